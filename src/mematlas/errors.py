@@ -1,0 +1,36 @@
+"""What a user must fix. One subclass per remedy; each message gives the value, the rule and the remedy in one line.
+
+A bad argument inside our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
+"""
+
+
+class MematlasError(Exception):
+    """Base of every error that the command line prints without a traceback."""
+
+
+class UnknownName(MematlasError):
+    """A name that no table holds; the message offers the nearest one."""
+
+
+class MissingExtra(MematlasError):
+    """A library that is an optional extra is not installed; the message gives the ``pip install`` line."""
+
+
+class CorpusError(MematlasError):
+    """The corpus is absent, empty, damaged, of an unknown format, or its rows do not suit the request."""
+
+
+class ModelError(MematlasError):
+    """The model cannot be loaded, or does not fit the corpus (vocabulary, tokenizer, length)."""
+
+
+class StudyError(MematlasError):
+    """The study folder cannot be written or read, or holds something else than what was asked for."""
+
+
+class OptionError(MematlasError):
+    """An option's value breaks a rule."""
+
+
+class OutOfMemory(MematlasError):
+    """One row alone does not fit into memory; larger batches have been halved before."""

@@ -1,0 +1,79 @@
+"""Name -> "module:attribute" tables: nothing heavy is imported before a name is asked for.
+
+Other packages add members through the entry point group ``mematlas.<table>``.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from mematlas.errors import MissingExtra, UnknownName
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`` Did you mean 'x'?`` for the closest of `known`, or the empty string."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class Registry(Mapping[str, str]):
+    """A table of names, each pointing at ``module:attribute``; `load` imports on demand.
+
+    Args:
+        kind: the singular noun that error messages use ("format", "model").
+        members: name -> (target, the extra that brings its libraries or None, one line for `mematlas list`).
+    """
+
+    def __init__(self, kind: str, members: Mapping[str, tuple[str, str | None, str]]) -> None:
+        self.kind = kind
+        self._members = dict(members)
+        self._asked_for_plugins = False
+
+    def _plugins(self) -> None:
+        if not self._asked_for_plugins:
+            self._asked_for_plugins = True
+            for point in entry_points(group=f"mematlas.{self.kind}s"):
+                self._members.setdefault(point.name, (point.value, None, f"from {point.value.split('.')[0]}"))
+
+    def __getitem__(self, name: str) -> str:
+        return self._members[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        self._plugins()
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        self._plugins()
+        return len(self._members)
+
+    def summary(self, name: str) -> str:
+        """The line that `mematlas list` prints for `name`."""
+        return self._members[name][2]
+
+    def load(self, name: str) -> Any:
+        """Import and return the member called `name`.
+
+        Raises:
+            UnknownName: no member has this name.
+            MissingExtra: a library that the member needs is not installed.
+        """
+        if name not in self._members:
+            self._plugins()
+        if name not in self._members:
+            raise UnknownName(
+                f"No {self.kind} is called {name!r}.{nearest(name, list(self._members))} "
+                f"`mematlas list {self.kind}s` shows them all."
+            )
+        target, extra, _ = self._members[name]
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if extra is None or (error.name or "").startswith("mematlas"):
+                raise
+            raise MissingExtra(
+                f"The {self.kind} {name!r} needs the library {error.name!r}, which is not installed; "
+                f'run: pip install "mematlas[{extra}]"'
+            ) from error
