@@ -1,0 +1,22 @@
+"""How a model is asked: Hugging Face causal models, GGUF files, and the stand-ins that ship with the package."""
+
+from mematlas.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "hf": ("mematlas.models.folder:resolve", "hf", "Hugging Face causal model: folder, or hub id[@revision]"),
+        "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
+        "uniform": ("mematlas.models.uniform:resolve", "hf", "stand-in: every token equally likely; uniform:VOCABULARY"),
+        "parrot": (
+            "mematlas.models.parrot:resolve",
+            "hf",
+            "stand-in: recites rows of a 2-D .npy file; parrot:ROWS.npy[:FIRST]",
+        ),
+        "ngram": (
+            "mematlas.models.ngram:resolve",
+            "hf",
+            "stand-in: counts n-grams of a 2-D .npy file; ngram:ROWS.npy[:N]",
+        ),
+    },
+)

@@ -1,0 +1,183 @@
+"""Any Hugging Face causal model as a session: the ordinary forward, with a cache that we control.
+
+The cache is allocated once for the whole row and written in place, so that a step copies nothing; it can be forked at a
+shorter length, which is how contexts that start together share one prefill. Models whose state is no key-value cache
+(Mamba, RWKV, hybrids) are scored without a cache: slower, equally exact.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+from transformers.cache_utils import Cache, DynamicLayer
+
+from mematlas.errors import ModelError
+from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
+
+_ATTENTION_ONLY = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
+
+
+class FixedLayer(DynamicLayer):
+    """One layer's keys and values for `capacity` positions, [rows, heads, capacity, width], filled up to `length`."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+        self.full_keys: Tensor | None = None
+        self.full_values: Tensor | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if self.full_keys is None or self.full_values is None:
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+            self.full_keys = key_states.new_empty((*key_states.shape[:2], self.capacity, key_states.shape[3]))
+            self.full_values = value_states.new_empty((*value_states.shape[:2], self.capacity, value_states.shape[3]))
+        end = self.length + key_states.shape[2]
+        self.full_keys[:, :, self.length : end] = key_states
+        self.full_values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.full_keys[:, :, :end], self.full_values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def fork(self, rows: Tensor, length: int, capacity: int) -> "FixedLayer":
+        """A copy of the chosen rows' first `length` positions."""
+        layer = FixedLayer(capacity)
+        layer.length = length
+        if self.full_keys is not None and self.full_values is not None:
+            rows = rows.to(self.full_keys.device)
+            layer.dtype, layer.device, layer.is_initialized = self.dtype, self.device, True
+            layer.full_keys = _selected(self.full_keys, rows, length)
+            layer.full_values = _selected(self.full_values, rows, length)
+        return layer
+
+
+def _selected(full: Tensor, rows: Tensor, length: int) -> Tensor:
+    chosen = full.new_empty((len(rows), *full.shape[1:]))
+    chosen[:, :, :length] = full[rows, :, :length]
+    return chosen
+
+
+class CachedSession:
+    """Rows with a key-value cache."""
+
+    def __init__(self, model: "CausalModel", layers: list[FixedLayer], capacity: int) -> None:
+        self._model, self._layers, self._capacity = model, layers, capacity
+
+    def feed(self, tokens: Tensor) -> Tensor:
+        return self._model.states(tokens, Cache(layers=self._layers))
+
+    def fork(self, rows: Tensor, length: int) -> "CachedSession":
+        return CachedSession(
+            self._model, [layer.fork(rows, length, self._capacity) for layer in self._layers], self._capacity
+        )
+
+    def rewind(self, length: int) -> None:
+        for layer in self._layers:
+            layer.length = length
+
+
+class RecomputingSession:
+    """Rows without a cache: every feed runs the whole history again."""
+
+    def __init__(self, model: "CausalModel", history: Tensor) -> None:
+        self._model, self._history = model, history
+
+    def feed(self, tokens: Tensor) -> Tensor:
+        self._history = torch.cat([self._history, tokens.to(self._history.device)], dim=1)
+        return self._model.states(self._history, None)[:, -tokens.shape[1] :]
+
+    def fork(self, rows: Tensor, length: int) -> "RecomputingSession":
+        return RecomputingSession(self._model, self._history[rows.to(self._history.device), :length])
+
+    def rewind(self, length: int) -> None:
+        self._history = self._history[:, :length]
+
+
+class CausalModel:
+    """A loaded transformers model, split into body (states) and head (logits) where the split is exact."""
+
+    def __init__(self, network: Any, vocabulary: int, device: torch.device) -> None:
+        self.network = network
+        self.vocabulary = vocabulary
+        self.device = device
+        self.dtype = next(network.parameters()).dtype
+        self._output = network.get_output_embeddings()
+        self._layers = int(network.config.get_text_config().num_hidden_layers)
+        kinds = set(getattr(network.config.get_text_config(), "layer_types", None) or ["attention"])
+        self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
+        self.split = self._output is not None and self._split_is_exact()
+
+    def _split_is_exact(self) -> bool:
+        """Whether head(body(x)) is the network's own answer: false where logits are scaled, capped or projected."""
+        probe = (torch.arange(12, device=self.device) * 7919 % self.vocabulary)[None]
+        whole = self.network(input_ids=probe, use_cache=False).logits[0]
+        states = self.network.base_model(input_ids=probe, use_cache=False).last_hidden_state[0]
+        if states.shape[-1] != self._output.weight.shape[-1]:
+            return False
+        return torch.equal(self._output(states.to(self._output.weight.device)).to(whole.device), whole)
+
+    def states(self, tokens: Tensor, cache: Cache | None) -> Tensor:
+        """States [rows, k, width] of tokens [rows, k] that follow what `cache` holds."""
+        arguments = {
+            "input_ids": tokens.to(self.device),
+            "past_key_values": cache,
+            "use_cache": cache is not None,
+            "return_dict": True,
+        }
+        if self.split:
+            return self.network.base_model(**arguments).last_hidden_state
+        return self.network(**arguments).logits
+
+    def head(self, states: Tensor) -> Tensor:
+        if not self.split:
+            return states.float()
+        return self._output(states.to(self._output.weight.device)).float()
+
+    def start(self, rows: int, capacity: int) -> Session:
+        if not self.cached:
+            return RecomputingSession(self, torch.empty((rows, 0), dtype=torch.int64, device=self.device))
+        return CachedSession(self, [FixedLayer(capacity) for _ in range(self._layers)], capacity)
+
+
+@torch.inference_mode()
+def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any) -> Model:
+    """Load a causal model from `folder` for scoring.
+
+    Raises:
+        ModelError: transformers cannot load it, or its embedding does not have the vocabulary its card states.
+    """
+    from transformers.utils import logging
+
+    device = pick_device(options.device)
+    if options.device_map is not None:
+        extra["device_map"] = options.device_map
+    logging.disable_progress_bar()
+    try:
+        network = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, options.dtype),
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=True,
+            use_safetensors=None if "gguf_file" in extra else True,
+            **extra,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(f"{card.spec!r} cannot be loaded as a causal language model: {reason}") from error
+    if options.device_map is None:
+        network = network.to(device)
+    else:
+        device = network.get_input_embeddings().weight.device
+    network.eval()
+    rows = network.get_input_embeddings().weight.shape[0]
+    if rows < card.vocabulary:
+        raise ModelError(
+            f"{card.spec!r} states a vocabulary of {card.vocabulary} but embeds {rows} tokens; fetch the model again."
+        )
+    return CausalModel(network, card.vocabulary, device)
