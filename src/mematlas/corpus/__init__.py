@@ -1,6 +1,24 @@
 """Token rows in: one reader per format, found by content where the format has a signature, else named."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mematlas.registry import Registry
+
+if TYPE_CHECKING:
+    from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
+    from mematlas.corpus.opening import open_corpus
+    from mematlas.corpus.selection import select
+
+__all__ = ["FORMATS", "Corpus", "CorpusFormat", "CorpusOptions", "open_corpus", "select"]
+
+_LAZY = {
+    "Corpus": "base",
+    "CorpusFormat": "base",
+    "CorpusOptions": "base",
+    "open_corpus": "opening",
+    "select": "selection",
+}
 
 FORMATS = Registry(
     "format",
@@ -18,7 +36,11 @@ FORMATS = Registry(
             None,
             "headerless uint16/uint32 tokens; name --row-length and --token-dtype",
         ),
-        "npy": ("mematlas.corpus.npy:NpyFormat", None, "a 2-D .npy array, one row of token ids a line"),
+        "npy": (
+            "mematlas.corpus.npy:NpyFormat",
+            None,
+            "a .npy array, 2-D with a row a line, or flat with --row-length",
+        ),
         "megatron": ("mematlas.corpus.megatron:MegatronFormat", None, "Megatron / GPT-NeoX prefix.bin + prefix.idx"),
         "pythia": (
             "mematlas.corpus.pythia:PythiaFormat",
@@ -27,3 +49,10 @@ FORMATS = Registry(
         ),
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only then."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,52 @@
+"""From a path to a corpus: by the content's signature, or as the format that was named."""
+
+from pathlib import Path
+
+from mematlas.corpus import FORMATS
+from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
+from mematlas.errors import CorpusError
+
+DEFAULTS = CorpusOptions()
+CHECKED = {"row_length": "--row-length", "token_dtype": "--token-dtype", "column": "--column", "cut": "--cut"}
+
+
+def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusOptions = DEFAULTS) -> Corpus:
+    """The corpus at `path`.
+
+    Args:
+        path: a file, folder, prefix or glob; for the format "datasets" also the name of a dataset on the hub.
+        format: a name of FORMATS; None finds it out by content.
+        options: what the user says; an option that the format does not look at must be left at its default.
+
+    Raises:
+        CorpusError: the corpus is absent, empty or damaged, of no known format, or an option does not fit.
+        UnknownName: no format is called `format`.
+    """
+    path = Path(path)
+    reader: CorpusFormat = FORMATS.load(format)() if format is not None else _detected(path)
+    for field, flag in CHECKED.items():
+        value = getattr(options, field)
+        if field not in reader.reads and value != getattr(DEFAULTS, field):
+            raise CorpusError(f"The format {reader.name!r} does not use {flag} ({value!r}); leave it out.")
+    return reader.open(path, options)
+
+
+def _detected(path: Path) -> CorpusFormat:
+    """The first format whose signature `path` bears; text comes last, as any folder may hold some."""
+    for name in sorted(FORMATS, key=lambda name: name == "text"):
+        reader: CorpusFormat = FORMATS.load(name)()
+        if reader.detect(path):
+            return reader
+    if not path.exists():
+        raise CorpusError(
+            f"There is no file or folder {path}; check the path; if it is the name of a dataset on the "
+            f"Hugging Face hub, say so: --format datasets."
+        )
+    if path.is_dir() and not any(path.iterdir()):
+        raise CorpusError(f"The folder {path} is empty; a corpus needs at least one row.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise CorpusError(f"{path} is empty; a corpus needs at least one row; check that it was written to the end.")
+    raise CorpusError(
+        f"{path} bears no signature of a known format. Headerless tokens need naming: "
+        f"--format memmap --row-length 2049 --token-dtype uint16; `mematlas list formats` shows all."
+    )

@@ -1,0 +1,114 @@
+"""Which rows of a corpus are meant: ``all | first:N | slice:A:B | sample:N[:SEED] | ids:FILE``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mematlas.errors import CorpusError, OptionError
+from mematlas.records import Ids
+from mematlas.registry import nearest
+
+FORMS = {
+    "all": "all",
+    "first": "first:N",
+    "slice": "slice:A:B",
+    "sample": "sample:N[:SEED]",
+    "ids": "ids:FILE",
+}
+BLOCK = 1 << 20
+
+
+def select(corpus_length: int, spec: str, *, row_ids: Callable[[Ids], Ids] | None = None) -> Ids:
+    """The positions that `spec` names, ascending and distinct: [n] int64.
+
+    all; first:N (all if there are fewer); slice:A:B is A .. B-1; sample:N draws without replacement (seed 0 unless
+    named); ids:FILE lists row ids, one a line or as .npy.
+
+    Args:
+        row_ids: Corpus.row_ids, to look the ids up; None takes them for positions.
+
+    Raises:
+        OptionError: the form is unknown or its numbers are not numbers.
+        CorpusError: more rows are asked for than there are, ids are not in the corpus, or the file is unreadable.
+    """
+    name, _, rest = spec.partition(":")
+    if name not in FORMS:
+        raise OptionError(
+            f"No selection is called {name!r}.{nearest(name, list(FORMS))} It is one of: {', '.join(FORMS.values())}."
+        )
+    if name == "ids":
+        return _positions_of(_ids_in(Path(rest), spec), corpus_length, row_ids)
+    numbers = _numbers(spec, rest)
+    if name == "all":
+        return np.arange(corpus_length, dtype=np.int64)
+    if name == "first":
+        return np.arange(min(numbers[0], corpus_length), dtype=np.int64)
+    if name == "slice":
+        return _slice(corpus_length, *numbers)
+    return _sample(corpus_length, *numbers)
+
+
+def _numbers(spec: str, rest: str) -> list[int]:
+    """The numbers behind the name, as many as the form has."""
+    name = spec.partition(":")[0]
+    parts = rest.split(":") if rest else []
+    counts = {"all": (0,), "first": (1,), "slice": (2,), "sample": (1, 2)}[name]
+    if len(parts) not in counts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise OptionError(f"The selection {spec!r} is not of the form {FORMS[name]}, with numbers of 0 or more.")
+    numbers = [int(part) for part in parts]
+    if name in ("first", "sample") and numbers[0] == 0:
+        raise OptionError(f"The selection {spec!r} asks for no row; N is 1 or more.")
+    return numbers
+
+
+def _slice(corpus_length: int, start: int, stop: int) -> Ids:
+    if not start < stop <= corpus_length:
+        raise CorpusError(
+            f"slice:{start}:{stop} is not within the corpus' {corpus_length} rows; A < B <= {corpus_length} is needed."
+        )
+    return np.arange(start, stop, dtype=np.int64)
+
+
+def _sample(corpus_length: int, count: int, seed: int = 0) -> Ids:
+    if count > corpus_length:
+        raise CorpusError(
+            f"sample:{count} asks for more rows than the corpus has ({corpus_length}); ask for fewer, or for all."
+        )
+    return np.sort(np.random.default_rng(seed).choice(corpus_length, count, replace=False)).astype(np.int64)
+
+
+def _ids_in(path: Path, spec: str) -> Ids:
+    """The distinct ids that a file lists."""
+    if not path.is_file():
+        raise CorpusError(f"{spec}: there is no file {path}; the form is {FORMS['ids']}, one row id a line.")
+    try:
+        if path.suffix == ".npy":
+            ids = np.load(path, allow_pickle=False)
+        else:
+            ids = np.array([int(line) for line in path.read_text(encoding="utf-8").split()], dtype=np.int64)
+    except (ValueError, OverflowError, OSError) as error:
+        raise CorpusError(f"{path} is no list of row ids ({error}); write one integer a line, or an .npy.") from error
+    if ids.dtype.kind not in "iu" or ids.size == 0:
+        raise CorpusError(
+            f"{path} holds {ids.size} values of {ids.dtype}; a list of row ids has integers, one or more."
+        )
+    return np.unique(ids.astype(np.int64))
+
+
+def _positions_of(ids: Ids, corpus_length: int, row_ids: Callable[[Ids], Ids] | None) -> Ids:
+    """Where these ids are; a corpus may carry an id more than once."""
+    found, known = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start in range(0, corpus_length, BLOCK):
+        positions = np.arange(start, min(start + BLOCK, corpus_length), dtype=np.int64)
+        of_rows = positions if row_ids is None else row_ids(positions)
+        hits = np.isin(of_rows, ids)
+        found.append(positions[hits])
+        known.append(of_rows[hits])
+    absent = np.setdiff1d(ids, np.concatenate(known))
+    if len(absent):
+        raise CorpusError(
+            f"{len(absent)} of {len(ids)} ids are not in the corpus of {corpus_length} rows, the first is {absent[0]}; "
+            f"check that the list belongs to this corpus."
+        )
+    return np.concatenate(found)
