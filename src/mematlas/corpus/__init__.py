@@ -20,33 +20,30 @@ _LAZY = {
     "select": "selection",
 }
 
+# Formats are asked for their signature in this order: one that is hard to mistake comes before one that is easy to.
 FORMATS = Registry(
     "format",
     {
-        "text": ("mematlas.corpus.text:TextFormat", None, "plain text files, or a directory of them"),
-        "jsonl": ("mematlas.corpus.jsonl:JsonlFormat", None, "JSON lines (also .gz, .zst) with a text or token column"),
-        "parquet": ("mematlas.corpus.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
-        "datasets": (
-            "mematlas.corpus.datasets:DatasetsFormat",
-            "datasets",
-            "a Hugging Face dataset: saved folder, or hub id",
-        ),
-        "memmap": (
-            "mematlas.corpus.memmap:MemmapFormat",
-            None,
-            "headerless uint16/uint32 tokens; name --row-length and --token-dtype",
-        ),
-        "npy": (
-            "mematlas.corpus.npy:NpyFormat",
-            None,
-            "a .npy array, 2-D with a row a line, or flat with --row-length",
-        ),
-        "megatron": ("mematlas.corpus.megatron:MegatronFormat", None, "Megatron / GPT-NeoX prefix.bin + prefix.idx"),
         "pythia": (
             "mematlas.corpus.pythia:PythiaFormat",
             None,
             "published Pythia order: document-*.bin shards read as one stream of 2049-token rows",
         ),
+        "megatron": ("mematlas.corpus.megatron:MegatronFormat", None, "Megatron / GPT-NeoX prefix.bin + prefix.idx"),
+        "npy": ("mematlas.corpus.npy:NpyFormat", None, "a .npy array, 2-D with a row a line, or flat with --row-length"),
+        "datasets": (
+            "mematlas.corpus.datasets:DatasetsFormat",
+            "datasets",
+            "a Hugging Face dataset: saved folder, or hub id",
+        ),
+        "parquet": ("mematlas.corpus.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
+        "jsonl": ("mematlas.corpus.jsonl:JsonlFormat", None, "JSON lines (also .gz, .zst) with a text or token column"),
+        "memmap": (
+            "mematlas.corpus.memmap:MemmapFormat",
+            None,
+            "headerless uint16/uint32 tokens; name --row-length and --token-dtype",
+        ),
+        "text": ("mematlas.corpus.text:TextFormat", None, "plain text files, or a directory of them"),
     },
 )
 
