@@ -1,0 +1,35 @@
+"""Which rows share a passage of n tokens?
+
+Passages are compared by 64-bit keys: two rows may, once in a very long while, be taken for overlapping when they are
+not; an overlap is never overlooked.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+
+_BASE = np.uint64(0xD1342543DE82EF95)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def ngram_keys(tokens: NDArray[np.integer], n: int) -> Keys:
+    """Keys of all n-grams along the last axis: [..., length] gives [..., max(length - n + 1, 0)]."""
+    mixed = (tokens.astype(np.uint64) + np.uint64(1)) * _MIX
+    mixed ^= mixed >> np.uint64(29)
+    windows = max(tokens.shape[-1] - n + 1, 0)
+    keys = np.zeros((*tokens.shape[:-1], windows), dtype=np.uint64)
+    for offset in range(n):
+        keys = keys * _BASE + mixed[..., offset : offset + windows]
+    return keys
+
+
+def has_own_ngrams_only(keys: Keys) -> NDArray[np.bool_]:
+    """For each row of `keys` [rows, windows]: does none of its n-grams occur a second time, in it or in another row?"""
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.asarray((counts[inverse.reshape(keys.shape)] == 1).all(axis=1))
+
+
+def shares_none_with(keys: Keys, others: Keys) -> NDArray[np.bool_]:
+    """For each row of `keys` [rows, windows]: is none of its n-grams among `others` [any]?"""
+    return np.asarray(~np.isin(keys, others).any(axis=1))

@@ -1,0 +1,36 @@
+"""A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2) trained on the spot, for the small families."""
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+END_OF_TEXT = "<|endoftext|>"
+"""The only special token. Its id is 0, as in GPT-NeoX."""
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, longest_input: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of at most `vocabulary` entries; the same texts in the same order give the same tokenizer.
+
+    Args:
+        texts: what to learn the merges from.
+        vocabulary: entries, the 256 bytes and the end-of-text token included.
+        longest_input: tokens the models can take, recorded in the tokenizer.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        model_max_length=longest_input,
+        clean_up_tokenization_spaces=False,
+    )

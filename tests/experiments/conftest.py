@@ -1,0 +1,37 @@
+"""A family that trains in about a second: made-up documents, two sizes of a few thousand weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mematlas.experiments import PlantingConfig, Size, TrainedFamily, TrainingConfig, train_family
+from mematlas.experiments.standard_library import Document
+
+PLANTING = PlantingConfig(
+    vocabulary=300, row_length=24, repetitions=(1, 4), rows_per_level=6, control_rows=8, held_out_share=0.3, overlap=8
+)
+TINY = TrainingConfig(
+    seed=3,
+    planting=PLANTING,
+    sizes=(Size(hidden=8, layers=1, heads=2, peak_rate=1e-2), Size(hidden=16, layers=2, heads=2, peak_rate=1e-2)),
+    batch=4,
+    warm_up=2,
+)
+
+
+def documents() -> list[Document]:
+    """Twenty documents of words that are drawn at random, so that rows share no passage."""
+    random = np.random.default_rng(0)
+    words = ["".join(chr(97 + letter) for letter in random.integers(0, 26, size=5)) for _ in range(200)]
+    return [Document(f"made/{i:02d}.txt", " ".join(random.choice(words, size=120))) for i in range(20)]
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> TrainedFamily:
+    return train_family(tmp_path_factory.mktemp("family"), TINY, documents=documents)
+
+
+def weights(folder: Path) -> bytes:
+    """The weights of a checkpoint, as they lie on disk."""
+    return (folder / "model.safetensors").read_bytes()
