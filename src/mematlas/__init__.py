@@ -1,3 +1,34 @@
-"""mematlas: what a language model knows by heart, and why."""
+"""mematlas: what a language model knows by heart, and why.
+
+import mematlas
+study = mematlas.score("EleutherAI/pythia-70m", corpus="tokens.bin", context=[32], continuation=[32], study="study")
+study.scores()                                # a polars frame, one line a (model, row, context, continuation)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mematlas.corpus import open_corpus
+    from mematlas.errors import MematlasError
+    from mematlas.store import Study, open_study
+    from mematlas.study import ScoreConfig, score
 
 __version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "MematlasError": "mematlas.errors",
+    "ScoreConfig": "mematlas.study",
+    "Study": "mematlas.store",
+    "open_corpus": "mematlas.corpus",
+    "open_study": "mematlas.store",
+    "score": "mematlas.study",
+}
+__all__ = ["MematlasError", "ScoreConfig", "Study", "__version__", "open_corpus", "open_study", "score"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import mematlas` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mematlas' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

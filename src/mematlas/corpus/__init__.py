@@ -30,7 +30,11 @@ FORMATS = Registry(
             "published Pythia order: document-*.bin shards read as one stream of 2049-token rows",
         ),
         "megatron": ("mematlas.corpus.megatron:MegatronFormat", None, "Megatron / GPT-NeoX prefix.bin + prefix.idx"),
-        "npy": ("mematlas.corpus.npy:NpyFormat", None, "a .npy array, 2-D with a row a line, or flat with --row-length"),
+        "npy": (
+            "mematlas.corpus.npy:NpyFormat",
+            None,
+            "a .npy array, 2-D with a row a line, or flat with --row-length",
+        ),
         "datasets": (
             "mematlas.corpus.datasets:DatasetsFormat",
             "datasets",

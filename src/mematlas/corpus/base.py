@@ -16,6 +16,7 @@ class CorpusOptions:
     """What the user says about a corpus; None where it should be found out.
 
     row_length: tokens a row of headerless token files, and of text when it is cut.
+    text_row_length: tokens a row of text where `row_length` is not named.
     token_dtype: "uint16" or "uint32", for headerless token files.
     column: name of the text or token column (JSONL, Parquet, datasets).
     cut: "rows" cuts each document into consecutive rows, "window" takes one window a document.
@@ -29,6 +30,7 @@ class CorpusOptions:
     cut: Cut = "rows"
     encoder: Encoder | None = None
     cache: Path | None = None
+    text_row_length: int | None = None
 
 
 class Corpus(Protocol):

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -61,6 +61,8 @@ def open_cached(format: str, path: Path, records: Records, options: CorpusOption
         CorpusError: text without an encoder or a row length, or no document is as long as one row.
     """
     encoder = _required_encoder(path, options) if records.kind == "text" else None
+    if records.kind == "text" and options.row_length is None:
+        options = replace(options, row_length=options.text_row_length)
     if records.kind == "text" or options.row_length is not None:
         require_row_length(options, f"{path} has documents of any length, which are cut into rows of one length")
     if options.cut not in ("rows", "window"):

@@ -113,7 +113,7 @@ class ParquetTable:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, memory_map=False, buffer_size=BUFFER_BYTES)
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
 

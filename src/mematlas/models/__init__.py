@@ -7,7 +7,11 @@ MODELS = Registry(
     {
         "hf": ("mematlas.models.folder:resolve", "hf", "Hugging Face causal model: folder, or hub id[@revision]"),
         "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
-        "uniform": ("mematlas.models.uniform:resolve", "hf", "stand-in: every token equally likely; uniform:VOCABULARY"),
+        "uniform": (
+            "mematlas.models.uniform:resolve",
+            "hf",
+            "stand-in: every token equally likely; uniform:VOCABULARY",
+        ),
         "parrot": (
             "mematlas.models.parrot:resolve",
             "hf",

@@ -54,8 +54,8 @@ class ModelCard:
 class Session(Protocol):
     """Rows in step. Every method keeps the rows' order."""
 
-    def feed(self, tokens: Tensor) -> Tensor:
-        """Append tokens [rows, k] (int64) to every row; returns their states [rows, k, width]."""
+    def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        """Append tokens [rows, k] (int64) to every row; returns the states [rows, last or k, width] of the last ones."""
         ...
 
     def fork(self, rows: Tensor, length: int) -> "Session":

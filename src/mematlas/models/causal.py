@@ -5,12 +5,14 @@ shorter length, which is how contexts that start together share one prefill. Mod
 (Mamba, RWKV, hybrids) are scored without a cache: slower, equally exact.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
@@ -69,8 +71,8 @@ class CachedSession:
     def __init__(self, model: "CausalModel", layers: list[FixedLayer], capacity: int) -> None:
         self._model, self._layers, self._capacity = model, layers, capacity
 
-    def feed(self, tokens: Tensor) -> Tensor:
-        return self._model.states(tokens, Cache(layers=self._layers))
+    def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        return self._model.states(tokens, Cache(layers=self._layers), last or tokens.shape[1])
 
     def fork(self, rows: Tensor, length: int) -> "CachedSession":
         return CachedSession(
@@ -88,9 +90,9 @@ class RecomputingSession:
     def __init__(self, model: "CausalModel", history: Tensor) -> None:
         self._model, self._history = model, history
 
-    def feed(self, tokens: Tensor) -> Tensor:
+    def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self._history = torch.cat([self._history, tokens.to(self._history.device)], dim=1)
-        return self._model.states(self._history, None)[:, -tokens.shape[1] :]
+        return self._model.states(self._history, None, last or tokens.shape[1])
 
     def fork(self, rows: Tensor, length: int) -> "RecomputingSession":
         return RecomputingSession(self._model, self._history[rows.to(self._history.device), :length])
@@ -100,44 +102,59 @@ class RecomputingSession:
 
 
 class CausalModel:
-    """A loaded transformers model, split into body (states) and head (logits) where the split is exact."""
+    """A loaded transformers model, split into body (states) and head (logits)."""
 
     def __init__(self, network: Any, vocabulary: int, device: torch.device) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.device = device
         self.dtype = next(network.parameters()).dtype
-        self._output = network.get_output_embeddings()
-        self._layers = int(network.config.get_text_config().num_hidden_layers)
-        kinds = set(getattr(network.config.get_text_config(), "layer_types", None) or ["attention"])
+        text = network.config.get_text_config()
+        kinds = set(getattr(text, "layer_types", None) or ["attention"])
         self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
-        self.split = self._output is not None and self._split_is_exact()
+        self._layers = int(text.num_hidden_layers)
+        self._output = network.get_output_embeddings()
+        self._head = self._exact_head()
 
-    def _split_is_exact(self) -> bool:
-        """Whether head(body(x)) is the network's own answer: false where logits are scaled, capped or projected."""
+    def _exact_head(self) -> Callable[[Tensor], Tensor] | None:
+        """The first way from the body's states to logits that reproduces the network's own answer bit for bit.
+
+        The output matrix alone serves most models; where logits are scaled, capped or projected, the network's own
+        forward is run around a body that returns given states. None: states are the logits themselves.
+        """
         probe = (torch.arange(12, device=self.device) * 7919 % self.vocabulary)[None]
         whole = self.network(input_ids=probe, use_cache=False).logits[0]
         states = self.network.base_model(input_ids=probe, use_cache=False).last_hidden_state[0]
-        if states.shape[-1] != self._output.weight.shape[-1]:
-            return False
-        return torch.equal(self._output(states.to(self._output.weight.device)).to(whole.device), whole)
+        for head in (self._matrix_head, self._own_head):
+            try:
+                if torch.equal(head(states).to(whole.device), whole):
+                    return head
+            except (RuntimeError, TypeError, ValueError, AttributeError):
+                continue  # shapes do not fit: this architecture is not split that way
+        return None
 
-    def states(self, tokens: Tensor, cache: Cache | None) -> Tensor:
-        """States [rows, k, width] of tokens [rows, k] that follow what `cache` holds."""
-        arguments = {
-            "input_ids": tokens.to(self.device),
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-            "return_dict": True,
-        }
-        if self.split:
-            return self.network.base_model(**arguments).last_hidden_state
-        return self.network(**arguments).logits
+    def _matrix_head(self, states: Tensor) -> Tensor:
+        return self._output(states.to(self._output.weight.device))
+
+    def _own_head(self, states: Tensor) -> Tensor:
+        body = self.network.base_model
+        body.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states[:, None])
+        try:
+            return self.network(input_ids=torch.zeros((len(states), 1), dtype=torch.int64, device=self.device)).logits[
+                :, 0
+            ]
+        finally:
+            del body.forward
+
+    def states(self, tokens: Tensor, cache: Cache | None, last: int) -> Tensor:
+        """States [rows, last, width] of the last tokens of [rows, k], which follow what `cache` holds."""
+        arguments = {"input_ids": tokens.to(self.device), "past_key_values": cache, "use_cache": cache is not None}
+        if self._head is None:
+            return self.network(**arguments, logits_to_keep=last).logits[:, -last:]
+        return self.network.base_model(**arguments).last_hidden_state[:, -last:]
 
     def head(self, states: Tensor) -> Tensor:
-        if not self.split:
-            return states.float()
-        return self._output(states.to(self._output.weight.device)).float()
+        return (states if self._head is None else self._head(states)).float()
 
     def start(self, rows: int, capacity: int) -> Session:
         if not self.cached:

@@ -138,7 +138,9 @@ class FolderSource:
 def _tokenizer_fingerprint(folder: Path) -> str | None:
     present = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
     # tokenizer.json is whole by itself; the others beside it only repeat it
-    return digest_files(present[:1] if present and present[0].name == "tokenizer.json" else present) if present else None
+    return (
+        digest_files(present[:1] if present and present[0].name == "tokenizer.json" else present) if present else None
+    )
 
 
 def folder_encoder(folder: Path, card: ModelCard, **extra: str) -> Encoder | None:
@@ -146,6 +148,21 @@ def folder_encoder(folder: Path, card: ModelCard, **extra: str) -> Encoder | Non
     if card.tokenizer is None:
         return None
     return Encoder(card.label, card.tokenizer, card.vocabulary, _LazyTokenizer(folder, card, extra))
+
+
+def tokenizer_encoder(name: str, vocabulary: int) -> Encoder:
+    """The tokenizer in the folder or hub repository `name`, for models that take `vocabulary` ids."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        folder = path
+    else:
+        repository, _, revision = name.partition("@")
+        folder = _download(repository, revision or None)
+    card = ModelCard(folder.name, name, "", vocabulary, tokenizer=_tokenizer_fingerprint(folder))
+    encoder = folder_encoder(folder, card)
+    if encoder is None:
+        raise ModelError(f"{name!r} holds no tokenizer (tokenizer.json or tokenizer.model); name a folder that does.")
+    return encoder
 
 
 class _LazyTokenizer:
@@ -164,7 +181,9 @@ class _LazyTokenizer:
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(self._folder), **self._extra)
         except (OSError, ValueError) as error:
-            raise ModelError(f"The tokenizer in {self._folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise ModelError(
+                f"The tokenizer in {self._folder} cannot be loaded: {str(error).splitlines()[0]}"
+            ) from error
         largest = max(tokenizer.get_vocab().values(), default=-1)
         if largest >= self._card.vocabulary:
             raise ModelError(
@@ -189,7 +208,9 @@ def _download(repository: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except HFValidationError:
-        raise ModelError(f"{name!r} is neither a folder on this machine nor a hub id (owner/name[@revision]).") from None
+        raise ModelError(
+            f"{name!r} is neither a folder on this machine nor a hub id (owner/name[@revision])."
+        ) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

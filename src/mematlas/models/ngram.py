@@ -58,7 +58,10 @@ class NGram(StandIn):
     def states_of(self, history: Tensor, last: int) -> Tensor:
         rows = history.tolist()
         first = history.shape[1] - last + 1
-        states = [[self._state(tuple(row[max(0, end - self._longest) : end])) for end in range(first, first + last)] for row in rows]
+        states = [
+            [self._state(tuple(row[max(0, end - self._longest) : end])) for end in range(first, first + last)]
+            for row in rows
+        ]
         return torch.tensor(states, dtype=torch.int64).reshape(len(rows), last, 1)
 
     def head(self, states: Tensor) -> Tensor:
@@ -73,6 +76,10 @@ def resolve(rest: str) -> StandInSource:
     rows = read_rows(path, "ngram")
     vocabulary = int(rows.max()) + 1
     card = ModelCard(
-        f"{order}-gram", f"ngram:{rest}", rows_fingerprint("ngram", rows, order), max(2, vocabulary), parameters=rows.size
+        f"{order}-gram",
+        f"ngram:{rest}",
+        rows_fingerprint("ngram", rows, order),
+        max(2, vocabulary),
+        parameters=rows.size,
     )
     return StandInSource(card, NGram.fit(rows, order, max(2, vocabulary)))

@@ -50,7 +50,7 @@ class Parrot(StandIn):
         self._lookup: dict[int, tuple[HashArray, Ids, Ids]] = {}
 
     def _windows(self, length: int) -> tuple[HashArray, Ids, Ids]:
-        """Sorted hashes of all windows of `length` that something follows, with the start and row of their first place."""
+        """Sorted hashes of all windows of `length` that are followed by a token; start and row of their first place."""
         if length not in self._lookup:
             starts = self._known.shape[1] - length
             power = _power(length)

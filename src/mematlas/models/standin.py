@@ -23,9 +23,9 @@ class HistorySession:
         self.history = torch.empty((rows, 0), dtype=torch.int64)
         self._states_of = states_of
 
-    def feed(self, tokens: Tensor) -> Tensor:
+    def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self.history = torch.cat([self.history, tokens], dim=1)
-        return self._states_of(self.history, tokens.shape[1])
+        return self._states_of(self.history, last or tokens.shape[1])
 
     def fork(self, rows: Tensor, length: int) -> "HistorySession":
         session = HistorySession(len(rows), self._states_of)

@@ -1,4 +1,4 @@
-"""The model that knows nothing: all logits are equal, entropy is log V, and the greedy choice among equals is token 0."""
+"""The model that knows nothing: equal logits, entropy log V, and among equals the greedy choice is token 0."""
 
 import torch
 from torch import Tensor

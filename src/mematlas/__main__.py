@@ -1,0 +1,6 @@
+"""`python -m mematlas`."""
+
+from mematlas.cli import main
+
+if __name__ == "__main__":
+    main()

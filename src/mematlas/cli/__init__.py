@@ -1,0 +1,49 @@
+"""One command, `mematlas`. Errors a user can mend are one line on standard error; nothing heavy is imported for --help."""
+
+import sys
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+import mematlas
+from mematlas.errors import MematlasError
+
+app = App(
+    name="mematlas",
+    help="Finds out what a language model knows by heart, and why.",
+    version=mematlas.__version__,
+    help_format="plaintext",
+)
+app.command("mematlas.cli.score:score", name="score")
+app.command("mematlas.cli.show:show", name="show")
+app.command("mematlas.cli.listing:list_members", name="list")
+app.command("mematlas.cli.demo:demo", name="demo")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ends the process with 0, 1 (an error to mend), 2 (a wrong option) or 130 (stopped)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(f"{' '.join(str(error).split())} See `mematlas {_command(arguments)}--help`.", 2)
+    except MematlasError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("Stopped. Finished shards are kept; run the same command again to go on.", 130)
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _command(arguments: list[str]) -> str:
+    return f"{arguments[0]} " if arguments and arguments[0] in ("score", "show", "list", "demo") else ""
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"mematlas: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,69 @@
+"""A bar on standard error with rows a second and time left; a line now and then where there is no terminal."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.progress import Task
+from rich.text import Text
+
+_EVERY = 30.0  # seconds between lines where there is no terminal
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f} rows/s" if task.speed else "")
+
+
+class Bar:
+    """Progress of one model after another (see `mematlas.study.Progress`)."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar: RichProgress | None = None
+        self._label, self._total, self._done, self._from, self._last = "", 0, 0, 0, 0.0
+
+    def start(self, label: str, total: int, done: int) -> None:
+        self.stop()
+        self._label, self._total, self._done, self._from = label, total, done, done
+        self._began = self._last = time.monotonic()
+        if done == total:
+            self.say(f"{label}: all {total:,} rows are there already.")
+        elif self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _Speed(),
+                TimeRemainingColumn(),
+            )
+            self._bar = RichProgress(*columns, console=self._console, transient=False)
+            self._task = self._bar.add_task(label, total=total, completed=done)
+            self._bar.start()
+        elif done:
+            self.say(f"{label}: {done:,} of {total:,} rows are there; going on.")
+
+    def advance(self, rows: int) -> None:
+        self._done += rows
+        if self._bar is not None:
+            self._bar.advance(self._task, rows)
+            return
+        now = time.monotonic()
+        if now - self._last >= _EVERY or self._done == self._total:
+            self._last = now
+            speed = (self._done - self._from) / max(now - self._began, 1e-9)
+            left = (self._total - self._done) / max(speed, 1e-9)
+            self.say(f"{self._label}: {self._done:,} of {self._total:,} rows, {speed:,.1f} rows/s, {left:,.0f} s left")
+
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

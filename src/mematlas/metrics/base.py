@@ -1,0 +1,23 @@
+"""What a metric declares beside its formula."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number a row, as an expression over the columns it `needs` of a score table; null where one of them is.
+
+    unit: of the number; more_memorized: which direction means more memorization; source: the paper, or "our choice".
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    unit: str
+    more_memorized: Literal["higher", "lower"]
+    source: str
+    expression: "Callable[[], pl.Expr]"

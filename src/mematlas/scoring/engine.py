@@ -1,0 +1,228 @@
+"""Rows in, tables out: duplicates scored once, rows grouped by what they allow, batches halved when memory runs out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mematlas.errors import CorpusError, ModelError, OutOfMemory
+from mematlas.models.base import Model, ModelCard
+from mematlas.records import Ids, TokenRows
+from mematlas.scoring.branches import BatchScoring, Decisions, Plan
+from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.readout import Readout
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextResult:
+    """What one context gave for some rows of a shard (`rows`: their places in it).
+
+    hit [n, L] bool, margin [n, L] (+inf where nothing was decided), length [n] columns that the row has;
+    free: per-token records [n, L], {} if not asked for; truth: [n, positions] from the row's position `truth_from` on
+    (0 after a BOS, else 1), of which row i has `truth_length[i]`; {} if not asked for or kept with a longer context.
+    """
+
+    rows: Ids
+    context: int
+    hit: NDArray[np.bool_]
+    margin: NDArray[np.float32]
+    length: Ids
+    free: dict[str, NDArray[Any]]
+    truth: dict[str, NDArray[Any]]
+    truth_from: int
+    truth_length: Ids
+
+
+class Engine:
+    """Scores token rows with one model; `say` receives what a user should know (a halved batch).
+
+    Raises (constructor):
+        ModelError: the grid is longer than the model, or BOS is asked of a model that has none.
+    """
+
+    def __init__(self, model: Model, card: ModelCard, options: ScoringOptions, say: Say = lambda text: None) -> None:
+        width = options.grid.width + options.bos
+        if card.max_length is not None and width > card.max_length:
+            raise ModelError(
+                f"{card.label} was built for {card.max_length} tokens, but the grid needs {width}; "
+                "choose a shorter --context or --continuation."
+            )
+        if options.bos and card.bos is None:
+            raise ModelError(f"{card.label} has no BOS token; leave out --bos.")
+        suppressed = card.eos if options.eos == "suppress" else ()
+        self._model, self._card, self._options, self._say = model, card, options, say
+        self._readout = Readout(model, suppressed, options.temperatures)
+        self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth)
+        self.batch = options.batch
+
+    def score(self, rows: TokenRows, ids: Ids, on_rows: Callable[[int], None] = lambda n: None) -> list[ContextResult]:
+        """Score the rows of a shard.
+
+        Args:
+            rows: at least `grid.width` tokens wide; ids: their row ids, for messages.
+            on_rows: told how many of the shard's rows are done, after each batch.
+        """
+        self._check_vocabulary(rows, ids)
+        distinct, inverse, counts = _distinct(rows)
+        results = []
+        for group, contexts in self._groups(distinct.lengths):
+            for part in self._batches(group):
+                for result in self._score_batch(distinct, part, contexts):
+                    results.append(_copied(result, inverse))
+                on_rows(int(counts[part].sum()))
+        return results
+
+    def _check_vocabulary(self, rows: TokenRows, ids: Ids) -> None:
+        bad = (rows.ids < 0) | (rows.ids >= self._card.vocabulary)
+        if bad.any():
+            row, position = (int(place[0]) for place in np.nonzero(bad))
+            raise CorpusError(
+                f"Row {ids[row]} holds the token id {rows.ids[row, position]} at position {position}, outside the "
+                f"vocabulary of {self._card.label} (0 to {self._card.vocabulary - 1}). Score it with the model it was "
+                "tokenized for, or check --token-dtype."
+            )
+
+    def _groups(self, lengths: Ids) -> Iterator[tuple[Ids, tuple[int, ...]]]:
+        """Rows that allow the same contexts, with those contexts; rows that allow none are left out."""
+        grid = self._options.grid
+        shortest = min(grid.continuations)
+        allowed = np.array([lengths >= grid.split(context) + shortest for context in grid.contexts]).sum(0)
+        for count in range(len(grid.contexts), 0, -1):
+            group = np.flatnonzero(allowed == count)
+            if len(group):
+                yield group, grid.contexts[:count]
+
+    def _batches(self, group: Ids) -> Iterator[Ids]:
+        at = 0
+        while at < len(group):
+            part = group[at : at + self.batch]
+            yield part
+            at += len(part)
+
+    def _score_batch(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+        """Score some rows, halving them until they fit into memory."""
+        try:
+            return self._attempt(rows, part, contexts)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        if len(part) == 1:
+            raise OutOfMemory(
+                f"One row of {self._options.grid.width} tokens does not fit into memory with {self._card.label}; "
+                "use a shorter grid, --dtype bfloat16, or --device-map auto."
+            )
+        half = (len(part) + 1) // 2
+        if half < self.batch:
+            self.batch = half
+            self._say(f"Out of memory with {len(part)} rows at a time; going on with {half}.")
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [
+            *self._score_batch(rows, part[:half], contexts),
+            *self._score_batch(rows, part[half:], contexts),
+        ]
+
+    def _attempt(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+        grid = self._options.grid
+        tokens, lengths = rows.ids[part], rows.lengths[part]
+        tokens = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
+        if grid.align == "start":
+            return self._start_aligned(part, tokens, lengths, contexts)
+        split = max(grid.contexts)
+        return [
+            result
+            for context in contexts
+            for result in self._start_aligned(
+                part, tokens[:, split - context :], lengths - (split - context), (context,)
+            )
+        ]
+
+    def _start_aligned(self, part: Ids, tokens: Ids, lengths: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+        lead = int(self._options.bos)
+        fitting = [length for length in self._options.grid.continuations if contexts[-1] + length <= lengths.max()]
+        columns = max(fitting)
+        if lead:
+            tokens = np.concatenate([np.full((len(tokens), 1), self._card.bos), tokens], axis=1)
+        width = lead + contexts[-1] + columns
+        scoring = BatchScoring(
+            self._model,
+            self._readout,
+            self._plan,
+            torch.from_numpy(tokens[:, :width]),
+            tuple(lead + context for context in contexts),
+            columns,
+        )
+        branches, truth = scoring.run()
+        # every context of a start-aligned row has the same teacher-forced record: it is kept once, at the longest
+        records = {context: truth if context == contexts[-1] else {} for context in contexts}
+        return [
+            ContextResult(
+                part,
+                context,
+                branches[lead + context].hit.cpu().numpy(),
+                branches[lead + context].values["margin"].cpu().numpy(),
+                np.minimum(lengths - context, columns),
+                _arrays(branches[lead + context].values) if self._options.free else {},
+                _truth_record(records[context], tokens),
+                1 - lead,
+                np.minimum(lengths, contexts[-1] + columns) - (1 - lead),
+            )
+            for context in contexts
+        ]
+
+
+def _arrays(values: Decisions) -> dict[str, NDArray[Any]]:
+    return {name: tensor.cpu().numpy() for name, tensor in values.items()}
+
+
+def _truth_record(truth: Decisions, tokens: Ids) -> dict[str, NDArray[Any]]:
+    """The record as tables keep it: whether the most probable token is the true one, instead of that token."""
+    record = _arrays(truth)
+    if record:
+        record.pop("top_log_probability")
+        chosen = record.pop("token")
+        record["hit"] = chosen == tokens[:, 1 : chosen.shape[1] + 1]
+    return record
+
+
+def _distinct(rows: TokenRows) -> tuple[TokenRows, Ids, Ids]:
+    """Distinct rows, for every row the number of its distinct one, and how many rows each stands for."""
+    keyed = np.concatenate([rows.lengths[:, None], rows.ids], axis=1)
+    _, first, inverse, counts = np.unique(keyed, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)  # keep the order of first appearance: neighbours in the corpus stay neighbours
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    kept = first[order]
+    return TokenRows(rows.ids[kept], rows.lengths[kept]), place[inverse.reshape(-1)], counts[order]
+
+
+def _copied(result: ContextResult, inverse: Ids) -> ContextResult:
+    """The result spread from distinct rows to all rows of the shard that equal them."""
+    if len(np.unique(inverse)) == len(inverse) and (inverse == np.arange(len(inverse))).all():
+        return result
+    place = np.full(int(inverse.max()) + 1, -1)
+    place[result.rows] = np.arange(len(result.rows))
+    rows = np.flatnonzero(place[inverse] >= 0)
+    pick = place[inverse[rows]]
+    return replace(
+        result,
+        rows=rows,
+        hit=result.hit[pick],
+        margin=result.margin[pick],
+        length=result.length[pick],
+        truth_length=result.truth_length[pick],
+        free={name: values[pick] for name, values in result.free.items()},
+        truth={name: values[pick] for name, values in result.truth.items()},
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return "can't allocate memory" in text or "out of memory" in text or "not enough memory" in text

@@ -1,0 +1,37 @@
+"""What scoring is asked to do; everything here that can change a number is part of a run's fingerprint."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mematlas.records import Depth, EosPolicy, Grid
+
+Signals = Literal["truth", "free"]
+
+#: Margin under which a 16-bit decision is in doubt, in logits. Our choice: a few units in the last place of logits
+#: around 20 (2^-8 relative for bfloat16, 2^-11 for float16), where batch shapes were seen to move them.
+DOUBTFUL = {"float32": 2e-4, "bfloat16": 0.25, "float16": 0.03}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringOptions:
+    """One question to a model.
+
+    bos: whether the model's BOS token is put before every prompt (packed rows have none, so the default is not to);
+    temperatures: extra temperatures of the true token's log-probability; batch: rows in step.
+    """
+
+    grid: Grid
+    depth: Depth = "graded"
+    signals: tuple[Signals, ...] = ()
+    eos: EosPolicy = "ignore"
+    bos: bool = False
+    temperatures: tuple[float, ...] = ()
+    batch: int = 128
+
+    @property
+    def truth(self) -> bool:
+        return "truth" in self.signals
+
+    @property
+    def free(self) -> bool:
+        return "free" in self.signals

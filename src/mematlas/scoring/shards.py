@@ -1,0 +1,135 @@
+"""The rows of a run cut into shards, and one shard scored: read, score, settle, write. What an executor maps over."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mematlas.corpus.base import Corpus
+from mematlas.records import Ids, TokenRows
+from mematlas.scoring.engine import Engine
+from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.settle import Doubt, settle
+from mematlas.scoring.tables import score_table, signal_tables
+from mematlas.store import shard_name, write_shard
+
+ROWS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("role", pa.string(), nullable=False, metadata={"is": "train or control"}),
+        pa.field("repetitions", pa.int64(), metadata={"is": "how often it was shown in training, where known"}),
+        pa.field("document", pa.int64()),
+        pa.field("source", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowSet:
+    """Some rows of one corpus. offset: added to its row ids, so that control rows have ids of their own."""
+
+    role: str
+    corpus: Corpus
+    positions: Ids
+    offset: int = 0
+
+    def ids(self, part: slice) -> Ids:
+        return self.corpus.row_ids(self.positions[part]) + self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """All rows of a run, in one line, cut into `count` shards of nearly equal size."""
+
+    sets: tuple[RowSet, ...]
+    count: int
+
+    @property
+    def total(self) -> int:
+        return sum(len(rows.positions) for rows in self.sets)
+
+    def size(self, index: int) -> int:
+        return self._bound(index + 1) - self._bound(index)
+
+    def _bound(self, index: int) -> int:
+        return index * self.total // self.count
+
+    def parts(self, index: int) -> list[tuple[RowSet, slice]]:
+        """The rows of shard `index`, as slices of the row sets."""
+        start, stop, before, found = self._bound(index), self._bound(index + 1), 0, []
+        for rows in self.sets:
+            low, high = max(start - before, 0), min(stop - before, len(rows.positions))
+            if low < high:
+                found.append((rows, slice(low, high)))
+            before += len(rows.positions)
+        return found
+
+    def read(self, index: int, width: int) -> tuple[TokenRows, Ids]:
+        """The first `width` tokens of the shard's rows, and their ids."""
+        parts = [(rows.corpus.read(rows.positions[part], width), rows.ids(part)) for rows, part in self.parts(index)]
+        tokens = TokenRows(
+            np.concatenate([found.ids for found, _ in parts]), np.concatenate([found.lengths for found, _ in parts])
+        )
+        return tokens, np.concatenate([ids for _, ids in parts])
+
+    def rows_table(self, index: int) -> pa.Table:
+        """One line a row of the shard; see `ROWS`."""
+        tables = []
+        for rows, part in self.parts(index):
+            origin = rows.corpus.provenance(rows.positions[part])
+            ids = rows.ids(part)
+            columns = [pa.array(ids), pa.repeat(rows.role, len(ids))]
+            columns += [
+                pa.array(values, type=ROWS.field(name).type)
+                for name, values in (
+                    ("repetitions", origin.repetitions),
+                    ("document", origin.document),
+                    ("source", origin.source),
+                )
+            ]
+            tables.append(pa.table(columns, schema=ROWS))
+        return pa.concat_tables(tables)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """Where one model's shards go and what stands in their metadata."""
+
+    label: str
+    scores: Path
+    signals: dict[str, Path]
+    options: ScoringOptions
+    dtype: str
+    metadata: dict[str, str]
+
+
+def score_shard(
+    job: ShardJob,
+    plan: ShardPlan,
+    index: int,
+    engine: Engine,
+    reference: Callable[[], Engine] | None,
+    on_rows: Callable[[int], None],
+) -> Doubt:
+    """Score shard `index` and write its tables; the scores' marker comes last, so it stands for the whole shard."""
+    tokens, ids = plan.read(index, job.options.grid.width)
+    results = engine.score(tokens, ids, on_rows)
+    results, doubt = settle(results, tokens, ids, job.dtype, reference)
+    name = shard_name(index, plan.count)
+    metadata = {**job.metadata, "batch": str(engine.batch), **{k: str(v) for k, v in asdict(doubt).items()}}
+    for kind, table in signal_tables(job.label, ids, results, job.options).items():
+        write_shard(job.signals[kind], name, table, metadata)
+    write_shard(job.scores, name, score_table(job.label, ids, results, job.options), metadata)
+    return doubt
+
+
+def default_shards(total: int) -> int:
+    """Our choice: about a thousand rows a shard for small runs, at most 2,000 shards for large ones."""
+    return max(1, min(2000, -(-total // 1024)))
+
+
+def longest_row(rows: RowSet, width: int) -> int:
+    """The longest of the first thousand rows, as far as `width` reaches: a quick look before long work."""
+    return int(rows.corpus.read(rows.positions[:1000], width).lengths.max(initial=0))

@@ -1,0 +1,33 @@
+"""Intervals for shares."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+_Z = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share with its 95 % Wilson interval and sample size; None where there was nothing to count."""
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    count: int
+    interval: str = "Wilson 95 %"
+
+
+def wilson(hits: int, count: int) -> Share:
+    """The share `hits / count` with its Wilson score interval (Wilson 1927), which holds for shares near 0 and 1.
+
+    Raises:
+        ValueError: hits is not between 0 and count.
+    """
+    if not 0 <= hits <= count:
+        raise ValueError(f"hits must be between 0 and count, not {hits} of {count}")
+    if count == 0:
+        return Share(None, None, None, 0)
+    share, squared = hits / count, _Z * _Z
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    half = _Z * sqrt(share * (1 - share) / count + squared / (4 * count * count)) / (1 + squared / count)
+    return Share(share, max(0.0, centre - half), min(1.0, centre + half), count)

@@ -1,0 +1,254 @@
+"""A study's folder: fingerprints, atomic writes, shards with completion markers, and the manifest written last.
+
+    STUDY/manifest.json                                     what was asked, by which versions, how long it took
+    STUDY/runs/<run>.json                                   the resolved question of one run
+    STUDY/models/<label>-<fingerprint>.parquet              one line a model
+    STUDY/rows/<rows>/shard-00000-of-00004.parquet          one line a row, shared by all models
+    STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
+    STUDY/signals/<run>/<kind>/<model>/shard-...parquet
+
+A run is one question (corpus, rows, grid, depth, policies); its key is a hash of everything that can change a number, so a
+changed option never meets an old shard. A shard counts once its `.done` marker stands beside it.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mematlas.errors import StudyError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def fingerprint(value: object) -> str:
+    """20 hexadecimal digits of a hash of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about `folder` into one line with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StudyError(
+                f"No room on the disk that holds {folder}. Free some space and run the same command again: "
+                "finished shards are kept."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise StudyError(
+                f"{folder} cannot be written ({error.strerror}); choose another --study folder."
+            ) from error
+        raise
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step, flushed to the disk."""
+    with telling(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    text = json.dumps(value, indent=2, default=str) + "\n"
+    write_atomically(path, lambda temporary: _write_text(temporary, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
+    """Write a Parquet file atomically; `metadata` goes into its schema."""
+    merged = {**(table.schema.metadata or {}), **{f"mematlas.{k}": str(v) for k, v in (metadata or {}).items()}}
+    table = table.replace_schema_metadata(merged)
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def shard_name(index: int, count: int) -> str:
+    return f"shard-{index:05d}-of-{count:05d}"
+
+
+def write_shard(folder: Path, name: str, table: pa.Table, metadata: dict[str, str]) -> None:
+    """Write one shard, then its marker."""
+    path = folder / f"{name}.parquet"
+    write_table(path, table, metadata)
+    write_json(folder / f"{name}.done", {"rows": table.num_rows, "bytes": path.stat().st_size})
+
+
+def shard_is_done(folder: Path, name: str) -> bool:
+    """Whether the shard and its marker are there and agree; a damaged marker or a cut file means it is not."""
+    path = folder / f"{name}.parquet"
+    try:
+        marker = json.loads((folder / f"{name}.done").read_text(encoding="utf-8"))
+        return bool(path.stat().st_size == marker["bytes"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One question of a study. shards: how many each model has; models: label -> folder name."""
+
+    key: str
+    rows_key: str
+    shards: int
+    models: dict[str, str]
+    question: dict[str, Any]
+    asked: float
+
+
+class Study:
+    """A study folder, for reading. Tables come as polars frames."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def runs(self) -> list[Run]:
+        """All runs, the latest last."""
+        runs = []
+        for path in sorted((self.folder / "runs").glob("*.json")):
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                runs.append(Run(**found))
+            except (ValueError, TypeError) as error:
+                raise StudyError(f"{path} is damaged ({error}); delete it and run the same command again.") from None
+        return sorted(runs, key=lambda run: run.asked)
+
+    def run(self, key: str | None = None) -> Run:
+        """The run whose key starts with `key`, or the latest."""
+        found = [run for run in self.runs() if key is None or run.key.startswith(key)]
+        if not found:
+            raise StudyError(f"{self.folder} holds no run {key or ''}".rstrip() + "; `mematlas score` makes one.")
+        return found[-1]
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; {} before the first command has finished."""
+        path = self.folder / "manifest.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def done(self, run: Run, label: str) -> int:
+        """How many of the model's shards are finished."""
+        folder = self.folder / "scores" / run.key / run.models[label]
+        return sum(shard_is_done(folder, shard_name(index, run.shards)) for index in range(run.shards))
+
+    def scores(self, run: str | None = None, *, partial: bool = False) -> "pl.DataFrame":
+        """One line a (model, row, context, continuation) of a run, the latest by default.
+
+        Raises:
+            StudyError: shards are missing and `partial` was not asked for.
+        """
+        found = self.run(run)
+        return self._read(found, lambda model: Path("scores") / found.key / model, partial)
+
+    def signals(
+        self,
+        kind: str,
+        run: str | None = None,
+        *,
+        context: int | None = None,
+        continuation: int | None = None,
+        partial: bool = False,
+    ) -> "pl.DataFrame":
+        """Per-token records of `kind` ("truth" or "free"), one line a (model, row, context).
+
+        With `context` and `continuation` they are cut to that cell: the lists of free-running signals to the
+        continuation, those of teacher-forced ones to context + continuation.
+        """
+        found = self.run(run)
+        if kind not in found.question["signals"]:
+            raise StudyError(
+                f"Run {found.key} of {self.folder} has no signals {kind!r}, only {found.question['signals'] or 'scores'}; "
+                f"score with --signals {kind}."
+            )
+        frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial)
+        return frame if context is None or continuation is None else _cut(frame, found, kind, context, continuation)
+
+    def rows(self, run: str | None = None) -> "pl.DataFrame":
+        """One line a row: row, role (train or control), repetitions, document, source."""
+        found = self.run(run)
+        return self._frames([self.folder / "rows" / found.rows_key])
+
+    def models(self, run: str | None = None) -> "pl.DataFrame":
+        """One line a model of the run, in the order it was asked for."""
+        import polars as pl
+
+        found = self.run(run)
+        return pl.concat(
+            [pl.read_parquet(self.folder / "models" / f"{name}.parquet") for name in found.models.values()]
+        )
+
+    def _read(self, run: Run, place: Callable[[str], Path], partial: bool) -> "pl.DataFrame":
+        for label in run.models:
+            done = self.done(run, label)
+            if done < run.shards and not partial:
+                raise StudyError(
+                    f"Run {run.key} of {self.folder} has {done} of {run.shards} shards of {label}: run the same "
+                    "command again to finish it, or read what is there with partial=True."
+                )
+        return self._frames([self.folder / place(model) for model in run.models.values()])
+
+    def _frames(self, folders: list[Path]) -> "pl.DataFrame":
+        import polars as pl
+
+        paths = [
+            path
+            for folder in folders
+            for path in sorted(folder.glob("shard-*.parquet"))
+            if shard_is_done(folder, path.stem)
+        ]
+        if not paths:
+            raise StudyError(f"{self.folder} has no finished shard yet; run `mematlas score` again.")
+        return pl.concat([pl.read_parquet(path) for path in paths])
+
+
+def _cut(frame: "pl.DataFrame", run: Run, kind: str, context: int, continuation: int) -> "pl.DataFrame":
+    """Cut per-token lists to one cell of the run's grid."""
+    import polars as pl
+
+    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    cell = (pl.lit(context).cast(pl.Int32).alias("context"), pl.lit(continuation).cast(pl.Int32).alias("continuation"))
+    if kind == "free" or run.question["align"] == "end":
+        length = continuation if kind == "free" else context + continuation
+        kept = frame.filter((pl.col("context") == context) & (pl.col("continuation") >= continuation))
+    else:
+        length = context + continuation
+        kept = frame.filter(pl.col("context") + pl.col("continuation") >= length)
+    return kept.with_columns(pl.col(name).list.head(length) for name in lists).with_columns(*cell)
+
+
+def open_study(folder: str | Path) -> Study:
+    """Open a study folder for reading.
+
+    Raises:
+        StudyError: there is none.
+    """
+    study = Study(folder)
+    if not (study.folder / "runs").is_dir():
+        raise StudyError(
+            f"{folder} is no study: it has no runs/ folder. `mematlas score ... --study {folder}` makes one."
+        )
+    return study
