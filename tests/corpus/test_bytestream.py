@@ -1,5 +1,6 @@
 """The stream and the array under every binary format, against a plain list; and that memory stays flat."""
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def files_of(folder: Path, content: bytes, cuts: list[int]) -> list[Path]:
     """`content` as several files; equal cuts make empty ones."""
     borders = [0, *sorted(cuts), len(content)]
     paths = []
-    for number, (start, stop) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+    for number, (start, stop) in enumerate(itertools.pairwise(borders)):
         paths.append(folder / f"part-{number}")
         paths[-1].write_bytes(content[start:stop])
     return paths
@@ -64,7 +65,7 @@ def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(bytes(100))
     stream = ByteStream([path])
     os.truncate(path, 40)
-    with pytest.raises(CorpusError, match="shrinks ends at byte 40, but had 100 bytes when .* start again"):
+    with pytest.raises(CorpusError, match=r"shrinks ends at byte 40, but had 100 bytes when .* start again"):
         stream.read(10, 60)
     with pytest.raises(CorpusError, match="ends before byte 130"):
         ByteStream([path]).read(0, 130)

@@ -80,12 +80,18 @@ def test_truncated_files(tmp_path: Path) -> None:
     prefix = write(tmp_path)
     index, tokens = tmp_path / "corpus.idx", tmp_path / "corpus.bin"
     whole = index.read_bytes()
-    for size, message in [(len(whole) - 8, r"126 bytes, but its header promises 134 \(5 seq"), (20, r"within its header")]:
+    for size, message in [
+        (len(whole) - 8, r"126 bytes, but its header promises 134 \(5 seq"),
+        (20, r"within its header"),
+    ]:
         index.write_bytes(whole[:size])
         with pytest.raises(CorpusError, match=message):
             open_corpus(prefix)
     index.write_bytes(whole)
-    for content, message in [(tokens.read_bytes()[:-2], "points outside"), (bytes(24), r"24 bytes, but .* promises 22")]:
+    for content, message in [
+        (tokens.read_bytes()[:-2], "points outside"),
+        (bytes(24), r"24 bytes, but .* promises 22"),
+    ]:
         tokens.write_bytes(content)
         with pytest.raises(CorpusError, match=message):
             open_corpus(prefix)
@@ -114,7 +120,7 @@ def test_document_indexes_that_do_not_fit(tmp_path: Path, documents: list[int]) 
 def test_other_indexes(tmp_path: Path) -> None:
     fairseq = b"MMIDIDX\x00\x00" + struct.pack("<QBQ", 1, 8, 2) + struct.pack("<2i2q", 3, 4, 0, 6)
     (tmp_path / "fairseq.idx").write_bytes(fairseq)
-    with pytest.raises(CorpusError, match="fairseq's variant, which has no document index; write .* Megatron"):
+    with pytest.raises(CorpusError, match=r"fairseq's variant, which has no document index; write .* Megatron"):
         open_corpus(tmp_path / "fairseq")
     (tmp_path / "tokengrams.idx").write_bytes(struct.pack("<6Q", *range(6)))
     with pytest.raises(CorpusError, match=r"begins with .*, not with .* it is no Megatron index"):

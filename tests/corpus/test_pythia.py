@@ -64,7 +64,9 @@ def test_a_partial_row_is_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_a_missing_shard(folder: Path) -> None:
     (folder / "document-00001-of-00002.bin").unlink()
-    with pytest.raises(CorpusError, match=r"lacks 1 of 3 shards, the first is document-00001-of-00002\.bin; .* download"):
+    with pytest.raises(
+        CorpusError, match=r"lacks 1 of 3 shards, the first is document-00001-of-00002\.bin; .* download"
+    ):
         open_corpus(folder)
 
 

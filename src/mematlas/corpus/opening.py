@@ -23,12 +23,22 @@ def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusO
         UnknownName: no format is called `format`.
     """
     path = Path(path)
-    reader: CorpusFormat = FORMATS.load(format)() if format is not None else _detected(path)
+    try:
+        reader: CorpusFormat = FORMATS.load(format)() if format is not None else _detected(path)
+        _check_options(reader, options)
+        return reader.open(path, options)
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be opened: {error}; check the path, its permissions, and the disk."
+        ) from error
+
+
+def _check_options(reader: CorpusFormat, options: CorpusOptions) -> None:
+    """An option that would be passed over in silence is an error."""
     for field, flag in CHECKED.items():
         value = getattr(options, field)
         if field not in reader.reads and value != getattr(DEFAULTS, field):
             raise CorpusError(f"The format {reader.name!r} does not use {flag} ({value!r}); leave it out.")
-    return reader.open(path, options)
 
 
 def _detected(path: Path) -> CorpusFormat:
