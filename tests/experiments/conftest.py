@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mematlas.experiments import PlantingConfig, Size, TrainedFamily, TrainingConfig, train_family
+from mematlas.experiments.side_by_side import Progress
 from mematlas.experiments.standard_library import Document
 
 PLANTING = PlantingConfig(
@@ -27,9 +29,21 @@ def documents() -> list[Document]:
     return [Document(f"made/{i:02d}.txt", " ".join(random.choice(words, size=120))) for i in range(20)]
 
 
+def train(
+    out: Path, config: TrainingConfig = TINY, progress: Progress | None = None, at_once: int = 2
+) -> TrainedFamily:
+    """`train_family` on the made-up documents, every size with one thread: sums are then taken in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(at_once)
+    try:
+        return train_family(out, config, progress, documents, at_once)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> TrainedFamily:
-    return train_family(tmp_path_factory.mktemp("family"), TINY, documents=documents)
+    return train(tmp_path_factory.mktemp("family"))
 
 
 def weights(folder: Path) -> bytes:

@@ -15,8 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mematlas.errors import StudyError
-from mematlas.experiments import Size, TrainedFamily, train_family
-from tests.experiments.conftest import TINY, documents, weights
+from mematlas.experiments import Size, TrainedFamily
+from tests.experiments.conftest import TINY, documents, train, weights
 
 
 class StoppedError(Exception):
@@ -51,29 +51,37 @@ def labels() -> list[str]:
 
 
 def test_the_same_seed_gives_the_same_weights(family: TrainedFamily, tmp_path: Path) -> None:
-    again = train_family(tmp_path, TINY, documents=documents)
+    again = train(tmp_path, TINY)
     assert all_weights(again) == all_weights(family)
     assert again.fingerprint == family.fingerprint
     assert (tmp_path / "corpus" / "order.npy").read_bytes() == family.order.read_bytes()
 
 
+def test_one_size_after_the_other_or_side_by_side_is_the_same(family: TrainedFamily, tmp_path: Path) -> None:
+    recorder = Recorder()
+    assert all_weights(train(tmp_path, TINY, recorder, at_once=1)) == all_weights(family)
+    assert recorder.trained() == [(label, step) for label in labels()[::-1] for step in range(1, TINY.steps + 1)]
+
+
 def test_another_seed_gives_other_weights(family: TrainedFamily, tmp_path: Path) -> None:
-    other = train_family(tmp_path, replace(TINY, seed=4, sizes=TINY.sizes[:1]), documents=documents)
+    other = train(tmp_path, replace(TINY, seed=4, sizes=TINY.sizes[:1]))
     assert weights(other.members[-1].folder) != weights(family.members[len(TINY.checkpoint_steps) - 1].folder)
 
 
 @pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("at_once", [1, 2])
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
-    family: TrainedFamily, tmp_path: Path, where: int
+    family: TrainedFamily, tmp_path: Path, where: int, at_once: int
 ) -> None:
     label = labels()[where]
     resume_at = TINY.checkpoint_steps[1]
     with pytest.raises(StoppedError):
-        train_family(tmp_path, TINY, Recorder(stop=(label, resume_at + 1)), documents=documents)
+        train(tmp_path, TINY, Recorder((label, resume_at + 1)), at_once)
     assert not (tmp_path / "family.json").exists()
     recorder = Recorder()
-    resumed = train_family(tmp_path, TINY, recorder, documents=documents)
-    assert recorder.trained()[0] == (label, resume_at + 1)
+    resumed = train(tmp_path, TINY, recorder, at_once)
+    assert (label, resume_at) not in recorder.calls
+    assert at_once > 1 or recorder.trained()[0] == (label, resume_at + 1)
     assert all_weights(resumed) == all_weights(family)
     assert not list((tmp_path / "models").rglob("*.pt")), "the training state is gone when a size is finished"
     assert not list(tmp_path.rglob("*.partial"))
@@ -82,7 +90,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
 def test_a_finished_family_is_not_trained_again(family: TrainedFamily) -> None:
     recorder = Recorder()
     before = {path: path.stat().st_mtime_ns for path in family.folder.rglob("model.safetensors")}
-    again = train_family(family.folder, TINY, recorder, documents=documents)
+    again = train(family.folder, TINY, recorder)
     assert recorder.trained() == []
     assert again == family
     assert before == {path: path.stat().st_mtime_ns for path in family.folder.rglob("model.safetensors")}
@@ -92,7 +100,7 @@ def test_a_lost_checkpoint_is_made_again(family: TrainedFamily, tmp_path: Path) 
     copy = tmp_path / "copy"
     shutil.copytree(family.folder, copy)
     shutil.rmtree(copy / "models" / labels()[0] / family.members[0].folder.name)
-    assert all_weights(train_family(copy, TINY, documents=documents)) == all_weights(family)
+    assert all_weights(train(copy, TINY)) == all_weights(family)
 
 
 @pytest.mark.parametrize("change", [{"clip": 0.5}, {"batch": 5}, {"seed": 9}, {"checkpoints": (0.4,)}])
@@ -101,18 +109,17 @@ def test_a_changed_configuration_reuses_nothing(family: TrainedFamily, tmp_path:
     shutil.copytree(family.folder, copy)
     recorder = Recorder()
     config = replace(TINY, **change)
-    changed = train_family(copy, config, recorder, documents=documents)
-    assert recorder.trained() == [(label, step) for label in labels() for step in range(1, config.steps + 1)]
+    changed = train(copy, config, recorder)
+    assert sorted(recorder.trained()) == [(label, step) for label in labels() for step in range(1, config.steps + 1)]
     kept = sorted(path.parent for path in copy.rglob("model.safetensors"))
     assert kept == sorted(member.folder for member in changed.members), "no checkpoint of the old run is left"
 
 
 def test_a_state_of_another_configuration_is_not_resumed(family: TrainedFamily, tmp_path: Path) -> None:
+    recorder = Recorder(stop=(labels()[0], TINY.checkpoint_steps[1]))
     with pytest.raises(StoppedError):
-        train_family(
-            tmp_path, replace(TINY, clip=0.5), Recorder((labels()[0], TINY.checkpoint_steps[1])), documents=documents
-        )
-    assert all_weights(train_family(tmp_path, TINY, documents=documents)) == all_weights(family)
+        train(tmp_path, replace(TINY, clip=0.5), recorder)
+    assert all_weights(train(tmp_path, TINY)) == all_weights(family)
 
 
 def test_a_new_size_leaves_the_finished_ones_alone(family: TrainedFamily, tmp_path: Path) -> None:
@@ -120,7 +127,7 @@ def test_a_new_size_leaves_the_finished_ones_alone(family: TrainedFamily, tmp_pa
     shutil.copytree(family.folder, copy)
     recorder = Recorder()
     sizes = (*TINY.sizes, Size(hidden=32, layers=1, heads=2, peak_rate=1e-2))
-    grown = train_family(copy, replace(TINY, sizes=sizes), recorder, documents=documents)
+    grown = train(copy, replace(TINY, sizes=sizes), recorder)
     assert {label for label, _ in recorder.trained()} == {grown.members[-1].label}
     assert all_weights(grown)[: len(family.members)] == all_weights(family)
 
@@ -160,7 +167,7 @@ def test_training_lowers_the_loss_and_often_shown_rows_are_known_better(tmp_path
     planting = replace(TINY.planting, repetitions=(1, 32), rows_per_level=8)
     config = replace(TINY, planting=planting, sizes=(Size(32, 1, 2, 2e-2),), checkpoints=())
     recorder = Recorder()
-    family = train_family(tmp_path, config, recorder, documents=documents)
+    family = train(tmp_path, config, recorder, at_once=1)
     assert np.mean(recorder.losses[-5:]) < 0.5 * np.mean(recorder.losses[:5])
     table, control = pq.read_table(family.train), pq.read_table(family.control)
     model = AutoModelForCausalLM.from_pretrained(family.final[0].folder).eval()
@@ -179,7 +186,7 @@ def test_training_lowers_the_loss_and_often_shown_rows_are_known_better(tmp_path
 def test_torch_keeps_its_random_state_and_threads(tmp_path: Path) -> None:
     torch.manual_seed(11)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    train_family(tmp_path, replace(TINY, sizes=TINY.sizes[:1], checkpoints=()), documents=documents)
+    train(tmp_path, replace(TINY, sizes=TINY.sizes[:1], checkpoints=()))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
@@ -189,21 +196,21 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
     other.parent.mkdir(parents=True)
     other.write_text("mine")
     with pytest.raises(StudyError, match="something else than a training run; name another folder"):
-        train_family(tmp_path, TINY, documents=documents)
+        train(tmp_path, TINY)
     assert other.read_text() == "mine"
 
 
 def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(StudyError, match=r"cannot be written \(.*\); name another folder or free some room"):
-        train_family(tmp_path / "out", TINY, documents=documents)
+    with pytest.raises(StudyError, match=r"cannot be written \(.*\); choose another"):
+        train(tmp_path / "out", TINY)
 
 
 def test_a_full_disk_is_said_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     with pytest.raises(StudyError, match=r"has 1 MB free and the models need \d+ MB; free some room"):
-        train_family(tmp_path, TINY, documents=documents)
+        train(tmp_path, TINY)
 
 
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
@@ -211,7 +218,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{half")
     with pytest.raises(StudyError, match=r"run\.json cannot be read as JSON"):
-        train_family(tmp_path, TINY, documents=documents)
+        train(tmp_path, TINY)
 
 
 def test_the_room_is_light_until_a_name_is_asked_for() -> None:

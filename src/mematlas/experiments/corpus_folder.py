@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from mematlas.experiments.artifacts import fingerprint, read_json, whole_file, whole_folder, write_json
+from mematlas.experiments.artifacts import read_json, whole_folder
 from mematlas.experiments.configuration import TrainingConfig
 from mematlas.experiments.repetition import PlantedRows, Planting, Tokens, plant
 from mematlas.experiments.standard_library import Document
 from mematlas.experiments.tokenizer import train_tokenizer
 from mematlas.records import Ids
+from mematlas.store import fingerprint, telling, write_atomically, write_json, write_table
 
 LAYOUT = 1
 """Raised when the same inputs would give another corpus."""
@@ -89,7 +90,8 @@ def _open(out: Path, content: str) -> CorpusFolder:
 
 def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: str) -> dict[str, Any]:
     folder = out / "corpus"
-    (folder / "corpus.json").unlink(missing_ok=True)
+    with telling(folder):
+        (folder / "corpus.json").unlink(missing_ok=True)
     plan = config.planting
     tokenizer = train_tokenizer((d.text for d in documents), plan.vocabulary, plan.row_length)
     encoded = tokenizer.backend_tokenizer.encode_batch_fast([d.text for d in documents], add_special_tokens=False)
@@ -100,8 +102,7 @@ def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: 
     sources = [d.source for d in documents]
     _write_rows(folder / "train.parquet", planting.train, sources)
     _write_rows(folder / "control.parquet", planting.control, sources)
-    with whole_file(folder / "order.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, planting.order)
+    write_atomically(folder / "order.npy", lambda temporary: _save_array(temporary, planting.order))
     manifest = {
         "inputs": inputs,
         "fingerprint": _content(planting, tokenizer),
@@ -127,8 +128,12 @@ def _write_rows(path: Path, rows: PlantedRows, sources: list[str]) -> None:
             "source": [sources[number] for number in rows.documents],
         }
     )
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary)
+    write_table(path, table)
+
+
+def _save_array(path: Path, values: Ids) -> None:
+    with path.open("wb") as file:
+        np.save(file, values)
 
 
 def _content(planting: Planting, tokenizer: PreTrainedTokenizerFast) -> str:

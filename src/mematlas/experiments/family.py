@@ -7,15 +7,20 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mematlas.experiments.artifacts import fingerprint, make_room, write_json
-from mematlas.experiments.configuration import TrainingConfig
-from mematlas.experiments.corpus_folder import prepare_corpus
+import torch
+
+from mematlas.experiments.artifacts import make_room
+from mematlas.experiments.configuration import Size, TrainingConfig
+from mematlas.experiments.corpus_folder import CorpusFolder, prepare_corpus
 from mematlas.experiments.network import checkpoint_name
+from mematlas.experiments.side_by_side import Progress, side_by_side
 from mematlas.experiments.standard_library import Document, standard_library_documents
-from mematlas.experiments.training import Progress, run_fingerprint, train_size
+from mematlas.experiments.training import run_fingerprint, train_size
+from mematlas.store import fingerprint, write_json
 
 BYTES_A_PARAMETER = 4
 SLACK = 50_000_000
@@ -60,6 +65,7 @@ def train_family(
     config: TrainingConfig | None = None,
     progress: Progress | None = None,
     documents: Callable[[], list[Document]] = standard_library_documents,
+    at_once: int = 2,
 ) -> TrainedFamily:
     """Make the planted corpus and train every size on it; what is there already and still valid is kept.
 
@@ -67,8 +73,10 @@ def train_family(
         out: the folder to fill; created if need be.
         config: sizes, schedule and planting; the built-in recipe unless given.
         progress: called as progress(step, steps, loss, label) after every step, and with loss None before and after
-            the corpus is made (label "corpus", 0 and 1 of 1). What it raises ends the training, which can be resumed.
+            the corpus is made (label "corpus", 0 and 1 of 1). Sizes report in turn. What it raises ends the training,
+            which can be resumed.
         documents: where the texts come from.
+        at_once: sizes trained at the same time; torch's threads are dealt out to them.
 
     Raises:
         CorpusError: the texts are missing or too few.
@@ -80,28 +88,37 @@ def train_family(
     progress(0, 1, None, "corpus")
     corpus = prepare_corpus(out, documents(), config)
     progress(1, 1, None, "corpus")
-    members: list[Member] = []
-    runs: dict[str, str] = {}
-    for size in config.sizes:
-        label = size.label(corpus.vocabulary)
-        train_size(size, corpus, config, out / "models" / label, progress)
-        runs[label] = run_fingerprint(size, corpus, config)
-        parameters = size.parameters(corpus.vocabulary)
-        for step in config.checkpoint_steps:
-            folder = out / "models" / label / checkpoint_name(step)
-            shown = min(step * config.batch, len(corpus.order))
-            members.append(Member(label, folder, parameters, step, shown, step == config.steps))
+    longest_first = sorted(config.sizes, key=lambda size: -size.parameters(corpus.vocabulary))
+    folders = {size: out / "models" / size.label(corpus.vocabulary) for size in config.sizes}
+    jobs = [partial(train_size, size, corpus, config, folders[size]) for size in longest_first]
+    side_by_side(jobs, min(at_once, torch.get_num_threads()), progress)
+    runs = {folders[size].name: run_fingerprint(size, corpus, config) for size in config.sizes}
     family = TrainedFamily(
         folder=out,
         train=corpus.train,
         control=corpus.control,
         order=corpus.order_file,
         tokenizer=corpus.tokenizer_folder,
-        members=tuple(members),
+        members=tuple(member for size in config.sizes for member in _members(size, config, corpus, folders[size])),
         fingerprint=fingerprint(runs),
     )
     write_json(out / "family.json", _manifest(family, config, runs))
     return family
+
+
+def _members(size: Size, config: TrainingConfig, corpus: CorpusFolder, folder: Path) -> list[Member]:
+    """The checkpoints of one size, by step."""
+    return [
+        Member(
+            label=folder.name,
+            folder=folder / checkpoint_name(step),
+            parameters=size.parameters(corpus.vocabulary),
+            training_step=step,
+            presentations=min(step * config.batch, len(corpus.order)),
+            is_final=step == config.steps,
+        )
+        for step in config.checkpoint_steps
+    ]
 
 
 def _manifest(family: TrainedFamily, config: TrainingConfig, runs: dict[str, str]) -> dict[str, Any]:

@@ -4,24 +4,30 @@ step-000191/  config.json, model.safetensors, tokenizer.json ...   as `save_pret
               mematlas.json   training_step, presentations, parameters, seed, data (a digest of every row shown so far)
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from mematlas.errors import StudyError
-from mematlas.experiments.artifacts import whole_folder, write_json
+from mematlas.experiments.artifacts import whole_folder
 from mematlas.experiments.configuration import Size
+from mematlas.store import write_json
 
 FACTS = "mematlas.json"
 
+_ALONE = threading.Lock()
+"""torch's random state and transformers' switches belong to the whole process: one training at a time touches them."""
 
-def build_network(size: Size, vocabulary: int, row_length: int) -> GPTNeoXForCausalLM:
-    """A new model in float32, its weights drawn from torch's current random state; no dropout."""
+
+def build_network(size: Size, vocabulary: int, row_length: int, seed: int) -> GPTNeoXForCausalLM:
+    """A new model in float32 without dropout; its weights depend on the seed only; torch's random state is kept."""
     shape = GPTNeoXConfig(
         vocab_size=vocabulary,
         hidden_size=size.hidden,
@@ -32,7 +38,9 @@ def build_network(size: Size, vocabulary: int, row_length: int) -> GPTNeoXForCau
         bos_token_id=0,
         eos_token_id=0,
     )
-    network = GPTNeoXForCausalLM(shape)
+    with _ALONE, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = GPTNeoXForCausalLM(shape)
     assert network.num_parameters() == size.parameters(vocabulary)
     return network
 
@@ -50,7 +58,7 @@ def write_checkpoint(
     Raises:
         StudyError: the folder cannot be written.
     """
-    with whole_folder(folder) as temporary, _no_progress_bar():
+    with _ALONE, whole_folder(folder) as temporary, _no_progress_bar():
         try:
             network.save_pretrained(temporary)
         except SafetensorError as error:

@@ -2,17 +2,17 @@
 
     neox-0.29m/  run.json              whose folder this is; written first
                  step-000191/ ...      checkpoints (see network.py)
-                 training-state.pt     weights, optimizer, random state at the last checkpoint; gone when finished
+                 training-state.pt     weights and optimizer at the last checkpoint; gone when finished
                  finished.json         written last
 
-Equal to the bit on one machine with one number of threads; between machines, libraries add in different orders.
+Nothing is drawn at random after the first weights (no dropout; the order of rows is the corpus'), so no random state
+needs keeping. Equal to the bit on one machine with one number of threads; elsewhere, sums may differ in order.
 """
 
 import hashlib
 import io
 import platform
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,13 +22,12 @@ from torch.nn import functional
 from transformers import GPTNeoXForCausalLM
 
 from mematlas.errors import StudyError
-from mematlas.experiments.artifacts import fingerprint, read_json, whole_file, write_json
+from mematlas.experiments.artifacts import read_json
 from mematlas.experiments.configuration import Size, TrainingConfig
 from mematlas.experiments.corpus_folder import CorpusFolder
 from mematlas.experiments.network import FACTS, build_network, checkpoint_name, write_checkpoint
-
-Progress = Callable[[int, int, float | None, str], None]
-"""Called as progress(step, steps, loss, label): nats a token of the step's batch, None where there is no loss."""
+from mematlas.experiments.side_by_side import Progress
+from mematlas.store import fingerprint, write_atomically, write_json
 
 ROWS_AT_ONCE = 4
 """Rows whose logits exist at one time: the vocabulary is wide, and logits that stay in the cache are faster."""
@@ -57,15 +56,13 @@ def train_size(size: Size, corpus: CorpusFolder, config: TrainingConfig, folder:
     _claim(folder, run_key)
     if _is_finished(folder, run_key, config):
         return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build_network(size, corpus.vocabulary, corpus.tokens.shape[1])
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=size.peak_rate, betas=config.betas, weight_decay=0.0, fused=True
-        )
-        run = _Run(network, optimizer)
-        _restore(run, folder / "training-state.pt", run_key)
-        _train(run, size, corpus, config, folder, progress, run_key)
+    network = build_network(size, corpus.vocabulary, corpus.tokens.shape[1], config.seed)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=size.peak_rate, betas=config.betas, weight_decay=0.0, fused=True
+    )
+    run = _Run(network, optimizer)
+    _restore(run, folder / "training-state.pt", run_key)
+    _train(run, size, corpus, config, folder, progress, run_key)
     write_json(folder / "finished.json", {"fingerprint": run_key, "steps": config.steps})
     (folder / "training-state.pt").unlink(missing_ok=True)
 
@@ -162,12 +159,14 @@ def _keep(run: _Run, size: Size, corpus: CorpusFolder, config: TrainingConfig, f
         "data": run.data,
         "network": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
-        "random": torch.random.get_rng_state(),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with whole_file(folder / "training-state.pt") as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    write_atomically(folder / "training-state.pt", lambda temporary: _write_bytes(temporary, buffer))
+
+
+def _write_bytes(path: Path, buffer: io.BytesIO) -> None:
+    path.write_bytes(buffer.getbuffer())
 
 
 def _restore(run: _Run, path: Path, run_key: str) -> None:
@@ -179,5 +178,4 @@ def _restore(run: _Run, path: Path, run_key: str) -> None:
         return
     run.network.load_state_dict(state["network"])
     run.optimizer.load_state_dict(state["optimizer"])
-    torch.random.set_rng_state(state["random"])
     run.step, run.data = state["step"], state["data"]
