@@ -1,15 +1,19 @@
 """What the planted corpus promises, checked against slow and obvious code."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from mematlas.corpus import CorpusOptions, open_corpus
 from mematlas.errors import CorpusError
-from mematlas.experiments import PlantingConfig, TrainedFamily
+from mematlas.experiments import PlantingConfig, TrainedFamily, TrainingConfig
+from mematlas.experiments.corpus_folder import prepare_corpus
 from mematlas.experiments.ngrams import has_own_ngrams_only, ngram_keys, shares_none_with
 from mematlas.experiments.repetition import plant
+from mematlas.experiments.standard_library import standard_library_documents
 from mematlas.experiments.tokenizer import END_OF_TEXT, train_tokenizer
 from tests.experiments.conftest import PLANTING, TINY, documents
 
@@ -120,3 +124,26 @@ def test_the_tokenizer_is_the_same_each_time_and_loses_nothing() -> None:
     assert len(first) == TINY.planting.vocabulary
     text = "def café(x):\n\treturn '→' * 3\n"
     assert first.decode(first.encode(text)) == text
+
+
+def test_the_corpus_room_reads_the_tables_with_their_repetitions(family: TrainedFamily, tmp_path: Path) -> None:
+    corpus = open_corpus(family.train, options=CorpusOptions(cache=tmp_path))
+    table = pq.read_table(family.train)
+    positions = np.arange(len(corpus))
+    assert corpus.read(positions, PLANTING.row_length).ids.tolist() == table["tokens"].to_pylist()
+    known = corpus.provenance(positions)
+    assert known.repetitions == table["repetitions"].to_pylist()
+    assert known.document == table["document"].to_pylist()
+    assert known.source == table["source"].to_pylist()
+
+
+@pytest.mark.slow
+def test_the_standard_library_has_rows_enough_for_the_built_in_recipe(tmp_path: Path) -> None:
+    config = TrainingConfig()
+    corpus = prepare_corpus(tmp_path, standard_library_documents(), config)
+    assert corpus.vocabulary == 4096
+    assert len(corpus.order) == config.planting.presentations
+    never = pq.read_table(corpus.control)["tokens"].to_pylist()
+    assert len(never) >= 400
+    shown = set().union(*(passages(row, 32) for row in corpus.tokens.tolist()))
+    assert not shown & set().union(*(passages(row, 32) for row in never))
