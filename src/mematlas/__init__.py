@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mematlas.corpus import open_corpus
+    from mematlas.demonstration import demo
     from mematlas.errors import MematlasError
     from mematlas.store import Study, open_study
     from mematlas.study import ScoreConfig, score
@@ -20,11 +21,12 @@ _HOMES = {
     "MematlasError": "mematlas.errors",
     "ScoreConfig": "mematlas.study",
     "Study": "mematlas.store",
+    "demo": "mematlas.demonstration",
     "open_corpus": "mematlas.corpus",
     "open_study": "mematlas.store",
     "score": "mematlas.study",
 }
-__all__ = ["MematlasError", "ScoreConfig", "Study", "__version__", "open_corpus", "open_study", "score"]
+__all__ = ["MematlasError", "ScoreConfig", "Study", "__version__", "demo", "open_corpus", "open_study", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -219,11 +219,16 @@ def _download(repository: str, revision: str | None) -> Path:
         ) from None
 
 
+def _label(folder: Path) -> str:
+    """The folder's name, with its parent's in front where it only says which checkpoint it is."""
+    return f"{folder.parent.name}-{folder.name}" if _STEP.search(folder.name) else folder.name
+
+
 def resolve(rest: str) -> FolderSource:
     """A local folder, or a hub id with an optional @revision."""
     folder = Path(rest).expanduser()
     if folder.is_dir():
-        return FolderSource(folder, rest, folder.resolve().name)
+        return FolderSource(folder, rest, _label(folder.resolve()))
     if folder.exists():
         raise ModelError(f"{rest!r} is a file; give the model's folder, a hub id, or a .gguf file.")
     repository, _, revision = rest.partition("@")

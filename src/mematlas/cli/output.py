@@ -1,0 +1,36 @@
+"""Plain tables on standard output: they survive pipes, logs and narrow terminals."""
+
+from collections.abc import Sequence
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print columns of text; the first is left-aligned, the others are right-aligned."""
+    table = [list(header), *map(list, lines)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+    for number, line in enumerate(table):
+        cells = [
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, or a dash where there was nothing to count."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def count(value: int | None) -> str:
+    """A count with a short unit: 1.8 M."""
+    if value is None:
+        return "-"
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return str(value)

@@ -1,0 +1,46 @@
+"""What a study says in a few numbers: by model, role and cell, or by how often rows were shown."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mematlas.stats.intervals import wilson
+from mematlas.store import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "continuation")) -> "pl.DataFrame":
+    """One line a group of the latest run, in the order models were given.
+
+    Columns beside `by`: rows (scored), missing (not scored), mean_score (mean M; null in verbatim depth), mean_verbatim
+    (tokens), recited (rows with M = 1), share (of scored rows recited whole) with lower and upper (Wilson 95 %).
+    `by` may name any column of scores/, rows/ and models/.
+    """
+    import polars as pl
+
+    from mematlas.metrics import METRICS
+
+    metric = {name: METRICS.load(name).expression() for name in METRICS}
+    models = study.models().with_row_index("_order")
+    lines = study.scores(partial=True).join(study.rows(), on="row").join(models, on="model")
+    graded = study.run().question["depth"] == "graded"
+    frame = (
+        lines.group_by(*by, maintain_order=True)
+        .agg(
+            pl.col("_order").min(),
+            pl.col("verbatim").is_not_null().sum().alias("rows"),
+            pl.col("verbatim").is_null().sum().alias("missing"),
+            (metric["memorization_score"].mean() if graded else pl.lit(None, pl.Float64)).alias("mean_score"),
+            metric["verbatim_length"].mean().alias("mean_verbatim"),
+            metric["extractable"].sum().alias("recited"),
+        )
+        .sort("_order", *[name for name in by if name != "model"], maintain_order=True)
+        .drop("_order")
+    )
+    shares = [wilson(hits, count) for hits, count in frame.select("recited", "rows").iter_rows()]
+    return frame.with_columns(
+        pl.Series("share", [share.estimate for share in shares], dtype=pl.Float64),
+        pl.Series("lower", [share.lower for share in shares], dtype=pl.Float64),
+        pl.Series("upper", [share.upper for share in shares], dtype=pl.Float64),
+    )
