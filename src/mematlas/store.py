@@ -7,8 +7,8 @@
     STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
 
-A run is one question (corpus, rows, grid, depth, policies); its key is a hash of everything that can change a number, so a
-changed option never meets an old shard. A shard counts once its `.done` marker stands beside it.
+A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
+a changed option never meets an old shard. A shard counts once its `.done` marker stands beside it.
 """
 
 import errno
@@ -181,8 +181,8 @@ class Study:
         found = self.run(run)
         if kind not in found.question["signals"]:
             raise StudyError(
-                f"Run {found.key} of {self.folder} has no signals {kind!r}, only {found.question['signals'] or 'scores'}; "
-                f"score with --signals {kind}."
+                f"Run {found.key} of {self.folder} has no signals {kind!r}, only "
+                f"{found.question['signals'] or 'scores'}; score with --signals {kind}."
             )
         frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial)
         return frame if context is None or continuation is None else _cut(frame, found, kind, context, continuation)

@@ -1,4 +1,4 @@
-"""One command, `mematlas`. Errors a user can mend are one line on standard error; nothing heavy is imported for --help."""
+"""One command, `mematlas`. An error that a user can mend is one line on standard error; --help loads nothing heavy."""
 
 import sys
 

@@ -27,8 +27,8 @@ def demo(*, out: Path = Path("demo")) -> None:
     bar = Bar()
     found = run_demo(out, training=_TrainingLines(bar), progress=bar)
     print(
-        f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row was "
-        "shown in training.\nControl: rows never shown, with the upper end of the Wilson 95 % interval."
+        f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
+        "was shown in training.\nControl: rows never shown, with the upper end of the Wilson 95 % interval."
     )
     _print_shares(found)
     _print_examples(found)

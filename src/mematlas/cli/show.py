@@ -39,8 +39,8 @@ def _print_run(study: Study, run: Run) -> None:
     print(f"run {run.key}: {asked['corpus']} ({asked['corpus_format']}), rows {asked['rows']} ({rows}), {state}")
     signals = "+".join(asked["signals"]) or "none"
     print(
-        f"  contexts {asked['context']} x continuations {asked['continuation']} tokens, {asked['align']}-aligned; depth "
-        f"{asked['depth']}, eos {asked['eos']}, {asked['dtype']}, signals {signals}"
+        f"  contexts {asked['context']} x continuations {asked['continuation']} tokens, {asked['align']}-aligned; "
+        f"depth {asked['depth']}, eos {asked['eos']}, {asked['dtype']}, signals {signals}"
     )
     if not asked["control"]:
         print("  no control: shares have no floor to be compared with (--control names one)")

@@ -17,7 +17,7 @@ Progress = Callable[[int, int, float | None, str], None]
 """Called as progress(step, steps, loss, label): nats a token of the step's batch, None where there is no loss."""
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):
     """Ends a training because another one failed or the caller wants no more."""
 
 

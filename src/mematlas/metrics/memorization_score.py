@@ -1,4 +1,4 @@
-"""Share of continuation positions where greedy decoding gives the true token, position by position (not a prefix match).
+"""Share of continuation positions where greedy decoding gives the true token, position by position.
 
 Source: P1 (a): M(X, Y) = (1/n) sum_i 1[x_i = y_i].
 """

@@ -55,7 +55,7 @@ class Session(Protocol):
     """Rows in step. Every method keeps the rows' order."""
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
-        """Append tokens [rows, k] (int64) to every row; returns the states [rows, last or k, width] of the last ones."""
+        """Append tokens [rows, k] (int64) to every row; returns the last states [rows, last or k, width]."""
         ...
 
     def fork(self, rows: Tensor, length: int) -> "Session":

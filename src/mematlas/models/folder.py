@@ -1,4 +1,4 @@
-"""Hugging Face model folders and hub ids, read without loading any weight: what the card, fingerprint and tokenizer need."""
+"""Hugging Face model folders and hub ids, read without loading a weight: card, fingerprint and tokenizer."""
 
 import hashlib
 import json
@@ -187,8 +187,9 @@ class _LazyTokenizer:
         largest = max(tokenizer.get_vocab().values(), default=-1)
         if largest >= self._card.vocabulary:
             raise ModelError(
-                f"The tokenizer of {self._card.label} gives ids up to {largest}, but the model takes {self._card.vocabulary}: "
-                "they do not belong together. Put the model's own tokenizer into the folder, or name one with --tokenizer."
+                f"The tokenizer of {self._card.label} gives ids up to {largest}, but the model takes "
+                f"{self._card.vocabulary}: they do not belong together. Put the model's own tokenizer into the folder, "
+                "or name one with --tokenizer."
             )
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is not None:

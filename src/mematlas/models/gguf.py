@@ -19,7 +19,7 @@ class GgufSource:
         except (ValueError, OSError, IndexError) as error:
             raise ModelError(f"{path} is no readable GGUF file ({error}); fetch it again.") from None
         self.path = path
-        fields = {name: field for name, field in reader.fields.items()}
+        fields = dict(reader.fields.items())
         architecture = str(fields["general.architecture"].contents())
 
         def number(name: str) -> int | None:

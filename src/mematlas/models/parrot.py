@@ -14,7 +14,6 @@ from mematlas.models.base import ModelCard
 from mematlas.models.standin import StandIn, StandInSource, one_hot_logits, read_rows, rows_fingerprint, split_spec
 from mematlas.records import Ids
 
-
 HashArray = NDArray[np.uint64]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 

@@ -12,6 +12,7 @@ decoded once: such rows are *merged*.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -149,6 +150,9 @@ class BatchScoring:
             return found
         return self._choose(self._states[rows, position - self._first : position - self._first + span])
 
+    def _read_from(self, states: Tensor, rows: Tensor, column: int, span: int) -> Decisions:
+        return self._choose(states[rows, column : column + span])
+
     def _choose(self, states: Tensor) -> Decisions:
         rows, span, width = states.shape
         chosen = self._readout.choose(states.reshape(-1, width), free=self._plan.free)
@@ -214,13 +218,7 @@ class BatchScoring:
                 session, everyone = session.fork(inside, position), len(rows)
             states = session.feed(self._fed[rows, position : position + size])
             before = rows
-            rows = self._follow(
-                branch,
-                rows,
-                column,
-                size,
-                lambda alive, k, span, states=states: self._choose(states[alive, k : k + span]),
-            )
+            rows = self._follow(branch, rows, column, size, partial(self._read_from, states))
             inside = torch.isin(before, rows).nonzero()[:, 0]
             position, column, size = position + size, column + size, min(2 * size, _LONGEST_STAGE)
 

@@ -72,8 +72,7 @@ class Engine:
         results = []
         for group, contexts in self._groups(distinct.lengths):
             for part in self._batches(group):
-                for result in self._score_batch(distinct, part, contexts):
-                    results.append(_copied(result, inverse))
+                results += [_copied(result, inverse) for result in self._score_batch(distinct, part, contexts)]
                 on_rows(int(counts[part].sum()))
         return results
 

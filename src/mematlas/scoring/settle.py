@@ -1,7 +1,7 @@
 """16-bit decisions that are too close to trust, run again in float32.
 
-A row is in doubt when any margin on its decided path is under the threshold of `DOUBTFUL`. Settled rows take every number
-from the float32 model; how many of them changed a score is recorded.
+A row is in doubt when any margin on its decided path is under the threshold of `DOUBTFUL`. Settled rows take every
+number from the float32 model; how many of them changed a score is recorded.
 """
 
 from collections.abc import Callable

@@ -31,7 +31,8 @@ def score_table(model: str, ids: Ids, results: Iterable[ContextResult], options:
                 matches[rows, c, k] = result.hit[fits, :length].sum(1)
                 verbatim[rows, c, k] = np.minimum(first_miss[fits], length)
                 margin[rows, c, k] = smallest[fits, length - 1]
-    reason = np.where(scored, None, "short").astype(object)
+    reason = np.full(shape, "short", dtype=object)
+    reason[scored] = None
     graded = scored.copy()
     if options.depth == "verbatim":
         undecided = scored & (verbatim < np.array(grid.continuations))
