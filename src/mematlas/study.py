@@ -253,7 +253,7 @@ def _row_sets(config: ScoreConfig, grid: Grid, sources: "Sequence[ModelSource]")
                 "choose a shorter --context or --continuation, or longer rows."
             )
         sets.append(found)
-        offset = _first_free_id(corpus)
+        offset = _first_free_id(corpus) if config.control is not None and role == "train" else 0
     return tuple(sets)
 
 
