@@ -143,8 +143,7 @@ class Engine:
 
     def _start_aligned(self, part: Ids, tokens: Ids, lengths: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
         lead = int(self._options.bos)
-        fitting = [length for length in self._options.grid.continuations if contexts[-1] + length <= lengths.max()]
-        columns = max(fitting)
+        columns = min(max(self._options.grid.continuations), int(lengths.max()) - contexts[0])
         if lead:
             tokens = np.concatenate([np.full((len(tokens), 1), self._card.bos), tokens], axis=1)
         width = lead + contexts[-1] + columns
