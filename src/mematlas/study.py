@@ -67,14 +67,14 @@ class ScoreConfig(BaseModel):
     @classmethod
     def _ascending(cls, values: list[int]) -> list[int]:
         if not values or min(values) < 1:
-            raise ValueError(f"{values} must hold positive numbers of tokens")
+            raise ValueError("numbers of tokens must be positive")
         return sorted(set(values))
 
     @field_validator("signals", "temperature")
     @classmethod
     def _distinct(cls, values: list[object]) -> list[object]:
         if any(isinstance(value, float) and value <= 0 for value in values):
-            raise ValueError(f"{values} must be positive")
+            raise ValueError("temperatures must be positive")
         return sorted(set(values), key=str)
 
 
@@ -87,15 +87,22 @@ def resolve_config(**options: object) -> ScoreConfig:
     try:
         config = ScoreConfig.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
-        message = first["msg"].removeprefix("Value error, ")
-        raise OptionError(f"{option}: {message} (given: {first['input']!r}). See `mematlas score --help`.") from None
+        raise OptionError(explain(error)) from None
     if config.temperature and "truth" not in config.signals:
         raise OptionError("--temperature is read from the teacher-forced record: add --signals truth.")
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
     return config
+
+
+def explain(error: ValidationError) -> str:
+    """The first broken rule in one line, naming the option as the command line does."""
+    first = error.errors()[0]
+    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
+    if first["type"] == "missing":
+        return f"{option} is missing; name it. See `mematlas score --help`."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{option}: {message} (given: {first['input']!r}). See `mematlas score --help`."
 
 
 class Progress(Protocol):

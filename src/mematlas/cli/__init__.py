@@ -2,7 +2,7 @@
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 import mematlas
@@ -13,6 +13,7 @@ app = App(
     help="Finds out what a language model knows by heart, and why.",
     version=mematlas.__version__,
     help_format="plaintext",
+    default_parameter=Parameter(negative_iterable=()),
 )
 app.command("mematlas.cli.score:score", name="score")
 app.command("mematlas.cli.show:show", name="show")
@@ -30,7 +31,7 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _fail(f"{' '.join(str(error).split())} See `mematlas {_command(arguments)}--help`.", 2)
+        return _fail(_one_line(error, arguments), 2)
     except MematlasError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
@@ -40,8 +41,15 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _command(arguments: list[str]) -> str:
-    return f"{arguments[0]} " if arguments and arguments[0] in ("score", "show", "list", "demo") else ""
+def _one_line(error: CycloptsError, arguments: list[str]) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
+        from mematlas.study import explain
+
+        return explain(error.__cause__)
+    command = f"{arguments[0]} " if arguments and arguments[0] in ("score", "show", "list", "demo") else ""
+    return f"{' '.join(str(error).split())} See `mematlas {command}--help`."
 
 
 def _fail(text: str, code: int) -> int:

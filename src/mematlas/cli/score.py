@@ -7,8 +7,14 @@ from cyclopts import Parameter
 from mematlas.cli.progress import Bar
 from mematlas.study import ScoreConfig, score_with
 
+_MODELS = (
+    "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."
+)
 
-def score(*models: str, config: Annotated[ScoreConfig, Parameter(name="*")]) -> None:
+
+def score(
+    *models: Annotated[str, Parameter(help=_MODELS)], config: Annotated[ScoreConfig, Parameter(name="*")]
+) -> None:
     """Score how much of a corpus each model recites.
 
     Example:
@@ -17,11 +23,6 @@ def score(*models: str, config: Annotated[ScoreConfig, Parameter(name="*")]) -> 
     --token-dtype uint16 --context 32 --continuation 32 --continuation 64 --rows first:1000 --study study
 
     The same command run again finishes what is missing, and does nothing when all is there.
-
-    Parameters
-    ----------
-    models
-        Folders, hub ids (owner/name[@revision]), .gguf files or stand-ins (uniform:V, parrot:ROWS.npy, ngram:ROWS.npy).
     """
     score_with(models, config, Bar())
     folder = config.study
