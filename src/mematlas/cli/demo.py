@@ -78,11 +78,12 @@ def _print_shares(found: Demonstration) -> None:
 def _print_examples(found: Demonstration) -> None:
     examples = found.examples(_CONTEXT, _CONTINUATION)
     if examples:
-        print("\nRecited by the largest model ([context] -> continuation, both as they stand in the file):")
+        print("\nRecited by the largest model: [context] -> continuation, as in the file (\u23ce is a line end)")
     for example in examples:
         print(f"\n  {example.source}, shown {example.repetitions} times")
         print(f"  [{_one_line(example.context)}]\n  -> {_one_line(example.continuation)}")
 
 
 def _one_line(text: str) -> str:
-    return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    """Line ends shown as a sign, so that an example stays on one line; all else as it is."""
+    return text.replace("\n", "\u23ce")
