@@ -13,6 +13,7 @@ app = App(
     help="Finds out what a language model knows by heart, and why.",
     version=mematlas.__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `run` says what is kept
     default_parameter=Parameter(negative_iterable=()),
 )
 app.command("mematlas.cli.score:score", name="score")
