@@ -39,9 +39,10 @@ class Demonstration:
     def examples(self, context: int = 32, continuation: int = 32, limit: int = 3) -> list[Recited]:
         """Rows that the largest model recites whole, each from another file, the least shown first."""
         import polars as pl
-        from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(self.family.tokenizer / "tokenizer.json"))
+        from mematlas.experiments.tokenizer import read_tokenizer
+
+        tokenizer = read_tokenizer(self.family.tokenizer)
         largest = self.study.models()["model"][-1]
         rows = (
             self.study.scores()

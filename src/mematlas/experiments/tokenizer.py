@@ -1,6 +1,7 @@
 """A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2) trained on the spot, for the small families."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -34,3 +35,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, longest_input: int) -
         model_max_length=longest_input,
         clean_up_tokenization_spaces=False,
     )
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that a family was trained with, saved in `folder`."""
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
