@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "published": BOTTOM,
     "study": BOTTOM | {"corpus", "models", "metrics", "scoring", "analyses", "report"},
     "demonstration": BOTTOM | {"corpus", "experiments", "study"},
+    "summary": BOTTOM | {"metrics", "stats"},
     "cli": {"*"},
     "__init__": {"*"},
     "__main__": {"cli"},
