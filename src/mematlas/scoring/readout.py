@@ -15,6 +15,7 @@ from mematlas.models.base import Model
 #: logits of a suppressed token: far below any real logit, yet finite, so that 0 * logit stays 0
 FORBIDDEN: Final = -1e4
 _BLOCK = 64  # vocabulary entries that share one maximum in the search for the two largest
+_LOGITS = 1 << 25  # logits that may exist at the same time
 _TOP = 40  # top-k of the renormalised log-probability (Hayes et al. 2024, k = 40, T = 1)
 
 
@@ -24,14 +25,18 @@ class Readout:
 
     suppressed: token ids that may never be chosen (EOS policy `suppress`); temperatures: extra temperatures at which
     the true token's log-probability is read; chunk: states whose logits exist at
-    the same time; reduce: of these, how many are reduced at once (few enough to stay in a core's cache).
+    the same time, chosen by vocabulary if None; reduce: of these, how many are reduced at once (few enough to stay in a core's cache).
     """
 
     model: Model
     suppressed: tuple[int, ...] = ()
     temperatures: tuple[float, ...] = ()
-    chunk: int = 128
+    chunk: int | None = None
     reduce: int = 32
+
+    def _chunks(self, states: Tensor) -> tuple[Tensor, ...]:
+        # larger matrix products are faster, up to about 128 MiB of logits (measured: 512 rows 1.2x against 128)
+        return states.split(self.chunk or max(16, min(512, _LOGITS // self.model.vocabulary)))
 
     def _logits(self, states: Tensor) -> Tensor:
         logits = self.model.head(states)[:, : self.model.vocabulary]
@@ -43,7 +48,7 @@ class Readout:
         """The greedy choice after each state of [n, width]: token and margin (largest minus second largest logit);
         with `free` also that token's log_probability and the entropy."""
         parts = []
-        for part in states.split(self.chunk):
+        for part in self._chunks(states):
             logits = self._logits(part)
             parts += [_free(some) for some in logits.split(self.reduce)] if free else [top_two(logits)]
         return self._joined(parts)
@@ -51,7 +56,7 @@ class Readout:
     def truth(self, states: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """Signals of the true next tokens `truth` [n] after states [n, width]; see `scoring/schema.py` for each."""
         parts = []
-        for part, targets in zip(states.split(self.chunk), truth.split(self.chunk), strict=True):
+        for part, targets in zip(self._chunks(states), self._chunks(truth), strict=True):
             for logits, target in zip(self._logits(part).split(self.reduce), targets.split(self.reduce), strict=True):
                 parts.append(self._truth_of(logits, target))
         return self._joined(parts)
