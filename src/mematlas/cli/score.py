@@ -17,8 +17,9 @@ def score(
 ) -> None:
     """Score how much of a corpus each model recites.
 
-    Example: mematlas score EleutherAI/pythia-70m EleutherAI/pythia-160m --corpus tokens.bin --format memmap --row-length 2049
-    --token-dtype uint16 --context 32 --continuation 32 --continuation 64 --rows first:1000 --study study
+    Example: mematlas score EleutherAI/pythia-70m EleutherAI/pythia-160m --corpus tokens.bin --format memmap
+    --row-length 2049 --token-dtype uint16 --context 32 --continuation 32 --continuation 64 --rows first:1000
+    --study study
 
     The same command run again finishes what is missing, and does nothing when all is there.
     """

@@ -24,8 +24,8 @@ class Readout:
     """Reads a model's states.
 
     suppressed: token ids that may never be chosen (EOS policy `suppress`); temperatures: extra temperatures at which
-    the true token's log-probability is read; chunk: states whose logits exist at
-    the same time, chosen by vocabulary if None; reduce: of these, how many are reduced at once (few enough to stay in a core's cache).
+    the true token's log-probability is read; chunk: states whose logits exist at the same time, by the vocabulary's
+    size if None; reduce: how many of them are reduced at once, few enough to stay in a core's cache.
     """
 
     model: Model
