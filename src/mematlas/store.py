@@ -155,6 +155,9 @@ class Study:
         folder = self.folder / "scores" / run.key / run.models[label]
         return sum(shard_is_done(folder, shard_name(index, run.shards)) for index in range(run.shards))
 
+    def _is_complete(self, run: Run) -> bool:
+        return all(self.done(run, label) == run.shards for label in run.models)
+
     def scores(self, run: str | None = None, *, partial: bool = False) -> "pl.DataFrame":
         """One line a (model, row, context, continuation) of a run, the latest by default.
 
@@ -205,9 +208,11 @@ class Study:
         for label in run.models:
             done = self.done(run, label)
             if done < run.shards and not partial:
+                finished = [other.key for other in self.runs() if self._is_complete(other)]
                 raise StudyError(
                     f"Run {run.key} of {self.folder} has {done} of {run.shards} shards of {label}: run the same "
-                    "command again to finish it, or read what is there with partial=True."
+                    "command again to finish it, or read what is there with partial=True. "
+                    f"Finished runs: {', '.join(finished) or 'none'}."
                 )
         return self._frames([self.folder / place(model) for model in run.models.values()])
 

@@ -61,7 +61,7 @@ class ScoreConfig(BaseModel):
     trust_remote_code: bool = Field(default=False, description="Run code that comes with the model.")
     settle: bool = Field(default=False, description="Run doubtful 16-bit rows again in float32.")
     batch: int = Field(default=128, description="Rows in step; halved when memory runs out.", gt=0)
-    shards: int | None = Field(default=None, description="Shards a model; default about 1,000 rows each.", gt=0)
+    shards: int | None = Field(default=None, description="Shards a model; default about 256 rows each.", gt=0)
 
     @field_validator("context", "continuation")
     @classmethod
