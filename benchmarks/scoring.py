@@ -264,7 +264,8 @@ def run_cell(who: Subject, rows: Ids, grid: Grid, choices: Choices, held: tuple[
 
 def cacheless(who: Subject, rows: Ids, grid: Grid) -> Timed:
     """`generate` without a cache, once, on a few rows."""
-    few, into = rows[:CACHELESS_ROWS], Timed(note=f"{CACHELESS_ROWS} rows, once")
+    few = rows[:CACHELESS_ROWS]
+    into = Timed(note=f"{len(few)} rows, once")
     who.timed(into, len(few), lambda: who.generate(few, grid, CACHELESS_ROWS, use_cache=False))
     return into
 
