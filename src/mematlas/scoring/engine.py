@@ -37,6 +37,19 @@ class ContextResult:
     truth_from: int
     truth_length: Ids
 
+    def take(self, pick: NDArray[Any], rows: Ids) -> "ContextResult":
+        """The results at `pick` (indices or a mask), as those of the shard's places `rows`."""
+        return replace(
+            self,
+            rows=rows,
+            hit=self.hit[pick],
+            margin=self.margin[pick],
+            length=self.length[pick],
+            truth_length=self.truth_length[pick],
+            free={name: values[pick] for name, values in self.free.items()},
+            truth={name: values[pick] for name, values in self.truth.items()},
+        )
+
 
 class Engine:
     """Scores token rows with one model; `say` receives what a user should know (a halved batch).
@@ -206,17 +219,7 @@ def _copied(result: ContextResult, inverse: Ids) -> ContextResult:
     place = np.full(int(inverse.max()) + 1, -1)
     place[result.rows] = np.arange(len(result.rows))
     rows = np.flatnonzero(place[inverse] >= 0)
-    pick = place[inverse[rows]]
-    return replace(
-        result,
-        rows=rows,
-        hit=result.hit[pick],
-        margin=result.margin[pick],
-        length=result.length[pick],
-        truth_length=result.truth_length[pick],
-        free={name: values[pick] for name, values in result.free.items()},
-        truth={name: values[pick] for name, values in result.truth.items()},
-    )
+    return result.take(place[inverse[rows]], rows)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

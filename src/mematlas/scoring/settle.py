@@ -55,13 +55,4 @@ def _hits(results: list[ContextResult]) -> dict[tuple[int, int], np.ndarray]:
 
 def _without(result: ContextResult, places: Ids) -> ContextResult:
     keep = ~np.isin(result.rows, places)
-    return replace(
-        result,
-        rows=result.rows[keep],
-        hit=result.hit[keep],
-        margin=result.margin[keep],
-        length=result.length[keep],
-        truth_length=result.truth_length[keep],
-        free={name: values[keep] for name, values in result.free.items()},
-        truth={name: values[keep] for name, values in result.truth.items()},
-    )
+    return result.take(keep, result.rows[keep])
