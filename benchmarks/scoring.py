@@ -96,13 +96,20 @@ class Meter:
     tokens: int = 0
     heads: int = 0
 
-    def watch(self, network: Any) -> None:
+    def watch(self, network: Any, model: CausalModel) -> None:
         def count_tokens(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             self.tokens += (named["input_ids"] if named.get("input_ids") is not None else given[0]).numel()
 
         def count_heads(module: Any, given: tuple[Any, ...]) -> None:
             self.heads += math.prod(given[0].shape[:-1])
 
+        def counted(states: torch.Tensor, answer: Callable[[torch.Tensor], torch.Tensor] = model.head) -> torch.Tensor:
+            before = self.heads  # the engine may multiply by the head's matrix without calling the head
+            logits = answer(states)
+            self.heads = before + len(states)
+            return logits
+
+        model.head = counted
         body, head = network.base_model, network.get_output_embeddings()
         body.register_forward_pre_hook(count_tokens, with_kwargs=True)
         head.register_forward_pre_hook(count_heads)
@@ -181,7 +188,7 @@ def subject(spec: str, work: Path, steps: int) -> Subject:
         raise SystemExit(f"--model {spec!r} names no folder; write {name}=FOLDER, or neox70m")
     network = AutoModelForCausalLM.from_pretrained(folder or neox70m(work, steps), dtype=torch.float32).eval()
     model, meter = engine_model(network), Meter()
-    meter.watch(network)
+    meter.watch(network, model)
     return Subject(name, network, model, meter)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mematlas.scoring.shards import RowSet, ShardJob, ShardPlan
 
 #: Part of every run's key; raised when a change of the engine can change a number.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 
 
 class ScoreConfig(BaseModel):

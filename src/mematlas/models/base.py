@@ -79,7 +79,7 @@ class Model(Protocol):
         ...
 
     def head(self, states: Tensor) -> Tensor:
-        """Logits [n, vocabulary] in float32, from states [n, width]."""
+        """Logits [n, vocabulary] in float32, from states [n, width]; valid until the next call."""
         ...
 
 

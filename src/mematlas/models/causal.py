@@ -16,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
+from mematlas.models.scratch import Scratch
 
 _ATTENTION_ONLY = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 
@@ -114,8 +115,10 @@ class CausalModel:
         self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
         self._layers = int(text.num_hidden_layers)
         self._output = network.get_output_embeddings()
+        self._scratch = Scratch()
         self._head = self._exact_head()
 
+    @torch.inference_mode()
     def _exact_head(self) -> Callable[[Tensor], Tensor] | None:
         """The first way from the body's states to logits that reproduces the network's own answer bit for bit.
 
@@ -125,13 +128,19 @@ class CausalModel:
         probe = (torch.arange(12, device=self.device) * 7919 % self.vocabulary)[None]
         whole = self.network(input_ids=probe, use_cache=False).logits[0]
         states = self.network.base_model(input_ids=probe, use_cache=False).last_hidden_state[0]
-        for head in (self._matrix_head, self._own_head):
+        for head in (self._scratch_head, self._matrix_head, self._own_head):
             try:
                 if torch.equal(head(states).to(whole.device), whole):
                     return head
             except (RuntimeError, TypeError, ValueError, AttributeError):
                 continue  # shapes do not fit: this architecture is not split that way
         return None
+
+    def _scratch_head(self, states: Tensor) -> Tensor:
+        weight = self._output.weight
+        if type(self._output) is not torch.nn.Linear or self._output.bias is not None or weight.device.type != "cpu":
+            raise TypeError("not a bare matrix on a CPU")
+        return torch.mm(states, weight.T, out=self._scratch.take(states, len(states), len(weight)))
 
     def _matrix_head(self, states: Tensor) -> Tensor:
         return self._output(states.to(self._output.weight.device))
@@ -153,6 +162,7 @@ class CausalModel:
             return self.network(**arguments, logits_to_keep=last).logits[:, -last:]
         return self.network.base_model(**arguments).last_hidden_state[:, -last:]
 
+    @torch.inference_mode()
     def head(self, states: Tensor) -> Tensor:
         return (states if self._head is None else self._head(states)).float()
 

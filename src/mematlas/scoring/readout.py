@@ -4,13 +4,14 @@ Logits are made and reduced in chunks. Ties: the greedy choice among equal logit
 Logarithms are natural; entropy, log-probability and margin are float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from mematlas.models.base import Model
+from mematlas.models.scratch import Scratch
 
 #: logits of a suppressed token: far below any real logit, yet finite, so that 0 * logit stays 0
 FORBIDDEN: Final = -1e4
@@ -33,6 +34,7 @@ class Readout:
     temperatures: tuple[float, ...] = ()
     chunk: int | None = None
     reduce: int = 32
+    _scratch: tuple[Scratch, Scratch] = field(default_factory=lambda: (Scratch(), Scratch()), repr=False, compare=False)
 
     def _chunks(self, states: Tensor) -> tuple[Tensor, ...]:
         # larger matrix products are faster, up to about 128 MiB of logits (measured: 512 rows 1.2x against 128)
@@ -44,15 +46,17 @@ class Readout:
             logits = logits.index_fill(1, torch.tensor(self.suppressed, device=logits.device), FORBIDDEN)
         return logits
 
+    @torch.inference_mode()
     def choose(self, states: Tensor, *, free: bool = False) -> dict[str, Tensor]:
         """The greedy choice after each state of [n, width]: token and margin (largest minus second largest logit);
         with `free` also that token's log_probability and the entropy."""
         parts = []
         for part in self._chunks(states):
             logits = self._logits(part)
-            parts += [_free(some) for some in logits.split(self.reduce)] if free else [top_two(logits)]
+            parts += [self._free(some) for some in logits.split(self.reduce)] if free else [_Logits(logits).top_two()]
         return self._joined(parts)
 
+    @torch.inference_mode()
     def truth(self, states: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """Signals of the true next tokens `truth` [n] after states [n, width]; see `scoring/schema.py` for each."""
         parts = []
@@ -61,19 +65,24 @@ class Readout:
                 parts.append(self._truth_of(logits, target))
         return self._joined(parts)
 
+    def _free(self, logits: Tensor) -> dict[str, Tensor]:
+        rows = _Logits(logits)
+        log_total, entropy, _ = rows.distribution(*self._scratch)
+        return rows.top_two() | {"log_probability": 0.0 - log_total, "entropy": entropy}
+
     def _truth_of(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        shape = _Distribution(logits)
+        rows = _Logits(logits)
         at = logits.gather(1, target[:, None])
+        log_total, entropy, variance = rows.distribution(*self._scratch)
         signals = {
-            **top_two(logits),
-            "top_log_probability": 0.0 - shape.log_total,
-            "log_probability": shape.of(logits, target),
-            # 1 + number of strictly larger logits; sign of the positive part is cheaper than a boolean mask
-            "rank": (logits - at).clamp_(min=0).sign_().sum(1).long() + 1,
-            "entropy": shape.entropy,
-            "mean_log_probability": -shape.entropy,
-            "variance_log_probability": shape.variance,
-            "log_probability_top40": _top_log_probability(logits, at[:, 0], _TOP),
+            **rows.top_two(),
+            "top_log_probability": 0.0 - log_total,
+            "log_probability": (at - rows.largest)[:, 0] - log_total,
+            "rank": rows.rank(at, self._scratch[0]),
+            "entropy": entropy,
+            "mean_log_probability": -entropy,
+            "variance_log_probability": variance,
+            "log_probability_top40": rows.top_log_probability(at[:, 0], _TOP),
         }
         for temperature in self.temperatures:
             scaled = logits / temperature
@@ -89,66 +98,60 @@ def temperature_name(temperature: float) -> str:
     return f"log_probability_t{temperature:g}"
 
 
-def _free(logits: Tensor) -> dict[str, Tensor]:
-    shape = _Distribution(logits)
-    return top_two(logits) | {"log_probability": 0.0 - shape.log_total, "entropy": shape.entropy}
+class _Logits:
+    """What is read from logits [n, V]; the vocabulary's blocks and their maxima are made once for all of it.
 
-
-class _Distribution:
-    """Moments of log p over the vocabulary, from logits [n, V] in three passes."""
+    Each pass over [n, V] counts: sums of products are taken in place (half the time of `vecdot` on a CPU), and `argmax`
+    over a row, ten times dearer than `amax`, is done in two small steps.
+    """
 
     def __init__(self, logits: Tensor) -> None:
-        self._largest = logits.amax(1, keepdim=True)
-        centred = logits - self._largest
-        weight = centred.exp()
+        self._logits = logits
+        if logits.shape[1] % _BLOCK:
+            logits = torch.nn.functional.pad(logits, (0, -logits.shape[1] % _BLOCK), value=float("-inf"))
+        self._blocks = logits.unflatten(1, (-1, _BLOCK))
+        self._maxima = self._blocks.amax(2)
+        self.largest = self._maxima.amax(1, keepdim=True)
+
+    def top_two(self) -> dict[str, Tensor]:
+        """Greedy token and margin [n]: the first block with the largest maximum, then its first largest logit.
+
+        torch's argmax gives the first of equal maxima, so ties go to the lowest token id.
+        """
+        rows = torch.arange(len(self._logits), device=self._logits.device)
+        block = self._maxima.argmax(1)
+        inside = self._blocks[rows, block]
+        offset = inside.argmax(1)
+        inside = inside.scatter(1, offset[:, None], float("-inf"))
+        others = self._maxima.scatter(1, block[:, None], float("-inf")).amax(1)
+        margin = self.largest[:, 0] - torch.maximum(inside.amax(1), others)
+        return {"token": block * _BLOCK + offset, "margin": margin}
+
+    def distribution(self, one: Scratch, other: Scratch) -> tuple[Tensor, Tensor, Tensor]:
+        """Log of the sum of exp(logit - largest), so the largest log p is its negative; entropy; variance of log p
+        under p [n]."""
+        shape = self._logits.shape
+        centred = torch.sub(self._logits, self.largest, out=one.take(self._logits, *shape))
+        weight = torch.exp(centred, out=other.take(self._logits, *shape))
         total = weight.sum(1)
-        self.log_total = total.log()  # so the largest log p is -log_total
-        weighted = centred * weight
-        first = weighted.sum(1) / total
-        second = torch.linalg.vecdot(weighted, centred) / total
+        first = weight.mul_(centred).sum(1) / total
+        second = weight.mul_(centred).sum(1) / total
+        log_total = total.log()
         # log p = centred - log_total: the mean moves by the constant, the variance does not
-        self.entropy = (self.log_total - first).clamp_(min=0)
-        self.variance = (second - first * first).clamp_(min=0)
+        return log_total, (log_total - first).clamp_(min=0), (second - first * first).clamp_(min=0)
 
-    def of(self, logits: Tensor, token: Tensor) -> Tensor:
-        """log p of one token a row."""
-        return logits.gather(1, token[:, None])[:, 0] - self._largest[:, 0] - self.log_total
+    def rank(self, at: Tensor, scratch: Scratch) -> Tensor:
+        """1 + number of logits larger than `at` [n, 1]; the sign of the positive part is cheaper than a mask."""
+        above = torch.sub(self._logits, at, out=scratch.take(self._logits, *self._logits.shape))
+        return above.clamp_(min=0).sign_().sum(1).long() + 1
 
+    def top_log_probability(self, at: Tensor, count: int) -> Tensor:
+        """log-probability of the logit `at` [n] among the `count` largest of its row, -inf where it is not one of them.
 
-def _block_maxima(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of blocks of the vocabulary [n, blocks], and the logits as blocks [n, blocks, size] (tail padded)."""
-    vocabulary = logits.shape[1]
-    if vocabulary % _BLOCK:
-        logits = torch.nn.functional.pad(logits, (0, -vocabulary % _BLOCK), value=float("-inf"))
-    blocks = logits.unflatten(1, (-1, _BLOCK))
-    return blocks.amax(2), blocks
-
-
-def top_two(logits: Tensor) -> dict[str, Tensor]:
-    """Greedy token and margin [n] for logits [n, V]: one pass for block maxima, then a search inside the winning block.
-
-    `argmax` over a row is ten times dearer than `amax` on a CPU, so the index is looked up in two small steps; torch's
-    argmax gives the first of equal maxima, so ties go to the lowest token id.
-    """
-    maxima, blocks = _block_maxima(logits)
-    rows = torch.arange(len(logits), device=logits.device)
-    block = maxima.argmax(1)
-    inside = blocks[rows, block]
-    offset = inside.argmax(1)
-    largest = maxima[rows, block]
-    inside = inside.scatter(1, offset[:, None], float("-inf"))
-    others = maxima.scatter(1, block[:, None], float("-inf")).amax(1)
-    return {"token": block * _BLOCK + offset, "margin": largest - torch.maximum(inside.amax(1), others)}
-
-
-def _top_log_probability(logits: Tensor, at: Tensor, count: int) -> Tensor:
-    """log-probability of the logit `at` [n] among the `count` largest of its row, -inf where it is not one of them.
-
-    The `count` largest lie in the `count` blocks with the largest maxima, so only those are sorted.
-    """
-    count = min(count, logits.shape[1])
-    maxima, blocks = _block_maxima(logits)
-    chosen = maxima.topk(min(count, maxima.shape[1]), dim=1).indices
-    candidates = blocks.gather(1, chosen[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
-    top = candidates.topk(count, dim=1).values
-    return torch.where(at >= top[:, -1], at - top.logsumexp(1), float("-inf"))
+        The `count` largest lie in the `count` blocks with the largest maxima, so only those are sorted.
+        """
+        count = min(count, self._logits.shape[1])
+        chosen = self._maxima.topk(min(count, self._maxima.shape[1]), dim=1).indices
+        candidates = self._blocks.gather(1, chosen[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
+        top = candidates.topk(count, dim=1).values
+        return torch.where(at >= top[:, -1], at - top.logsumexp(1), float("-inf"))
