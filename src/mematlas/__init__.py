@@ -9,17 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mematlas.configuration import ScoreConfig
     from mematlas.corpus import open_corpus
     from mematlas.demonstration import demo
     from mematlas.errors import MematlasError
     from mematlas.store import Study, open_study
-    from mematlas.study import ScoreConfig, score
+    from mematlas.study import score
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "MematlasError": "mematlas.errors",
-    "ScoreConfig": "mematlas.study",
+    "ScoreConfig": "mematlas.configuration",
     "Study": "mematlas.store",
     "demo": "mematlas.demonstration",
     "open_corpus": "mematlas.corpus",

@@ -46,7 +46,7 @@ def _one_line(error: CycloptsError, arguments: list[str]) -> str:
     from pydantic import ValidationError
 
     if isinstance(error.__cause__, ValidationError):
-        from mematlas.study import explain
+        from mematlas.configuration import explain
 
         return explain(error.__cause__)
     command = f"{arguments[0]} " if arguments and arguments[0] in ("score", "show", "list", "demo") else ""

@@ -5,7 +5,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
-from mematlas.study import ScoreConfig, score_with
+from mematlas.configuration import ScoreConfig
+from mematlas.study import score_with
 
 _MODELS = (
     "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."

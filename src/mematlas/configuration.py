@@ -1,0 +1,89 @@
+"""The options of `mematlas score`: one model of them serves the command line, the Python API and the study file."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mematlas.corpus.base import Cut
+from mematlas.errors import OptionError
+from mematlas.records import Align, Depth, EosPolicy
+
+
+class ScoreConfig(BaseModel):
+    """Options of `mematlas score`; each is one option of the command line and one argument of `mematlas.score`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: str = Field(description="Corpus: file, folder, prefix, or hub dataset.")
+    study: Path = Field(description="Folder in which the study is kept; the same command goes on where it stopped.")
+    context: list[int] = Field(default=[32], description="Tokens that prompt the model; repeat for several.")
+    continuation: list[int] = Field(default=[32], description="Tokens it should recite; repeat for several.")
+    rows: str = Field(default="all", description="all, first:N, slice:A:B, sample:N[:SEED] or ids:FILE.")
+    control: str | None = Field(default=None, description="A corpus that no model was trained on, as control.")
+    control_rows: str = Field(default="all", description="Which rows of the control; as --rows.")
+    depth: Depth = Field(default="graded", description="graded decodes; verbatim only checks the truth (fast).")
+    signals: list[Literal["truth", "free"]] = Field(
+        default=[], description="Per-token records: truth (teacher-forced), free (along the greedy text)."
+    )
+    temperature: list[float] = Field(
+        default=[], description="Extra temperatures for the true tokens' log-probability (with --signals truth)."
+    )
+    align: Align = Field(default="start", description="start: contexts begin with the row; end: continuations fixed.")
+    eos: EosPolicy = Field(default="ignore", description="End-of-text: ordinary token, forbidden, or end of the text.")
+    bos: bool = Field(default=False, description="Put the model's BOS token before every prompt.")
+    format: str | None = Field(default=None, description="Corpus format; see `mematlas list formats`.")
+    row_length: int | None = Field(default=None, description="Tokens a row, for headerless files and text.", gt=0)
+    token_dtype: Literal["uint16", "uint32"] | None = Field(default=None, description="Of headerless token files.")
+    column: str | None = Field(default=None, description="Name of the text or token column.")
+    cut: Cut = Field(default="rows", description="Text: consecutive rows of a document, or one window each.")
+    tokenizer: str | None = Field(default=None, description="Folder or hub id of a tokenizer, instead of the model's.")
+    cache: Path | None = Field(default=None, description="Folder for tokenized text.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Of the model's numbers.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device_map: str | None = Field(default=None, description="For models larger than one GPU: auto, balanced, ...")
+    trust_remote_code: bool = Field(default=False, description="Run code that comes with the model.")
+    settle: bool = Field(default=False, description="Run doubtful 16-bit rows again in float32.")
+    batch: int = Field(default=128, description="Rows in step; halved when memory runs out.", gt=0)
+    shards: int | None = Field(default=None, description="Shards a model; default about 256 rows each.", gt=0)
+
+    @field_validator("context", "continuation")
+    @classmethod
+    def _ascending(cls, values: list[int]) -> list[int]:
+        if not values or min(values) < 1:
+            raise ValueError("numbers of tokens must be positive")
+        return sorted(set(values))
+
+    @field_validator("signals", "temperature")
+    @classmethod
+    def _distinct(cls, values: list[object]) -> list[object]:
+        if any(isinstance(value, float) and value <= 0 for value in values):
+            raise ValueError("temperatures must be positive")
+        return sorted(set(values), key=str)
+
+
+def resolve_config(**options: object) -> ScoreConfig:
+    """A checked configuration.
+
+    Raises:
+        OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
+    """
+    try:
+        config = ScoreConfig.model_validate(options)
+    except ValidationError as error:
+        raise OptionError(explain(error)) from None
+    if config.temperature and "truth" not in config.signals:
+        raise OptionError("--temperature is read from the teacher-forced record: add --signals truth.")
+    if config.settle and config.dtype == "float32":
+        raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
+    return config
+
+
+def explain(error: ValidationError) -> str:
+    """The first broken rule in one line, naming the option as the command line does."""
+    first = error.errors()[0]
+    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
+    if first["type"] == "missing":
+        return f"{option} is missing; name it. See `mematlas score --help`."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{option}: {message} (given: {first['input']!r}). See `mematlas score --help`."

@@ -1,0 +1,196 @@
+"""A configuration turned into a question: models found, corpus opened, rows counted, nothing loaded yet."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mematlas.configuration import ScoreConfig
+from mematlas.corpus.base import Corpus, CorpusOptions
+from mematlas.errors import CorpusError, OptionError
+from mematlas.records import Encoder, Grid
+from mematlas.store import Run, Study, fingerprint, telling, write_json
+
+if TYPE_CHECKING:
+    from mematlas.models.base import ModelSource
+    from mematlas.scoring.options import ScoringOptions
+    from mematlas.scoring.shards import RowSet, ShardPlan
+
+#: Part of every run's key; raised when a change of the engine can change a number.
+ENGINE_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A resolved configuration: sources found, rows counted, nothing loaded yet."""
+
+    config: ScoreConfig
+    sources: "dict[str, ModelSource]"
+    plan: "ShardPlan"
+    options: "ScoringOptions"
+    run: Run
+
+
+def ask(models: Sequence[str], config: ScoreConfig) -> Question:
+    """Find models and corpus, check that they fit, and write the question into the study folder."""
+    from mematlas.models.finding import find_model
+    from mematlas.scoring.options import ScoringOptions
+    from mematlas.scoring.shards import ShardPlan, default_shards
+
+    if not models:
+        raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
+    with telling(config.study):
+        config.study.mkdir(parents=True, exist_ok=True)
+    grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
+    sources = _labelled([find_model(spec) for spec in models])
+    sets = _row_sets(config, grid, list(sources.values()))
+    total = sum(len(rows.positions) for rows in sets)
+    shards = config.shards or default_shards(total)
+    if shards > total:
+        raise OptionError(f"--shards {shards} is more than the {total} rows; give at most {total}.")
+    plan = ShardPlan(sets, shards)
+    options = ScoringOptions(
+        grid, config.depth, tuple(config.signals), config.eos, config.bos, tuple(config.temperature), config.batch
+    )
+    run = _run(config, sources, sets, shards)
+    return Question(config, sources, plan, options, run)
+
+
+def _labelled(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
+    """Sources by label, in their order; equal labels are told apart by the folder above, then by a number."""
+    labels = [source.card.label for source in sources]
+    if len(set(labels)) < len(labels):
+        labels = ["-".join(Path(source.card.spec).parts[-2:]) or source.card.label for source in sources]
+    found: dict[str, ModelSource] = {}
+    for label, source in zip(labels, sources, strict=True):
+        if any(source.card.fingerprint == other.card.fingerprint and label == name for name, other in found.items()):
+            raise OptionError(f"The model {source.card.spec!r} was given twice; name each model once.")
+        unique, number = label, 2
+        while unique in found:
+            unique, number = f"{label}-{number}", number + 1
+        source.card = replace(source.card, label=unique)
+        found[unique] = source
+    return found
+
+
+def _encoder(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
+    """The one tokenizer of the family; None where the first model has none."""
+    if config.tokenizer is not None:
+        from mematlas.models.folder import tokenizer_encoder
+
+        return tokenizer_encoder(config.tokenizer, min(source.card.vocabulary for source in sources))
+    return sources[0].encoder()
+
+
+def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
+    """Text becomes other rows under another tokenizer: such models share no rows."""
+    different = {source.card.tokenizer: source.card.label for source in sources}
+    if "encoder" in corpus.details and config.tokenizer is None and len(different) > 1:
+        raise OptionError(
+            f"{' and '.join(list(different.values())[:2])} have different tokenizers, so the text would become "
+            "different rows. Score them into separate studies, or name one tokenizer with --tokenizer."
+        )
+
+
+def _row_sets(config: ScoreConfig, grid: Grid, sources: "Sequence[ModelSource]") -> "tuple[RowSet, ...]":
+    from mematlas.corpus import open_corpus, select
+    from mematlas.scoring.shards import RowSet, longest_row
+
+    encoder = _encoder(config, sources)
+    options = CorpusOptions(
+        config.row_length,
+        config.token_dtype,
+        config.column,
+        config.cut,
+        encoder,
+        config.cache,
+        text_row_length=grid.width,
+    )
+    sets: list[RowSet] = []
+    offset = 0
+    for role, path, rows in (("train", config.corpus, config.rows), ("control", config.control, config.control_rows)):
+        if path is None:
+            continue
+        corpus = open_corpus(path, format=config.format, options=options)
+        _check_one_tokenizer(corpus, config, sources)
+        positions = select(len(corpus), rows, row_ids=corpus.row_ids)
+        if not len(positions):
+            raise CorpusError(f"--rows {rows} takes no row of {path} ({len(corpus)} rows); choose at least one.")
+        found = RowSet(role, corpus, positions, offset)
+        longest = longest_row(found, grid.width)
+        needed = grid.split(min(grid.contexts)) + min(grid.continuations)
+        if longest < needed:
+            raise CorpusError(
+                f"The rows of {path} have at most {longest} tokens, but the smallest cell of the grid needs {needed}; "
+                "choose a shorter --context or --continuation, or longer rows."
+            )
+        sets.append(found)
+        offset = _first_free_id(corpus) if config.control is not None and role == "train" else 0
+    return tuple(sets)
+
+
+def _first_free_id(corpus: Corpus) -> int:
+    """Control rows are numbered after the corpus' own rows."""
+    import numpy as np
+
+    highest = 0
+    for start in range(0, len(corpus), 1 << 20):
+        ids = corpus.row_ids(np.arange(start, min(start + (1 << 20), len(corpus))))
+        highest = max(highest, int(ids.max()))
+    return highest + 1
+
+
+def _run(config: ScoreConfig, sources: "dict[str, ModelSource]", sets: "Sequence[RowSet]", shards: int) -> Run:
+    """The run that this question belongs to, noted in the study folder."""
+    chosen = [
+        {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
+        for rows in sets
+    ]
+    question = config.model_dump(
+        mode="json",
+        include={
+            "context",
+            "continuation",
+            "align",
+            "depth",
+            "signals",
+            "temperature",
+            "eos",
+            "bos",
+            "dtype",
+            "settle",
+            "batch",
+        },
+    )
+    key = fingerprint({**question, "rows": chosen, "shards": shards, "engine": ENGINE_VERSION})
+    question |= {
+        "corpus": config.corpus,
+        "corpus_format": sets[0].corpus.format,
+        "corpus_details": sets[0].corpus.details,
+        "rows": config.rows,
+        "row_counts": {rows.role: len(rows.positions) for rows in sets},
+        "control": config.control,
+        "fingerprints": chosen,
+    }
+    rows_key = fingerprint({"rows": chosen, "shards": shards})
+    models = {label: f"{label.replace('/', '_')}-{source.card.fingerprint[:8]}" for label, source in sources.items()}
+    study = Study(config.study)
+    known = {run.key: run for run in study.runs()}
+    if key in known:
+        same = {label: name for label, name in known[key].models.items() if label not in models}
+        models = {**same, **models}
+    run = Run(key, rows_key, shards, models, question, known[key].asked if key in known else time.time())
+    if known.get(key) != run or study.runs()[-1].key != key:
+        run = replace(run, asked=time.time())
+        write_json(config.study / "runs" / f"{key}.json", asdict(run))
+    return run
+
+
+def digest_positions(positions: object) -> str:
+    """A hash of which rows were chosen, in their order."""
+    import hashlib
+
+    import numpy as np
+
+    return hashlib.blake2b(np.ascontiguousarray(positions).tobytes(), digest_size=10).hexdigest()
