@@ -164,6 +164,10 @@ class Study:
         Raises:
             StudyError: shards are missing and `partial` was not asked for.
         """
+        return self.scan_scores(run, partial=partial).collect()
+
+    def scan_scores(self, run: str | None = None, *, partial: bool = False) -> "pl.LazyFrame":
+        """As `scores`, unread: for tables larger than memory."""
         found = self.run(run)
         return self._read(found, lambda model: Path("scores") / found.key / model, partial)
 
@@ -187,13 +191,16 @@ class Study:
                 f"Run {found.key} of {self.folder} has no signals {kind!r}, only "
                 f"{found.question['signals'] or 'scores'}; score with --signals {kind}."
             )
-        frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial)
+        frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial).collect()
         return frame if context is None or continuation is None else _cut(frame, found, kind, context, continuation)
 
     def rows(self, run: str | None = None) -> "pl.DataFrame":
         """One line a row: row, role (train or control), repetitions, document, source."""
-        found = self.run(run)
-        return self._frames([self.folder / "rows" / found.rows_key])
+        return self.scan_rows(run).collect()
+
+    def scan_rows(self, run: str | None = None) -> "pl.LazyFrame":
+        """As `rows`, unread."""
+        return self._scan([self.folder / "rows" / self.run(run).rows_key])
 
     def models(self, run: str | None = None) -> "pl.DataFrame":
         """One line a model of the run, in the order it was asked for."""
@@ -204,7 +211,7 @@ class Study:
             [pl.read_parquet(self.folder / "models" / f"{name}.parquet") for name in found.models.values()]
         )
 
-    def _read(self, run: Run, place: Callable[[str], Path], partial: bool) -> "pl.DataFrame":
+    def _read(self, run: Run, place: Callable[[str], Path], partial: bool) -> "pl.LazyFrame":
         for label in run.models:
             done = self.done(run, label)
             if done < run.shards and not partial:
@@ -214,9 +221,9 @@ class Study:
                     "command again to finish it, or read what is there with partial=True. "
                     f"Finished runs: {', '.join(finished) or 'none'}."
                 )
-        return self._frames([self.folder / place(model) for model in run.models.values()])
+        return self._scan([self.folder / place(model) for model in run.models.values()])
 
-    def _frames(self, folders: list[Path]) -> "pl.DataFrame":
+    def _scan(self, folders: list[Path]) -> "pl.LazyFrame":
         import polars as pl
 
         paths = [
@@ -227,7 +234,7 @@ class Study:
         ]
         if not paths:
             raise StudyError(f"{self.folder} has no finished shard yet; run `mematlas score` again.")
-        return pl.concat([pl.read_parquet(path) for path in paths])
+        return pl.scan_parquet(paths)
 
 
 def _cut(frame: "pl.DataFrame", run: Run, kind: str, context: int, continuation: int) -> "pl.DataFrame":

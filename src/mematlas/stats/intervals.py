@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 _Z = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
@@ -31,3 +34,14 @@ def wilson(hits: int, count: int) -> Share:
     centre = (share + squared / (2 * count)) / (1 + squared / count)
     half = _Z * sqrt(share * (1 - share) / count + squared / (4 * count * count)) / (1 + squared / count)
     return Share(share, max(0.0, centre - half), min(1.0, centre + half), count)
+
+
+def wilson_bounds(hits: ArrayLike, counts: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    """`wilson` for many shares at once: estimates, lower and upper ends; NaN where there was nothing to count.
+
+    Raises:
+        ValueError: somewhere hits is not between 0 and count.
+    """
+    found = [wilson(int(hit), int(count)) for hit, count in zip(np.ravel(hits), np.ravel(counts), strict=True)]
+    columns = [[getattr(share, name) for share in found] for name in ("estimate", "lower", "upper")]
+    return tuple(np.array([np.nan if value is None else value for value in column]) for column in columns)

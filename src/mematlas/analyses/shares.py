@@ -1,0 +1,28 @@
+"""Shares with their intervals, as columns."""
+
+from typing import Any
+
+import polars as pl
+
+from mematlas.stats.intervals import wilson_bounds
+
+
+def with_shares(frame: pl.DataFrame, hits: str, count: str = "rows", name: str = "share") -> pl.DataFrame:
+    """Add `name`, `name`_lower and `name`_upper: hits / count with its Wilson 95 % interval, null where count is 0."""
+    columns = wilson_bounds(frame[hits], frame[count])
+    return frame.with_columns(
+        pl.Series(title, values, dtype=pl.Float64).fill_nan(None)
+        for title, values in zip((name, f"{name}_lower", f"{name}_upper"), columns, strict=True)
+    )
+
+
+def percent(share: Any, digits: int = 1) -> str:
+    """A share (a number, or None) for a sentence."""
+    return "not measured" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def between(lower: float | None, upper: float | None, digits: int = 1) -> str:
+    """An interval of shares for a sentence."""
+    if lower is None or upper is None:
+        return "no interval"
+    return f"{100 * lower:.{digits}f} to {100 * upper:.{digits}f} %"
