@@ -66,9 +66,14 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A tokenizer as a corpus needs it: `encode` maps texts to lists of token ids, adding no special token."""
+    """A tokenizer as a corpus needs it: `encode` maps texts to lists of token ids, adding no special token.
+
+    decode: maps token ids to a text each, as it stands inside a line; bytes that are no whole character alone become
+    the replacement sign.
+    """
 
     name: str
     fingerprint: str
     vocabulary: int
     encode: Callable[[list[str]], list[list[int]]]
+    decode: Callable[[list[int]], list[str]] | None = None

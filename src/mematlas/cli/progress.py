@@ -41,8 +41,8 @@ class Bar:
             self._bar = RichProgress(*columns, console=self._console, transient=False)
             self._task = self._bar.add_task(label, total=total, completed=done)
             self._bar.start()
-        elif done:
-            self.say(f"{label}: {done:,} of {total:,} rows are there; going on.")
+        else:  # loading and the first batch can take minutes: say at once what was begun
+            self.say(f"{label}: {total:,} rows to score ({done:,} done)")
 
     def advance(self, rows: int) -> None:
         self._done += rows

@@ -177,8 +177,10 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
     """Load a causal model from `folder` for scoring.
 
     Raises:
-        ModelError: transformers cannot load it, or its embedding does not have the vocabulary its card states.
+        ModelError: transformers cannot load it, a weight is absent or of another shape, or its embedding does not have
+            the vocabulary its card states.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging
 
     device = pick_device(options.device)
@@ -186,17 +188,26 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
         extra["device_map"] = options.device_map
     logging.disable_progress_bar()
     try:
-        network = AutoModelForCausalLM.from_pretrained(
+        network, found = AutoModelForCausalLM.from_pretrained(
             folder,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below: transformers only says that there are some
             dtype=getattr(torch, options.dtype),
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
             use_safetensors=None if "gguf_file" in extra else True,
             **extra,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, StrictDataclassError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
         raise ModelError(f"{card.spec!r} cannot be loaded as a causal language model: {reason}") from error
+    unfilled = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    if unfilled:
+        raise ModelError(
+            f"{card.spec!r} lacks {len(unfilled)} of its weights or has them in another shape than it states (first: "
+            f"{unfilled[0]}), and random numbers would stand in for them; fetch or convert the model again."
+        )
     if options.device_map is None:
         network = network.to(device)
     else:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,24 @@ def _tokenizer_fingerprint(folder: Path) -> str | None:
     )
 
 
-def folder_encoder(folder: Path, card: ModelCard, **extra: str) -> Encoder | None:
+def folder_encoder(folder: Path, card: ModelCard) -> Encoder | None:
     """The tokenizer in `folder`, loaded when it is first used; None where the folder has none."""
+    return lazy_encoder(card, partial(load_tokenizer, str(folder)))
+
+
+def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
+    """The tokenizer that `load` brings, loaded when it is first used; None where the card says that there is none."""
     if card.tokenizer is None:
         return None
-    return Encoder(card.label, card.tokenizer, card.vocabulary, _LazyTokenizer(folder, card, extra))
+    tokenizer = _LazyTokenizer(card, load)
+    return Encoder(card.label, card.tokenizer, card.vocabulary, tokenizer, tokenizer.decode)
+
+
+def load_tokenizer(folder: str, **extra: str) -> Any:
+    """What AutoTokenizer finds in `folder`."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, **extra)
 
 
 def tokenizer_encoder(name: str, vocabulary: int) -> Encoder:
@@ -166,8 +180,8 @@ def tokenizer_encoder(name: str, vocabulary: int) -> Encoder:
 
 
 class _LazyTokenizer:
-    def __init__(self, folder: Path, card: ModelCard, extra: dict[str, str]) -> None:
-        self._folder, self._card, self._extra = folder, card, extra
+    def __init__(self, card: ModelCard, load: Callable[[], Any]) -> None:
+        self._card, self._bring = card, load
         self._encode: Callable[[list[str]], list[list[int]]] | None = None
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
@@ -175,14 +189,23 @@ class _LazyTokenizer:
             self._encode = self._load()
         return self._encode(texts)
 
-    def _load(self) -> Callable[[list[str]], list[list[int]]]:
-        from transformers import AutoTokenizer
+    def decode(self, ids: list[int]) -> list[str]:
+        """The text of each id by itself, read behind another token: at the start of a text some lose their space."""
+        before = self(["a"])[0][-1:]
+        lead = len(self._text(before))
+        return [self._text([*before, token])[lead:] for token in ids]
 
+    def _text(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _load(self) -> Callable[[list[str]], list[list[int]]]:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self._folder), **self._extra)
-        except (OSError, ValueError) as error:
+            tokenizer = self._bring()
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ModelError(
-                f"The tokenizer in {self._folder} cannot be loaded: {str(error).splitlines()[0]}"
+                f"The tokenizer of {self._card.spec!r} cannot be loaded ({reason}); fetch the model again, "
+                "or name another tokenizer with --tokenizer."
             ) from error
         largest = max(tokenizer.get_vocab().values(), default=-1)
         if largest >= self._card.vocabulary:
@@ -191,6 +214,7 @@ class _LazyTokenizer:
                 f"{self._card.vocabulary}: they do not belong together. Put the model's own tokenizer into the folder, "
                 "or name one with --tokenizer."
             )
+        self._tokenizer = tokenizer
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is not None:
             fast.no_truncation()

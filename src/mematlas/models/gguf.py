@@ -1,10 +1,18 @@
 """A .gguf file: llama.cpp's container, dequantized to a plain transformers model when it is loaded."""
 
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gguf import GGUFReader
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard
-from mematlas.models.folder import digest_files, folder_encoder
+from mematlas.models.folder import digest_files, lazy_encoder, load_tokenizer
 from mematlas.records import Encoder
 
 
@@ -12,41 +20,115 @@ class GgufSource:
     """The card is read from the file's header by the `gguf` package."""
 
     def __init__(self, path: Path, spec: str) -> None:
-        from gguf import GGUFReader
-
+        # absolute: transformers prefers a file of this name in the working directory to the one that is meant
+        self.path = path.absolute()
         try:
-            reader = GGUFReader(path)
-        except (ValueError, OSError, IndexError) as error:
-            raise ModelError(f"{path} is no readable GGUF file ({error}); fetch it again.") from None
-        self.path = path
-        fields = dict(reader.fields.items())
-        architecture = str(fields["general.architecture"].contents())
-
-        def number(name: str) -> int | None:
-            return int(fields[name].contents()) if name in fields else None
-
-        tokens = fields.get("tokenizer.ggml.tokens")
-        fingerprint = digest_files([path])
-        eos = number("tokenizer.ggml.eos_token_id")
-        self.card = ModelCard(
-            label=path.stem,
-            spec=spec,
-            fingerprint=fingerprint,
-            vocabulary=number(f"{architecture}.vocab_size") or (len(tokens.data) if tokens else 0),
-            parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
-            tokenizer=None if tokens is None else fingerprint,
-            max_length=number(f"{architecture}.context_length"),
-            eos=() if eos is None else (eos,),
-            bos=number("tokenizer.ggml.bos_token_id"),
-        )
+            reader = GGUFReader(self.path)
+            self.card = _card(reader, self.path, spec)
+            self._tokens = _token_count(reader)
+        except (ValueError, TypeError, OSError, IndexError, KeyError, OverflowError) as error:
+            raise ModelError(
+                f"{path} cannot be read as a GGUF file: its {path.stat().st_size:,} bytes are cut off or damaged "
+                f"({error}); fetch it again."
+            ) from error
 
     def encoder(self) -> Encoder | None:
-        return folder_encoder(self.path.parent, self.card, gguf_file=self.path.name)
+        return lazy_encoder(self.card, self._tokenizer)
+
+    def _tokenizer(self) -> Any:
+        with TemporaryDirectory() as empty:  # a tokenizer.json beside the file would be taken for the file's own
+            return _only_own_tokens(load_tokenizer(empty, gguf_file=str(self.path)), self._tokens)
 
     def load(self, options: LoadOptions) -> Model:
         from mematlas.models.causal import load_causal
 
-        return load_causal(str(self.path.parent), self.card, options, gguf_file=self.path.name)
+        with TemporaryDirectory() as empty, _quiet_conversion():
+            return load_causal(empty, self.card, options, gguf_file=str(self.path), **_dequantized())
+
+
+def _card(reader: GGUFReader, path: Path, spec: str) -> ModelCard:
+    """What the header states.
+
+    Raises:
+        ModelError: it states no architecture or no vocabulary.
+    """
+    fields = reader.fields
+    if "general.architecture" not in fields:
+        raise ModelError(f"{path} states no general.architecture, which GGUF requires; convert or fetch it again.")
+    architecture = str(fields["general.architecture"].contents())
+
+    def number(name: str) -> int | None:
+        return int(fields[name].contents()) if name in fields else None
+
+    tokens = _token_count(reader)
+    vocabulary = number(f"{architecture}.vocab_size") or tokens
+    if not vocabulary:
+        raise ModelError(
+            f"{path} states neither {architecture}.vocab_size nor tokenizer.ggml.tokens, so its vocabulary is not "
+            "known; convert it again, with its tokenizer."
+        )
+    eos = number("tokenizer.ggml.eos_token_id")
+    return ModelCard(
+        label=path.stem,
+        spec=spec,
+        fingerprint=digest_files([path]),
+        vocabulary=vocabulary,
+        parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
+        tokenizer=_tokenizer_fingerprint(reader, architecture) if tokens else None,
+        max_length=number(f"{architecture}.context_length"),
+        eos=() if eos is None else (eos,),
+        bos=number("tokenizer.ggml.bos_token_id"),
+    )
+
+
+def _token_count(reader: GGUFReader) -> int:
+    tokens = reader.fields.get("tokenizer.ggml.tokens")
+    return 0 if tokens is None else len(tokens.data)
+
+
+def _tokenizer_fingerprint(reader: GGUFReader, architecture: str) -> str:
+    """blake2b over the vocabulary's fields only: files of one model at several precisions share their tokenizer."""
+    digest = hashlib.blake2b(architecture.encode(), digest_size=16)
+    for name in sorted(reader.fields):
+        if name.startswith("tokenizer.ggml."):
+            field = reader.fields[name]
+            size = sum(int(part.nbytes) for part in field.parts)
+            digest.update(reader.data[field.offset : field.offset + size])
+    return digest.hexdigest()
+
+
+def _only_own_tokens(tokenizer: Any, count: int) -> Any:
+    """The tokenizer without ids from `count` on: transformers adds GPT-2's <|endoftext|> to vocabularies without it."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    if len(tokenizer) <= count:
+        return tokenizer
+    described = json.loads(tokenizer.backend_tokenizer.to_str())
+    described["added_tokens"] = [token for token in described["added_tokens"] if token["id"] < count]
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(described)))
+
+
+def _dequantized() -> dict[str, Any]:
+    """Options that ask for plain matrices: newer releases of transformers keep the blocks where they have a kernel."""
+    import transformers
+
+    asked = getattr(transformers, "GgufConfig", None)
+    return {} if asked is None else {"quantization_config": asked(dequantize=True)}
+
+
+@contextmanager
+def _quiet_conversion() -> Iterator[None]:
+    """transformers' GGUF reader calls tqdm directly; lend it the one that obeys the library's progress bar switch."""
+    from transformers import modeling_gguf_pytorch_utils as conversion
+    from transformers.utils import logging
+
+    own = conversion.tqdm
+    conversion.tqdm = logging.tqdm
+    try:
+        yield
+    finally:
+        conversion.tqdm = own
 
 
 def resolve(rest: str) -> GgufSource:

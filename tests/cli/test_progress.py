@@ -1,0 +1,83 @@
+"""What is said while a run goes on and nobody watches a terminal."""
+
+import numpy as np
+import pytest
+
+from mematlas.cli import run
+from mematlas.cli.progress import Bar
+
+
+def said(capsys) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "line"),
+    [
+        (2000, 0, "neox-0.14m: 2,000 rows to score (0 done)"),
+        (2000, 1500, "neox-0.14m: 2,000 rows to score (1,500 done)"),
+        (2000, 2000, "neox-0.14m: all 2,000 rows are there already."),
+    ],
+)
+def test_each_model_begins_with_one_line(capsys, total, done, line):
+    Bar().start("neox-0.14m", total, done)
+    assert said(capsys) == [line]
+
+
+def test_the_last_row_is_told_with_rows_a_second_and_the_rows_before_it_are_not(capsys):
+    bar = Bar()
+    bar.start("tiny", 20, 5)
+    bar.advance(10)
+    assert said(capsys) == ["tiny: 20 rows to score (5 done)"]
+    bar.advance(5)
+    (line,) = said(capsys)
+    assert line.startswith("tiny: 20 of 20 rows, ")
+    assert line.endswith(" rows/s, 0 s left")
+
+
+@pytest.fixture
+def command(tmp_path):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).integers(0, 50, (20, 24)))
+    words = [
+        "score",
+        "uniform:50",
+        "uniform:60",
+        "--corpus",
+        str(tmp_path / "rows.npy"),
+        "--study",
+        str(tmp_path / "s"),
+    ]
+    return [*words, "--context", "8", "--continuation", "16", "--shards", "2"]
+
+
+def test_a_model_is_announced_before_it_is_loaded(command, capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mematlas.models.standin.StandInSource.load", stopped)
+    assert run(command) == 130
+    assert said(capsys)[0] == "uniform-50: 20 rows to score (0 done)"
+
+
+def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, capsys, monkeypatch):
+    from mematlas.scoring import shards
+
+    assert run([*command, "--rows", "first:99"]) == 0
+    lines = [line for line in said(capsys) if "to score" in line]
+    assert lines == ["uniform-50: 20 rows to score (0 done)", "uniform-60: 20 rows to score (0 done)"]
+
+    write, calls = shards.write_shard, []
+
+    def stopped(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return write(*arguments)
+
+    monkeypatch.setattr(shards, "write_shard", stopped)
+    assert run([*command, "--depth", "verbatim"]) == 130
+    said(capsys)
+    monkeypatch.undo()
+    assert run([*command, "--depth", "verbatim"]) == 0
+    lines = [line for line in said(capsys) if "to score" in line]
+    assert lines == ["uniform-50: 20 rows to score (10 done)", "uniform-60: 20 rows to score (0 done)"]
