@@ -20,8 +20,321 @@ class PublishedTrend:
     analysis: str
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedSlope:
+    """Change of the memorized share per tenfold of the law's quantity; r2: None where not reported."""
+
+    law: str
+    models: str
+    slope: float
+    r2: float | None
+    source: str
+    evidence: Evidence
+
+
 TRENDS: Final[dict[str, PublishedTrend]] = {
     "recited-rows-grow-with-size": PublishedTrend(
         "The number of fully memorized rows grows with model size.", "P1, Fig. 2a", "S2", "size"
+    ),
+    "low-scores-dominate": PublishedTrend(
+        "Most rows have a score between 0 and 0.3.", "P1, Fig. 2a", "S2", "distribution"
+    ),
+    "scores-are-bipolar": PublishedTrend(
+        "Scores are bipolar: rows gather at both ends of the scale.", "K7", "S2", "distribution"
+    ),
+    "recited-rows-fall-with-continuation": PublishedTrend(
+        "The number of fully memorized rows falls with the length of the continuation.",
+        "P1, Fig. 2b",
+        "S2",
+        "continuation",
+    ),
+    "fall-with-continuation-slows": PublishedTrend(
+        "Fewer memorized rows are lost from 64 to 96 tokens of continuation than from 32 to 48.",
+        "P1, Fig. 2b",
+        "S2",
+        "continuation",
+    ),
+    "recited-rows-grow-with-context": PublishedTrend(
+        "The number of fully memorized rows rises with the length of the context.",
+        "P1, Fig. 2c",
+        "S2",
+        "context",
+    ),
+    "memorized-rows-stay-memorized": PublishedTrend(
+        "More than 90 % of the fully memorized rows stay memorized in the larger model.",
+        "P1, Fig. 3",
+        "S2",
+        "transitions",
+    ),
+    "growth-slows-with-size": PublishedTrend(
+        "The number of memorized rows grows more from 70M to 2.8B parameters than from 2.8B to 12B.",
+        "P1, Figs. 2a and 3",
+        "S2",
+        "transitions",
+    ),
+    "log-linear-in-size": PublishedTrend(
+        "The memorized share grows log-linearly with the number of parameters (0.19 per tenfold for GPT-Neo).",
+        "P9, Figure 1",
+        "S2",
+        "scaling",
+    ),
+    "log-linear-in-repetitions": PublishedTrend(
+        "The memorized share grows log-linearly with how often a row was repeated.", "P9, Figure 1", "S2", "scaling"
+    ),
+    "log-linear-in-context": PublishedTrend(
+        "The memorized share grows log-linearly with the tokens of context.", "P9, Figure 1", "S2", "scaling"
+    ),
+    "small-models-forecast-precisely-but-miss-most": PublishedTrend(
+        "What a small model memorizes the largest memorizes too, but the small one misses most of it: high precision, "
+        "low recall.",
+        "K1",
+        "M",
+        "forecast",
+    ),
+    "checkpoints-forecast-better-than-small-models": PublishedTrend(
+        "Intermediate checkpoints of a model forecast it better than smaller models of as much compute.",
+        "K1, abstract",
+        "S2",
+        "forecast",
+    ),
+}
+
+SLOPES: Final = (
+    PublishedSlope("size", "GPT-Neo family on the Pile", 0.19, 0.998, "P9, Figure 1", "S2"),
+    PublishedSlope("context", "GPT-J 6B, from 33 % at 50 and 65 % at 450 tokens", 0.335, None, "P9, Figure 1", "S2"),
+)
+
+#: What a label means, in words for a reader.
+EVIDENCE: Final[dict[Evidence, str]] = {
+    "S": "seen in the paper, its code or its data",
+    "S2": "seen in a secondary note",
+    "C": "computed from released files",
+    "M": "from memory, unverified",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedNumber:
+    """A number that a paper reports: what is counted, the value in its unit ("share", "points", "rows" ...)."""
+
+    quantity: str
+    value: float
+    unit: str
+    source: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """A table that a paper reports. columns: (name, meaning and unit) each; lines: values in that order."""
+
+    title: str
+    source: str
+    evidence: Evidence
+    columns: tuple[tuple[str, str], ...]
+    lines: tuple[tuple[str | int | float, ...], ...]
+
+    def column(self, name: str) -> tuple[str | int | float, ...]:
+        """The values of one column.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        at = {title: place for place, (title, _) in enumerate(self.columns)}[name]
+        return tuple(line[at] for line in self.lines)
+
+
+TABLES: Final[dict[str, PublishedTable]] = {
+    "token-frequency": PublishedTable(
+        "Mean corpus count of the tokens of fully, half and not memorized rows",
+        "P1, table of sentence-level frequency (which says 6.8B for 6.9B)",
+        "S2",
+        (
+            ("model", "size"),
+            ("rows", "memorized: M = 1; half: M = 1/2; unmemorized: M = 0"),
+            ("context", "mean 1-gram count over the context, billions"),
+            ("continuation", "mean 1-gram count over the continuation, billions"),
+            ("boundary_difference", "difference at the border of the two, billions; the formula is not published"),
+        ),
+        (
+            ("160M", "memorized", 1.708, 1.739, 0.114),
+            ("160M", "half", 1.713, 1.837, 0.330),
+            ("160M", "unmemorized", 1.744, 1.628, -0.939),
+            ("1B", "memorized", 1.713, 1.736, 0.103),
+            ("1B", "half", 1.711, 1.832, 0.270),
+            ("1B", "unmemorized", 1.752, 1.631, -0.981),
+            ("6.9B", "memorized", 1.721, 1.736, 0.090),
+            ("6.9B", "half", 1.710, 1.829, 0.140),
+            ("6.9B", "unmemorized", 1.759, 1.638, -0.963),
+            ("12B", "memorized", 1.721, 1.736, 0.039),
+            ("12B", "half", 1.720, 1.846, 0.237),
+            ("12B", "unmemorized", 1.760, 1.626, -1.016),
+        ),
+    ),
+    "predictor-accuracy": PublishedTable(
+        "Accuracy of the Transformer that predicts which tokens are recited, after a context of 32 tokens",
+        "P1, table of the predictor",
+        "S2",
+        (
+            ("continuation", "tokens"),
+            ("model", "size"),
+            ("token_accuracy", "positions predicted right, percent; the majority class' share is not published"),
+            ("full_accuracy", "rows with every position predicted right, percent"),
+        ),
+        (
+            (16, "70M", 78.2, 10.2),
+            (16, "410M", 78.6, 10.4),
+            (16, "1B", 78.8, 10.6),
+            (16, "2.8B", 80.1, 10.7),
+            (16, "6.9B", 77.4, 8.3),
+            (16, "12B", 80.3, 10.9),
+            (32, "70M", 78.6, 5.9),
+            (32, "410M", 79.6, 6.0),
+            (32, "1B", 79.7, 6.1),
+            (32, "2.8B", 80.1, 6.3),
+            (32, "6.9B", 80.5, 6.4),
+            (32, "12B", 80.8, 6.4),
+            (48, "70M", 79.6, 5.2),
+            (48, "410M", 80.3, 5.4),
+            (48, "1B", 80.4, 5.6),
+            (48, "2.8B", 80.4, 5.5),
+            (48, "6.9B", 80.8, 5.8),
+            (48, "12B", 81.0, 6.0),
+            (64, "70M", 80.1, 4.7),
+            (64, "410M", 80.8, 4.8),
+            (64, "1B", 81.2, 5.2),
+            (64, "2.8B", 81.5, 5.5),
+            (64, "6.9B", 81.8, 5.8),
+            (64, "12B", 82.1, 6.0),
+        ),
+    ),
+    "forecast-of-12b": PublishedTable(
+        "Does a smaller model's memorization forecast that of the 12B model?",
+        "K1, precision and recall against 12B",
+        "M",
+        (
+            ("model", "size of the smaller model"),
+            ("precision", "share of its memorized rows that 12B memorizes"),
+            ("recall", "share of the rows that 12B memorizes which it memorizes"),
+        ),
+        (
+            ("70M", 0.956, 0.197),
+            ("160M", 0.948, 0.289),
+            ("410M", 0.940, 0.401),
+            ("1B", 0.931, 0.512),
+            ("1.4B", 0.926, 0.554),
+            ("2.8B", 0.909, 0.658),
+            ("6.9B", 0.884, 0.795),
+        ),
+    ),
+    "memorized-rows": PublishedTable(
+        "Rows with M = 1 at 32 tokens after 32, of the 146,432,000 of the training stream",
+        "card of the data set EleutherAI/pythia-memorized-evals; splits whose count was not seen are left out",
+        "S",
+        (
+            ("training", "duped: the Pile; deduped: the deduplicated Pile"),
+            ("model", "size"),
+            ("training_step", "of 143000"),
+            ("rows", "rows with M = 1"),
+        ),
+        (
+            ("duped", "70M", 143_000, 463_953),
+            ("duped", "160M", 143_000, 689_673),
+            ("duped", "410M", 143_000, 970_341),
+            ("duped", "1B", 143_000, 1_256_141),
+            ("duped", "1.4B", 143_000, 1_373_722),
+            ("duped", "2.8B", 143_000, 1_675_077),
+            ("duped", "6.9B", 143_000, 2_120_969),
+            ("duped", "12B", 143_000, 2_382_326),
+            ("duped", "12B", 23_000, 198_175),
+            ("duped", "12B", 43_000, 442_253),
+            ("deduped", "70M", 143_000, 411_448),
+            ("deduped", "160M", 143_000, 581_195),
+            ("deduped", "410M", 143_000, 811_039),
+            ("deduped", "1.4B", 143_000, 1_048_097),
+            ("deduped", "2.8B", 143_000, 1_355_211),
+            ("deduped", "12B", 143_000, 1_871_215),
+            ("deduped", "12B", 63_000, 585_067),
+            ("deduped", "12B", 83_000, 852_068),
+        ),
+    ),
+}
+
+NUMBERS: Final[dict[str, PublishedNumber]] = {
+    "rows-with-score-1/32": PublishedNumber(
+        "rows whose score is exactly 1/32, Pythia 12B at step 143000 (34,340,259 of 146,432,000)",
+        0.2345,
+        "share of rows",
+        "K1, notebook in the authors' repository",
+        "S",
+    ),
+    "neo-1.3b-extractable": PublishedNumber(
+        "extractable rows of GPT-Neo 1.3B, duplicate-normalised sample (about)", 0.40, "share of rows", "P9", "S2"
+    ),
+    "gpt2-extractable": PublishedNumber(
+        "the same rows by GPT-2, which was not trained on them (about)", 0.06, "share of rows", "P9", "S2"
+    ),
+    "context-50": PublishedNumber(
+        "extractable rows of GPT-J 6B after 50 tokens of context", 0.33, "share of rows", "P9", "S2"
+    ),
+    "context-450": PublishedNumber(
+        "extractable rows of GPT-J 6B after 450 tokens of context", 0.65, "share of rows", "P9", "S2"
+    ),
+    "uniform-gpt-j": PublishedNumber(
+        "extractable rows of length 1000, uniform sample, GPT-J 6B", 0.07, "share of rows", "P9", "S2"
+    ),
+    "uniform-neo-125m": PublishedNumber(
+        "extractable rows of length 1000, uniform sample, GPT-Neo 125M", 0.04, "share of rows", "P9", "S2"
+    ),
+    "uniform-gpt2-xl": PublishedNumber(
+        "extractable rows of length 1000, uniform sample, GPT-2 XL", 0.02, "share of rows", "P9", "S2"
+    ),
+    "pile-extractable": PublishedNumber("the Pile, at least, memorized by GPT-J 6B", 0.01, "share of rows", "P9", "S2"),
+    "beam-gain": PublishedNumber(
+        "gain by beam search (b = 100) over greedy decoding, mean, less than", 0.02, "share of rows", "P9", "S2"
+    ),
+    "beam-gain-most": PublishedNumber(
+        "gain by beam search (b = 100) over greedy decoding, largest", 0.056, "share of rows", "P9", "S2"
+    ),
+    "beam-same-output": PublishedNumber(
+        "prompts for which beam search and greedy decoding give the same text", 0.45, "share of rows", "P9", "S2"
+    ),
+    "match-truth-100-repeats": PublishedNumber(
+        "rows repeated 100 times whose output is the true continuation", 0.158, "share of rows", "P9", "S2"
+    ),
+    "match-anywhere-100-repeats": PublishedNumber(
+        "rows repeated 100 times whose output stands anywhere in the corpus",
+        0.326,
+        "share of rows",
+        "P9",
+        "S2",
+    ),
+    "t5-3b-100-repeats": PublishedNumber(
+        "extractable rows repeated 100 times, T5-3B (masked), context of 150 tokens",
+        0.035,
+        "share of rows",
+        "P9",
+        "S2",
+    ),
+    "neo-2.7b-100-repeats": PublishedNumber(
+        "extractable rows repeated 100 times, GPT-Neo 2.7B, context of 150 tokens",
+        0.536,
+        "share of rows",
+        "P9",
+        "S2",
+    ),
+    "deduplicated-below-35-repeats": PublishedNumber(
+        "extractable rows repeated less than 35 times, model of the deduplicated corpus",
+        0.012,
+        "share of rows",
+        "P9",
+        "S2",
+    ),
+    "duplicated-below-35-repeats": PublishedNumber(
+        "extractable rows repeated less than 35 times, model of the corpus with duplicates",
+        0.036,
+        "share of rows",
+        "P9",
+        "S2",
     ),
 }

@@ -18,7 +18,7 @@ def test_shares_are_those_planted():
     assert shares["memorized"].to_list() == [20, 100]
     assert shares["memorized_share"].to_list() == pytest.approx([0.1, 0.5])
     assert shares["unmemorized_share"].to_list() == pytest.approx([0.9, 0.5])
-    assert "10.0 % (6.6 to 14.9 %) in m0 and 50.0 % (43.1 to 56.9 %) in m1 (200 rows each)" in finding.claim
+    assert "10.0 % (6.6 to 14.9 %) in m0 and 50.0 % (43.1 to 56.9 %) in m1 (200 and 200 rows)" in finding.claim
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,10 @@ def test_the_published_trend_is_put_to_a_test(recited, verdict):
 def test_control_rows_stand_beside():
     roles = ["train"] * 150 + ["control"] * 50
     finding = answer(grown(20, 100, roles=roles))
-    assert finding.control == "Rows no model was trained on: 0.0 % at most (upper ends of the intervals up to 7.1 %)."
+    assert finding.control == (
+        "Rows no model was trained on, at 32 + 32 tokens: 0.0 % memorized at most "
+        "(upper ends of the intervals up to 7.1 %)."
+    )
     assert finding.table("shares").filter(pl.col("role") == "control")["rows"].to_list() == [50, 50]
 
 
@@ -50,7 +53,8 @@ def test_in_verbatim_depth_unmemorized_is_not_measured_rather_than_zero():
 def test_one_model_is_answered_with_what_is_missing():
     finding = answer(grown(20))
     assert finding.claim == (
-        "Whether memorization grows with model size cannot be said: the study lacks two models of different size."
+        "Whether memorization grows with model size cannot be said: the study lacks two models of "
+        "different, known size."
     )
     assert finding.missing
     assert not finding.tables

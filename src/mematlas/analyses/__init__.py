@@ -5,10 +5,45 @@ from mematlas.registry import Registry
 ANALYSES = Registry(
     "analysis",
     {
+        "distribution": (
+            "mematlas.analyses.distribution:ANALYSIS",
+            None,
+            "rows by score, verbatim lengths, and mean M beside a control (P1 Fig. 2a)",
+        ),
         "size": (
             "mematlas.analyses.size:ANALYSIS",
             None,
             "memorized and unmemorized share of rows against model size (P1 Fig. 2a)",
+        ),
+        "continuation": (
+            "mematlas.analyses.continuation:ANALYSIS",
+            None,
+            "memorized rows against the continuation, and those that stay memorized (P1 Fig. 2b)",
+        ),
+        "context": (
+            "mematlas.analyses.context:ANALYSIS",
+            None,
+            "memorized rows against the context, and those that a longer one brings out (P1 Fig. 2c)",
+        ),
+        "transitions": (
+            "mematlas.analyses.transitions:ANALYSIS",
+            None,
+            "how rows move between score levels as models grow or train, with tests of symmetry (P1 Fig. 3)",
+        ),
+        "scaling": (
+            "mematlas.analyses.scaling:ANALYSIS",
+            None,
+            "log-linear laws in size, repetitions and context, beside a saturating one (P9 Fig. 1)",
+        ),
+        "forecast": (
+            "mematlas.analyses.forecast:ANALYSIS",
+            None,
+            "what smaller models and earlier checkpoints foretell: precision, recall, F1, order of rows (K1)",
+        ),
+        "overlap": (
+            "mematlas.analyses.overlap:ANALYSIS",
+            None,
+            "which models memorize the same rows, and rows that a larger or later one forgot (our choice)",
         ),
     },
 )

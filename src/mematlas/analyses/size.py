@@ -3,133 +3,96 @@
 Source: P1, Fig. 2 (a): counts of memorized (M = 1) and unmemorized (M = 0) rows by model size, 70M to 12B.
 """
 
+from typing import Any, Final
+
 import polars as pl
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.shares import between, percent, with_shares
+from mematlas.analyses.memorized import RECIPE, SHARES, beside_control, memorized_shares, nearest_cell
+from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
 
-_COLUMNS = {
-    "model": "label of the model",
-    "parameters": "number of weights",
-    "role": "train: rows of the corpus; control: rows no model was trained on; control model: untrained on the corpus",
-    "context": "tokens of the prompt",
-    "continuation": "tokens to recite",
-    "rows": "rows scored",
-    "memorized": "rows with M = 1",
-    "unmemorized": "rows with M = 0; null where M was not graded",
-    "memorized_share": "memorized / rows",
-    "memorized_share_lower": "lower end of its Wilson 95 % interval",
-    "memorized_share_upper": "upper end of its Wilson 95 % interval",
-    "unmemorized_share": "unmemorized / rows",
-    "unmemorized_share_lower": "lower end of its Wilson 95 % interval",
-    "unmemorized_share_upper": "upper end of its Wilson 95 % interval",
-}
-_RECIPE = """\
-scored = study.scores().join(study.rows(), on="row").filter(pl.col("verbatim").is_not_null())
-answer = scored.group_by("model", "role", "context", "continuation").agg(
-    rows=pl.len(), memorized=(pl.col("verbatim") == pl.col("continuation")).sum())"""
-
-
-def _shares(tables: Tables) -> pl.DataFrame:
-    unmemorized = (pl.col("rows") * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
-    counts = tables.counts().group_by("model", "role", "context", "continuation", maintain_order=True)
-    frame = counts.agg(
-        pl.col("rows").sum(),
-        (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),
-        unmemorized.alias("unmemorized"),
-    )
-    members = tables.models.select("model", "parameters").with_row_index("order")
-    frame = frame.join(members, on="model").filter(pl.col("model").is_in([*tables.by_size, *tables.control_models]))
-    frame = with_shares(frame.sort("order", "role", "context", "continuation"), "memorized", name="memorized_share")
-    if tables.graded:
-        frame = with_shares(frame, "unmemorized", name="unmemorized_share")
-    else:
-        frame = frame.with_columns(
-            pl.lit(None, pl.Float64).alias(f"unmemorized_share{end}") for end in ("", "_lower", "_upper")
-        )
-    return frame.select(*_COLUMNS)
-
-
-def _trend(smallest: dict[str, float], largest: dict[str, float]) -> Trend:
-    """Growth is shown, or contradicted, where the intervals of the smallest and the largest model do not overlap."""
-    test = (
-        f"memorized share {percent(smallest['memorized_share'])} ({_interval(smallest)}) in the smallest model, "
-        f"{percent(largest['memorized_share'])} ({_interval(largest)}) in the largest; "
-        "a direction is shown if the 95 % intervals are apart"
-    )
-    name = "recited-rows-grow-with-size"
-    if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
-        return Trend(name, "shows", test)
-    if largest["memorized_share_upper"] < smallest["memorized_share_lower"]:
-        return Trend(name, "contradicts", test)
-    return Trend(name, "cannot tell", test)
-
-
-def _interval(line: dict[str, float]) -> str:
-    return between(line["memorized_share_lower"], line["memorized_share_upper"])
+_GROWTH: Final = "recited-rows-grow-with-size"
+_COLUMNS: Final = {"parameters": "number of weights", **SHARES}
+_CHART: Final = Chart(
+    "memorized",
+    "Memorized share of rows by model size",
+    "lines",
+    "shares",
+    Axis("parameters", "parameters", "log"),
+    Axis("memorized_share", "rows with M = 1", share=True),
+    Axis("continuation", "continuation, tokens", "ordinal"),
+    "memorized_share_lower",
+    "memorized_share_upper",
+    "context",
+    "role",
+)
 
 
 def answer(tables: Tables) -> Finding:
     """How the memorized and unmemorized shares change with model size, in every cell; the claim is on the reference."""
-    cell = tables.reference
-    if len(tables.by_size) < 2 or not tables.complete:
-        wanted = "two models of different size" if tables.complete else "scores of all rows, not of recited rows alone"
+    cell, frame = nearest_cell(tables), _shares(tables)
+    ends = [] if cell is None else _ends(frame.filter(context=cell.context, continuation=cell.continuation))
+    if cell is None or len(ends) < 2 or not tables.complete:
+        wanted = "two models of different, known size" if tables.complete else "scores of all rows"
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
         return ANALYSIS.lacking(tables, "whether memorization grows with model size", wanted, remedy)
-    frame = _shares(tables)
-    here = frame.filter(context=cell.context, continuation=cell.continuation, role="train")
-    smallest, largest = (here.row(by_predicate=pl.col("model") == model, named=True) for model in _ends(tables))
-    trend = _trend(smallest, largest)
-    errors = [(line["memorized_share_upper"] - line["memorized_share_lower"]) / 3.92 for line in (smallest, largest)]
+    smallest, largest = ends
+    errors = [(line["memorized_share_upper"] - line["memorized_share_lower"]) / 3.92 for line in ends]
     effect = largest["memorized_share"] - smallest["memorized_share"]
-    control = frame.filter(context=cell.context, continuation=cell.continuation, role="control")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share is {percent(smallest['memorized_share'])} ({_interval(smallest)}) in "
-        f"{smallest['model']} and {percent(largest['memorized_share'])} ({_interval(largest)}) in {largest['model']} "
-        f"({largest['rows']:,} rows each).",
+        f"At {cell} tokens the memorized share is {_said(smallest)} in {smallest['model']} and {_said(largest)} in "
+        f"{largest['model']} ({smallest['rows']:,} and {largest['rows']:,} rows).",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=abs(effect) / max(1e-9, sum(error**2 for error in errors) ** 0.5),
-        control=(
-            f"Rows no model was trained on: {percent(control['memorized_share'].max())} at most "
-            f"(upper ends of the intervals up to {percent(control['memorized_share_upper'].max())})."
-            if control.height
-            else None
-        ),
-        tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, _RECIPE),),
-        charts=(
-            Chart(
-                "memorized",
-                "Memorized share of rows by model size",
-                "lines",
-                "shares",
-                Axis("parameters", "parameters", "log"),
-                Axis("memorized_share", "rows with M = 1", share=True),
-                Axis("continuation", "continuation, tokens", "ordinal"),
-                "memorized_share_lower",
-                "memorized_share_upper",
-                "context",
-                "role",
-            ),
-        ),
-        trends=(trend,),
+        strength=abs(effect) / sum(error**2 for error in errors) ** 0.5,
+        control=beside_control(memorized_shares(tables), cell),
+        tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, RECIPE),),
+        charts=(_CHART,),
+        trends=(_trend(smallest, largest),),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),
     )
 
 
-def _ends(tables: Tables) -> tuple[str, str]:
-    return tables.by_size[0], tables.by_size[-1]
+def _shares(tables: Tables) -> pl.DataFrame:
+    """Shares of the models whose size is known, one a size, and of the control models."""
+    sizes = tables.models.select("model", "parameters").drop_nulls()
+    drawn = [*tables.by_size, *tables.control_models]
+    return sizes.join(memorized_shares(tables).filter(pl.col("model").is_in(drawn)), on="model").select(*_COLUMNS)
+
+
+def _ends(here: pl.DataFrame) -> list[dict[str, Any]]:
+    """The lines of the smallest and the largest model in one cell; fewer than two where sizes do not differ."""
+    train = here.filter(role="train").sort("parameters")
+    return [train.row(0, named=True), train.row(-1, named=True)] if train["parameters"].n_unique() > 1 else []
+
+
+def _trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
+    """Growth is shown, or contradicted, where the intervals of the smallest and the largest model do not overlap."""
+    test = (
+        f"memorized share {_said(smallest)} in the smallest model, {_said(largest)} in the largest; "
+        "a direction is shown if the 95 % intervals are apart"
+    )
+    if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
+        return Trend(_GROWTH, "shows", test)
+    if largest["memorized_share_upper"] < smallest["memorized_share_lower"]:
+        return Trend(_GROWTH, "contradicts", test)
+    return Trend(_GROWTH, "cannot tell", test)
+
+
+def _said(line: dict[str, Any]) -> str:
+    interval = between(line["memorized_share_lower"], line["memorized_share_upper"])
+    return f"{percent(line['memorized_share'])} ({interval})"
 
 
 ANALYSIS = Analysis(
     "size",
     "Model size",
     "P1, Figure 2 (a)",
-    "two models of different size, all rows scored",
+    "two models of different, known size; all rows scored",
     answer,
-    ("recited-rows-grow-with-size",),
+    (_GROWTH,),
 )

@@ -33,7 +33,8 @@ def wilson(hits: int, count: int) -> Share:
     share, squared = hits / count, _Z * _Z
     centre = (share + squared / (2 * count)) / (1 + squared / count)
     half = _Z * sqrt(share * (1 - share) / count + squared / (4 * count * count)) / (1 + squared / count)
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half), count)
+    # at the ends the formula gives 0 and 1 only up to rounding
+    return Share(share, 0.0 if hits == 0 else centre - half, 1.0 if hits == count else centre + half, count)
 
 
 def wilson_bounds(hits: ArrayLike, counts: ArrayLike) -> tuple[NDArray[np.float64], ...]:

@@ -1,0 +1,54 @@
+"""How far rows are recited: the share of rows with so many tokens before the first miss.
+
+Source: our choice of a survival curve of the verbatim length, beside P1, Fig. 2 (a).
+"""
+
+from typing import Final
+
+import polars as pl
+
+from mematlas.analyses.memorized import ROLE, in_order
+from mematlas.analyses.shares import with_shares
+from mematlas.analyses.tables import Tables
+
+SURVIVAL: Final = {
+    "model": "label of the model",
+    "role": ROLE,
+    "context": "tokens of the prompt",
+    "continuation": "tokens to recite: the longest continuation of the context",
+    "tokens": "tokens before the first miss, 0 to continuation",
+    "rows": "rows that recite at least so many tokens",
+    "of": "rows scored at this continuation",
+    "share": "rows / of",
+    "share_lower": "lower end of its Wilson 95 % interval; null at 0 tokens, which all rows recite by definition",
+    "share_upper": "upper end of it",
+}
+RECIPE: Final = """\
+longest = study.scores().filter(pl.col("verbatim").is_not_null()).join(study.rows(), on="row").filter(
+    pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
+answer = pl.concat(longest.group_by("model", "role", "context", "continuation").agg(
+    tokens=pl.lit(t), rows=(pl.col("verbatim") >= t).sum(), of=pl.len()) for t in (1, 2, 4, 8))"""
+
+
+def verbatim_survival(tables: Tables) -> pl.DataFrame:
+    """One line a model, role, context and number of tokens, at the longest continuation; columns SURVIVAL.
+
+    Shorter continuations are the same curve cut off.
+    """
+    group = ("model", "role", "context", "continuation")
+    counts = tables.verbatim_counts().filter(pl.col("verbatim").is_not_null())
+    counts = counts.filter(pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
+    known = counts.group_by(*group, pl.col("verbatim").cast(pl.Int64).alias("tokens")).agg(pl.col("rows").sum())
+    steps = counts.select(*group).unique()
+    steps = steps.with_columns(pl.int_ranges(0, pl.col("continuation") + 1).alias("tokens")).explode("tokens")
+    frame = in_order(steps.join(known, on=[*group, "tokens"], how="left"), tables, "tokens")
+    exact = pl.col("rows").fill_null(0)
+    frame = frame.with_columns(
+        exact.cum_sum(reverse=True).over(*group).alias("rows"), exact.sum().over(*group).alias("of")
+    )
+    certain = pl.when(pl.col("tokens") > 0)
+    return (
+        with_shares(frame, "rows", "of")
+        .with_columns(certain.then(name).alias(name) for name in ("share_lower", "share_upper"))
+        .select(*SURVIVAL)
+    )

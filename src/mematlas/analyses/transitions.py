@@ -1,0 +1,236 @@
+"""How rows move between score levels from a smaller model to a larger one, and from a checkpoint to a later one.
+
+Source: P1, Fig. 3: T[a, b] = P(level in the larger model = b | level in the smaller = a) on the same rows, for
+410M -> 2.8B and 2.8B -> 12B. Ours takes every two neighbours of a series, and its two ends, at the reference cell;
+`transition_counts` gives any other pair and cell. Intervals and tests of symmetry are our addition.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import polars as pl
+
+from mematlas.analyses.base import Analysis
+from mematlas.analyses.growth import TREND as GROWTH
+from mematlas.analyses.growth import growth_trend
+from mematlas.analyses.levels import LEVEL_RANGES, LEVELS
+from mematlas.analyses.moves import (
+    FLOW,
+    KEPT,
+    SYMMETRY,
+    TRANSITIONS,
+    Pair,
+    flow_frame,
+    kept_frame,
+    pairs_of,
+    symmetry_frame,
+    transition_counts,
+    transitions_frame,
+)
+from mematlas.analyses.series import BY_SIZE, Series, series_caveats
+from mematlas.analyses.shares import between, percent
+from mematlas.analyses.tables import Tables
+from mematlas.analyses.verdicts import of_all
+from mematlas.findings import Axis, Chart, Finding, Table, Trend
+from mematlas.stats.intervals import wilson
+
+__all__ = ["ANALYSIS", "answer", "transition_counts"]
+
+_STAY: Final = "memorized-rows-stay-memorized"
+_SCORED: Final = """\
+rows = study.rows().filter(pl.col("role") == "train").select("row")
+here = study.scores().join(rows, on="row").filter(context={cell.context}, continuation={cell.continuation})
+"""
+_LEVELS_RECIPE: Final = """\
+here = here.drop_nulls("matches").select("model", "row", code=5 * pl.col("matches") // {cell.continuation})
+here = here.with_columns(level=pl.col("code").clip(0, 4).replace_strict(range(5), {names}))
+both = here.join(here, on="row", suffix="_2").filter(pl.col("model") != pl.col("model_2"))
+answer = both.group_by(smaller="model", larger="model_2", level="level", target="level_2").agg(rows=pl.len())"""
+_KEPT_RECIPE: Final = """\
+recited = pl.coalesce(pl.col("matches") == {cell.continuation}, pl.col("verbatim") == {cell.continuation})
+here = here.select("model", "row", recited=recited)
+both = here.join(here, on="row", suffix="_2").filter(pl.col("recited"), pl.col("model") != pl.col("model_2"))
+answer = both.group_by(smaller="model", larger="model_2").agg(memorized=pl.len(), kept=pl.col("recited_2").sum())"""
+_DEVIATIONS: Final = (
+    "P1 does not publish the edges of its levels; ours are [0, .2), [.2, .4), [.4, .6), [.6, .8), [.8, 1].",
+    "P1 shows 410M -> 2.8B and 2.8B -> 12B; every two neighbours and the two ends of each series are shown here.",
+    "P1's spans of growth, 70M -> 2.8B and 2.8B -> 12B, are 1.6 and 0.6 tenfolds of parameters; growth is compared "
+    "here per tenfold, so that a family that grows steadily shows no difference.",
+    "Intervals and tests of symmetry are our addition.",
+)
+
+
+def _stay_trend(kept: pl.DataFrame) -> Trend:
+    """P1: more than 90 % stay memorized; every two neighbouring sizes are put to the test."""
+    sizes = kept.filter(pl.col("memorized") > 0, series=BY_SIZE, span="neighbours")
+    if not sizes.height:
+        return Trend(_STAY, "cannot tell", "no two models of known size of which the smaller memorizes a row")
+    test = "memorized rows that stay memorized: " + "; ".join(
+        f"{_kept_words(line)} from {line['pair']}" for line in sizes.iter_rows(named=True)
+    )
+    test += "; shown if all 95 % intervals are above 90 %, contradicted if one is below"
+    verdicts = sizes.select(
+        pl.when(pl.col("kept_share_lower") > 0.9)
+        .then(pl.lit("shows"))
+        .when(pl.col("kept_share_upper") < 0.9)
+        .then(pl.lit("contradicts"))
+        .otherwise(pl.lit("cannot tell"))
+    )
+    return Trend(_STAY, of_all(verdicts.to_series().to_list()), test)
+
+
+def _kept_words(line: dict[str, Any]) -> str:
+    interval = between(line["kept_share_lower"], line["kept_share_upper"])
+    return f"{percent(line['kept_share'])} ({interval}; {line['memorized']:,} row{'s' * (line['memorized'] != 1)})"
+
+
+def _claim(tables: Tables, kept: dict[str, Any], moves: dict[str, Any]) -> str:
+    """kept, moves: the lines of the pair that the claim speaks of."""
+    stay = f"{kept['smaller']} memorizes no row that could stay memorized in {kept['larger']}"
+    if kept["memorized"]:
+        stay = f"{_kept_words(kept)} of the rows that {kept['smaller']} memorizes stay memorized in {kept['larger']}"
+    test = f"symmetry is not tested: {moves['reason']}"
+    if moves["p"] is not None:
+        test = f"Bowker's test of symmetry: {_p_words(moves['p'])}"
+    rise, fall = ("rise to a higher level", "fall") if tables.graded else ("become memorized", "cease to be")
+    among = f" of {kept['rows']:,} rows" if kept["rows"] is not None else " rows"
+    return (
+        f"At {tables.reference} tokens {stay}, and between these two models {moves['rises']:,}{among} {rise} while "
+        f"{moves['falls']:,} {fall} ({test})."
+    )
+
+
+def _p_words(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _baseline(line: dict[str, Any]) -> str | None:
+    """What staying memorized stands beside: the share of the other rows that the second model memorizes."""
+    others = (line["rows"] or 0) - line["memorized"]
+    if others <= 0:
+        return None
+    share = wilson(line["gained"], others)
+    return (
+        f"Of the {others:,} row{'s' * (others != 1)} that {line['smaller']} does not memorize, "
+        f"{percent(share.estimate)} ({between(share.lower, share.upper)}) are memorized by {line['larger']}."
+    )
+
+
+def _tables(tables: Tables, pairs: list[Pair], kept: pl.DataFrame, symmetry: pl.DataFrame) -> tuple[Table, ...]:
+    cell = tables.reference
+    transitions = Table(
+        "transitions",
+        "Rows by level in two models",
+        transitions_frame(pairs, cell),
+        TRANSITIONS,
+        (_SCORED + _LEVELS_RECIPE).format(cell=cell, names=list(LEVELS)) if tables.graded else None,
+    )
+    return (
+        transitions,
+        Table("kept", "Memorized rows that stay memorized", kept, KEPT, (_SCORED + _KEPT_RECIPE).format(cell=cell)),
+        Table("symmetry", "Whether rows rise as often as they fall", symmetry, SYMMETRY),
+        Table("flow", "Rows from level to level", flow_frame(pairs), FLOW),
+    )
+
+
+def _all_charts(tables: Tables, pairs: list[Pair]) -> tuple[Chart, ...]:
+    flowing = {pair.series for pair in pairs if pair.span == "neighbours"}
+    ranges = f"; {LEVELS[0]}: {LEVEL_RANGES[0]} ... {LEVELS[-1]}: {LEVEL_RANGES[-1]}" if tables.graded else ""
+    found = dict.fromkeys(pair.series for pair in pairs)
+    return tuple(chart for one in found for chart in _charts(one, ranges, one in flowing))
+
+
+def _charts(one: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
+    """The pictures of one series."""
+    name = one.name
+    first, second = ("earlier", "later") if one.by_step else ("smaller", "larger")
+    matrix = Chart(
+        f"transitions-{one.slug}",
+        f"Rows of a level in the {first} model by their level in the {second} one ({name}{ranges})",
+        "matrix",
+        "transitions",
+        Axis("target", f"level of M in the {second} model", "ordinal"),
+        Axis("level", f"level of M in the {first} model", "ordinal"),
+        Axis("share", f"rows of the level in the {first} model", share=True),
+        "share_lower",
+        "share_upper",
+        facet="pair",
+        where={"series": name},
+    )
+    flow = Chart(
+        f"flow-{one.slug}",
+        f"Rows from level to level ({name}{ranges})",
+        "flow",
+        "flow",
+        Axis("model", "model", "ordinal"),
+        Axis("rows", "rows"),
+        Axis("level", "level of M", "ordinal"),
+        target="target",
+        where={"series": name},
+    )
+    return (matrix, flow) if has_flow else (matrix,)
+
+
+def _caveats(tables: Tables, pairs: list[Pair], symmetry: pl.DataFrame) -> Iterator[str]:
+    yield "Intervals and tests take rows as independent; repeated rows and rows of one document are not quite."
+    if not tables.has_control:
+        yield "The study has no control rows: a floor of lucky guesses is unknown."
+    if not tables.complete:
+        yield "Only recited rows are known: no line means M < 1, and rows that no model recites are not spoken of."
+    elif not tables.graded:
+        yield "M was not graded: rows are told apart by M = 1 only, not by the five levels."
+    yield from series_caveats(dict.fromkeys(pair.series for pair in pairs))
+    if symmetry["sparse"].any():
+        yield "Where a test is marked sparse, few rows move and p is rough; it then errs towards symmetry."
+    yield from _uncommon(tables, pairs)
+
+
+def _uncommon(tables: Tables, pairs: list[Pair]) -> Iterator[str]:
+    """Pairs whose models scored different rows."""
+    cell = tables.reference
+    here = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
+    if tables.graded:
+        here = here.filter(pl.col("matches").is_not_null())
+    scored = dict(here.group_by("model").agg(pl.col("rows").sum()).iter_rows())
+    for pair in pairs:
+        most = max(scored.get(pair.smaller, 0), scored.get(pair.larger, 0))
+        if pair.rows is not None and pair.rows < most:
+            yield f"{pair.smaller} and {pair.larger} scored different rows: the {pair.rows:,} rows of both count."
+
+
+def answer(tables: Tables) -> Finding:
+    """How rows change their level along the family, at the reference cell; the claim is on the ends of the first
+    series."""
+    cell, pairs = tables.reference, pairs_of(tables)
+    if not pairs:
+        what = f"two models of the family that scored the same training rows at {cell} tokens"
+        remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
+        return ANALYSIS.lacking(tables, "how rows move between score levels", what, remedy)
+    kept, symmetry = kept_frame(pairs, cell), symmetry_frame(pairs, cell)
+    first = [at for at, pair in enumerate(pairs) if pair.series == pairs[0].series][-1]
+    lead, moves = kept.row(first, named=True), symmetry.row(2 * first, named=True)
+    moved = moves["rises"] + moves["falls"]
+    return Finding(
+        ANALYSIS.name,
+        ANALYSIS.title,
+        _claim(tables, lead, moves),
+        ANALYSIS.source,
+        ANALYSIS.taxonomy(tables),
+        strength=abs(moves["rises"] - moves["falls"]) / moved**0.5 if moved else None,
+        control=_baseline(lead),
+        tables=_tables(tables, pairs, kept, symmetry),
+        charts=_all_charts(tables, pairs),
+        trends=(_stay_trend(kept), growth_trend(tables)),
+        caveats=tuple(_caveats(tables, pairs, symmetry)),
+        deviations=_DEVIATIONS,
+    )
+
+
+ANALYSIS = Analysis(
+    "transitions",
+    "Transitions between score levels",
+    "P1, Figure 3",
+    "two models of the family that scored the same rows",
+    answer,
+    (_STAY, GROWTH),
+)
