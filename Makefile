@@ -1,6 +1,7 @@
 # Two targets that set up all they need on a fresh machine with Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
+comma := ,
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
@@ -23,7 +24,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.%: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e ".[$(if $(filter demo,$*),hf,$*)]"
+	$(PIP) install -q -c constraints.txt -e ".[$(if $(filter demo,$*),hf$(comma)report,$*)]"
 	touch $@
 
 clean:

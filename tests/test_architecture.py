@@ -38,7 +38,16 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": BOTTOM | {"corpus"},
     "question": BOTTOM | {"corpus", "models", "scoring", "configuration"},
     "study": BOTTOM | {"corpus", "models", "metrics", "scoring", "configuration", "question"},
-    "demonstration": BOTTOM | {"corpus", "experiments", "study"},
+    "layouts": BOTTOM,
+    "importing": BOTTOM | {"corpus", "layouts", "study"},
+    "made": {"store"},
+    "studyfile": BOTTOM | {"analyses", "configuration", "models"},
+    "analyzing": BOTTOM | {"analyses", "findings", "made"},
+    "exporting": BOTTOM | {"findings"},
+    "gallery": BOTTOM | {"analyses", "findings", "question", "study"},
+    "running": BOTTOM | {"analyses", "analyzing", "gallery", "made", "question", "report", "study", "studyfile"},
+    "planning": BOTTOM | {"analyzing", "question", "made", "running", "scoring", "study", "studyfile"},
+    "demonstration": BOTTOM | {"experiments", "running", "study", "studyfile"},
     "summary": BOTTOM | {"metrics", "stats"},
     "cli": {"*"},
     "__init__": {"*"},
@@ -51,9 +60,11 @@ ZONES: dict[str, set[str]] = {
     "transformers": {"models", "scoring", "experiments", "predictor"},
     "tokenizers": {"models", "scoring", "experiments", "predictor", "corpus"},
     "altair": {"report"},
+    "vl_convert": {"report"},
+    "jinja2": {"report"},
     "ray": {"executors"},
 }
-HEAVY = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "ray")
+HEAVY = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray")
 
 Import = tuple[str, bool]  # what is imported; whether it runs when the module is imported
 

@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mematlas.analyzing import analyze
     from mematlas.configuration import ScoreConfig
     from mematlas.corpus import open_corpus
     from mematlas.demonstration import demo
     from mematlas.errors import MematlasError
+    from mematlas.importing import import_scores
+    from mematlas.running import run
     from mematlas.store import Study, open_study
     from mematlas.study import score
 
@@ -22,12 +25,27 @@ _HOMES = {
     "MematlasError": "mematlas.errors",
     "ScoreConfig": "mematlas.configuration",
     "Study": "mematlas.store",
+    "analyze": "mematlas.analyzing",
     "demo": "mematlas.demonstration",
+    "import_scores": "mematlas.importing",
     "open_corpus": "mematlas.corpus",
     "open_study": "mematlas.store",
+    "run": "mematlas.running",
     "score": "mematlas.study",
 }
-__all__ = ["MematlasError", "ScoreConfig", "Study", "__version__", "demo", "open_corpus", "open_study", "score"]
+__all__ = [
+    "MematlasError",
+    "ScoreConfig",
+    "Study",
+    "__version__",
+    "analyze",
+    "demo",
+    "import_scores",
+    "open_corpus",
+    "open_study",
+    "run",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,8 @@ from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError
 from mematlas.records import Align, Depth, EosPolicy
 
+Order = Literal["given", "size", "step", "both"]
+
 
 class ScoreConfig(BaseModel):
     """Options of `mematlas score`; each is one option of the command line and one argument of `mematlas.score`."""
@@ -17,17 +19,22 @@ class ScoreConfig(BaseModel):
 
     corpus: str = Field(description="Corpus: file, folder, prefix, or hub dataset.")
     study: Path = Field(description="Folder in which the study is kept; the same command goes on where it stopped.")
-    context: list[int] = Field(default=[32], description="Tokens that prompt the model; repeat for several.")
-    continuation: list[int] = Field(default=[32], description="Tokens it should recite; repeat for several.")
-    rows: str = Field(default="all", description="all, first:N, slice:A:B, sample:N[:SEED] or ids:FILE.")
+    context: list[int] = Field(default=[32], description="Tokens that prompt the model; several make a grid.")
+    continuation: list[int] = Field(default=[32], description="Tokens it should recite; several make a grid.")
+    rows: str = Field(
+        default="all",
+        description="all, first:N (all if there are fewer than N), slice:A:B, sample:N[:SEED] or ids:FILE.",
+    )
     control: str | None = Field(default=None, description="A corpus that no model was trained on, as control.")
-    control_rows: str = Field(default="all", description="Which rows of the control; as --rows.")
+    control_rows: str = Field(default="all", description="Which rows of the control; as for the corpus.")
+    control_models: list[str] = Field(default=[], description="Models that never saw the corpus, scored beside.")
+    order: Order = Field(default="given", description="Of the models: as given, by size, by step, or by both.")
     depth: Depth = Field(default="graded", description="graded decodes; verbatim only checks the truth (fast).")
     signals: list[Literal["truth", "free"]] = Field(
         default=[], description="Per-token records: truth (teacher-forced), free (along the greedy text)."
     )
     temperature: list[float] = Field(
-        default=[], description="Extra temperatures for the true tokens' log-probability (with --signals truth)."
+        default=[], description="Extra temperatures for the true tokens' log-probability; needs the signals truth."
     )
     align: Align = Field(default="start", description="start: contexts begin with the row; end: continuations fixed.")
     eos: EosPolicy = Field(default="ignore", description="End-of-text: ordinary token, forbidden, or end of the text.")

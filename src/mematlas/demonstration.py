@@ -1,6 +1,7 @@
-"""The main job on what every machine with Python has: a family of small models trained on the standard library, scored.
+"""The main job on what every machine with Python has: a family of small models, trained on the standard library.
 
-Some rows are shown 1, 2, 4 ... 128 times, a held-out part never (the control); see `mematlas.experiments`.
+Some rows are shown 1, 2, 4 ... 128 times, a held-out part never (the control); see `mematlas.experiments`. What is
+asked of the family stands in a study file beside it, to be changed and run again.
 """
 
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mematlas.store import Study
-from mematlas.study import Progress, Silent, score
+from mematlas.running import Carried, run_file
+from mematlas.store import Study, write_atomically
+from mematlas.study import Progress, Silent
+from mematlas.studyfile import parse_study_file, study_file_text
 
 if TYPE_CHECKING:
     from mematlas.experiments import TrainedFamily, TrainingConfig
@@ -31,10 +34,15 @@ class Recited:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """The trained family and its scored study."""
+    """The trained family, and what its study came to; edited: the study file there is another than the demo's."""
 
     family: "TrainedFamily"
-    study: Study
+    carried: Carried
+    edited: bool
+
+    @property
+    def study(self) -> Study:
+        return self.carried.study
 
     def examples(self, context: int = 32, continuation: int = 32, limit: int = 3) -> list[Recited]:
         """Rows that the largest model recites whole, each from another file, the least shown first."""
@@ -75,13 +83,15 @@ def demo(
     training: Training | None = None,
     progress: Progress | None = None,
 ) -> Demonstration:
-    """Train the family in `folder` (kept if it is there already) and score it into `folder`/study.
+    """Train the family in `folder` (kept if it is there already) and carry out `folder`/study.yaml on it.
+
+    A study file that is there already is left as it is; the demo always asks its own question.
 
     Args:
         folder: models, corpus and study go here; about 50 MB.
         config: another recipe than the built-in one.
         training: called as training(step, steps, loss, label) while models train.
-        progress: watcher of the scoring.
+        progress: watcher of the study.
 
     Raises:
         MematlasError: no standard library sources, no room, or a folder that holds something else.
@@ -90,16 +100,28 @@ def demo(
 
     out = Path(folder)
     family = train_family(out, config, training)
-    largest = family.final[-1]
-    checkpoints = [member for member in family.members if member.label.startswith(largest.label.split("/")[0])]
-    members = [*family.final[:-1], *sorted(checkpoints, key=lambda member: member.training_step)]
-    study = score(
-        *[str(member.folder) for member in members],
-        corpus=str(family.train),
-        control=str(family.control),
-        context=list(CONTEXTS),
-        continuation=list(CONTINUATIONS),
-        study=out / "study",
-        progress=progress or Silent(),
-    )
-    return Demonstration(family, study)
+    path = out / "study.yaml"
+    text = study_file_text(_asked(family), path.name)
+    if not path.exists():
+        write_atomically(path, lambda temporary: _write(temporary, text))
+    carried = run_file(parse_study_file(text, path), progress or Silent())
+    return Demonstration(family, carried, path.read_text(encoding="utf-8") != text)
+
+
+def _asked(family: "TrainedFamily") -> dict[str, object]:
+    """The demo's study: the fully trained models, and all checkpoints of the largest."""
+    largest = family.final[-1].label
+    members = [member for member in family.members if member.is_final or member.label == largest]
+    return {
+        "models": [member.folder.relative_to(family.folder).as_posix() for member in members],
+        "order": "both",
+        "corpus": family.train.relative_to(family.folder).as_posix(),
+        "control": family.control.relative_to(family.folder).as_posix(),
+        "study": "study",
+        "context": list(CONTEXTS),
+        "continuation": list(CONTINUATIONS),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

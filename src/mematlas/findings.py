@@ -198,3 +198,25 @@ def _chart(kept: dict[str, Any]) -> Chart:
     axes = {name: Axis(**kept[name]) if kept[name] else None for name in ("x", "y", "color")}
     reference = tuple(kept["reference"]) if kept["reference"] else None
     return Chart(**kept | axes | {"reference": reference})
+
+
+def findings_folder(study: Path, run_key: str) -> Path:
+    """Where the findings of a run are kept, a folder each, beside the index.json that gives their order."""
+    return study / "findings" / run_key
+
+
+def read_findings(study: Path, run_key: str) -> list[Finding]:
+    """The findings of a run in the order of index.json (a list of names), by name where there is none; [] if none.
+
+    Raises:
+        StudyError: one of them, or the index, is damaged.
+    """
+    folder = findings_folder(study, run_key)
+    index = folder / "index.json"
+    if not index.is_file():
+        return [read_finding(path.parent) for path in sorted(folder.glob("*/finding.json"))]
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))
+        return [read_finding(folder / str(name)) for name in names]
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(f"{index} is damaged ({error}); `mematlas analyze` writes it again.") from None

@@ -67,7 +67,8 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "transitions",
     ),
     "growth-slows-with-size": PublishedTrend(
-        "The number of memorized rows grows more from 70M to 2.8B parameters than from 2.8B to 12B.",
+        "The number of memorized rows grows more from 70M to 2.8B parameters than from 2.8B to 12B (tested here per "
+        "tenfold of parameters, since the two spans are unequal).",
         "P1, Figs. 2a and 3",
         "S2",
         "transitions",
@@ -101,7 +102,7 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
 
 SLOPES: Final = (
     PublishedSlope("size", "GPT-Neo family on the Pile", 0.19, 0.998, "P9, Figure 1", "S2"),
-    PublishedSlope("context", "GPT-J 6B, from 33 % at 50 and 65 % at 450 tokens", 0.335, None, "P9, Figure 1", "S2"),
+    PublishedSlope("context", "GPT-J 6B, from 33 % at 50 and 65 % at 450 tokens", 0.335, None, "P9, Figure 1", "C"),
 )
 
 #: What a label means, in words for a reader.

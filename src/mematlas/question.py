@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mematlas.configuration import ScoreConfig
+from mematlas.configuration import Order, ScoreConfig
 from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.errors import CorpusError, OptionError
 from mematlas.records import Encoder, Grid
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 #: Part of every run's key; raised when a change of the engine can change a number.
 ENGINE_VERSION = 2
 
+_ORDERS: dict[Order, tuple[str, ...]] = {
+    "given": (),
+    "size": ("parameters",),
+    "step": ("training_step",),
+    "both": ("parameters", "training_step"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -32,8 +39,12 @@ class Question:
     run: Run
 
 
-def ask(models: Sequence[str], config: ScoreConfig) -> Question:
-    """Find models and corpus, check that they fit, and write the question into the study folder."""
+def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Question:
+    """Find models and corpus, check that they fit, and write the question into the study folder.
+
+    Args:
+        extend: models that the same run was asked for before stay members of it; else these are all.
+    """
     from mematlas.models.finding import find_model
     from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.shards import ShardPlan, default_shards
@@ -43,7 +54,8 @@ def ask(models: Sequence[str], config: ScoreConfig) -> Question:
     with telling(config.study):
         config.study.mkdir(parents=True, exist_ok=True)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
-    sources = _labelled([find_model(spec) for spec in models])
+    family = _ordered([find_model(spec) for spec in models], config.order)
+    sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
     sets = _row_sets(config, grid, list(sources.values()))
     total = sum(len(rows.positions) for rows in sets)
     shards = config.shards or default_shards(total)
@@ -53,8 +65,20 @@ def ask(models: Sequence[str], config: ScoreConfig) -> Question:
     options = ScoringOptions(
         grid, config.depth, tuple(config.signals), config.eos, config.bos, tuple(config.temperature), config.batch
     )
-    run = _run(config, sources, sets, shards)
+    run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
     return Question(config, sources, plan, options, run)
+
+
+def _ordered(sources: "list[ModelSource]", order: Order) -> "list[ModelSource]":
+    """The family by parameters, by training step, or by parameters and then step; equals stay as given."""
+    for name in _ORDERS[order]:
+        unknown = [source.card.label for source in sources if getattr(source.card, name) is None]
+        if unknown:
+            raise OptionError(
+                f"--order {order} needs the {name.replace('_', ' ')} of every model, but {unknown[0]} states none; "
+                "give the models in their order and leave --order out."
+            )
+    return sorted(sources, key=lambda source: [getattr(source.card, name) for name in _ORDERS[order]])
 
 
 def _labelled(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
@@ -74,7 +98,7 @@ def _labelled(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
     return found
 
 
-def _encoder(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
+def encoder(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
     """The one tokenizer of the family; None where the first model has none."""
     if config.tokenizer is not None:
         from mematlas.models.folder import tokenizer_encoder
@@ -97,13 +121,13 @@ def _row_sets(config: ScoreConfig, grid: Grid, sources: "Sequence[ModelSource]")
     from mematlas.corpus import open_corpus, select
     from mematlas.scoring.shards import RowSet, longest_row
 
-    encoder = _encoder(config, sources)
+    tokenizer = encoder(config, sources)
     options = CorpusOptions(
         config.row_length,
         config.token_dtype,
         config.column,
         config.cut,
-        encoder,
+        tokenizer,
         config.cache,
         text_row_length=grid.width,
     )
@@ -141,7 +165,14 @@ def _first_free_id(corpus: Corpus) -> int:
     return highest + 1
 
 
-def _run(config: ScoreConfig, sources: "dict[str, ModelSource]", sets: "Sequence[RowSet]", shards: int) -> Run:
+def _run(
+    config: ScoreConfig,
+    sources: "dict[str, ModelSource]",
+    sets: "Sequence[RowSet]",
+    shards: int,
+    control_models: list[str],
+    extend: bool,
+) -> Run:
     """The run that this question belongs to, noted in the study folder."""
     chosen = [
         {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
@@ -171,17 +202,21 @@ def _run(config: ScoreConfig, sources: "dict[str, ModelSource]", sets: "Sequence
         "rows": config.rows,
         "row_counts": {rows.role: len(rows.positions) for rows in sets},
         "control": config.control,
+        "control_models": control_models,
         "fingerprints": chosen,
     }
     rows_key = fingerprint({"rows": chosen, "shards": shards})
     models = {label: f"{label.replace('/', '_')}-{source.card.fingerprint[:8]}" for label, source in sources.items()}
     study = Study(config.study)
     known = {run.key: run for run in study.runs()}
-    if key in known:
+    if key in known and extend:
         same = {label: name for label, name in known[key].models.items() if label not in models}
         models = {**same, **models}
+        before = known[key].question.get("control_models", [])
+        question["control_models"] = [label for label in before if label in same] + control_models
     run = Run(key, rows_key, shards, models, question, known[key].asked if key in known else time.time())
-    if known.get(key) != run or study.runs()[-1].key != key:
+    same_order = key in known and [*known[key].models] == [*models]
+    if known.get(key) != run or not same_order or study.runs()[-1].key != key:
         run = replace(run, asked=time.time())
         write_json(config.study / "runs" / f"{key}.json", asdict(run))
     return run

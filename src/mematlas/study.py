@@ -54,7 +54,11 @@ def score(*models: str, progress: Progress | None = None, **options: object) -> 
 
 def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress) -> Study:
     """`score` with a configuration that is already checked, if only by the command line's types."""
-    question = ask(models, resolve_config(**dict(config)))
+    return carry_out(ask(models, resolve_config(**dict(config))), watcher)
+
+
+def carry_out(question: Question, watcher: Progress) -> Study:
+    """Score what is missing of a question."""
     study = Study(question.config.study)
     started, timings = time.time(), {}
     try:
@@ -65,7 +69,8 @@ def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress) ->
                 timings[label] = _score_model(question, label, source, missing, watcher)
     finally:
         watcher.stop()
-    if timings or study.manifest().get("current") != question.run.key:
+    noted = study.manifest().get("runs", {}).get(question.run.key, {}).get("question")
+    if timings or noted != question.run.question or study.manifest()["current"] != question.run.key:
         _write_manifest(study, question, started, timings)
     return study
 

@@ -16,10 +16,15 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` says what is kept
     default_parameter=Parameter(negative_iterable=()),
 )
+app.command("mematlas.cli.run:run", name="run")
+app.command("mematlas.cli.init:init", name="init")
 app.command("mematlas.cli.score:score", name="score")
 app.command("mematlas.cli.show:show", name="show")
 app.command("mematlas.cli.listing:list_members", name="list")
+app.command("mematlas.cli.analyze:analyze", name="analyze")
+app.command("mematlas.cli.report:report", name="report")
 app.command("mematlas.cli.demo:demo", name="demo")
+app.command("mematlas.cli.importing:import_", name="import")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,7 +54,7 @@ def _one_line(error: CycloptsError, arguments: list[str]) -> str:
         from mematlas.configuration import explain
 
         return explain(error.__cause__)
-    command = f"{arguments[0]} " if arguments and arguments[0] in ("score", "show", "list", "demo") else ""
+    command = f"{arguments[0]} " if arguments and arguments[0] in app else ""
     return f"{' '.join(str(error).split())} See `mematlas {command}--help`."
 
 

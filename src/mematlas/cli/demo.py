@@ -22,7 +22,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     Parameters
     ----------
     out
-        Folder for models, corpus and study; run again, it only prints what is there.
+        Folder for models, corpus, study and report; run again, it only prints what is there.
     """
     bar = Bar()
     found = run_demo(out, training=_TrainingLines(bar), progress=bar)
@@ -32,7 +32,12 @@ def demo(*, out: Path = Path("demo")) -> None:
     )
     _print_shares(found)
     _print_examples(found)
+    _print_telling(found)
     print(f"\nEverything is in {out}. Look at all cells of the grid: mematlas show {out / 'study'}")
+    print(f"The report: open {found.carried.report}")
+    edited = " (it was edited; the demo asked its own question)" if found.edited else ""
+    print(f"Ask something else: edit {out / 'study.yaml'}{edited}, then: mematlas run {out / 'study.yaml'}")
+    found.carried.analyzed.check()
 
 
 class _TrainingLines:
@@ -73,6 +78,14 @@ def _print_shares(found: Demonstration) -> None:
     rows = chosen.group_by("role").agg(pl.col("rows").max())
     counts = dict(zip(rows["role"], rows["rows"], strict=True))
     print(f"{counts['train']} rows a column, {counts['control']} control rows.")
+
+
+def _print_telling(found: Demonstration) -> None:
+    from mematlas.report.document import most_telling
+
+    print("\nWhat stands out:")
+    for finding in most_telling(list(found.carried.analyzed.findings.values())):
+        print(f"- {finding.claim}")
 
 
 def _print_examples(found: Demonstration) -> None:

@@ -1,0 +1,187 @@
+"""Seconds and peak resident memory of all analyses on a study of many score lines.
+
+    python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--work DIR] [--apart]
+
+The study is made, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows; scores are
+bimodal, grow with size, context and repetitions, and agree between models and cells (a longer continuation extends the
+same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as many rows. The analyses
+then run one after the other in a fresh process, sharing what tables keep, as `mematlas analyze` does; --apart gives
+each a process of its own.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+MODELS = {
+    "70m": 70_426_624,
+    "160m": 162_322_944,
+    "410m": 405_334_016,
+    "1b": 1_011_781_632,
+    "2.8b": 2_775_208_960,
+    "6.9b": 6_857_302_016,
+    "12b": 11_846_072_320,
+}
+GRIDS = {"grid": ((32, 48, 64), (16, 32, 48, 64, 96)), "one": ((32,), (32,))}
+SHARD_ROWS = 8192
+
+
+def make_study(folder: Path, lines: int, cells: str) -> int:
+    """Write the study, shard by shard; returns how many score lines it has."""
+    from mematlas.store import shard_name, write_json, write_shard, write_table
+
+    contexts, continuations = GRIDS[cells]
+    rows = max(1, lines // (len(MODELS) * len(contexts) * len(continuations)))
+    shards = -(-rows // SHARD_ROWS)
+    rng = np.random.default_rng(0)
+    for label, parameters in MODELS.items():
+        line = {"model": label, "spec": label, "parameters": parameters, "training_step": 143_000, "tokenizer": "t"}
+        write_table(folder / "models" / f"{label}.parquet", pa.Table.from_pylist([line]))
+    for index in range(shards):
+        ids = np.arange(index * SHARD_ROWS, min(rows, (index + 1) * SHARD_ROWS))
+        table, ease = row_table(rng, ids)
+        write_shard(folder / "rows" / "made", shard_name(index, shards), table, {})
+        for place, label in enumerate(MODELS):
+            other = rng.normal(0, 0.4, len(ids))  # models do not differ by size alone
+            scores = score_table(rng, label, ids, ease + 0.35 * place + other, contexts, continuations)
+            write_shard(folder / "scores" / "made" / label, shard_name(index, shards), scores, {})
+    question = {
+        "context": contexts,
+        "continuation": continuations,
+        "depth": "graded",
+        "align": "start",
+        "signals": [],
+        "row_counts": {"train": rows - len(range(0, rows, 10)), "control": len(range(0, rows, 10))},
+    }
+    run = {"key": "made", "rows_key": "made", "shards": shards, "models": {label: label for label in MODELS}}
+    write_json(folder / "runs" / "made.json", {**run, "question": question, "asked": 0.0})
+    return rows * len(MODELS) * len(contexts) * len(continuations)
+
+
+def row_table(rng: np.random.Generator, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+    """The rows table of `ids`, and how easy each row is."""
+    control = ids % 10 == 0
+    repetitions = 2 ** rng.integers(0, 9, len(ids))
+    ease = rng.normal(-3.8, 1.5, len(ids)) + 0.25 * np.log2(repetitions)
+    ease[control] = -9
+    empty = pa.nulls(len(ids))
+    columns = {
+        "row": pa.array(ids, pa.int64()),
+        "role": pa.array(np.where(control, "control", "train")),
+        "repetitions": pa.array(repetitions, pa.int64(), mask=control),
+        "document": empty.cast(pa.int64()),
+        "source": empty.cast(pa.string()),
+    }
+    return pa.table(columns), ease
+
+
+def score_table(
+    rng: np.random.Generator,
+    label: str,
+    ids: np.ndarray,
+    skill: np.ndarray,
+    contexts: tuple[int, ...],
+    continuations: tuple[int, ...],
+) -> pa.Table:
+    """One model's scores of a shard: position by position a hit with a probability that is mostly near 0 or near 1."""
+    parts = []
+    for context in contexts:
+        chance = 0.02 + 0.98 / (1 + np.exp(-3.5 * (skill + 0.02 * (context - 32))))
+        hits = rng.random((len(ids), max(continuations)), dtype=np.float32) < chance[:, None]
+        for length in continuations:
+            here = hits[:, :length]
+            verbatim = np.where(here.all(1), length, (~here).argmax(1))
+            columns = {
+                "model": pa.repeat(label, len(ids)),
+                "row": pa.array(ids, pa.int64()),
+                "context": pa.repeat(pa.scalar(context, pa.int32()), len(ids)),
+                "continuation": pa.repeat(pa.scalar(length, pa.int32()), len(ids)),
+                "matches": pa.array(here.sum(1), pa.int32()),
+                "verbatim": pa.array(verbatim, pa.int32()),
+                "margin": pa.array(rng.random(len(ids), dtype=np.float32)),
+                "reason": pa.nulls(len(ids), pa.string()),
+            }
+            parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
+def answer(study: Path, names: list[str]) -> None:
+    """In a fresh process: answer, write, and print seconds and claims as JSON lines."""
+    started = time.perf_counter()
+    from mematlas.analyses import ANALYSES
+    from mematlas.analyses.tables import read_tables
+    from mematlas.findings import write_finding
+    from mematlas.store import open_study
+
+    tables = read_tables(open_study(study))
+    said({"name": "start", "seconds": time.perf_counter() - started, "claim": ""})
+    for name in names:
+        began = time.perf_counter()
+        finding = ANALYSES.load(name).answer(tables)
+        write_finding(study / "findings" / name, finding)
+        said({"name": name, "seconds": time.perf_counter() - began, "claim": finding.claim})
+
+
+def said(line: dict) -> None:
+    scale = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
+    print(json.dumps(line | {"peak": peak}), flush=True)
+
+
+def measured(study: Path, names: list[str]) -> Iterator[dict]:
+    """What `answer` prints in a process of its own."""
+    command = [sys.executable, __file__, "--answer", str(study), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    yield from map(json.loads, done.stdout.splitlines())
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lines", type=int, default=10_000_000)
+    parser.add_argument("--cells", choices=GRIDS, default="grid")
+    parser.add_argument("--work", type=Path, help="folder for the study, by default a temporary one")
+    parser.add_argument("--apart", action="store_true", help="a process for each analysis")
+    parser.add_argument("--answer", nargs="+", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
+    if options.answer:
+        answer(Path(options.answer[0]), options.answer[1:])
+        return
+    from mematlas.analyses import ANALYSES
+
+    with tempfile.TemporaryDirectory(dir=options.work) as name:
+        began = time.perf_counter()
+        lines = make_study(Path(name), options.lines, options.cells)
+        size = sum(file.stat().st_size for file in Path(name).rglob("*.parquet")) / 1e6
+        print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}), {size:.0f} MB of Parquet, made in "
+              f"{time.perf_counter() - began:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
+              f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+        print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
+        groups = [[each] for each in ANALYSES] if options.apart else [list(ANALYSES)]
+        found = [line for group in groups for line in measured(Path(name), group)]
+        for line in found:
+            print(f"| {line['name']} | {line['seconds']:.2f} | {line['peak']:.2f} |")
+        total, peak = sum(line["seconds"] for line in found), max(line["peak"] for line in found)
+        print(f"| all | {total:.2f} | {peak:.2f} |\n")
+        for line in found:
+            print(f"{line['name']}: {line['claim']}" if line["claim"] else "", end="\n" if line["claim"] else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""`mematlas run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mematlas.cli.output import count, print_table
+from mematlas.cli.progress import Bar
+from mematlas.planning import WorkPlan, plan_study
+from mematlas.running import Carried, run_file
+from mematlas.studyfile import read_study_file
+
+
+def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Carry out a study file: score, analyse, gallery, report. Run again, it does what is missing, and nothing twice.
+
+    Example: mematlas run study.yaml
+
+    Parameters
+    ----------
+    study_file
+        A YAML file such as `mematlas init` writes.
+    dry_run
+        Only say what would be done, with a rough time from a short probe; the study is left as it is.
+    """
+    file = read_study_file(study_file)
+    if dry_run:
+        print_plan(plan_study(file), study_file)
+        return
+    carried = run_file(file, Bar())
+    print_carried(carried)
+    carried.analyzed.check()
+
+
+def print_carried(carried: Carried) -> None:
+    """What was written, and what to do next."""
+    analyzed, folder = carried.analyzed, carried.study.folder
+    print(f"Scores of {len(analyzed.run.models)} models: {folder} (mematlas show {folder})")
+    print(f"{len(analyzed.findings)} findings: {analyzed.folder} (mematlas analyze {folder} --export csv,latex)")
+    if carried.gallery:
+        print(f"Rows, token by token: {carried.gallery}")
+    if carried.report:
+        print(f"The report: open {carried.report}")
+    else:
+        print(f"The report is off; write it with: mematlas report {folder}")
+
+
+def print_plan(plan: WorkPlan, study_file: Path) -> None:
+    """What carrying out the file would take."""
+    rows = " + ".join(f"{number:,} {role}" for role, number in plan.row_counts.items())
+    grid = plan.grid
+    print(f"rows: {rows}, {len(grid.contexts) * len(grid.continuations)} cells a row")
+    print(f"  contexts {list(grid.contexts)} x continuations {list(grid.continuations)} tokens, {grid.align}-aligned\n")
+    lines = [
+        [
+            model.label + (" (control)" if model.is_control else ""),
+            count(model.parameters),
+            "-" if model.training_step is None else f"{model.training_step:,}",
+            f"{model.rows_left:,}",
+            count(model.forwards_left),
+        ]
+        for model in plan.models
+    ]
+    print_table(["model", "parameters", "training step", "rows to score", "token-forwards"], lines)
+    print(
+        f"\ntoken-forwards: {plan.forwards_a_row:,} a row at most; rows that recite, and equal rows, take fewer.\n"
+        f"disk: {count(plan.disk)}B at most for the scores of all models."
+    )
+    _print_time(plan)
+    print("steps: " + ", ".join(f"{step}: {state}" for step, state in plan.steps.items()))
+    print(f"Carry it out: mematlas run {study_file}")
+
+
+def _print_time(plan: WorkPlan) -> None:
+    if plan.seconds is None:
+        print("time: nothing is left to score.")
+        return
+    probed = " and ".join(
+        f"{probe.rows:,} rows of {probe.model} at {probe.tokens_a_second:,.0f} tokens/s" for probe in plan.probes
+    )
+    print(f"time: about {_duration(plan.seconds)} of scoring; rough: {probed}, scaled by tokens and parameters.")
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that leaves a number above 1."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(1, round(seconds))} s"

@@ -1,0 +1,50 @@
+"""What of a study was made from what: findings, gallery and report are made again only if they are older than it.
+
+STUDY/made.json: name -> [fingerprint of what it was made from, when]. An entry is written after the thing itself.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mematlas import __version__
+from mematlas.store import Run, fingerprint, write_json
+
+
+def run_fingerprint(run: Run) -> str:
+    """A fingerprint of a run with its models, in their order, and of this version of the package."""
+    controls = run.question.get("control_models", [])
+    return fingerprint([run.key, list(run.models.items()), controls, __version__])
+
+
+def is_made(study: Path, name: str, source: str) -> bool:
+    """Whether `name` was last made from what `source` is the fingerprint of."""
+    return _entries(study).get(name, [None])[0] == source
+
+
+def note_made(study: Path, name: str, source: str) -> None:
+    """Note that `name` was made just now."""
+    write_json(study / "made.json", _entries(study) | {name: [source, time.time_ns()]})
+
+
+def forget_made(study: Path, name: str) -> None:
+    """Note that `name` is not there any more."""
+    entries = _entries(study)
+    if entries.pop(name, None) is not None:
+        write_json(study / "made.json", entries)
+
+
+def state(study: Path, names: Iterable[str]) -> str:
+    """A fingerprint of what was made under these names, and when."""
+    entries = _entries(study)
+    return fingerprint([__version__, *(entries.get(name) for name in names)])
+
+
+def _entries(study: Path) -> dict[str, list[object]]:
+    """The entries; {} where the file is absent or damaged, for then all is made again."""
+    try:
+        found = json.loads((study / "made.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: entry for name, entry in found.items() if isinstance(entry, list) and entry}

@@ -1,0 +1,202 @@
+"""What a study file would do: rows, cells, token-forwards, disk, a rough time, and what is there already."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from mematlas.analyzing import chosen_analyses, is_fresh
+from mematlas.made import is_made
+from mematlas.question import Question, ask
+from mematlas.records import Grid
+from mematlas.running import gallery_source, report_source
+from mematlas.store import Run, Study
+from mematlas.study import Silent, carry_out
+from mematlas.studyfile import StudyFile
+
+_LONG_ENOUGH = 2.0  # seconds of scoring after which a probe is taken for steady
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One model. rows_left: rows in shards that are not there yet; forwards_left: tokens it is fed for them at most."""
+
+    label: str
+    parameters: int | None
+    training_step: int | None
+    is_control: bool
+    rows_left: int
+    forwards_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A few rows scored on the side: tokens a second of `model` with `parameters` weights."""
+
+    model: str
+    parameters: int | None
+    rows: int
+    tokens_a_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPlan:
+    """What carrying out a study file takes.
+
+    row_counts: by role; forwards_a_row: tokens a model is fed for one row at most; disk: bytes of all scores and
+    signals at most; seconds: a rough time for what is left, None where nothing is left to score; steps: each step
+    and its state, in words.
+    """
+
+    run: Run
+    row_counts: dict[str, int]
+    grid: Grid
+    models: tuple[ModelPlan, ...]
+    forwards_a_row: int
+    disk: int
+    probes: tuple[Probe, ...]
+    seconds: float | None
+    steps: dict[str, str]
+
+
+def plan_study(file: StudyFile) -> WorkPlan:
+    """Look at a study file without writing into its study.
+
+    Raises:
+        MematlasError: as carrying it out would.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        config = file.config.model_copy(update={"study": Path(scratch) / "question"})
+        question = ask(file.models, config, extend=False)
+        models = tuple(_models(question, file.study))
+        probes = _probes(question, models, Path(scratch) / "probe")
+    seconds = sum(_seconds(model, probes) for model in models) if probes else None
+    return WorkPlan(
+        question.run,
+        question.run.question["row_counts"],
+        question.options.grid,
+        models,
+        forwards_a_row(question),
+        len(models) * question.plan.total * _bytes_a_row(question),
+        probes,
+        seconds,
+        _steps(file, question.run, models),
+    )
+
+
+def forwards_a_row(question: Question) -> int:
+    """Tokens that a model is fed for one row at most, however little it recites.
+
+    Start-aligned contexts share the prefill of the longest; each then decodes all columns but the first, which the
+    prefill gives. A teacher-forced record feeds the continuation once more. End-aligned contexts share nothing.
+    """
+    options = question.options
+    grid, lead = options.grid, int(options.bos)
+    decoded = max(grid.continuations) - 1
+    recorded = decoded if options.truth else 0
+    if grid.align == "start":
+        return lead + max(grid.contexts) + recorded + len(grid.contexts) * decoded
+    return sum(lead + context + recorded + decoded for context in grid.contexts)
+
+
+def _models(question: Question, folder: Path) -> Iterator[ModelPlan]:
+    study, forwards = Study(folder), forwards_a_row(question)
+    rows = question.plan.total
+    for label, source in question.sources.items():
+        done = study.done(question.run, label) * rows // question.run.shards
+        is_control = label in question.run.question["control_models"]
+        card = source.card
+        yield ModelPlan(label, card.parameters, card.training_step, is_control, rows - done, (rows - done) * forwards)
+
+
+def _bytes_a_row(question: Question) -> int:
+    """Bytes that a model's row takes in scores and signals before compression, labels and reasons left out."""
+    from mematlas.scoring.schema import FREE, SCORES, truth_schema
+
+    options, grid = question.options, question.options.grid
+    line = sum(field.type.bit_width // 8 for field in SCORES if not pa.types.is_string(field.type))
+    total = line * len(grid.contexts) * len(grid.continuations)
+    if options.free:
+        total += _bytes_a_token(FREE) * len(grid.contexts) * max(grid.continuations)
+    if options.truth:
+        records = 1 if grid.align == "start" else len(grid.contexts)
+        total += _bytes_a_token(truth_schema(options.temperatures)) * records * grid.width
+    return total
+
+
+def _bytes_a_token(signals: pa.Schema) -> int:
+    return sum(-(-field.type.value_type.bit_width // 8) for field in signals if pa.types.is_list(field.type))
+
+
+# ------------------------------------------------------------------------------------------------ how long, roughly
+
+
+def _probes(question: Question, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
+    """The smallest model that has rows left, and the next size: two show how time grows with size."""
+    left = {(model.parameters is None, model.parameters or 0): model for model in models if model.rows_left}
+    return tuple(_probe(question, left[size], folder) for size in sorted(left)[:2])
+
+
+def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
+    """Score the corpus' first rows on the side, more and more until it takes a while."""
+    spec, config = question.sources[model.label].card.spec, question.config
+    changed: dict[str, object] = {
+        "study": folder,
+        "control": None,
+        "control_models": [],
+        "order": "given",
+        "shards": 1,
+        "settle": False,
+    }
+    rows = 8
+    while True:
+        probed = ask([spec], config.model_copy(update=changed | {"rows": f"first:{rows}"}), extend=False)
+        run = carry_out(probed, Silent()).manifest()["runs"][probed.run.key]
+        timing = run["timings"][next(iter(probed.sources))]
+        seconds, scored = timing["seconds"], timing["rows"]
+        if seconds >= _LONG_ENOUGH or scored < rows or rows >= config.batch:
+            break
+        rows *= 4
+    return Probe(model.label, model.parameters, scored, scored * forwards_a_row(question) / max(seconds, 1e-3))
+
+
+def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
+    """Time for what is left: linear in the weights through two probes, in proportion to them with one.
+
+    Where the larger probe was the faster one, or the line would fall below zero, it is in proportion as well.
+    """
+    near, far = probes[0], probes[-1]
+    if not (model.parameters and near.parameters and far.parameters):
+        return model.forwards_left / far.tokens_a_second
+    proportional = model.parameters / far.parameters / far.tokens_a_second
+    if near.parameters == far.parameters:
+        return model.forwards_left * proportional
+    at_near, at_far = 1 / near.tokens_a_second, 1 / far.tokens_a_second
+    slope = (at_far - at_near) / (far.parameters - near.parameters)
+    fixed = at_near - slope * near.parameters
+    return model.forwards_left * (fixed + slope * model.parameters if slope > 0 and fixed > 0 else proportional)
+
+
+# -------------------------------------------------------------------------------------------- what is there already
+
+
+def _steps(file: StudyFile, run: Run, models: Sequence[ModelPlan]) -> dict[str, str]:
+    study, names = Study(file.study), chosen_analyses(file.only)
+    left = sum(model.rows_left > 0 for model in models)
+    fresh = 0 if left else sum(is_fresh(study, run, name) for name in names)
+    whole = fresh == len(names)
+    gallery = whole and is_made(file.study, "gallery", gallery_source(file.study, run, names, file.gallery_rows))
+    report = gallery or not file.gallery
+    report = whole and report and is_made(file.study, "report", report_source(file.study, run, names))
+    return {
+        "scoring": f"{left} of {len(models)} models to score" if left else "done",
+        "analyses": "done" if whole else f"{len(names) - fresh} of {len(names)} to do",
+        "gallery": _state(file.gallery, gallery),
+        "report": _state(file.report, report and (file.study / "report.html").is_file()),
+    }
+
+
+def _state(wanted: bool, done: bool) -> str:
+    return "off" if not wanted else "done" if done else "to do"

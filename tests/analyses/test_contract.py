@@ -1,0 +1,465 @@
+"""What every analysis owes its reader, whatever the study holds; a newcomer in ANALYSES is tested unasked."""
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from polars.testing import assert_frame_equal
+
+import mematlas
+from mematlas.analyses import ANALYSES
+from mematlas.analyses.tables import Tables, read_tables
+from mematlas.findings import Chart, Finding, Table, read_finding, write_finding
+from mematlas.published import TRENDS
+from mematlas.store import Study, open_study, shard_name, write_json, write_shard, write_table
+from tests.analyses.made import tables as made
+from tests.analyses.published_files import flags, memorized, sampled
+
+CELLS = tuple(product((16, 32), (16, 32, 64)))
+SIZES = {"s1": 10**6, "s2": 10**7, "s3": 10**8, "s4-a": 10**9, "s4-b": 10**9, "s4": 10**9}
+STEPS = {"s1": 300, "s2": 300, "s3": 300, "s4-a": 100, "s4-b": 200, "s4": 300}
+Cells = dict[str, dict[tuple[int, int], list[int | None]]]
+
+
+def scored(models=tuple(SIZES), cells=CELLS, count=200, most=0.45, seed=0) -> tuple[Cells, Cells]:
+    """(matches, verbatim): larger models recite more rows, and of as many more they know about half the tokens."""
+    rng = np.random.default_rng(seed)
+    ease, wide = rng.uniform(size=count), max(length for _, length in cells)
+    matches, verbatim = Cells(), Cells()
+    for at, model in enumerate(models):
+        matches[model], verbatim[model] = {}, {}
+        luck = rng.uniform(size=(count, wide))
+        for context in {context for context, _ in cells}:
+            share = most * (at + 1) / len(models) * context / 32
+            hits = (ease < share)[:, None] | (luck < np.where(ease < 2 * share, 0.5, 0.02)[:, None])
+            for length in {length for c, length in cells if c == context}:
+                here = hits[:, :length]
+                matches[model][context, length] = here.sum(1).tolist()
+                verbatim[model][context, length] = np.where(here.all(1), length, (~here).argmax(1)).tolist()
+    return matches, verbatim
+
+
+def family(models=tuple(SIZES), cells=CELLS, count=200, most=0.45, **options) -> Tables:
+    matches, verbatim = scored(models, cells, count, most)
+    return made(matches, **{"verbatim": verbatim, "parameters": SIZES, "steps": STEPS} | options)
+
+
+def whole(count=200) -> Tables:
+    """Four sizes, three checkpoints of the largest, a grid, repetitions, and rows of which a quarter is a control."""
+    roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
+    repetitions = [None if row % 4 == 0 else (1, 2, 4, 8, 16)[row % 5] for row in range(count)]
+    return family(count=count, roles=roles, repetitions=repetitions)
+
+
+def in_verbatim_depth() -> Tables:
+    _, verbatim = scored()
+    masked = {
+        model: {cell: [v if v == cell[1] else None for v in values] for cell, values in cells.items()}
+        for model, cells in verbatim.items()
+    }
+    return made(masked, verbatim=verbatim, parameters=SIZES, steps=STEPS, depth="verbatim")
+
+
+def with_holes() -> Tables:
+    """Later rows are too short for the longer cells; the longest cell was not scored at all with the longer context."""
+    found = whole()
+    short = (pl.col("row") > 120) & (pl.col("continuation") > 16)
+    gone = (pl.col("context") == 32) & (pl.col("continuation") == 64)
+    nothing = [pl.when(short).then(None).otherwise(pl.col(name)).alias(name) for name in ("matches", "verbatim")]
+    reason = pl.when(short).then(pl.lit("short")).otherwise("reason").alias("reason")
+    return replace(found, scores=found.scores.filter(~gone).with_columns(*nothing, reason))
+
+
+def of_other_rows() -> Tables:
+    """Each model was scored on its own hundred rows; neighbours share a few."""
+    found = whole()
+    first = {model: 20 * at for at, model in enumerate(SIZES)}
+    start = pl.col("model").replace_strict(first, return_dtype=pl.Int64)
+    return replace(found, scores=found.scores.filter(pl.col("row").is_between(start, start + 99)))
+
+
+def of_no_common_row() -> Tables:
+    found = family(models=("s1", "s2"), count=100)
+    return replace(found, scores=found.scores.filter((pl.col("row") < 50) == (pl.col("model") == "s1")))
+
+
+def recited_only() -> Tables:
+    """As pythia-memorized-evals, of more than one cell."""
+    found = family()
+    recited = pl.col("matches") == pl.col("continuation")
+    return replace(found, scores=found.scores.filter(recited), complete=False)
+
+
+def nothing_scored() -> Tables:
+    found = whole()
+    unknown = [pl.lit(None, pl.Int32).alias(name) for name in ("matches", "verbatim")]
+    return replace(found, scores=found.scores.with_columns(*unknown, pl.lit("short").alias("reason")))
+
+
+def imported(folder: Path, kind: str) -> Tables:
+    """A study made by the readers of published files."""
+    matches, _ = scored(models=("70M", "410M", "2.8B", "12B"), cells=((32, 32),), count=300)
+    rows = [7 * row + 3 for row in range(300)]
+    flat = {model: cells[32, 32] for model, cells in matches.items()}
+    if kind == "random-sampled":
+        scores = {model: [None if row == 5 else m / 32 for row, m in enumerate(ms)] for model, ms in flat.items()}
+        return read_tables(mematlas.import_scores(sampled(folder / "s.parquet", scores, rows), study=folder / "s"))
+    for model, ms in flat.items():
+        recited = [m == 32 for m in ms]
+        file = folder / "in" / f"deduped.{model.lower()}.parquet"
+        if kind == "memorized-evals":
+            memorized(file, [row for row, yes in zip(rows, recited, strict=True) if yes])
+        else:
+            flags(file, recited, rows)
+    return read_tables(mematlas.import_scores(folder / "in", study=folder / "s"))
+
+
+CASES = {
+    "whole": whole,
+    "no control, no repetitions": family,
+    "one model": lambda: family(models=("s1",)),
+    "one size, three checkpoints": lambda: family(models=("s4-a", "s4-b", "s4")),
+    "one cell": lambda: family(cells=((32, 32),)),
+    "one continuation": lambda: family(cells=((16, 32), (32, 32))),
+    "odd lengths": lambda: family(cells=((10, 7), (10, 13))),
+    "nothing recited": lambda: made(
+        {model: {cell: [row % 9 for row in range(90)] for cell in CELLS} for model in SIZES}, parameters=SIZES
+    ),
+    "everything recited": lambda: made(
+        {model: {cell: [cell[1]] * 90 for cell in CELLS} for model in SIZES}, parameters=SIZES, steps=STEPS
+    ),
+    "everything missed": lambda: made(
+        {model: {cell: [0] * 90 for cell in CELLS} for model in SIZES}, parameters=SIZES, steps=STEPS
+    ),
+    "two rows": lambda: family(count=2, repetitions=[1, 2]),
+    "one row": lambda: family(count=1, repetitions=[3]),
+    "a bucket of two rows": lambda: family(repetitions=[1] * 198 + [64] * 2),
+    "only control rows": lambda: family(count=40, roles=["control"] * 40),
+    "a control model": lambda: family(control_models=("s1",)),
+    "only a control model beside one": lambda: family(models=("s1", "s2"), control_models=("s1",)),
+    "verbatim depth": in_verbatim_depth,
+    "recited rows only": recited_only,
+    "holes in the grid": with_holes,
+    "models of other rows": of_other_rows,
+    "no common row": of_no_common_row,
+    "sizes and steps unknown": lambda: family(parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)),
+    "one size unknown": lambda: family(parameters={**SIZES, "s2": None}),
+    "nothing scored": nothing_scored,
+    "imported random-sampled": None,
+    "imported memorized-evals": None,
+    "imported memorized-flags": None,
+}
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory):
+    """case -> fresh tables; imported studies are made once."""
+
+    @cache
+    def study(kind: str) -> Tables:
+        return imported(tmp_path_factory.mktemp(kind), kind)
+
+    def tables(case: str) -> Tables:
+        make = CASES[case]
+        return make() if make else replace(study(case.removeprefix("imported ")), _kept={})
+
+    return tables
+
+
+@pytest.fixture(scope="session")
+def answered(shelf):
+    """(analysis, case) -> its finding, answered once."""
+
+    @cache
+    def answer(name: str, case: str) -> Finding:
+        return ANALYSES.load(name).answer(shelf(case))
+
+    return answer
+
+
+EVERY = pytest.mark.parametrize(("name", "case"), [(name, case) for name in ANALYSES for case in CASES])
+
+NO_WORD = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
+NO_NONE = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
+
+
+def texts(finding: Finding) -> Iterator[str]:
+    yield from (finding.title, finding.claim, finding.source, finding.missing or "", finding.control or "")
+    yield from (*finding.caveats, *finding.deviations, *finding.rows.values())
+    yield from (trend.test for trend in finding.trends)
+
+
+def drawn(finding: Finding, chart: Chart) -> pl.DataFrame:
+    """The lines of its table that a chart draws."""
+    return finding.table(chart.table).filter(*(pl.col(name) == value for name, value in chart.where.items()))
+
+
+# ------------------------------------------------------------------------------------------------------- what is said
+
+
+@EVERY
+def test_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing(answered, name, case):
+    finding = answered(name, case)
+    assert isinstance(finding, Finding)
+    assert finding.name == name
+    assert finding.claim.endswith(".")
+    assert finding.claim[0].isupper() or finding.claim[0].isdigit()
+    assert not NO_WORD.search(finding.claim), finding.claim
+    for text in texts(finding):
+        assert not NO_NONE.search(text), text
+    for text in (*finding.caveats, *finding.deviations, *filter(None, [finding.missing, finding.control])):
+        assert text.endswith("."), text
+
+
+@EVERY
+def test_there_are_numbers_or_a_word_on_what_is_missing(answered, name, case):
+    finding = answered(name, case)
+    if finding.missing is not None:
+        assert finding.missing
+        assert (finding.tables, finding.charts, finding.strength) == ((), (), None)
+        assert all(trend.verdict == "cannot tell" for trend in finding.trends)
+    else:
+        assert finding.tables
+        assert any(table.frame.height for table in finding.tables)
+
+
+@EVERY
+def test_trends_are_those_declared_each_once(answered, name, case):
+    finding = answered(name, case)
+    assert sorted(trend.trend for trend in finding.trends) == sorted(ANALYSES.load(name).trends)
+    for trend in finding.trends:
+        assert TRENDS[trend.trend].analysis == name
+        assert trend.verdict in ("shows", "contradicts", "cannot tell")
+        assert trend.test
+
+
+# --------------------------------------------------------------------------------------------------------- the numbers
+
+
+@EVERY
+def test_what_was_not_measured_is_null(answered, name, case):
+    finding = answered(name, case)
+    assert finding.strength is None or np.isfinite(finding.strength)
+    for table in finding.tables:
+        for column in table.frame.get_columns():
+            if column.dtype.is_float():
+                assert column.drop_nulls().is_finite().all(), f"{table.name}.{column.name}"
+
+
+def check_ordered(frame: pl.DataFrame, names: tuple[str | None, ...], where: str) -> None:
+    """lower <= estimate <= upper, where all are there; an interval has both ends or none."""
+    lower, estimate, upper = (frame[name].cast(pl.Float64) for name in names)
+    assert ((lower <= estimate + 1e-9) & (estimate <= upper + 1e-9)).drop_nulls().all(), where
+    assert (lower.is_null() == upper.is_null()).all(), where
+    assert (estimate.is_not_null() | lower.is_null()).all(), f"{where}: an interval of nothing"
+
+
+@EVERY
+def test_intervals_hold_their_estimate(answered, name, case):
+    for table in answered(name, case).tables:
+        for column in table.frame.columns:
+            ends = (f"{column}_lower", f"{column}_upper")
+            if set(ends) <= set(table.frame.columns):
+                check_ordered(table.frame, (ends[0], column, ends[1]), f"{table.name}.{column}")
+
+
+@EVERY
+def test_no_table_has_a_name_twice_or_a_file_name_that_hurts(answered, name, case):
+    finding = answered(name, case)
+    for names in ([table.name for table in finding.tables], [chart.name for chart in finding.charts]):
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch(r"[a-z0-9_-]+", word) for word in names)
+    for table in finding.tables:
+        assert all(meaning.strip() for meaning in table.columns.values())
+
+
+# ---------------------------------------------------------------------------------------------------------- the charts
+
+
+@EVERY
+def test_charts_draw_columns_that_are_there_and_something(answered, name, case):
+    finding = answered(name, case)
+    known = {table.name: table for table in finding.tables}
+    for chart in finding.charts:
+        columns = known[chart.table].frame.columns
+        axes = [axis.column for axis in (chart.x, chart.y, chart.color) if axis is not None]
+        others = [name for name in (chart.lower, chart.upper, chart.facet, chart.dash, chart.target) if name]
+        assert {*axes, *others, *chart.where} <= set(columns), chart.name
+        lines = drawn(finding, chart)
+        assert lines[chart.x.column].is_not_null().any(), f"{chart.name} draws nothing"
+        assert lines[chart.y.column].is_not_null().any(), f"{chart.name} draws nothing"
+        assert (chart.lower is None) == (chart.upper is None)
+        if chart.lower is not None:
+            shown = chart.color.column if chart.shape == "matrix" and chart.color else chart.y.column
+            check_ordered(lines, (chart.lower, shown, chart.upper), chart.name)
+        for axis in filter(None, (chart.x, chart.y, chart.color)):
+            assert axis.title
+            if axis.scale == "log":
+                assert (lines[axis.column].drop_nulls() > 0).all(), f"{chart.name}: {axis.column} on a log axis"
+            if axis.share:
+                assert lines[axis.column].drop_nulls().is_between(0, 1).all(), f"{chart.name}: {axis.column}"
+
+
+# ----------------------------------------------------------------------------------------------------------- the record
+
+
+@EVERY
+def test_a_finding_is_read_back_as_written(answered, tmp_path, name, case):
+    finding = answered(name, case)
+    write_finding(tmp_path, finding)
+    again = read_finding(tmp_path)
+    assert replace(again, tables=()) == replace(finding, tables=())
+    assert [table.name for table in again.tables] == [table.name for table in finding.tables]
+    for table, other in zip(finding.tables, again.tables, strict=True):
+        assert_frame_equal(table.frame, other.frame)
+        assert (table.title, dict(table.columns), table.recipe) == (other.title, dict(other.columns), other.recipe)
+
+
+@EVERY
+def test_the_same_tables_give_the_same_answer_and_stay_as_they_were(answered, shelf, name, case):
+    tables = shelf(case)
+    before = (tables.scores.collect(), tables.rows.collect(), tables.models.clone(), deepcopy(tables.question))
+    counts = tables.counts().clone()
+    finding = ANALYSES.load(name).answer(tables)
+    assert_frame_equal(tables.scores.collect(), before[0])
+    assert_frame_equal(tables.rows.collect(), before[1])
+    assert_frame_equal(tables.models, before[2])
+    assert tables.question == before[3]
+    assert_frame_equal(tables.counts(), counts)
+    first = answered(name, case)
+    assert replace(finding, tables=()) == replace(first, tables=())
+    for table, other in zip(finding.tables, first.tables, strict=True):
+        assert_frame_equal(table.frame, other.frame)
+
+
+# -------------------------------------------------------------------------------------------------------------- recipes
+
+
+def stored(tables: Tables, folder: Path) -> Study:
+    """Tables as the study folder that they could have been read from."""
+    labels = tables.models["model"].to_list()
+    run = {
+        "key": "k",
+        "rows_key": "r",
+        "shards": 1,
+        "models": {label: label for label in labels},
+        "question": {**tables.question, "signals": [], "complete": tables.complete},
+        "asked": 0.0,
+    }
+    write_json(folder / "runs" / "k.json", run)
+    write_shard(folder / "rows" / "r", shard_name(0, 1), plain(tables.rows.collect()), {})
+    for label in labels:
+        write_table(folder / "models" / f"{label}.parquet", plain(tables.models.filter(model=label)))
+        scores = tables.scores.filter(model=label).collect()
+        write_shard(folder / "scores" / "k" / label, shard_name(0, 1), plain(scores), {})
+    return open_study(folder)
+
+
+def plain(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow()
+
+
+def check_recipe(table: Table, study: Study) -> None:
+    """What the recipe computes is what the table says: every line of the one that has fewer is a line of the other.
+
+    Lines that count no row may lack in the answer.
+    """
+    names: dict[str, object] = {"pl": pl, "study": study}
+    exec(str(table.recipe), names)
+    answer = names["answer"]
+    assert isinstance(answer, pl.DataFrame)
+    assert set(answer.columns) <= set(table.columns), f"{table.name}: {answer.columns}"
+    said = table.frame.select(answer.columns)
+    said = said.filter(pl.col("rows") > 0) if "rows" in said.columns else said
+    keys = [name for name, dtype in said.schema.items() if not dtype.is_float()]
+    answer = answer.cast({name: said.schema[name] for name in answer.columns})
+    few, many = sorted((said, answer), key=lambda frame: frame.height)
+    pairs = few.with_row_index("line").join(many, on=keys, how="inner", nulls_equal=True)
+    floats = [name for name in said.columns if name not in keys]
+    apart = [(pl.col(name) - pl.col(f"{name}_right")).abs() for name in floats]
+    nothing = [pl.col(name).is_null() & pl.col(f"{name}_right").is_null() for name in floats]
+    close = [(far < 1e-9).fill_null(neither) for far, neither in zip(apart, nothing, strict=True)]
+    agreeing = pairs.filter(*close)["line"].n_unique()
+    assert few.height > 0
+    assert agreeing == few.height, f"{table.name}: {agreeing} of {few.height} lines agree"
+
+
+@pytest.mark.parametrize("case", ["whole", "imported random-sampled", "imported memorized-evals"])
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_recipes_recompute_their_tables(answered, shelf, tmp_path, name, case):
+    finding = answered(name, case)
+    tables = shelf(case)
+    study = stored(tables, tmp_path)
+    with_recipe = [table for table in finding.tables if table.recipe]
+    for table in with_recipe:
+        check_recipe(table, study)
+    assert with_recipe or finding.missing or case != "whole", "no table of the finding can be recomputed"
+
+
+# ----------------------------------------------------------------------------------- the contract can be broken
+
+
+def broken(finding: Finding, **columns: list) -> Finding:
+    """The finding with values of its first table replaced."""
+    table = finding.tables[0]
+    frame = table.frame.with_columns(pl.Series(name, values, strict=False) for name, values in columns.items())
+    return replace(finding, tables=(replace(table, frame=frame), *finding.tables[1:]))
+
+
+BREAKS: Mapping[str, tuple] = {
+    "a claim with nan": (
+        lambda f, n: replace(f, claim="The share is nan."),
+        test_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing,
+    ),
+    "tables beside missing": (
+        lambda f, n: replace(f, missing="Score more."),
+        test_there_are_numbers_or_a_word_on_what_is_missing,
+    ),
+    "a trend left out": (lambda f, n: replace(f, trends=()), test_trends_are_those_declared_each_once),
+    "nan in a table": (
+        lambda f, n: broken(f, memorized_share=[float("nan")] * n),
+        test_what_was_not_measured_is_null,
+    ),
+    "an interval beside its estimate": (
+        lambda f, n: broken(f, memorized_share_lower=[1.0] * n),
+        test_intervals_hold_their_estimate,
+    ),
+    "half an interval": (
+        lambda f, n: broken(f, memorized_share_lower=[None] * n),
+        test_intervals_hold_their_estimate,
+    ),
+    "a chart of no column": (
+        lambda f, n: replace(f, charts=(replace(f.charts[0], facet="nothing"),)),
+        test_charts_draw_columns_that_are_there_and_something,
+    ),
+    "an empty chart": (
+        lambda f, n: replace(f, charts=(replace(f.charts[0], where={"role": "nobody"}),)),
+        test_charts_draw_columns_that_are_there_and_something,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_planted_breach_is_seen(answered, name):
+    breach, check = BREAKS[name]
+    good = answered("size", "whole")
+    bad = breach(good, good.tables[0].frame.height)
+    with pytest.raises(AssertionError):
+        check(lambda *_: bad, "size", "whole")
+
+
+def test_a_planted_wrong_number_is_seen_by_its_recipe(answered, shelf, tmp_path):
+    good = answered("size", "whole")
+    study = stored(shelf("whole"), tmp_path)
+    check_recipe(good.tables[0], study)
+    wrong = broken(good, memorized=[hits + 1 for hits in good.tables[0].frame["memorized"]])
+    with pytest.raises(AssertionError, match="0 of 48 lines agree"):
+        check_recipe(wrong.tables[0], study)

@@ -1,0 +1,20 @@
+"""One study with findings of every shape, and its report."""
+
+import pytest
+
+from tests.report import made
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    pytest.importorskip("altair")
+    folder = tmp_path_factory.mktemp("report") / "study"
+    folder.mkdir()
+    return made.study(folder)
+
+
+@pytest.fixture(scope="session")
+def report(study):
+    from mematlas.report.page import write_report
+
+    return write_report(study)

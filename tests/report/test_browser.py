@@ -1,0 +1,104 @@
+"""The page in a real browser: sections, charts, console, network and width on a desktop and on a phone."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+pytest.importorskip("altair")
+from tests.report import made
+
+pytestmark = pytest.mark.browser
+
+SIZES = {"desktop": 1280, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+def open_page(browser, page, width, theme="light"):
+    """Open the page at a width and wait for its charts; returns console messages and addresses asked for."""
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.get(page.as_uri())
+    until = time.monotonic() + 60
+    while browser.execute_script("return document.documentElement.dataset.drawn") is None:
+        assert time.monotonic() < until, "the charts were not drawn within a minute"
+        time.sleep(0.1)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return browser.get_log("browser"), [url for url in sent if not url.startswith("data:")]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_is_whole_silent_and_fits(browser, report, size, theme):
+    console, asked = open_page(browser, report, SIZES[size], theme)
+    assert console == []
+    assert asked == [report.as_uri()]
+    root = "document.documentElement"
+    assert browser.execute_script("return window.innerWidth") == SIZES[size]
+    assert browser.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+    for finding in made.all_findings():
+        section = browser.find_element("id", finding.name)
+        assert section.is_displayed()
+        assert len(section.find_elements("css selector", ".live > svg, .live svg.marks")) == len(finding.charts)
+    for chart in browser.find_elements("css selector", ".live"):
+        drawn = browser.execute_script("return arguments[0].querySelector('svg').getBoundingClientRect().width", chart)
+        assert 100 < drawn <= chart.size["width"] + 1, chart.get_attribute("data-chart")
+        assert browser.execute_script("return arguments[0].querySelectorAll('path, text').length", chart) > 5
+
+
+def test_charts_follow_the_theme(browser, report):
+    ink = "return getComputedStyle(document.querySelector('.live svg text')).fill"
+    open_page(browser, report, 1280, "light")
+    light = browser.execute_script(ink)
+    open_page(browser, report, 1280, "dark")
+    assert browser.execute_script(ink) != light
+
+
+def test_the_first_tab_stop_skips_to_the_findings(browser, report):
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(browser, report, 1280)
+    browser.find_element("tag name", "body").send_keys(Keys.TAB)
+    focused = browser.switch_to.active_element
+    assert focused.text == "Skip to the findings"
+    assert focused.location["x"] >= 0
+
+
+def test_what_the_corpus_holds_does_not_run(browser, report):
+    open_page(browser, report, 1280)
+    assert not browser.find_elements("css selector", "img[src='x']")
+    assert browser.execute_script("return document.scripts.length") == 3
+
+
+def test_print_opens_the_tables_and_shows_still_pictures(browser, report):
+    open_page(browser, report, 1280)
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    still = browser.find_element("css selector", ".still")
+    assert still.is_displayed()
+    assert browser.execute_script("return arguments[0].naturalWidth", still) > 100
+    assert not browser.find_element("css selector", ".live").is_displayed()
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script("return document.querySelectorAll('details.numbers[open]').length") == 0

@@ -1,0 +1,116 @@
+"""The plan before the work: its counts are what the work then takes, and it leaves the study as it is."""
+
+import pytest
+
+import mematlas
+from mematlas.models.standin import HistorySession
+from mematlas.planning import ModelPlan, Probe, _seconds, plan_study
+from mematlas.studyfile import read_study_file
+from tests import shelves
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return shelves.fill(tmp_path)
+
+
+def plan(shelf, **changed):
+    return plan_study(read_study_file(shelves.study_file(shelf, **changed)))
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """Counts the tokens that stand-ins are fed."""
+    feed, tokens = HistorySession.feed, [0]
+
+    def counting(self, given, last=None):
+        tokens[0] += given.numel()
+        return feed(self, given, last)
+
+    monkeypatch.setattr(HistorySession, "feed", counting)
+    return tokens
+
+
+GRID = {"context": "[3, 8]", "continuation": "[4, 12]", "gallery": "false", "analyses": "size"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "a_row"),
+    [
+        ({}, 8 + 2 * 11),
+        ({"signals": "truth"}, 8 + 11 + 2 * 11),
+        ({"signals": "free"}, 8 + 2 * 11),
+        ({"align": "end"}, 3 + 11 + 8 + 11),
+        ({"align": "end", "signals": "truth"}, 3 + 22 + 8 + 22),
+    ],
+)
+def test_token_forwards_are_those_of_a_model_that_recites_nothing(shelf, fed, changed, a_row):
+    keys = GRID | {"models": "uniform:60"} | changed
+    planned = plan(shelf, **keys)
+    assert planned.forwards_a_row == a_row
+    assert planned.models[0].forwards_left == 40 * a_row
+    fed[0] = 0
+    mematlas.run(shelves.study_file(shelf, **keys))
+    assert fed[0] == 40 * a_row
+
+
+@pytest.mark.parametrize("changed", [{}, {"depth": "verbatim"}, {"align": "end", "depth": "verbatim"}])
+def test_token_forwards_are_an_upper_bound_for_one_that_recites(shelf, fed, changed):
+    keys = GRID | {"models": "parrot:rows.npy"} | changed
+    bound = plan(shelf, **keys).models[0].forwards_left
+    fed[0] = 0
+    mematlas.run(shelves.study_file(shelf, **keys))
+    assert 0 < fed[0] <= bound
+
+
+def test_the_study_is_left_as_it_is(shelf):
+    planned = plan(shelf)
+    assert not (shelf / "study").exists()
+    assert planned.row_counts == {"train": 30, "control": 10}
+    assert [model.label for model in planned.models] == ["parrot-22", "parrot-23", "parrot"]
+    assert planned.steps["scoring"] == "3 of 3 models to score"
+    assert planned.steps["gallery"] == "to do"
+    assert planned.steps["report"] == "off"
+    assert [probe.model for probe in planned.probes] == ["parrot-22", "parrot-23"]
+    assert planned.seconds > 0
+
+
+def test_what_is_there_is_not_counted_again(shelf):
+    mematlas.run(shelves.study_file(shelf))
+    done = plan(shelf)
+    assert done.seconds is None
+    assert done.probes == ()
+    assert done.steps == {"scoring": "done", "analyses": "done", "gallery": "done", "report": "off"}
+    more = plan(shelf, models="[parrot:rows.npy, parrot:few.npy:22, uniform:60]", order="given")
+    assert [model.rows_left for model in more.models] == [0, 0, 40]
+    assert more.steps["scoring"] == "1 of 3 models to score"
+    assert plan(shelf, gallery_rows="3").steps["gallery"] == "to do"
+
+
+def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):
+    keys = {"context": "[3, 8]", "signals": "[truth, free]", "gallery": "false", "shards": "1"}
+    planned = plan(shelf, **keys)
+    # 28 bytes a score; truth: 29 a position of 20; free: 16 a decoded token
+    assert planned.disk == 3 * 40 * (28 * 4 + 29 * 20 + 16 * 2 * 12)
+    mematlas.run(shelves.study_file(shelf, analyses="size", **keys))
+    files = [path for room in ("scores", "signals") for path in (shelf / "study" / room).rglob("*.parquet")]
+    assert len(files) == 9
+    assert sum(path.stat().st_size for path in files) < planned.disk + len(files) * 8000  # a file's own header
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "expected"),
+    [
+        ((10, 100.0), (20, 50.0), 0.05 * 200),  # 1/100 s and 1/50 s a token: proportional, 100 weights take 1/10 s
+        ((10, 100.0), (30, 50.0), None),
+        ((10, 50.0), (20, 100.0), 1 / 100 * 5 * 100),  # the larger was faster: in proportion to it
+        ((10, 100.0), (10, 100.0), 1 / 100 * 10 * 100),
+        ((0, 100.0), (0, 100.0), 1 / 100 * 100),
+        ((None, 100.0), (None, 100.0), 1 / 100 * 100),
+    ],
+)
+def test_time_is_a_line_through_two_probes(near, far, expected):
+    model = ModelPlan("m", 100, None, False, 1, 100)
+    probes = [Probe("a", near[0], 8, near[1]), Probe("b", far[0], 8, far[1])]
+    line = 100 * (0.005 + 0.0005 * 100)  # through (10, 0.01) and (30, 0.02)
+    assert _seconds(model, probes) == pytest.approx(line if expected is None else expected)
