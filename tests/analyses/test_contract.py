@@ -151,6 +151,8 @@ CASES = {
     "models of other rows": of_other_rows,
     "no common row": of_no_common_row,
     "sizes and steps unknown": lambda: family(parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)),
+    "a stand-in without weights": lambda: family(parameters={**SIZES, "s1": 0}),
+    "an untrained checkpoint": lambda: family(steps={**STEPS, "s4-a": 0}),
     "one size unknown": lambda: family(parameters={**SIZES, "s2": None}),
     "nothing scored": nothing_scored,
     "imported random-sampled": None,
@@ -200,6 +202,15 @@ def texts(finding: Finding) -> Iterator[str]:
 def drawn(finding: Finding, chart: Chart) -> pl.DataFrame:
     """The lines of its table that a chart draws."""
     return finding.table(chart.table).filter(*(pl.col(name) == value for name, value in chart.where.items()))
+
+
+@EVERY
+def test_nothing_at_or_below_zero_is_put_on_a_log_axis(answered, name, case):
+    finding = answered(name, case)
+    for chart in finding.charts:
+        for axis in (chart.x, chart.y):
+            if axis.scale == "log":
+                assert not (drawn(finding, chart)[axis.column] <= 0).any(), (chart.name, axis.column)
 
 
 # ------------------------------------------------------------------------------------------------------- what is said

@@ -103,7 +103,9 @@ def _compute(tables: Tables, earlier: str, later: str) -> float | None:
     step, last = tables.training_step(earlier), tables.training_step(later)
     if size is None or not whole:
         return None
-    return size / whole if step is None or not last else size * step / (whole * last)
+    if step is None or not last:
+        return size / whole
+    return size * step / (whole * last) or None  # an untrained checkpoint took no compute: it stands on no log axis
 
 
 def _forecasts(tables: Tables, labels: _Labels) -> pl.DataFrame:

@@ -30,7 +30,8 @@ class Tables:
     """The tables of one run.
 
     scores: model, row, context, continuation, matches, verbatim, ...; rows: row, role, repetitions, document, source;
-    models: one line a model in the order given: model, parameters, training_step, tokenizer; question: what was asked.
+    models: one line a model in the order given: model, parameters (null where unknown or 0), training_step, tokenizer;
+    question: what was asked.
     control_models: labels of models that never saw the corpus; their rows are a control, not members of the family.
     complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
     without a line have M < 1 and nothing else is known of them.
@@ -43,6 +44,11 @@ class Tables:
     control_models: tuple[str, ...] = ()
     complete: bool = True
     _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # a stand-in without weights has no size: 0 would be its place on no log axis
+        sizes = pl.when(pl.col("parameters") > 0).then("parameters").alias("parameters")
+        object.__setattr__(self, "models", self.models.with_columns(sizes))
 
     # ------------------------------------------------------------------------------------------------ what was asked
 
