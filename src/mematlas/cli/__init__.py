@@ -1,6 +1,8 @@
 """One command, `mematlas`. An error that a user can mend is one line on standard error; --help loads nothing heavy."""
 
+import ast
 import sys
+from pathlib import Path
 
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
@@ -16,15 +18,29 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` says what is kept
     default_parameter=Parameter(negative_iterable=()),
 )
-app.command("mematlas.cli.run:run", name="run")
-app.command("mematlas.cli.init:init", name="init")
-app.command("mematlas.cli.score:score", name="score")
-app.command("mematlas.cli.show:show", name="show")
-app.command("mematlas.cli.listing:list_members", name="list")
-app.command("mematlas.cli.analyze:analyze", name="analyze")
-app.command("mematlas.cli.report:report", name="report")
-app.command("mematlas.cli.demo:demo", name="demo")
-app.command("mematlas.cli.importing:import_", name="import")
+#: command -> (module of this package, function); a module is imported when its command is called.
+_COMMANDS = {
+    "run": ("run", "run"),
+    "init": ("init", "init"),
+    "score": ("score", "score"),
+    "analyze": ("analyze", "analyze"),
+    "report": ("report", "report"),
+    "show": ("show", "show"),
+    "list": ("listing", "list_members"),
+    "import": ("importing", "import_"),
+    "demo": ("demo", "demo"),
+}
+
+
+def _help(module: str, function: str) -> str:
+    """What the function's docstring says before its parameters, read without importing the module."""
+    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return (ast.get_docstring(found) or "").partition("\n\nParameters\n")[0]
+
+
+for _name, (_module, _function) in _COMMANDS.items():
+    app.command(f"{__name__}.{_module}:{_function}", name=_name, help=_help(_module, _function))
 
 
 def main(arguments: list[str] | None = None) -> None:
