@@ -45,7 +45,7 @@ def test_only_some_are_recomputed_and_the_others_stay_in_the_index(study):
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(study):
-    with pytest.raises(UnknownName, match=r"No analysis is called 'sizes'\. Did you mean 'size'\?"):
+    with pytest.raises(UnknownName, match=r"Did you mean 'size'\? `mematlas list analyses` shows"):
         mematlas.analyze(study, only=["sizes"])
 
 

@@ -24,17 +24,21 @@ class Registry(Mapping[str, str]):
     Args:
         kind: the singular noun that error messages use ("format", "model").
         members: name -> (target, the extra that brings its libraries or None, one line for `mematlas list`).
+        plural: of the noun, where it is not made with an s.
     """
 
-    def __init__(self, kind: str, members: Mapping[str, tuple[str, str | None, str]]) -> None:
+    def __init__(
+        self, kind: str, members: Mapping[str, tuple[str, str | None, str]], plural: str | None = None
+    ) -> None:
         self.kind = kind
+        self.plural = plural or f"{kind}s"
         self._members = dict(members)
         self._asked_for_plugins = False
 
     def _plugins(self) -> None:
         if not self._asked_for_plugins:
             self._asked_for_plugins = True
-            for point in entry_points(group=f"mematlas.{self.kind}s"):
+            for point in entry_points(group=f"mematlas.{self.plural}"):
                 self._members.setdefault(point.name, (point.value, None, f"from {point.value.split('.')[0]}"))
 
     def __getitem__(self, name: str) -> str:
@@ -64,7 +68,7 @@ class Registry(Mapping[str, str]):
         if name not in self._members:
             raise UnknownName(
                 f"No {self.kind} is called {name!r}.{nearest(name, list(self._members))} "
-                f"`mematlas list {self.kind}s` shows them all."
+                f"`mematlas list {self.plural}` shows them all."
             )
         target, extra, _ = self._members[name]
         module, _, attribute = target.partition(":")

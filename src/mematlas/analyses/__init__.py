@@ -46,4 +46,5 @@ ANALYSES = Registry(
             "which models memorize the same rows, and rows that a larger or later one forgot (our choice)",
         ),
     },
+    "analyses",
 )
