@@ -94,7 +94,8 @@ def choose(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[in
     """
     import polars as pl
 
-    train = set(tables.rows.filter(role="train").select("row").collect()["row"])
+    ids = {row for finding in findings for row in finding.rows}
+    train = set(tables.rows.filter(pl.col("row").is_in(ids), role="train").select("row").collect()["row"])
     named = [
         [(row, f"{why} ({finding.title})") for row, why in finding.rows.items() if row in train] for finding in findings
     ]
@@ -114,8 +115,8 @@ def choose(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[in
 
 
 def _least_shown(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) -> dict[int, str]:
-    known = tables.rows.select("row", "repetitions").collect()
-    rows = frame.join(known, on="row").sort("repetitions", "row", nulls_last=True).head(count)
+    known = frame.lazy().join(tables.rows.select("row", "repetitions"), on="row")
+    rows = known.sort("repetitions", "row", nulls_last=True).head(count).collect(engine="streaming")
     return dict.fromkeys(rows["row"], why)
 
 
