@@ -36,6 +36,12 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
     "recited-rows-grow-with-size": PublishedTrend(
         "The number of fully memorized rows grows with model size.", "P1, Fig. 2a", "S2", "size"
     ),
+    "fully-memorized-rows-grow-fastest": PublishedTrend(
+        "With model size, the number of fully memorized rows grows faster than that of any other score level.",
+        "P1, Fig. 2a",
+        "S2",
+        "size",
+    ),
     "low-scores-dominate": PublishedTrend(
         "Most rows have a score between 0 and 0.3.", "P1, Fig. 2a", "S2", "distribution"
     ),

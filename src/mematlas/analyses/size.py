@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.fastest import TREND, fastest_trend
 from mematlas.analyses.memorized import RECIPE, SHARES, beside_control, memorized_shares, nearest_cell
 from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
@@ -52,7 +53,7 @@ def answer(tables: Tables) -> Finding:
         control=beside_control(memorized_shares(tables), cell),
         tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, RECIPE),),
         charts=(_CHART,),
-        trends=(_trend(smallest, largest),),
+        trends=(_trend(smallest, largest), fastest_trend(tables, smallest["model"], largest["model"], cell)),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),
     )
 
@@ -94,5 +95,5 @@ ANALYSIS = Analysis(
     "P1, Figure 2 (a)",
     "two models of different, known size; all rows scored",
     answer,
-    (_GROWTH,),
+    (_GROWTH, TREND),
 )
