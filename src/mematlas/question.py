@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mematlas.scoring.shards import RowSet, ShardPlan
 
 #: Part of every run's key; raised when a change of the engine can change a number.
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 
 _ORDERS: dict[Order, tuple[str, ...]] = {
     "given": (),

@@ -25,6 +25,7 @@ from mematlas.scoring.readout import Readout
 Decisions = dict[str, Tensor]
 _FREE_EXTRA = ("log_probability", "entropy")
 _FIRST_STAGE, _LONGEST_STAGE = 2, 8  # tokens of the truth checked at once; growing, since most misses come early
+_CHEAP = 32  # tokens of all rows together that cost at most 1.5x as much as 8: reading the weights takes the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class BatchScoring:
         """Read `span` columns along the truth in growing stages; returns the rows that recite them all."""
         alive, done, size = torch.arange(len(rows), device=rows.device), 0, 1
         while done < span and len(alive):
-            size = min(size, span - done)
+            size = min(max(size, _CHEAP // len(alive)), span - done)
             hit = branch.record(rows[alive], column + done, decide(alive, done, size))
             if len(self._eos):
                 truth = branch.truth[rows[alive], column + done : column + done + size]
@@ -213,7 +214,7 @@ class BatchScoring:
         position = context + column - 1
         everyone = len(self._fed)
         while column < self._columns and len(rows):
-            size = min(size, self._columns - column)
+            size = min(max(size, _CHEAP // len(rows)), self._columns - column)
             if len(rows) < everyone:
                 session, everyone = session.fork(inside, position), len(rows)
             states = session.feed(self._fed[rows, position : position + size])
