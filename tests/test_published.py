@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence
+from mematlas.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, papers_named
 
 LABELS = set(get_args(Evidence))
 
@@ -81,3 +81,12 @@ def test_a_column_is_looked_up_by_name():
     assert TABLES["forecast-of-12b"].column("recall")[0] == 0.197
     with pytest.raises(KeyError):
         TABLES["forecast-of-12b"].column("f1")
+
+
+def test_every_trend_names_a_paper_that_is_listed():
+    for name, trend in TRENDS.items():
+        assert papers_named([trend.source]), name
+
+
+def test_papers_are_found_by_whole_words_in_their_order():
+    assert list(papers_named(["K1, abstract", "P1, Fig. 2; P12 is none", "XP9"])) == ["P1", "K1"]

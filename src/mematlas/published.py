@@ -4,10 +4,29 @@ Evidence labels: S seen in the paper, its official code or released data; S2 see
 released files; M from memory, not verified. A number is shown with its label.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Evidence = Literal["S", "S2", "C", "M"]
+
+#: The papers, by the letter and number that findings name them with.
+PAPERS: Final[dict[str, str]] = {
+    "P1": "Chen, Han, Miyao: A Multi-Perspective Analysis of Memorization in LLMs. arXiv 2405.11577",
+    "P2": "Satvaty, Verberne, Turkmen: Undesirable Memorization in LLMs: A Survey. arXiv 2410.02650",
+    "P6": "Hartmann et al.: SoK: Memorization in General-Purpose LLMs. arXiv 2310.18362",
+    "P9": "Carlini et al.: Quantifying Memorization Across Neural Language Models. arXiv 2202.07646",
+    "K1": "Biderman et al.: Emergent and Predictable Memorization in Large Language Models. arXiv 2304.11158",
+    "K2": "Prashanth et al.: Recite, Reconstruct, Recollect. arXiv 2406.17746",
+    "K7": "Chen, Han, Miyao: arXiv 2603.21658",
+}
+
+
+def papers_named(texts: Iterable[str]) -> dict[str, str]:
+    """The PAPERS that any of `texts` names, in their order."""
+    named = {word for text in texts for word in re.findall(r"\b[PK]\d+\b", text)}
+    return {name: paper for name, paper in PAPERS.items() if name in named}
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,3 +217,12 @@ def test_backticks_are_code_and_the_rest_is_escaped():
 def test_a_clause_becomes_a_sentence_but_a_name_stays_as_it_is():
     assert sentence("memorized share 1.5 %") == "Memorized share 1.5 %."
     assert sentence("neox-1.8m memorizes all.") == "neox-1.8m memorizes all."
+
+
+def test_the_papers_behind_the_letters_are_named(report):
+    text = report.read_text(encoding="utf-8")
+    assert (
+        "<dt>P1</dt><dd>Chen, Han, Miyao: A Multi-Perspective Analysis of Memorization in LLMs. arXiv 2405.11577"
+        in text
+    )
+    assert "<dt>P6</dt>" not in text

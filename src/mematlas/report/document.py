@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from importlib import resources
 from typing import Any, Final
@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from mematlas.errors import StudyError
 from mematlas.findings import Finding, read_findings
+from mematlas.published import EVIDENCE, TRENDS, papers_named
 from mematlas.report import gallery, provenance, tables, verdicts
 from mematlas.report.figures import Figure, live
 from mematlas.report.pictures import javascript
@@ -82,8 +83,16 @@ def _told(findings: Sequence[Finding], shown: Sequence[Figure]) -> dict[str, Any
         "rows": {f.name: _by_reason(f) for f in findings},
         "intervals": _INTERVALS,
         "verdicts": verdicts.verdicts(findings),
-        "evidence": verdicts.EVIDENCE,
+        "evidence": EVIDENCE,
+        "papers": papers_named(_sources(findings)),
     }
+
+
+def _sources(findings: Sequence[Finding]) -> Iterator[str]:
+    """Where findings name papers."""
+    for finding in findings:
+        yield from (finding.source, *finding.caveats, *finding.deviations, *(trend.test for trend in finding.trends))
+        yield from (TRENDS[trend.trend].source for trend in finding.trends if trend.trend in TRENDS)
 
 
 def _by_reason(finding: Finding) -> dict[str, list[int]]:

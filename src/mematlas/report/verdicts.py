@@ -8,12 +8,6 @@ from mematlas.findings import Finding
 from mematlas.published import TRENDS, PublishedTrend
 
 SIGNS: Final = {"shows": "✓", "contradicts": "✗", "cannot tell": "?"}
-EVIDENCE: Final = {
-    "S": "seen in the paper, its official code or released data",
-    "S2": "seen in a secondary note",
-    "C": "computed from released files",
-    "M": "from memory, not verified",
-}
 
 
 @dataclass(frozen=True, slots=True)
