@@ -153,3 +153,8 @@ def test_an_unknown_size_or_step_cannot_be_ordered_by(shelf):
 
     with pytest.raises(OptionError, match=r"--order step needs the training step of every model, but \S+ states none"):
         run(shelves.study_file(shelf, order="step"))
+
+
+def test_a_misspelt_key_is_told_before_the_key_that_is_missing_for_it():
+    with pytest.raises(OptionError, match=r"line 2: a study file has no key 'corpsu'\. Did you mean 'corpus'\?"):
+        parsed(LEAST.replace("corpus", "corpsu"))

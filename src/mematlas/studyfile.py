@@ -118,7 +118,8 @@ def _mapping(text: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:
 
 def _explained(error: ValidationError, path: Path, lines: dict[object, int]) -> str:
     """The first broken rule in one line: file, line, key, rule, value."""
-    first = error.errors()[0]
+    # a misspelt key is told before the key that is missing for it
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = str(first["loc"][0])
     line = lines.get(first["loc"][:2], lines.get(key))
     place = f"{path}, line {line}" if line else f"{path}"
