@@ -133,7 +133,7 @@ def _answer(name: str, tables: "Tables") -> Finding | str:
     from polars.exceptions import PolarsError
 
     try:
-        finding: Finding = ANALYSES.load(name).answer(tables)
+        finding: Finding = ANALYSES.load(name).find(tables)
     except MematlasError as error:
         return str(error)
     except (PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # what odd tables can raise

@@ -351,6 +351,29 @@ def test_the_same_tables_give_the_same_answer_and_stay_as_they_were(answered, sh
         assert_frame_equal(table.frame, other.frame)
 
 
+# ------------------------------------------------------------------------------------------------------- tokenizers
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_nothing_is_decided_across_models_whose_tokenizers_differ(answered, name):
+    found = whole()
+    apart = pl.when(pl.col("model") == "s2").then(pl.lit("other")).otherwise("tokenizer").alias("tokenizer")
+    mixed = replace(found, models=found.models.with_columns(apart), _kept={})
+    finding, plain_finding = ANALYSES.load(name).find(mixed), answered(name, "whole")
+    assert finding.caveats[0] == (
+        "The models have 2 different tokenizers: what is said across models holds only if they give these ids the same "
+        "text."
+    )
+    assert finding.strength is None
+    assert {trend.verdict for trend in finding.trends} <= {"cannot tell"}
+    assert finding.claim == plain_finding.claim
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_with_one_tokenizer_the_answer_stands(answered, name):
+    assert replace(ANALYSES.load(name).find(whole()), tables=()) == replace(answered(name, "whole"), tables=())
+
+
 # -------------------------------------------------------------------------------------------------------------- recipes
 
 

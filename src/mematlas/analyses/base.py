@@ -1,7 +1,7 @@
 """What an analysis declares beside its function."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Finding, Granularity, Retrievability, Taxonomy, Trend
@@ -23,6 +23,23 @@ class Analysis:
     trends: tuple[str, ...] = ()
     granularity: Granularity = "verbatim"
     retrievability: Retrievability = "k-discoverable"
+
+    def find(self, tables: Tables) -> Finding:
+        """`answer`, held back where the family's tokenizers differ: the same ids may then stand for other texts, so
+        that models are not compared on the same rows. The numbers stay, no trend is decided, no claim is picked."""
+        finding = self.answer(tables)
+        if len(tables.tokenizers) < 2:
+            return finding
+        why = f"the models have {len(tables.tokenizers)} different tokenizers"
+        caveat = (
+            f"{why[0].upper()}{why[1:]}: what is said across models holds only if they give these ids the same text."
+        )
+        return replace(
+            finding,
+            strength=None,
+            caveats=(caveat, *finding.caveats),
+            trends=tuple(Trend(trend.trend, "cannot tell", f"{why}; {trend.test}") for trend in finding.trends),
+        )
 
     def taxonomy(self, tables: Tables) -> Taxonomy:
         return Taxonomy(self.granularity, self.retrievability, tables.contexts)

@@ -103,6 +103,11 @@ class Tables:
     def _members(self) -> pl.DataFrame:
         return self.models.filter(pl.col("model").is_in(self.family))
 
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """Fingerprints of the family's tokenizers, as far as known."""
+        return tuple(self._members()["tokenizer"].drop_nulls().unique().sort())
+
     def parameters(self, model: str) -> int | None:
         return self.models.filter(model=model)["parameters"][0]
 
