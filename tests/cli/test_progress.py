@@ -14,8 +14,8 @@ def said(capsys) -> list[str]:
 @pytest.mark.parametrize(
     ("total", "done", "line"),
     [
-        (2000, 0, "neox-0.14m: 2,000 rows to go (0 done)"),
-        (2000, 1500, "neox-0.14m: 2,000 rows to go (1,500 done)"),
+        (2000, 0, "neox-0.14m: 2,000 rows, 0 of them done"),
+        (2000, 1500, "neox-0.14m: 2,000 rows, 1,500 of them done"),
         (2000, 2000, "neox-0.14m: all 2,000 rows are there already."),
     ],
 )
@@ -28,7 +28,7 @@ def test_the_last_row_is_told_with_rows_a_second_and_the_rows_before_it_are_not(
     bar = Bar()
     bar.start("tiny", 20, 5)
     bar.advance(10)
-    assert said(capsys) == ["tiny: 20 rows to go (5 done)"]
+    assert said(capsys) == ["tiny: 20 rows, 5 of them done"]
     bar.advance(5)
     (line,) = said(capsys)
     assert line.startswith("tiny: 20 of 20 rows, ")
@@ -56,7 +56,7 @@ def test_a_model_is_announced_before_it_is_loaded(command, capsys, monkeypatch):
 
     monkeypatch.setattr("mematlas.models.standin.StandInSource.load", stopped)
     assert run(command) == 130
-    assert said(capsys)[0] == "uniform-50: 20 rows to go (0 done)"
+    assert said(capsys)[0] == "uniform-50: 20 rows, 0 of them done"
 
 
 def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, capsys, monkeypatch):
@@ -64,7 +64,7 @@ def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, 
 
     assert run([*command, "--rows", "first:99"]) == 0
     lines = [line for line in said(capsys) if "to score" in line]
-    assert lines == ["uniform-50: 20 rows to go (0 done)", "uniform-60: 20 rows to score (0 done)"]
+    assert lines == ["uniform-50: 20 rows, 0 of them done", "uniform-60: 20 rows, 0 of them done"]
 
     write, calls = shards.write_shard, []
 
@@ -80,4 +80,4 @@ def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, 
     monkeypatch.undo()
     assert run([*command, "--depth", "verbatim"]) == 0
     lines = [line for line in said(capsys) if "to score" in line]
-    assert lines == ["uniform-50: 20 rows to go (10 done)", "uniform-60: 20 rows to score (0 done)"]
+    assert lines == ["uniform-50: 20 rows, 10 of them done", "uniform-60: 20 rows, 0 of them done"]

@@ -42,7 +42,7 @@ class Bar:
             self._task = self._bar.add_task(label, total=total, completed=done)
             self._bar.start()
         else:  # loading and the first batch can take minutes: say at once what was begun
-            self.say(f"{label}: {total:,} rows to go ({done:,} done)")
+            self.say(f"{label}: {total:,} rows, {done:,} of them done")
 
     def advance(self, rows: int) -> None:
         self._done += rows
