@@ -63,7 +63,7 @@ def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, 
     from mematlas.scoring import shards
 
     assert run([*command, "--rows", "first:99"]) == 0
-    lines = [line for line in said(capsys) if "to score" in line]
+    lines = [line for line in said(capsys) if "of them done" in line]
     assert lines == ["uniform-50: 20 rows, 0 of them done", "uniform-60: 20 rows, 0 of them done"]
 
     write, calls = shards.write_shard, []
@@ -79,5 +79,5 @@ def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, 
     said(capsys)
     monkeypatch.undo()
     assert run([*command, "--depth", "verbatim"]) == 0
-    lines = [line for line in said(capsys) if "to score" in line]
+    lines = [line for line in said(capsys) if "of them done" in line]
     assert lines == ["uniform-50: 20 rows, 10 of them done", "uniform-60: 20 rows, 0 of them done"]
