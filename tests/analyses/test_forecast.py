@@ -90,6 +90,17 @@ def test_memorized_rows_by_chance_and_in_clusters_are_told_apart():
     assert any("Row ids are read as training order" in caveat for caveat in finding.caveats)
 
 
+@pytest.mark.parametrize(
+    ("repetitions", "claimed"), [([None] * 2000, True), ([1] * 2000, True), ([1, 8] * 1000, False)]
+)
+def test_rows_shown_more_than_once_have_no_place_in_the_order_and_the_claim_is_silent(repetitions, claimed):
+    labels = labelled(chance=seeded(0.2, 2000, seed=1), clusters=np.repeat(seeded(0.2, 100, seed=2), 20))
+    finding = answer(tables(labels, repetitions=repetitions))
+    assert ("in the order of rows" in finding.claim) == claimed
+    assert finding.table("spread")["verdict"].to_list() == ["as by chance", "clustered"]
+    assert any("have no one place in training order" in caveat for caveat in finding.caveats) != claimed
+
+
 def test_of_recited_rows_alone_windows_are_of_row_ids():
     found = tables(labelled(small=[1] * 20 + [0] * 80, large=[1] * 30 + [0] * 70), complete=False)
     ids = pl.col("row") * 10

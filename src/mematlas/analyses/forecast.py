@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.ordering import QUANTILES, SPREADS, ordering
+from mematlas.analyses.ordering import QUANTILES, SPREADS, most_repetitions, ordering
 from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -320,6 +320,7 @@ def answer(tables: Tables) -> Finding:
     at_target = forecasts.filter(later=target) if target in forecasts["later"] else forecasts
     smaller = at_target.filter(kind="smaller model")
     line = at_target.row(0, named=True)
+    lying = _lying(spreads, line["later"]) if most_repetitions(tables) == 1 else ""
     kept = (
         Table("forecasts", "Forecasts of later models", forecasts, _FORECASTS, _recipe(tables)),
         Table("correlations", "Correlation between models", correlated, _CORRELATIONS),
@@ -329,7 +330,7 @@ def answer(tables: Tables) -> Finding:
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {tables.reference} tokens {_told(line)}{_lying(spreads, line['later'])}.",
+        f"At {tables.reference} tokens {_told(line)}{lying}.",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=_strength(line),

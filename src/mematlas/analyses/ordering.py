@@ -65,12 +65,16 @@ def _numbers(found: Spread) -> tuple[Any, ...]:
     return tuple(getattr(found, name) for name in SPREADS if name != "model")
 
 
+def most_repetitions(tables: Tables) -> int:
+    """How often the row shown most was shown, as far as known, else 1; more than once is no one place in the order."""
+    return tables.rows.filter(role="train").select(pl.col("repetitions").max()).collect().item() or 1
+
+
 def _caveats(tables: Tables) -> list[str]:
     said = ["Row ids are read as training order: where they are not, the spread only says how rows lie in the file."]
     if tables.question.get("rows", "all") != "all":
         said.append("The rows are a selection: windows of consecutive rows scored are wider than windows of training.")
-    most = tables.rows.filter(role="train").select(pl.col("repetitions").max()).collect().item()
-    if most is not None and most > 1:
+    if (most := most_repetitions(tables)) > 1:
         said.append(f"Some rows were seen up to {most:,} times and have no one place in training order.")
     if not tables.complete:
         said.append("Rows after the last recited one are unknown and are in no window.")
