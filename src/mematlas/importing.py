@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.errors import CorpusError, OptionError
-from mematlas.store import Run, Study, fingerprint, shard_is_done, shard_name, telling, write_json, write_table
+from mematlas.store import Run, Study, fingerprint, shard_is_done, shard_name, telling, write_json, write_model
 from mematlas.study import Progress, Silent, versions
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _write(study: Study, run: Run, published: "Published", watcher: Progress) ->
 
     started = time.time()
     for model in published.models:
-        write_table(study.folder / "models" / f"{run.models[model.label]}.parquet", _model_table(model, run))
+        write_model(study.folder, run.models[model.label], _model_line(model, run))
     total = len(published.rows)
     wrote = False
     try:
@@ -167,25 +167,15 @@ def _is_done(study: Study, run: Run, name: str) -> bool:
     return all(shard_is_done(folder, name) for folder in [study.folder / "rows" / run.rows_key, *folders])
 
 
-def _model_table(model: "PublishedModel", run: Run) -> "pa.Table":
-    import pyarrow as pa
-
-    whole, text = pa.int64(), pa.string()
-    schema = pa.schema(
-        [
-            pa.field("model", text, nullable=False),
-            *(pa.field("spec", text), pa.field("parameters", whole), pa.field("training_step", whole)),
-            *(pa.field("tokenizer", text), pa.field("vocabulary", whole), pa.field("fingerprint", text)),
-        ]
-    )
-    line = {
+def _model_line(model: "PublishedModel", run: Run) -> dict[str, Any]:
+    """What the publication tells of a model."""
+    return {
         "model": model.label,
         "spec": str(model.files[0]),
         "parameters": model.parameters,
         "training_step": model.training_step,
         "fingerprint": run.question["imported"]["models"][model.label]["fingerprint"],
     }
-    return pa.Table.from_pylist([line], schema=schema)
 
 
 def _row_table(rows: Any) -> "pa.Table":

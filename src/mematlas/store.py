@@ -88,6 +88,24 @@ def write_table(path: Path, table: pa.Table, metadata: dict[str, str] | None = N
     write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
+def write_model(study: Path, name: str, line: dict[str, Any]) -> None:
+    """The line of a model in the `models/` table; what `line` does not tell is null."""
+    text, number = pa.string(), pa.int64()
+    schema = pa.schema(
+        [
+            pa.field("model", text, nullable=False),
+            pa.field("spec", text),
+            pa.field("parameters", number),
+            pa.field("training_step", number),
+            pa.field("tokenizer", text),
+            pa.field("vocabulary", number),
+            pa.field("fingerprint", text),
+        ]
+    )
+    known = {field: line.get(field) for field in schema.names}
+    write_table(study / "models" / f"{name}.parquet", pa.Table.from_pylist([known], schema=schema))
+
+
 def shard_name(index: int, count: int) -> str:
     return f"shard-{index:05d}-of-{count:05d}"
 

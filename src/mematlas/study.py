@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
-from pathlib import Path
 from platform import platform, python_version
 from typing import TYPE_CHECKING, Protocol
 
 from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.question import ENGINE_VERSION, Question, ask
-from mematlas.store import Study, shard_is_done, shard_name, telling, write_json, write_table
+from mematlas.store import Study, shard_is_done, shard_name, telling, write_json, write_model
 
 if TYPE_CHECKING:
-    from mematlas.models.base import LoadOptions, ModelCard, ModelSource
+    from mematlas.models.base import LoadOptions, ModelSource
     from mematlas.scoring.engine import Engine
     from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.shards import ShardJob
@@ -92,7 +91,7 @@ def _score_model(
     config, plan = question.config, question.plan
     load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
     started = time.time()
-    _write_card(config.study, question.run.models[label], source.card)
+    write_model(config.study, question.run.models[label], {"model": label, **asdict(source.card)})
     engine = Engine(source.load(load), source.card, question.options, watcher.say)
     reference = _reference(source, load, question.options, watcher.say) if config.settle else None
     loaded = time.time()
@@ -153,25 +152,6 @@ def _write_rows(question: Question, index: int) -> None:
     name = shard_name(index, question.run.shards)
     if not shard_is_done(folder, name):
         write_shard(folder, name, question.plan.rows_table(index), {"rows": question.run.rows_key})
-
-
-def _write_card(study: Path, name: str, card: "ModelCard") -> None:
-    """The model's line of the `models/` table."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [
-            pa.field("model", pa.string(), nullable=False),
-            pa.field("spec", pa.string()),
-            pa.field("parameters", pa.int64()),
-            pa.field("training_step", pa.int64()),
-            pa.field("tokenizer", pa.string()),
-            pa.field("vocabulary", pa.int64()),
-            pa.field("fingerprint", pa.string()),
-        ]
-    )
-    line = {"model": card.label, **{name: getattr(card, name) for name in schema.names[1:]}}
-    write_table(study / "models" / f"{name}.parquet", pa.Table.from_pylist([line], schema=schema))
 
 
 def versions() -> dict[str, str]:

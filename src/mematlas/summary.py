@@ -27,8 +27,7 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
     lines = study.scores(partial=True).join(study.rows(), on="row").join(models, on="model")
     asked = study.run().question
     graded, complete = asked["depth"] == "graded", asked.get("complete", True)
-    whole = pl.col("continuation")
-    recited = pl.coalesce(pl.col("matches") == whole, pl.col("verbatim") == whole)
+    recited = metric["extractable"]
     frame = (
         lines.group_by(*by, maintain_order=True)
         .agg(

@@ -19,7 +19,7 @@ from mematlas.analyses.memorized import (
     recited_in,
     unevenly_scored,
 )
-from mematlas.analyses.shares import between, percent, with_shares
+from mematlas.analyses.shares import share_of, with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.verdicts import majority
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -140,8 +140,9 @@ def _claim(line: dict[str, Any]) -> str:
         f"Over {line['continuation']} tokens {line['model']} memorizes {shorter:,} of {line['rows']:,} rows with a "
         f"context of {line['context']} tokens and {longer:,} with {line['longer_context']}"
     )
-    out = f"the longer one brings out {line['brought_out']:,}, {_of(line, 'brought_out_share')} of those not memorized"
-    lost = f"loses {line['lost']:,}, {_of(line, 'lost_share')} of those that were"
+    brought_out = f"{line['brought_out']:,}, {share_of(line, 'brought_out_share')}"
+    out = f"the longer one brings out {brought_out} of those not memorized"
+    lost = f"loses {line['lost']:,}, {share_of(line, 'lost_share')} of those that were"
     if shorter == line["rows"]:
         return (
             f"{start}; all rows were memorized before, so that there was nothing to bring out; the longer one {lost}."
@@ -149,10 +150,6 @@ def _claim(line: dict[str, Any]) -> str:
     if not shorter:
         return f"{start}: {out} before; no row was memorized before, so that there was nothing to lose."
     return f"{start}: {out} before, and {lost}."
-
-
-def _of(line: dict[str, Any], name: str) -> str:
-    return f"{percent(line[name])} ({between(line[f'{name}_lower'], line[f'{name}_upper'])})"
 
 
 def _strength(line: dict[str, Any]) -> float | None:

@@ -18,7 +18,7 @@ from mematlas.analyses.memorized import (
     recited_in,
     unevenly_scored,
 )
-from mematlas.analyses.shares import between, percent, with_shares
+from mematlas.analyses.shares import share_of, with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.verdicts import majority
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -164,8 +164,8 @@ def _claim(shares: pl.DataFrame, line: dict[str, Any]) -> str:
         here.filter(continuation=length).row(0, named=True) for length in (line["shortest"], line["continuation"])
     )
     start = (
-        f"At a context of {context} tokens {model} recites {_share(first, 'memorized_share')} of {first['rows']:,} "
-        f"rows whole over {line['shortest']} tokens and {_share(last, 'memorized_share')} of {last['rows']:,} over "
+        f"At a context of {context} tokens {model} recites {share_of(first, 'memorized_share')} of {first['rows']:,} "
+        f"rows whole over {line['shortest']} tokens and {share_of(last, 'memorized_share')} of {last['rows']:,} over "
         f"{line['continuation']}"
     )
     if not line["memorized_at_shortest"]:
@@ -175,12 +175,8 @@ def _claim(shares: pl.DataFrame, line: dict[str, Any]) -> str:
         )
     return (
         f"{start}; of {line['memorized_at_shortest']:,} rows memorized at the shortest and scored at every "
-        f"continuation, {_share(line, 'surviving_share')} are firmly memorized: at every longer one too."
+        f"continuation, {share_of(line, 'surviving_share')} are firmly memorized: at every longer one too."
     )
-
-
-def _share(line: dict[str, Any], name: str) -> str:
-    return f"{percent(line[name])} ({between(line[f'{name}_lower'], line[f'{name}_upper'])})"
 
 
 def _charts(tables: Tables, firm: pl.DataFrame) -> tuple[Chart, ...]:

@@ -23,7 +23,7 @@ from mematlas.analyses.samples import (
 from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
-from mematlas.published import SLOPES
+from mematlas.published import EVIDENCE, SLOPES
 
 _PUBLISHED: Final = {
     "law": "size or context",
@@ -31,7 +31,7 @@ _PUBLISHED: Final = {
     "slope": "change of the share per tenfold",
     "r2": "explained share of the variance; null where not reported",
     "source": "paper and figure",
-    "evidence": "S2: seen in a secondary note, not in the paper itself",
+    "evidence": "; ".join(f"{label}: {meaning}" for label, meaning in EVIDENCE.items()),
 }
 _UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": "tokens of context"}
 _QUESTION: Final = "how memorization grows with size, repetitions and context"

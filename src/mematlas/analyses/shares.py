@@ -1,5 +1,6 @@
 """Shares with their intervals, as columns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -19,6 +20,11 @@ def with_shares(frame: pl.DataFrame, hits: str, count: str = "rows", name: str =
 def percent(share: Any, digits: int = 1) -> str:
     """A share (a number, or None) for a sentence."""
     return "not measured" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def share_of(line: Mapping[str, Any], name: str) -> str:
+    """The share `name` of a line that `with_shares` made, with its interval, for a sentence."""
+    return f"{percent(line[name])} ({between(line[f'{name}_lower'], line[f'{name}_upper'])})"
 
 
 def between(lower: float | None, upper: float | None, digits: int = 1) -> str:

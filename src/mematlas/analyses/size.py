@@ -10,7 +10,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.fastest import TREND, fastest_trend
 from mematlas.analyses.memorized import RECIPE, SHARES, beside_control, memorized_shares, nearest_cell
-from mematlas.analyses.shares import between, percent
+from mematlas.analyses.shares import share_of
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
 
@@ -45,8 +45,9 @@ def answer(tables: Tables) -> Finding:
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share is {_said(smallest)} in {smallest['model']} and {_said(largest)} in "
-        f"{largest['model']} ({smallest['rows']:,} and {largest['rows']:,} rows).",
+        f"At {cell} tokens the memorized share is {share_of(smallest, 'memorized_share')} in {smallest['model']} and "
+        f"{share_of(largest, 'memorized_share')} in {largest['model']} "
+        f"({smallest['rows']:,} and {largest['rows']:,} rows).",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=abs(effect) / sum(error**2 for error in errors) ** 0.5,
@@ -74,7 +75,8 @@ def _ends(here: pl.DataFrame) -> list[dict[str, Any]]:
 def _trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
     """Growth is shown, or contradicted, where the intervals of the smallest and the largest model do not overlap."""
     test = (
-        f"memorized share {_said(smallest)} in the smallest model, {_said(largest)} in the largest; "
+        f"memorized share {share_of(smallest, 'memorized_share')} in the smallest model, "
+        f"{share_of(largest, 'memorized_share')} in the largest; "
         "a direction is shown if the 95 % intervals are apart"
     )
     if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
@@ -82,11 +84,6 @@ def _trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
     if largest["memorized_share_upper"] < smallest["memorized_share_lower"]:
         return Trend(_GROWTH, "contradicts", test)
     return Trend(_GROWTH, "cannot tell", test)
-
-
-def _said(line: dict[str, Any]) -> str:
-    interval = between(line["memorized_share_lower"], line["memorized_share_upper"])
-    return f"{percent(line['memorized_share'])} ({interval})"
 
 
 ANALYSIS = Analysis(

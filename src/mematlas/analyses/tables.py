@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.metrics.extractable import extractable
 from mematlas.store import Study
 
 _KEYS: Final = ("model", "role", "context", "continuation")
@@ -164,8 +165,7 @@ class Tables:
 
     def _scored(self) -> pl.LazyFrame:
         """Score lines of which anything is known, with `recited`: M = 1."""
-        whole = pl.col("continuation")
-        recited = pl.coalesce(pl.col("matches") == whole, pl.col("verbatim") == whole).alias("recited")
+        recited = extractable.expression().alias("recited")
         names = ("model", "row", "context", "continuation", "matches", "verbatim")
         return self.scores.select(*names, recited).filter(pl.col("recited").is_not_null())
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number a row, as an expression over the columns it `needs` of a score table; null where one of them is.
+    """A number a row, as an expression over the columns it `needs` of a score table; null where they do not tell it.
 
     unit: of the number; more_memorized: which direction means more memorization; source: the paper, or "our choice".
     """

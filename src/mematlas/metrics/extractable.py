@@ -1,5 +1,6 @@
 """Whether the whole continuation is recited: M = 1, k-extractable.
 
+Known from either count of tokens: published scores hold matches alone, verbatim depth the verbatim length alone.
 Source: P9 (a), K1: greedy f(p) = s with k context tokens.
 """
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 def _expression() -> "pl.Expr":
     import polars as pl
 
-    return pl.col("verbatim") == pl.col("continuation")
+    whole = pl.col("continuation")
+    return pl.coalesce(pl.col("matches") == whole, pl.col("verbatim") == whole)
 
 
-extractable = Metric("extractable", ("verbatim", "continuation"), "yes or no", "higher", "P9 (a), K1", _expression)
+extractable = Metric(
+    "extractable", ("matches", "verbatim", "continuation"), "yes or no", "higher", "P9 (a), K1", _expression
+)
