@@ -28,6 +28,10 @@ class StudyError(MematlasError):
     """The study folder cannot be written or read, or holds something else than what was asked for."""
 
 
+class IndexFault(MematlasError):
+    """The index is absent, damaged, incomplete or of another corpus, or a query does not fit it."""
+
+
 class OptionError(MematlasError):
     """An option's value breaks a rule."""
 

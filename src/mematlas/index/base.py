@@ -1,0 +1,123 @@
+"""What an index answers, whichever engine it is: counts and places of n-grams, within rows, documents or the stream.
+
+The corpus is one stream of tokens, row after row. An n-gram stands within a row (a document) if no row (document)
+starts inside it. Overlapping occurrences all count: "a a" stands twice in "a a a".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mematlas.errors import IndexFault
+from mematlas.records import Ids
+
+Scope = Literal["rows", "documents", "stream"]
+SCOPES: Final[tuple[Scope, ...]] = ("rows", "documents", "stream")
+
+#: Many n-grams: a [q, n] array, or a sequence of n-grams of any lengths.
+NGrams = NDArray[Any] | Sequence[Sequence[int] | NDArray[Any]]
+
+
+class Index(Protocol):
+    """An engine. Queries are many at once; answers stand in the queries' order.
+
+    All methods raise IndexFault for an empty n-gram, an id outside 0 .. vocabulary - 1, an n-gram longer than the
+    corpus, or a scope that the index does not know.
+    """
+
+    vocabulary: int
+    scopes: tuple[Scope, ...]
+
+    def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
+        """How often each n-gram stands in the corpus: [q]."""
+        ...
+
+    def contains(self, ngrams: NGrams, scope: Scope = "documents") -> NDArray[np.bool_]:
+        """Whether it stands there at all: [q]."""
+        ...
+
+    def positions(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Ids]:
+        """Where each starts in the stream: its first `limit` positions, ascending."""
+        ...
+
+    def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
+        """The numbers of the documents in which an occurrence starts: ascending, each once."""
+        ...
+
+    def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> "list[NextCounts]":
+        """Which tokens follow each context, and how often."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """The first places at which an n-gram starts, ascending, and how many there are in all.
+
+    positions: [h] in the stream; rows: [h] position of the row in the corpus; offsets: [h] tokens from that row's start;
+    documents: [h] number of the document along the stream; count: places in the whole corpus, those beyond h too.
+    """
+
+    positions: Ids
+    rows: Ids
+    offsets: Ids
+    documents: Ids
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextCounts:
+    """tokens: [k] distinct, ascending; counts: [k], how often each follows the context within the scope."""
+
+    tokens: Ids
+    counts: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Queries of one length. places: [q] their places among all queries; ngrams: [q, n] uint32."""
+
+    places: Ids
+    ngrams: NDArray[np.uint32]
+
+
+def grouped(ngrams: NGrams, vocabulary: int, tokens: int, scopes: tuple[Scope, ...], scope: Scope) -> list[Group]:
+    """The queries by length, once they are known to be answerable.
+
+    Args:
+        vocabulary: ids run from 0 to vocabulary - 1; tokens: length of the stream; scopes: those that the index knows.
+
+    Raises:
+        IndexFault: see Index.
+    """
+    if scope not in scopes:
+        raise IndexFault(f"This index knows no scope {scope!r}, only {', '.join(scopes)}; choose one of these.")
+    if isinstance(ngrams, np.ndarray) and ngrams.ndim == 2:
+        groups = [(np.arange(len(ngrams)), ngrams)] if len(ngrams) else []
+    else:
+        rows = [np.asarray(ngram).reshape(-1) for ngram in ngrams]
+        lengths = np.array([len(row) for row in rows], np.int64)
+        groups = [
+            (places, np.stack([rows[place] for place in places]))
+            for places in (np.flatnonzero(lengths == length) for length in np.unique(lengths))
+        ]
+    return [Group(places, _checked(values, vocabulary, tokens)) for places, values in groups]
+
+
+def _checked(ngrams: NDArray[Any], vocabulary: int, tokens: int) -> NDArray[np.uint32]:
+    if ngrams.shape[1] == 0:
+        raise IndexFault("An empty n-gram stands everywhere and nowhere; give at least one token.")
+    if not np.issubdtype(ngrams.dtype, np.integer):
+        raise IndexFault(f"N-grams are token ids, not {ngrams.dtype} values; encode the text first.")
+    lowest, highest = int(ngrams.min()), int(ngrams.max())
+    if lowest < 0 or highest >= vocabulary:
+        wrong = lowest if lowest < 0 else highest
+        raise IndexFault(
+            f"The token id {wrong} is outside the vocabulary, 0 to {vocabulary - 1}; "
+            "were the ids made with the index's tokenizer?"
+        )
+    if ngrams.shape[1] > tokens:
+        raise IndexFault(f"An n-gram of {ngrams.shape[1]} tokens is longer than the corpus ({tokens}); shorten it.")
+    return np.ascontiguousarray(ngrams, np.uint32)

@@ -1,0 +1,309 @@
+"""Suffix arrays: all places of the stream in the order of the text that follows, so that any n-gram is an interval.
+
+The table is mapped, not read: opening takes no time, and a query touches a few pages. Shards are searched one by one;
+n-grams that begin in one shard and end in the next are looked for at the borders.
+
+Tables are little-endian pointers of any width, as infini-gram's are, in units of `unit`; tokens are compared by value,
+or, in infini-gram's order, by their little-endian bytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Final, Protocol
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from mematlas.index.asked import added_up
+from mematlas.index.base import Group, NextCounts, NGrams, Scope, grouped
+from mematlas.index.matching import Targets
+from mematlas.index.stream import Borders
+from mematlas.records import Ids
+
+_NONE: Final = np.zeros(0, np.int64)
+_CHUNK: Final = 1 << 22  # places looked at together, where an n-gram has very many
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Tokens start .. start + len(tokens) - 1 of the stream, and their order.
+
+    tokens: [t] uint16 or uint32; table: [t, width] uint8, little-endian pointers; unit: pointers are `unit` x the place
+    in `tokens`; by_bytes: the order is that of the tokens' little-endian bytes, not of their values.
+    """
+
+    start: int
+    tokens: NDArray[Any]
+    table: NDArray[np.uint8]
+    unit: int = 1
+    by_bytes: bool = False
+
+    def intervals(self, ngrams: NDArray[np.uint32]) -> Ids:
+        """[2, q]: the first line of the table whose suffix begins with each n-gram, and the first after them."""
+        found = np.zeros((2, len(ngrams)), np.int64)
+        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams, found)
+        return found
+
+    def places(self, low: int, high: int) -> Ids:
+        """Places in the stream that lines low .. high - 1 of the table point at."""
+        wide = np.zeros((high - low, 8), np.uint8)
+        wide[:, : self.table.shape[1]] = self.table[low:high]
+        return wide.view("<i8")[:, 0] // self.unit + self.start
+
+    def inside(self, intervals: Ids, starts: Ids, n: int) -> Ids:
+        """[q]: how many of the places of each interval have none of `starts` inside the n-gram that begins there."""
+        found = np.zeros(intervals.shape[1], np.int64)
+        _inside(self.table, self.unit, self.start, intervals, starts, n, found)
+        return found
+
+
+class Numbering(Protocol):
+    """What tells the documents' numbers; Borders do."""
+
+    def numbers(self, places: Ids) -> Ids: ...
+
+
+class SuffixArray:
+    """See Index.
+
+    Args:
+        shards: in the order of the stream.
+        tokens: all shards' tokens, one after the other; None where no n-gram crosses from shard to shard.
+        vocabulary: number of token ids.
+        borders: where rows and documents start, by the scopes that can be told apart from the stream.
+        scopes: those that can be asked for; scopes without borders are counted as they stand.
+        documents: numbers the documents.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        tokens: NDArray[Any] | None,
+        vocabulary: int,
+        borders: dict[Scope, Borders],
+        scopes: tuple[Scope, ...],
+        documents: Numbering,
+    ) -> None:
+        self.vocabulary, self.scopes = vocabulary, scopes
+        self._shards, self._tokens, self._borders, self._documents = list(shards), tokens, borders, documents
+        self._length = sum(len(shard.tokens) for shard in shards)
+
+    def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
+        """See Index.count."""
+        groups = self._grouped(ngrams, scope)
+        found = np.zeros(sum(len(group.places) for group in groups), np.int64)
+        for group in groups:
+            found[group.places] = sum(self._count(shard, group.ngrams, scope) for shard in self._shards)
+            if self._tokens is not None and len(self._shards) > 1:
+                found[group.places] += self._count_crossing(self._tokens, group.ngrams, scope)
+        return found
+
+    def contains(self, ngrams: NGrams, scope: Scope = "documents") -> NDArray[np.bool_]:
+        """See Index.contains."""
+        return self.count(ngrams, scope) > 0
+
+    def positions(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Ids]:
+        """See Index.positions."""
+        return [
+            reduce(lambda kept, places: np.sort(np.concatenate([kept, places]))[:limit], found, _NONE)
+            for found in self._each(ngrams, scope, 0)
+        ]
+
+    def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
+        """See Index.documents."""
+        return [
+            reduce(lambda kept, places: np.union1d(kept, self._documents.numbers(places)), found, _NONE)
+            for found in self._each(ngrams, scope, 0)
+        ]
+
+    def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> list[NextCounts]:
+        """See Index.next_counts."""
+        lengths = [len(context) for context in contexts]
+        answers = []
+        for n, found in zip(lengths, self._each(contexts, scope, 1), strict=True):
+            tokens, counts = _NONE, _NONE
+            for places in found:
+                following = self._tokens_at(places + n)
+                tokens, counts = added_up(np.append(tokens, following), np.append(counts, np.ones_like(following)))
+            answers.append(NextCounts(tokens, counts))
+        return answers
+
+    def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
+        return grouped(ngrams, self.vocabulary, self._length, self.scopes, scope)
+
+    def _count(self, shard: Shard, ngrams: NDArray[np.uint32], scope: Scope) -> Ids:
+        intervals = shard.intervals(ngrams)
+        if scope not in self._borders or ngrams.shape[1] == 1:
+            return intervals[1] - intervals[0]
+        return shard.inside(intervals, self._borders[scope].starts, ngrams.shape[1])
+
+    def _count_crossing(self, tokens: NDArray[Any], ngrams: NDArray[np.uint32], scope: Scope) -> Ids:
+        targets, n = Targets(ngrams), ngrams.shape[1]
+        members = [np.zeros(0, np.int64)]
+        for start, own in self._crossings(n):
+            found = targets.match(tokens[start : start + own + n - 1].astype(np.uint32), own)
+            places = self._scoped(np.flatnonzero(found >= 0) + start, n, scope)
+            members.append(found[places - start].astype(np.int64))
+        return np.bincount(np.concatenate(members), minlength=len(targets))[targets.members]
+
+    def _crossings(self, n: int) -> Iterator[tuple[int, int]]:
+        """First place, and number of places, from which n tokens cross the end of a shard that is not the last."""
+        for shard in self._shards[:-1]:
+            end = shard.start + len(shard.tokens)
+            start = max(shard.start, end - n + 1)
+            own = min(end, self._length - n + 1) - start
+            if own > 0:
+                yield start, own
+
+    def _scoped(self, places: Ids, n: int, scope: Scope) -> Ids:
+        """Those of the places at which n tokens lie within the scope."""
+        places = places[places + n <= self._length]
+        borders = self._borders.get(scope)
+        return places if borders is None else places[~borders.crossed(places, n)]
+
+    def _each(self, ngrams: NGrams, scope: Scope, beyond: int) -> Iterator[Iterator[Ids]]:
+        """For each query its places, some at a time; beyond: tokens after the n-gram that must lie in the scope."""
+        groups = self._grouped(ngrams, scope)
+        queries = {place: group.ngrams[i] for group in groups for i, place in enumerate(group.places.tolist())}
+        for place in sorted(queries):
+            yield self._places(queries[place], scope, beyond)
+
+    def _places(self, ngram: NDArray[np.uint32], scope: Scope, beyond: int) -> Iterator[Ids]:
+        for shard in self._shards:
+            low, high = shard.intervals(ngram[None])[:, 0].tolist()
+            for first in range(low, high, _CHUNK):
+                places = shard.places(first, min(first + _CHUNK, high))
+                yield self._scoped(self._followed(places, len(ngram), beyond), len(ngram) + beyond, scope)
+        if self._tokens is not None:
+            targets = Targets(ngram[None])
+            for start, own in self._crossings(len(ngram)):
+                found = targets.match(self._tokens[start : start + own + len(ngram) - 1].astype(np.uint32), own)
+                yield self._scoped(np.flatnonzero(found >= 0) + start, len(ngram) + beyond, scope)
+
+    def _followed(self, places: Ids, n: int, beyond: int) -> Ids:
+        """Of the places of an n-gram those that are followed by a token; where shards stand alone, of the same one."""
+        if self._tokens is not None or not beyond:
+            return places
+        places = places[places + n < self._length]
+        return places[self._tokens_at(places + n) < self.vocabulary]
+
+    def _tokens_at(self, places: Ids) -> Ids:
+        if self._tokens is not None:
+            return np.asarray(self._tokens[places]).astype(np.int64)
+        starts = np.array([shard.start for shard in self._shards])
+        numbers = np.searchsorted(starts, places, side="right") - 1
+        found = np.zeros(len(places), np.int64)
+        for number in np.unique(numbers).tolist():
+            here = numbers == number
+            found[here] = self._shards[number].tokens[places[here] - starts[number]]
+        return found
+
+
+def _compiled(function: Any) -> Any:
+    return numba.njit(function, nogil=True, cache=True)
+
+
+@_compiled
+def _pointer(table, line, unit):  # type: ignore[no-untyped-def]
+    value = np.int64(0)
+    for byte in range(table.shape[1] - 1, -1, -1):
+        value = (value << 8) | np.int64(table[line, byte])
+    return value // unit
+
+
+@_compiled
+def _turned(token, size):  # type: ignore[no-untyped-def]
+    """The token with its bytes in the other order; size: of a token in bytes, 0 to leave it as it is."""
+    token = np.uint32(token)
+    if size == 2:
+        return ((token >> 8) | (token << 8)) & np.uint32(0xFFFF)
+    if size == 4:
+        token = ((token >> 8) & np.uint32(0x00FF00FF)) | ((token & np.uint32(0x00FF00FF)) << 8)
+        return (token >> 16) | (token << 16)
+    return token
+
+
+@_compiled
+def _compare(tokens, place, ngram, turned):  # type: ignore[no-untyped-def]
+    """-1, 0 or 1: the suffix at `place` stands before the n-gram, begins with it, or stands after."""
+    for index in range(len(ngram)):
+        if place + index >= len(tokens):
+            return -1
+        one, other = _turned(tokens[place + index], turned), _turned(ngram[index], turned)
+        if one != other:
+            return -1 if one < other else 1
+    return 0
+
+
+@_compiled
+def _intervals(tokens, table, unit, by_bytes, ngrams, found):  # type: ignore[no-untyped-def]
+    turned = tokens.itemsize if by_bytes else 0
+    for query in range(len(ngrams)):
+        low, high, above = 0, len(table), len(table)
+        while low < high:  # the first suffix that is not before the n-gram
+            middle = (low + high) // 2
+            order = _compare(tokens, _pointer(table, middle, unit), ngrams[query], turned)
+            if order < 0:
+                low = middle + 1
+            else:
+                high = middle
+                if order > 0:
+                    above = middle
+        found[0, query] = low
+        high = above
+        while low < high:  # the first that is after it
+            middle = (low + high) // 2
+            if _compare(tokens, _pointer(table, middle, unit), ngrams[query], turned) <= 0:
+                low = middle + 1
+            else:
+                high = middle
+        found[1, query] = low
+
+
+@_compiled
+def _inside(table, unit, start, intervals, starts, n, found):  # type: ignore[no-untyped-def]
+    for query in range(intervals.shape[1]):
+        for line in range(intervals[0, query], intervals[1, query]):
+            place = _pointer(table, line, unit) + start
+            following = np.searchsorted(starts, place, side="right")
+            found[query] += following == len(starts) or starts[following] >= place + n
+
+
+def suffix_order(tokens: NDArray[Any], by_bytes: bool) -> Ids:
+    """All places of `tokens` (uint16 or uint32), in the order of the suffixes that begin there.
+
+    The library sorts bytes: big-endian ones are in the order of the tokens' values, little-endian in infini-gram's.
+    """
+    from pydivsufsort import divsufsort  # type: ignore[import-untyped]
+
+    size = tokens.dtype.itemsize
+    kept = tokens.astype(f"{'<' if by_bytes else '>'}u{size}")
+    order = divsufsort(kept.view(np.uint8))
+    return order[order % size == 0] // size
+
+
+def out_of_order(shard: Shard) -> int | None:
+    """The first line of the table that does not stand after the line before it; None if all do."""
+    line = int(_first_disorder(shard.tokens, shard.table, shard.unit, shard.by_bytes))
+    return None if line < 0 else line
+
+
+@_compiled
+def _first_disorder(tokens, table, unit, by_bytes):  # type: ignore[no-untyped-def]
+    turned = tokens.itemsize if by_bytes else 0
+    for line in range(len(table)):
+        place = _pointer(table, line, unit)
+        if not 0 <= place < len(tokens):
+            return line
+        if line == 0:
+            continue
+        one, other = _pointer(table, line - 1, unit), place
+        while one < len(tokens) and other < len(tokens) and tokens[one] == tokens[other]:
+            one, other = one + 1, other + 1
+        if other >= len(tokens) or (
+            one < len(tokens) and _turned(tokens[one], turned) > _turned(tokens[other], turned)
+        ):
+            return line
+    return -1

@@ -1,0 +1,80 @@
+"""Both engines against the oracle: any corpus, any borders, any n-gram, any cut into pieces and shards."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mematlas.index.base import SCOPES
+from mematlas.index.building import IndexOptions, build_index
+from mematlas.index.folder import StoredStream, open_index
+from mematlas.index.scan import Scan
+from mematlas.index.stream import CorpusStream
+from tests.index.oracle import Oracle, Rows
+
+EOD = 0
+ENGINES = ("scan", "scan of an index", "suffix array")
+
+
+def engine(kind, rows, folder, *, eod=EOD, joined=False, shard=1 << 20, piece=1 << 20, threads=1, vocabulary=None):
+    if kind == "scan":
+        return Scan(CorpusStream(rows, vocabulary, eod, joined), threads, piece)
+    options = IndexOptions("by hand", vocabulary, eod, joined, shard_tokens=shard, workers=1)
+    build_index(rows, Path(folder), options)
+    return (
+        Scan(StoredStream(Path(folder)), threads, piece) if kind == "scan of an index" else open_index(Path(folder))[0]
+    )
+
+
+def check(index, oracle, ngrams, scope):
+    expected = [oracle.places(ngram, scope) for ngram in ngrams]
+    assert index.count(ngrams, scope).tolist() == [len(places) for places in expected]
+    assert index.contains(ngrams, scope).tolist() == [bool(places) for places in expected]
+    for limit in (1, 3, 1000):
+        assert [found.tolist() for found in index.positions(ngrams, limit, scope)] == [p[:limit] for p in expected]
+    assert [found.tolist() for found in index.documents(ngrams, scope)] == [
+        oracle.documents(ngram, scope) for ngram in ngrams
+    ]
+    for ngram, found in zip(ngrams, index.next_counts(ngrams, scope), strict=True):
+        assert dict(zip(found.tokens.tolist(), found.counts.tolist(), strict=True)) == oracle.next_counts(ngram, scope)
+        assert found.tokens.tolist() == sorted(found.tokens.tolist())
+
+
+@st.composite
+def corpora(draw):
+    """A corpus of few distinct tokens, so that n-grams repeat, overlap and cross borders; and n-grams of it and not."""
+    alphabet = draw(st.sampled_from([[0, 1], [0, 1, 2, 3], [0, 7, 65535], [0, 5, 65536, 2**32 - 1], [0, 256, 1]]))
+    token = st.sampled_from(alphabet)
+    rows = draw(st.lists(st.lists(token, min_size=1, max_size=9), min_size=1, max_size=12))
+    numbers = draw(st.one_of(st.none(), st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows))))
+    made = Rows(rows, numbers or [])
+    if max(alphabet) < 65536 and draw(st.booleans()):
+        made.details["token_dtype"] = "uint16"
+    stream = [token for row in rows for token in row]
+    ngrams = []
+    for _ in range(draw(st.integers(1, 5))):
+        start = draw(st.integers(0, len(stream) - 1))
+        ngrams.append(stream[start : start + draw(st.integers(1, min(8, len(stream))))])
+    ngrams += draw(st.lists(st.lists(token, min_size=1, max_size=min(4, len(stream))), max_size=3))
+    return made, ngrams
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    corpora(),
+    st.sampled_from([None, EOD]),
+    st.booleans(),
+    st.sampled_from([2, 3, 5, 17, 1 << 20]),
+    st.sampled_from([1, 4, 7, 1 << 20]),
+    st.sampled_from([1, 3]),
+)
+def test_engines_answer_as_the_oracle(kind, made, eod, joined, shard, piece, threads):
+    rows, ngrams = made
+    joined = joined and eod is not None
+    with tempfile.TemporaryDirectory() as folder:
+        index = engine(kind, rows, folder, eod=eod, joined=joined, shard=shard, piece=piece, threads=threads)
+        for scope in SCOPES:
+            check(index, Oracle(rows, eod, joined), ngrams, scope)
