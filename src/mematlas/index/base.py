@@ -56,7 +56,7 @@ class Index(Protocol):
 class Places:
     """The first places at which an n-gram starts, ascending, and how many there are in all.
 
-    positions: [h] in the stream; rows: [h] position of the row in the corpus; offsets: [h] tokens from that row's start;
+    positions: [h] in the stream; rows: [h] position of the row in the corpus; offsets: [h] tokens from its start;
     documents: [h] number of the document along the stream; count: places in the whole corpus, those beyond h too.
     """
 

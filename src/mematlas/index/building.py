@@ -1,13 +1,12 @@
 """Building an index folder: the stream copied, then its shards sorted, in several processes."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -18,6 +17,21 @@ from mematlas.index.suffixes import suffix_order
 from mematlas.store import telling, write_atomically, write_json
 
 SHARD_TOKENS: Final = 1 << 26  # sorting a shard takes 13 bytes a 2-byte token: 0.9 GB
+
+
+class Watcher(Protocol):
+    """What long work tells: how many rows or tokens there are in all and done before, then those that are done."""
+
+    def start(self, label: str, total: int, done: int, unit: str = "rows") -> None: ...
+    def advance(self, rows: int) -> None: ...
+
+
+class _Silent:
+    def start(self, label: str, total: int, done: int, unit: str = "rows") -> None: ...
+    def advance(self, rows: int) -> None: ...
+
+
+SILENT: Final = _Silent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +49,11 @@ class IndexOptions:
     workers: int | None = None
 
 
-def build_index(
-    rows: RowSource, folder: Path, options: IndexOptions, on_tokens: Callable[[int], None] = lambda tokens: None
-) -> IndexFacts:
+def build_index(rows: RowSource, folder: Path, options: IndexOptions, watcher: Watcher = SILENT) -> IndexFacts:
     """Index a corpus in `folder`, or finish what an interrupted build began there; nothing is done where all is there.
 
     Args:
-        on_tokens: told how many tokens were copied or sorted since it was told before: each token twice.
+        watcher: told of rows that are copied, then of tokens that are sorted.
 
     Raises:
         IndexFault: the folder holds another corpus' index, or one made with other options.
@@ -50,17 +62,17 @@ def build_index(
     """
     with telling(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        facts = read_facts(folder / "stream.json") or _copy_stream(rows, folder, options, on_tokens)
+        facts = read_facts(folder / "stream.json") or _copy_stream(rows, folder, options, watcher)
         _check_same(facts, rows, folder, options)
         if not (folder / "index.json").is_file():
-            _sort_shards(folder, facts, options.workers, on_tokens)
+            _sort_shards(folder, facts, options.workers, watcher)
             files = ["tokens.bin", "rows.bin", "documents.bin", *map(facts.shard_file, range(len(facts.shards)))]
             sizes = {name: [(folder / name).stat().st_size, digest(folder / name)] for name in files}
             write_json(folder / "index.json", {"layout": LAYOUT, **asdict(facts), "files": sizes})
     return facts
 
 
-def _copy_stream(rows: RowSource, folder: Path, options: IndexOptions, on_tokens: Callable[[int], None]) -> IndexFacts:
+def _copy_stream(rows: RowSource, folder: Path, options: IndexOptions, watcher: Watcher) -> IndexFacts:
     """Write the stream and its borders; stream.json last."""
     stream = CorpusStream(rows, options.vocabulary, options.eod, options.joined)
     narrow = stream.vocabulary <= 1 << 16 or rows.details.get("token_dtype") == "uint16"
@@ -69,13 +81,14 @@ def _copy_stream(rows: RowSource, folder: Path, options: IndexOptions, on_tokens
     parts = {name: folder / f"{name}.bin.part" for name in counts}
     with ExitStack() as stack:
         files = {name: stack.enter_context(path.open("wb")) for name, path in parts.items()}
+        watcher.start("copying", len(rows), 0)
         for piece in stream.pieces(0):
             files["tokens"].write(piece.tokens.astype(dtype).tobytes())
             for name, borders in (("rows", piece.rows), ("documents", piece.documents)):
                 files[name].write((borders.starts + piece.start).astype("<i8").tobytes())
                 counts[name] += len(borders.starts)
             counts["tokens"] += len(piece.tokens)
-            on_tokens(len(piece.tokens))
+            watcher.advance(len(piece.rows.starts))
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
@@ -111,7 +124,7 @@ def _check_same(facts: IndexFacts, rows: RowSource, folder: Path, options: Index
             )
 
 
-def _sort_shards(folder: Path, facts: IndexFacts, workers: int | None, on_tokens: Callable[[int], None]) -> None:
+def _sort_shards(folder: Path, facts: IndexFacts, workers: int | None, watcher: Watcher) -> None:
     missing = {}
     for number, (start, stop) in enumerate(facts.shards):
         path = folder / facts.shard_file(number)
@@ -119,13 +132,16 @@ def _sort_shards(folder: Path, facts: IndexFacts, workers: int | None, on_tokens
             missing[number] = (start, stop)
     workers = min(workers or os.cpu_count() or 1, len(missing))
     jobs = [(folder, facts.dtype, folder / facts.shard_file(n), *missing[n]) for n in missing]
+    watcher.start(
+        "sorting", facts.tokens, facts.tokens - sum(stop - start for start, stop in missing.values()), "tokens"
+    )
     if workers <= 1:
         for done in map(_sort_shard, jobs):
-            on_tokens(done)
+            watcher.advance(done)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done in pool.map(_sort_shard, jobs):
-            on_tokens(done)
+            watcher.advance(done)
 
 
 def _sort_shard(job: tuple[Path, str, Path, int, int]) -> int:

@@ -11,7 +11,7 @@ A build that is interrupted goes on with the shard that is missing; a folder wit
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +106,7 @@ def read_index(folder: Path) -> IndexFacts:
     return facts
 
 
-def verify_index(folder: Path, on_tokens: Callable[[int], None] = lambda tokens: None) -> IndexFacts:
+def verify_index(folder: Path) -> IndexFacts:
     """Read the whole index: every file has its hash, and every suffix stands in its order.
 
     Raises:
@@ -122,7 +122,6 @@ def verify_index(folder: Path, on_tokens: Callable[[int], None] = lambda tokens:
         line = out_of_order(Shard(start, tokens[start:stop], mapped(folder / name, "u1").reshape(-1, 4)))
         if line is not None:
             raise IndexFault(f"{folder / name} is out of order at entry {line}; delete {folder} and build it again.")
-        on_tokens(stop - start)
     return facts
 
 

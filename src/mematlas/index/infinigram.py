@@ -8,7 +8,6 @@ version or the width of a token.
 Documents are all that they know: rows are not in them, and no n-gram reaches over a separator.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -116,7 +115,7 @@ def _token_width(path: Path, offsets: NDArray[np.uint64]) -> int:
     return 4 if (heads == 0xFF).all() and not (starts % 4).any() else 2
 
 
-def export_infinigram(index: Path, folder: Path, on_tokens: Callable[[int], None] = lambda tokens: None) -> IndexFacts:
+def export_infinigram(index: Path, folder: Path) -> IndexFacts:
     """Write an index as an infini-gram v4 directory; the separator stands for the end-of-document token.
 
     Raises:
@@ -131,7 +130,6 @@ def export_infinigram(index: Path, folder: Path, on_tokens: Callable[[int], None
         for number, (start, stop) in enumerate(_whole_documents(documents.starts, facts)):
             starts = documents.cut(start, stop).starts
             _write_shard(folder, number, np.asarray(tokens[start:stop]), starts, facts.eod)
-            on_tokens(stop - start)
     return facts
 
 

@@ -92,7 +92,10 @@ class Scan:
             begun = int(begins[np.searchsorted(piece.rows.starts, piece.own)])
         found = [np.concatenate(hits, axis=1) for hits in kept]
         answers = asked.answers([hits[:, np.argsort(hits[0], kind="stable")] for hits in found])
-        return [Places(*answer, count) for answer, count in zip(answers, asked.each(had), strict=True)]
+        return [
+            Places(answer[0], answer[1], answer[2], answer[3], count)
+            for answer, count in zip(answers, asked.each(had), strict=True)
+        ]
 
     def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
         """See Index.documents."""

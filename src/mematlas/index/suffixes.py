@@ -130,6 +130,31 @@ class SuffixArray:
             answers.append(NextCounts(tokens, counts))
         return answers
 
+    def locate(self, place: int) -> tuple[int | None, int | None, int]:
+        """Row, offset in the row (None where rows are unknown) and document of a place in the stream."""
+        document = int(self._documents.numbers(np.array([place]))[0])
+        if "rows" not in self._borders:
+            return None, None, document
+        rows = self._borders["rows"]
+        row = int(rows.numbers(np.array([place]))[0])
+        return row, place - int(rows.starts[row]), document
+
+    def surroundings(self, place: int, n: int, scope: Scope, around: int) -> tuple[list[int], list[int]]:
+        """Up to `around` tokens before and after the n tokens at `place`, as far as the scope reaches."""
+        low, high = max(0, place - around), min(place + n + around, self._length)
+        if scope in self._borders:
+            starts = self._borders[scope].starts
+            number = int(np.searchsorted(starts, place, side="right"))
+            low = max(low, int(starts[number - 1]))
+            high = min(high, int(starts[number])) if number < len(starts) else high
+        before = self._tokens_at(np.arange(low, place)).tolist()
+        after = self._tokens_at(np.arange(place + n, high)).tolist()
+        if self._tokens is not None:
+            return before, after
+        ends = [index for index, token in enumerate(before) if token >= self.vocabulary]  # separators
+        stop = next((index for index, token in enumerate(after) if token >= self.vocabulary), len(after))
+        return before[ends[-1] + 1 if ends else 0 :], after[:stop]
+
     def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
         return grouped(ngrams, self.vocabulary, self._length, self.scopes, scope)
 
@@ -183,7 +208,7 @@ class SuffixArray:
                 yield self._scoped(np.flatnonzero(found >= 0) + start, len(ngram) + beyond, scope)
 
     def _followed(self, places: Ids, n: int, beyond: int) -> Ids:
-        """Of the places of an n-gram those that are followed by a token; where shards stand alone, of the same one."""
+        """Of the places of an n-gram those that a token follows: where shards stand alone a separator may."""
         if self._tokens is not None or not beyond:
             return places
         places = places[places + n < self._length]

@@ -1,0 +1,113 @@
+"""One planted n-gram: a copy inside a document, one across a document border, one across a row border."""
+
+import numpy as np
+import pytest
+
+from mematlas.errors import IndexFault
+from mematlas.index.scan import Scan
+from mematlas.index.stream import CorpusStream
+from tests.index.oracle import Rows
+from tests.index.test_engines import ENGINES, engine
+
+PLANTED = [7, 8, 9]
+EOD = 0
+#: 7 8 9 inside a document; 7 8 | 9 across the border of documents 0 and 1, which are one row; 7 | 8 9 across rows, of
+#: which the second goes on with the first one's document
+ROWS = Rows([[1, 7, 8, 9, 2, 3], [4, 5, 7], [8, 9, 5], [6, 7, 8]], [0, 1, 1, 2])
+ROWS_WITH_EOD = Rows([[1, 7, 8, 9, 2, 0, 3], [4, 7, 8, 0, 9], [5, 6, 7], [8, 9, 6]], [0, 1, 2, 2])
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_planted_ngram_counts_as_the_scopes_say(kind, tmp_path):
+    index = engine(kind, ROWS, tmp_path, eod=None)
+    counts = {scope: int(index.count([PLANTED], scope)[0]) for scope in ("rows", "documents", "stream")}
+    assert counts == {"rows": 1, "documents": 2, "stream": 2}
+    rows = Rows([[7, 8, 9, 1, 7], [8, 9, 2, 7, 8], [9, 3]], [0, 0, 1])  # inside; over a row; over a document too
+    index = engine(kind, rows, tmp_path / "other", eod=None)
+    counts = {scope: int(index.count([PLANTED], scope)[0]) for scope in ("rows", "documents", "stream")}
+    assert counts == {"rows": 1, "documents": 2, "stream": 3}
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_an_end_of_document_token_is_a_border_inside_a_row(kind, tmp_path):
+    across = [8, EOD, 9]
+    with_eod = engine(kind, ROWS_WITH_EOD, tmp_path / "eod", eod=EOD)
+    without = engine(kind, ROWS_WITH_EOD, tmp_path / "none", eod=None)
+    assert [int(with_eod.count([across], scope)[0]) for scope in ("rows", "documents", "stream")] == [1, 0, 1]
+    assert [int(without.count([across], scope)[0]) for scope in ("rows", "documents", "stream")] == [1, 1, 1]
+    assert int(with_eod.count([[2, EOD]], "documents")[0]) == 1, "the token belongs to the document that it ends"
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_joined_rows_let_documents_go_on(kind, tmp_path):
+    rows = Rows([[1, 7, 8], [9, 0, 7], [8, 9, 2]])
+    apart = engine(kind, rows, tmp_path / "apart", eod=EOD)
+    joined = engine(kind, rows, tmp_path / "joined", eod=EOD, joined=True)
+    assert int(apart.count([PLANTED], "documents")[0]) == 0
+    assert int(joined.count([PLANTED], "documents")[0]) == 2
+    assert int(joined.count([PLANTED], "rows")[0]) == 0
+    assert [found.tolist() for found in joined.documents([PLANTED])] == [[0, 1]]
+
+
+def test_joined_rows_without_a_token_that_ends_documents_are_refused():
+    with pytest.raises(IndexFault, match=r"Joined rows need the end-of-document token, .*: --eod ID\."):
+        CorpusStream(ROWS, joined=True)
+
+
+def test_an_end_of_document_token_outside_the_vocabulary_is_refused():
+    with pytest.raises(IndexFault, match=r"--eod 12 is outside the vocabulary, 0 to 9; name one of its ids\."):
+        CorpusStream(ROWS, 10, 12)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize(
+    ("ngrams", "scope", "message"),
+    [
+        ([[1], []], "rows", r"An empty n-gram stands everywhere and nowhere; give at least one token\."),
+        ([[1, 10]], "rows", r"The token id 10 is outside the vocabulary, 0 to 9; were the ids made with the index's"),
+        ([[1, -1]], "rows", r"The token id -1 is outside the vocabulary, 0 to 9"),
+        ([[1] * 16], "stream", r"An n-gram of 16 tokens is longer than the corpus \(15\); shorten it\."),
+        ([[1]], "books", r"This index knows no scope 'books', only rows, documents, stream; choose one of these\."),
+        ([[0.5]], "rows", r"N-grams are token ids, not float64 values; encode the text first\."),
+    ],
+)
+def test_questions_without_an_answer_are_refused(kind, tmp_path, ngrams, scope, message):
+    index = engine(kind, ROWS, tmp_path, eod=None, vocabulary=10)
+    for ask in (index.count, index.contains, index.documents, index.next_counts):
+        with pytest.raises(IndexFault, match=message):
+            ask(ngrams, scope)
+    with pytest.raises(IndexFault, match=message):
+        index.positions(ngrams, 3, scope)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_no_question_has_no_answer(kind, tmp_path):
+    index = engine(kind, ROWS, tmp_path, eod=None)
+    assert index.count([]).tolist() == []
+    assert index.positions([], 1) == index.documents([]) == index.next_counts([]) == []
+    assert index.count(np.zeros((0, 3), np.int64)).tolist() == []
+
+
+def test_a_token_outside_the_vocabulary_in_the_corpus_is_told():
+    with pytest.raises(
+        IndexFault, match=r"The corpus holds the token 9, outside the vocabulary, 0 to 8; name the token"
+    ):
+        Scan(CorpusStream(ROWS, 9)).count([[1]])
+
+
+def test_colliding_hashes_are_told_apart(monkeypatch, tmp_path):
+    """Every window of 9 tokens has a hash of its tokens; here thousands of them share 16 slots and a weak key."""
+    from mematlas.index.matching import Targets
+
+    random = np.random.default_rng(5)
+    tokens = random.integers(0, 2, 5000).astype(np.uint32)
+    tokens[::7] += 70000
+    windows = np.lib.stride_tricks.sliding_window_view(tokens, 9)
+    targets = Targets(windows[::3])
+    total = np.zeros((3, len(targets)), np.int64)
+    none = np.zeros(0, np.int64)
+    targets.count(tokens, len(tokens), none, none, total)
+    distinct, counts = np.unique(windows, axis=0, return_counts=True)
+    known = {tuple(window): count for window, count in zip(distinct.tolist(), counts.tolist(), strict=True)}
+    assert total[2][targets.members].tolist() == [known[tuple(window)] for window in windows[::3].tolist()]
+    assert len(targets) == len({tuple(window) for window in windows[::3].tolist()})
