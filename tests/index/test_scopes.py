@@ -111,3 +111,25 @@ def test_colliding_hashes_are_told_apart(monkeypatch, tmp_path):
     known = {tuple(window): count for window, count in zip(distinct.tolist(), counts.tolist(), strict=True)}
     assert total[2][targets.members].tolist() == [known[tuple(window)] for window in windows[::3].tolist()]
     assert len(targets) == len({tuple(window) for window in windows[::3].tolist()})
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_arrays_of_ngrams_may_be_mixed_with_single_ones(kind, tmp_path):
+    index = engine(kind, ROWS, tmp_path, eod=None)
+    mixed = [np.array([[7, 8], [8, 9]]), [7], np.array([[8, 9, 5], [7, 8, 9]]), [8, 9], np.zeros((0, 4), np.int64)]
+    single = [[7, 8], [8, 9], [7], [8, 9, 5], [7, 8, 9], [8, 9]]
+    assert index.count(mixed, "stream").tolist() == index.count(single, "stream").tolist() == [3, 2, 3, 1, 2, 2]
+    assert index.count(np.array([[7, 8], [8, 9]]), "stream").tolist() == [3, 2]
+
+
+def test_a_short_question_reads_no_whole_corpus():
+    class Counting(Rows):
+        def read(self, positions, width):
+            read.append(len(positions))
+            return super().read(positions, width)
+
+    read: list[int] = []
+    stream = CorpusStream(Counting([[1, 2, 3]] * 20_000, details={"row_length": 3}))
+    assert stream.length(5) >= 5
+    assert sum(read) < 2000
+    assert stream.length(10**6) == 60_000

@@ -4,7 +4,7 @@ The corpus is one stream of tokens, row after row. An n-gram stands within a row
 starts inside it. Overlapping occurrences all count: "a a" stands twice in "a a a".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -17,7 +17,7 @@ from mematlas.records import Ids
 Scope = Literal["rows", "documents", "stream"]
 SCOPES: Final[tuple[Scope, ...]] = ("rows", "documents", "stream")
 
-#: Many n-grams: a [q, n] array, or a sequence of n-grams of any lengths.
+#: Many n-grams: a [q, n] array, or a sequence of n-grams and of such arrays, of any lengths.
 NGrams = NDArray[Any] | Sequence[Sequence[int] | NDArray[Any]]
 
 
@@ -83,30 +83,37 @@ class Group:
     ngrams: NDArray[np.uint32]
 
 
-def grouped(ngrams: NGrams, vocabulary: int, tokens: int, scopes: tuple[Scope, ...], scope: Scope) -> list[Group]:
+def grouped(
+    ngrams: NGrams, vocabulary: int, length: Callable[[int], int], scopes: tuple[Scope, ...], scope: Scope
+) -> list[Group]:
     """The queries by length, once they are known to be answerable.
 
     Args:
-        vocabulary: ids run from 0 to vocabulary - 1; tokens: length of the stream; scopes: those that the index knows.
+        vocabulary: ids run from 0 to vocabulary - 1; length: tokens of the stream, counted as far as the argument at
+            least; scopes: those that the index knows.
 
     Raises:
         IndexFault: see Index.
     """
     if scope not in scopes:
         raise IndexFault(f"This index knows no scope {scope!r}, only {', '.join(scopes)}; choose one of these.")
-    if isinstance(ngrams, np.ndarray) and ngrams.ndim == 2:
-        groups = [(np.arange(len(ngrams)), ngrams)] if len(ngrams) else []
-    else:
-        rows = [np.asarray(ngram).reshape(-1) for ngram in ngrams]
-        lengths = np.array([len(row) for row in rows], np.int64)
-        groups = [
-            (places, np.stack([rows[place] for place in places]))
-            for places in (np.flatnonzero(lengths == length) for length in np.unique(lengths))
-        ]
-    return [Group(places, _checked(values, vocabulary, tokens)) for places, values in groups]
+    blocks = [np.atleast_2d(np.asarray(block)) for block in ([ngrams] if isinstance(ngrams, np.ndarray) else ngrams)]
+    ends = np.cumsum([len(block) for block in blocks])
+    by_length: dict[int, list[int]] = {}
+    for number, block in enumerate(blocks):
+        if len(block):
+            by_length.setdefault(block.shape[1], []).append(number)
+    groups = [
+        (
+            np.concatenate([np.arange(ends[number] - len(blocks[number]), ends[number]) for number in numbers]),
+            np.concatenate([blocks[number] for number in numbers]),
+        )
+        for _, numbers in sorted(by_length.items())
+    ]
+    return [Group(places, _checked(values, vocabulary, length)) for places, values in groups]
 
 
-def _checked(ngrams: NDArray[Any], vocabulary: int, tokens: int) -> NDArray[np.uint32]:
+def _checked(ngrams: NDArray[Any], vocabulary: int, length: Callable[[int], int]) -> NDArray[np.uint32]:
     if ngrams.shape[1] == 0:
         raise IndexFault("An empty n-gram stands everywhere and nowhere; give at least one token.")
     if not np.issubdtype(ngrams.dtype, np.integer):
@@ -118,6 +125,7 @@ def _checked(ngrams: NDArray[Any], vocabulary: int, tokens: int) -> NDArray[np.u
             f"The token id {wrong} is outside the vocabulary, 0 to {vocabulary - 1}; "
             "were the ids made with the index's tokenizer?"
         )
+    tokens = length(ngrams.shape[1])
     if ngrams.shape[1] > tokens:
         raise IndexFault(f"An n-gram of {ngrams.shape[1]} tokens is longer than the corpus ({tokens}); shorten it.")
     return np.ascontiguousarray(ngrams, np.uint32)

@@ -77,8 +77,7 @@ def open_index(
     borders: dict[Scope, Borders] = {name: _borders(folder, name) for name in ("rows", "documents")}
     shards = []
     for number, (start, stop) in enumerate(facts.shards):
-        table = mapped(folder / facts.shard_file(number), "u1").reshape(-1, 4)
-        shards.append(Shard(start, tokens[start:stop], table))
+        shards.append(Shard(start, tokens[start:stop], mapped(folder / facts.shard_file(number), "<u4")))
     return SuffixArray(shards, tokens, facts.vocabulary, borders, SCOPES, borders["documents"]), facts
 
 
@@ -119,7 +118,7 @@ def verify_index(folder: Path) -> IndexFacts:
     tokens = mapped(folder / "tokens.bin", facts.dtype)
     for number, (start, stop) in enumerate(facts.shards):
         name = facts.shard_file(number)
-        line = out_of_order(Shard(start, tokens[start:stop], mapped(folder / name, "u1").reshape(-1, 4)))
+        line = out_of_order(Shard(start, tokens[start:stop], mapped(folder / name, "<u4")))
         if line is not None:
             raise IndexFault(f"{folder / name} is out of order at entry {line}; delete {folder} and build it again.")
     return facts
@@ -130,14 +129,18 @@ class StoredStream:
 
     def __init__(self, folder: Path) -> None:
         facts = read_index(folder)
-        self.vocabulary, self.tokens = facts.vocabulary, facts.tokens
+        self.vocabulary, self._length = facts.vocabulary, facts.tokens
         self._tokens = mapped(folder / "tokens.bin", facts.dtype)
         self._rows, self._documents = (Borders(mapped(folder / f"{name}.bin", "<i8")) for name in ("rows", "documents"))
 
+    def length(self, least: int) -> int:
+        """See Stream.length."""
+        return self._length
+
     def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
         """See Stream.pieces."""
-        for start in range(0, self.tokens, size):
-            own, stop = min(size, self.tokens - start), min(start + size + overlap, self.tokens)
+        for start in range(0, self._length, size):
+            own, stop = min(size, self._length - start), min(start + size + overlap, self._length)
             rows, documents = self._rows.cut(start, stop), self._documents.cut(start, stop)
             yield Piece(start, self._tokens[start:stop].astype(np.uint32), own, rows, documents)
 

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,6 @@ class Scan:
         for group, targets, total in zip(asked.groups, asked.targets, self._totals(asked.targets), strict=True):
             found[:, group.places] = total[:, targets.members]
         return found
-
-    def count_arrays(self, arrays: Sequence[NDArray[Any]]) -> list[Ids]:
-        """[3, q], as `count_scopes`, of each of several [q, n] arrays of n-grams: all in one pass."""
-        known = [[Targets(group.ngrams) for group in self._grouped(array, "stream")] for array in arrays]
-        totals = iter(self._totals([targets for one in known for targets in one]))
-        nothing = np.zeros((len(SCOPES), 0), np.int64)
-        return [next(totals)[:, one[0].members] if one else nothing for one in known]
 
     def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
         """See Index.count."""
@@ -122,7 +115,7 @@ class Scan:
     # -------------------------------------------------------------------------------------------------------- passes
 
     def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
-        return grouped(ngrams, self.vocabulary, self._stream.tokens, self.scopes, scope)
+        return grouped(ngrams, self.vocabulary, self._stream.length, self.scopes, scope)
 
     def _totals(self, known: Sequence[Targets]) -> list[Ids]:
         """[3, t] counts of each group's targets over the whole stream."""

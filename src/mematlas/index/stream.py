@@ -15,6 +15,7 @@ from mematlas.errors import IndexFault
 from mematlas.records import Ids, Provenance, TokenRows
 
 PIECE: Final = 1 << 22  # tokens read at once: bounds the memory of a pass
+_LOOK: Final = 1 << 12
 
 
 class RowSource(Protocol):
@@ -92,9 +93,8 @@ class Stream(Protocol):
 
     vocabulary: int
 
-    @property
-    def tokens(self) -> int:
-        """Length of the stream."""
+    def length(self, least: int) -> int:
+        """Tokens of the stream, counted until there are `least` or to the end."""
         ...
 
     def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
@@ -129,16 +129,18 @@ class CorpusStream:
             raise IndexFault(f"--eod {eod} is outside the vocabulary, 0 to {self.vocabulary - 1}; name one of its ids.")
         self._rows, self._eod, self._joined = rows, eod, joined
         self._width, self._is_bound = _row_width(rows.details)
-        self._tokens: int | None = None
+        self._counted, self._ended = 0, False
 
-    @property
-    def tokens(self) -> int:
-        """See Stream.tokens; found by a pass over the rows the first time."""
-        if self._tokens is None:
-            for _ in self.pieces(0):
-                pass
-        assert self._tokens is not None
-        return self._tokens
+    def length(self, least: int) -> int:
+        """See Stream.length."""
+        if self._counted < least and not self._ended:
+            self._counted = 0
+            for block in self._blocks(_LOOK):
+                self._counted += len(block.tokens)
+                if self._counted >= least:
+                    return self._counted
+            self._ended = True
+        return self._counted
 
     def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
         """See Stream.pieces."""
@@ -149,7 +151,6 @@ class CorpusStream:
             if own > 0:
                 yield replace(piece, own=own)
             held = piece.tail(own) if own > 0 else piece
-        self._tokens = held.start + len(held.tokens) if held is not None else 0
         if held is not None and len(held.tokens):
             yield held
 
@@ -174,7 +175,8 @@ class CorpusStream:
             if self._is_bound or found.lengths.max() < self._width:
                 break
             self._width *= 2
-        ids = found.ids[np.arange(self._width) < found.lengths[:, None]]
+        whole = bool((found.lengths == self._width).all())
+        ids = found.ids.reshape(-1) if whole else found.ids[np.arange(self._width) < found.lengths[:, None]]
         if ids.size and int(ids.max()) >= self.vocabulary:
             raise IndexFault(
                 f"The corpus holds the token {int(ids.max())}, outside the vocabulary, 0 to {self.vocabulary - 1}; "

@@ -3,7 +3,7 @@
 The table is mapped, not read: opening takes no time, and a query touches a few pages. Shards are searched one by one;
 n-grams that begin in one shard and end in the next are looked for at the borders.
 
-Tables are little-endian pointers of any width, as infini-gram's are, in units of `unit`; tokens are compared by value,
+Tables are pointers, of any width as infini-gram's are, in units of `unit`; tokens are compared by value,
 or, in infini-gram's order, by their little-endian bytes.
 """
 
@@ -30,27 +30,34 @@ _CHUNK: Final = 1 << 22  # places looked at together, where an n-gram has very m
 class Shard:
     """Tokens start .. start + len(tokens) - 1 of the stream, and their order.
 
-    tokens: [t] uint16 or uint32; table: [t, width] uint8, little-endian pointers; unit: pointers are `unit` x the place
-    in `tokens`; by_bytes: the order is that of the tokens' little-endian bytes, not of their values.
+    tokens: [t] uint16 or uint32; table: pointers, [t] uint32, or [t, width] uint8 as little-endian bytes; unit:
+    pointers are `unit` x the place in `tokens`; by_bytes: the order is that of the tokens' little-endian bytes, not of
+    their values.
     """
 
     start: int
     tokens: NDArray[Any]
-    table: NDArray[np.uint8]
+    table: NDArray[Any]
     unit: int = 1
     by_bytes: bool = False
 
     def intervals(self, ngrams: NDArray[np.uint32]) -> Ids:
         """[2, q]: the first line of the table whose suffix begins with each n-gram, and the first after them."""
+        order = np.lexsort(ngrams.T[::-1])  # neighbours in the table share most of their search
         found = np.zeros((2, len(ngrams)), np.int64)
-        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams, found)
-        return found
+        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams[order], found)
+        answers = np.empty_like(found)
+        answers[:, order] = found
+        return answers
 
     def places(self, low: int, high: int) -> Ids:
         """Places in the stream that lines low .. high - 1 of the table point at."""
-        wide = np.zeros((high - low, 8), np.uint8)
-        wide[:, : self.table.shape[1]] = self.table[low:high]
-        return wide.view("<i8")[:, 0] // self.unit + self.start
+        pointers = self.table[low:high]
+        if pointers.ndim == 2:
+            wide = np.zeros((high - low, 8), np.uint8)
+            wide[:, : pointers.shape[1]] = pointers
+            pointers = wide.view("<i8")[:, 0]
+        return pointers.astype(np.int64) // self.unit + self.start
 
     def inside(self, intervals: Ids, starts: Ids, n: int) -> Ids:
         """[q]: how many of the places of each interval have none of `starts` inside the n-gram that begins there."""
@@ -156,7 +163,7 @@ class SuffixArray:
         return before[ends[-1] + 1 if ends else 0 :], after[:stop]
 
     def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
-        return grouped(ngrams, self.vocabulary, self._length, self.scopes, scope)
+        return grouped(ngrams, self.vocabulary, lambda n: self._length, self.scopes, scope)
 
     def _count(self, shard: Shard, ngrams: NDArray[np.uint32], scope: Scope) -> Ids:
         intervals = shard.intervals(ngrams)
@@ -232,6 +239,8 @@ def _compiled(function: Any) -> Any:
 
 @_compiled
 def _pointer(table, line, unit):  # type: ignore[no-untyped-def]
+    if table.ndim == 1:
+        return np.int64(table[line]) // unit
     value = np.int64(0)
     for byte in range(table.shape[1] - 1, -1, -1):
         value = (value << 8) | np.int64(table[line, byte])
@@ -263,28 +272,34 @@ def _compare(tokens, place, ngram, turned):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _first(tokens, table, unit, turned, ngram, low, above):  # type: ignore[no-untyped-def]
+    """The first line from `low` on that is not before the n-gram (above = 0), or that is after it (above = 1).
+
+    It looks near `low` first, in growing steps: an interval is short, and sorted queries follow each other closely.
+    """
+    step, high = 1, low
+    while high < len(table) and _compare(tokens, _pointer(table, high, unit), ngram, turned) < above:
+        low, high, step = high + 1, high + step, 2 * step
+    high = min(high, len(table))
+    while low < high:
+        middle = (low + high) // 2
+        if _compare(tokens, _pointer(table, middle, unit), ngram, turned) < above:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
 def _intervals(tokens, table, unit, by_bytes, ngrams, found):  # type: ignore[no-untyped-def]
     turned = tokens.itemsize if by_bytes else 0
+    low = 0
     for query in range(len(ngrams)):
-        low, high, above = 0, len(table), len(table)
-        while low < high:  # the first suffix that is not before the n-gram
-            middle = (low + high) // 2
-            order = _compare(tokens, _pointer(table, middle, unit), ngrams[query], turned)
-            if order < 0:
-                low = middle + 1
-            else:
-                high = middle
-                if order > 0:
-                    above = middle
+        if low > 0 and _compare(tokens, _pointer(table, low - 1, unit), ngrams[query], turned) >= 0:
+            low = 0  # this query stands before the one before
+        low = _first(tokens, table, unit, turned, ngrams[query], low, 0)
         found[0, query] = low
-        high = above
-        while low < high:  # the first that is after it
-            middle = (low + high) // 2
-            if _compare(tokens, _pointer(table, middle, unit), ngrams[query], turned) <= 0:
-                low = middle + 1
-            else:
-                high = middle
-        found[1, query] = low
+        found[1, query] = _first(tokens, table, unit, turned, ngrams[query], low, 1)
 
 
 @_compiled
