@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"errors"},
     "corpus": BOTTOM,
     "index": BOTTOM,
+    "features": BOTTOM | {"index", "metrics"},
     "models": BOTTOM,
     "metrics": BOTTOM,
     "stats": set(),
@@ -32,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "findings": {"errors", "store"},
     "published": set(),
     "analyses": BOTTOM | {"stats", "metrics", "findings", "published"},
+    "recount": {"analyses", "published"},
     "report": BOTTOM | {"findings", "published"},
     "explorer": BOTTOM,
     "executors": BOTTOM,
@@ -41,12 +43,18 @@ ALLOWED: dict[str, set[str]] = {
     "layouts": BOTTOM,
     "importing": BOTTOM | {"corpus", "layouts", "study"},
     "made": {"store"},
-    "studyfile": BOTTOM | {"analyses", "configuration", "models"},
+    "reopening": BOTTOM | {"configuration", "corpus", "models", "question", "scoring"},
+    "placing": BOTTOM | {"corpus", "features", "index", "made", "reopening", "scoring", "study"},
+    "featuring": BOTTOM | {"corpus", "features", "index", "made", "placing", "reopening", "scoring", "study"},
+    "studyfile": BOTTOM | {"analyses", "configuration", "index", "models"},
     "analyzing": BOTTOM | {"analyses", "findings", "made"},
     "exporting": BOTTOM | {"findings"},
-    "gallery": BOTTOM | {"analyses", "findings", "question", "study"},
-    "running": BOTTOM | {"analyses", "analyzing", "gallery", "made", "question", "report", "study", "studyfile"},
-    "planning": BOTTOM | {"analyzing", "question", "made", "running", "scoring", "study", "studyfile"},
+    "gallery": BOTTOM | {"analyses", "features", "findings", "placing", "question", "study"},
+    "running": BOTTOM
+    | {"analyses", "analyzing", "featuring", "gallery", "made", "placing", "question", "reopening", "report", "study"}
+    | {"studyfile"},
+    "planning": BOTTOM
+    | {"analyzing", "featuring", "question", "made", "reopening", "running", "scoring", "study", "studyfile"},
     "demonstration": BOTTOM | {"experiments", "running", "study", "studyfile"},
     "summary": BOTTOM | {"metrics", "stats"},
     "cli": {"*"},
@@ -63,8 +71,13 @@ ZONES: dict[str, set[str]] = {
     "vl_convert": {"report"},
     "jinja2": {"report"},
     "ray": {"executors"},
+    "numba": {"index"},
+    "pydivsufsort": {"index"},
 }
-HEAVY = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray")
+HEAVY = (
+    *("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray"),
+    *("numba", "pydivsufsort"),
+)
 
 Import = tuple[str, bool]  # what is imported; whether it runs when the module is imported
 

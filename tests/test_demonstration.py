@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 import yaml
 
@@ -59,6 +60,17 @@ def test_the_study_file_run_from_elsewhere_does_nothing_again(out, tmp_path, mon
     monkeypatch.setattr("mematlas.gallery.choose", refuse)
     before = mematlas.open_study(out / "study").run()
     assert mematlas.run(out / "study.yaml").run() == before
+
+
+def test_rows_have_as_many_copies_as_they_were_shown_in_training(out):
+    study = mematlas.open_study(out / "study")
+    assert (study.feature_facts()["scope"], study.feature_facts()["ordered"]) == ("rows", True)
+    copies = study.features("copies").join(study.rows(), on="row")
+    assert copies.filter(pl.col("repetitions") > 1).height
+    assert copies.filter(role="control").height
+    assert copies["window_rows"].equals(copies["repetitions"], check_names=False)
+    assert study.features("counts")["kinds"].null_count() == 0
+    assert study.features("texts")["bytes"].null_count() == 0
 
 
 @pytest.mark.usefixtures("tiny")

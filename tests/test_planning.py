@@ -69,6 +69,7 @@ def test_the_study_is_left_as_it_is(shelf):
     assert planned.row_counts == {"train": 30, "control": 10}
     assert [model.label for model in planned.models] == ["parrot-22", "parrot-23", "parrot"]
     assert planned.steps["scoring"] == "3 of 3 models to score"
+    assert planned.steps["features"] == "to do, 2 times all rows of the corpus"
     assert planned.steps["gallery"] == "to do"
     assert planned.steps["report"] == "off"
     assert [probe.model for probe in planned.probes] == ["parrot-22", "parrot-23"]
@@ -80,11 +81,16 @@ def test_what_is_there_is_not_counted_again(shelf):
     done = plan(shelf)
     assert done.seconds is None
     assert done.probes == ()
-    assert done.steps == {"scoring": "done", "analyses": "done", "gallery": "done", "report": "off"}
+    steps = {"scoring": "done", "features": "done", "analyses": "done", "gallery": "done", "report": "off"}
+    assert done.steps == steps
     more = plan(shelf, models="[parrot:rows.npy, parrot:few.npy:22, uniform:60]", order="given")
     assert [model.rows_left for model in more.models] == [0, 0, 40]
     assert more.steps["scoring"] == "1 of 3 models to score"
     assert plan(shelf, gallery_rows="3").steps["gallery"] == "to do"
+    assert plan(shelf, features="false").steps == steps | {"features": "off"}
+    other = plan(shelf, scope="rows").steps
+    assert other["features"] == "to do, 2 times all rows of the corpus"
+    assert other["analyses"].endswith(" to do")
 
 
 def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):

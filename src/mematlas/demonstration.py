@@ -118,6 +118,8 @@ def _asked(family: "TrainedFamily") -> dict[str, object]:
         "corpus": family.train.relative_to(family.folder).as_posix(),
         "control": family.control.relative_to(family.folder).as_posix(),
         "study": "study",
+        "scope": "rows",
+        "training_order": family.order.relative_to(family.folder).as_posix(),
         "context": list(CONTEXTS),
         "continuation": list(CONTINUATIONS),
     }

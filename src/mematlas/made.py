@@ -1,4 +1,4 @@
-"""What of a study was made from what: findings, gallery and report are made again only if they are older than it.
+"""What of a study was made from what: features, findings, gallery and report are made again only if it is newer.
 
 STUDY/made.json: name -> [fingerprint of what it was made from, when]. An entry is written after the thing itself.
 """
@@ -12,10 +12,22 @@ from mematlas import __version__
 from mematlas.store import Run, fingerprint, write_json
 
 
-def run_fingerprint(run: Run) -> str:
-    """A fingerprint of a run with its models, in their order, and of this version of the package."""
+def run_fingerprint(study: Path, run: Run) -> str:
+    """A fingerprint of a run with its models, in their order, its row features, and of this version of the package."""
     controls = run.question.get("control_models", [])
-    return fingerprint([run.key, list(run.models.items()), controls, __version__])
+    entries = _entries(study)
+    features = [entries[name] for name in (features_name(run), places_name(run)) if name in entries]
+    return fingerprint([run.key, list(run.models.items()), controls, __version__, *features])
+
+
+def features_name(run: Run) -> str:
+    """The name of a run's row features in made.json."""
+    return f"features/{run.key}"
+
+
+def places_name(run: Run) -> str:
+    """The name of the table of places in made.json: it depends on the scores, too."""
+    return f"features/{run.key}/places"
 
 
 def is_made(study: Path, name: str, source: str) -> bool:

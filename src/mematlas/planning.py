@@ -8,10 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from mematlas.analyzing import chosen_analyses, is_fresh
+from mematlas.featuring import passes_left
 from mematlas.made import is_made
 from mematlas.question import Question, ask
 from mematlas.records import Grid
-from mematlas.running import gallery_source, report_source
+from mematlas.reopening import asked_rows
+from mematlas.running import counting, gallery_source, report_source
 from mematlas.store import Run, Study
 from mematlas.study import Silent, carry_out
 from mematlas.studyfile import StudyFile
@@ -82,7 +84,7 @@ def plan_study(file: StudyFile) -> WorkPlan:
         len(models) * question.plan.total * _bytes_a_row(question),
         probes,
         seconds,
-        _steps(file, question.run, models),
+        _steps(file, question, models),
     )
 
 
@@ -182,16 +184,18 @@ def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
 # -------------------------------------------------------------------------------------------- what is there already
 
 
-def _steps(file: StudyFile, run: Run, models: Sequence[ModelPlan]) -> dict[str, str]:
-    study, names = Study(file.study), chosen_analyses(file.only)
+def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> dict[str, str]:
+    study, names, run = Study(file.study), chosen_analyses(file.only), question.run
     left = sum(model.rows_left > 0 for model in models)
-    fresh = 0 if left else sum(is_fresh(study, run, name) for name in names)
+    passes = passes_left(study, asked_rows(question), counting(file)) if file.features else 0
+    fresh = 0 if left or passes else sum(is_fresh(study, run, name) for name in names)
     whole = fresh == len(names)
     gallery = whole and is_made(file.study, "gallery", gallery_source(file.study, run, names, file.gallery_rows))
     report = gallery or not file.gallery
     report = whole and report and is_made(file.study, "report", report_source(file.study, run, names))
     return {
         "scoring": f"{left} of {len(models)} models to score" if left else "done",
+        "features": f"to do, {passes} times all rows of the corpus" if passes else _state(file.features, True),
         "analyses": "done" if whole else f"{len(names) - fresh} of {len(names)} to do",
         "gallery": _state(file.gallery, gallery),
         "report": _state(file.report, report and (file.study / "report.html").is_file()),

@@ -56,7 +56,9 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     family = _ordered([find_model(spec) for spec in models], config.order)
     sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
-    sets = _row_sets(config, grid, list(sources.values()))
+    sets = row_sets(config, grid, encoder(config, list(sources.values())))
+    for rows in sets:
+        _check_one_tokenizer(rows.corpus, config, list(sources.values()))
     total = sum(len(rows.positions) for rows in sets)
     shards = config.shards or default_shards(total)
     if shards > total:
@@ -117,11 +119,15 @@ def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence
         )
 
 
-def _row_sets(config: ScoreConfig, grid: Grid, sources: "Sequence[ModelSource]") -> "tuple[RowSet, ...]":
+def row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tuple[RowSet, ...]":
+    """The rows that the options choose, of the corpus and of the control.
+
+    Raises:
+        CorpusError: a corpus cannot be opened, or its rows do not suit the request.
+    """
     from mematlas.corpus import open_corpus, select
     from mematlas.scoring.shards import RowSet, longest_row
 
-    tokenizer = encoder(config, sources)
     options = CorpusOptions(
         config.row_length,
         config.token_dtype,
@@ -137,7 +143,6 @@ def _row_sets(config: ScoreConfig, grid: Grid, sources: "Sequence[ModelSource]")
         if path is None:
             continue
         corpus = open_corpus(path, format=config.format, options=options)
-        _check_one_tokenizer(corpus, config, sources)
         positions = select(len(corpus), rows, row_ids=corpus.row_ids)
         if not len(positions):
             raise CorpusError(f"--rows {rows} takes no row of {path} ({len(corpus)} rows); choose at least one.")

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from mematlas.analyzing import Analyzed, analyze_run, chosen_analyses, made_name
 from mematlas.errors import MissingExtra
+from mematlas.featuring import Counting, write_features
 from mematlas.gallery import gallery_path, make_gallery
 from mematlas.made import forget_made, is_made, note_made, state
+from mematlas.placing import write_places
 from mematlas.question import Question, ask
+from mematlas.reopening import asked_rows
 from mematlas.store import Run, Study
 from mematlas.study import Progress, Silent, carry_out
 from mematlas.studyfile import StudyFile, read_study_file
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a study file came to. gallery, report: None where not asked for, or where there was nothing to show."""
+    """What a study file came to. features, gallery, report: None where not asked for; the gallery also where there was
+    nothing to show."""
 
     study: Study
+    features: Path | None
     analyzed: Analyzed
     gallery: Path | None
     report: Path | None
@@ -40,17 +45,23 @@ def run(path: str | Path, progress: Progress | None = None) -> Study:
 
 
 def run_file(file: StudyFile, watcher: Progress) -> Carried:
-    """Score, analyse, and write gallery and report, each only if it is missing or older than what it is made from.
+    """Score, count, analyse, and write gallery and report: each only if missing or older than what it is made from.
 
     An analysis that breaks is told in the result's `analyzed`, after all else is done.
     """
     watcher.say(f"Scoring {len(file.models) + len(file.control_models)} models into {file.study}")
     question = ask(file.models, file.config, extend=False)
     study = carry_out(question, watcher)
+    features = _features(file, question, watcher)
     analyzed = analyze_run(study, file.only, question.run.key, alone=True, say=watcher.say)
     watcher.say(f"{len(analyzed.findings)} findings are in {analyzed.folder}")
     gallery = _gallery(file, question, analyzed, watcher)
-    return Carried(study, analyzed, gallery, _report(file, question.run, watcher))
+    return Carried(study, features, analyzed, gallery, _report(file, question.run, watcher))
+
+
+def counting(file: StudyFile) -> Counting:
+    """How the file asks the corpus to be counted."""
+    return Counting(file.scope, file.eod, file.joined, file.training_order)
 
 
 def gallery_source(study: Path, run: Run, names: Sequence[str], rows: int) -> str:
@@ -61,6 +72,16 @@ def gallery_source(study: Path, run: Run, names: Sequence[str], rows: int) -> st
 def report_source(study: Path, run: Run, names: Sequence[str]) -> str:
     """The fingerprint of what a report is made from: the findings and the gallery."""
     return state(study, [*(made_name(run, name) for name in names), "gallery"]) + f"-{run.key}"
+
+
+def _features(file: StudyFile, question: Question, watcher: Progress) -> Path | None:
+    if not file.features:
+        return None
+    watcher.say("Row features: what the corpus holds of the rows")
+    study, scored = Study(file.study), asked_rows(question)
+    folder = write_features(study, scored, counting(file), watcher)
+    write_places(study, scored, watcher)
+    return folder
 
 
 def _gallery(file: StudyFile, question: Question, analyzed: Analyzed, watcher: Progress) -> Path | None:

@@ -6,6 +6,7 @@
     STUDY/rows/<rows>/shard-00000-of-00004.parquet          one line a row, shared by all models
     STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
+    STUDY/features/<run>/<kind>/shard-...parquet            what is known of rows without a model; facts.json beside
 
 A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
 a changed option never meets an old shard. A shard counts once its `.done` marker stands beside it.
@@ -219,6 +220,39 @@ class Study:
     def scan_rows(self, run: str | None = None) -> "pl.LazyFrame":
         """As `rows`, unread."""
         return self._scan([self.folder / "rows" / self.run(run).rows_key])
+
+    def features_folder(self, run: str | None = None) -> Path:
+        """Where the row features of a run are kept; facts.json in it is written last."""
+        return self.folder / "features" / self.run(run).key
+
+    def feature_facts(self, run: str | None = None) -> dict[str, Any] | None:
+        """What the row features were made from (scope, tokens of the corpus ...); None before they are complete."""
+        path = self.features_folder(run) / "facts.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
+        """Row features of `kind` ("counts", "copies", "texts"), see `mematlas.features.schema`.
+
+        Raises:
+            StudyError: they were not made yet, or there is no such kind.
+        """
+        return self.scan_features(kind, run).collect()
+
+    def feature_kinds(self, run: str | None = None) -> list[str]:
+        """The kinds of row features that are there, none before they are complete."""
+        folder = self.features_folder(run)
+        made = {path.parent.name for path in folder.glob("*/*.done")} if self.feature_facts(run) is not None else set()
+        return sorted(made)
+
+    def scan_features(self, kind: str, run: str | None = None) -> "pl.LazyFrame":
+        """As `features`, unread."""
+        folder = self.features_folder(run)
+        if self.feature_facts(run) is None:
+            raise StudyError(f"{self.folder} has no row features yet; `mematlas features {self.folder}` makes them.")
+        if kind not in self.feature_kinds(run):
+            known = ", ".join(self.feature_kinds(run))
+            raise StudyError(f"{self.folder} has no features {kind!r}; there are {known}.")
+        return self._scan([folder / kind])
 
     def models(self, run: str | None = None) -> "pl.DataFrame":
         """One line a model of the run, in the order it was asked for."""

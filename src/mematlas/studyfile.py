@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from mematlas.analyses import ANALYSES
 from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errors import OptionError, StudyError
+from mematlas.index.base import Scope
 from mematlas.models import MODELS
 from mematlas.registry import nearest
 
@@ -23,6 +24,15 @@ class StudyFile(ScoreConfig):
     """The keys of a study file."""
 
     models: list[str] = Field(description=_MODELS, min_length=1)
+    features: bool = Field(
+        default=True, description="Count every row's n-grams and copies in the whole corpus; it is read twice or more."
+    )
+    scope: Scope = Field(default="documents", description="Within what n-grams count: rows, documents, or stream.")
+    eod: int | None = Field(default=None, description="Id of the token that ends a document inside rows.", ge=0)
+    joined: bool = Field(default=False, description="Rows are consecutive cuts of one text; needs eod.")
+    training_order: Path | None = Field(
+        default=None, description=".npy of row positions as training showed them: counts are then of that stream."
+    )
     analyses: list[str] = Field(default=["all"], description="Names that `mematlas list analyses` shows, or all.")
     gallery: bool = Field(default=True, description="Rows worth looking at, token by token, with the largest model.")
     gallery_rows: int = Field(default=24, description="Rows that the analyses may put into the gallery.", gt=0)
@@ -35,6 +45,13 @@ class StudyFile(ScoreConfig):
     def _listed(cls, value: object) -> object:
         """One value may stand for a list of one."""
         return value if isinstance(value, list) else [value]
+
+    @field_validator("joined")
+    @classmethod
+    def _told_apart(cls, joined: bool, known: ValidationInfo) -> bool:
+        if joined and known.data.get("eod") is None:
+            raise ValueError("joined rows need the key eod, the token that alone tells their documents apart")
+        return joined
 
     @field_validator("analyses")
     @classmethod
@@ -157,6 +174,7 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
             "control_rows": _rows(file.control_rows, folder),
             "study": _at(folder, str(file.study)),
             "cache": None if file.cache is None else _at(folder, str(file.cache)),
+            "training_order": None if file.training_order is None else _at(folder, str(file.training_order)),
             "tokenizer": None if file.tokenizer is None else _there(file.tokenizer, folder),
         }
     )
@@ -198,6 +216,7 @@ _SECTIONS: Final = {
     "About what": ("corpus", "rows", "control", "control_rows", "format", "row_length", "token_dtype", "column", "cut"),
     "Where it is kept": ("study",),
     "How they are asked": ("context", "continuation", "align", "depth", "signals", "temperature", "eos", "bos"),
+    "What the corpus holds of them": ("features", "scope", "eod", "joined", "training_order"),
     "What is made of it": ("analyses", "gallery", "gallery_rows", "report"),
     "How it is run": (),  # all other keys
 }

@@ -81,3 +81,15 @@ def test_every_model_is_announced_and_a_resumed_run_says_what_is_there(command, 
     assert run([*command, "--depth", "verbatim"]) == 0
     lines = [line for line in said(capsys) if "of them done" in line]
     assert lines == ["uniform-50: 20 rows, 10 of them done", "uniform-60: 20 rows, 0 of them done"]
+
+
+def test_what_is_no_row_is_told_in_its_own_unit(capsys):
+    bar = Bar()
+    bar.start("counting n-grams", 4000, 1000, "tokens")
+    bar.advance(3000)
+    first, last = said(capsys)
+    assert first == "counting n-grams: 4,000 tokens, 1,000 of them done"
+    assert last.startswith("counting n-grams: 4,000 of 4,000 tokens, ")
+    assert last.endswith(" tokens/s, 0 s left")
+    bar.start("tiny", 20, 20)
+    assert said(capsys) == ["tiny: all 20 rows are there already."]

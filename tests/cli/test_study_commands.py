@@ -45,6 +45,7 @@ def test_run_says_what_was_written_and_what_to_do_next(say, shelf):
     study = shelf / "study"
     assert code == 0
     assert f"Scores of 3 models: {study} (mematlas show {study})" in out
+    assert f"Row features: {study / 'features'}" in out
     assert f"{len(ANALYSES)} findings: {study}" in out
     assert f"Rows, token by token: {study / 'gallery' / 'gallery.parquet'}" in out
     assert f"The report is off; write it with: mematlas report {study}" in out
@@ -70,7 +71,7 @@ def test_a_dry_run_of_what_is_done_says_so(say, shelf):
     code, out, _ = say("run", path, "--dry-run")
     assert code == 0
     assert "time: nothing is left to score." in out
-    assert "steps: scoring: done, analyses: done, gallery: done, report: off" in out
+    assert "steps: scoring: done, features: done, analyses: done, gallery: done, report: off" in out
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,9 @@ def test_a_dry_run_of_what_is_done_says_so(say, shelf):
         (["run"], 2, "mematlas run --help"),
         (["analyze", "nowhere"], 1, "nowhere is no study"),
         (["analyze"], 2, "mematlas analyze --help"),
+        (["features", "nowhere"], 1, "nowhere is no study"),
+        (["features"], 2, "mematlas features --help"),
+        (["features", "s", "--scope", "words"], 2, "mematlas features --help"),
     ],
 )
 def test_a_wrong_command_is_one_line(say, words, code, part):
@@ -87,6 +91,24 @@ def test_a_wrong_command_is_one_line(say, words, code, part):
     assert given == code
     assert said.count("\n") == 1
     assert part in said
+
+
+def test_features_say_what_was_counted_and_what_to_do_next(say, shelf):
+    say("run", shelves.study_file(shelf, gallery="false", analyses="size", features="false"))
+    study = shelf / "study"
+    code, out, said = say("features", study, "--scope", "rows", "--eod", "9", "--joined")
+    assert code == 0
+    assert "Features of 40 rows, counted within rows of 720 tokens in " in out
+    assert f" documents: {study / 'features'}" in out
+    assert f"Analyse again with them: mematlas analyze {study}" in out
+    assert "reading the corpus: 30 rows, 0 of them done" in said
+    assert "counting n-grams: 720 of 720 tokens, " in said
+    assert " tokens/s, 0 s left" in said
+    code, _, said = say("features", study, "--scope", "rows", "--eod", "9", "--joined")
+    assert (code, said) == (0, f"Row features are there already: {next((study / 'features').iterdir())}\n")
+    code, _, said = say("features", study, "--eod", "59")
+    assert (code, said.count("\n")) == (1, 3)  # two lines of progress before it
+    assert "mematlas: The end-of-document token --eod 59 stands nowhere in the corpus (720 tokens)" in said
 
 
 def test_analyze_prints_claims_and_exports_tables(say, shelf):
@@ -120,7 +142,7 @@ def test_list_analyses_shows_which_cells_of_the_taxonomy_are_covered(say):
     assert "verbatim x k-discoverable" not in missing
 
 
-@pytest.mark.parametrize("command", ["run", "init", "analyze"])
+@pytest.mark.parametrize("command", ["run", "init", "analyze", "features"])
 def test_the_help_has_an_example(say, command):
     code, out, _ = say(command, "--help")
     assert code == 0

@@ -28,7 +28,7 @@ def engine(kind, rows, folder, *, eod=EOD, joined=False, shard=1 << 20, piece=1 
     )
 
 
-def check(index, oracle, ngrams, scope):
+def check_answers(index, oracle, ngrams, scope):
     expected = [oracle.places(ngram, scope) for ngram in ngrams]
     assert index.count(ngrams, scope).tolist() == [len(places) for places in expected]
     assert index.contains(ngrams, scope).tolist() == [bool(places) for places in expected]
@@ -77,4 +77,4 @@ def test_engines_answer_as_the_oracle(kind, made, eod, joined, shard, piece, thr
     with tempfile.TemporaryDirectory() as folder:
         index = engine(kind, rows, folder, eod=eod, joined=joined, shard=shard, piece=piece, threads=threads)
         for scope in SCOPES:
-            check(index, Oracle(rows, eod, joined), ngrams, scope)
+            check_answers(index, Oracle(rows, eod, joined), ngrams, scope)

@@ -95,8 +95,23 @@ def test_a_token_outside_the_vocabulary_in_the_corpus_is_told():
         Scan(CorpusStream(ROWS, 9)).count([[1]])
 
 
-def test_colliding_hashes_are_told_apart(monkeypatch, tmp_path):
-    """Every window of 9 tokens has a hash of its tokens; here thousands of them share 16 slots and a weak key."""
+def test_equal_hashes_are_told_apart():
+    """A Thue-Morse word and its complement have one polynomial hash modulo 2^64, whatever the odd multiplier."""
+    from mematlas.index.matching import Targets
+
+    word = np.array([bin(place).count("1") % 2 for place in range(2048)], np.uint32)
+    both = Targets(np.stack([word, 1 - word]))
+    assert len(set(both._table.keys.tolist())) == 1, "no collision: the test tests nothing"
+    assert len(both) == 2
+    tokens = np.concatenate([1 - word, [5], word, [5], 1 - word]).astype(np.uint32)
+    none, total = np.zeros(0, np.int64), np.zeros((3, 2), np.int64)
+    both.count(tokens, len(tokens), none, none, total)
+    assert total[2][both.members].tolist() == [1, 2]
+    one = Targets(word[None])
+    assert np.flatnonzero(one.match(tokens, len(tokens)) >= 0).tolist() == [2049]
+
+
+def test_long_windows_are_counted_one_by_one():
     from mematlas.index.matching import Targets
 
     random = np.random.default_rng(5)

@@ -34,6 +34,8 @@ class Tables:
     models: one line a model in the order given: model, parameters (null where unknown or 0), training_step, tokenizer;
     question: what was asked.
     control_models: labels of models that never saw the corpus; their rows are a control, not members of the family.
+    features: row features by kind (`mematlas.features.schema`), {} where none were made;
+    facts: what they were made from ("scope" of the counts, "tokens" of the corpus ...).
     complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
     without a line have M < 1 and nothing else is known of them.
     """
@@ -44,6 +46,8 @@ class Tables:
     question: dict[str, Any]
     control_models: tuple[str, ...] = ()
     complete: bool = True
+    features: dict[str, pl.LazyFrame] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -214,4 +218,6 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         question,
         tuple(question.get("control_models", ())),
         question.get("complete", True),
+        {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
+        study.feature_facts(run) or {},
     )

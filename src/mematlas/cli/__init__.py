@@ -23,10 +23,13 @@ _COMMANDS = {
     "run": ("run", "run"),
     "init": ("init", "init"),
     "score": ("score", "score"),
+    "features": ("features", "features"),
     "analyze": ("analyze", "analyze"),
     "report": ("report", "report"),
     "show": ("show", "show"),
     "list": ("listing", "list_members"),
+    "index": ("index", "index"),
+    "count": ("count", "count"),
     "import": ("importing", "import_"),
     "demo": ("demo", "demo"),
 }

@@ -1,4 +1,4 @@
-"""A bar on standard error with rows a second and time left; a line now and then where there is no terminal."""
+"""A bar on standard error with rows or tokens a second and time left; a line now and then without a terminal."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ _EVERY = 30.0  # seconds between lines where there is no terminal
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.1f} rows/s" if task.speed else "")
+        return Text(f"{task.speed:,.1f} {task.fields['unit']}/s" if task.speed else "")
 
 
 class Bar:
@@ -22,14 +22,14 @@ class Bar:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar: RichProgress | None = None
-        self._label, self._total, self._done, self._from, self._last = "", 0, 0, 0, 0.0
+        self._label, self._unit, self._total, self._done, self._from, self._last = "", "rows", 0, 0, 0, 0.0
 
-    def start(self, label: str, total: int, done: int) -> None:
+    def start(self, label: str, total: int, done: int, unit: str = "rows") -> None:
         self.stop()
-        self._label, self._total, self._done, self._from = label, total, done, done
+        self._label, self._unit, self._total, self._done, self._from = label, unit, total, done, done
         self._began = self._last = time.monotonic()
         if done == total:
-            self.say(f"{label}: all {total:,} rows are there already.")
+            self.say(f"{label}: all {total:,} {unit} are there already.")
         elif self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -39,10 +39,10 @@ class Bar:
                 TimeRemainingColumn(),
             )
             self._bar = RichProgress(*columns, console=self._console, transient=False)
-            self._task = self._bar.add_task(label, total=total, completed=done)
+            self._task = self._bar.add_task(label, total=total, completed=done, unit=unit)
             self._bar.start()
         else:  # loading and the first batch can take minutes: say at once what was begun
-            self.say(f"{label}: {total:,} rows, {done:,} of them done")
+            self.say(f"{label}: {total:,} {unit}, {done:,} of them done")
 
     def advance(self, rows: int) -> None:
         self._done += rows
@@ -54,7 +54,8 @@ class Bar:
             self._last = now
             speed = (self._done - self._from) / max(now - self._began, 1e-9)
             left = (self._total - self._done) / max(speed, 1e-9)
-            self.say(f"{self._label}: {self._done:,} of {self._total:,} rows, {speed:,.1f} rows/s, {left:,.0f} s left")
+            now_at = f"{self._done:,} of {self._total:,} {self._unit}"
+            self.say(f"{self._label}: {now_at}, {speed:,.1f} {self._unit}/s, {left:,.0f} s left")
 
     def say(self, text: str) -> None:
         if self._bar is not None:

@@ -13,7 +13,7 @@ from mematlas.studyfile import read_study_file
 
 
 def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Carry out a study file: score, analyse, gallery, report. Run again, it does what is missing, and nothing twice.
+    """Carry out a study file: score, count, analyse, gallery, report. Run again, it does what is missing.
 
     Example: mematlas run study.yaml
 
@@ -37,6 +37,8 @@ def print_carried(carried: Carried) -> None:
     """What was written, and what to do next."""
     analyzed, folder = carried.analyzed, carried.study.folder
     print(f"Scores of {len(analyzed.run.models)} models: {folder} (mematlas show {folder})")
+    if carried.features:
+        print(f"Row features: {carried.features} (study.features in Python)")
     print(f"{len(analyzed.findings)} findings: {analyzed.folder} (mematlas analyze {folder} --export csv,latex)")
     if carried.gallery:
         print(f"Rows, token by token: {carried.gallery}")

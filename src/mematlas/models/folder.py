@@ -164,18 +164,24 @@ def load_tokenizer(folder: str, **extra: str) -> Any:
     return AutoTokenizer.from_pretrained(folder, **extra)
 
 
-def tokenizer_encoder(name: str, vocabulary: int) -> Encoder:
-    """The tokenizer in the folder or hub repository `name`, for models that take `vocabulary` ids."""
+def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
+    """The tokenizer in the folder or hub repository `name`, for models that take `vocabulary` ids.
+
+    vocabulary: None where there is no model: the tokenizer's own ids then.
+    """
     path = Path(name).expanduser()
     if path.is_dir():
         folder = path
     else:
         repository, _, revision = name.partition("@")
         folder = _download(repository, revision or None)
-    card = ModelCard(folder.name, name, "", vocabulary, tokenizer=_tokenizer_fingerprint(folder))
-    encoder = folder_encoder(folder, card)
-    if encoder is None:
+    fingerprint = _tokenizer_fingerprint(folder)
+    if fingerprint is None:
         raise ModelError(f"{name!r} holds no tokenizer (tokenizer.json or tokenizer.model); name a folder that does.")
+    if vocabulary is None:
+        vocabulary = max(load_tokenizer(str(folder)).get_vocab().values(), default=-1) + 1
+    encoder = folder_encoder(folder, ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint))
+    assert encoder is not None
     return encoder
 
 

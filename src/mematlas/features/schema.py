@@ -1,0 +1,87 @@
+"""The tables of row features: STUDY/features/<run>/<kind>/shard-...parquet, beside facts.json.
+
+    counts   one line a row: lists over the row's first tokens, as many as the grid reads
+    copies   one line a (row, context, continuation)
+    texts    one line a (row, context, continuation)
+    places   one line a (row, context, continuation, place) of recited rows: where else in the corpus they stand
+
+Rows that the corpus does not hold (the control) have them too: their counts are those of the corpus.
+facts.json: {"scope": of `counts`, "tokens", "rows" and "documents" of what was counted, "corpus": its fingerprint,
+"eod": token id or null, "joined": rows go on in the next row, "ordered": rows count as often as they were shown in
+training, "version"}.
+"""
+
+from typing import Final
+
+import pyarrow as pa
+
+#: Kinds of token, by what the token alone decodes to (our choice); entry `kinds` of COUNTS is an index into it.
+TOKEN_KINDS: Final = ("letters", "digits", "space", "punctuation", "mixed")
+
+COUNTS: Final = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("unigrams", pa.list_(pa.int64()), metadata={"is": "how often the token at j stands in the corpus"}),
+        pa.field(
+            "bigrams", pa.list_(pa.int64()), metadata={"is": "the same of the 2-gram that ends at j; null at j < 1"}
+        ),
+        pa.field(
+            "trigrams", pa.list_(pa.int64()), metadata={"is": "the same of the 3-gram that ends at j; null at j < 2"}
+        ),
+        pa.field("kinds", pa.list_(pa.int8()), metadata={"is": "index into TOKEN_KINDS; null without a tokenizer"}),
+    ]
+)
+
+_CELL: Final = [
+    pa.field("row", pa.int64(), nullable=False),
+    pa.field("context", pa.int32(), nullable=False),
+    pa.field("continuation", pa.int32(), nullable=False),
+]
+
+#: Exact copies in the corpus, the row's own among them: of the continuation's tokens, and of context + continuation.
+COPIES: Final = pa.schema(
+    [
+        *_CELL,
+        *(
+            pa.field(f"{part}_{scope}", pa.int64())
+            for part in ("continuation", "window")
+            for scope in ("rows", "documents", "stream")
+        ),
+    ]
+)
+
+TEXTS: Final = pa.schema(
+    [
+        *_CELL,
+        pa.field("repeating", pa.bool_(), metadata={"is": "the window repeats a template (K2)"}),
+        pa.field("incrementing", pa.bool_(), metadata={"is": "the window counts up or down (K2); null without text"}),
+        *(
+            pa.field(
+                f"distinct_{n}", pa.float64(), metadata={"is": f"distinct {n}-grams / {n}-grams of the window (K8)"}
+            )
+            for n in (1, 2, 3)
+        ),
+        pa.field("bytes", pa.int32(), metadata={"is": "UTF-8 bytes of the window's text; null without text"}),
+        pa.field("compressed_bytes", pa.int32(), metadata={"is": "of these, compressed with zlib at level 9"}),
+    ]
+)
+
+#: The first places of a recited continuation in the corpus beside the row's own, within the scope of `counts`; one line
+#: without a place where there is none.
+PLACES: Final = pa.schema(
+    [
+        *_CELL,
+        pa.field("elsewhere", pa.int64(), metadata={"is": "places in all; null where not even the row's own counts"}),
+        pa.field("place", pa.int32(), metadata={"is": "which of them, from 1, in the corpus' order"}),
+        pa.field("corpus_row", pa.int64(), metadata={"is": "id of the row in which the continuation starts there"}),
+        pa.field("offset", pa.int32(), metadata={"unit": "tokens", "is": "from that row's start"}),
+        pa.field("same_row", pa.bool_(), metadata={"is": "it starts in the row itself, at another offset"}),
+        pa.field("source", pa.string(), metadata={"is": "file or collection of that row, where known"}),
+        pa.field("document", pa.int64(), metadata={"is": "number of its document in its source, where known"}),
+        pa.field("stream_document", pa.int64(), metadata={"is": "number of the document along the corpus, from 0"}),
+        pa.field("training_step", pa.int64(), metadata={"is": "that showed that row, from 0; null where not known"}),
+    ]
+)
+
+#: The features that every row has.
+SCHEMAS: Final = {"counts": COUNTS, "copies": COPIES, "texts": TEXTS}
