@@ -1,12 +1,12 @@
 """Seconds and peak resident memory of all analyses on a study of many score lines.
 
-    python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--work DIR] [--apart]
+    python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--features] [--work DIR] [--apart]
 
 The study is made, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows; scores are
 bimodal, grow with size, context and repetitions, and agree between models and cells (a longer continuation extends the
-same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as many rows. The analyses
-then run one after the other in a fresh process, sharing what tables keep, as `mematlas analyze` does; --apart gives
-each a process of its own.
+same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as many rows. --features adds
+row features, which the analyses of the input need. The analyses then run one after the other in a fresh process,
+sharing what tables keep, as `mematlas analyze` does; --apart gives each a process of its own.
 """
 
 import argparse
@@ -37,7 +37,7 @@ GRIDS = {"grid": ((32, 48, 64), (16, 32, 48, 64, 96)), "one": ((32,), (32,))}
 SHARD_ROWS = 8192
 
 
-def make_study(folder: Path, lines: int, cells: str) -> int:
+def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
     """Write the study, shard by shard; returns how many score lines it has."""
     from mematlas.store import shard_name, write_json, write_shard, write_table
 
@@ -56,6 +56,11 @@ def make_study(folder: Path, lines: int, cells: str) -> int:
             other = rng.normal(0, 0.4, len(ids))  # models do not differ by size alone
             scores = score_table(rng, label, ids, ease + 0.35 * place + other, contexts, continuations)
             write_shard(folder / "scores" / "made" / label, shard_name(index, shards), scores, {})
+        if features:
+            for kind, made in feature_tables(rng, ids, contexts, continuations).items():
+                write_shard(folder / "features" / "made" / kind, shard_name(index, shards), made, {})
+    if features:
+        write_json(folder / "features" / "made" / "facts.json", {"scope": "rows", "tokens": 10**9})
     question = {
         "context": contexts,
         "continuation": continuations,
@@ -84,6 +89,40 @@ def row_table(rng: np.random.Generator, ids: np.ndarray) -> tuple[pa.Table, np.n
         "source": empty.cast(pa.string()),
     }
     return pa.table(columns), ease
+
+
+def feature_tables(
+    rng: np.random.Generator, ids: np.ndarray, contexts: tuple[int, ...], continuations: tuple[int, ...]
+) -> dict[str, pa.Table]:
+    """The row features of a shard: counts with a heavy tail, few copies, texts of every kind."""
+    from mematlas.features.schema import SCHEMAS
+
+    width, rows = max(contexts) + max(continuations), len(ids)
+    offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
+
+    def lists(n: int) -> pa.Array:
+        values = (1e7 / (rng.pareto(0.7, rows * width) + 1) ** n).astype(np.int64)
+        return pa.ListArray.from_arrays(offsets, pa.array(values, mask=np.arange(rows * width) % width < n - 1))
+
+    kinds = pa.ListArray.from_arrays(offsets, pa.array(rng.integers(0, 5, rows * width, dtype=np.int8)))
+    columns = {"row": pa.array(ids), "unigrams": lists(1), "bigrams": lists(2), "trigrams": lists(3), "kinds": kinds}
+    cells = [(context, length) for context in contexts for length in continuations]
+    lines = rows * len(cells)
+    copies = 2 ** rng.integers(0, 9, lines)
+    shared = {
+        "row": np.tile(ids, len(cells)),
+        "context": np.repeat([context for context, _ in cells], rows).astype(np.int32),
+        "continuation": np.repeat([length for _, length in cells], rows).astype(np.int32),
+    }
+    given = {
+        "counts": columns,
+        "copies": shared | dict.fromkeys(SCHEMAS["copies"].names[3:], copies),
+        "texts": shared
+        | {name: rng.random(lines) < 0.1 for name in ("repeating", "incrementing")}
+        | {f"distinct_{n}": rng.random(lines) for n in (1, 2, 3)}
+        | {"bytes": np.full(lines, 200, np.int32), "compressed_bytes": rng.integers(20, 200, lines, dtype=np.int32)},
+    }
+    return {kind: pa.table(made, schema=SCHEMAS[kind]) for kind, made in given.items()}
 
 
 def score_table(
@@ -152,6 +191,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--cells", choices=GRIDS, default="grid")
+    parser.add_argument("--features", action="store_true", help="with row features")
     parser.add_argument("--work", type=Path, help="folder for the study, by default a temporary one")
     parser.add_argument("--apart", action="store_true", help="a process for each analysis")
     parser.add_argument("--answer", nargs="+", help=argparse.SUPPRESS)
@@ -167,7 +207,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=options.work) as name:
         began = time.perf_counter()
-        lines = make_study(Path(name), options.lines, options.cells)
+        lines = make_study(Path(name), options.lines, options.cells, options.features)
         size = sum(file.stat().st_size for file in Path(name).rglob("*.parquet")) / 1e6
         print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}), {size:.0f} MB of Parquet, made in "
               f"{time.perf_counter() - began:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "

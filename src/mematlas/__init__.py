@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mematlas.corpus import open_corpus
     from mematlas.demonstration import demo
     from mematlas.errors import MematlasError
+    from mematlas.featuring import make_features
     from mematlas.importing import import_scores
     from mematlas.running import run
     from mematlas.store import Study, open_study
@@ -28,6 +29,7 @@ _HOMES = {
     "analyze": "mematlas.analyzing",
     "demo": "mematlas.demonstration",
     "import_scores": "mematlas.importing",
+    "make_features": "mematlas.featuring",
     "open_corpus": "mematlas.corpus",
     "open_study": "mematlas.store",
     "run": "mematlas.running",
@@ -41,6 +43,7 @@ __all__ = [
     "analyze",
     "demo",
     "import_scores",
+    "make_features",
     "open_corpus",
     "open_study",
     "run",

@@ -74,7 +74,7 @@ def analyze_run(
 
     names = chosen_analyses(only)
     found = study.run(run)
-    folder, source = findings_folder(study.folder, found.key), run_fingerprint(found)
+    folder, source = findings_folder(study.folder, found.key), run_fingerprint(study.folder, found)
     findings: dict[str, Finding] = {}
     failures: dict[str, str] = {}
     tables: Tables | None = None
@@ -115,7 +115,7 @@ def made_name(run: Run, name: str) -> str:
 def is_fresh(study: Study, run: Run, name: str) -> bool:
     """Whether the finding is there and belongs to the run as it is now."""
     there = (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
-    return there and is_made(study.folder, made_name(run, name), run_fingerprint(run))
+    return there and is_made(study.folder, made_name(run, name), run_fingerprint(study.folder, run))
 
 
 def _kept(study: Study, run: Run, name: str) -> Finding | None:

@@ -41,8 +41,9 @@ class Taxonomy:
 class Table:
     """Numbers. columns: name -> meaning and unit, for every column of `frame`, in its order.
 
-    recipe: Python that recomputes the table's main numbers from the study in a few lines of polars; it may use `pl` and
-    `study` (an open study) and leaves a frame called `answer`, whose columns are some of this table's.
+    recipe: Python that recomputes the table's numbers from the study, in three lines of polars at most; it may use
+    `pl`, `recount` and `study` (an open study) and leaves a frame called `answer` with every column that holds
+    numbers. It may have more columns and lines; lines that count nothing may lack. None where there is no number.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 STUDY/gallery/study               the chosen rows scored again by that model alone, with per-token signals
 STUDY/gallery/gallery.parquet     one line a row, see GALLERY
+STUDY/gallery/places.parquet      where else the recited rows stand, see PLACES; only of studies with row features
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,9 +11,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
+from mematlas.features.places import Sought
+from mematlas.features.schema import PLACES
 from mematlas.findings import Finding
+from mematlas.placing import seek
 from mematlas.question import Question, ask, encoder
 from mematlas.store import Study, write_atomically, write_table
 from mematlas.study import Progress, carry_out
@@ -63,6 +68,10 @@ def gallery_path(study: Path) -> Path:
     return study / "gallery" / "gallery.parquet"
 
 
+def places_path(study: Path) -> Path:
+    return study / "gallery" / "places.parquet"
+
+
 def make_gallery(
     question: Question, tables: "Tables", findings: Sequence[Finding], limit: int, watcher: Progress
 ) -> Path | None:
@@ -77,9 +86,11 @@ def make_gallery(
     chosen = choose(tables, findings, limit)
     if not chosen:
         path.unlink(missing_ok=True)
+        places_path(question.config.study).unlink(missing_ok=True)
         return None
     scored = _score(question, largest, cell, chosen, watcher)
     lines = _lines(scored, tables, largest, cell, chosen)
+    _write_places(question, scored, tables, cell, watcher)
     write_table(path, pa.Table.from_pylist(lines, schema=GALLERY), {"run": question.run.key})
     return path
 
@@ -168,6 +179,39 @@ def _reader(question: Question) -> Callable[[Iterable[int]], dict[int, str]]:
         return dict(zip(distinct, tokenizer.decode(distinct), strict=True))
 
     return texts
+
+
+# ----------------------------------------------------------------------------------------- where else they stand
+
+
+def _write_places(question: Question, scored: _Scored, tables: "Tables", cell: "Cell", watcher: Progress) -> None:
+    """Places of the rows that are shown: those that the row features hold, and of other recited rows looked up now."""
+    path = places_path(question.config.study)
+    if not tables.features:
+        path.unlink(missing_ok=True)
+        return
+    known = _known_places(question, cell, scored.tokens)
+    here = scored.study.scores().filter(context=cell.context, continuation=cell.continuation)
+    recited = here.filter(matches=cell.continuation)["row"].to_list()
+    start = question.options.grid.split(cell.context)
+    sought = [
+        Sought(row, cell.context, cell.continuation, True, start, np.array(tokens[cell.context :][: cell.continuation]))
+        for row, tokens in scored.tokens.items()
+        if row in recited and row not in known["row"].to_pylist()
+    ]
+    if sought:
+        corpus = next(rows.corpus for rows in question.plan.sets if rows.role == "train")
+        known = pa.concat_tables([known, seek(corpus, sought, tables.facts, watcher)])
+    write_table(path, known, {"run": question.run.key})
+
+
+def _known_places(question: Question, cell: "Cell", rows: Iterable[int]) -> pa.Table:
+    """The lines of the row features that are about these rows and the cell."""
+    study = Study(question.config.study)
+    if not (study.features_folder(question.run.key) / "places").is_dir():
+        return PLACES.empty_table()
+    found = study.features("places", question.run.key).filter(context=cell.context, continuation=cell.continuation)
+    return found.filter(found["row"].is_in(list(rows))).to_arrow().cast(PLACES)
 
 
 # ------------------------------------------------------------------------------------------------ joined to lines

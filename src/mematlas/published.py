@@ -20,6 +20,7 @@ PAPERS: Final[dict[str, str]] = {
     "K1": "Biderman et al.: Emergent and Predictable Memorization in Large Language Models. arXiv 2304.11158",
     "K2": "Prashanth et al.: Recite, Reconstruct, Recollect. arXiv 2406.17746",
     "K7": "Chen, Han, Miyao: arXiv 2603.21658",
+    "K8": "Zhang, Zhao, Lin et al.: Beyond Frequency: Redundancy. arXiv 2506.12321",
 }
 
 
@@ -109,6 +110,20 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
     ),
     "log-linear-in-context": PublishedTrend(
         "The memorized share grows log-linearly with the tokens of context.", "P9, Figure 1", "S2", "scaling"
+    ),
+    "frequency-rises-at-the-border-of-memorized-rows": PublishedTrend(
+        "At the border of context and continuation the mean count of the tokens of memorized rows rises: the boundary "
+        "effect is positive.",
+        "P1, Fig. 4 and table of sentence-level frequency",
+        "S2",
+        "boundary_input",
+    ),
+    "frequency-falls-at-the-border-of-unmemorized-rows": PublishedTrend(
+        "At the border of context and continuation the mean count of the tokens of unmemorized rows falls: the "
+        "boundary effect is negative.",
+        "P1, Fig. 4 and table of sentence-level frequency",
+        "S2",
+        "boundary_input",
     ),
     "small-models-forecast-precisely-but-miss-most": PublishedTrend(
         "What a small model memorizes the largest memorizes too, but the small one misses most of it: high precision, "

@@ -1,11 +1,14 @@
 """Score tables made by hand: what a study would hold, without a model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from mematlas.analyses.tables import Tables
+from mematlas.features.schema import PLACES, SCHEMAS, TOKEN_KINDS
 
 
 def tables(
@@ -81,3 +84,62 @@ def tables(
         "row_counts": {"train": count},
     }
     return Tables(scores.lazy(), rows.lazy(), models, question, control_models, complete)
+
+
+def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, **given: Any) -> Tables:
+    """`tables` with features of every row, drawn at random where not given.
+
+    given: a column of the feature tables (`unigrams`, `kinds`, `window_rows`, `compressed_bytes` ...) -> its values:
+    one a row, or None for nulls; in copies and texts a row has the same value in every cell. Columns of copies that are
+    not given are the row's repetitions, or 1.
+    """
+    rng = np.random.default_rng(seed)
+    rows = tables.rows.collect()
+    width = max(tables.contexts) + max(tables.continuations)
+    columns = {**_drawn(rng, rows, width), **given}
+    count = rows.height
+    cells = pl.DataFrame({"context": cell.context, "continuation": cell.continuation} for cell in tables.cells)
+    features = {}
+    for kind, fields in SCHEMAS.items():
+        here = {"row": rows["row"].to_list()}
+        here |= {name: columns[name] or [None] * count for name in fields.names if name in columns}
+        frame = pl.DataFrame(here, strict=False)
+        frame = frame if kind == "counts" else frame.join(cells, how="cross")
+        types = pl.from_arrow(fields.empty_table()).schema
+        features[kind] = frame.select(fields.names).cast(dict(types)).lazy()
+    facts = {"scope": "rows", "tokens": tokens, "corpus": "c", "eod": None}
+    return replace(tables, features=features, facts=facts, _kept={})
+
+
+def with_places(tables: Tables) -> Tables:
+    """`tables` with features in which every fourth row stands at two other places, looked up in each cell."""
+    cells = [(cell.context, cell.continuation) for cell in tables.cells]
+    lines = [
+        {"row": row, "context": context, "continuation": length, "elsewhere": 2, "place": place, "corpus_row": row + 1}
+        for row in tables.rows.collect()["row"].gather_every(4)
+        for context, length in cells
+        for place in (1, 2)
+    ]
+    places = pl.DataFrame(lines, schema=pl.from_arrow(PLACES.empty_table()).schema)
+    return replace(tables, features=tables.features | {"places": places.lazy()}, _kept={})
+
+
+def _drawn(rng: np.random.Generator, rows: pl.DataFrame, width: int) -> dict[str, list[Any]]:
+    """Features of rows that look like those of text: counts with a heavy tail, no more bigrams than unigrams."""
+    count = rows.height
+    unigrams = np.ceil(10 ** rng.uniform(0, 5, (count, width))).astype(int)
+    bigrams, trigrams = np.maximum(unigrams // 4, 1), np.maximum(unigrams // 16, 1)
+    copies = [1 if seen is None else seen for seen in rows["repetitions"]]
+    sizes = rng.integers(50, 300, count)
+    return {
+        "unigrams": unigrams.tolist(),
+        "bigrams": [[None, *line[1:]] for line in bigrams.tolist()],
+        "trigrams": [[None, None, *line[2:]] for line in trigrams.tolist()],
+        "kinds": rng.integers(0, len(TOKEN_KINDS), (count, width)).tolist(),
+        **dict.fromkeys(SCHEMAS["copies"].names[3:], copies),
+        "repeating": (rng.uniform(size=count) < 0.2).tolist(),
+        "incrementing": (rng.uniform(size=count) < 0.1).tolist(),
+        **{f"distinct_{n}": rng.uniform(0.3, 1, count).tolist() for n in (1, 2, 3)},
+        "bytes": (4 * sizes).tolist(),
+        "compressed_bytes": sizes.tolist(),
+    }

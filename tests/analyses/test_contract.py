@@ -15,12 +15,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import mematlas
+from mematlas import recount
 from mematlas.analyses import ANALYSES
 from mematlas.analyses.tables import Tables, read_tables
+from mematlas.features.schema import COPIES
 from mematlas.findings import Chart, Finding, Table, read_finding, write_finding
 from mematlas.published import TRENDS
 from mematlas.store import Study, open_study, shard_name, write_json, write_shard, write_table
 from tests.analyses.made import tables as made
+from tests.analyses.made import with_features, with_places
 from tests.analyses.published_files import flags, memorized, sampled
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
@@ -122,6 +125,7 @@ def imported(folder: Path, kind: str) -> Tables:
     return read_tables(mematlas.import_scores(folder / "in", study=folder / "s"))
 
 
+TEXTUAL = ("incrementing", "bytes", "compressed_bytes")
 CASES = {
     "whole": whole,
     "no control, no repetitions": family,
@@ -155,6 +159,15 @@ CASES = {
     "an untrained checkpoint": lambda: family(steps={**STEPS, "s4-a": 0}),
     "one size unknown": lambda: family(parameters={**SIZES, "s2": None}),
     "nothing scored": nothing_scored,
+    "features": lambda: with_features(whole()),
+    "features, no control": lambda: with_features(family()),
+    "features without text": lambda: with_features(whole(), **dict.fromkeys((*TEXTUAL, "kinds"))),
+    "features without copies": lambda: with_features(whole(), **dict.fromkeys(COPIES.names[3:])),
+    "features in verbatim depth": lambda: with_features(in_verbatim_depth()),
+    "features, recited rows only": lambda: with_features(recited_only()),
+    "features, holes in the grid": lambda: with_features(with_holes()),
+    "features with places": lambda: with_places(with_features(whole())),
+    "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
     "imported random-sampled": None,
     "imported memorized-evals": None,
     "imported memorized-flags": None,
@@ -385,7 +398,12 @@ def stored(tables: Tables, folder: Path) -> Study:
         "rows_key": "r",
         "shards": 1,
         "models": {label: label for label in labels},
-        "question": {**tables.question, "signals": [], "complete": tables.complete},
+        "question": {
+            **tables.question,
+            "signals": [],
+            "complete": tables.complete,
+            "control_models": list(tables.control_models),
+        },
         "asked": 0.0,
     }
     write_json(folder / "runs" / "k.json", run)
@@ -394,6 +412,9 @@ def stored(tables: Tables, folder: Path) -> Study:
         write_table(folder / "models" / f"{label}.parquet", plain(tables.models.filter(model=label)))
         scores = tables.scores.filter(model=label).collect()
         write_shard(folder / "scores" / "k" / label, shard_name(0, 1), plain(scores), {})
+    for kind, frame in tables.features.items():
+        write_shard(folder / "features" / "k" / kind, shard_name(0, 1), plain(frame.collect()), {})
+        write_json(folder / "features" / "k" / "facts.json", tables.facts)
     return open_study(folder)
 
 
@@ -401,41 +422,76 @@ def plain(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow()
 
 
-def check_recipe(table: Table, study: Study) -> None:
-    """What the recipe computes is what the table says: every line of the one that has fewer is a line of the other.
+#: what tells a table's lines apart, though it is a number
+PLACES = ("bucket", "context", "continuation", "longer_context", "parameters", "shortest", "step", "tokens")
+#: (analysis, table) -> columns of numbers that no recipe recomputes where only recited rows were published, and why
+UNRECOMPUTED: Mapping[tuple[str, str], tuple[tuple[str, ...], str]] = {
+    ("transitions", "transitions"): (
+        ("level_rows", "share", "share_lower", "share_upper"),
+        "unknown of rows with M < 1; of rows with M = 1 they are those of the table kept, which are recomputed",
+    ),
+}
 
-    Lines that count no row may lack in the answer.
-    """
-    names: dict[str, object] = {"pl": pl, "study": study}
+
+def numbers(table: Table) -> list[str]:
+    """Columns that hold a number."""
+    return [column.name for column in table.frame if column.dtype.is_numeric() and column.is_not_null().any()]
+
+
+def recomputed(table: Table, study: Study) -> pl.DataFrame:
+    """What the table's recipe leaves, made as the report says: with pl, recount and the open study."""
+    names: dict[str, object] = {"pl": pl, "recount": recount, "study": study}
     exec(str(table.recipe), names)
     answer = names["answer"]
     assert isinstance(answer, pl.DataFrame)
-    assert set(answer.columns) <= set(table.columns), f"{table.name}: {answer.columns}"
-    said = table.frame.select(answer.columns)
-    said = said.filter(pl.col("rows") > 0) if "rows" in said.columns else said
+    return answer
+
+
+def check_written(table: Table) -> None:
+    """A recipe has three readable lines at most, and does not call the analysis that it is to check."""
+    assert table.recipe, f"{table.name} has no recipe"
+    written = table.recipe.splitlines()
+    assert len(written) <= 3, f"{table.name}: {len(written)} lines"
+    assert max(map(len, written)) <= 120, f"{table.name}: {max(map(len, written))} characters"
+    assert not re.search(r"analy|findings|;", table.recipe), f"{table.name}: no recomputation"
+
+
+def check_recipe(table: Table, study: Study, unrecomputed: tuple[str, ...] = ()) -> None:
+    """Every number of the table is in the answer: the line with the same places, counts and texts, floats to 1e-9.
+
+    The answer may have more columns and lines. Lines may lack in it whose numbers are all 0 or null.
+    """
+    check_written(table)
+    answer, wanted = recomputed(table, study), [name for name in numbers(table) if name not in unrecomputed]
+    assert set(wanted) <= set(answer.columns), f"{table.name}: no {set(wanted) - set(answer.columns)}"
+    said = table.frame.select(name for name in table.columns if name in answer.columns and name not in unrecomputed)
+    counted = [pl.col(name).fill_null(0) != 0 for name in wanted if name not in PLACES]
+    said, answer = said.filter(pl.any_horizontal(counted)), answer.select(said.columns).cast(dict(said.schema))
     keys = [name for name, dtype in said.schema.items() if not dtype.is_float()]
-    answer = answer.cast({name: said.schema[name] for name in answer.columns})
-    few, many = sorted((said, answer), key=lambda frame: frame.height)
-    pairs = few.with_row_index("line").join(many, on=keys, how="inner", nulls_equal=True)
     floats = [name for name in said.columns if name not in keys]
-    apart = [(pl.col(name) - pl.col(f"{name}_right")).abs() for name in floats]
-    nothing = [pl.col(name).is_null() & pl.col(f"{name}_right").is_null() for name in floats]
-    close = [(far < 1e-9).fill_null(neither) for far, neither in zip(apart, nothing, strict=True)]
-    agreeing = pairs.filter(*close)["line"].n_unique()
-    assert few.height > 0
-    assert agreeing == few.height, f"{table.name}: {agreeing} of {few.height} lines agree"
+    if not floats:
+        again = pl.int_range(pl.len()).over(keys).alias("again")
+        said, answer, keys = said.with_columns(again), answer.with_columns(again), [*keys, "again"]
+    found = said.with_row_index("line").join(answer, on=keys, how="inner", nulls_equal=True)
+    agreeing = found.filter(pl.lit(True), *(close(name) for name in floats))["line"].n_unique()
+    assert agreeing == said.height, f"{table.name}: {agreeing} of {said.height} lines agree"
 
 
-@pytest.mark.parametrize("case", ["whole", "imported random-sampled", "imported memorized-evals"])
+def close(name: str) -> pl.Expr:
+    one, other = pl.col(name), pl.col(f"{name}_right")
+    return ((one - other).abs() < 1e-9).fill_null(one.is_null() & other.is_null())
+
+
+@pytest.mark.parametrize("case", list(CASES))
 @pytest.mark.parametrize("name", list(ANALYSES))
-def test_recipes_recompute_their_tables(answered, shelf, tmp_path, name, case):
+def test_recipes_recompute_every_number_of_their_tables(answered, shelf, tmp_path, name, case):
     finding = answered(name, case)
     tables = shelf(case)
     study = stored(tables, tmp_path)
-    with_recipe = [table for table in finding.tables if table.recipe]
-    for table in with_recipe:
-        check_recipe(table, study)
-    assert with_recipe or finding.missing or case != "whole", "no table of the finding can be recomputed"
+    for table in filter(numbers, finding.tables):
+        left_out = () if tables.complete else UNRECOMPUTED.get((name, table.name), ((), ""))[0]
+        check_recipe(table, study, left_out)
+    assert finding.tables or finding.missing
 
 
 # ----------------------------------------------------------------------------------- the contract can be broken
@@ -497,3 +553,34 @@ def test_a_planted_wrong_number_is_seen_by_its_recipe(answered, shelf, tmp_path)
     wrong = broken(good, memorized=[hits + 1 for hits in good.tables[0].frame["memorized"]])
     with pytest.raises(AssertionError, match="0 of 48 lines agree"):
         check_recipe(wrong.tables[0], study)
+    apart = broken(good, memorized_share_upper=(good.tables[0].frame["memorized_share_upper"] + 1e-8).to_list())
+    with pytest.raises(AssertionError, match="0 of 48 lines agree"):
+        check_recipe(apart.tables[0], study)
+
+
+ROT: Mapping[str, tuple[str | None, str]] = {
+    "none": (None, "no recipe"),
+    "a fourth line": ("\n\n\nanswer = 1", "4 lines"),
+    "a long line": (f"answer = {'1 + ' * 40}1", "characters"),
+    "a call of the analysis": ("answer = mematlas.analyze(study)[0].table('shares')", "no recomputation"),
+    "a column left out": ("answer = recount.lines(study).select('rows')", "rows"),
+}
+
+
+@pytest.mark.parametrize("name", ROT)
+def test_a_planted_broken_recipe_is_seen(answered, shelf, tmp_path, name):
+    recipe, why = ROT[name]
+    good = answered("size", "whole").tables[0]
+    with pytest.raises((AssertionError, pl.exceptions.ColumnNotFoundError), match=why):
+        check_recipe(replace(good, recipe=recipe), stored(shelf("whole"), tmp_path))
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_every_recipe_notices_wrong_data(answered, shelf, tmp_path, name):
+    """Recipes read the study: of another one they compute other numbers."""
+    other = family(count=160, most=0.3, repetitions=[1 + row % 3 for row in range(160)])
+    study = stored(other, tmp_path)
+    for table in answered(name, "whole").tables:
+        if table.name != "published":
+            with pytest.raises(AssertionError, match="lines agree"):
+                check_recipe(table, study)

@@ -86,7 +86,7 @@ def test_the_page_is_small(report):
 def test_every_finding_has_a_section_with_its_parts(elements, text):
     sections = {a["id"] for tag, a in elements.found if tag == "section"}
     assert sections == {f.name for f in made.all_findings()} | {
-        "summary", "question", "trends", "gallery", "provenance", "reproduce"
+        "summary", "question", "trends", "gallery", "made", "reproduce"
     }  # fmt: skip
     words = "".join(elements.words)
     for part in ("One seed.", "The paper has sizes from 70M.", "meaning of share", "answer = 1", "k = 16, 32 tokens"):

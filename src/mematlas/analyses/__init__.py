@@ -45,6 +45,31 @@ ANALYSES = Registry(
             None,
             "which models memorize the same rows, and rows that a larger or later one forgot (our choice)",
         ),
+        "taxonomy": (
+            "mematlas.analyses.taxonomy:ANALYSIS",
+            None,
+            "recited rows as recitation, reconstruction, recollection, and models that tell them (K2)",
+        ),
+        "repetition": (
+            "mematlas.analyses.repetition:ANALYSIS",
+            None,
+            "memorized share against exact copies of the row in the corpus (P9 Fig. 1b)",
+        ),
+        "boundary_input": (
+            "mematlas.analyses.boundary_input:ANALYSIS",
+            None,
+            "corpus counts around the border and where reciting stops, by class of rows (P1 Fig. 4)",
+        ),
+        "frequency_strata": (
+            "mematlas.analyses.frequency_strata:ANALYSIS",
+            None,
+            "the boundary effect with repetition and kinds of tokens held fixed, with permutation tests (our choice)",
+        ),
+        "provenance": (
+            "mematlas.analyses.provenance:ANALYSIS",
+            None,
+            "whether recited continuations stand elsewhere in the corpus, and control rows that do (our choice)",
+        ),
     },
     "analyses",
 )

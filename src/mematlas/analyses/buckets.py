@@ -5,7 +5,7 @@ low buckets hold no whole number (1, 2, 3, 5 and 7) and are left out here.
 """
 
 from math import isqrt
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -20,6 +20,12 @@ COLUMNS: Final = {
     "shortfall": f"rows that lack to the {WANTED:,} which P9 drew a bucket",
     "few": f"whether it has fewer than {FEW} rows (our choice), so that its share is hardly known",
 }
+
+
+RECIPE: Final = f"""\
+counts = recount.with_bucket(study.rows().filter(role="train")).group_by("bucket").agg(rows=pl.len().cast(int))
+spans = recount.bucket_spans(min(counts["bucket"]), max(counts["bucket"])).join(counts, on="bucket", how="left")
+answer = spans.with_columns(pl.col("rows").fill_null(0), shortfall=({WANTED} - pl.col("rows").fill_null(0)).clip(0))"""
 
 
 def bucket(repetitions: int) -> int:
@@ -47,23 +53,31 @@ def _fourth_root(value: int) -> int:
 
 def with_bucket(frame: pl.DataFrame) -> pl.DataFrame:
     """Add `bucket`; rows whose `repetitions` is unknown or 0 are left out."""
-    kept = frame.filter(pl.col("repetitions") >= 1)
-    seen = kept["repetitions"].unique().to_list()
-    of = pl.DataFrame(
-        {"repetitions": seen, "bucket": [bucket(value) for value in seen]},
-        schema={"repetitions": kept.schema["repetitions"], "bucket": pl.Int64},
-    )
-    return kept.join(of, on="repetitions", how="left", maintain_order="left")
+    return frame.with_columns(buckets_of(frame["repetitions"])).drop_nulls("bucket")
+
+
+def buckets_of(repetitions: pl.Series) -> pl.Series:
+    """`bucket` of each number of repetitions; null where it is unknown or 0."""
+    seen = [value for value in repetitions.unique() if value]
+    found = [bucket(value) for value in seen]
+    return repetitions.cast(pl.Int64).replace_strict(seen, found, default=None, return_dtype=pl.Int64).alias("bucket")
+
+
+def bucket_spans(lowest: int, highest: int) -> pl.DataFrame:
+    """The buckets from `lowest` to `highest` that hold a whole number: bucket, fewest, most (repetitions)."""
+    lines = [(number, *span) for number in range(lowest, highest + 1) if (span := members(number))]
+    return pl.DataFrame(lines, schema=dict.fromkeys(("bucket", "fewest", "most"), pl.Int64), orient="row")
 
 
 def shortfall(rows: pl.LazyFrame) -> pl.DataFrame:
     """What each bucket between the lowest and the highest of the training rows holds and lacks (columns: COLUMNS)."""
     counts = rows.filter(role="train").group_by("repetitions").agg(pl.len().cast(pl.Int64).alias("rows")).collect()
-    held = dict(with_bucket(counts).group_by("bucket").agg(pl.col("rows").sum()).iter_rows())
-    lines = [
-        (number, *span, count := held.get(number, 0), max(0, WANTED - count), count < FEW)
-        for number in range(min(held, default=0), max(held, default=-1) + 1)
-        if (span := members(number))
-    ]
-    schema: dict[str, Any] = {name: pl.Boolean if name == "few" else pl.Int64 for name in COLUMNS}
-    return pl.DataFrame(lines, schema=schema, orient="row")
+    held = with_bucket(counts).group_by("bucket").agg(pl.col("rows").sum())
+    numbers = held["bucket"].to_list()
+    spans = bucket_spans(min(numbers, default=0), max(numbers, default=-1))
+    here = pl.col("rows").fill_null(0)
+    return (
+        spans.join(held, on="bucket", how="left", maintain_order="left")
+        .with_columns(here, (WANTED - here).clip(lower_bound=0).alias("shortfall"), (here < FEW).alias("few"))
+        .select(*COLUMNS)
+    )

@@ -10,13 +10,13 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.memorized import (
-    RECIPE,
     SHARES,
     beside_control,
     cells_of,
     in_order,
     memorized_shares,
     recited_in,
+    shares_recipe,
     unevenly_scored,
 )
 from mematlas.analyses.shares import share_of, with_shares
@@ -41,14 +41,9 @@ _CHANGES: Final = {
     "lost_share_upper": "upper end of its Wilson 95 % interval",
 }
 _CHANGES_RECIPE: Final = """\
-tokens = pl.coalesce("verbatim", "matches")
-train = study.scores().join(study.rows().filter(role="train"), on="row").filter(tokens.is_not_null())
-train = train.select("model", "row", "continuation", "context", whole=tokens == pl.col("continuation"))
-longer = train.rename({"context": "longer_context", "whole": "then"})
-both = train.join(longer, on=["model", "row", "continuation"]).filter(pl.col("context") < pl.col("longer_context"))
-answer = both.group_by("model", "continuation", "context", "longer_context").agg(
-    rows=pl.len(), brought_out=(~pl.col("whole") & pl.col("then")).sum(),
-    lost=(pl.col("whole") & ~pl.col("then")).sum())"""
+cells = recount.pairs(study, "context").group_by("model", "continuation", "context", longer_context="context_2")
+counts = cells.agg(pl.len().alias("rows"), pl.sum("both", "lost"), brought_out=pl.sum("gained"))
+answer = recount.with_changes(counts)"""
 _SHOWN: Final = 4
 
 
@@ -67,10 +62,18 @@ def _changes(tables: Tables) -> pl.DataFrame:
     names = [name for name in _CHANGES if "_share" not in name]
     schema = {name: pl.String if name == "model" else pl.Int64 for name in names}
     frame = in_order(pl.DataFrame(lines, schema=schema, orient="row"), tables, "continuation", "longer_context")
+    return with_changes(frame).select(*_CHANGES)
+
+
+def with_changes(counts: pl.DataFrame) -> pl.DataFrame:
+    """Add brought_out_share and lost_share with Wilson intervals to columns rows, both, brought_out and lost.
+
+    Rows brought out are a share of those not memorized before, rows lost of those that were; columns as _CHANGES.
+    """
     memorized = pl.col("both") + pl.col("lost")
-    frame = frame.with_columns(memorized.alias("memorized"), (pl.col("rows") - memorized).alias("others"))
+    frame = counts.with_columns(memorized.alias("memorized"), (pl.col("rows") - memorized).alias("others"))
     frame = with_shares(frame, "brought_out", "others", "brought_out_share")
-    return with_shares(frame, "lost", "memorized", "lost_share").select(*_CHANGES)
+    return with_shares(frame, "lost", "memorized", "lost_share").drop("memorized", "others")
 
 
 def _pair(tables: Tables, model: str, length: int, shorter: int, longer: int) -> pl.DataFrame:
@@ -112,7 +115,7 @@ def answer(tables: Tables) -> Finding:
         strength=_strength(line),
         control=beside_control(shares, Cell(line["longer_context"], line["continuation"])),
         tables=(
-            Table("shares", "Memorized and unmemorized rows by context", shares, SHARES, RECIPE),
+            Table("shares", "Memorized and unmemorized rows by context", shares, SHARES, shares_recipe(tables)),
             Table("changes", "Rows that a longer context brings out or loses", changes, _CHANGES, _CHANGES_RECIPE),
         ),
         charts=_charts(tables, line),

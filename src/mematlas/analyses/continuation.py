@@ -9,13 +9,13 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.memorized import (
-    RECIPE,
     SHARES,
     beside_control,
     cells_of,
     in_order,
     memorized_shares,
     recited_in,
+    shares_recipe,
     unevenly_scored,
 )
 from mematlas.analyses.shares import share_of, with_shares
@@ -36,13 +36,9 @@ _FIRM: Final = {
     "surviving_share_upper": "upper end of its Wilson 95 % interval",
 }
 _FIRM_RECIPE: Final = """\
-tokens = pl.coalesce("verbatim", "matches")
-train = study.scores().join(study.rows().filter(role="train"), on="row").filter(tokens.is_not_null())
-lengths = pl.col("continuation").n_unique().over("model", "context")
-train = train.filter(pl.len().over("model", "context", "row") == lengths)
-train = train.sort("continuation").with_columns(whole=(tokens == pl.col("continuation")).cast(pl.Int64))
-train = train.with_columns(whole=pl.col("whole").cum_min().over("model", "context", "row"))
-answer = train.group_by("model", "context", "continuation").agg(rows=pl.len(), surviving=pl.col("whole").sum())"""
+firm = recount.firm_lines(recount.lines(study, role="train")).group_by("model", "context", "shortest", "continuation")
+counts = firm.agg(pl.len().alias("rows"), pl.sum("memorized_at_shortest", "surviving"))
+answer = recount.with_shares(counts, "surviving", "memorized_at_shortest", "surviving_share")"""
 _SLOWS: Final = ((32, 48), (64, 96))
 
 
@@ -139,7 +135,7 @@ def answer(tables: Tables) -> Finding:
         ANALYSIS.taxonomy(tables),
         control=beside_control(shares, Cell(context, line["shortest"])),
         tables=(
-            Table("shares", "Memorized and unmemorized rows by continuation", shares, SHARES, RECIPE),
+            Table("shares", "Memorized and unmemorized rows by continuation", shares, SHARES, shares_recipe(tables)),
             Table("firm", "Rows that stay memorized at longer continuations", firm, _FIRM, _FIRM_RECIPE),
         ),
         charts=_charts(tables, firm),

@@ -8,14 +8,13 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.excess import MEANS, mean_scores
+from mematlas.analyses.excess import MEANS, means
 from mematlas.analyses.excess import RECIPE as MEANS_RECIPE
 from mematlas.analyses.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.memorized import KEYS, ROLE, beside_control, in_order, memorized_shares, nearest_cell
 from mematlas.analyses.series import present
 from mematlas.analyses.shares import between, percent, with_shares
-from mematlas.analyses.survival import RECIPE as SURVIVAL_RECIPE
-from mematlas.analyses.survival import SURVIVAL, verbatim_survival
+from mematlas.analyses.survival import SURVIVAL, survival_recipe, verbatim_survival
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.verdicts import Verdict, majority, of_all
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -35,40 +34,57 @@ _CLASSES: Final = {
 }
 _PARTS: Final = ("M = 0", "(0, .2)", *LEVEL_RANGES[1:4], "[.8, 1)", "M = 1")
 _RECIPE: Final = """\
-scored = study.scores().join(study.rows(), on="row").filter(pl.col("matches").is_not_null())
-levels = pl.Series(["[0, .2)", "[.2, .4)", "[.4, .6)", "[.6, .8)", "[.8, 1]"])
-level = (5 * pl.col("matches") // pl.col("continuation")).clip(upper_bound=4)
-answer = scored.group_by("model", "role", "context", "continuation", level.alias("class")).agg(rows=pl.len())
-answer = answer.with_columns(levels.gather(answer["class"]).alias("class"), pl.lit("level").alias("kind"))"""
+cells = recount.lines(study).drop_nulls("score").group_by("model", "role", "context", "continuation")
+counts = [cells.agg(*counted, of=pl.len()) for counted in recount.score_classes()]
+answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
+_UNGRADED_RECIPE: Final = """\
+cells = recount.lines(study).with_columns(matches=None).group_by("model", "role", "context", "continuation")
+counts = [cells.agg(*counted, of=pl.len()) for counted in recount.score_classes()]
+answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
+
+
+def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
+    """What to aggregate lines by for each class of scores: kind and class (see _CLASSES), and rows, how many lines.
+
+    Over columns matches (null where M was not graded), continuation and recited. rows is null where no line tells: M =
+    1/2 of an odd continuation; all classes but M = 1 where M was not graded.
+
+    Args:
+        weight: rows that a line stands for; one unless given.
+    """
+    matches, length, whole = pl.col("matches"), pl.col("continuation"), pl.col("recited")
+    part = pl.when(matches == length).then(6).when(matches == 0).then(0).otherwise(level() + 1)
+    rules = [
+        *(("part", name, part == number) for number, name in enumerate(_PARTS[:-1])),
+        ("part", _PARTS[-1], whole),
+        *(("level", name, level() == number) for number, name in enumerate(LEVEL_RANGES)),
+        ("point", "M = 1/2", pl.when(length % 2 == 0).then(2 * matches == length)),
+    ]
+    return [
+        [
+            pl.lit(kind).alias("kind"),
+            pl.lit(name).alias("class"),
+            pl.when(rule.is_not_null().any())
+            .then((rule * (pl.lit(1) if weight is None else weight)).sum())
+            .alias("rows"),
+        ]
+        for kind, name, rule in rules
+    ]
 
 
 def _classes(tables: Tables) -> pl.DataFrame:
     """One line a model, role, cell and class, classes ascending within their kind; columns _CLASSES."""
-    matches, length = pl.col("matches"), pl.col("continuation")
-    part = pl.when(matches == 0).then(0).when(pl.col("recited")).then(6).otherwise(level() + 1)
-    members = {
-        **{("part", name): part == number for number, name in enumerate(_PARTS)},
-        **{("level", name): level() == number for number, name in enumerate(LEVEL_RANGES)},
-        ("point", "M = 1/2"): pl.when(length % 2 == 0).then(2 * matches == length),
-    }
-    counts = tables.counts()
+    counts, weight = tables.counts(), pl.col("rows")
     if tables.graded:
-        counts = counts.filter(matches.is_not_null())
+        counts = counts.filter(pl.col("matches").is_not_null())
     else:
-        unknown = pl.lit(None, pl.Boolean)
-        members = {name: pl.col("recited") if name[1] == "M = 1" else unknown for name in members}
-    groups = counts.with_columns(member.alias("/".join(name)) for name, member in members.items()).group_by(*KEYS)
-    frames = []
-    for order, (kind, name) in enumerate(members):
-        member = pl.col(f"{kind}/{name}")
-        rows = pl.when(member.is_not_null().any()).then((pl.col("rows") * member).sum())
-        frame = groups.agg(rows.alias("rows"), pl.col("rows").sum().alias("of"))
-        frames.append(frame.with_columns(pl.lit(kind).alias("kind"), pl.lit(name).alias("class"), order=order))
-    whole = pl.concat(frames)
-    known = with_shares(whole.filter(pl.col("rows").is_not_null()), "rows", "of")
-    return in_order(pl.concat([known, whole.filter(pl.col("rows").is_null())], how="diagonal"), tables, "order").select(
-        *_CLASSES
-    )
+        counts = counts.with_columns(pl.lit(None, pl.Int32).alias("matches"))
+    cells = counts.group_by(*KEYS)
+    frames = [
+        cells.agg(*counted, weight.sum().alias("of"), pl.lit(order).alias("order"))
+        for order, counted in enumerate(score_classes(weight))
+    ]
+    return in_order(with_shares(pl.concat(frames), "rows", "of"), tables, "order").select(*_CLASSES)
 
 
 def _low_scores(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
@@ -200,15 +216,15 @@ def answer(tables: Tables) -> Finding:
     if cell is None:
         remedy = "Score rows that are at least as long as one context and continuation of the grid."
         return ANALYSIS.lacking(tables, question, "training rows with a score", remedy)
-    shares, means, survival = memorized_shares(tables), mean_scores(tables), verbatim_survival(tables)
+    shares, scores, survival = memorized_shares(tables), means(tables), verbatim_survival(tables)
     models = present(tables, tables.by_size, cell) or present(tables, tables.family, cell)
     here = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}
-    mean = next(means.filter(**here).iter_rows(named=True), None) if tables.graded else None
+    mean = next(scores.filter(**here).iter_rows(named=True), None) if tables.graded else None
     beside = mean is not None and mean["excess"] is not None
     found = (
-        Table("classes", "Rows by score", _classes(tables), _CLASSES, _RECIPE if tables.graded else None),
-        Table("survival", "Rows by tokens recited before the first miss", survival, SURVIVAL, SURVIVAL_RECIPE),
-        Table("means", "Mean M beside its control", means, MEANS, MEANS_RECIPE),
+        Table("classes", "Rows by score", _classes(tables), _CLASSES, _RECIPE if tables.graded else _UNGRADED_RECIPE),
+        Table("survival", "Rows by tokens recited before the first miss", survival, SURVIVAL, survival_recipe(tables)),
+        Table("means", "Mean M beside its control", scores, MEANS, MEANS_RECIPE),
     )
     kept = tuple(table for table in found if table.frame.height)
     frames = {table.name: table.frame for table in kept}

@@ -27,19 +27,25 @@ MEANS: Final = {
     "excess_upper": "upper end of it",
 }
 RECIPE: Final = """\
-graded = study.scores().join(study.rows(), on="row").filter(pl.col("matches").is_not_null())
-answer = graded.group_by("model", "role", "context", "continuation").agg(
-    rows=pl.len(), mean=(pl.col("matches") / pl.col("continuation")).mean())"""
+graded = recount.lines(study).drop_nulls("score")
+counts = graded.group_by("model", "role", "context", "continuation", "score").agg(rows=pl.len())
+answer = recount.mean_scores(counts)"""
 _NUMBERS = {name: pl.Int64 if name.endswith("rows") else pl.Float64 for name in MEANS if name not in KEYS}
 
 Key = tuple[str, str, int, int]
 
 
-def mean_scores(tables: Tables) -> pl.DataFrame:
-    """One line a model, role and cell with graded rows, models in the order given; columns MEANS."""
-    graded = tables.counts().filter(pl.col("matches").is_not_null())
-    graded = graded.with_columns((pl.col("matches") / pl.col("continuation")).alias("score"))
-    cells = in_order(graded.group_by(*KEYS).agg("score", "rows"), tables)
+def means(tables: Tables) -> pl.DataFrame:
+    """`mean_scores` of every model, role and cell with graded rows, models in the order given."""
+    graded = tables.counts().filter(pl.lit(tables.graded), pl.col("matches").is_not_null())
+    score = (pl.col("matches") / pl.col("continuation")).alias("score")
+    return in_order(mean_scores(graded.group_by(*KEYS, score).agg(pl.col("rows").sum())), tables)
+
+
+def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
+    """Mean M of each model, role and cell from `counts` (model, role, context, continuation, score, rows: how many have
+    this score), that of training rows beside the control rows of the same model and cell; columns MEANS."""
+    cells = counts.group_by(*KEYS).agg("score", "rows")
     scores: dict[Key, tuple[list[float], list[int]]] = {line[:4]: line[4:] for line in cells.iter_rows()}
     means = {key: mean_of_counts(*counts) for key, counts in scores.items()}
     lines = []

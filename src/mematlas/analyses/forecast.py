@@ -15,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.ordering import QUANTILES, SPREADS, most_repetitions, ordering
+from mematlas.analyses.lines import compute
+from mematlas.analyses.ordering import QUANTILES, SPREADS, most_repetitions, ordering, ordering_recipe
 from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -49,6 +50,15 @@ _CORRELATIONS: Final = {
     "pearson": "Pearson's correlation of M over rows; null where M was not graded or does not vary",
     "phi": "the same of M = 1 (0 or 1); null where only recited rows are known",
 }
+_FORECASTS_RECIPE: Final = """\
+cells = recount.pairs(study, "model"{common}).group_by("compute", earlier="model", later="model_2")
+answer = recount.with_forecasts(cells.agg({rows}memorized_earlier=pl.sum("recited"),
+    memorized_later=pl.sum("recited_2"), memorized_both=pl.sum("both")))"""
+_CORRELATIONS_RECIPE: Final = """\
+cells = recount.pairs(study, "model", common=True).group_by("model", other="model_2")
+phi = pl.corr(pl.col("recited").cast(int), pl.col("recited_2").cast(int)).fill_nan(None)
+answer = cells.agg(rows=pl.len(), {pearson}phi=phi)"""
+_PEARSON: Final = 'pearson=pl.corr("matches", "matches_2").fill_nan(None), '
 _DEVIATIONS: Final = (
     "K1 counts for a checkpoint only the rows it had seen by then; here all rows count, so a row that an early "
     "checkpoint had not yet seen lowers its recall.",
@@ -98,39 +108,38 @@ def _pairs(tables: Tables, models: tuple[str, ...]) -> list[tuple[str, str, str]
     return [(*pair, kind) for pair, kind in pairs.items()]
 
 
-def _compute(tables: Tables, earlier: str, later: str) -> float | None:
-    size, whole = tables.parameters(earlier), tables.parameters(later)
-    step, last = tables.training_step(earlier), tables.training_step(later)
-    if size is None or not whole:
-        return None
-    if step is None or not last:
-        return size / whole
-    return size * step / (whole * last) or None  # an untrained checkpoint took no compute: it stands on no log axis
-
-
 def _forecasts(tables: Tables, labels: _Labels) -> pl.DataFrame:
-    joint, rows = joint_counts(labels.recited), len(labels.rows)
-    lines = []
-    for earlier, later, kind in _pairs(tables, labels.models):
-        a, b = labels.models.index(earlier), labels.models.index(later)
-        found = forecast(earlier=joint[a, a], later=joint[b, b], both=joint[a, b])
-        line: dict[str, Any] = {
-            "earlier": earlier,
-            "later": later,
-            "kind": kind,
-            "compute": _compute(tables, earlier, later),
-            "rows": rows if tables.complete else None,
-            "memorized_earlier": joint[a, a],
-            "memorized_later": joint[b, b],
-            "memorized_both": joint[a, b],
-            "base_rate": joint[b, b] / rows if tables.complete and rows else None,
-        }
-        for name in ("precision", "recall", "f1"):
-            line |= _ends(name, getattr(found, name))
-        lines.append(line)
-    texts, counts = ("earlier", "later", "kind"), ("rows", "memorized_earlier", "memorized_later", "memorized_both")
-    schema = {name: pl.String if name in texts else pl.Int64 if name in counts else pl.Float64 for name in _FORECASTS}
-    return pl.DataFrame(lines, schema=schema, orient="row")
+    joint, pairs = joint_counts(labels.recited), _pairs(tables, labels.models)
+    at = {model: place for place, model in enumerate(labels.models)}
+    frame = pl.DataFrame(pairs, schema=dict.fromkeys(("earlier", "later", "kind"), pl.String), orient="row")
+    size = tables.models.select("model", "parameters", "training_step")
+    frame = frame.join(size, left_on="earlier", right_on="model", how="left", maintain_order="left")
+    frame = frame.join(size, left_on="later", right_on="model", how="left", maintain_order="left", suffix="_2")
+    counts = {
+        "memorized_earlier": [joint[at[earlier], at[earlier]] for earlier, _, _ in pairs],
+        "memorized_later": [joint[at[later], at[later]] for _, later, _ in pairs],
+        "memorized_both": [joint[at[earlier], at[later]] for earlier, later, _ in pairs],
+    }
+    frame = frame.with_columns(pl.Series(name, values, dtype=pl.Int64) for name, values in counts.items())
+    rows = pl.lit(len(labels.rows) if tables.complete else None, pl.Int64).alias("rows")
+    return with_forecasts(frame.with_columns(compute(), rows)).select(*_FORECASTS)
+
+
+def with_forecasts(counts: pl.DataFrame) -> pl.DataFrame:
+    """Add precision, recall and F1 with their 95 % intervals, and base_rate where there are `rows`; see _FORECASTS.
+
+    Args:
+        counts: memorized_earlier, memorized_later, memorized_both; rows, where these are known.
+    """
+    lines: list[dict[str, float | None]] = []
+    for line in counts.iter_rows(named=True):
+        earlier, later, both = (line[f"memorized_{name}"] for name in ("earlier", "later", "both"))
+        found, rows = forecast(earlier=earlier, later=later, both=both), line.get("rows")
+        shares = (_ends(name, getattr(found, name)) for name in ("precision", "recall", "f1"))
+        ends = {name: value for share in shares for name, value in share.items()}
+        lines.append(ends | {"base_rate": later / rows if rows else None})
+    schema = {name: pl.Float64 for name in _FORECASTS if name.startswith(("precision", "recall", "f1", "base_rate"))}
+    return counts.hstack(pl.DataFrame(lines, schema=schema))
 
 
 def _ends(name: str, share: Share) -> dict[str, float | None]:
@@ -281,17 +290,6 @@ def _caveats(tables: Tables, labels: _Labels, ordered: Sequence[str]) -> tuple[s
     return tuple(caveats)
 
 
-def _recipe(tables: Tables) -> str:
-    cell = tables.reference
-    return (
-        f"cell = study.scores().filter(context={cell.context}, continuation={cell.continuation})\n"
-        f'known = cell.filter(pl.coalesce("matches", "verbatim") == {cell.continuation}).join(\n'
-        '    study.rows().filter(role="train"), on="row").select("model", "row")\n'
-        'pairs = known.rename({"model": "earlier"}).join(known.rename({"model": "later"}), on="row")\n'
-        'answer = pairs.group_by("earlier", "later").agg(memorized_both=pl.len())'
-    )
-
-
 def _lacking(tables: Tables, labels: _Labels, forecasts: pl.DataFrame) -> Finding | None:
     question = "whether a smaller model or an earlier checkpoint forecasts what a later one memorizes"
     if not forecasts.height:
@@ -308,6 +306,21 @@ def _lacking(tables: Tables, labels: _Labels, forecasts: pl.DataFrame) -> Findin
     return ANALYSIS.lacking(tables, question, what, remedy)
 
 
+def _tables(
+    tables: Tables, forecasts: pl.DataFrame, correlated: pl.DataFrame, spreads: pl.DataFrame, quantiles: pl.DataFrame
+) -> tuple[Table, ...]:
+    known = {"common": ", common=True", "rows": "rows=pl.len(), "} if tables.complete else {"common": "", "rows": ""}
+    pearson = _PEARSON if tables.graded else ""
+    words = ("Memorized rows through the order of rows", "Memorized rows a window: expected and observed")
+    correlations = _CORRELATIONS_RECIPE.format(pearson=pearson) if tables.complete else None
+    return (
+        Table("forecasts", "Forecasts of later models", forecasts, _FORECASTS, _FORECASTS_RECIPE.format(**known)),
+        Table("correlations", "Correlation between models", correlated, _CORRELATIONS, correlations),
+        Table("spread", words[0], spreads, SPREADS, ordering_recipe(tables, "spreads")),
+        Table("quantiles", words[1], quantiles, QUANTILES, ordering_recipe(tables, "spread_quantiles")),
+    )
+
+
 def answer(tables: Tables) -> Finding:
     """Precision, recall and F1 of every forecast, correlations, and how memorized rows lie in training order."""
     labels = _labels(tables)
@@ -321,12 +334,7 @@ def answer(tables: Tables) -> Finding:
     smaller = at_target.filter(kind="smaller model")
     line = at_target.row(0, named=True)
     lying = _lying(spreads, line["later"]) if most_repetitions(tables) == 1 else ""
-    kept = (
-        Table("forecasts", "Forecasts of later models", forecasts, _FORECASTS, _recipe(tables)),
-        Table("correlations", "Correlation between models", correlated, _CORRELATIONS),
-        Table("spread", "Memorized rows through the order of rows", spreads, SPREADS),
-        Table("quantiles", "Memorized rows a window: expected and observed", quantiles, QUANTILES),
-    )
+    kept = _tables(tables, forecasts, correlated, spreads, quantiles)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,

@@ -3,12 +3,13 @@
 Source: P9, Figure 1: the memorized share grows log-linearly in model size, repetitions and context.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
 import polars as pl
 
+from mematlas.analyses.samples import CELL, COUNTS_RECIPE, sample_shares
+from mematlas.analyses.shares import with_shares
 from mematlas.stats.lines import POINTS_FOR_INTERVAL, Comparison, Line, compare, fit_line
 
 #: which points one fit takes, as columns of every table of laws; null where the fit goes across them
@@ -44,36 +45,70 @@ RESIDUALS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Law:
-    """What to fit: `y`, a share, against `x`, in each group of `points` with the same values of `by`.
+LAWS_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.fit_laws(recount.law_points(counts))"
+RESIDUALS_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.law_residuals(recount.law_points(counts))"
+_SAMPLES: Final = {"uniform": "uniform_share", "duplicate-normalised": "normalised_share"}
 
-    `points` has the columns of GROUP that `by` names, and `rows`; points without x or y are left out.
+
+def law_points(counts: pl.DataFrame) -> pl.DataFrame:
+    """The points of every law: columns of GROUP, x (parameters, repetitions or tokens of context), share, rows.
+
+    There is none against size where the size of a model of the family is unknown.
+
+    Args:
+        counts: as `sample_shares` takes it, with repetitions (geometric mean over the bucket's rows).
     """
+    shares = sample_shares(counts)
+    # the last digits of a mean hang on the order of its rows, and those of a step-like fit on them
+    means = pl.col("repetitions").round_sig_figs(12)
+    buckets = with_shares(counts.drop_nulls("bucket").with_columns(means), "memorized")
+    sized = shares.filter(pl.col("role") != "control model")["parameters"].is_not_null().all()
+    laws = [
+        *(("size", sample, shares, "parameters", share, CELL) for sample, share in _SAMPLES.items() if sized),
+        ("repetitions", "buckets", buckets, "repetitions", "share", ("model", *CELL)),
+        *(
+            ("context", sample, shares, "context", share, ("model", "role", "continuation"))
+            for sample, share in _SAMPLES.items()
+        ),
+    ]
+    schema = _schema(GROUP | {"x": "", "share": "", "rows": ""})
+    found = []
+    for law, sample, points, x, share, by in laws:
+        names = {"law": pl.lit(law), "sample": pl.lit(sample), **{name: pl.col(name) for name in by}}
+        values = names | {"x": pl.col(x), "share": pl.col(share), "rows": pl.col("rows")}
+        known = points.drop_nulls([x, share]).filter(pl.col("rows") > 0)
+        found.append(
+            known.select(values.get(name, pl.lit(None)).cast(kind).alias(name) for name, kind in schema.items())
+        )
+    return pl.concat(found)
 
-    name: str
-    sample: str
-    points: pl.DataFrame
-    x: str
-    y: str
-    by: tuple[str, ...]
+
+def fit_laws(points: pl.DataFrame) -> pl.DataFrame:
+    """One line a law fitted to the `points` (as `law_points`) of each group with two x or more; columns LAWS."""
+    lines = []
+    for place, group in _groups(points):
+        fitted = (group["x"], group["share"], group["rows"])
+        lines.append(place | _numbers(fit_line(*fitted), compare(*fitted)))
+    return pl.DataFrame(lines, schema=_schema(LAWS), orient="row")
 
 
-def fit(laws: Sequence[Law]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One line a fit (columns: LAWS) and one a point (columns: RESIDUALS); groups with one x give neither."""
-    lines: list[dict[str, Any]] = []
-    residuals: list[pl.DataFrame] = []
-    for law in laws:
-        points = law.points.drop_nulls([law.x, law.y]).filter(pl.col("rows") > 0)
-        for key, group in points.group_by(law.by, maintain_order=True):
-            if group[law.x].n_unique() > 1:
-                place = {"law": law.name, "sample": law.sample, **dict(zip(law.by, key, strict=True))}
-                line = fit_line(group[law.x], group[law.y], group["rows"])
-                lines.append(place | _numbers(line, compare(group[law.x], group[law.y], group["rows"])))
-                residuals.append(_residuals(place, group, law, line))
-    found = pl.DataFrame(lines, schema=_schema(LAWS), orient="row")
-    empty = pl.DataFrame(schema=_schema(RESIDUALS))
-    return found, pl.concat([empty, *residuals])
+def law_residuals(points: pl.DataFrame) -> pl.DataFrame:
+    """The points that `fit_laws` fits, beside their line; columns RESIDUALS."""
+    found = [pl.DataFrame(schema=_schema(RESIDUALS))]
+    for _, group in _groups(points):
+        residual = pl.Series(
+            "residual", fit_line(group["x"], group["share"], group["rows"]).residuals, dtype=pl.Float64
+        )
+        fitted = (pl.col("share") - residual).alias("fitted")
+        found.append(group.with_columns(fitted, residual).select(*RESIDUALS))
+    return pl.concat(found)
+
+
+def _groups(points: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    """The values of GROUP and the points of each fit, ascending in x: the last digits of a fit hang on their order."""
+    for key, group in points.group_by(list(GROUP), maintain_order=True):
+        if group["x"].n_unique() > 1:
+            yield dict(zip(GROUP, key, strict=True)), group.sort("x")
 
 
 def _numbers(line: Line, comparison: Comparison) -> dict[str, Any]:
@@ -92,19 +127,6 @@ def _numbers(line: Line, comparison: Comparison) -> dict[str, Any]:
         "better": comparison.better,
         "reason": "; ".join(why for why in (few, comparison.reason) if why) or None,
     }
-
-
-def _residuals(place: dict[str, Any], group: pl.DataFrame, law: Law, line: Line) -> pl.DataFrame:
-    schema = _schema(RESIDUALS)
-    residual = pl.Series("residual", line.residuals, dtype=pl.Float64)
-    return group.select(
-        *(pl.lit(place.get(name), schema[name]).alias(name) for name in GROUP),
-        pl.col(law.x).cast(pl.Float64).alias("x"),
-        pl.col("rows").cast(pl.Int64),
-        pl.col(law.y).alias("share"),
-        (pl.col(law.y) - residual).alias("fitted"),
-        residual,
-    )
 
 
 def _schema(columns: dict[str, str]) -> dict[str, Any]:

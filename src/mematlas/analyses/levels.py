@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 LEVELS: Final = ("very low", "low", "medium", "high", "very high")
+RECITED_LEVELS: Final = ("M < 1", "M = 1")  # where M is not graded
 LEVEL_RANGES: Final = ("[0, .2)", "[.2, .4)", "[.4, .6)", "[.6, .8)", "[.8, 1]")
 
 

@@ -27,11 +27,19 @@ SHARES: Final = {
     "unmemorized_share_lower": "lower end of its Wilson 95 % interval",
     "unmemorized_share_upper": "upper end of its Wilson 95 % interval",
 }
-RECIPE: Final = """\
-tokens = pl.coalesce("verbatim", "matches")
-scored = study.scores().filter(tokens.is_not_null()).join(study.rows(), on="row")
-answer = scored.group_by("model", "role", "context", "continuation").agg(
-    rows=pl.len(), memorized=(tokens == pl.col("continuation")).sum())"""
+_RECIPE: Final = """\
+cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also})
+counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), unmemorized=(pl.col("score") == 0).sum())
+answer = recount.with_shares(counts, ["memorized", "unmemorized"])"""
+_UNGRADED_RECIPE: Final = """\
+cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also})
+answer = recount.with_shares(cells.agg(rows=pl.len(), memorized=pl.sum("recited")), ["memorized"])"""
+
+
+def shares_recipe(tables: Tables, *also: str) -> str:
+    """The recipe of `memorized_shares`, with the columns `also` of the models."""
+    recipe = _RECIPE if tables.graded else _UNGRADED_RECIPE
+    return recipe.format(also="".join(f', "{name}"' for name in also))
 
 
 def memorized_shares(tables: Tables) -> pl.DataFrame:
@@ -46,11 +54,7 @@ def memorized_shares(tables: Tables) -> pl.DataFrame:
             unmemorized.alias("unmemorized"),
         )
     )
-    frame = with_shares(in_order(frame, tables), "memorized", name="memorized_share")
-    if tables.graded:
-        return with_shares(frame, "unmemorized", name="unmemorized_share").select(*SHARES)
-    ends = (pl.lit(None, pl.Float64).alias(f"unmemorized_share{end}") for end in ("", "_lower", "_upper"))
-    return frame.with_columns(ends).select(*SHARES)
+    return with_shares(in_order(frame, tables), ["memorized", "unmemorized"]).select(*SHARES)
 
 
 def in_order(frame: pl.DataFrame, tables: Tables, *also: str) -> pl.DataFrame:

@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.analyses.levels import LEVELS, level
+from mematlas.analyses.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.series import Series, series
 from mematlas.analyses.shares import with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.stats.symmetry import bowker, stuart_maxwell
 
-_RECITED: Final = ("M < 1", "M = 1")
 PAIR: Final = {
     "series": "what the models are ordered by",
     "span": "neighbours: two models next to each other; ends: the first and the last",
@@ -28,6 +27,16 @@ PAIR: Final = {
     "continuation": "tokens to recite",
 }
 _CELL: Final = {"context": pl.Int32, "continuation": pl.Int32}
+_TESTS: Final = {
+    "rises": pl.Int64,
+    "falls": pl.Int64,
+    "test": pl.String,
+    "statistic": pl.Float64,
+    "freedom": pl.Int64,
+    "p": pl.Float64,
+    "sparse": pl.Boolean,
+    "reason": pl.String,
+}
 TRANSITIONS: Final = {
     **PAIR,
     "level": "level of M in the first model",
@@ -83,13 +92,6 @@ class Pair:
     kept: int
     gained: int
 
-    @property
-    def square(self) -> NDArray[np.int64]:
-        """Counts as an array (levels, levels); a number that was not measured stands on the diagonal, as 0."""
-        entries = self.counts["rows"].fill_null(0).to_numpy()
-        size = round(len(entries) ** 0.5)
-        return entries.reshape(size, size)
-
     def keys(self, cell: Cell) -> dict[str, Any]:
         pair = f"{self.series.short_name(self.smaller)} to {self.series.short_name(self.larger)}"
         values = (self.series.name, self.span, pair, self.smaller, self.larger, cell.context, cell.continuation)
@@ -102,7 +104,7 @@ def transition_counts(tables: Tables, smaller: str, larger: str, cell: Cell) -> 
     Only rows that both models scored count. The levels are the five of P1, or "M < 1" and "M = 1" where M is not
     graded; the number of rows that neither recites is null where only recited rows were published.
     """
-    names = LEVELS if tables.graded else _RECITED
+    names = LEVELS if tables.graded else RECITED_LEVELS
     wide = _both(tables, smaller, larger, cell)
     codes = {"level": pl.col(smaller), "target": pl.col(larger)}
     if tables.graded:
@@ -153,10 +155,7 @@ def transitions_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
         keys = [pl.lit(value).alias(name) for name, value in pair.keys(cell).items()]
         level_rows = _sum_if_known("rows").over("level").alias("level_rows")
         frames.append(pair.counts.select(*keys, "level", "target", "rows", level_rows))
-    frame = pl.concat(frames).with_row_index("order")
-    known = with_shares(frame.filter(pl.col("level_rows").is_not_null()), "rows", "level_rows")
-    shares = ["share", "share_lower", "share_upper"]
-    return frame.join(known.select("order", *shares), on="order", how="left").sort("order").select(*TRANSITIONS)
+    return with_shares(pl.concat(frames), "rows", "level_rows").select(*TRANSITIONS)
 
 
 def _sum_if_known(column: str) -> pl.Expr:
@@ -175,20 +174,42 @@ def kept_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
 
 def symmetry_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     """Two tests a pair, Bowker's first; columns SYMMETRY."""
-    lines = []
+    frames = []
     for pair in pairs:
-        moves = {"rises": int(np.triu(pair.square, 1).sum()), "falls": int(np.tril(pair.square, -1).sum())}
-        for test in (bowker(pair.square), stuart_maxwell(pair.square)):
+        keys = [pl.lit(value, _CELL.get(name)).alias(name) for name, value in pair.keys(cell).items()]
+        frames.append(pair.counts.select(*keys, "level", "target", "rows"))
+    return symmetry_tests(pl.concat(frames)).select(*SYMMETRY)
+
+
+def symmetry_tests(counts: pl.DataFrame) -> pl.DataFrame:
+    """Whether rows rise to higher levels as often as they fall, by Bowker's test and by Stuart and Maxwell's.
+
+    Args:
+        counts: columns level, target (names of levels in the first and the second model) and rows, null where not
+            measured; what else it has tells pairs of models apart. Levels without rows may lack.
+
+    Returns:
+        two lines a pair: the columns that tell pairs apart, then rises, falls ... reason as in SYMMETRY.
+    """
+    keys = [name for name in counts.columns if name not in ("level", "target", "rows")]
+    lines: list[dict[str, Any]] = []
+    for key, group in counts.group_by(keys, maintain_order=True):
+        square = _square(group)
+        moves = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
+        for test in (bowker(square), stuart_maxwell(square)):
             results = {name: getattr(test, name) for name in ("statistic", "freedom", "p", "sparse", "reason")}
-            lines.append(pair.keys(cell) | moves | {"test": test.name} | results)
-    schema = _CELL | {
-        "statistic": pl.Float64,
-        "freedom": pl.Int64,
-        "p": pl.Float64,
-        "sparse": pl.Boolean,
-        "reason": pl.String,
-    }
-    return pl.DataFrame(lines, schema_overrides=schema, infer_schema_length=None).select(*SYMMETRY)
+            lines.append(dict(zip(keys, key, strict=True)) | moves | {"test": test.name} | results)
+    schema: dict[str, Any] = {name: counts.schema[name] for name in keys} | _TESTS
+    return pl.DataFrame(lines, schema=schema)
+
+
+def _square(counts: pl.DataFrame) -> NDArray[np.int64]:
+    """Rows as an array (levels, levels), 0 where not measured: one model's missing number stands on the diagonal."""
+    names = LEVELS if set(counts["level"]) <= set(LEVELS) else RECITED_LEVELS
+    square = np.zeros((len(names), len(names)), np.int64)
+    for level_name, target, rows in counts.select("level", "target", "rows").iter_rows():
+        square[names.index(level_name), names.index(target)] = rows or 0
+    return square
 
 
 def flow_frame(pairs: list[Pair]) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 Source: K1 (b), Poisson Q-Q of memorized rows per 512 rows. Row ids are read as the training order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +34,21 @@ QUANTILES: Final = {
 }
 
 
+_RECIPE: Final = """\
+rows = recount.lines(study, role="train", common=True, context={cell.context}, continuation={cell.continuation})
+places = rows.sort("row").group_by("model").agg(rows=pl.len(), places=pl.col("recited").arg_true())
+answer = recount.{function}(places)"""
+_RECITED_RECIPE: Final = """\
+rows = recount.lines(study, role="train", context={cell.context}, continuation={cell.continuation})
+places = rows.group_by("model").agg(rows=pl.max("row") + 1, places=pl.col("row").filter("recited"))
+answer = recount.{function}(places)"""
+
+
+def ordering_recipe(tables: Tables, function: str) -> str:
+    """The recipe of `spreads` or of `spread_quantiles`."""
+    return (_RECIPE if tables.complete else _RECITED_RECIPE).format(cell=tables.reference, function=function)
+
+
 def ordering(
     tables: Tables, models: tuple[str, ...], rows: NDArray[np.int64], recited: NDArray[np.bool_]
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
@@ -47,18 +62,43 @@ def ordering(
     """
     places = np.arange(len(rows)) if tables.complete else rows
     total = len(rows) if tables.complete else int(rows.max(initial=-1)) + 1
-    size = window_size(total)
+    lines = [(model, total, places[hits].tolist()) for model, hits in zip(models, recited.T, strict=True)]
+    schema: dict[str, Any] = {"model": pl.String, "rows": pl.Int64, "places": pl.List(pl.Int64)}
+    found = pl.DataFrame(lines, schema=schema, orient="row")
+    return spreads(found), spread_quantiles(found), _caveats(tables)
+
+
+def spreads(places: pl.DataFrame) -> pl.DataFrame:
+    """How far memorized rows scatter over windows of consecutive rows, one line a model; columns SPREADS.
+
+    Args:
+        places: model, rows (how many there are in order), places (list: of memorized rows in that order, from 0).
+    """
     lines: list[tuple[Any, ...]] = []
-    points: list[tuple[Any, ...]] = []
-    for model, hits in zip(models, recited.T, strict=True):
+    for model, total, counts, size, events in _windows(places):
         if size is None:
             reason = f"{total} rows are too few for 20 windows of 5"
-            lines.append((model, None, None, int(hits.sum()), *[None] * 6, reason))
-            continue
-        counts = window_counts(places[hits], total, size)
-        lines.append((model, *_numbers(spread(counts, size))))
-        points += [(model, *point) for point in quantile_points(counts, size).tolist()] if counts.any() else []
-    return _frame(lines, SPREADS), _frame(points, QUANTILES), _caveats(tables)
+            lines.append((model, None, None, events, *[None] * 6, reason))
+        else:
+            lines.append((model, *_numbers(spread(counts, size))))
+    return _frame(lines, SPREADS)
+
+
+def spread_quantiles(places: pl.DataFrame) -> pl.DataFrame:
+    """Q-Q points of memorized rows a window, of models that memorize any; columns QUANTILES, `places` as `spreads`."""
+    points: list[tuple[Any, ...]] = []
+    for model, _, counts, size, _ in _windows(places):
+        if size is not None and counts.any():
+            points += [(model, *point) for point in quantile_points(counts, size).tolist()]
+    return _frame(points, QUANTILES)
+
+
+def _windows(places: pl.DataFrame) -> Iterator[tuple[str, int, NDArray[np.int64], int | None, int]]:
+    """model, rows, memorized rows of each window, rows a window (None: too few), memorized rows."""
+    for model, rows, at in places.select("model", "rows", "places").iter_rows():
+        size = window_size(rows)
+        counts = np.empty(0, np.int64) if size is None else window_counts(np.array(at, np.int64), rows, size)
+        yield model, rows, counts, size, len(at)
 
 
 def _numbers(found: Spread) -> tuple[Any, ...]:

@@ -11,8 +11,9 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.members import of_members, overlap_sets
 from mematlas.analyses.memorized import beside_control, memorized_shares
-from mematlas.analyses.series import AS_GIVEN, Series, series, series_caveats
+from mematlas.analyses.series import Series, series, series_caveats
 from mematlas.analyses.shares import between, percent, with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.findings import Axis, Chart, Finding, Table
@@ -45,16 +46,14 @@ _SETS: Final = {
     "share_upper": "upper end of its Wilson 95 % interval",
 }
 _CELL: Final = {"context": pl.Int32, "continuation": pl.Int32}
-_RECIPE: Final = """\
-rows = study.rows().filter(pl.col("role") == "train").select("row")
-here = study.scores().join(rows, on="row").filter(context={cell.context}, continuation={cell.continuation})
-recited = pl.coalesce(pl.col("matches") == {cell.continuation}, pl.col("verbatim") == {cell.continuation})
-wide = here.select("model", "row", recited=recited).pivot("model", index="row", values="recited")
-answer = pl.DataFrame()
-for series, members in {members}.items():
-    names = pl.concat_str([pl.when(name).then(pl.lit(name)) for name in members], separator=", ", ignore_nulls=True)
-    both = wide.select(members){known}.group_by(models=names).agg(rows=pl.len())
-    answer = answer.vstack(both.select(pl.lit(series).alias("series"), "models", "rows"))"""
+_COMBINATIONS_RECIPE: Final = """\
+rows = recount.memorizers(study).with_columns(pl.col("models").list.join(", "))
+counts = rows.group_by("series", "context", "continuation", "members", "models").agg(rows=pl.len())
+answer = recount.with_shares(counts.with_columns(of=pl.sum("rows").over("series")), "rows", "of")"""
+_SETS_RECIPE: Final = """\
+cells = recount.memorizers(study).group_by("series", "context", "continuation")
+counts = [cells.agg(*counted) for counted in recount.overlap_sets(){known}]
+answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,6 @@ class _Overlap:
     @property
     def last(self) -> str:
         return self.series.members[-1]
-
-    @property
-    def last_in_words(self) -> str:
-        return "latest" if self.series.by_step else "last" if self.series.name == AS_GIVEN else "largest"
 
 
 def memorized_by(tables: Tables, models: tuple[str, ...], cell: Cell) -> pl.DataFrame:
@@ -125,19 +120,14 @@ def _combination(one: Series, models: list[str]) -> str:
 
 
 def _sets(found: list[_Overlap], cell: Cell) -> pl.DataFrame:
-    lines = []
+    frames = []
     for overlap in found:
-        last, base = overlap.last_in_words, overlap.by_any
-        sets = [
-            ("all, of any", overlap.by_all, base),
-            (f"{last} only, of any", overlap.last_only, base),
-            (f"forgotten by {last}, of others", overlap.forgotten, overlap.by_others),
-        ]
-        if overlap.scored is not None:
-            sets = [("any, of rows scored", base, overlap.scored), *sets]
         place = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
-        lines += [place | dict(zip(("set", "rows", "of"), line, strict=True)) for line in sets]
-    return with_shares(pl.DataFrame(lines, schema_overrides=_CELL), "rows", "of").select(*_SETS)
+        keys = [pl.lit(value, _CELL.get(name)).alias(name) for name, value in place.items()]
+        members = overlap.counts.with_columns(*of_members(overlap.series))
+        sets = overlap_sets(pl.col("rows")) if overlap.scored is not None else overlap_sets(pl.col("rows"))[1:]
+        frames += [members.select(*counted).select(*keys, pl.all()) for counted in sets]
+    return with_shares(pl.concat(frames), "rows", "of").select(*_SETS)
 
 
 def _forgotten_rows(tables: Tables, found: list[_Overlap]) -> dict[int, str]:
@@ -244,12 +234,6 @@ def _charts(one: Series) -> tuple[Chart, ...]:
     return combinations, shares
 
 
-def _recipe(tables: Tables, found: list[_Overlap]) -> str:
-    known = ".drop_nulls()" if tables.complete else ".fill_null(False).filter(pl.any_horizontal(members))"
-    members = {overlap.series.name: list(overlap.series.members) for overlap in found}
-    return _RECIPE.format(cell=tables.reference, members=members, known=known)
-
-
 def answer(tables: Tables) -> Finding:
     """Which models memorize the same rows, at the reference cell; the claim is on the first series."""
     cell = tables.reference
@@ -261,6 +245,7 @@ def answer(tables: Tables) -> Finding:
     lead = found[0]
     of_lead = sets.filter(series=lead.series.name)
     forgotten = of_lead.row(-1, named=True)
+    recipe = _SETS_RECIPE.format(known="" if tables.complete else "[1:]")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -270,8 +255,8 @@ def answer(tables: Tables) -> Finding:
         strength=_strength(forgotten),
         control=beside_control(memorized_shares(tables), cell) if tables.complete else None,
         tables=(
-            Table("combinations", "Rows by who memorizes them", combinations, _COMBINATIONS, _recipe(tables, found)),
-            Table("sets", "Rows memorized by all, by one and forgotten", sets, _SETS),
+            Table("combinations", "Rows by who memorizes them", combinations, _COMBINATIONS, _COMBINATIONS_RECIPE),
+            Table("sets", "Rows memorized by all, by one and forgotten", sets, _SETS, recipe),
         ),
         charts=tuple(chart for overlap in found for chart in _charts(overlap.series)),
         caveats=tuple(_caveats(tables, found, [overlap for overlap in overlaps if not overlap.by_any])),

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.buckets import COLUMNS as BUCKET_COLUMNS
-from mematlas.analyses.buckets import FEW, with_bucket
+from mematlas.analyses.buckets import FEW, buckets_of
 from mematlas.analyses.shares import with_shares
 from mematlas.analyses.tables import Tables
 from mematlas.stats.stratified import mean_of_shares
@@ -45,48 +45,54 @@ REPETITIONS: Final = {
     "share_upper": "upper end of it",
     "few": BUCKET_COLUMNS["few"],
 }
-SHARES_RECIPE: Final = """\
-known = study.scores().with_columns(recited=pl.coalesce("matches", "verbatim") == pl.col("continuation"))
-scored = known.filter(pl.col("recited").is_not_null()).join(study.rows(), on="row")
-answer = scored.group_by("model", "role", "context", "continuation").agg(
-    rows=pl.len(), memorized=pl.col("recited").sum())"""
-REPETITIONS_RECIPE: Final = """\
-known = study.scores().with_columns(recited=pl.coalesce("matches", "verbatim") == pl.col("continuation"))
-seen = study.rows().filter(pl.col("role") == "train", pl.col("repetitions") >= 1)
-seen = seen.with_columns(bucket=(4 * pl.col("repetitions").log(2) + 1e-9).floor().cast(pl.Int64))
-answer = known.filter(pl.col("recited").is_not_null()).join(seen, on="row").group_by(
-    "model", "context", "continuation", "bucket").agg(rows=pl.len(), memorized=pl.col("recited").sum())"""
+COUNTS_RECIPE: Final = """\
+cells = recount.lines(study, latest=True).group_by("model", "parameters", "role", "context", "continuation", "bucket")
+counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), repetitions=10 ** pl.col("repetitions").log(10).mean())
+"""
+SHARES_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.sample_shares(counts)"
+REPETITIONS_RECIPE: Final = f'{COUNTS_RECIPE}answer = recount.with_shares(counts, "memorized")'
+_KEYS: Final = tuple(_PLACE)
 
 
-def shares_by_repetitions(tables: Tables) -> pl.DataFrame:
-    """One line a model, role, cell and bucket that holds rows; control rows were never seen, so they have none."""
-    known = with_bucket(tables.counts("repetitions")).filter(pl.col("role") != "control")
+def bucket_counts(tables: Tables) -> pl.DataFrame:
+    """One line a model, role, cell and bucket that holds rows: columns of _PLACE, bucket, repetitions, rows, memorized.
+
+    bucket is null where repetitions are unknown, and of control rows, which were never seen.
+    """
+    known = tables.counts("repetitions")
+    known = known.with_columns(buckets_of(known["repetitions"]))
+    known = known.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
     spread = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
     grouped = known.group_by("model", *CELL, "bucket", maintain_order=True).agg(
         (10**spread).alias("repetitions"),
         pl.col("rows").sum(),
         (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),
     )
-    frame = with_shares(_shown(tables, grouped).sort("order", *CELL, "bucket"), "memorized")
+    shown = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
+    frame = grouped.join(shown, on="model").join(tables.models.select("model", "parameters"), on="model")
+    return frame.sort("order", *CELL, "bucket").select(*_KEYS, "bucket", "repetitions", "rows", "memorized")
+
+
+def shares_by_repetitions(counts: pl.DataFrame) -> pl.DataFrame:
+    """The buckets of `bucket_counts` with the share of each; columns REPETITIONS."""
+    frame = with_shares(counts.drop_nulls("bucket"), "memorized")
     return frame.with_columns((pl.col("rows") < FEW).alias("few")).select(*REPETITIONS)
 
 
-def shares_by_cell(tables: Tables, repetitions: pl.DataFrame) -> pl.DataFrame:
-    """One line a model, role and cell, with the share of both samples."""
-    uniform = tables.counts("repetitions").group_by("model", *CELL, maintain_order=True)
-    frame = uniform.agg(pl.col("rows").sum(), (pl.col("rows") * pl.col("recited")).sum().alias("memorized"))
-    frame = with_shares(_shown(tables, frame).sort("order", *CELL), "memorized", name="uniform_share")
+def sample_shares(counts: pl.DataFrame) -> pl.DataFrame:
+    """One line a model, role and cell, with the share of both samples and their intervals; columns SHARES.
+
+    Args:
+        counts: one line a model, role, cell and bucket of repetitions (null: in none): model, parameters, role,
+            context, continuation, bucket, rows, memorized.
+    """
+    sums = counts.group_by(_KEYS, maintain_order=True).agg(pl.sum("rows", "memorized"))
+    frame = with_shares(sums, "memorized", name="uniform_share")
     lines = []
-    for key, group in repetitions.group_by("model", *CELL, maintain_order=True):
+    for key, group in counts.drop_nulls("bucket").sort("bucket").group_by(_KEYS, maintain_order=True):
         mean = mean_of_shares(group["memorized"], group["rows"])
         lines.append((*key, mean.estimate, mean.lower, mean.upper))
     names = [name for name in SHARES if name.startswith("normalised")]
-    schema = {name: frame.schema[name] for name in ("model", *CELL)} | dict.fromkeys(names, pl.Float64)
+    schema = {name: frame.schema[name] for name in _KEYS} | dict.fromkeys(names, pl.Float64)
     normalised = pl.DataFrame(lines, schema=schema, orient="row")
-    return frame.join(normalised, on=("model", *CELL), how="left", maintain_order="left").select(*SHARES)
-
-
-def _shown(tables: Tables, frame: pl.DataFrame) -> pl.DataFrame:
-    """The latest checkpoint of each size and the controls, with their parameters and their order."""
-    shown = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
-    return frame.join(shown, on="model").join(tables.models.select("model", "parameters"), on="model")
+    return frame.join(normalised, on=_KEYS, how="left", nulls_equal=True, maintain_order="left").select(*SHARES)

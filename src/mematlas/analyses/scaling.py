@@ -3,6 +3,7 @@
 Source: P9, Figure 1 (a to c). The points are those of `samples`, the fits those of `laws`.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
@@ -10,14 +11,21 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.buckets import COLUMNS as BUCKET_COLUMNS
 from mematlas.analyses.buckets import FEW, WANTED, shortfall
-from mematlas.analyses.laws import LAWS, RESIDUALS, Law, fit
+from mematlas.analyses.buckets import RECIPE as BUCKETS_RECIPE
+from mematlas.analyses.by_copies import BUCKETS_RECIPE as COPIES_RECIPE
+from mematlas.analyses.by_copies import COUNTS_RECIPE as COPIES_COUNTS_RECIPE
+from mematlas.analyses.by_copies import by_copies
+from mematlas.analyses.by_copies import told as told_by_copies
+from mematlas.analyses.laws import LAWS, LAWS_RECIPE, RESIDUALS, RESIDUALS_RECIPE, fit_laws, law_points, law_residuals
 from mematlas.analyses.samples import (
     CELL,
+    COUNTS_RECIPE,
     REPETITIONS,
     REPETITIONS_RECIPE,
     SHARES,
     SHARES_RECIPE,
-    shares_by_cell,
+    bucket_counts,
+    sample_shares,
     shares_by_repetitions,
 )
 from mematlas.analyses.shares import between, percent
@@ -33,6 +41,7 @@ _PUBLISHED: Final = {
     "source": "paper and figure",
     "evidence": "; ".join(f"{label}: {meaning}" for label, meaning in EVIDENCE.items()),
 }
+_PUBLISHED_RECIPE: Final = "answer = pl.DataFrame(recount.SLOPES)"
 _UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": "tokens of context"}
 _QUESTION: Final = "how memorization grows with size, repetitions and context"
 _DEVIATIONS: Final = (
@@ -47,19 +56,6 @@ _DEVIATIONS: Final = (
 
 
 # ---------------------------------------------------------------------------------------------------------- the laws
-
-
-def _laws(tables: Tables, shares: pl.DataFrame, repetitions: pl.DataFrame) -> list[Law]:
-    samples = {"uniform": "uniform_share", "duplicate-normalised": "normalised_share"}
-    sized = samples if _sized(tables) else {}
-    return [
-        *(Law("size", sample, shares, "parameters", share, CELL) for sample, share in sized.items()),
-        Law("repetitions", "buckets", repetitions, "repetitions", "share", ("model", *CELL)),
-        *(
-            Law("context", sample, shares, "context", share, ("model", "role", "continuation"))
-            for sample, share in samples.items()
-        ),
-    ]
 
 
 def _told(tables: Tables, laws: pl.DataFrame, role: str = "train") -> dict[str, dict[str, Any]]:
@@ -246,24 +242,38 @@ def _tables(
     lines = [[getattr(slope, name) for name in _PUBLISHED] for slope in SLOPES]
     published = pl.DataFrame(lines, [*_PUBLISHED], orient="row")
     tables = (
-        Table("laws", "Laws fitted: slope per tenfold", laws, LAWS),
+        Table("laws", "Laws fitted: slope per tenfold", laws, LAWS, LAWS_RECIPE),
         Table("shares", "Memorized share by size and context", shares, SHARES, SHARES_RECIPE),
         Table("repetitions", "Memorized share by repetitions", repetitions, REPETITIONS, REPETITIONS_RECIPE),
-        Table("buckets", "Rows in each bucket of repetitions", buckets, BUCKET_COLUMNS),
-        Table("residuals", "Points beside their line", residuals, RESIDUALS),
-        Table("published", "Slopes that P9 reports", published, _PUBLISHED),
+        Table("buckets", "Rows in each bucket of repetitions", buckets, BUCKET_COLUMNS, BUCKETS_RECIPE),
+        Table("residuals", "Points beside their line", residuals, RESIDUALS, RESIDUALS_RECIPE),
+        Table("published", "Slopes that P9 reports", published, _PUBLISHED, _PUBLISHED_RECIPE),
     )
     return tuple(table for table in tables if table.frame.height)
 
 
+def _with_copies(finding: Finding, tables: Tables) -> Finding:
+    """The finding of tables in which copies stand for repetitions, with that said and its recipes."""
+    recipes = {BUCKETS_RECIPE: COPIES_RECIPE}
+    kept = [(table, (table.recipe or "").replace(COUNTS_RECIPE, COPIES_COUNTS_RECIPE)) for table in finding.tables]
+    found = tuple(replace(table, recipe=recipes.get(recipe, recipe)) for table, recipe in kept)
+    return replace(finding, tables=found, caveats=(told_by_copies(tables), *finding.caveats))
+
+
 def answer(tables: Tables) -> Finding:
+    """`_answer`, with copies in the corpus in place of repetitions where the study records none."""
+    copied = by_copies(tables) if tables.complete else None
+    return _answer(tables) if copied is None else _with_copies(_answer(copied), copied)
+
+
+def _answer(tables: Tables) -> Finding:
     """The three laws in every cell, each with interval, residuals, rival and control; the claim is on the reference."""
     if not tables.complete:
         remedy = "Score the rows yourself: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
         return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows, not of recited rows alone", remedy)
-    repetitions = shares_by_repetitions(tables)
-    shares = shares_by_cell(tables, repetitions)
-    laws, residuals = fit(_laws(tables, shares, repetitions))
+    counts = bucket_counts(tables)
+    repetitions, shares, points = shares_by_repetitions(counts), sample_shares(counts), law_points(counts)
+    laws, residuals = fit_laws(points), law_residuals(points)
     told = _told(tables, laws)
     if lacking := _lacking(tables, shares, told):
         return lacking

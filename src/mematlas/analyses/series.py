@@ -33,6 +33,11 @@ class Series:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
+    def last_name(self) -> str:
+        """What the last model is: largest, latest, or last."""
+        return "latest" if self.by_step else "last" if self.name == AS_GIVEN else "largest"
+
+    @property
     def by_step(self) -> bool:
         return self.name not in (BY_SIZE, AS_GIVEN)
 

@@ -1,6 +1,6 @@
 """Shares with their intervals, as columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -8,9 +8,23 @@ import polars as pl
 from mematlas.stats.intervals import wilson_bounds
 
 
-def with_shares(frame: pl.DataFrame, hits: str, count: str = "rows", name: str = "share") -> pl.DataFrame:
-    """Add `name`, `name`_lower and `name`_upper: hits / count with its Wilson 95 % interval, null where count is 0."""
-    columns = wilson_bounds(frame[hits], frame[count])
+def with_shares(
+    frame: pl.DataFrame, hits: str | Sequence[str], count: str = "rows", name: str = "share"
+) -> pl.DataFrame:
+    """Add `name`, `name`_lower and `name`_upper: hits / count with its Wilson 95 % interval.
+
+    They are null where count is 0, and where either number is. Of several hits the shares are called `hits`_share.
+
+    Raises:
+        ValueError: somewhere hits is not between 0 and count.
+    """
+    if not isinstance(hits, str):
+        for one in hits:
+            frame = with_shares(frame, one, count, f"{one}_share")
+        return frame
+    known = pl.col(hits).is_not_null() & pl.col(count).is_not_null()
+    found = frame.select(hits=pl.when(known).then(hits).otherwise(0), count=pl.when(known).then(count).otherwise(0))
+    columns = wilson_bounds(found["hits"], found["count"])
     return frame.with_columns(
         pl.Series(title, values, dtype=pl.Float64).fill_nan(None)
         for title, values in zip((name, f"{name}_lower", f"{name}_upper"), columns, strict=True)

@@ -9,7 +9,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.fastest import TREND, fastest_trend
-from mematlas.analyses.memorized import RECIPE, SHARES, beside_control, memorized_shares, nearest_cell
+from mematlas.analyses.memorized import SHARES, beside_control, memorized_shares, nearest_cell, shares_recipe
 from mematlas.analyses.shares import share_of
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
@@ -41,6 +41,7 @@ def answer(tables: Tables) -> Finding:
         return ANALYSIS.lacking(tables, "whether memorization grows with model size", wanted, remedy)
     smallest, largest = ends
     errors = [(line["memorized_share_upper"] - line["memorized_share_lower"]) / 3.92 for line in ends]
+    recipe = shares_recipe(tables, "parameters")
     effect = largest["memorized_share"] - smallest["memorized_share"]
     return Finding(
         ANALYSIS.name,
@@ -52,7 +53,7 @@ def answer(tables: Tables) -> Finding:
         ANALYSIS.taxonomy(tables),
         strength=abs(effect) / sum(error**2 for error in errors) ** 0.5,
         control=beside_control(memorized_shares(tables), cell),
-        tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, RECIPE),),
+        tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, recipe),),
         charts=(_CHART,),
         trends=(_trend(smallest, largest), fastest_trend(tables, smallest["model"], largest["model"], cell)),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),

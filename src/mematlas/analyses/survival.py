@@ -23,11 +23,15 @@ SURVIVAL: Final = {
     "share_lower": "lower end of its Wilson 95 % interval; null at 0 tokens, which all rows recite by definition",
     "share_upper": "upper end of it",
 }
-RECIPE: Final = """\
-longest = study.scores().filter(pl.col("verbatim").is_not_null()).join(study.rows(), on="row").filter(
-    pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
-answer = pl.concat(longest.group_by("model", "role", "context", "continuation").agg(
-    tokens=pl.lit(t), rows=(pl.col("verbatim") >= t).sum(), of=pl.len()) for t in (1, 2, 4, 8))"""
+_RECIPE: Final = """\
+cells = recount.lines(study).drop_nulls("verbatim").group_by("model", "role", "context", "continuation")
+rows = pl.concat(cells.agg(tokens=n, rows=(pl.col("verbatim") >= n).sum(), of=pl.len()) for n in range({end}))
+answer = recount.with_shares(rows, "rows", "of").with_columns(pl.when(pl.col.tokens > 0).then(pl.col("^share_.*$")))"""
+
+
+def survival_recipe(tables: Tables) -> str:
+    """The recipe of `verbatim_survival`: the curves of all continuations."""
+    return _RECIPE.format(end=max(tables.continuations) + 1)
 
 
 def verbatim_survival(tables: Tables) -> pl.DataFrame:

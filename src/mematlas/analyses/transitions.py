@@ -13,7 +13,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.growth import TREND as GROWTH
 from mematlas.analyses.growth import growth_trend
-from mematlas.analyses.levels import LEVEL_RANGES, LEVELS
+from mematlas.analyses.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 from mematlas.analyses.moves import (
     FLOW,
     KEPT,
@@ -37,20 +37,26 @@ from mematlas.stats.intervals import wilson
 __all__ = ["ANALYSIS", "answer", "transition_counts"]
 
 _STAY: Final = "memorized-rows-stay-memorized"
-_SCORED: Final = """\
-rows = study.rows().filter(pl.col("role") == "train").select("row")
-here = study.scores().join(rows, on="row").filter(context={cell.context}, continuation={cell.continuation})
-"""
 _LEVELS_RECIPE: Final = """\
-here = here.drop_nulls("matches").select("model", "row", code=5 * pl.col("matches") // {cell.continuation})
-here = here.with_columns(level=pl.col("code").clip(0, 4).replace_strict(range(5), {names}))
-both = here.join(here, on="row", suffix="_2").filter(pl.col("model") != pl.col("model_2"))
-answer = both.group_by(smaller="model", larger="model_2", level="level", target="level_2").agg(rows=pl.len())"""
+cells = recount.pairs(study, "model").group_by("context", "continuation", "level", smaller="model", larger="model_2")
+moves = [cells.agg(target=pl.lit(t), rows=(pl.col.level_2 == t).sum(), level_rows=pl.len()) for t in {names}]
+answer = recount.with_shares(pl.concat(moves), "rows", "level_rows")"""
+_COUNTS_RECIPE: Final = """\
+pairs = recount.pairs(study, "model").rename({"model": "smaller", "model_2": "larger", "level_2": "target"})
+counts = pairs.group_by("context", "continuation", "smaller", "larger", "level", "target").agg(rows=pl.len())
+"""
+_SYMMETRY_RECIPE: Final = f"{_COUNTS_RECIPE}answer = recount.symmetry_tests(counts)"
 _KEPT_RECIPE: Final = """\
-recited = pl.coalesce(pl.col("matches") == {cell.continuation}, pl.col("verbatim") == {cell.continuation})
-here = here.select("model", "row", recited=recited)
-both = here.join(here, on="row", suffix="_2").filter(pl.col("recited"), pl.col("model") != pl.col("model_2"))
-answer = both.group_by(smaller="model", larger="model_2").agg(memorized=pl.len(), kept=pl.col("recited_2").sum())"""
+cells = recount.pairs(study, "model").group_by("context", "continuation", smaller="model", larger="model_2")
+counts = cells.agg({rows}memorized=pl.sum("recited"), kept=pl.sum("both"), gained=pl.sum("gained"))
+answer = recount.with_shares(counts, "kept", "memorized", "kept_share")"""
+_FLOW_RECIPE: Final = """\
+pairs = recount.pairs(study, "model").join(recount.steps(study), on=["model", "model_2"])
+steps = pairs{known}.with_columns(target=pl.when("next").then("level_2"))
+answer = steps.group_by("series", "step", "level", "target", model="short").agg(rows=pl.len())"""
+_RECITED: Final = (
+    '.filter(pl.col("next") | pl.col("recited"))'  # how many rows the last model does not recite is unknown
+)
 _DEVIATIONS: Final = (
     "P1 does not publish the edges of its levels; ours are [0, .2), [.2, .4), [.4, .6), [.6, .8), [.8, 1].",
     "P1 shows 410M -> 2.8B and 2.8B -> 12B; every two neighbours and the two ends of each series are shown here.",
@@ -117,20 +123,23 @@ def _baseline(line: dict[str, Any]) -> str | None:
 
 
 def _tables(tables: Tables, pairs: list[Pair], kept: pl.DataFrame, symmetry: pl.DataFrame) -> tuple[Table, ...]:
-    cell = tables.reference
-    transitions = Table(
-        "transitions",
-        "Rows by level in two models",
-        transitions_frame(pairs, cell),
-        TRANSITIONS,
-        (_SCORED + _LEVELS_RECIPE).format(cell=cell, names=list(LEVELS)) if tables.graded else None,
-    )
+    moves, recipe = transitions_frame(pairs, tables.reference), _recipes(tables)
     return (
-        transitions,
-        Table("kept", "Memorized rows that stay memorized", kept, KEPT, (_SCORED + _KEPT_RECIPE).format(cell=cell)),
-        Table("symmetry", "Whether rows rise as often as they fall", symmetry, SYMMETRY),
-        Table("flow", "Rows from level to level", flow_frame(pairs), FLOW),
+        Table("transitions", "Rows by level in two models", moves, TRANSITIONS, recipe["transitions"]),
+        Table("kept", "Memorized rows that stay memorized", kept, KEPT, recipe["kept"]),
+        Table("symmetry", "Whether rows rise as often as they fall", symmetry, SYMMETRY, _SYMMETRY_RECIPE),
+        Table("flow", "Rows from level to level", flow_frame(pairs), FLOW, recipe["flow"]),
     )
+
+
+def _recipes(tables: Tables) -> dict[str, str]:
+    names = "recount.LEVELS" if tables.graded else list(RECITED_LEVELS)
+    complete = tables.complete
+    return {
+        "transitions": _LEVELS_RECIPE.format(names=names) if complete else _COUNTS_RECIPE + "answer = counts",
+        "kept": _KEPT_RECIPE.format(rows="rows=pl.len(), " if complete else ""),
+        "flow": _FLOW_RECIPE.format(known="" if complete else _RECITED),
+    }
 
 
 def _all_charts(tables: Tables, pairs: list[Pair]) -> tuple[Chart, ...]:

@@ -1,7 +1,7 @@
 """Rows as text: what was to be recited, what the model wrote, token by token."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.errors import StudyError
+from mematlas.report.places import Key, read_lines, read_places
 
 SHOWN: Final = 60
 _COLUMNS: Final[dict[str, Any]] = {
@@ -44,7 +44,8 @@ class Token:
 class Entry:
     """A row under a model: its line of the table, its prompt as text, and both continuations token by token.
 
-    first: no entry before it shows the same row.
+    first: no entry before it shows the same row; stands: where else in the corpus its continuation stands, in words;
+    None where it was not looked up.
     """
 
     line: dict[str, Any]
@@ -52,6 +53,7 @@ class Entry:
     prompt: str
     true: list[Token]
     generated: list[Token]
+    stands: str | None = None
 
 
 def read_gallery(study: Path, run_key: str) -> list[Entry] | None:
@@ -60,24 +62,21 @@ def read_gallery(study: Path, run_key: str) -> list[Entry] | None:
     Raises:
         StudyError: the file is damaged or lacks a column.
     """
-    path = study / "gallery" / "gallery.parquet"
-    if not path.is_file():
+    lines = read_lines(study / "gallery" / "gallery.parquet", run_key, _COLUMNS)
+    if lines is None:
         return None
-    try:
-        if pl.read_parquet_metadata(path).get("mematlas.run", run_key) != run_key:
-            return None
-        lines = pl.read_parquet(path).select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items()).head(SHOWN)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
-        raise StudyError(f"{path} is damaged ({first}); delete it, or make it again.") from None
-    distinct = lines["row"].is_first_distinct()
-    return [_entry(line, new) for line, new in zip(lines.iter_rows(named=True), distinct, strict=True)]
+    shown = lines.head(SHOWN)
+    stands = read_places(study, run_key)
+    distinct = shown["row"].is_first_distinct()
+    return [_entry(line, new, stands) for line, new in zip(shown.iter_rows(named=True), distinct, strict=True)]
 
 
-def _entry(line: dict[str, Any], first: bool) -> Entry:
+def _entry(line: dict[str, Any], first: bool, stands: Mapping[Key, str]) -> Entry:
     hits, logs = line["hit"] or [], line["log_probability"] or []
     true = _tokens(line["true_tokens"], hits, logs)
-    return Entry(line, first, visible(line["context_tokens"] or []), true, _tokens(line["generated_tokens"], hits, []))
+    prompt, generated = visible(line["context_tokens"] or []), _tokens(line["generated_tokens"], hits, [])
+    key = (line["row"], line["context"], line["continuation"])
+    return Entry(line, first, prompt, true, generated, stands.get(key))
 
 
 def _tokens(texts: list[str] | None, hits: list[bool | None], logs: list[float | None]) -> list[Token]:

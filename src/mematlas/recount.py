@@ -1,0 +1,80 @@
+"""What the recipes of findings are written with: tables to count on by hand, and what is no sum or mean.
+
+The analyses use the same functions, on counts of their own; `docs/studies.md` says what each is for.
+"""
+
+from mematlas.analyses.border import boundary_contrasts, boundary_differences, boundary_slopes, sentence_frequencies
+from mematlas.analyses.buckets import bucket_spans, shortfall, with_bucket
+from mematlas.analyses.by_copies import buckets_by_copies, rows_by_copies
+from mematlas.analyses.category_models import category_coefficients, category_models
+from mematlas.analyses.context import with_changes
+from mematlas.analyses.copies import lines_with_features
+from mematlas.analyses.curves import boundary_curves, boundary_rows
+from mematlas.analyses.distribution import score_classes
+from mematlas.analyses.elsewhere import elsewhere_contrasts, lines_elsewhere
+from mematlas.analyses.excess import mean_scores
+from mematlas.analyses.forecast import with_forecasts
+from mematlas.analyses.laws import fit_laws, law_points, law_residuals
+from mematlas.analyses.levels import LEVELS
+from mematlas.analyses.lines import firm_lines, lines, pairs
+from mematlas.analyses.members import memorizers, overlap_sets, steps
+from mematlas.analyses.moves import symmetry_tests
+from mematlas.analyses.ordering import spread_quantiles, spreads
+from mematlas.analyses.repetition import copy_agreement, copy_buckets, copy_slopes
+from mematlas.analyses.samples import sample_shares
+from mematlas.analyses.shares import with_shares
+from mematlas.analyses.strata import position_contrasts, strata_rows, stratified_effects
+from mematlas.analyses.taxonomy import category_shares
+from mematlas.analyses.traits import row_traits, trait_means
+from mematlas.analyses.windows import boundary_counts
+from mematlas.published import SLOPES, TABLES
+
+__all__ = [
+    "LEVELS",
+    "SLOPES",
+    "TABLES",
+    "boundary_contrasts",
+    "boundary_counts",
+    "boundary_curves",
+    "boundary_differences",
+    "boundary_rows",
+    "boundary_slopes",
+    "bucket_spans",
+    "buckets_by_copies",
+    "category_coefficients",
+    "category_models",
+    "category_shares",
+    "copy_agreement",
+    "copy_buckets",
+    "copy_slopes",
+    "elsewhere_contrasts",
+    "firm_lines",
+    "fit_laws",
+    "law_points",
+    "law_residuals",
+    "lines",
+    "lines_elsewhere",
+    "lines_with_features",
+    "mean_scores",
+    "memorizers",
+    "overlap_sets",
+    "pairs",
+    "position_contrasts",
+    "row_traits",
+    "rows_by_copies",
+    "sample_shares",
+    "score_classes",
+    "sentence_frequencies",
+    "shortfall",
+    "spread_quantiles",
+    "spreads",
+    "steps",
+    "strata_rows",
+    "stratified_effects",
+    "symmetry_tests",
+    "trait_means",
+    "with_bucket",
+    "with_changes",
+    "with_forecasts",
+    "with_shares",
+]
