@@ -204,14 +204,28 @@ class Study:
         With `context` and `continuation` they are cut to that cell: the lists of free-running signals to the
         continuation, those of teacher-forced ones to context + continuation.
         """
+        return self.scan_signals(kind, run, context=context, continuation=continuation, partial=partial).collect()
+
+    def scan_signals(
+        self,
+        kind: str,
+        run: str | None = None,
+        *,
+        context: int | None = None,
+        continuation: int | None = None,
+        partial: bool = False,
+    ) -> "pl.LazyFrame":
+        """As `signals`, unread."""
         found = self.run(run)
         if kind not in found.question["signals"]:
             raise StudyError(
                 f"Run {found.key} of {self.folder} has no signals {kind!r}, only "
                 f"{found.question['signals'] or 'scores'}; score with --signals {kind}."
             )
-        frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial).collect()
-        return frame if context is None or continuation is None else _cut(frame, found, kind, context, continuation)
+        frame = self._read(found, lambda model: Path("signals") / found.key / kind / model, partial)
+        if context is None or continuation is None:
+            return frame
+        return cut_signals(frame, kind, found.question["align"], context, continuation)
 
     def rows(self, run: str | None = None) -> "pl.DataFrame":
         """One line a row: row, role (train or control), repetitions, document, source."""
@@ -289,13 +303,13 @@ class Study:
         return pl.scan_parquet(paths)
 
 
-def _cut(frame: "pl.DataFrame", run: Run, kind: str, context: int, continuation: int) -> "pl.DataFrame":
-    """Cut per-token lists to one cell of the run's grid."""
+def cut_signals(frame: "pl.LazyFrame", kind: str, align: str, context: int, continuation: int) -> "pl.LazyFrame":
+    """Cut per-token lists to one cell of a grid; see `Study.signals`."""
     import polars as pl
 
-    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    lists = [name for name, dtype in frame.collect_schema().items() if isinstance(dtype, pl.List)]
     cell = (pl.lit(context).cast(pl.Int32).alias("context"), pl.lit(continuation).cast(pl.Int32).alias("continuation"))
-    if kind == "free" or run.question["align"] == "end":
+    if kind == "free" or align == "end":
         length = continuation if kind == "free" else context + continuation
         kept = frame.filter((pl.col("context") == context) & (pl.col("continuation") >= continuation))
     else:

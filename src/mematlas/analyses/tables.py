@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.metrics.extractable import extractable
-from mematlas.store import Study
+from mematlas.store import Study, cut_signals
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -36,6 +36,7 @@ class Tables:
     control_models: labels of models that never saw the corpus; their rows are a control, not members of the family.
     features: row features by kind (`mematlas.features.schema`), {} where none were made;
     facts: what they were made from ("scope" of the counts, "tokens" of the corpus ...).
+    signals: per-token records by kind ("truth", "free"; `mematlas.scoring.schema`), {} where none were asked for.
     complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
     without a line have M < 1 and nothing else is known of them.
     """
@@ -48,6 +49,7 @@ class Tables:
     complete: bool = True
     features: dict[str, pl.LazyFrame] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    signals: dict[str, pl.LazyFrame] = field(default_factory=dict)
     _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +183,11 @@ class Tables:
         """
         return self._once((models, cell, value), lambda: self._wide(models, cell, value))
 
+    def signals_of(self, kind: str, cell: Cell) -> pl.LazyFrame:
+        """Signals cut to a cell, one line a (model, row); see `Study.signals`."""
+        align = self.question.get("align", "start")
+        return cut_signals(self.signals[kind], kind, align, cell.context, cell.continuation)
+
     def _wide(self, models: tuple[str, ...], cell: Cell, value: str) -> pl.DataFrame:
         here = (
             self._scored()
@@ -220,4 +227,5 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         question.get("complete", True),
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
+        {kind: study.scan_signals(kind, run) for kind in question.get("signals", ())},
     )
