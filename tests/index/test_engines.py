@@ -3,10 +3,12 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mematlas.errors import IndexFault
 from mematlas.index.base import SCOPES
 from mematlas.index.building import IndexOptions, build_index
 from mematlas.index.folder import StoredStream, open_index
@@ -78,3 +80,18 @@ def test_engines_answer_as_the_oracle(kind, made, eod, joined, shard, piece, thr
         index = engine(kind, rows, folder, eod=eod, joined=joined, shard=shard, piece=piece, threads=threads)
         for scope in SCOPES:
             check_answers(index, Oracle(rows, eod, joined), ngrams, scope)
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.sampled_from([None, EOD]), st.booleans(), st.integers(1, 5), st.sampled_from([1, 4, 1 << 20]))
+def test_counts_of_parts_add_up(made, eod, joined, parts, piece):
+    rows, ngrams = made
+    joined = joined and eod is not None
+    whole = Scan(CorpusStream(rows, None, eod, joined)).count_scopes(ngrams)
+    streams = [CorpusStream(rows, None, eod, joined, (index, parts)) for index in range(parts)]
+    assert np.array_equal(sum(Scan(stream, 1, piece).count_scopes(ngrams) for stream in streams), whole)
+
+
+def test_a_part_that_is_none_is_refused():
+    with pytest.raises(IndexFault, match=r"Part 3 of 3 is none of them; parts run from 0 to 2\."):
+        CorpusStream(Rows([[1]]), part=(3, 3))

@@ -117,10 +117,17 @@ class CorpusStream:
         vocabulary: number of token ids, where known.
         eod: id of the end-of-document token; None if documents end where rows do.
         joined: rows are consecutive cuts of one text, so that a document may go on in the next row; needs `eod`.
+        part: (k, n) for the k-th of n parts of the rows, from 0: counts of n-grams that start there. Those of all parts
+            add up to the corpus'; positions and document numbers begin with the part.
     """
 
     def __init__(
-        self, rows: RowSource, vocabulary: int | None = None, eod: int | None = None, joined: bool = False
+        self,
+        rows: RowSource,
+        vocabulary: int | None = None,
+        eod: int | None = None,
+        joined: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if joined and eod is None:
             raise IndexFault("Joined rows need the end-of-document token, which alone tells documents apart: --eod ID.")
@@ -128,6 +135,10 @@ class CorpusStream:
         if eod is not None and not 0 <= eod < self.vocabulary:
             raise IndexFault(f"--eod {eod} is outside the vocabulary, 0 to {self.vocabulary - 1}; name one of its ids.")
         self._rows, self._eod, self._joined = rows, eod, joined
+        index, count = part
+        if not 0 <= index < count:
+            raise IndexFault(f"Part {index} of {count} is none of them; parts run from 0 to {count - 1}.")
+        self._first, self._stop = (number * len(rows) // count for number in (index, index + 1))
         self._width, self._is_bound = _row_width(rows.details)
         self._counted, self._ended = 0, False
 
@@ -135,7 +146,7 @@ class CorpusStream:
         """See Stream.length."""
         if self._counted < least and not self._ended:
             self._counted = 0
-            for block in self._blocks(_LOOK):
+            for block in self._blocks(0, len(self._rows), _LOOK):
                 self._counted += len(block.tokens)
                 if self._counted >= least:
                     return self._counted
@@ -145,21 +156,30 @@ class CorpusStream:
     def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
         """See Stream.pieces."""
         held: Piece | None = None
-        for block in self._blocks(size):
+        for block in self._blocks(self._first, self._stop, size):
             piece = block if held is None else held.then(block)
             own = len(piece.tokens) - overlap
             if own > 0:
                 yield replace(piece, own=own)
             held = piece.tail(own) if own > 0 else piece
         if held is not None and len(held.tokens):
-            yield held
+            yield replace(self._continued(held, overlap), own=len(held.tokens))
 
-    def _blocks(self, size: int) -> Iterator[Piece]:
-        """Whole rows, about `size` tokens at a time."""
-        row, start, documents = 0, 0, 0
-        last: tuple[int | None, int | None] = (None, None)
-        while row < len(self._rows):
-            positions, tokens, lengths = self._read(row, size)
+    def _continued(self, piece: Piece, overlap: int) -> Piece:
+        """The part's last piece with the tokens that follow in the next one, `overlap` of them if there are so many."""
+        own = len(piece.tokens)
+        for block in self._blocks(self._stop, len(self._rows), _LOOK):
+            if len(piece.tokens) - own >= overlap:
+                break
+            piece = piece.then(block)
+        return piece
+
+    def _blocks(self, row: int, stop: int, size: int) -> Iterator[Piece]:
+        """Rows row .. stop - 1 as they are, about `size` tokens at a time."""
+        start, documents = 0, 0
+        last = self._before(row)
+        while row < stop:
+            positions, tokens, lengths = self._read(row, stop, size)
             rows = Borders(np.cumsum(lengths) - lengths, row - 1)
             known = self._rows.provenance(positions).document
             begun = Borders(self._document_starts(tokens, rows.starts, known, last), documents - 1)
@@ -167,10 +187,20 @@ class CorpusStream:
             row, start, documents = row + len(positions), start + len(tokens), documents + len(begun.starts)
             last = (known[-1], int(tokens[-1]) if len(tokens) else last[1])
 
-    def _read(self, row: int, size: int) -> tuple[Ids, NDArray[np.uint32], Ids]:
+    def _before(self, row: int) -> tuple[int | None, int | None]:
+        """Document and last token of what stands before a row; None where nothing does, or it is not known."""
+        document: int | None = None
+        for earlier in range(row - 1, -1, -1):  # rows may be empty
+            document = self._rows.provenance(np.array([earlier])).document[0] if earlier == row - 1 else document
+            _, tokens, _ = self._read(earlier, row, 1)
+            if len(tokens):
+                return document, int(tokens[-1])
+        return document, None
+
+    def _read(self, row: int, stop: int, size: int) -> tuple[Ids, NDArray[np.uint32], Ids]:
         """Some whole rows from `row` on, of any length: their positions, tokens one after the other, and lengths."""
         while True:
-            positions = np.arange(row, min(row + max(1, size // self._width), len(self._rows)))
+            positions = np.arange(row, min(row + max(1, size // self._width), stop))
             found = self._rows.read(positions, self._width)
             if self._is_bound or found.lengths.max() < self._width:
                 break
