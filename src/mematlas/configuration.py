@@ -30,9 +30,11 @@ class ScoreConfig(BaseModel):
     control_models: list[str] = Field(default=[], description="Models that never saw the corpus, scored beside.")
     order: Order = Field(default="given", description="Of the models: as given, by size, by step, or by both.")
     depth: Depth = Field(default="graded", description="graded decodes; verbatim only checks the truth (fast).")
-    signals: list[Literal["truth", "free"]] = Field(
-        default=[], description="Per-token records: truth (teacher-forced), free (along the greedy text)."
+    signals: list[Literal["truth", "free", "hidden"]] = Field(
+        default=[],
+        description="Per-token records: truth (teacher-forced), free (greedy text), hidden (states of some rows).",
     )
+    hidden_rows: int = Field(default=2000, description="Rows whose hidden states are kept at most, a model.", gt=0)
     temperature: list[float] = Field(
         default=[], description="Extra temperatures for the true tokens' log-probability; needs the signals truth."
     )
@@ -81,6 +83,10 @@ def resolve_config(**options: object) -> ScoreConfig:
         raise OptionError(explain(error)) from None
     if config.temperature and "truth" not in config.signals:
         raise OptionError("--temperature is read from the teacher-forced record: add --signals truth.")
+    if "hidden" in config.signals and config.depth != "graded":
+        raise OptionError(
+            "--signals hidden keeps the states of generated tokens, which --depth verbatim does not make."
+        )
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
     return config

@@ -65,7 +65,14 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
         raise OptionError(f"--shards {shards} is more than the {total} rows; give at most {total}.")
     plan = ShardPlan(sets, shards)
     options = ScoringOptions(
-        grid, config.depth, tuple(config.signals), config.eos, config.bos, tuple(config.temperature), config.batch
+        grid,
+        config.depth,
+        tuple(config.signals),
+        config.eos,
+        config.bos,
+        tuple(config.temperature),
+        config.batch,
+        config.hidden_rows,
     )
     run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
     return Question(config, sources, plan, options, run)
@@ -199,6 +206,8 @@ def _run(
             "batch",
         },
     )
+    if "hidden" in config.signals:
+        question["hidden_rows"] = config.hidden_rows
     key = fingerprint({**question, "rows": chosen, "shards": shards, "engine": ENGINE_VERSION})
     question |= {
         "corpus": config.corpus,

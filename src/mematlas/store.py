@@ -6,6 +6,7 @@
     STUDY/rows/<rows>/shard-00000-of-00004.parquet          one line a row, shared by all models
     STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
+    STUDY/states/<run>/<kind>/<model>/shard-...safetensors  hidden states of some rows (scoring/hidden.py)
     STUDY/features/<run>/<kind>/shard-...parquet            what is known of rows without a model; facts.json beside
 
 A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
@@ -29,7 +30,9 @@ import pyarrow.parquet as pq
 from mematlas.errors import StudyError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 
 def fingerprint(value: object) -> str:
@@ -126,6 +129,20 @@ def shard_is_done(folder: Path, name: str) -> bool:
         return bool(path.stat().st_size == marker["bytes"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HiddenStates:
+    """Hidden states of some rows of a model, as `mematlas.scoring.hidden` keeps them.
+
+    rows: [n] row ids; levels: [n] score level, 0 to 4; states: [n, positions, width] float16, NaN where a row has none;
+    context: how many of the positions belong to the context.
+    """
+
+    rows: "NDArray[np.int64]"
+    levels: "NDArray[np.int8]"
+    states: "NDArray[np.float16]"
+    context: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +244,25 @@ class Study:
             return frame
         return cut_signals(frame, kind, found.question["align"], context, continuation)
 
+    def states(self, model: str, kind: str = "free", run: str | None = None) -> HiddenStates:
+        """The hidden states of a model's sample of rows, along its own text ("free") or the true one ("truth").
+
+        Raises:
+            StudyError: the run kept none, or is not finished.
+        """
+        found = self.run(run)
+        folder = self.folder / "states" / found.key / kind / found.models.get(model, model)
+        if model not in found.models or not folder.is_dir():
+            raise StudyError(
+                f"Run {found.key} of {self.folder} has no hidden states {kind!r} of {model!r}; score with --signals "
+                f"hidden{' --signals truth' if kind == 'truth' else ''}."
+            )
+        if self.done(found, model) < found.shards:
+            raise StudyError(f"Run {found.key} of {self.folder} is not finished: run the same command again.")
+        return _read_states(
+            [folder / f"{shard_name(index, found.shards)}.safetensors" for index in range(found.shards)]
+        )
+
     def rows(self, run: str | None = None) -> "pl.DataFrame":
         """One line a row: row, role (train or control), repetitions, document, source."""
         return self.scan_rows(run).collect()
@@ -301,6 +337,22 @@ class Study:
         if not paths:
             raise StudyError(f"{self.folder} has no finished shard yet; run `mematlas score` again.")
         return pl.scan_parquet(paths)
+
+
+def _read_states(paths: list[Path]) -> HiddenStates:
+    import numpy as np
+    from safetensors import safe_open
+
+    parts, context = [], 0
+    for path in paths:
+        with safe_open(path, framework="numpy") as file:
+            context = int(file.metadata()["context"])
+            if len(file.get_tensor("rows")):
+                parts.append({name: file.get_tensor(name) for name in ("rows", "levels", "states")})
+    if not parts:
+        raise StudyError(f"{paths[0].parent} holds the states of no row: none was long enough for its cell.")
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return HiddenStates(**joined, context=context)
 
 
 def cut_signals(frame: "pl.LazyFrame", kind: str, align: str, context: int, continuation: int) -> "pl.LazyFrame":

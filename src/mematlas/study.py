@@ -94,6 +94,7 @@ def _score_model(
     write_model(config.study, question.run.models[label], {"model": label, **asdict(source.card)})
     engine = Engine(source.load(load), source.card, question.options, watcher.say)
     reference = _reference(source, load, question.options, watcher.say) if config.settle else None
+    _announce_states(question, label, engine, watcher)
     loaded = time.time()
     job = _job(question, label)
     doubts = {"doubtful_rows": 0, "settled_rows": 0, "changed_rows": 0}
@@ -108,6 +109,16 @@ def _score_model(
     rows = sum(map(plan.size, missing))
     seconds = time.time() - loaded
     return {"load_seconds": round(loaded - started, 3), "seconds": round(seconds, 3), "rows": rows, **doubts}
+
+
+def _announce_states(question: Question, label: str, engine: "Engine", watcher: Progress) -> None:
+    """Say what hidden states will take, before the first row is scored."""
+    from mematlas.scoring.hidden import announced_size, check_room
+
+    if question.options.hidden_kinds:
+        size = announced_size(question.options, question.plan.total, question.run.shards, engine.width)
+        check_room(question.config.study, size, question.options)
+        watcher.say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {question.config.study / 'states'}")
 
 
 def _reference(
@@ -129,7 +140,8 @@ def _job(question: Question, label: str) -> "ShardJob":
     return ShardJob(
         label,
         config.study / "scores" / run.key / name,
-        {kind: config.study / "signals" / run.key / kind / name for kind in config.signals},
+        {kind: config.study / "signals" / run.key / kind / name for kind in config.signals if kind != "hidden"},
+        {kind: config.study / "states" / run.key / kind / name for kind in question.options.hidden_kinds},
         question.options,
         config.dtype,
         {

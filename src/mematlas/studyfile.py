@@ -215,7 +215,17 @@ _SECTIONS: Final = {
     "Who is asked": ("models", "order", "control_models"),
     "About what": ("corpus", "rows", "control", "control_rows", "format", "row_length", "token_dtype", "column", "cut"),
     "Where it is kept": ("study",),
-    "How they are asked": ("context", "continuation", "align", "depth", "signals", "temperature", "eos", "bos"),
+    "How they are asked": (
+        "context",
+        "continuation",
+        "align",
+        "depth",
+        "signals",
+        "hidden_rows",
+        "temperature",
+        "eos",
+        "bos",
+    ),
     "What the corpus holds of them": ("features", "scope", "eod", "joined", "training_order"),
     "What is made of it": ("analyses", "gallery", "gallery_rows", "report"),
     "How it is run": (),  # all other keys

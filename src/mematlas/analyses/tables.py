@@ -227,5 +227,5 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         question.get("complete", True),
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
-        {kind: study.scan_signals(kind, run) for kind in question.get("signals", ())},
+        {kind: study.scan_signals(kind, run) for kind in question.get("signals", ()) if kind != "hidden"},
     )

@@ -30,22 +30,25 @@ _CHEAP = 32  # tokens of all rows together that cost at most 1.5x as much as 8: 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked of a batch. free, truth: which per-token records are wanted beside the scores."""
+    """What is asked of a batch. free, truth: which per-token records are wanted beside the scores; hidden: the states,
+    too."""
 
     depth: Depth
     eos_policy: EosPolicy
     eos: tuple[int, ...]
     free: bool
     truth: bool
+    hidden: bool = False
 
 
 class Branch:
     """The decisions along one context: [rows, columns] tensors, filled as they are made.
 
-    hit: the greedy token is the true one; margin: +inf where nothing was decided; token: -1 there.
+    hit: the greedy token is the true one; margin: +inf where nothing was decided; token: -1 there; states: [rows,
+    columns, width] float16, that from which each column was chosen, if a width is given.
     """
 
-    def __init__(self, truth: Tensor, free: bool) -> None:
+    def __init__(self, truth: Tensor, free: bool, width: int | None = None) -> None:
         self.truth = truth
         self.hit = torch.zeros_like(truth, dtype=torch.bool)
         self.values: Decisions = {
@@ -54,6 +57,7 @@ class Branch:
         }
         if free:
             self.values |= {name: torch.full_like(truth, float("nan"), dtype=torch.float32) for name in _FREE_EXTRA}
+        self.states = None if width is None else truth.new_zeros((*truth.shape, width), dtype=torch.float16)
 
     def record(self, rows: Tensor, column: int, decisions: Decisions) -> Tensor:
         """Write decisions [len(rows), span] at `column`; returns which of them hit."""
@@ -70,6 +74,8 @@ class Branch:
         self.hit[rows, column:] = other.hit[rows, :span]
         for name, values in self.values.items():
             values[rows, column:] = other.values[name][rows, :span]
+        if self.states is not None and other.states is not None:
+            self.states[rows, column:] = other.states[rows, :span]
 
     def finish(self, plan: Plan) -> None:
         """Forget what was read beyond the end: after a stopping EOS, and in verbatim depth after the first miss."""
@@ -85,6 +91,8 @@ class Branch:
         self.hit[beyond] = False
         for name, values in self.values.items():
             values[beyond] = -1 if name == "token" else float("inf") if name == "margin" else float("nan")
+        if self.states is not None:
+            self.states[beyond] = float("nan")
 
 
 class BatchScoring:
@@ -119,13 +127,17 @@ class BatchScoring:
             branch.finish(self._plan)
         return self._branches, self._truth
 
+    def along_truth(self, start: int, stop: int) -> Tensor:
+        """States start .. stop - 1 of the true rows, as far as they were made: float16 [n, positions, width]."""
+        return _half(self._states[:, start - self._first : stop - self._first])
+
     def _prefill(self) -> None:
         """Feed the longest context; keep the states from which the branches start, or those of the whole true row."""
         longest, first = self._contexts[-1], self._contexts[0]
         self._session: Session = self._model.start(len(self._fed), longest + self._columns)
         self._truth: Decisions = {}
         if not self._plan.truth:
-            self._first = first - 1
+            self._first = 0 if self._plan.hidden else first - 1
             self._states = self._session.feed(self._fed[:, :longest], longest - self._first)
             return
         self._first = 0
@@ -160,10 +172,13 @@ class BatchScoring:
         return {name: values.view(rows, span) for name, values in chosen.items()}
 
     def _branch(self, context: int) -> Branch:
-        branch = Branch(self._tokens[:, context : context + self._columns], self._plan.free)
+        width = self._states.shape[2] if self._plan.hidden else None
+        branch = Branch(self._tokens[:, context : context + self._columns], self._plan.free, width)
         everyone = torch.arange(len(self._fed), device=self._fed.device)
         following = self._next(context)
         span = self._leading(context, following)
+        if branch.states is not None:
+            branch.states[:, :span] = self.along_truth(context - 1, context - 1 + span)
         recited = self._follow(branch, everyone, 0, span, lambda rows, k, size: self._read(rows, context - 1 + k, size))
         open_rows = torch.ones(len(everyone), dtype=torch.bool, device=everyone.device)
         if following is not None and span == following - context:
@@ -229,6 +244,15 @@ class BatchScoring:
         session = self._session if whole else self._session.fork(rows, context)
         token = branch.values["token"][rows, 0]
         for column in range(1, self._columns):
-            decisions = self._choose(session.feed(token[:, None], 1))
+            states = session.feed(token[:, None], 1)
+            decisions = self._choose(states)
             branch.record(rows, column, decisions)
+            if branch.states is not None:
+                branch.states[rows, column] = _half(states[:, 0])
             token = decisions["token"][:, 0]
+
+
+def _half(states: Tensor) -> Tensor:
+    """As float16; what is too large for it becomes the largest that is not."""
+    largest = torch.finfo(torch.float16).max
+    return states.float().clamp(-largest, largest).half()

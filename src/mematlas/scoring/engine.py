@@ -1,7 +1,7 @@
 """Rows in, tables out: duplicates scored once, rows grouped by what they allow, batches halved when memory runs out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mematlas.errors import CorpusError, ModelError, OutOfMemory
 from mematlas.models.base import Model, ModelCard
 from mematlas.records import Ids, TokenRows
-from mematlas.scoring.branches import BatchScoring, Decisions, Plan
-from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.branches import BatchScoring, Branch, Decisions, Plan
+from mematlas.scoring.options import ScoringOptions, nearest
 from mematlas.scoring.readout import Readout
 
 Say = Callable[[str], None]
@@ -23,6 +23,7 @@ class ContextResult:
     """What one context gave for some rows of a shard (`rows`: their places in it).
 
     hit [n, L] bool, margin [n, L] (+inf where nothing was decided), length [n] columns that the row has;
+    states: hidden states [n, positions, width] by kind (`scoring/hidden.py`), {} if not asked for;
     free: per-token records [n, L], {} if not asked for; truth: [n, positions] from the row's position `truth_from` on
     (0 after a BOS, else 1), of which row i has `truth_length[i]`; {} if not asked for or kept with a longer context.
     """
@@ -36,6 +37,7 @@ class ContextResult:
     truth: dict[str, NDArray[Any]]
     truth_from: int
     truth_length: Ids
+    states: dict[str, NDArray[np.float16]] = field(default_factory=dict)
 
     def take(self, pick: NDArray[Any], rows: Ids) -> "ContextResult":
         """The results at `pick` (indices or a mask), as those of the shard's places `rows`."""
@@ -48,6 +50,7 @@ class ContextResult:
             truth_length=self.truth_length[pick],
             free={name: values[pick] for name, values in self.free.items()},
             truth={name: values[pick] for name, values in self.truth.items()},
+            states={name: values[pick] for name, values in self.states.items()},
         )
 
 
@@ -70,8 +73,15 @@ class Engine:
         suppressed = card.eos if options.eos == "suppress" else ()
         self._model, self._card, self._options, self._say = model, card, options, say
         self._readout = Readout(model, suppressed, options.temperatures)
-        self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth)
+        hidden = bool(options.hidden_kinds)
+        self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth, hidden)
         self.batch = options.batch
+
+    @property
+    def width(self) -> int:
+        """Numbers in a state of the model's last layer."""
+        start = self._card.bos if self._card.bos is not None else 0
+        return int(self._model.start(1, 1).feed(torch.tensor([[start]], device=self._model.device)).shape[-1])
 
     def score(self, rows: TokenRows, ids: Ids, on_rows: Callable[[int], None] = lambda n: None) -> list[ContextResult]:
         """Score the rows of a shard.
@@ -182,9 +192,22 @@ class Engine:
                 _truth_record(records[context], tokens),
                 1 - lead,
                 np.minimum(lengths, contexts[-1] + columns) - (1 - lead),
+                self._states(scoring, branches[lead + context], lead, context, columns),
             )
             for context in contexts
         ]
+
+    def _states(
+        self, scoring: BatchScoring, branch: Branch, lead: int, context: int, columns: int
+    ) -> dict[str, NDArray[np.float16]]:
+        """The hidden states of the context that they are kept of; {} for others, and where none are asked for."""
+        if branch.states is None or context != nearest(self._options.grid.contexts):
+            return {}
+        read = scoring.along_truth(lead, lead + context)
+        found = {"free": torch.cat([read, branch.states[:, 1:]], dim=1)}
+        if self._options.truth:
+            found["truth"] = scoring.along_truth(lead, lead + context + columns - 1)
+        return {kind: states.cpu().numpy() for kind, states in found.items()}
 
 
 def _arrays(values: Decisions) -> dict[str, NDArray[Any]]:

@@ -5,11 +5,16 @@ from typing import Literal
 
 from mematlas.records import Depth, EosPolicy, Grid
 
-Signals = Literal["truth", "free"]
+Signals = Literal["truth", "free", "hidden"]
 
 #: Margin under which a 16-bit decision is in doubt, in logits. Our choice: a few units in the last place of logits
 #: around 20 (2^-8 relative for bfloat16, 2^-11 for float16), where batch shapes were seen to move them.
 DOUBTFUL = {"float32": 2e-4, "bfloat16": 0.25, "float16": 0.03}
+
+
+def nearest(lengths: tuple[int, ...]) -> int:
+    """The length nearest to 32 tokens, P1's and K1's: that which hidden states are kept of."""
+    return min(lengths, key=lambda length: abs(length - 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,8 @@ class ScoringOptions:
     """One question to a model.
 
     bos: whether the model's BOS token is put before every prompt (packed rows have none, so the default is not to);
-    temperatures: extra temperatures of the true token's log-probability; batch: rows in step.
+    temperatures: extra temperatures of the true token's log-probability; batch: rows in step; hidden_rows: whose hidden
+    states are kept at most, a model.
     """
 
     grid: Grid
@@ -27,6 +33,7 @@ class ScoringOptions:
     bos: bool = False
     temperatures: tuple[float, ...] = ()
     batch: int = 128
+    hidden_rows: int = 0
 
     @property
     def truth(self) -> bool:
@@ -35,3 +42,8 @@ class ScoringOptions:
     @property
     def free(self) -> bool:
         return "free" in self.signals
+
+    @property
+    def hidden_kinds(self) -> tuple[str, ...]:
+        """The kinds of hidden states to keep: along the truth where that record is asked for, too."""
+        return () if "hidden" not in self.signals else ("free", "truth") if self.truth else ("free",)

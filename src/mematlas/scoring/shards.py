@@ -10,6 +10,7 @@ import pyarrow as pa
 from mematlas.corpus.base import Corpus
 from mematlas.records import Ids, TokenRows
 from mematlas.scoring.engine import Engine
+from mematlas.scoring.hidden import write_states
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.settle import Doubt, settle
 from mematlas.scoring.tables import score_table, signal_tables
@@ -100,6 +101,7 @@ class ShardJob:
     label: str
     scores: Path
     signals: dict[str, Path]
+    states: dict[str, Path]
     options: ScoringOptions
     dtype: str
     metadata: dict[str, str]
@@ -121,6 +123,8 @@ def score_shard(
     metadata = {**job.metadata, "batch": str(engine.batch), **{k: str(v) for k, v in asdict(doubt).items()}}
     for kind, table in signal_tables(job.label, ids, results, job.options).items():
         write_shard(job.signals[kind], name, table, metadata)
+    if job.states:
+        write_states(job.states, name, ids, results, job.options, (index, plan.count))
     write_shard(job.scores, name, score_table(job.label, ids, results, job.options), metadata)
     return doubt
 

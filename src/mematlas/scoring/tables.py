@@ -61,7 +61,7 @@ def signal_tables(
     model: str, ids: Ids, results: Iterable[ContextResult], options: ScoringOptions
 ) -> dict[str, pa.Table]:
     """The asked-for per-token records: "free" and "truth"."""
-    parts: dict[str, list[pa.Table]] = {kind: [] for kind in options.signals}
+    parts: dict[str, list[pa.Table]] = {kind: [] for kind in ("free", "truth") if kind in options.signals}
     schemas = {"free": FREE, "truth": truth_schema(options.temperatures)}
     for result in results:
         continuation = result.length
