@@ -73,6 +73,8 @@ ZONES: dict[str, set[str]] = {
     "ray": {"executors"},
     "numba": {"index"},
     "pydivsufsort": {"index"},
+    "rapidfuzz": {"metrics"},
+    "sacrebleu": {"metrics"},
 }
 HEAVY = (
     *("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray"),

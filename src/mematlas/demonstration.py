@@ -122,6 +122,7 @@ def _asked(family: "TrainedFamily") -> dict[str, object]:
         "training_order": family.order.relative_to(family.folder).as_posix(),
         "context": list(CONTEXTS),
         "continuation": list(CONTINUATIONS),
+        "signals": ["free", "truth"],
     }
 
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from mematlas.scoring.shards import ShardPlan
 
 #: Part of the fingerprint of features; raised when a change of the code can change a number.
-VERSION: Final = 1
+VERSION: Final = 2
 #: Our choice: n-grams of so many tokens in all are looked for in one pass, which bounds its memory (below 1.5 GB on
 #: two cores). That is 36,000 rows a pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
-KINDS: Final = ("texts", "counts", "copies")
+KINDS: Final = ("texts", "tokens", "counts", "copies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,7 @@ def _write_shards(work: _Work, stream: "CorpusStream", tokens: int, watcher: Pro
     """One pass over the corpus for every missing shard."""
     from mematlas.features.counts import count_tables
     from mematlas.features.texts import texts_table
+    from mematlas.features.tokens import tokens_table
     from mematlas.index.scan import Scan
 
     grid, missing = work.scored.grid, work.missing()
@@ -236,6 +237,7 @@ def _write_shards(work: _Work, stream: "CorpusStream", tokens: int, watcher: Pro
             rows, ids = work.plan.read(index, grid.width)
             metadata = {"run": work.scored.run.key, "scope": work.counting.scope, "source": work.source}
             write_shard(work.folder / "texts", name, texts_table(rows.ids, rows.lengths, ids, grid, decode), metadata)
+            write_shard(work.folder / "tokens", name, tokens_table(rows, ids), metadata)
             tables = count_tables(rows, ids, grid, scan, tokens, work.counting.scope, kinds)
             for kind, table in zip(("counts", "copies"), tables, strict=True):
                 write_shard(work.folder / kind, name, table, metadata)

@@ -16,11 +16,18 @@ PAPERS: Final[dict[str, str]] = {
     "P1": "Chen, Han, Miyao: A Multi-Perspective Analysis of Memorization in LLMs. arXiv 2405.11577",
     "P2": "Satvaty, Verberne, Turkmen: Undesirable Memorization in LLMs: A Survey. arXiv 2410.02650",
     "P6": "Hartmann et al.: SoK: Memorization in General-Purpose LLMs. arXiv 2310.18362",
+    "P8": "Tirumala et al.: Memorization Without Overfitting. arXiv 2205.10770",
     "P9": "Carlini et al.: Quantifying Memorization Across Neural Language Models. arXiv 2202.07646",
     "K1": "Biderman et al.: Emergent and Predictable Memorization in Large Language Models. arXiv 2304.11158",
     "K2": "Prashanth et al.: Recite, Reconstruct, Recollect. arXiv 2406.17746",
+    "K3": "Hayes et al.: (n, p)-discoverable extraction. arXiv 2410.19482",
     "K7": "Chen, Han, Miyao: arXiv 2603.21658",
     "K8": "Zhang, Zhao, Lin et al.: Beyond Frequency: Redundancy. arXiv 2506.12321",
+    "K11": "Cooper et al.: Extracting memorized pieces of books. arXiv 2505.12546",
+    "K12": "Other definitions: extraction strength, code of open-unlearning",
+    "K5": "Carlini, Liu, Erlingsson, Kos, Song: The Secret Sharer. arXiv 1802.08232",
+    "K6": "Shi et al.: Min-K%, arXiv 2310.16789; Zhang et al.: Min-K%++, arXiv 2404.02936",
+    "K9": "Wei, Godbole, Khan et al.: Hubble. arXiv 2510.19811",
 }
 
 
@@ -125,6 +132,29 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "S2",
         "boundary_input",
     ),
+    "membership-shows-with-repetitions": PublishedTrend(
+        "Rows shown once are hardly told from rows never seen, rows shown 256 times nearly always: the AUROC of "
+        "membership inference rises with repetitions.",
+        "K9, membership inference by duplicates (8B, Gutenberg)",
+        "S",
+        "inference",
+    ),
+    "entropy-is-higher-in-unmemorized-rows": PublishedTrend(
+        "The entropy of unmemorized rows is higher than that of memorized ones.", "P1, Fig. 6", "S2", "entropy"
+    ),
+    "entropy-rises-at-the-border-of-unmemorized-rows": PublishedTrend(
+        "At the border of context and continuation the entropy of unmemorized rows jumps up.",
+        "P1, Fig. 6",
+        "S2",
+        "entropy",
+    ),
+    "entropy-falls-at-the-border-of-memorized-rows": PublishedTrend(
+        "At the border of context and continuation the entropy of memorized rows jumps down.",
+        "P1, Fig. 6",
+        "S2",
+        "entropy",
+    ),
+    "entropy-falls-with-size": PublishedTrend("Larger models have lower entropy.", "P1, Fig. 6", "S2", "entropy"),
     "small-models-forecast-precisely-but-miss-most": PublishedTrend(
         "What a small model memorizes the largest memorizes too, but the small one misses most of it: high precision, "
         "low recall.",
@@ -137,6 +167,24 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "K1, abstract",
         "S2",
         "forecast",
+    ),
+    "sampling-extracts-more-than-greedy": PublishedTrend(
+        "With enough samples, probabilistic extraction finds more training rows than greedy decoding does.",
+        "K3, Enron emails",
+        "S2",
+        "probability",
+    ),
+    "sampled-extraction-grows-with-size": PublishedTrend(
+        "The share of rows that sampling extracts is larger in larger models (16 % in Pythia 12B, 9 % in 2.8B).",
+        "K3, Enron emails",
+        "S2",
+        "probability",
+    ),
+    "held-out-rows-are-sampled-less": PublishedTrend(
+        "Sampling extracts far fewer held-out rows than training rows (0.3 against 4.4 % at n = 500,000, p = 0.9).",
+        "K3, Enron emails against TREC-2007",
+        "S2",
+        "probability",
     ),
 }
 
@@ -249,6 +297,23 @@ TABLES: Final[dict[str, PublishedTable]] = {
             (64, "12B", 82.1, 6.0),
         ),
     ),
+    "membership-by-duplicates": PublishedTable(
+        "AUROC of membership inference by duplicates in training, 8B model of 500B tokens, unpopular Gutenberg books",
+        "K9, table of membership inference",
+        "S",
+        (
+            ("duplicates", "times the text was put into training"),
+            ("loss", "AUROC of the loss"),
+            ("min_k_plus_plus", "AUROC of Min-K%++"),
+        ),
+        (
+            (1, 0.539, 0.545),
+            (4, 0.556, 0.62),
+            (16, 0.732, 0.813),
+            (64, 0.996, 0.987),
+            (256, 1.0, 0.949),
+        ),
+    ),
     "forecast-of-12b": PublishedTable(
         "Does a smaller model's memorization forecast that of the 12B model?",
         "K1, precision and recall against 12B",
@@ -298,6 +363,17 @@ TABLES: Final[dict[str, PublishedTable]] = {
             ("deduped", "12B", 63_000, 585_067),
             ("deduped", "12B", 83_000, 852_068),
         ),
+    ),
+    "sampled-extraction": PublishedTable(
+        "Rows of the Enron emails extracted by greedy decoding and by sampling, 50 tokens after 50",
+        "K3",
+        "S2",
+        (
+            ("model", "size of Pythia"),
+            ("greedy", "share of rows recited by greedy decoding"),
+            ("most", "largest share that is (n, p)-discoverable by sampling from the 40 most probable tokens at T = 1"),
+        ),
+        (("2.8B", 0.013, 0.0904), ("12B", 0.0307, 0.1607)),
     ),
 }
 

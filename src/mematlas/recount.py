@@ -3,6 +3,7 @@
 The analyses use the same functions, on counts of their own; `docs/studies.md` says what each is for.
 """
 
+from mematlas.analyses.approximate_tables import added_excesses, similarity_means
 from mematlas.analyses.border import boundary_contrasts, boundary_differences, boundary_slopes, sentence_frequencies
 from mematlas.analyses.buckets import bucket_spans, shortfall, with_bucket
 from mematlas.analyses.by_copies import buckets_by_copies, rows_by_copies
@@ -13,18 +14,36 @@ from mematlas.analyses.curves import boundary_curves, boundary_rows
 from mematlas.analyses.distribution import score_classes
 from mematlas.analyses.elsewhere import elsewhere_contrasts, lines_elsewhere
 from mematlas.analyses.excess import mean_scores
+from mematlas.analyses.extraction_counts import discoverable_counts, measure_means, probability_quantiles
+from mematlas.analyses.extraction_lines import probability_lines, signal_rows
 from mematlas.analyses.forecast import with_forecasts
 from mematlas.analyses.laws import fit_laws, law_points, law_residuals
 from mematlas.analyses.levels import LEVELS
 from mematlas.analyses.lines import firm_lines, lines, pairs
 from mematlas.analyses.members import memorizers, overlap_sets, steps
+from mematlas.analyses.membership import membership_rows
 from mematlas.analyses.moves import symmetry_tests
 from mematlas.analyses.ordering import spread_quantiles, spreads
 from mematlas.analyses.repetition import copy_agreement, copy_buckets, copy_slopes
 from mematlas.analyses.samples import sample_shares
 from mematlas.analyses.shares import with_shares
+from mematlas.analyses.signal_curves import (
+    signal_contrasts,
+    signal_curves,
+    signal_slopes,
+    signal_statistics,
+)
+from mematlas.analyses.signal_lines import boundary_signals, rows_with_signals
+from mematlas.analyses.similar import definition_lines, similarity_lines
 from mematlas.analyses.strata import position_contrasts, strata_rows, stratified_effects
 from mematlas.analyses.taxonomy import category_shares
+from mematlas.analyses.telling import (
+    exposures_by_repetitions,
+    membership_aurocs,
+    membership_by_repetitions,
+    membership_exposures,
+    membership_sweep,
+)
 from mematlas.analyses.traits import row_traits, trait_means
 from mematlas.analyses.windows import boundary_counts
 from mematlas.published import SLOPES, TABLES
@@ -33,11 +52,13 @@ __all__ = [
     "LEVELS",
     "SLOPES",
     "TABLES",
+    "added_excesses",
     "boundary_contrasts",
     "boundary_counts",
     "boundary_curves",
     "boundary_differences",
     "boundary_rows",
+    "boundary_signals",
     "boundary_slopes",
     "bucket_spans",
     "buckets_by_copies",
@@ -47,7 +68,10 @@ __all__ = [
     "copy_agreement",
     "copy_buckets",
     "copy_slopes",
+    "definition_lines",
+    "discoverable_counts",
     "elsewhere_contrasts",
+    "exposures_by_repetitions",
     "firm_lines",
     "fit_laws",
     "law_points",
@@ -56,16 +80,32 @@ __all__ = [
     "lines_elsewhere",
     "lines_with_features",
     "mean_scores",
+    "measure_means",
+    "membership_aurocs",
+    "membership_by_repetitions",
+    "membership_exposures",
+    "membership_rows",
+    "membership_sweep",
     "memorizers",
     "overlap_sets",
     "pairs",
     "position_contrasts",
+    "probability_lines",
+    "probability_quantiles",
     "row_traits",
     "rows_by_copies",
+    "rows_with_signals",
     "sample_shares",
     "score_classes",
     "sentence_frequencies",
     "shortfall",
+    "signal_contrasts",
+    "signal_curves",
+    "signal_rows",
+    "signal_slopes",
+    "signal_statistics",
+    "similarity_lines",
+    "similarity_means",
     "spread_quantiles",
     "spreads",
     "steps",

@@ -9,6 +9,7 @@ import polars as pl
 
 from mematlas.analyses.tables import Tables
 from mematlas.features.schema import PLACES, SCHEMAS, TOKEN_KINDS
+from mematlas.scoring.schema import FREE, truth_schema
 
 
 def tables(
@@ -104,11 +105,80 @@ def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, 
         here = {"row": rows["row"].to_list()}
         here |= {name: columns[name] or [None] * count for name in fields.names if name in columns}
         frame = pl.DataFrame(here, strict=False)
-        frame = frame if kind == "counts" else frame.join(cells, how="cross")
+        frame = frame.join(cells, how="cross") if "context" in fields.names else frame
         types = pl.from_arrow(fields.empty_table()).schema
         features[kind] = frame.select(fields.names).cast(dict(types)).lazy()
     facts = {"scope": "rows", "tokens": tokens, "corpus": "c", "eod": None}
     return replace(tables, features=features, facts=facts, _kept={})
+
+
+def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), seed: int = 0, **given: Any) -> Tables:
+    """`tables` with per-token records of every model and row at the longest cell, drawn where not given.
+
+    Tokens are right up to the scored verbatim length and wrong there; what a model gets right it is surer of. Of align
+    "start": records along the truth stand with the longest context, those of free-running with each.
+
+    given: `truth_entropy`, `free_margin` ... -> model -> one list a row, instead of drawn numbers.
+    """
+    rng = np.random.default_rng(seed)
+    longest, length = max(tables.contexts), max(tables.continuations)
+    scored = tables.scores.filter(continuation=length).select("model", "row", "context", "verbatim").collect()
+    known = {tuple(line[:3]): line[3] for line in scored.iter_rows()}
+    rows = tables.rows.collect()["row"].to_list()
+    words = tables.features["tokens"].collect() if "tokens" in tables.features else None
+    true = (
+        dict(words.iter_rows()) if words is not None else {row: rng.integers(0, 50, longest + length) for row in rows}
+    )
+    lines: dict[str, list[dict[str, Any]]] = {"truth": [], "free": []}
+    for model in tables.models["model"]:
+        for context in tables.contexts:
+            for row in rows:
+                right = np.arange(length) < (known.get((model, row, context)) or 0)
+                key = {"model": model, "row": row, "context": context, "continuation": length}
+                text = np.asarray(true[row])[context : context + length]
+                drawn = _signals(rng, right)
+                lines["free"].append(key | drawn | {"token": np.where(right, text, (text + 1) % 50)})
+                if context == longest:
+                    prompt = rng.uniform(size=context) < 0.5
+                    lines["truth"].append(key | _along_truth(rng, np.concatenate([prompt, right])))
+    for name, of in given.items():
+        kind, _, column = name.partition("_")
+        for line in lines[kind]:
+            line[column] = of[line["model"]][line["row"]]
+    schemas = {"free": FREE, "truth": truth_schema(())}
+    signals = {kind: _framed(lines[kind], schemas[kind]).lazy() for kind in kinds}
+    return replace(tables, signals=signals, question={**tables.question, "signals": list(kinds)}, _kept={})
+
+
+def _signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
+    """Of each token: a model that is right is sure."""
+    sure = np.where(right, rng.uniform(0.6, 1, len(right)), rng.uniform(0.05, 0.5, len(right)))
+    entropy = -sure * np.log(sure) - (1 - sure) * np.log((1 - sure) / 49 + 1e-12)
+    return {"log_probability": np.log(sure), "entropy": entropy, "margin": 5 * sure}
+
+
+def _along_truth(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
+    """Of each token of the true text: one the model did not choose is less probable; nothing at position 0."""
+    found = _signals(rng, right)
+    expected = -found["entropy"]
+    found["log_probability"] = np.where(right, found["log_probability"], found["log_probability"] - 2)
+    found |= {
+        "hit": right,
+        "rank": np.where(right, 1, rng.integers(2, 50, len(right))),
+        "mean_log_probability": expected,
+        "variance_log_probability": rng.uniform(0.5, 2, len(right)),
+        "log_probability_top40": found["log_probability"] + 0.01 * (found["log_probability"] < -0.01),
+    }
+    return {name: [None, *values.tolist()[1:]] for name, values in found.items()}
+
+
+def _framed(lines: list[dict[str, Any]], schema: Any) -> pl.DataFrame:
+    types = dict(pl.from_arrow(schema.empty_table()).schema)
+    plain = [
+        {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in line.items()}
+        for line in lines
+    ]
+    return pl.DataFrame(plain, schema=types, orient="row", strict=False)
 
 
 def with_places(tables: Tables) -> Tables:
@@ -142,4 +212,5 @@ def _drawn(rng: np.random.Generator, rows: pl.DataFrame, width: int) -> dict[str
         **{f"distinct_{n}": rng.uniform(0.3, 1, count).tolist() for n in (1, 2, 3)},
         "bytes": (4 * sizes).tolist(),
         "compressed_bytes": sizes.tolist(),
+        "tokens": rng.integers(0, 50, (count, width)).tolist(),
     }

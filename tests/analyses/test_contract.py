@@ -23,7 +23,7 @@ from mematlas.findings import Chart, Finding, Table, read_finding, write_finding
 from mematlas.published import TRENDS
 from mematlas.store import Study, open_study, shard_name, write_json, write_shard, write_table
 from tests.analyses.made import tables as made
-from tests.analyses.made import with_features, with_places
+from tests.analyses.made import with_features, with_places, with_signals
 from tests.analyses.published_files import flags, memorized, sampled
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
@@ -60,6 +60,13 @@ def whole(count=200) -> Tables:
     roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
     repetitions = [None if row % 4 == 0 else (1, 2, 4, 8, 16)[row % 5] for row in range(count)]
     return family(count=count, roles=roles, repetitions=repetitions)
+
+
+def some(models=("s1", "s3", "s4-a", "s4"), count=120, **options) -> Tables:
+    """As `whole`, of fewer models and rows."""
+    roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
+    repetitions = [None if row % 4 == 0 else (1, 2, 4, 8, 16)[row % 5] for row in range(count)]
+    return family(models=models, count=count, roles=roles, repetitions=repetitions, **options)
 
 
 def in_verbatim_depth() -> Tables:
@@ -168,6 +175,34 @@ CASES = {
     "features, holes in the grid": lambda: with_features(with_holes()),
     "features with places": lambda: with_places(with_features(whole())),
     "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
+    "signals": lambda: with_signals(some()),
+    "signals and features": lambda: with_signals(with_features(some())),
+    "signals, no control": lambda: with_signals(with_features(family(models=("s1", "s4"), count=60))),
+    "signals, one model": lambda: with_signals(some(("s1",))),
+    "signals, a control model": lambda: with_signals(with_features(some(("s1", "s4"), control_models=("s1",)))),
+    "signals, sizes and steps unknown": lambda: with_signals(
+        some(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    ),
+    "signals in verbatim depth": lambda: with_signals(in_verbatim_depth()),
+    "signals, holes in the grid": lambda: with_signals(with_holes()),
+    "signals, nothing recited": lambda: with_signals(
+        made({"s1": {cell: [row % 9 for row in range(90)] for cell in CELLS}}, roles=["train", "control"] * 45)
+    ),
+    "signals, everything recited": lambda: with_signals(made({"s1": {cell: [cell[1]] * 90 for cell in CELLS}})),
+    "signals, one row": lambda: with_signals(family(count=1, repetitions=[3])),
+    "signals, only control rows": lambda: with_signals(family(count=40, roles=["control"] * 40)),
+    "signals, nothing scored": lambda: with_signals(nothing_scored()),
+    "signals, recited rows only": lambda: with_signals(recited_only()),
+    "signals and features in verbatim depth": lambda: with_signals(with_features(in_verbatim_depth())),
+    "signals and features, holes in the grid": lambda: with_signals(with_features(with_holes())),
+    "signals and features, everything recited": lambda: with_signals(
+        with_features(made({"s1": {cell: [cell[1]] * 90 for cell in CELLS}}, roles=["train", "control"] * 45))
+    ),
+    "signals and features, sizes and steps unknown": lambda: with_signals(
+        with_features(some(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)))
+    ),
+    "signals and features, one row": lambda: with_signals(with_features(family(count=1, repetitions=[3]))),
+    "signals and features, three tokens": lambda: with_signals(with_features(some(("s1", "s4"), cells=((4, 3),)))),
     "imported random-sampled": None,
     "imported memorized-evals": None,
     "imported memorized-flags": None,
@@ -400,7 +435,7 @@ def stored(tables: Tables, folder: Path) -> Study:
         "models": {label: label for label in labels},
         "question": {
             **tables.question,
-            "signals": [],
+            "signals": list(tables.signals),
             "complete": tables.complete,
             "control_models": list(tables.control_models),
         },
@@ -412,6 +447,9 @@ def stored(tables: Tables, folder: Path) -> Study:
         write_table(folder / "models" / f"{label}.parquet", plain(tables.models.filter(model=label)))
         scores = tables.scores.filter(model=label).collect()
         write_shard(folder / "scores" / "k" / label, shard_name(0, 1), plain(scores), {})
+        for kind, frame in tables.signals.items():
+            own = plain(frame.filter(model=label).collect())
+            write_shard(folder / "signals" / "k" / kind / label, shard_name(0, 1), own, {})
     for kind, frame in tables.features.items():
         write_shard(folder / "features" / "k" / kind, shard_name(0, 1), plain(frame.collect()), {})
         write_json(folder / "features" / "k" / "facts.json", tables.facts)

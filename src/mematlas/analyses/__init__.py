@@ -70,6 +70,26 @@ ANALYSES = Registry(
             None,
             "whether recited continuations stand elsewhere in the corpus, and control rows that do (our choice)",
         ),
+        "entropy": (
+            "mematlas.analyses.entropy:ANALYSIS",
+            None,
+            "entropy by position, at the border and where reciting stops, by class of rows and model size (P1 Fig. 6)",
+        ),
+        "approximate": (
+            "mematlas.analyses.approximate:ANALYSIS",
+            None,
+            "rows memorized but for a few tokens: BLEU, edit distance, common subsequence beside M (P2, granularity)",
+        ),
+        "probability": (
+            "mematlas.analyses.probability:ANALYSIS",
+            None,
+            "rows that sampling draws in n tries with chance p, extraction strength, memory unit length (K3, K12, P8)",
+        ),
+        "inference": (
+            "mematlas.analyses.inference:ANALYSIS",
+            None,
+            "membership inference and exposure of training rows against a control, beside a bag of words (K5, K6)",
+        ),
     },
     "analyses",
 )

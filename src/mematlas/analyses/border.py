@@ -98,7 +98,7 @@ def row_differences(values: Values, zero: int, wide: int) -> Values:
 
 def _measured(rows: pl.DataFrame, counts: Windows) -> Iterator[tuple[Group, dict[str, Any], Values]]:
     """Each group with the differences of its rows, [n, 2], on both scales; at divergence points one step, [n, 1]."""
-    wide, listed = width(counts.cell.context, counts.cell.continuation), groups(rows, counts)
+    wide, listed = width(counts.cell.context, counts.cell.continuation), groups(rows, counts.rows)
     for ngram, values in counts.counts.items():
         for scale, scaled in (("count", values), ("log10", np.log10(1 + values))):
             at_border = row_differences(scaled, counts.cell.context, wide)
@@ -124,7 +124,7 @@ def boundary_differences(rows: pl.DataFrame, counts: Windows, models: pl.DataFra
         ):
             ends = dict(zip(("difference", "difference_lower", "difference_upper"), numbers, strict=True))
             lines.append({**group.place, **measure, "form": form, "rows": count, **ends, "shown": group.shown})
-    found = _framed(lines, [name for name in DIFFERENCES if name != "parameters"])
+    found = framed(lines, [name for name in DIFFERENCES if name != "parameters"])
     return found.join(models.select("model", "parameters"), "model", "left", maintain_order="left").select(*DIFFERENCES)
 
 
@@ -140,13 +140,18 @@ def boundary_contrasts(rows: pl.DataFrame, counts: Windows) -> pl.DataFrame:
         if len(of) < 2:
             continue
         for form, mine, others in zip(names, of[MEMORIZED].T, of[UNMEMORIZED].T, strict=True):
-            values = np.concatenate([mine, others])
-            member, known = np.arange(len(values)) < len(mine), ~np.isnan(values)
-            one = stratified_difference(values[known, None], member[known])
-            numbers = (one.members, one.others, one.estimate[0], one.lower[0], one.upper[0])
-            line = dict(zip(CONTRASTS, (*key, form, *numbers), strict=True))
-            lines += [line] if one.strata else []
-    return _framed(lines, CONTRASTS)
+            numbers = apart(mine, others)
+            lines += [dict(zip(CONTRASTS, (*key, form, *numbers), strict=True))] if numbers else []
+    return framed(lines, CONTRASTS)
+
+
+def apart(mine: Values, others: Values) -> tuple[int, int, float, float, float] | None:
+    """Rows of each whose value is known, the difference of their means and the ends of its 95 % interval (Welch); None
+    where one of them has no value. mine, others: of shape (rows,)."""
+    values = np.concatenate([mine, others])
+    member, known = np.arange(len(values)) < len(mine), ~np.isnan(values)
+    one = stratified_difference(values[known, None], member[known])
+    return (one.members, one.others, one.estimate[0], one.lower[0], one.upper[0]) if one.strata else None
 
 
 def sentence_frequencies(rows: pl.DataFrame, counts: Windows, tokens: int | None) -> pl.DataFrame:
@@ -155,9 +160,9 @@ def sentence_frequencies(rows: pl.DataFrame, counts: Windows, tokens: int | None
     tokens: of the corpus, None if unknown.
     """
     at, lines = counts.cell.context, []
-    listed = groups(rows.filter(pl.col("role") != "shuffled", alignment=BORDER), counts)
+    listed = groups(rows.filter(pl.col("role") != "shuffled", alignment=BORDER), counts.rows)
     for ngram, values in counts.counts.items():
-        parts = np.stack([_row_means(values[:, :at]), _row_means(values[:, at:])], axis=1)
+        parts = np.stack([row_means(values[:, :at]), row_means(values[:, at:])], axis=1)
         of_row = np.column_stack([parts, parts[:, 1] - parts[:, 0]])
         for group in listed:
             found = means(of_row[group.places])
@@ -166,7 +171,7 @@ def sentence_frequencies(rows: pl.DataFrame, counts: Windows, tokens: int | None
                 line |= dict(zip((part, f"{part}_lower", f"{part}_upper"), numbers, strict=True))
                 line[f"{part}_per_million"] = numbers[0] / tokens * 1e6 if tokens else None
             lines.append(line)
-    return _framed(lines, SENTENCES)
+    return framed(lines, SENTENCES)
 
 
 def boundary_slopes(differences: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
@@ -174,28 +179,35 @@ def boundary_slopes(differences: pl.DataFrame, latest: pl.DataFrame) -> pl.DataF
 
     latest: column model, the models that stand for a size; those of unknown size are left out.
     """
-    keys, lines = list(SLOPES)[:5], []
-    measured = differences.join(latest, on="model", how="semi").filter(
+    lines = size_slopes(differences, latest, "difference", list(SLOPES)[:5])
+    return framed(lines, SLOPES)
+
+
+def size_slopes(measured: pl.DataFrame, latest: pl.DataFrame, value: str, keys: list[str]) -> list[dict[str, Any]]:
+    """How the column `value` of lines at the border changes per tenfold of parameters: keys, models, slope and ends."""
+    lines = []
+    drawn = measured.join(latest, on="model", how="semi").filter(
         pl.col("role").is_in(["train", "shuffled"]), pl.col("class") != OTHER, alignment=BORDER
     )
-    known = measured.drop_nulls(["parameters", "difference"])
-    for key, part in known.group_by(keys, maintain_order=True):
-        line = fit_line(part["parameters"], part["difference"], part["rows"])
+    for key, part in drawn.drop_nulls(["parameters", value]).group_by(keys, maintain_order=True):
+        line = fit_line(part["parameters"], part[value], part["rows"])
         if line.slope is not None:
             ends = {"models": line.count, "slope": line.slope, "slope_lower": line.lower, "slope_upper": line.upper}
             lines.append({**dict(zip(keys, key, strict=True)), **ends})
-    return _framed(lines, SLOPES)
+    return lines
 
 
-def _row_means(values: Values) -> Values:
+def row_means(values: Values) -> Values:
     """Mean of each row over the positions that are known; NaN where none is."""
     count = (~np.isnan(values)).sum(1)
     return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _framed(lines: list[dict[str, Any]], columns: Mapping[str, str] | list[str]) -> pl.DataFrame:
-    """The columns of `lines`, what was not measured as null."""
-    texts = dict.fromkeys((*GROUP, *_MEASURE), pl.String)
+def framed(
+    lines: list[dict[str, Any]], columns: Mapping[str, str] | list[str], also: tuple[str, ...] = ()
+) -> pl.DataFrame:
+    """The columns of `lines`, what was not measured as null. also: columns of text beside GROUP, scale and form."""
+    texts = dict.fromkeys((*GROUP, *_MEASURE, *also), pl.String)
     whole = dict.fromkeys(("ngram", "rows", "memorized", "unmemorized", "models"), pl.Int64)
     kinds: dict[str, Any] = {**texts, **whole, "class": CLASS, "shown": pl.Boolean}
     schema = {name: kinds.get(name, pl.Float64) for name in columns}

@@ -121,7 +121,7 @@ def _at(lines: pl.DataFrame, alignment: str, at: pl.Expr) -> pl.DataFrame:
 class Group:
     """Rows of `boundary_rows` with the same values of GROUP.
 
-    place: these values; shown: whether it is drawn (see CURVES); places: [n], where the counts of its rows stand; at:
+    place: these values; shown: whether it is drawn (see CURVES); places: [n], where the values of its rows stand; at:
     [n], column of the window that offset 0 stands for.
     """
 
@@ -140,17 +140,21 @@ class Group:
         return self.place["class"] in CLASSES or (self.place["class"] == OTHER and not self.at_border)
 
 
-def groups(rows: pl.DataFrame, counts: Windows) -> list[Group]:
-    """The groups of `boundary_rows` (or of some of its lines), in the order given."""
+def groups(rows: pl.DataFrame, ids: NDArray[np.int64]) -> list[Group]:
+    """The groups of `boundary_rows` (or of some of its lines), in the order given.
+
+    ids: [n], ascending, of the rows whose values stand in a matrix, line by line.
+    """
     found = []
     for key, group in rows.group_by(list(GROUP), maintain_order=True):
         shown = group.height >= FEW and bool(group["latest"][0])
-        one = Group(dict(zip(GROUP, key, strict=True)), shown, counts.places(group["row"]), group["at"].to_numpy())
+        places = np.searchsorted(ids, group["row"].to_numpy())
+        one = Group(dict(zip(GROUP, key, strict=True)), shown, places, group["at"].to_numpy())
         found.append(one if one.of_paper else replace(one, shown=False))
     return found
 
 
-def _around(padded: Values, group: Group) -> Values:
+def around(padded: Values, group: Group) -> Values:
     """Values of a group's rows around their border: the whole window at that of context and continuation, REACH columns
     on each side of divergence points. padded: shape (rows, context + continuation + 2 REACH), NaN at both ends."""
     if group.at_border:
@@ -169,20 +173,21 @@ def boundary_curves(rows: pl.DataFrame, counts: Windows) -> pl.DataFrame:
         rows: as `boundary_rows`. counts: as `windows.boundary_counts`.
     """
     parts = [pl.DataFrame(schema=_SCHEMA)]
-    drawn = [group for group in groups(rows, counts) if group.of_paper]
+    drawn = [group for group in groups(rows, counts.rows) if group.of_paper]
     for ngram, values in counts.counts.items():
         padded = np.pad(values, ((0, 0), (REACH, REACH)), constant_values=np.nan)
         logs = np.log10(1 + padded)
         for group in drawn:
-            raw, log = _around(padded, group), means(_around(logs, group))
+            raw, log = around(padded, group), means(around(logs, group))
             first = counts.cell.context if group.at_border else REACH
             found = {"offset": np.arange(raw.shape[1]) - first, "rows": log.count, "ngram": ngram, "shown": group.shown}
-            found |= _named("mean", means(raw)) | _named("median", medians(raw)) | _named("log_mean", log)
-            found |= {name.replace("log", "geometric"): 10**value for name, value in _named("log_mean", log).items()}
+            found |= named("mean", means(raw)) | named("median", medians(raw)) | named("log_mean", log)
+            found |= {name.replace("log", "geometric"): 10**value for name, value in named("log_mean", log).items()}
             columns = {**found, **group.place}
             parts.append(pl.DataFrame({name: columns[name] for name in CURVES}, schema=_SCHEMA))
     return pl.concat(parts).with_columns(selectors.float().fill_nan(None))
 
 
-def _named(name: str, center: Centers) -> dict[str, Any]:
+def named(name: str, center: Centers) -> dict[str, Any]:
+    """The columns `name`, with both ends of its interval."""
     return {name: center.estimate, f"{name}_lower": center.lower, f"{name}_upper": center.upper}

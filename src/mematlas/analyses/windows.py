@@ -77,17 +77,17 @@ def window_counts(tables: Tables, cell: Cell) -> Windows:
     width = cell.context + cell.continuation
     counted = tables.features["counts"].filter(pl.col("unigrams").is_not_null()).sort("row")
     rows = counted.select("row").collect()["row"].to_numpy()
-    counts = {ngram: _matrix(counted, column, start, width) for ngram, column in _NGRAMS.items()}
+    counts = {ngram: padded_lists(counted, column, start, width) for ngram, column in _NGRAMS.items()}
     known = {ngram: values for ngram, values in counts.items() if not np.isnan(values).all()}
-    return Windows(cell, rows, known, _matrix(counted, "kinds", start + cell.context - 1, 2))
+    return Windows(cell, rows, known, padded_lists(counted, "kinds", start + cell.context - 1, 2))
 
 
-def _matrix(counted: pl.LazyFrame, column: str, start: int, width: int) -> NDArray[np.float64]:
-    """The `width` entries of a column of lists from `start` on, NaN where there are none."""
+def padded_lists(frame: pl.LazyFrame, column: str, start: int, width: int) -> NDArray[np.float64]:
+    """The `width` entries of a column of lists from `start` on, [lines, width], NaN where there are none."""
     entries = (
         pl.col(column).list.slice(start, width).cast(pl.List(pl.Float64)).fill_null(pl.lit([], pl.List(pl.Float64)))
     )
-    lists = counted.select(entries).collect()
+    lists = frame.select(entries).collect()
     if not lists.select((pl.col(column).list.len() == width).all()).item():
         gap = pl.lit([None] * width, pl.List(pl.Float64))
         lists = lists.select(pl.concat_list(column, gap).list.head(width).alias(column))
@@ -95,8 +95,16 @@ def _matrix(counted: pl.LazyFrame, column: str, start: int, width: int) -> NDArr
 
 
 def row_classes(tables: Tables, cell: Cell) -> pl.DataFrame:
+    """`classed` with the rows whose counts are known."""
+    return classed(tables, cell, tables.features["counts"].filter(pl.col("unigrams").is_not_null()).select("row"))
+
+
+def classed(tables: Tables, cell: Cell, known: pl.LazyFrame) -> pl.DataFrame:
     """Every scored row of a cell: model, latest (last checkpoint of its size, or a control), role, class (CLASS), row,
-    verbatim (tokens, null where unknown), counted (whether its counts are known); models as given, rows ascending."""
+    verbatim (tokens, null where unknown), counted (whether `known` has a line of it); models as given, rows ascending.
+
+    known: column row, or model and row, no two lines alike.
+    """
     scored = (
         tables.scores.filter(context=cell.context, continuation=cell.continuation)
         .with_columns(extractable.expression().alias("recited"))
@@ -104,11 +112,10 @@ def row_classes(tables: Tables, cell: Cell) -> pl.DataFrame:
         .select("model", "row", "verbatim", _class(tables.graded).alias("class"))
         .join(tables.rows.select("row", "role"), on="row")
     )
-    counted = tables.features["counts"].filter(pl.col("unigrams").is_not_null()).select("row", counted=True)
     role = pl.when(pl.col("model").is_in(tables.control_models)).then(pl.lit("control model")).otherwise("role")
     models = pl.LazyFrame({"model": tables.models["model"]}).with_row_index("order")
     return (
-        scored.join(counted, on="row", how="left")
+        scored.join(known.with_columns(counted=True), on=known.collect_schema().names(), how="left")
         .join(models, on="model")
         .with_columns(
             role.alias("role"),

@@ -3,6 +3,7 @@
     counts   one line a row: lists over the row's first tokens, as many as the grid reads
     copies   one line a (row, context, continuation)
     texts    one line a (row, context, continuation)
+    tokens   one line a row: its first tokens, as many as the grid reads
     places   one line a (row, context, continuation, place) of recited rows: where else in the corpus they stand
 
 Rows that the corpus does not hold (the control) have them too: their counts are those of the corpus.
@@ -66,6 +67,13 @@ TEXTS: Final = pa.schema(
     ]
 )
 
+TOKENS: Final = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("tokens", pa.list_(pa.int32()), metadata={"is": "token ids at positions 0, 1 ... of the row"}),
+    ]
+)
+
 #: The first places of a recited continuation in the corpus beside the row's own, within the scope of `counts`; one line
 #: without a place where there is none.
 PLACES: Final = pa.schema(
@@ -84,4 +92,4 @@ PLACES: Final = pa.schema(
 )
 
 #: The features that every row has.
-SCHEMAS: Final = {"counts": COUNTS, "copies": COPIES, "texts": TEXTS}
+SCHEMAS: Final = {"counts": COUNTS, "copies": COPIES, "texts": TEXTS, "tokens": TOKENS}

@@ -136,7 +136,7 @@ def filling(column: str, shown: list[Any]) -> alt.FillOpacity:
     """Full bars for the first value of the dash column, pale ones for the next."""
     marks = [_FILLS[at % len(_FILLS)] for at in range(len(shown))]
     scale = alt.Scale(domain=shown, range=marks)
-    return alt.FillOpacity(field=column, type="nominal", title=words(column), scale=scale)
+    return alt.FillOpacity(field=column, type="ordinal", sort=shown, title=words(column), scale=scale)
 
 
 def broken(text: str) -> list[str]:

@@ -10,8 +10,16 @@ function configured(chart, theme, available) {
   return config;
 }
 
+function unpacked(specification) {
+  const { names, lines } = specification.data;
+  if (names) {
+    specification.data = { values: lines.map((line) => Object.fromEntries(names.map((name, at) => [name, line[at]]))) };
+  }
+  return specification;
+}
+
 function sized(chart, width) {
-  const specification = structuredClone(chart.specification);
+  const specification = unpacked(structuredClone(chart.specification));
   if (chart.panels === 1) {
     return { ...specification, width: Math.min(chart.widest, width), autosize: { type: "fit-x", contains: "padding" } };
   }

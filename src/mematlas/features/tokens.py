@@ -1,0 +1,25 @@
+"""The tokens of the scored rows themselves, for what is asked of rows and not of a model."""
+
+import numpy as np
+import pyarrow as pa
+
+from mematlas.features.schema import TOKENS
+from mematlas.records import Ids, TokenRows
+
+
+def tokens_table(rows: TokenRows, row_ids: Ids) -> pa.Table:
+    """The TOKENS table of some rows (`mematlas.features.schema`); read only.
+
+    Args:
+        rows: the first tokens of n rows; what pads them is left out.
+        row_ids: shape (n,).
+
+    Raises:
+        ValueError: there is not one id a row.
+    """
+    if len(rows.lengths) != len(row_ids):
+        raise ValueError(f"there must be one id a row, not {len(row_ids)} ids for {len(rows.lengths)} rows")
+    there = np.arange(rows.ids.shape[1]) < rows.lengths[:, None]
+    offsets = np.concatenate([[0], np.cumsum(rows.lengths)]).astype(np.int32)
+    tokens = pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ids[there], pa.int32()))
+    return pa.table({"row": row_ids, "tokens": tokens}, schema=TOKENS)
