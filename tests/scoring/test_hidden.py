@@ -33,7 +33,7 @@ def plain_states(network, tokens):
 @pytest.mark.parametrize("contexts", [(32,), (16, 32, 40)])
 def test_states_are_those_of_the_plain_forward_pass(make, align, signals, contexts):
     network, shape = make(), grid(contexts, (8, 16), align)
-    rows = half_recited(network, shape, 30)
+    rows = half_recited(network, shape, 12)
     results = run_engine(networks.asked(network), rows, ScoringOptions(shape, signals=signals, batch=7))
     seen, split = 0, shape.split(32)
     for result in results:
@@ -49,7 +49,7 @@ def test_states_are_those_of_the_plain_forward_pass(make, align, signals, contex
                 true = plain_states(network, rows[row, split - 32 : split + 15].tolist())
                 assert np.abs(result.states["truth"][place] - true).max() < CLOSE
             seen += 1
-    assert seen == 30
+    assert seen == 12
     assert {kind for result in results for kind in result.states} == set(
         ScoringOptions(shape, signals=signals).hidden_kinds
     )

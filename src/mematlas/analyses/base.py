@@ -56,3 +56,14 @@ class Analysis:
             missing=remedy,
             trends=tuple(Trend(name, "cannot tell", f"the study lacks {what}") for name in self.trends),
         )
+
+    def lacking_rows(self, tables: Tables, question: str) -> Finding:
+        """The finding about a study that holds no scores, or those of recited rows alone."""
+        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
+        return self.lacking(tables, question, "scores of all rows of a selection", remedy)
+
+    def lacking_counts(self, tables: Tables, question: str) -> Finding:
+        """The finding about a study without row features."""
+        return self.lacking(
+            tables, question, "row features (corpus counts of its tokens)", "Make them: `mematlas features STUDY`."
+        )

@@ -236,11 +236,9 @@ def answer(tables: Tables) -> Finding:
     """Counts by position of the three classes at the cell nearest to 32 + 32, and the boundary difference."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows of a selection", remedy)
+        return ANALYSIS.lacking_rows(tables, _QUESTION)
     if "counts" not in tables.features:
-        remedy = "Make them: `mematlas features STUDY`."
-        return ANALYSIS.lacking(tables, _QUESTION, "row features (corpus counts of its tokens)", remedy)
+        return ANALYSIS.lacking_counts(tables, _QUESTION)
     classes = row_classes(tables, cell)
     frames = boundary_frames(tables, classes, window_counts(tables, cell))
     model = _spoken_of(tables, frames)

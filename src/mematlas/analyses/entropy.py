@@ -168,8 +168,7 @@ def answer(tables: Tables) -> Finding:
     """Signals by position of the three classes at the cell nearest to 32 + 32, and what they do at the border."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows of a selection", remedy)
+        return ANALYSIS.lacking_rows(tables, _QUESTION)
     if not has_signals(tables):
         remedy = "Record them: `mematlas score ... --signals truth --signals free`."
         return ANALYSIS.lacking(tables, _QUESTION, "signals (per-token records)", remedy)

@@ -200,11 +200,9 @@ def answer(tables: Tables) -> Finding:
     """Border differences of memorized less unmemorized rows at the cell nearest to 32 + 32, plain and within strata."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows of a selection", remedy)
+        return ANALYSIS.lacking_rows(tables, _QUESTION)
     if "counts" not in tables.features:
-        remedy = "Make them: `mematlas features STUDY`."
-        return ANALYSIS.lacking(tables, _QUESTION, "row features (corpus counts of its tokens)", remedy)
+        return ANALYSIS.lacking_counts(tables, _QUESTION)
     counts = window_counts(tables, cell)
     rows = contrasted(tables, row_classes(tables, cell), counts)
     effects = stratified_effects(rows)
