@@ -235,7 +235,19 @@ def answered(shelf):
     return answer
 
 
-EVERY = pytest.mark.parametrize(("name", "case"), [(name, case) for name in ANALYSES for case in CASES])
+#: Analyses that read row features or signals; the others are asked about such studies once, for the same answer.
+FED = {name for name in ANALYSES if re.search("features|signals", ANALYSES.load(name).needs)} | {"scaling"}
+PAIRS = [(name, case) for name in ANALYSES for case in CASES if name in FED or not case.startswith(("feat", "sign"))]
+EVERY = pytest.mark.parametrize(("name", "case"), PAIRS)
+
+
+@pytest.mark.parametrize("name", sorted(set(ANALYSES) - FED))
+def test_who_reads_neither_features_nor_signals_gives_the_same_answer_with_them(answered, name):
+    fed = ANALYSES.load(name).answer(with_signals(with_features(whole())))
+    assert replace(fed, tables=()) == replace(answered(name, "whole"), tables=())
+    for table, other in zip(fed.tables, answered(name, "whole").tables, strict=True):
+        assert_frame_equal(table.frame, other.frame)
+
 
 NO_WORD = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
 NO_NONE = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
@@ -520,8 +532,7 @@ def close(name: str) -> pl.Expr:
     return ((one - other).abs() < 1e-9).fill_null(one.is_null() & other.is_null())
 
 
-@pytest.mark.parametrize("case", list(CASES))
-@pytest.mark.parametrize("name", list(ANALYSES))
+@EVERY
 def test_recipes_recompute_every_number_of_their_tables(answered, shelf, tmp_path, name, case):
     finding = answered(name, case)
     tables = shelf(case)
