@@ -75,10 +75,12 @@ ZONES: dict[str, set[str]] = {
     "pydivsufsort": {"index"},
     "rapidfuzz": {"metrics"},
     "sacrebleu": {"metrics"},
+    "sklearn": {"stats", "predictor"},
+    "umap": {"stats"},
 }
 HEAVY = (
     *("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray"),
-    *("numba", "pydivsufsort"),
+    *("numba", "pydivsufsort", "sklearn", "umap"),
 )
 
 Import = tuple[str, bool]  # what is imported; whether it runs when the module is imported

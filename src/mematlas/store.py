@@ -7,6 +7,7 @@
     STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
     STUDY/states/<run>/<kind>/<model>/shard-...safetensors  hidden states of some rows (scoring/hidden.py)
+    STUDY/predictions/<run>/<model>/*.parquet               what predictors fitted to states said of rows held out
     STUDY/features/<run>/<kind>/shard-...parquet            what is known of rows without a model; facts.json beside
 
 A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
@@ -262,6 +263,31 @@ class Study:
         return _read_states(
             [folder / f"{shard_name(index, found.shards)}.safetensors" for index in range(found.shards)]
         )
+
+    def state_kinds(self, run: str | None = None) -> list[str]:
+        """The kinds of hidden states that the run keeps: "free", "truth", or none."""
+        folder = self.folder / "states" / self.run(run).key
+        return sorted(path.name for path in folder.glob("*") if path.is_dir())
+
+    def predictions_folder(self, run: str | None = None) -> Path:
+        """Where what predictors said of held-out rows is kept, a folder a model (`mematlas.predictor.schema`)."""
+        return self.folder / "predictions" / self.run(run).key
+
+    def has_predictions(self, run: str | None = None) -> bool:
+        return any(self.predictions_folder(run).glob("*/*.parquet"))
+
+    def scan_predictions(self, run: str | None = None) -> "pl.LazyFrame":
+        """What predictors of memorization said of rows held out, one line a predictor, seed and row, unread.
+
+        Raises:
+            StudyError: none was fitted yet.
+        """
+        import polars as pl
+
+        paths = sorted(self.predictions_folder(run).glob("*/*.parquet"))
+        if not paths:
+            raise StudyError(f"{self.folder} has no predictors yet; `mematlas fit {self.folder}` makes them.")
+        return pl.scan_parquet(paths)
 
     def rows(self, run: str | None = None) -> "pl.DataFrame":
         """One line a row: row, role (train or control), repetitions, document, source."""

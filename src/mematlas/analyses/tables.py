@@ -4,13 +4,15 @@ Ten million score lines are never held at once: everything starts from counts (h
 have so many matches) or from one cell's rows side by side, one column a model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
 from mematlas.metrics.extractable import extractable
-from mematlas.store import Study, cut_signals
+from mematlas.store import HiddenStates, Study, cut_signals
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -37,6 +39,8 @@ class Tables:
     features: row features by kind (`mematlas.features.schema`), {} where none were made;
     facts: what they were made from ("scope" of the counts, "tokens" of the corpus ...).
     signals: per-token records by kind ("truth", "free"; `mematlas.scoring.schema`), {} where none were asked for.
+    states: hidden states of a sample of rows by kind ("truth", "free"), of a model each, read when called for; {} where
+    none were kept; predictions: what predictors said of held-out rows (`mematlas.predictor.schema`), None without any.
     complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
     without a line have M < 1 and nothing else is known of them.
     """
@@ -50,6 +54,8 @@ class Tables:
     features: dict[str, pl.LazyFrame] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     signals: dict[str, pl.LazyFrame] = field(default_factory=dict)
+    states: dict[str, Callable[[str], HiddenStates]] = field(default_factory=dict)
+    predictions: pl.LazyFrame | None = None
     _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -218,6 +224,7 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         StudyError: the run is not finished.
     """
     question = study.run(run).question
+    signals = [kind for kind in question.get("signals", ()) if kind != "hidden"]
     return Tables(
         study.scan_scores(run),
         study.scan_rows(run),
@@ -227,5 +234,7 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         question.get("complete", True),
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
-        {kind: study.scan_signals(kind, run) for kind in question.get("signals", ()) if kind != "hidden"},
+        {kind: study.scan_signals(kind, run) for kind in signals},
+        {kind: partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
+        study.scan_predictions(run) if study.has_predictions(run) else None,
     )
