@@ -18,10 +18,10 @@ BASELINES: Final = (MAJORITY, BY_POSITION, ENTROPY, LOGISTIC, BOOSTING)
 #: model: to whose states the predictor was fitted; tested: whose states it read (another one of the same width where it
 #: was transferred); sees: the states of the "context" alone, before anything is generated, or, at each index, those of
 #: all that was "generated" up to it, too; method: PREDICTOR, SHUFFLED or one of BASELINES; seed: of the split, the
-#: weights and the order; role: of the row, "train" rows are of documents held out from fitting; level: score level, 0 to
-#: 4, at the cell that states are kept of; weight: scored rows of the run that the row stands for, of its role and level;
-#: probability: that the token at each index of the longest continuation is recited; hit: whether it was (position by
-#: position, free-running); null at indices after an early end of the text.
+#: weights and the order; role: of the row, "train" rows are of documents held out from fitting; level: score level,
+#: 0 to 4, at the cell that states are kept of; weight: scored rows of the run that the row stands for, of its role and
+#: level; probability: that the token at each index of the longest continuation is recited; hit: whether it was
+#: (position by position, free-running); null at indices after an early end of the text.
 PREDICTIONS: Final = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
