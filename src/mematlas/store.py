@@ -136,12 +136,14 @@ def shard_is_done(folder: Path, name: str) -> bool:
 class HiddenStates:
     """Hidden states of some rows of a model, as `mematlas.scoring.hidden` keeps them.
 
-    rows: [n] row ids; levels: [n] score level, 0 to 4; states: [n, positions, width] float16, NaN where a row has none;
-    context: how many of the positions belong to the context.
+    rows: [n] row ids; levels: [n] score level, 0 to 4; hits: [n, continuation] 1 where the token of the free-running
+    text is the true one, 0 where not, -1 where the row has none; states: [n, positions, width] float16, NaN where a row
+    has none; context: how many of the positions belong to the context.
     """
 
     rows: "NDArray[np.int64]"
     levels: "NDArray[np.int8]"
+    hits: "NDArray[np.int8]"
     states: "NDArray[np.float16]"
     context: int
 
@@ -374,7 +376,7 @@ def _read_states(paths: list[Path]) -> HiddenStates:
         with safe_open(path, framework="numpy") as file:
             context = int(file.metadata()["context"])
             if len(file.get_tensor("rows")):
-                parts.append({name: file.get_tensor(name) for name in ("rows", "levels", "states")})
+                parts.append({name: file.get_tensor(name) for name in ("rows", "levels", "hits", "states")})
     if not parts:
         raise StudyError(f"{paths[0].parent} holds the states of no row: none was long enough for its cell.")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -98,6 +98,7 @@ def test_levels_are_those_of_the_scores(study):
     found, scores = made.states("net"), made.scores()
     matches = dict(zip(scores["row"].to_list(), scores["matches"].to_list(), strict=True))
     assert found.levels.tolist() == [min(4, 5 * matches[row] // 16) for row in found.rows.tolist()]
+    assert found.hits.sum(1).tolist() == [matches[row] for row in found.rows.tolist()]
 
 
 def test_both_texts_agree_up_to_the_first_miss(study):
@@ -137,6 +138,9 @@ def test_rows_that_end_early_have_no_states_there(tmp_path):
     assert empty[:3, 65:].all()
     assert not empty[:3, :65].any()
     assert not empty[3:].any()
+    assert (found.hits[:3, 34:] == -1).all()
+    assert (found.hits[:3, :34] >= 0).all()
+    assert (found.hits[3:] >= 0).all()
 
 
 def test_a_text_that_stops_has_no_states_behind_its_end():

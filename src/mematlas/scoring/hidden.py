@@ -3,7 +3,7 @@
 State i of a row is the last layer's, after its i-th token was read: that from which the next token is chosen. Row by
 row there are context + continuation - 1 of them: those of the context's tokens, then those of the continuation's but
 the last, as the model wrote them ("free") or as they truly are ("truth"). They are kept as float16, NaN where a row, or
-a text that ended early, has none.
+a text that ended early, has none. Beside them stands which tokens of the continuation were recited (free-running).
 """
 
 import shutil
@@ -79,13 +79,16 @@ def write_states(
     for kind, folder in folders.items():
         shape = (len(chosen), positions(options.grid), kept[0].states[kind].shape[2] if kept else 0)
         states = np.full(shape, np.nan, np.float16)
+        hits = np.full((len(chosen), max(options.grid.continuations)), -1, np.int8)
         for line, (result, place, _) in enumerate(chosen):
-            values = kept[result].states[kind][place]
-            there = min(len(values), context + int(kept[result].length[place]) - 1)
+            values, length = kept[result].states[kind][place], int(kept[result].length[place])
+            there = min(len(values), context + length - 1)
             states[line, :there] = values[:there]
+            hits[line, :length] = kept[result].hit[place][:length]
         tensors: dict[str, NDArray[Any]] = {
             "rows": np.array([ids[kept[result].rows[place]] for result, place, _ in chosen], np.int64),
             "levels": np.array([level for *_, level in chosen], np.int8),
+            "hits": hits,
             "states": states,
         }
         _write(folder, name, tensors, {"context": context, "continuation": max(options.grid.continuations)})
