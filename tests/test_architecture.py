@@ -15,11 +15,12 @@ SOURCE = Path(mematlas.__file__).parent
 TESTS = Path(__file__).parent
 
 #: room -> the other rooms it may import. What stands at the bottom may be imported by all.
-BOTTOM = {"errors", "records", "registry", "store"}
+BOTTOM = {"errors", "records", "registry", "predictions", "store"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "registry": {"errors"},
+    "predictions": set(),
     "store": {"errors"},
     "corpus": BOTTOM,
     "index": BOTTOM,

@@ -272,7 +272,7 @@ class Study:
         return sorted(path.name for path in folder.glob("*") if path.is_dir())
 
     def predictions_folder(self, run: str | None = None) -> Path:
-        """Where what predictors said of held-out rows is kept, a folder a model (`mematlas.predictor.schema`)."""
+        """Where what predictors said of held-out rows is kept, a folder a model (`mematlas.predictions`)."""
         return self.folder / "predictions" / self.run(run).key
 
     def has_predictions(self, run: str | None = None) -> bool:

@@ -40,7 +40,7 @@ class Tables:
     facts: what they were made from ("scope" of the counts, "tokens" of the corpus ...).
     signals: per-token records by kind ("truth", "free"; `mematlas.scoring.schema`), {} where none were asked for.
     states: hidden states of a sample of rows by kind ("truth", "free"), of a model each, read when called for; {} where
-    none were kept; predictions: what predictors said of held-out rows (`mematlas.predictor.schema`), None without any.
+    none were kept; predictions: what predictors said of held-out rows (`mematlas.predictions`), None without any.
     complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
     without a line have M < 1 and nothing else is known of them.
     """
