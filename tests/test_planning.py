@@ -4,9 +4,10 @@ import pytest
 
 import mematlas
 from mematlas.models.standin import HistorySession
-from mematlas.planning import ModelPlan, Probe, _seconds, plan_study
+from mematlas.planning import ModelPlan, Probe, _seconds, _uncounted, plan_study
+from mematlas.question import ask
 from mematlas.studyfile import read_study_file
-from tests import shelves
+from tests import networks, shelves
 
 
 @pytest.fixture
@@ -102,6 +103,33 @@ def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):
     files = [path for room in ("scores", "signals") for path in (shelf / "study" / room).rglob("*.parquet")]
     assert len(files) == 9
     assert sum(path.stat().st_size for path in files) < planned.disk + len(files) * 8000  # a file's own header
+
+
+@pytest.mark.parametrize(("shards", "signals", "without"), [("1", "[hidden]", "[]"), ("3", "[hidden, truth]", "truth")])
+@pytest.mark.parametrize("rows", ["200", "7"])
+def test_hidden_states_take_the_disk_that_is_planned_and_no_more(shelf, shards, signals, without, rows):
+    networks.saved(networks.neox(60), shelf / "neox")
+    networks.saved(networks.gpt2(), shelf / "gpt")
+    keys = {"models": "[neox, gpt, uniform:60]", "order": "given", "features": "false", "gallery": "false"}
+    keys |= {"shards": shards, "analyses": "size", "hidden_rows": rows}
+    planned = plan(shelf, **keys, signals=signals)
+    assert planned.steps["scoring"] == "3 of 3 models to score"
+    announced = planned.disk - plan(shelf, **keys, signals=without).disk
+    mematlas.run(shelves.study_file(shelf, **keys, signals=signals))
+    kept = sum(path.stat().st_size for path in (shelf / "study" / "states").rglob("*.*"))
+    assert 0 < kept <= announced
+    assert announced < 1.1 * kept or rows == "7"  # of 200 all 40 rows are kept, of 7 only those of the levels met
+
+
+def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
+    networks.saved(networks.neox(60), shelf / "net")
+    config = shelf / "net" / "config.json"
+    config.write_text(config.read_text().replace('"hidden_size"', '"breadth"'))
+    file = read_study_file(shelves.study_file(shelf, signals="hidden"))
+    question = ask([str(shelf / "net"), "uniform:60"], file.config)
+    assert _uncounted(question) == " (disk without the hidden states of net, of unknown width)"
+    assert _uncounted(ask(["uniform:60"], question.config)) == ""
+    assert _uncounted(ask([str(shelf / "net")], question.config.model_copy(update={"signals": []}))) == ""
 
 
 @pytest.mark.parametrize(

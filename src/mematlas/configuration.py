@@ -1,5 +1,6 @@
 """The options of `mematlas score`: one model of them serves the command line, the Python API and the study file."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,10 @@ class ScoreConfig(BaseModel):
         description="Per-token records: truth (teacher-forced), free (greedy text), hidden (states of some rows).",
     )
     hidden_rows: int = Field(default=2000, description="Rows whose hidden states are kept at most, a model.", gt=0)
+    hidden_layer: str = Field(
+        default="last",
+        description="Their layer: last, a number (0: embeddings; negative: from the end), or a share such as 0.5.",
+    )
     temperature: list[float] = Field(
         default=[], description="Extra temperatures for the true tokens' log-probability; needs the signals truth."
     )
@@ -63,6 +68,14 @@ class ScoreConfig(BaseModel):
             raise ValueError("numbers of tokens must be positive")
         return sorted(set(values))
 
+    @field_validator("hidden_layer", mode="before")
+    @classmethod
+    def _names_a_layer(cls, value: object) -> object:
+        text = str(value)
+        if not re.fullmatch(r"last|-?\d+|0?\.\d+|1\.0*|0\.", text):
+            raise ValueError("a layer is last, a whole number, or a share from 0.0 to 1.0")
+        return text
+
     @field_validator("signals", "temperature")
     @classmethod
     def _distinct(cls, values: list[object]) -> list[object]:
@@ -87,6 +100,8 @@ def resolve_config(**options: object) -> ScoreConfig:
         raise OptionError(
             "--signals hidden keeps the states of generated tokens, which --depth verbatim does not make."
         )
+    if config.hidden_layer != "last" and "hidden" not in config.signals:
+        raise OptionError("--hidden-layer names the layer of hidden states: add --signals hidden, or leave it out.")
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
     return config

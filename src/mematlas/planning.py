@@ -47,9 +47,9 @@ class Probe:
 class WorkPlan:
     """What carrying out a study file takes.
 
-    row_counts: by role; forwards_a_row: tokens a model is fed for one row at most; disk: bytes of all scores and
-    signals at most; seconds: a rough time for what is left, None where nothing is left to score; steps: each step
-    and its state, in words.
+    row_counts: by role; forwards_a_row: tokens a model is fed for one row at most; disk: bytes of all scores, signals
+    and hidden states at most, these as wide as a model's configuration states and with every score level full; seconds:
+    a rough time for what is left, None where nothing is left to score; steps: each step and its state, in words.
     """
 
     run: Run
@@ -81,7 +81,7 @@ def plan_study(file: StudyFile) -> WorkPlan:
         question.options.grid,
         models,
         forwards_a_row(question),
-        len(models) * question.plan.total * _bytes_a_row(question),
+        _disk(question),
         probes,
         seconds,
         _steps(file, question, models),
@@ -111,6 +111,14 @@ def _models(question: Question, folder: Path) -> Iterator[ModelPlan]:
         is_control = label in question.run.question["control_models"]
         card = source.card
         yield ModelPlan(label, card.parameters, card.training_step, is_control, rows - done, (rows - done) * forwards)
+
+
+def _disk(question: Question) -> int:
+    from mematlas.scoring.hidden import announced_size
+
+    total, shards, sources = question.plan.total, question.run.shards, question.sources.values()
+    states = [announced_size(question.options, total, shards, source.card.width or 0) for source in sources]
+    return len(sources) * total * _bytes_a_row(question) + sum(states)
 
 
 def _bytes_a_row(question: Question) -> int:
@@ -194,12 +202,20 @@ def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> 
     report = gallery or not file.gallery
     report = whole and report and is_made(file.study, "report", report_source(file.study, run, names))
     return {
-        "scoring": f"{left} of {len(models)} models to score" if left else "done",
+        "scoring": (f"{left} of {len(models)} models to score" if left else "done") + _uncounted(question),
         "features": f"to do, {passes} times all rows of the corpus" if passes else _state(file.features, True),
         "analyses": "done" if whole else f"{len(names) - fresh} of {len(names)} to do",
         "gallery": _state(file.gallery, gallery),
         "report": _state(file.report, report and (file.study / "report.html").is_file()),
     }
+
+
+def _uncounted(question: Question) -> str:
+    """Whose hidden states the disk's estimate leaves out."""
+    unknown = [label for label, source in question.sources.items() if source.card.width is None]
+    if not unknown or not question.options.hidden_kinds:
+        return ""
+    return f" (disk without the hidden states of {', '.join(unknown)}, of unknown width)"
 
 
 def _state(wanted: bool, done: bool) -> str:

@@ -73,6 +73,7 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
         tuple(config.temperature),
         config.batch,
         config.hidden_rows,
+        config.hidden_layer,
     )
     run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
     return Question(config, sources, plan, options, run)
@@ -208,6 +209,8 @@ def _run(
     )
     if "hidden" in config.signals:
         question["hidden_rows"] = config.hidden_rows
+        # the last layer is not named: runs begun before there was a choice keep their key
+        question |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
     key = fingerprint({**question, "rows": chosen, "shards": shards, "engine": ENGINE_VERSION})
     question |= {
         "corpus": config.corpus,

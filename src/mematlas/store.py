@@ -138,7 +138,8 @@ class HiddenStates:
 
     rows: [n] row ids; levels: [n] score level, 0 to 4; hits: [n, continuation] 1 where the token of the free-running
     text is the true one, 0 where not, -1 where the row has none; states: [n, positions, width] float16, NaN where a row
-    has none; context: how many of the positions belong to the context.
+    has none; context: how many of the positions belong to the context; layer: "last", or its number as transformers'
+    `output_hidden_states` counts (0: the embeddings).
     """
 
     rows: "NDArray[np.int64]"
@@ -146,6 +147,7 @@ class HiddenStates:
     hits: "NDArray[np.int8]"
     states: "NDArray[np.float16]"
     context: int
+    layer: str = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,16 +373,16 @@ def _read_states(paths: list[Path]) -> HiddenStates:
     import numpy as np
     from safetensors import safe_open
 
-    parts, context = [], 0
+    parts, context, layer = [], 0, "last"
     for path in paths:
         with safe_open(path, framework="numpy") as file:
-            context = int(file.metadata()["context"])
             if len(file.get_tensor("rows")):
+                context, layer = int(file.metadata()["context"]), file.metadata()["layer"]
                 parts.append({name: file.get_tensor(name) for name in ("rows", "levels", "hits", "states")})
     if not parts:
         raise StudyError(f"{paths[0].parent} holds the states of no row: none was long enough for its cell.")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return HiddenStates(**joined, context=context)
+    return HiddenStates(**joined, context=context, layer=layer)
 
 
 def cut_signals(frame: "pl.LazyFrame", kind: str, align: str, context: int, continuation: int) -> "pl.LazyFrame":

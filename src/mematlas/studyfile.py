@@ -222,6 +222,7 @@ _SECTIONS: Final = {
         "depth",
         "signals",
         "hidden_rows",
+        "hidden_layer",
         "temperature",
         "eos",
         "bos",

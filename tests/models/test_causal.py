@@ -90,6 +90,27 @@ def test_feeding_in_pieces_forking_and_rewinding_equal_one_whole_forward(net):
     assert torch.allclose(logits(model, session.feed(mixed[:, 17:], 3)), expected, atol=1e-4)
 
 
+@torch.inference_mode()
+def test_the_kept_layer_is_the_librarys_however_it_is_fed(net):
+    _, network, model = net
+    tokens, rows = sample(), torch.tensor([4, 1, 1])
+    whole = network(input_ids=tokens, use_cache=False, output_hidden_states=True).hidden_states
+    assert model.layers == len(whole) - 1
+    for layer in (*range(len(whole) - 1), model.layers):
+        model.keep(layer)
+        session = model.start(5, 30)
+        for start, stop in ((0, 13), (13, 14), (14, 22)):
+            session.feed(tokens[:, start:stop])
+            assert torch.allclose(session.kept, whole[layer][:, start:stop], atol=1e-4)
+        states = session.feed(tokens[:, 22:30], 3)
+        assert torch.allclose(session.kept, whole[layer][:, 27:30], atol=1e-4)
+        assert torch.allclose(states, whole[-1][:, 27:30], atol=1e-4)
+        fork = session.fork(rows, 11)
+        fork.feed(tokens[rows, 11:20], 4)
+        assert torch.allclose(fork.kept, whole[layer][rows, 16:20], atol=1e-4)
+        assert layer == model.layers or not torch.allclose(session.kept, whole[layer + 1][:, 27:30], atol=1e-2)
+
+
 @pytest.mark.parametrize("depth", ["graded", "verbatim"])
 def test_scores_equal_generate_beyond_any_window(net, depth):
     _, network, model = net

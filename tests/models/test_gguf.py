@@ -164,7 +164,7 @@ def test_a_file_scores_as_the_same_weights_in_a_folder(pair, tmp_path):
 
 def test_the_card_says_what_the_folder_says(pair):
     file, folder = (find_model(str(path)).card for path in pair[:2])
-    for name in ("vocabulary", "parameters", "max_length", "bos", "eos"):
+    for name in ("vocabulary", "parameters", "max_length", "bos", "eos", "width"):
         assert getattr(file, name) == getattr(folder, name) is not None, name
     assert (file.label, file.vocabulary, file.parameters) == ("file", networks.V, 50_528)
 

@@ -10,9 +10,11 @@ import torch
 from generate_oracle import generated
 
 import mematlas
-from mematlas.errors import OptionError, StudyError
+from mematlas.errors import ModelError, OptionError, StudyError
+from mematlas.models.uniform import Uniform
+from mematlas.scoring.engine import Engine
 from mematlas.scoring.hidden import announced_size, hidden_cell, positions, quota, write_states
-from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.options import ScoringOptions, layer_number
 from mematlas.store import _read_states
 from tests import networks
 from tests.networks import grid, half_recited, run_engine, saved
@@ -21,10 +23,15 @@ CLOSE = 4e-3  # float16 of numbers around 1
 
 
 def plain_states(network, tokens):
-    """The last layer's states of one row of token ids, by one forward pass."""
+    """All layers' states [layers, tokens, width] of one row of token ids, by one forward pass."""
     with torch.inference_mode():
-        found = network(torch.tensor([tokens]), output_hidden_states=True).hidden_states[-1]
-    return found[0].numpy()
+        found = network(torch.from_numpy(np.array([tokens])), output_hidden_states=True).hidden_states
+    return torch.cat(found).numpy()
+
+
+def agree(found, expected):
+    """Whether float16 states are these: an embedding's numbers are small, and half of them would pass for CLOSE."""
+    return np.allclose(found, expected, rtol=2e-3, atol=3e-5)
 
 
 @pytest.mark.parametrize("make", [networks.neox, networks.llama, networks.gpt2])
@@ -33,34 +40,46 @@ def plain_states(network, tokens):
 @pytest.mark.parametrize("contexts", [(32,), (16, 32, 40)])
 def test_states_are_those_of_the_plain_forward_pass(make, align, signals, contexts):
     network, shape = make(), grid(contexts, (8, 16), align)
-    rows = half_recited(network, shape, 12)
-    results = run_engine(networks.asked(network), rows, ScoringOptions(shape, signals=signals, batch=7))
-    seen, split = 0, shape.split(32)
-    for result in results:
-        if result.context != 32:
-            assert result.states == {}
-            continue
-        for place, row in enumerate(result.rows.tolist()):
-            prompt = rows[row, split - 32 : split]
-            text = generated(network, torch.from_numpy(prompt[None]), 16, 1)[0].tolist()
-            free = plain_states(network, [*prompt.tolist(), *text[:-1]])
-            assert np.abs(result.states["free"][place] - free).max() < CLOSE
-            if "truth" in signals:
-                true = plain_states(network, rows[row, split - 32 : split + 15].tolist())
-                assert np.abs(result.states["truth"][place] - true).max() < CLOSE
-            seen += 1
-    assert seen == 12
-    assert {kind for result in results for kind in result.states} == set(
-        ScoringOptions(shape, signals=signals).hidden_kinds
-    )
+    rows, split = half_recited(network, shape, 12), shape.split(32)
+    texts = generated(network, torch.from_numpy(rows[:, split - 32 : split]), 16, 12).numpy()
+    plain = {
+        "free": [
+            plain_states(network, [*row[split - 32 : split], *text[:-1]]) for row, text in zip(rows, texts, strict=True)
+        ],
+        "truth": [plain_states(network, row[split - 32 : split + 15]) for row in rows],
+    }
+    kinds = ScoringOptions(shape, signals=signals).hidden_kinds
+    for asked, layer in (("last", 2), ("0", 0), ("-2", 1), ("0.5", 1)):
+        options = ScoringOptions(shape, signals=signals, batch=7, hidden_layer=asked)
+        results = run_engine(networks.asked(network), rows, options)
+        assert all(set(result.states) == (set(kinds) if result.context == 32 else set()) for result in results)
+        seen = [
+            (kind, agree(found, plain[kind][row][layer]), agree(found, plain[kind][row][layer - 1]))
+            for result in results
+            for kind, states in result.states.items()
+            for row, found in zip(result.rows.tolist(), states, strict=True)
+        ]
+        assert sorted(seen) == sorted((kind, True, False) for kind in kinds for _ in rows)
 
 
 def test_scores_are_the_same_with_and_without_states():
     network, shape = networks.neox(), grid((16, 32), (8, 16))
     rows = half_recited(network, shape, 40)
     model = networks.asked(network)
-    with_states = networks.cells(model, rows, ScoringOptions(shape, signals=("hidden",), batch=7))
-    assert with_states == networks.cells(model, rows, ScoringOptions(shape, batch=7))
+    without = networks.cells(model, rows, ScoringOptions(shape, batch=7))
+    for layer in ("last", "0", "1"):
+        options = ScoringOptions(shape, signals=("hidden",), batch=7, hidden_layer=layer)
+        assert networks.cells(model, rows, options) == without
+
+
+def test_states_are_never_logits():
+    """Where the head cannot be told from the body, the engine reads logits; what it keeps are states all the same."""
+    network, shape = networks.neox(), grid((32,), (16,))
+    rows, model = half_recited(network, shape, 5, corrupted=False), networks.asked(network)
+    model._head = None
+    (result,) = run_engine(model, rows, ScoringOptions(shape, signals=("hidden", "truth")))
+    for row, place in zip(rows, result.rows.tolist(), strict=True):
+        assert agree(result.states["truth"][place], plain_states(network, row[:47])[2])
 
 
 @pytest.fixture
@@ -160,9 +179,9 @@ def test_what_states_take_is_announced_and_refused_where_there_is_no_room(study,
     study(progress=watcher)
     options = ScoringOptions(grid((32,), (16,)), signals=("hidden", "truth"), hidden_rows=20)
     size = announced_size(options, 60, 2, 32)
-    assert size == 20 * 47 * 32 * 2 * 2
-    kept = sum(path.stat().st_size for path in (tmp_path / "study" / "states").rglob("*.safetensors"))
-    assert 0.5 * size < kept < 1.1 * size
+    assert size == 2 * (20 * (47 * 32 * 2 + 16 + 9) + 2 * 512)  # hits; row and level; two files' headers
+    kept = sum(path.stat().st_size for path in (tmp_path / "study" / "states").rglob("*.*"))
+    assert 0.5 * size < kept < size
     assert any("net: hidden states of at most 0 MB go to" in text for text in said)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(
@@ -190,6 +209,49 @@ def test_the_number_of_rows_is_part_of_the_question_only_where_states_are_kept(s
     keys = {study("a", signals=["free"], hidden_rows=rows).run().key for rows in (5, 6)}
     assert len(keys) == 1
     assert len({study("b", hidden_rows=rows).run().key for rows in (5, 6)}) == 2
+
+
+def test_another_layer_is_another_question_and_stands_in_the_record(study):
+    made = [study(), study(hidden_layer="-2"), study(hidden_layer="0.5")][-1]
+    keys = {run.question.get("hidden_layer", "last"): run.key for run in made.runs()}
+    assert len(set(keys.values())) == 3
+    found = {name: made.states("net", run=key) for name, key in keys.items()}
+    assert {name: states.layer for name, states in found.items()} == {"last": "last", "-2": "1", "0.5": "1"}
+    assert found["-2"].rows.tolist() == found["last"].rows.tolist()
+    assert np.array_equal(found["-2"].states, found["0.5"].states)
+    assert not np.array_equal(found["-2"].states, found["last"].states)
+
+
+def test_the_last_layer_has_one_name(study):
+    assert study(hidden_layer="2").states("net").layer == "last"
+    assert layer_number("-1", 6, "m") == layer_number("1.0", 6, "m") == layer_number("6", 6, "m") == 6
+    assert layer_number("0.5", 5, "m") == 3  # the upper one of two middles
+    assert layer_number("-7", 6, "m") == layer_number("0.0", 6, "m") == layer_number("0", 6, "m") == 0
+
+
+def test_a_layer_that_is_not_there_is_refused_before_a_row_is_scored(study, tmp_path):
+    beyond = r"--hidden-layer 3 is beyond net, which has the layers 0 \(embeddings\) to 2 \(last\), or -3 to -1; name "
+    with pytest.raises(ModelError, match=beyond):
+        study("beyond", hidden_layer="3")
+    assert not list((tmp_path / "beyond").rglob("shard-*"))
+    with pytest.raises(ModelError, match=r"--hidden-layer -4 is beyond net"):
+        study("before", hidden_layer="-4")
+    options = ScoringOptions(grid((32,), (16,)), signals=("hidden",), hidden_layer="1")
+    with pytest.raises(ModelError, match=r"--hidden-layer 1 is beyond m, which has one layer only; leave it out\."):
+        Engine(Uniform(60), networks.card(60), options)
+
+
+@pytest.mark.parametrize("value", ["first", "1.5", "2.0", "-0.5", "", "3 4", "nan", True])
+def test_what_names_no_layer_is_refused(study, value):
+    with pytest.raises(OptionError, match=r"--hidden-layer: a layer is last, a whole number, or a share from 0.0 to 1"):
+        study("odd", hidden_layer=value)
+
+
+def test_numbers_of_a_study_file_name_layers_too(study):
+    assert study("number", hidden_layer=1).states("net").layer == "1"
+    assert study("share", hidden_layer=0.5).states("net").layer == "1"
+    with pytest.raises(OptionError, match=r"--hidden-layer names the layer of hidden states: add --signals hidden, or"):
+        study("without", signals=["free"], hidden_layer="1")
 
 
 def test_the_cell_is_the_nearest_to_32():

@@ -36,7 +36,8 @@ class ModelCard:
 
     label: short name used in the tables; parameters: number of weights; training_step: optimizer steps, where the
     source says; tokenizer: fingerprint of the tokenizer, None without one; vocabulary: number of token ids the model
-    takes; max_length: tokens it was built for; eos: ids that end a text; bos: id that starts one.
+    takes; max_length: tokens it was built for; eos: ids that end a text; bos: id that starts one; width: numbers in a
+    hidden state.
     """
 
     label: str
@@ -49,10 +50,16 @@ class ModelCard:
     max_length: int | None = None
     eos: tuple[int, ...] = ()
     bos: int | None = None
+    width: int | None = None
 
 
 class Session(Protocol):
-    """Rows in step. Every method keeps the rows' order."""
+    """Rows in step. Every method keeps the rows' order.
+
+    kept: states of the model's kept layer at the positions that the last `feed` returned, [rows, last or k, width].
+    """
+
+    kept: Tensor
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         """Append tokens [rows, k] (int64) to every row; returns the last states [rows, last or k, width]."""
@@ -68,14 +75,19 @@ class Session(Protocol):
 
 
 class Model(Protocol):
-    """A causal model ready to be asked."""
+    """A causal model ready to be asked. layers: number of the last layer; 0 are the embeddings, if there are others."""
 
+    layers: int
     vocabulary: int
     device: torch.device
     dtype: torch.dtype
 
     def start(self, rows: int, capacity: int) -> Session:
         """An empty session for `rows` rows of at most `capacity` tokens."""
+        ...
+
+    def keep(self, layer: int) -> None:
+        """From now on sessions keep the hidden states of `layer`, 0 to `layers`; the head reads the last as before."""
         ...
 
     def head(self, states: Tensor) -> Tensor:

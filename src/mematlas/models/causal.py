@@ -73,7 +73,8 @@ class CachedSession:
         self._model, self._layers, self._capacity = model, layers, capacity
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
-        return self._model.states(tokens, Cache(layers=self._layers), last or tokens.shape[1])
+        states, self.kept = self._model.states(tokens, Cache(layers=self._layers), last or tokens.shape[1])
+        return states
 
     def fork(self, rows: Tensor, length: int) -> "CachedSession":
         return CachedSession(
@@ -93,7 +94,8 @@ class RecomputingSession:
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self._history = torch.cat([self._history, tokens.to(self._history.device)], dim=1)
-        return self._model.states(self._history, None, last or tokens.shape[1])
+        states, self.kept = self._model.states(self._history, None, last or tokens.shape[1])
+        return states
 
     def fork(self, rows: Tensor, length: int) -> "RecomputingSession":
         return RecomputingSession(self._model, self._history[rows.to(self._history.device), :length])
@@ -113,7 +115,8 @@ class CausalModel:
         text = network.config.get_text_config()
         kinds = set(getattr(text, "layer_types", None) or ["attention"])
         self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
-        self._layers = int(text.num_hidden_layers)
+        self.layers = int(text.num_hidden_layers)
+        self._kept: int | None = None  # the layer, if it is another tensor than that which the head reads
         self._output = network.get_output_embeddings()
         self._scratch = Scratch()
         self._head = self._exact_head()
@@ -155,12 +158,26 @@ class CausalModel:
         finally:
             del body.forward
 
-    def states(self, tokens: Tensor, cache: Cache | None, last: int) -> Tensor:
-        """States [rows, last, width] of the last tokens of [rows, k], which follow what `cache` holds."""
+    def keep(self, layer: int) -> None:
+        self._kept = None if layer == self.layers and self._head is not None else layer
+
+    def states(self, tokens: Tensor, cache: Cache | None, last: int) -> tuple[Tensor, Tensor]:
+        """States [rows, last, width] of the last tokens of [rows, k], which follow what `cache` holds.
+
+        Returns:
+            What the head reads, and the kept layer's: the same tensor but for another layer than the last.
+        """
         arguments = {"input_ids": tokens.to(self.device), "past_key_values": cache, "use_cache": cache is not None}
+        if self._kept is not None:  # as fast as a hook on that layer, and right for every architecture
+            arguments["output_hidden_states"] = True
         if self._head is None:
-            return self.network(**arguments, logits_to_keep=last).logits[:, -last:]
-        return self.network.base_model(**arguments).last_hidden_state[:, -last:]
+            found = self.network(**arguments, logits_to_keep=last)
+            states = found.logits[:, -last:]
+        else:
+            found = self.network.base_model(**arguments)
+            states = found.last_hidden_state[:, -last:]
+        kept = states if self._kept is None else found.hidden_states[self._kept][:, -last:]
+        return states, kept.to(self.device)  # with a device map, layers are on several
 
     @torch.inference_mode()
     def head(self, states: Tensor) -> Tensor:
@@ -169,7 +186,7 @@ class CausalModel:
     def start(self, rows: int, capacity: int) -> Session:
         if not self.cached:
             return RecomputingSession(self, torch.empty((rows, 0), dtype=torch.int64, device=self.device))
-        return CachedSession(self, [FixedLayer(capacity) for _ in range(self._layers)], capacity)
+        return CachedSession(self, [FixedLayer(capacity) for _ in range(self.layers)], capacity)
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from mematlas.records import Encoder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_WIDTHS = ("hidden_size", "n_embd", "d_model", "n_embed")  # what architectures call a hidden state's width
 _STEP = re.compile(r"(?:^|[-_/@])(?:step|checkpoint|global_step)[-_]?(\d+)$")
 
 
@@ -125,6 +126,7 @@ class FolderSource:
             max_length=text.get("max_position_embeddings") or text.get("n_positions"),
             eos=_ids(generation.get("eos_token_id")) or _ids(text.get("eos_token_id")),
             bos=next(iter(_ids(text.get("bos_token_id"))), None),
+            width=next((text[name] for name in _WIDTHS if isinstance(text.get(name), int)), None),
         )
 
     def encoder(self) -> Encoder | None:

@@ -78,6 +78,7 @@ def _card(reader: GGUFReader, path: Path, spec: str) -> ModelCard:
         max_length=number(f"{architecture}.context_length"),
         eos=() if eos is None else (eos,),
         bos=number("tokenizer.ggml.bos_token_id"),
+        width=number(f"{architecture}.embedding_length"),
     )
 
 

@@ -5,6 +5,7 @@ A stand-in is a real member of the protocol, so the engine that scores it is the
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ class HistorySession:
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self.history = torch.cat([self.history, tokens], dim=1)
-        return self._states_of(self.history, last or tokens.shape[1])
+        self.kept = self._states_of(self.history, last or tokens.shape[1])
+        return self.kept
 
     def fork(self, rows: Tensor, length: int) -> "HistorySession":
         session = HistorySession(len(rows), self._states_of)
@@ -41,7 +43,11 @@ class StandIn:
 
     device = torch.device("cpu")
     dtype = torch.float32
+    layers = 0
     vocabulary: int
+
+    def keep(self, layer: int) -> None:
+        """There is one layer only."""
 
     def states_of(self, history: Tensor, last: int) -> Tensor:
         raise NotImplementedError
@@ -54,10 +60,10 @@ class StandIn:
 
 
 class StandInSource:
-    """A stand-in as `MODELS` gives it: already in memory, without a tokenizer."""
+    """A stand-in as `MODELS` gives it: already in memory, without a tokenizer; its states are one number wide."""
 
     def __init__(self, card: ModelCard, model: Model) -> None:
-        self.card = card
+        self.card = replace(card, width=1)
         self._model = model
 
     def encoder(self) -> Encoder | None:

@@ -128,8 +128,8 @@ class BatchScoring:
         return self._branches, self._truth
 
     def along_truth(self, start: int, stop: int) -> Tensor:
-        """States start .. stop - 1 of the true rows, as far as they were made: float16 [n, positions, width]."""
-        return _half(self._states[:, start - self._first : stop - self._first])
+        """Kept states start .. stop - 1 of the true rows, as far as made: float16 [n, positions, width]."""
+        return self._kept[:, start - self._first : stop - self._first]
 
     def _prefill(self) -> None:
         """Feed the longest context; keep the states from which the branches start, or those of the whole true row."""
@@ -138,17 +138,22 @@ class BatchScoring:
         self._truth: Decisions = {}
         if not self._plan.truth:
             self._first = 0 if self._plan.hidden else first - 1
-            self._states = self._session.feed(self._fed[:, :longest], longest - self._first)
+            self._states, self._kept = self._feed(self._fed[:, :longest], longest - self._first)
             return
         self._first = 0
-        parts = [self._session.feed(self._fed[:, :longest])]
+        parts = [self._feed(self._fed[:, :longest], longest)]
         if self._columns > 1:
-            parts.append(self._session.feed(self._fed[:, longest : longest + self._columns - 1]))
+            parts.append(self._feed(self._fed[:, longest : longest + self._columns - 1], self._columns - 1))
             self._session.rewind(longest)
-        self._states = torch.cat(parts, dim=1)
+        self._states, self._kept = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
         rows, length, width = self._states.shape
         signals = self._readout.truth(self._states.reshape(-1, width), self._fed[:, 1 : length + 1].reshape(-1))
         self._truth = {name: values.view(rows, length) for name, values in signals.items()}
+
+    def _feed(self, tokens: Tensor, last: int) -> tuple[Tensor, Tensor]:
+        """Last states after true tokens: those that the head reads, and those to keep (of no width if none are)."""
+        states = self._session.feed(tokens, last)
+        return states, _half(self._session.kept) if self._plan.hidden else states[..., :0]
 
     def _read(self, rows: Tensor, position: int, span: int) -> Decisions:
         """Decisions on the tokens after `position` .. `position + span - 1` of the true rows."""
@@ -172,7 +177,7 @@ class BatchScoring:
         return {name: values.view(rows, span) for name, values in chosen.items()}
 
     def _branch(self, context: int) -> Branch:
-        width = self._states.shape[2] if self._plan.hidden else None
+        width = self._kept.shape[2] if self._plan.hidden else None
         branch = Branch(self._tokens[:, context : context + self._columns], self._plan.free, width)
         everyone = torch.arange(len(self._fed), device=self._fed.device)
         following = self._next(context)
@@ -248,7 +253,7 @@ class BatchScoring:
             decisions = self._choose(states)
             branch.record(rows, column, decisions)
             if branch.states is not None:
-                branch.states[rows, column] = _half(states[:, 0])
+                branch.states[rows, column] = _half(session.kept[:, 0])
             token = decisions["token"][:, 0]
 
 

@@ -12,7 +12,7 @@ from mematlas.errors import CorpusError, ModelError, OutOfMemory
 from mematlas.models.base import Model, ModelCard
 from mematlas.records import Ids, TokenRows
 from mematlas.scoring.branches import BatchScoring, Branch, Decisions, Plan
-from mematlas.scoring.options import ScoringOptions, nearest
+from mematlas.scoring.options import ScoringOptions, layer_number, nearest
 from mematlas.scoring.readout import Readout
 
 Say = Callable[[str], None]
@@ -23,7 +23,7 @@ class ContextResult:
     """What one context gave for some rows of a shard (`rows`: their places in it).
 
     hit [n, L] bool, margin [n, L] (+inf where nothing was decided), length [n] columns that the row has;
-    states: hidden states [n, positions, width] by kind (`scoring/hidden.py`), {} if not asked for;
+    states: hidden states [n, positions, width] by kind (`scoring/hidden.py`), {} if not asked for; layer: theirs;
     free: per-token records [n, L], {} if not asked for; truth: [n, positions] from the row's position `truth_from` on
     (0 after a BOS, else 1), of which row i has `truth_length[i]`; {} if not asked for or kept with a longer context.
     """
@@ -38,6 +38,7 @@ class ContextResult:
     truth_from: int
     truth_length: Ids
     states: dict[str, NDArray[np.float16]] = field(default_factory=dict)
+    layer: str = "last"
 
     def take(self, pick: NDArray[Any], rows: Ids) -> "ContextResult":
         """The results at `pick` (indices or a mask), as those of the shard's places `rows`."""
@@ -58,7 +59,8 @@ class Engine:
     """Scores token rows with one model; `say` receives what a user should know (a halved batch).
 
     Raises (constructor):
-        ModelError: the grid is longer than the model, or BOS is asked of a model that has none.
+        ModelError: the grid is longer than the model, BOS is asked of a model that has none, or hidden states of a
+            layer that it has not.
     """
 
     def __init__(self, model: Model, card: ModelCard, options: ScoringOptions, say: Say = lambda text: None) -> None:
@@ -76,12 +78,21 @@ class Engine:
         hidden = bool(options.hidden_kinds)
         self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth, hidden)
         self.batch = options.batch
+        self._layer = self._kept_layer() if hidden else "last"
+
+    def _kept_layer(self) -> str:
+        """Ask the model to keep a layer's states; its number, or "last"."""
+        layer = layer_number(self._options.hidden_layer, self._model.layers, self._card.label)
+        self._model.keep(layer)
+        return "last" if layer == self._model.layers else str(layer)
 
     @property
     def width(self) -> int:
-        """Numbers in a state of the model's last layer."""
+        """Numbers in a hidden state of the model."""
         start = self._card.bos if self._card.bos is not None else 0
-        return int(self._model.start(1, 1).feed(torch.tensor([[start]], device=self._model.device)).shape[-1])
+        session = self._model.start(1, 1)
+        session.feed(torch.tensor([[start]], device=self._model.device))
+        return session.kept.shape[-1]
 
     def score(self, rows: TokenRows, ids: Ids, on_rows: Callable[[int], None] = lambda n: None) -> list[ContextResult]:
         """Score the rows of a shard.
@@ -193,6 +204,7 @@ class Engine:
                 1 - lead,
                 np.minimum(lengths, contexts[-1] + columns) - (1 - lead),
                 self._states(scoring, branches[lead + context], lead, context, columns),
+                self._layer,
             )
             for context in contexts
         ]

@@ -1,9 +1,10 @@
 """Hidden states of a bounded sample of rows, balanced over score levels: which rows, and the files that keep them.
 
-State i of a row is the last layer's, after its i-th token was read: that from which the next token is chosen. Row by
-row there are context + continuation - 1 of them: those of the context's tokens, then those of the continuation's but
-the last, as the model wrote them ("free") or as they truly are ("truth"). They are kept as float16, NaN where a row, or
-a text that ended early, has none. Beside them stands which tokens of the continuation were recited (free-running).
+State i of a row is the last layer's (or another's, `--hidden-layer`) after its i-th token was read; from the last
+layer's the next token is chosen. Row by row there are context + continuation - 1 of them: those of the context's
+tokens, then those of the continuation's but the last, as the model wrote them ("free") or as they truly are ("truth").
+They are kept as float16, NaN where a row, or a text that ended early, has none. Beside them stands which tokens of the
+continuation were recited (free-running).
 """
 
 import shutil
@@ -22,6 +23,7 @@ from mematlas.store import write_atomically, write_json
 
 LEVELS: Final = 5  # score levels of 0.2, as in P1's transitions
 _BYTES: Final = 2
+_HEADER: Final = 512  # bytes of a file that are no numbers, and of its marker
 
 
 def hidden_cell(grid: Grid) -> tuple[int, int]:
@@ -35,9 +37,14 @@ def positions(grid: Grid) -> int:
 
 
 def announced_size(options: ScoringOptions, total: int, shards: int, width: int) -> int:
-    """Bytes that a model's states will take at most; total: rows of the run."""
+    """Bytes that a model's states will take at most, and do take where every level has rows enough.
+
+    Args:
+        total: rows of the run; width: numbers in a state.
+    """
     rows = min(total, LEVELS * shards * quota(options, shards))
-    return rows * positions(options.grid) * width * _BYTES * len(options.hidden_kinds)
+    a_row = positions(options.grid) * width * _BYTES + max(options.grid.continuations) + 9  # hits; row id and level
+    return (rows * a_row + shards * _HEADER) * len(options.hidden_kinds)
 
 
 def check_room(folder: Path, size: int, options: ScoringOptions) -> None:
@@ -91,7 +98,9 @@ def write_states(
             "hits": hits,
             "states": states,
         }
-        _write(folder, name, tensors, {"context": context, "continuation": max(options.grid.continuations)})
+        layer = kept[0].layer if kept else options.hidden_layer
+        facts = {"context": context, "continuation": max(options.grid.continuations), "layer": layer}
+        _write(folder, name, tensors, facts)
 
 
 def _chosen(
@@ -113,10 +122,10 @@ def _chosen(
     return [found[place][1:] for place in sorted(taken)]
 
 
-def _write(folder: Path, name: str, tensors: dict[str, NDArray[Any]], facts: dict[str, int]) -> None:
+def _write(folder: Path, name: str, tensors: dict[str, NDArray[Any]], facts: dict[str, object]) -> None:
     from safetensors.numpy import save_file
 
     path = folder / f"{name}.safetensors"
-    metadata = {key: str(value) for key, value in facts.items()} | {"layer": "last"}
+    metadata = {key: str(value) for key, value in facts.items()}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
     write_json(folder / f"{name}.done", {"rows": len(tensors["rows"]), "bytes": path.stat().st_size})
