@@ -59,12 +59,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A column of the chart's table and how it is drawn; share: the numbers are shares, shown in percent."""
+    """A column of the chart's table and how it is drawn; share: the numbers are shares, shown in percent; zero: whether
+    an upright linear axis reaches down to 0 though no number does."""
 
     column: str
     title: str
     scale: Scale = "linear"
     share: bool = False
+    zero: bool = True
 
 
 @dataclass(frozen=True, slots=True)

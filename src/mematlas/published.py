@@ -155,6 +155,15 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "entropy",
     ),
     "entropy-falls-with-size": PublishedTrend("Larger models have lower entropy.", "P1, Fig. 6", "S2", "entropy"),
+    "embedding-distance-grows-with-size": PublishedTrend(
+        "In larger models the last-layer states of rows have larger Euclidean distances.",
+        "P1, Fig. 5",
+        "S2",
+        "embedding",
+    ),
+    "embedding-cosine-falls-with-size": PublishedTrend(
+        "In larger models the last-layer states of rows have lower cosine similarity.", "P1, Fig. 5", "S2", "embedding"
+    ),
     "small-models-forecast-precisely-but-miss-most": PublishedTrend(
         "What a small model memorizes the largest memorizes too, but the small one misses most of it: high precision, "
         "low recall.",
@@ -185,6 +194,30 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "K3, Enron emails against TREC-2007",
         "S2",
         "probability",
+    ),
+    "fully-right-predictions-concentrate-on-low-scores": PublishedTrend(
+        "Rows that the predictor gets wholly right have low scores; at 6.9B none has a high one.",
+        "P1, Fig. 7",
+        "S2",
+        "predict",
+    ),
+    "predictor-accuracy-grows-with-size": PublishedTrend(
+        "The predictor's token accuracy is higher for 12B than for 70M at every continuation.",
+        "P1, table of the predictor",
+        "S2",
+        "predict",
+    ),
+    "predictor-accuracy-grows-with-continuation": PublishedTrend(
+        "The predictor's token accuracy is higher at 64 tokens of continuation than at 16, for every model.",
+        "P1, table of the predictor",
+        "S2",
+        "predict",
+    ),
+    "full-accuracy-falls-with-continuation": PublishedTrend(
+        "The share of rows that the predictor gets wholly right falls from 16 to 64 tokens of continuation.",
+        "P1, table of the predictor",
+        "S2",
+        "predict",
     ),
 }
 

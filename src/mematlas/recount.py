@@ -24,6 +24,23 @@ from mematlas.analyses.members import memorizers, overlap_sets, steps
 from mematlas.analyses.membership import membership_rows
 from mematlas.analyses.moves import symmetry_tests
 from mematlas.analyses.ordering import spread_quantiles, spreads
+from mematlas.analyses.prediction_scores import (
+    seed_calibration,
+    seed_control,
+    seed_levels,
+    seed_positions,
+    seed_scores,
+)
+from mematlas.analyses.prediction_seeds import (
+    accuracy_by_size,
+    prediction_calibration,
+    prediction_control,
+    prediction_gains,
+    prediction_levels,
+    prediction_positions,
+    prediction_scores,
+    prediction_transfer,
+)
 from mematlas.analyses.repetition import copy_agreement, copy_buckets, copy_slopes
 from mematlas.analyses.samples import sample_shares
 from mematlas.analyses.shares import with_shares
@@ -35,6 +52,9 @@ from mematlas.analyses.signal_curves import (
 )
 from mematlas.analyses.signal_lines import boundary_signals, rows_with_signals
 from mematlas.analyses.similar import definition_lines, similarity_lines
+from mematlas.analyses.state_distances import state_distances, state_slopes
+from mematlas.analyses.state_maps import state_axes, state_map, state_separation
+from mematlas.analyses.state_samples import state_samples
 from mematlas.analyses.strata import position_contrasts, strata_rows, stratified_effects
 from mematlas.analyses.taxonomy import category_shares
 from mematlas.analyses.telling import (
@@ -52,6 +72,7 @@ __all__ = [
     "LEVELS",
     "SLOPES",
     "TABLES",
+    "accuracy_by_size",
     "added_excesses",
     "boundary_contrasts",
     "boundary_counts",
@@ -90,6 +111,13 @@ __all__ = [
     "overlap_sets",
     "pairs",
     "position_contrasts",
+    "prediction_calibration",
+    "prediction_control",
+    "prediction_gains",
+    "prediction_levels",
+    "prediction_positions",
+    "prediction_scores",
+    "prediction_transfer",
     "probability_lines",
     "probability_quantiles",
     "row_traits",
@@ -97,6 +125,11 @@ __all__ = [
     "rows_with_signals",
     "sample_shares",
     "score_classes",
+    "seed_calibration",
+    "seed_control",
+    "seed_levels",
+    "seed_positions",
+    "seed_scores",
     "sentence_frequencies",
     "shortfall",
     "signal_contrasts",
@@ -108,6 +141,12 @@ __all__ = [
     "similarity_means",
     "spread_quantiles",
     "spreads",
+    "state_axes",
+    "state_distances",
+    "state_map",
+    "state_samples",
+    "state_separation",
+    "state_slopes",
     "steps",
     "strata_rows",
     "stratified_effects",

@@ -1,7 +1,9 @@
 """Score tables made by hand: what a study would hold, without a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,9 @@ import polars as pl
 
 from mematlas.analyses.tables import Tables
 from mematlas.features.schema import PLACES, SCHEMAS, TOKEN_KINDS
+from mematlas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from mematlas.scoring.schema import FREE, truth_schema
+from mematlas.store import HiddenStates
 
 
 def tables(
@@ -148,6 +152,86 @@ def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), se
     schemas = {"free": FREE, "truth": truth_schema(())}
     signals = {kind: _framed(lines[kind], schemas[kind]).lazy() for kind in kinds}
     return replace(tables, signals=signals, question={**tables.question, "signals": list(kinds)}, _kept={})
+
+
+def with_states(
+    tables: Tables,
+    *,
+    kinds: Sequence[str] = ("free", "truth"),
+    width: int = 6,
+    tokens: int | None = None,
+    apart: float = 1.0,
+    seed: int = 0,
+    ended: Sequence[int] = (),
+    given: Callable[[str, str], np.ndarray] | None = None,
+) -> Tables:
+    """`tables` with hidden states of every model and row: independent normal numbers, moved along all dimensions by
+    `apart` a score level; each model is twice as wide as the one before.
+
+    Levels are those of the scored matches at the reference cell, 0 where these are unknown. tokens: of the longest
+    continuation; ended: rows whose text ends after two tokens; given: (model, kind) -> [rows, positions, width].
+    """
+    cell, length = tables.reference, tokens or max(tables.continuations)
+    scored = tables.scores.filter(context=cell.context, continuation=cell.continuation).collect()
+    rows = tables.rows.collect()["row"].sort()
+    states: dict[tuple[str, str], HiddenStates] = {}
+    for at, model in enumerate(tables.models["model"]):
+        own = dict(scored.filter(model=model).select("row", "matches").iter_rows())
+        matches = np.array([own.get(row) or 0 for row in rows])
+        levels = np.minimum(4, 5 * matches // cell.continuation).astype(np.int8)
+        hits = (np.arange(length) < (length * matches // cell.continuation)[:, None]).astype(np.int8)
+        for kind in ("free", "truth"):
+            rng = np.random.default_rng((seed, at, kind == "truth"))
+            drawn = (
+                rng.normal(size=(len(rows), cell.context + length - 1, width * 2**at)) + apart * levels[:, None, None]
+            )
+            values = drawn if given is None else np.asarray(given(model, kind), dtype=float)
+            values[np.isin(rows.to_numpy(), ended), cell.context + 1 :] = np.nan
+            states[model, kind] = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
+    found = {kind: partial(_kept_states, states, kind) for kind in kinds}
+    return replace(tables, states=found, _kept={})
+
+
+def _kept_states(states: Mapping[tuple[str, str], HiddenStates], kind: str, model: str) -> HiddenStates:
+    return states[model, kind]
+
+
+def with_predictions(
+    tables: Tables,
+    *,
+    models: Sequence[tuple[str, str]] | None = None,
+    seeds: Sequence[int] = (0, 1),
+    sees: Sequence[str] = ("context", "generated"),
+    methods: Sequence[str] = (PREDICTOR, SHUFFLED, MAJORITY, LOGISTIC),
+    tokens: int | None = None,
+    seed: int = 0,
+) -> Tables:
+    """`tables` with what predictors said of a third of the training rows, drawn anew by each seed, and of all control
+    rows: the predictor tells recited tokens well, the logistic regression a little, all others not at all.
+
+    models: (model, tested) pairs; each model by itself unless given. tokens: of the longest continuation.
+    """
+    rng, rows = np.random.default_rng(seed), tables.rows.collect().select("row", "role")
+    width, length = tokens or max(tables.continuations), tables.reference.continuation
+    train, control = (rows.filter(role=role)["row"].to_numpy() for role in ("train", "control"))
+    ease = rng.uniform(size=rows["row"].max() + 1)
+    told, lines = {PREDICTOR: 0.3, LOGISTIC: 0.1}, []
+    for model, tested in models or [(name, name) for name in tables.models["model"]]:
+        hits = np.random.default_rng([seed, *tested.encode()]).uniform(size=(len(ease), width)) < ease[:, None]
+        for key in product(sees, methods, seeds):
+            held = np.sort(np.random.default_rng(key[2]).permutation(train)[: -(-len(train) // 3)])
+            for role, chosen in (("train", held), ("control", control)):
+                hit = hits[chosen] if role == "train" else hits[chosen] & (ease[chosen] > 0.9)[:, None]
+                said = np.full(hit.shape, 0.4) if key[1] == MAJORITY else rng.uniform(size=hit.shape)
+                said = said + told.get(key[1], 0) * (hit - said)
+                levels = np.minimum(4, 5 * hit[:, :length].sum(1) // length)
+                found = zip(chosen.tolist(), levels.tolist(), said.tolist(), hit.tolist(), strict=True)
+                lines += [
+                    (model, tested, *key, role, row, level, 1.0 + row % 3, probability, hit)
+                    for row, level, probability, hit in found
+                ]
+    types = pl.from_arrow(PREDICTIONS.empty_table()).schema
+    return replace(tables, predictions=pl.DataFrame(lines, schema=types, orient="row").lazy(), _kept={})
 
 
 def _signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
+from safetensors.numpy import save_file
 
 import mematlas
 from mematlas import recount
@@ -23,10 +24,11 @@ from mematlas.findings import Chart, Finding, Table, read_finding, write_finding
 from mematlas.published import TRENDS
 from mematlas.store import Study, open_study, shard_name, write_json, write_shard, write_table
 from tests.analyses.made import tables as made
-from tests.analyses.made import with_features, with_places, with_signals
+from tests.analyses.made import with_features, with_places, with_predictions, with_signals, with_states
 from tests.analyses.published_files import flags, memorized, sampled
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
+BRIEF = ((8, 4), (8, 8))
 SIZES = {"s1": 10**6, "s2": 10**7, "s3": 10**8, "s4-a": 10**9, "s4-b": 10**9, "s4": 10**9}
 STEPS = {"s1": 300, "s2": 300, "s3": 300, "s4-a": 100, "s4-b": 200, "s4": 300}
 Cells = dict[str, dict[tuple[int, int], list[int | None]]]
@@ -132,6 +134,17 @@ def imported(folder: Path, kind: str) -> Tables:
     return read_tables(mematlas.import_scores(folder / "in", study=folder / "s"))
 
 
+SELVES = [(name, name) for name in ("s1", "s3", "s4")]
+PAIR = ((32, 16), (32, 32))
+
+
+def all_alike(hit: bool | None) -> Tables:
+    """Predictions of tokens that are all recited, or not, or of which nothing is known."""
+    found = with_predictions(some(("s1", "s4"), cells=PAIR), sees=("context",))
+    hits = pl.col("hit").list.eval(pl.lit(hit, pl.Boolean).repeat_by(pl.len()).explode()).alias("hit")
+    return replace(found, predictions=found.predictions.collect().with_columns(hits).lazy(), _kept={})
+
+
 TEXTUAL = ("incrementing", "bytes", "compressed_bytes")
 CASES = {
     "whole": whole,
@@ -203,6 +216,48 @@ CASES = {
     ),
     "signals and features, one row": lambda: with_signals(with_features(family(count=1, repetitions=[3]))),
     "signals and features, three tokens": lambda: with_signals(with_features(some(("s1", "s4"), cells=((4, 3),)))),
+    "predictions": lambda: with_predictions(some(cells=PAIR), models=[*SELVES, ("s3", "s4")]),
+    "predictions, one model and seed": lambda: with_predictions(some(("s1",)), seeds=(7,)),
+    "predictions, no control": lambda: with_predictions(
+        family(models=("s1", "s4"), count=60, cells=PAIR), sees=("context",)
+    ),
+    "predictions, sizes and steps unknown": lambda: with_predictions(
+        some(("s1", "s4"), cells=PAIR, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)), sees=("generated",)
+    ),
+    "predictions, a control model": lambda: with_predictions(some(("s1", "s4"), cells=PAIR, control_models=("s1",))),
+    "predictions, no baselines": lambda: with_predictions(some(("s1", "s4"), cells=PAIR), methods=("predictor",)),
+    "predictions, two rows": lambda: with_predictions(family(("s4",), count=2, repetitions=[1, 2])),
+    "predictions, everything recited": lambda: all_alike(True),
+    "predictions, nothing recited": lambda: all_alike(False),
+    "predictions, nothing known": lambda: all_alike(None),
+    "predictions, recited rows only": lambda: with_predictions(recited_only(), models=[("s4", "s4")]),
+    "states": lambda: with_states(some(("s1", "s3", "s4"), count=48, cells=BRIEF)),
+    "states, many rows": lambda: with_states(some(("s1", "s4"), count=90, cells=BRIEF), kinds=("free",)),
+    "states, no control": lambda: with_states(family(("s1", "s4"), BRIEF, 40), kinds=("truth",)),
+    "states, one model": lambda: with_states(some(("s1",), count=48, cells=BRIEF)),
+    "states, a control model": lambda: with_states(some(("s1", "s4"), 48, cells=BRIEF, control_models=("s1",))),
+    "states, sizes and steps unknown": lambda: with_states(
+        some(("s1", "s4"), 48, cells=BRIEF, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    ),
+    "states, rows that end early": lambda: with_states(some(("s1", "s4"), 48, cells=BRIEF), ended=range(7, 40)),
+    "states that never vary": lambda: with_states(
+        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.ones((48, 15, 3))
+    ),
+    "states of length 0": lambda: with_states(
+        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.zeros((48, 15, 3))
+    ),
+    "states, nothing known": lambda: with_states(
+        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.full((48, 15, 3), np.nan)
+    ),
+    "states, everything recited": lambda: with_states(
+        made({"s1": {(8, 8): [8] * 40}}, roles=["train", "control"] * 20)
+    ),
+    "states, two rows": lambda: with_states(family(("s1", "s4"), BRIEF, 2)),
+    "states, one row": lambda: with_states(family(("s1",), BRIEF, 1)),
+    "states, one token": lambda: with_states(some(("s1", "s4"), 48, cells=((1, 1),))),
+    "states, only control rows": lambda: with_states(family(("s1",), BRIEF, 40, roles=["control"] * 40)),
+    "states in verbatim depth": lambda: with_states(in_verbatim_depth(), tokens=3, kinds=("free",)),
+    "states, recited rows only": lambda: with_states(recited_only(), tokens=3, kinds=("free",)),
     "imported random-sampled": None,
     "imported memorized-evals": None,
     "imported memorized-flags": None,
@@ -237,7 +292,18 @@ def answered(shelf):
 
 #: Analyses that read row features or signals; the others are asked about such studies once, for the same answer.
 FED = {name for name in ANALYSES if re.search("features|signals", ANALYSES.load(name).needs)} | {"scaling"}
-PAIRS = [(name, case) for name in ANALYSES for case in CASES if name in FED or not case.startswith(("feat", "sign"))]
+#: Analyses that read what predictors said.
+TOLD = {name for name in ANALYSES if "predictions" in ANALYSES.load(name).needs}
+#: Analyses that read hidden states.
+LOOKING = {name for name in ANALYSES if "hidden states" in ANALYSES.load(name).needs}
+PAIRS = [
+    (name, case)
+    for name in ANALYSES
+    for case in CASES
+    if (name in FED or not case.startswith(("feat", "sign")))
+    and (name in TOLD or not case.startswith("pred"))
+    and (name in LOOKING or not case.startswith("states"))
+]
 EVERY = pytest.mark.parametrize(("name", "case"), PAIRS)
 
 
@@ -465,6 +531,14 @@ def stored(tables: Tables, folder: Path) -> Study:
     for kind, frame in tables.features.items():
         write_shard(folder / "features" / "k" / kind, shard_name(0, 1), plain(frame.collect()), {})
         write_json(folder / "features" / "k" / "facts.json", tables.facts)
+    for (kind, read), label in product(tables.states.items(), labels):
+        kept = read(label)
+        tensors = {name: np.ascontiguousarray(getattr(kept, name)) for name in ("rows", "levels", "hits", "states")}
+        path = folder / "states" / "k" / kind / label / f"{shard_name(0, 1)}.safetensors"
+        path.parent.mkdir(parents=True)
+        save_file(tensors, path, {"context": str(kept.context), "layer": kept.layer})
+    if tables.predictions is not None:
+        write_table(folder / "predictions" / "k" / "all" / "p.parquet", plain(tables.predictions.collect()))
     return open_study(folder)
 
 

@@ -184,3 +184,20 @@ def test_pictures_are_written_without_a_browser(tmp_path):
 )
 def test_cells_are_text(value, text):
     assert tables.cell(value) == text
+
+
+def test_points_that_are_rows_tell_their_id():
+    frame = pl.DataFrame({"x": [0.5, 1.5], "y": [2.0, 3.0], "row": [1_234_567, 8]})
+    chart = Chart("map", "Rows", "points", "t", Axis("x", "x"), Axis("y", "y"))
+    specification = draw(chart, frame, "words").specification
+    tips = layers(specification)[-1]["encoding"]["tooltip"]
+    assert tips[0] == {"field": "row", "title": "row id", "type": "nominal"}
+    assert [line["row"] for line in values(specification)] == [1_234_567, 8]
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_an_upright_axis_reaches_zero_unless_told_else(zero):
+    frame = pl.DataFrame({"x": [1, 2], "y": [0.98, 1.02]})
+    chart = Chart("near-one", "Near one", "lines", "t", Axis("x", "x"), Axis("y", "y", zero=zero))
+    line = next(one for one in layers(draw(chart, frame, "words").specification) if kind(one) == "line")
+    assert line["encoding"]["y"]["scale"]["zero"] is zero

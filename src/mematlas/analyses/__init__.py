@@ -75,6 +75,11 @@ ANALYSES = Registry(
             None,
             "entropy by position, at the border and where reciting stops, by class of rows and model size (P1 Fig. 6)",
         ),
+        "embedding": (
+            "mematlas.analyses.embedding:ANALYSIS",
+            None,
+            "distances and cosines of hidden states within and between score levels, and maps of them (P1 Fig. 5)",
+        ),
         "approximate": (
             "mematlas.analyses.approximate:ANALYSIS",
             None,
@@ -89,6 +94,11 @@ ANALYSES = Registry(
             "mematlas.analyses.inference:ANALYSIS",
             None,
             "membership inference and exposure of training rows against a control, beside a bag of words (K5, K6)",
+        ),
+        "predict": (
+            "mematlas.analyses.predict:ANALYSIS",
+            None,
+            "recited tokens predicted from hidden states, beside baselines and guessing (P1, table and Fig. 7)",
         ),
     },
     "analyses",

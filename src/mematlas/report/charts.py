@@ -87,7 +87,7 @@ def _shown(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
         chart.facet,
         chart.dash,
         chart.target,
-        "rows" if "rows" in frame.columns else None,
+        *(name for name in ("row", "rows") if name in frame.columns),
     ]
     names = dict.fromkeys([*axes, *(name for name in others if name)])
     shown = frame.filter(*(pl.col(name) == value for name, value in chart.where.items())).select(*names)

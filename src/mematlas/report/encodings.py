@@ -163,7 +163,7 @@ def words(column: str | None) -> str:
 
 
 def tooltip(chart: Chart, frame: pl.DataFrame) -> list[alt.Tooltip]:
-    """What a pointer reads: every drawn column, and the number of rows where the table has it."""
+    """What a pointer reads: every drawn column, and the row's id or the number of rows where the table has it."""
     titles = {axis.column: axis.title for axis in (chart.x, chart.y, chart.color) if axis is not None}
     shares = {axis.column for axis in (chart.x, chart.y, chart.color) if axis is not None and axis.share}
     if chart.y.share or (chart.shape == "matrix" and chart.color is not None and chart.color.share):
@@ -172,7 +172,7 @@ def tooltip(chart: Chart, frame: pl.DataFrame) -> list[alt.Tooltip]:
     titles |= {column: words(column) for column in (chart.facet, chart.dash, chart.target) if column}
     if "rows" in frame.columns:
         titles.setdefault("rows", "rows")
-    found = []
+    found = [alt.Tooltip(field="row", type="nominal", title="row id")] if "row" in frame.columns else []
     for column, title in titles.items():
         if frame[column].dtype.is_numeric():
             form = ".2%" if column in shares else ",.5~g"

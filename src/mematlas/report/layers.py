@@ -29,7 +29,7 @@ def lies(chart: Chart, frame: pl.DataFrame) -> bool:
 def places(chart: Chart, frame: pl.DataFrame, *, lying: bool, discrete: bool) -> dict[str, Any]:
     """The channels x and y; several series at one value of a discrete x stand side by side. Needs `with_series`."""
     x = encodings.position(chart.x, frame, discrete=True) if discrete else encodings.along(chart.x, frame)
-    y = encodings.position(chart.y, frame)
+    y = encodings.position(chart.y, frame, zero=chart.y.zero)
     x["title"] = encodings.wrapped(chart.x.title, 36 if chart.facet else 64)
     y["title"] = encodings.wrapped(chart.y.title, 64 if lying else 36)
     if lying:
