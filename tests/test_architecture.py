@@ -47,15 +47,20 @@ ALLOWED: dict[str, set[str]] = {
     "reopening": BOTTOM | {"configuration", "corpus", "models", "question", "scoring"},
     "placing": BOTTOM | {"corpus", "features", "index", "made", "reopening", "scoring", "study"},
     "featuring": BOTTOM | {"corpus", "features", "index", "made", "placing", "reopening", "scoring", "study"},
+    "fitting": BOTTOM | {"made", "predictor", "study"},
+    "ensembles": BOTTOM | {"models", "predictor"},
+    "prediction_question": BOTTOM | {"configuration", "corpus", "models", "predictor", "scoring"},
+    "predicting": BOTTOM | {"ensembles", "models", "prediction_question", "predictor", "question", "scoring", "study"},
     "studyfile": BOTTOM | {"analyses", "configuration", "index", "models"},
     "analyzing": BOTTOM | {"analyses", "findings", "made"},
     "exporting": BOTTOM | {"findings"},
     "gallery": BOTTOM | {"analyses", "features", "findings", "placing", "question", "study"},
     "running": BOTTOM
     | {"analyses", "analyzing", "featuring", "gallery", "made", "placing", "question", "reopening", "report", "study"}
-    | {"studyfile"},
+    | {"fitting", "predictor", "studyfile"},
     "planning": BOTTOM
-    | {"analyzing", "featuring", "question", "made", "reopening", "running", "scoring", "study", "studyfile"},
+    | {"analyzing", "featuring", "fitting", "question", "made", "predictor", "reopening", "running", "scoring", "study"}
+    | {"studyfile"},
     "demonstration": BOTTOM | {"experiments", "running", "study", "studyfile"},
     "summary": BOTTOM | {"metrics", "stats"},
     "cli": {"*"},

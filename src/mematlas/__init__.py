@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mematlas.demonstration import demo
     from mematlas.errors import MematlasError
     from mematlas.featuring import make_features
+    from mematlas.fitting import fit_predictors
     from mematlas.importing import import_scores
+    from mematlas.predicting import predict_rows
     from mematlas.running import run
     from mematlas.store import Study, open_study
     from mematlas.study import score
@@ -28,10 +30,12 @@ _HOMES = {
     "Study": "mematlas.store",
     "analyze": "mematlas.analyzing",
     "demo": "mematlas.demonstration",
+    "fit_predictors": "mematlas.fitting",
     "import_scores": "mematlas.importing",
     "make_features": "mematlas.featuring",
     "open_corpus": "mematlas.corpus",
     "open_study": "mematlas.store",
+    "predict_rows": "mematlas.predicting",
     "run": "mematlas.running",
     "score": "mematlas.study",
 }
@@ -42,10 +46,12 @@ __all__ = [
     "__version__",
     "analyze",
     "demo",
+    "fit_predictors",
     "import_scores",
     "make_features",
     "open_corpus",
     "open_study",
+    "predict_rows",
     "run",
     "score",
 ]

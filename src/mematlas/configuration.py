@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError
+from mematlas.errors import OptionError, explain
 from mematlas.records import Align, Depth, EosPolicy
 
 Order = Literal["given", "size", "step", "both"]
@@ -105,13 +105,3 @@ def resolve_config(**options: object) -> ScoreConfig:
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
     return config
-
-
-def explain(error: ValidationError) -> str:
-    """The first broken rule in one line, naming the option as the command line does."""
-    first = error.errors()[0]
-    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
-    if first["type"] == "missing":
-        return f"{option} is missing; name it. See `mematlas score --help`."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{option}: {message} (given: {first['input']!r}). See `mematlas score --help`."

@@ -79,6 +79,7 @@ class Demonstration:
 def demo(
     folder: str | Path = "demo",
     *,
+    full: bool = False,
     config: "TrainingConfig | None" = None,
     training: Training | None = None,
     progress: Progress | None = None,
@@ -88,7 +89,8 @@ def demo(
     A study file that is there already is left as it is; the demo always asks its own question.
 
     Args:
-        folder: models, corpus and study go here; about 50 MB.
+        folder: models, corpus and study go here; about 200 MB.
+        full: fit predictors to the hidden states of every model, with more seeds, instead of the largest alone.
         config: another recipe than the built-in one.
         training: called as training(step, steps, loss, label) while models train.
         progress: watcher of the study.
@@ -101,14 +103,14 @@ def demo(
     out = Path(folder)
     family = train_family(out, config, training)
     path = out / "study.yaml"
-    text = study_file_text(_asked(family), path.name)
-    if not path.exists():
+    text, other = (study_file_text(_asked(family, which), path.name) for which in (full, not full))
+    if not path.exists() or path.read_text(encoding="utf-8") == other:
         write_atomically(path, lambda temporary: _write(temporary, text))
     carried = run_file(parse_study_file(text, path), progress or Silent())
     return Demonstration(family, carried, path.read_text(encoding="utf-8") != text)
 
 
-def _asked(family: "TrainedFamily") -> dict[str, object]:
+def _asked(family: "TrainedFamily", full: bool) -> dict[str, object]:
     """The demo's study: the fully trained models, and all checkpoints of the largest."""
     largest = family.final[-1].label
     members = [member for member in family.members if member.is_final or member.label == largest]
@@ -122,7 +124,10 @@ def _asked(family: "TrainedFamily") -> dict[str, object]:
         "training_order": family.order.relative_to(family.folder).as_posix(),
         "context": list(CONTEXTS),
         "continuation": list(CONTINUATIONS),
-        "signals": ["free", "truth"],
+        "signals": ["free", "truth", "hidden"],
+        "hidden_rows": 4000,  # of every row
+        "predictors": "all" if full else "last",
+        "predictor_seeds": 3,
     }
 
 

@@ -3,6 +3,11 @@
 A bad argument inside our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class MematlasError(Exception):
     """Base of every error that the command line prints without a traceback."""
@@ -38,3 +43,13 @@ class OptionError(MematlasError):
 
 class OutOfMemory(MematlasError):
     """One row alone does not fit into memory; larger batches have been halved before."""
+
+
+def explain(error: "ValidationError", command: str = "score") -> str:
+    """The first rule that options break, in one line, naming the option as the command line does."""
+    first = error.errors()[0]
+    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
+    if first["type"] == "missing":
+        return f"{option} is missing; name it. See `mematlas {command} --help`."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{option}: {message} (given: {first['input']!r}). See `mematlas {command} --help`."

@@ -1,4 +1,4 @@
-"""What of a study was made from what: features, findings, gallery and report are made again only if it is newer.
+"""What of a study was made from what: features, predictions, findings ... are made again only if that is newer.
 
 STUDY/made.json: name -> [fingerprint of what it was made from, when]. An entry is written after the thing itself.
 """
@@ -13,10 +13,11 @@ from mematlas.store import Run, fingerprint, write_json
 
 
 def run_fingerprint(study: Path, run: Run) -> str:
-    """A fingerprint of a run with its models, in their order, its row features, and of this version of the package."""
+    """A fingerprint of a run with its models, in their order, its features and predictions, and of this version."""
     controls = run.question.get("control_models", [])
     entries = _entries(study)
-    features = [entries[name] for name in (features_name(run), places_name(run)) if name in entries]
+    names = (features_name(run), places_name(run), predictions_name(run))
+    features = [entries[name] for name in names if name in entries]
     return fingerprint([run.key, list(run.models.items()), controls, __version__, *features])
 
 
@@ -28,6 +29,11 @@ def features_name(run: Run) -> str:
 def places_name(run: Run) -> str:
     """The name of the table of places in made.json: it depends on the scores, too."""
     return f"features/{run.key}/places"
+
+
+def predictions_name(run: Run) -> str:
+    """The name in made.json of what predictors said of a run's rows."""
+    return f"predictions/{run.key}"
 
 
 def is_made(study: Path, name: str, source: str) -> bool:

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from mematlas.analyzing import chosen_analyses, is_fresh
 from mematlas.featuring import passes_left
+from mematlas.fitting import fits_left
 from mematlas.made import is_made
 from mematlas.question import Question, ask
 from mematlas.records import Grid
 from mematlas.reopening import asked_rows
-from mematlas.running import counting, gallery_source, report_source
+from mematlas.running import counting, fitted_models, gallery_source, report_source
 from mematlas.store import Run, Study
 from mematlas.study import Silent, carry_out
 from mematlas.studyfile import StudyFile
@@ -196,7 +197,8 @@ def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> 
     study, names, run = Study(file.study), chosen_analyses(file.only), question.run
     left = sum(model.rows_left > 0 for model in models)
     passes = passes_left(study, asked_rows(question), counting(file)) if file.features else 0
-    fresh = 0 if left or passes else sum(is_fresh(study, run, name) for name in names)
+    fits = 0 if left or passes else _fits_left(file, study, run)
+    fresh = 0 if left or passes or fits else sum(is_fresh(study, run, name) for name in names)
     whole = fresh == len(names)
     gallery = whole and is_made(file.study, "gallery", gallery_source(file.study, run, names, file.gallery_rows))
     report = gallery or not file.gallery
@@ -204,10 +206,18 @@ def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> 
     return {
         "scoring": (f"{left} of {len(models)} models to score" if left else "done") + _uncounted(question),
         "features": f"to do, {passes} times all rows of the corpus" if passes else _state(file.features, True),
+        "predictors": f"{fits} to fit" if fits else _state(bool(fitted_models(file, run)), not (left or passes)),
         "analyses": "done" if whole else f"{len(names) - fresh} of {len(names)} to do",
         "gallery": _state(file.gallery, gallery),
         "report": _state(file.report, report and (file.study / "report.html").is_file()),
     }
+
+
+def _fits_left(file: StudyFile, study: Study, run: Run) -> int:
+    from mematlas.predictor.options import predictor_config
+
+    models = fitted_models(file, run)
+    return fits_left(study, predictor_config(seeds=file.predictor_seeds), models, run) if models else 0
 
 
 def _uncounted(question: Question) -> str:

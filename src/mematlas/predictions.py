@@ -21,7 +21,7 @@ BASELINES: Final = (MAJORITY, BY_POSITION, ENTROPY, LOGISTIC, BOOSTING)
 #: weights and the order; role: of the row, "train" rows are of documents held out from fitting; level: score level,
 #: 0 to 4, at the cell that states are kept of; weight: scored rows of the run that the row stands for, of its role and
 #: level; probability: that the token at each index of the longest continuation is recited; hit: whether it was
-#: (position by position, free-running); null at indices after an early end of the text.
+#: (position by position, free-running), swapped among the rows for SHUFFLED; null behind an early end of the text.
 PREDICTIONS: Final = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.analyzing import Analyzed, analyze_run, chosen_analyses, made_name
-from mematlas.errors import MissingExtra
+from mematlas.errors import MissingExtra, StudyError
 from mematlas.featuring import Counting, write_features
+from mematlas.fitting import write_predictors
 from mematlas.gallery import gallery_path, make_gallery
 from mematlas.made import forget_made, is_made, note_made, state
 from mematlas.placing import write_places
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a study file came to. features, gallery, report: None where not asked for; the gallery also where there was
-    nothing to show."""
+    """What a study file came to. features, predictors, gallery, report: None where not asked for; the gallery also
+    where there was nothing to show, predictors where none could be fitted."""
 
     study: Study
     features: Path | None
+    predictors: Path | None
     analyzed: Analyzed
     gallery: Path | None
     report: Path | None
@@ -45,7 +47,7 @@ def run(path: str | Path, progress: Progress | None = None) -> Study:
 
 
 def run_file(file: StudyFile, watcher: Progress) -> Carried:
-    """Score, count, analyse, and write gallery and report: each only if missing or older than what it is made from.
+    """Score, count, fit, analyse, write gallery and report: each only if missing or older than what it is made from.
 
     An analysis that breaks is told in the result's `analyzed`, after all else is done.
     """
@@ -53,15 +55,22 @@ def run_file(file: StudyFile, watcher: Progress) -> Carried:
     question = ask(file.models, file.config, extend=False)
     study = carry_out(question, watcher)
     features = _features(file, question, watcher)
+    predictors = _predictors(file, question.run, watcher)
     analyzed = analyze_run(study, file.only, question.run.key, alone=True, say=watcher.say)
     watcher.say(f"{len(analyzed.findings)} findings are in {analyzed.folder}")
     gallery = _gallery(file, question, analyzed, watcher)
-    return Carried(study, features, analyzed, gallery, _report(file, question.run, watcher))
+    return Carried(study, features, predictors, analyzed, gallery, _report(file, question.run, watcher))
 
 
 def counting(file: StudyFile) -> Counting:
     """How the file asks the corpus to be counted."""
     return Counting(file.scope, file.eod, file.joined, file.training_order)
+
+
+def fitted_models(file: StudyFile, run: Run) -> list[str]:
+    """The models that the file wants predictors of; none where it keeps no hidden states."""
+    labels = list(run.models) if "hidden" in file.signals else []
+    return {"all": labels, "last": labels[-1:], "none": []}[file.predictors]
 
 
 def gallery_source(study: Path, run: Run, names: Sequence[str], rows: int) -> str:
@@ -82,6 +91,23 @@ def _features(file: StudyFile, question: Question, watcher: Progress) -> Path | 
     folder = write_features(study, scored, counting(file), watcher)
     write_places(study, scored, watcher)
     return folder
+
+
+def _predictors(file: StudyFile, run: Run, watcher: Progress) -> Path | None:
+    """Rows that nothing can be learned from must not keep the rest from being told."""
+    from mematlas.predictor.options import predictor_config
+
+    models = fitted_models(file, run)
+    if not models:
+        return None
+    watcher.say("Predictors: which tokens will be recited, told from hidden states")
+    try:
+        return write_predictors(
+            Study(file.study), predictor_config(seeds=file.predictor_seeds), models, run.key, watcher
+        )
+    except StudyError as error:
+        watcher.say(str(error))
+        return None
 
 
 def _gallery(file: StudyFile, question: Question, analyzed: Analyzed, watcher: Progress) -> Path | None:

@@ -5,7 +5,7 @@ relative to the file's folder.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -33,6 +33,11 @@ class StudyFile(ScoreConfig):
     training_order: Path | None = Field(
         default=None, description=".npy of row positions as training showed them: counts are then of that stream."
     )
+    predictors: Literal["all", "last", "none"] = Field(
+        default="all",
+        description="Fit predictors to hidden states (signals: hidden) of all models, of the last, or not.",
+    )
+    predictor_seeds: int = Field(default=3, description="Splits and first weights that are tried.", gt=0)
     analyses: list[str] = Field(default=["all"], description="Names that `mematlas list analyses` shows, or all.")
     gallery: bool = Field(default=True, description="Rows worth looking at, token by token, with the largest model.")
     gallery_rows: int = Field(default=24, description="Rows that the analyses may put into the gallery.", gt=0)
@@ -228,7 +233,7 @@ _SECTIONS: Final = {
         "bos",
     ),
     "What the corpus holds of them": ("features", "scope", "eod", "joined", "training_order"),
-    "What is made of it": ("analyses", "gallery", "gallery_rows", "report"),
+    "What is made of it": ("predictors", "predictor_seeds", "analyses", "gallery", "gallery_rows", "report"),
     "How it is run": (),  # all other keys
 }
 _HEAD: Final = """\

@@ -59,7 +59,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(say, shelf):
     assert "rows: 30 train + 10 control, 2 cells a row" in out
     assert "uniform-60 (control)" in out
     assert "token-forwards: 19 a row at most; rows that recite, and equal rows, take fewer." in out
-    assert "kB at most for the scores of all models" in out
+    assert "kB at most for scores, signals and hidden states of all models" in out
     assert "of scoring; rough: " in out
     assert "rows of uniform-60 at" in out
     assert "scoring: 4 of 4 models to score" in out
@@ -71,7 +71,7 @@ def test_a_dry_run_of_what_is_done_says_so(say, shelf):
     code, out, _ = say("run", path, "--dry-run")
     assert code == 0
     assert "time: nothing is left to score." in out
-    assert "steps: scoring: done, features: done, analyses: done, gallery: done, report: off" in out
+    assert "steps: scoring: done, features: done, predictors: off, analyses: done, gallery: done, report: off" in out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 import mematlas
-from mematlas.errors import MematlasError
+from mematlas.errors import MematlasError, explain
 
 app = App(
     name="mematlas",
@@ -24,6 +24,8 @@ _COMMANDS = {
     "init": ("init", "init"),
     "score": ("score", "score"),
     "features": ("features", "features"),
+    "fit": ("fit", "fit"),
+    "predict": ("predict", "predict"),
     "analyze": ("analyze", "analyze"),
     "report": ("report", "report"),
     "show": ("show", "show"),
@@ -70,9 +72,7 @@ def _one_line(error: CycloptsError, arguments: list[str]) -> str:
     from pydantic import ValidationError
 
     if isinstance(error.__cause__, ValidationError):
-        from mematlas.configuration import explain
-
-        return explain(error.__cause__)
+        return explain(error.__cause__, arguments[0])
     command = f"{arguments[0]} " if arguments and arguments[0] in app else ""
     return f"{' '.join(str(error).split())} See `mematlas {command}--help`."
 

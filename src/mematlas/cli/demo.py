@@ -2,8 +2,10 @@
 
 from pathlib import Path
 from time import monotonic
+from typing import Annotated
 
 import polars as pl
+from cyclopts import Parameter
 
 from mematlas.cli.output import count, percent, print_table
 from mematlas.cli.progress import Bar
@@ -14,7 +16,7 @@ from mematlas.summary import summarize
 _CONTEXT, _CONTINUATION = 32, 32
 
 
-def demo(*, out: Path = Path("demo")) -> None:
+def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=())] = False) -> None:
     """Train a family of small models on Python's own sources and see what they know by heart. Needs no network.
 
     Example: mematlas demo --out demo
@@ -23,9 +25,11 @@ def demo(*, out: Path = Path("demo")) -> None:
     ----------
     out
         Folder for models, corpus, study and report; run again, it only prints what is there.
+    full
+        Fit predictors of memorization to every model of the family, not to the largest alone.
     """
     bar = Bar()
-    found = run_demo(out, training=_TrainingLines(bar), progress=bar)
+    found = run_demo(out, full=full, training=_TrainingLines(bar), progress=bar)
     print(
         f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
         "was shown in training.\nControl: rows never shown, with the upper end of the Wilson 95 % interval."

@@ -13,7 +13,7 @@ from mematlas.studyfile import read_study_file
 
 
 def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Carry out a study file: score, count, analyse, gallery, report. Run again, it does what is missing.
+    """Carry out a study file: score, count, fit, analyse, gallery, report. Run again, it does what is missing.
 
     Example: mematlas run study.yaml
 
@@ -39,6 +39,8 @@ def print_carried(carried: Carried) -> None:
     print(f"Scores of {len(analyzed.run.models)} models: {folder} (mematlas show {folder})")
     if carried.features:
         print(f"Row features: {carried.features} (study.features in Python)")
+    if carried.predictors:
+        print(f"Predictors of memorization: {carried.predictors} (mematlas predict --help)")
     print(f"{len(analyzed.findings)} findings: {analyzed.folder} (mematlas analyze {folder} --export csv,latex)")
     if carried.gallery:
         print(f"Rows, token by token: {carried.gallery}")
@@ -67,7 +69,7 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
     print_table(["model", "parameters", "training step", "rows to score", "token-forwards"], lines)
     print(
         f"\ntoken-forwards: {plan.forwards_a_row:,} a row at most; rows that recite, and equal rows, take fewer.\n"
-        f"disk: {count(plan.disk)}B at most for the scores of all models."
+        f"disk: {count(plan.disk)}B at most for scores, signals and hidden states of all models."
     )
     _print_time(plan)
     print("steps: " + ", ".join(f"{step}: {state}" for step, state in plan.steps.items()))

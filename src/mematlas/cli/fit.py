@@ -1,0 +1,60 @@
+"""`mematlas fit`."""
+
+from pathlib import Path
+from statistics import mean
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mematlas.cli.output import number, print_table
+from mematlas.cli.progress import Bar
+from mematlas.fitting import fit_predictors
+from mematlas.predictions import BASELINES, PREDICTOR
+from mematlas.predictor.options import PredictorConfig
+from mematlas.store import open_study
+
+
+def fit(
+    study: Path,
+    *,
+    models: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
+    run: str | None = None,
+    config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=True)] = PredictorConfig(),  # noqa: B008  it is frozen
+) -> None:
+    """Fit predictors of memorization to a study's hidden states, and test them on documents held out.
+
+    Example: mematlas fit study --seeds 5
+
+    Parameters
+    ----------
+    study
+        The folder of a study that was scored with --signals hidden (and free, truth for entropies).
+    models
+        Labels of the models to fit to, as `mematlas show` prints them; all by default.
+    run
+        The beginning of a run's key, as `mematlas show` prints it; the latest by default.
+    config
+        How predictors are fitted.
+    """
+    opened = open_study(study)
+    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(config))
+    print("AUROC on documents held out, mean over seeds (one token an instance; 0.5 tells nothing apart)")
+    _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
+    print(f"\nPredictors and their model cards are in {folder}.")
+    print(f"Analyse with them: mematlas analyze {study} && mematlas report {study}")
+    print(f"Flag rows of another corpus: mematlas predict MODEL --corpus PATH --predictor {folder}/MODEL/context")
+
+
+def _print_scores(folders: list[Path]) -> None:
+    """A line a predictor; folders: of the models, in the order of the run."""
+    from mematlas.predictor.predictor import load_predictors
+
+    lines = []
+    for path in (path for folder in folders for path in sorted(folder.glob("*/"))):
+        cards = [predictor.card for predictor in load_predictors(path)]
+        means = {}
+        for name in (PREDICTOR, *BASELINES):
+            found = [card.scores[name] for card in cards if card.scores.get(name) is not None]
+            means[name] = mean(value for value in found if value is not None) if found else None
+        lines.append([cards[0].model, cards[0].sees, str(len(cards)), *map(number, means.values())])
+    print_table(["model", "sees", "seeds", PREDICTOR, *BASELINES], lines)

@@ -1,0 +1,224 @@
+"""Predictors of memorization fitted to a study's hidden states: what `mematlas fit` and a step of `mematlas run` do.
+
+STUDY/predictors/<run>/<model>/<sees>/seed-0.safetensors ...   the predictors, with a README.md as model card
+STUDY/predictions/<run>/<model>/<sees>-seed-0.parquet ...      what they and their baselines said of rows held out
+
+What was fitted of the same states with the same options is kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mematlas.errors import StudyError
+from mematlas.made import features_name, is_made, note_made, predictions_name, state
+from mematlas.predictions import Sees
+from mematlas.registry import nearest
+from mematlas.store import Run, Study, fingerprint, open_study, telling, write_table
+from mematlas.study import Progress, Silent, versions
+
+if TYPE_CHECKING:
+    from mematlas.predictor.examples import Examples
+    from mematlas.predictor.fitting import Fit
+    from mematlas.predictor.options import PredictorConfig
+
+#: Part of the fingerprint of predictors; raised when a change of the code can change a number.
+VERSION: Final = 2
+
+
+def fit_predictors(
+    study: Study | str | Path,
+    *,
+    models: Sequence[str] = (),
+    run: str | None = None,
+    progress: Progress | None = None,
+    **options: object,
+) -> Path:
+    """Fit predictors to a study's hidden states and return their folder; the Python twin of `mematlas fit`.
+
+    Args:
+        study: an open study or its folder.
+        models: labels of the models; all that have hidden states if empty.
+        run: the run whose key starts so; the latest by default.
+        options: see `mematlas.predictor.options.PredictorConfig`: sees, inputs, seeds, layers ...
+
+    Raises:
+        OptionError: an option breaks a rule.
+        StudyError: no hidden states, an unknown model, or rows that no predictor can be fitted to.
+    """
+    from mematlas.predictor.options import predictor_config
+
+    opened = study if isinstance(study, Study) else open_study(study)
+    return write_predictors(opened, predictor_config(**options), models, run, progress or Silent())
+
+
+def write_predictors(
+    study: Study, config: "PredictorConfig", models: Sequence[str], run: str | None, watcher: Progress
+) -> Path:
+    """Fit what is missing; returns the folder of the predictors. What cannot be fitted is told and left out."""
+    work = _Work(study, study.run(run), config)
+    names = work.chosen(models)
+    tasks = [(model, sees, seed) for model in names for sees in config.sees for seed in range(config.seeds)]
+    missing = [task for task in tasks if not work.is_done(*task)]
+    refused: list[str] = []
+    try:
+        watcher.start("fitting predictors", len(tasks), len(tasks) - len(missing), "fits")
+        for model in names:
+            own = [task for task in missing if task[0] == model]
+            for refusal in work.fits(own) if own else ():
+                watcher.advance(1)
+                if refusal and refusal not in refused:
+                    refused.append(refusal)
+                    watcher.say(f"No predictor of {refusal}")
+    finally:
+        watcher.stop()
+    if not any(work.is_done(*task) for task in tasks):
+        raise StudyError(f"No predictor could be fitted. {refused[0]}")
+    name, source = predictions_name(work.run), work.source("")
+    if any(work.is_done(*task) for task in missing) or not is_made(study.folder, name, source):
+        note_made(study.folder, name, source)
+    return work.predictors
+
+
+def fits_left(study: Study, config: "PredictorConfig", models: Sequence[str], run: Run) -> int:
+    """How many fits `write_predictors` would do; models: labels."""
+    work = _Work(study, run, config)
+    return sum(
+        not work.is_done(model, sees, seed) for model in models for sees in config.sees for seed in range(config.seeds)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    study: Study
+    run: Run
+    config: "PredictorConfig"
+
+    @property
+    def predictors(self) -> Path:
+        return self.study.folder / "predictors" / self.run.key
+
+    def chosen(self, models: Sequence[str]) -> list[str]:
+        """The models to fit to, in the order of the run.
+
+        Raises:
+            StudyError: one is not in the run, or the run kept no hidden states.
+        """
+        for model in models:
+            if model not in self.run.models:
+                raise StudyError(f"The study has no model {model!r}.{nearest(model, list(self.run.models))}")
+        if "free" not in self.study.state_kinds(self.run.key):
+            raise StudyError(
+                f"{self.study.folder} keeps no hidden states to fit predictors to; score with --signals hidden "
+                "--signals free --signals truth, or leave predictors out."
+            )
+        return [model for model in self.run.models if not models or model in models]
+
+    def source(self, model: str) -> str:
+        """The fingerprint of what a model's predictors are made from."""
+        options = self.config.model_dump(exclude={"sees", "seeds"})
+        features = state(self.study.folder, [features_name(self.run)])
+        models = [self.run.models.get(name or "") for name in (model, self._next(model))]  # it is tested on both
+        return fingerprint([VERSION, options, self.run.key, models, features])
+
+    def path(self, model: str, sees: Sees, seed: int) -> Path:
+        return self.study.predictions_folder(self.run.key) / self.run.models[model] / f"{sees}-seed-{seed}.parquet"
+
+    def folder(self, model: str, sees: Sees) -> Path:
+        return self.predictors / self.run.models[model] / sees
+
+    def is_done(self, model: str, sees: Sees, seed: int) -> bool:
+        """Whether it was fitted to these states with these options."""
+        there = (self.folder(model, sees) / f"seed-{seed}.safetensors").is_file()
+        return there and _source(self.path(model, sees, seed)) == self.source(model)
+
+    # -------------------------------------------------------------------------------------------------------- one model
+
+    def fits(self, tasks: list[tuple[str, Sees, int]]) -> Iterator[str | None]:
+        """Carry out the tasks of one model; yields, of each, why nothing could be fitted, or None."""
+        from mematlas.predictor.examples import read_examples
+        from mematlas.predictor.fitting import fit_once, predicted
+
+        model = tasks[0][0]
+        later = self._next(model)
+        try:
+            examples = read_examples(self.study, model, self.config.inputs, self.run.key)
+            others = read_examples(self.study, later, self.config.inputs, self.run.key) if later else None
+        except StudyError as error:
+            yield f"{model}: {error}"
+            return
+        with telling(self.study.folder):
+            self._forget_older(model)
+            for _, sees, seed in tasks:
+                try:
+                    fit = fit_once(examples, self.config, sees, seed, shuffled=True)
+                except StudyError as error:
+                    yield f"{model}, seed {seed}: {error}"
+                    continue
+                held = examples.take(fit.parts.test | ~examples.train)
+                parts = list(predicted(fit, held, model, model, sees, seed))
+                if others is not None and later:
+                    parts += self._transferred(fit, examples, others, (model, later, sees, seed))
+                self._save(fit, examples, held, model, sees, seed)
+                path = self.path(model, sees, seed)
+                write_table(path, pa.concat_tables(parts), {"source": self.source(model)})
+                yield None
+
+    def _next(self, model: str) -> str | None:
+        """The family member after this one: to which the predictor is transferred."""
+        members = [name for name in self.run.models if name not in self.run.question.get("control_models", ())]
+        after = members[members.index(model) + 1 :] if model in members else []
+        return after[0] if after else None
+
+    def _transferred(
+        self, fit: "Fit", examples: "Examples", others: "Examples", names: tuple[str, str, Sees, int]
+    ) -> list[pa.Table]:
+        """What the fit says of another model's rows, of documents it was not fitted to."""
+        from mematlas.predictions import BY_POSITION, ENTROPY, MAJORITY, SHUFFLED
+        from mematlas.predictor.fitting import predicted
+        from mematlas.predictor.groups import document_groups
+
+        used = examples.rows[fit.parts.fit | fit.parts.validation]
+        groups = document_groups(self.study, [*used.tolist(), *others.rows.tolist()], self.run.key)
+        held = others.take(~np.isin(groups[len(used) :], groups[: len(used)]))
+        same = others.states.shape[2] == examples.states.shape[2]
+        readable = tuple(fit.methods) if same else (MAJORITY, BY_POSITION, ENTROPY)
+        return list(predicted(fit, held, *names, only=tuple(name for name in readable if name != SHUFFLED)))
+
+    def _save(self, fit: "Fit", examples: "Examples", held: "Examples", model: str, sees: Sees, seed: int) -> None:
+        from mematlas.predictor.cards import card_of, write_readme
+        from mematlas.predictor.predictor import Predictor, save_predictor
+
+        known = self.study.models(self.run.key).filter(model=model)["fingerprint"].item()
+        origin = (model, known or "", self.run.key)
+        card = card_of(fit, examples, held, origin, (sees, seed), self.config, versions())
+        predictor = Predictor(fit.trained.network, fit.scaling, card)
+        save_predictor(predictor, self.folder(model, sees))
+        write_readme(self.folder(model, sees))
+
+    def _forget_older(self, model: str) -> None:
+        """Predictors and predictions that were made of something else are no part of these."""
+        folder, source = self.study.predictions_folder(self.run.key) / self.run.models[model], self.source(model)
+        for path in folder.glob("*.parquet"):
+            if _source(path) != source:
+                path.unlink()
+        for path in (self.predictors / self.run.models[model]).glob("*/seed-*.safetensors"):
+            if not (folder / f"{path.parent.name}-{path.stem}.parquet").is_file():
+                path.unlink()
+        for path in (self.predictors / self.run.models[model]).glob("*/README.md"):
+            if not any(path.parent.glob("seed-*.safetensors")):
+                path.unlink()
+                path.parent.rmdir()
+
+
+def _source(path: Path) -> str:
+    """What a file of predictions was made from; "" where it is absent or damaged."""
+    try:
+        return (pq.read_schema(path).metadata or {}).get(b"mematlas.source", b"").decode()
+    except (OSError, pa.ArrowInvalid):
+        return ""
