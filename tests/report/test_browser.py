@@ -87,7 +87,19 @@ def test_the_first_tab_stop_skips_to_the_findings(browser, report):
 def test_what_the_corpus_holds_does_not_run(browser, report):
     open_page(browser, report, 1280)
     assert not browser.find_elements("css selector", "img[src='x']")
-    assert browser.execute_script("return document.scripts.length") == 3
+    assert browser.execute_script("return document.scripts.length") == 4  # data, packed library, ours, library
+
+
+def test_a_browser_that_cannot_unpack_shows_the_still_pictures(browser, report):
+    gone = {"source": "delete window.DecompressionStream"}
+    kept = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", gone)["identifier"]
+    try:
+        browser.get(report.as_uri())
+        assert browser.find_element("css selector", ".still").is_displayed()
+        assert not browser.find_element("css selector", ".live").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": kept})
+    assert "DecompressionStream" in browser.get_log("browser")[0]["message"]  # and nothing for the next test
 
 
 def test_print_opens_the_tables_and_shows_still_pictures(browser, report):

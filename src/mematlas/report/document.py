@@ -1,5 +1,6 @@
 """One self-contained page: the findings of a run, what was asked, and where the numbers come from."""
 
+import gzip
 import json
 import re
 from base64 import b64encode
@@ -53,7 +54,7 @@ def most_telling(findings: Sequence[Finding]) -> list[Finding]:
 
 def document(study: Study, run: Run, findings: Sequence[Finding], shown: Sequence[Figure]) -> str:
     """The HTML of the report."""
-    scripts = [_closed(javascript()), _closed(_file("page.js"))]
+    library, script = javascript(), _closed(_file("page.js"))
     return (
         _environment()
         .from_string(_file("page.html"))
@@ -63,8 +64,9 @@ def document(study: Study, run: Run, findings: Sequence[Finding], shown: Sequenc
             **_told(findings, shown),
             **_kept(study, run),
             css=Markup(_file("page.css")),
-            scripts=[Markup(script) for script in scripts],
-            hashes=[_hash(script) for script in scripts],
+            script=Markup(script),
+            library=b64encode(gzip.compress(library.encode(), mtime=0)).decode(),
+            hashes=[_hash(script), _hash(library)],
             data=_data(live(shown)),
         )
     )

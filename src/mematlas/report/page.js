@@ -44,6 +44,13 @@ async function draw(place) {
   place.dataset.width = String(width);
 }
 
+async function load() { // packed: the library alone would take two fifths of the page
+  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (sign) => sign.charCodeAt(0));
+  const script = document.createElement("script");
+  script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  document.head.append(script);
+}
+
 async function drawAll() {
   for (const place of document.querySelectorAll(".live")) {
     await draw(place).catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; console.error(error); });
@@ -54,7 +61,7 @@ async function drawAll() {
 let waiting;
 function soon() {
   clearTimeout(waiting);
-  waiting = setTimeout(drawAll, 150);
+  if (window.vegaEmbed) waiting = setTimeout(drawAll, 150);
 }
 
 for (const link of document.querySelectorAll(".download")) {
@@ -86,4 +93,7 @@ window.addEventListener("afterprint", () => {
   for (const part of closed) part.open = false;
   closed.clear();
 });
-drawAll();
+load().then(drawAll).catch((error) => { // a browser that cannot unpack shows the still pictures
+  console.error(error);
+  document.documentElement.classList.add("stills");
+});
