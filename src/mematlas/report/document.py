@@ -65,9 +65,9 @@ def document(study: Study, run: Run, findings: Sequence[Finding], shown: Sequenc
             **_kept(study, run),
             css=Markup(_file("page.css")),
             script=Markup(script),
-            library=b64encode(gzip.compress(library.encode(), mtime=0)).decode(),
+            library=_packed(library),
             hashes=[_hash(script), _hash(library)],
-            data=_data(live(shown)),
+            data=_packed(json.dumps(live(shown), separators=(",", ":"), allow_nan=False, ensure_ascii=False)),
         )
     )
 
@@ -144,12 +144,9 @@ def _file(name: str) -> str:
     return resources.files("mematlas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _data(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+def _packed(text: str) -> str:
+    """What a script unpacks, in letters that end no element."""
+    return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _closed(script: str) -> str:

@@ -48,16 +48,6 @@ def _address(picture: str) -> Markup:
     return Markup("data:image/svg+xml," + quote(picture, safe=" /:;=,()'!*@$?{}[]|^`+~"))
 
 
-def _packed(specification: dict[str, Any]) -> dict[str, Any]:
-    """The specification with its lines of data as lists under one list of names, a third of the letters; page.js turns
-    them back."""
-    values = specification["data"]["values"]
-    names = list(values[0])
-    if any(list(line) != names for line in values):
-        return specification
-    return specification | {"data": {"names": names, "lines": [list(line.values()) for line in values]}}
-
-
 def live(shown: Sequence[Figure]) -> dict[str, Any]:
     """What page.js needs to draw the figures in either theme at any width."""
     drawings = {figure.key: figure.drawing for figure in shown if figure.drawing is not None}
@@ -67,7 +57,7 @@ def live(shown: Sequence[Figure]) -> dict[str, Any]:
         "ramps": {theme: {str(count): ramp(theme, count) for count in counts} for theme in THEMES},
         "charts": {
             key: {
-                "specification": _packed(drawing.specification),
+                "specification": drawing.specification,
                 "panels": drawing.panels,
                 "narrowest": drawing.narrowest,
                 "widest": drawing.widest,

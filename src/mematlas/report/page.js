@@ -1,5 +1,5 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+let data;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function configured(chart, theme, available) {
@@ -10,16 +10,8 @@ function configured(chart, theme, available) {
   return config;
 }
 
-function unpacked(specification) {
-  const { names, lines } = specification.data;
-  if (names) {
-    specification.data = { values: lines.map((line) => Object.fromEntries(names.map((name, at) => [name, line[at]]))) };
-  }
-  return specification;
-}
-
 function sized(chart, width) {
-  const specification = unpacked(structuredClone(chart.specification));
+  const specification = structuredClone(chart.specification);
   if (chart.panels === 1) {
     return { ...specification, width: Math.min(chart.widest, width), autosize: { type: "fit-x", contains: "padding" } };
   }
@@ -44,11 +36,16 @@ async function draw(place) {
   place.dataset.width = String(width);
 }
 
-async function load() { // packed: the library alone would take two fifths of the page
-  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (sign) => sign.charCodeAt(0));
-  const script = document.createElement("script");
-  script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
-  document.head.append(script);
+async function unpack(name) { // packed, the page takes half as much
+  const bytes = Uint8Array.from(atob(document.getElementById(name).textContent), (sign) => sign.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+async function load() {
+  data = JSON.parse(await unpack("data"));
+  const library = document.createElement("script");
+  library.textContent = await unpack("library");
+  document.head.append(library);
 }
 
 async function drawAll() {
