@@ -60,6 +60,16 @@ class ScoreConfig(BaseModel):
     settle: bool = Field(default=False, description="Run doubtful 16-bit rows again in float32.")
     batch: int = Field(default=128, description="Rows in step; halved when memory runs out.", gt=0)
     shards: int | None = Field(default=None, description="Shards a model; default about 256 rows each.", gt=0)
+    executor: Literal["local", "ray"] = Field(
+        default="local", description="Where workers run: processes of this machine, or a Ray cluster."
+    )
+    workers: int = Field(default=1, description="Workers, each with a model of its own; they share the shards.", gt=0)
+    address: str | None = Field(
+        default=None, description="Of the Ray cluster, or auto; default a cluster of this machine alone."
+    )
+    gpus_per_worker: float | None = Field(
+        default=None, description="GPUs of a Ray worker, such as 0.5 or 2; default one where there are any.", ge=0
+    )
 
     @field_validator("context", "continuation")
     @classmethod
@@ -75,6 +85,13 @@ class ScoreConfig(BaseModel):
         if not re.fullmatch(r"last|-?\d+|0?\.\d+|1\.0*|0\.", text):
             raise ValueError("a layer is last, a whole number, or a share from 0.0 to 1.0")
         return text
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _whole_beyond_one(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError("a part of one GPU, or a whole number of them")
+        return value
 
     @field_validator("signals", "temperature")
     @classmethod
@@ -104,4 +121,7 @@ def resolve_config(**options: object) -> ScoreConfig:
         raise OptionError("--hidden-layer names the layer of hidden states: add --signals hidden, or leave it out.")
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
+    for option, value in (("--address", config.address), ("--gpus-per-worker", config.gpus_per_worker)):
+        if value is not None and config.executor != "ray":
+            raise OptionError(f"{option} {value} is said to a Ray cluster: add --executor ray, or leave it out.")
     return config

@@ -3,14 +3,29 @@
 A bad argument inside our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
 """
 
-from typing import TYPE_CHECKING
+import reprlib
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+LONGEST: Final = 2000  # of a message; a damaged file may have a name or value of any length in it
+
+
 class MematlasError(Exception):
-    """Base of every error that the command line prints without a traceback."""
+    """Base of every error that the command line prints without a traceback, as one line that a terminal can show."""
+
+    def __str__(self) -> str:
+        text = "".join(map(_shown, super().__str__()))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
+def _shown(sign: str) -> str:
+    """A sign of a message; names and values in it come from files, which may hold what a terminal would obey."""
+    if sign.isprintable():
+        return sign
+    return " " if sign.isspace() else ascii(sign)[1:-1]
 
 
 class UnknownName(MematlasError):
@@ -45,6 +60,21 @@ class OutOfMemory(MematlasError):
     """One row alone does not fit into memory; larger batches have been halved before."""
 
 
+class _Short(reprlib.Repr):
+    """Values as Python writes them, long ones cut: of a value whose parts repeat, that may be the only way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 120
+        self.maxlist = self.maxdict = self.maxset = 12
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 4096 else f"a number of {x.bit_length()} bits"
+
+
+short = _Short().repr
+
+
 def explain(error: "ValidationError", command: str = "score") -> str:
     """The first rule that options break, in one line, naming the option as the command line does."""
     first = error.errors()[0]
@@ -52,4 +82,4 @@ def explain(error: "ValidationError", command: str = "score") -> str:
     if first["type"] == "missing":
         return f"{option} is missing; name it. See `mematlas {command} --help`."
     message = first["msg"].removeprefix("Value error, ")
-    return f"{option}: {message} (given: {first['input']!r}). See `mematlas {command} --help`."
+    return f"{option}: {message} (given: {short(first['input'])}). See `mematlas {command} --help`."

@@ -11,6 +11,7 @@ from mematlas.registry import nearest
 from mematlas.store import write_atomically
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # other signs in its oldest encoding
 _SPECIAL |= {sign: "\\" + sign for sign in "&%$#_{}"}
 
 
@@ -40,7 +41,11 @@ def check_kinds(text: str) -> list[str]:
 
 
 def csv(table: Table) -> str:
-    """Comma-separated, with a header; what was not measured is empty."""
+    """Comma-separated, with a header; what was not measured is empty.
+
+    Texts are as the study has them: a spreadsheet must be told to take them for text, as one that begins with "=" would
+    be a formula to it, and programs that read the file must not find other names than in the study.
+    """
     import polars as pl
 
     lists = [name for name, dtype in table.frame.schema.items() if isinstance(dtype, pl.List)]
@@ -54,8 +59,8 @@ def latex(table: Table) -> str:
     lines = [" & ".join(_cell(value) for value in line) + r" \\" for line in table.frame.iter_rows()]
     return "\n".join(
         [
-            f"% {table.title}",
-            *(f"% {name}: {' '.join(meaning.split())}" for name, meaning in table.columns.items()),
+            f"% {_line(table.title)}",
+            *(f"% {_line(f'{name}: {meaning}')}" for name, meaning in table.columns.items()),
             r"% needs \usepackage{booktabs}",
             rf"\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numeric)}}}",
             r"\toprule",
@@ -70,8 +75,15 @@ def latex(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` with LaTeX's special signs made harmless, on one line."""
-    return "".join(_SPECIAL.get(sign, sign) for sign in " ".join(text.split()))
+    """`text` with LaTeX's special signs made harmless, on one line; a bracket before it would be an argument of what
+    ends the line above."""
+    harmless = "".join(_SPECIAL.get(sign, sign) for sign in _line(text))
+    return f"{{{harmless[0]}}}{harmless[1:]}" if harmless.startswith(("[", "*")) else harmless
+
+
+def _line(text: str) -> str:
+    """`text` on one line, without signs that have no shape."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
 
 
 def _cell(value: Any) -> str:

@@ -234,7 +234,8 @@ def _run(
     run = Run(key, rows_key, shards, models, question, known[key].asked if key in known else time.time())
     same_order = key in known and [*known[key].models] == [*models]
     if known.get(key) != run or not same_order or study.runs()[-1].key != key:
-        run = replace(run, asked=time.time())
+        latest = max((other.asked for other in known.values()), default=0.0)
+        run = replace(run, asked=max(time.time(), latest + 1e-3))  # a clock that was set back does not reorder runs
         write_json(config.study / "runs" / f"{key}.json", asdict(run))
     return run
 

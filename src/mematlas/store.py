@@ -11,7 +11,8 @@
     STUDY/features/<run>/<kind>/shard-...parquet            what is known of rows without a model; facts.json beside
 
 A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
-a changed option never meets an old shard. A shard counts once its `.done` marker stands beside it.
+a changed option never meets an old shard. A shard counts once its `.done` marker stands beside it: the rows, bytes and
+BLAKE2b digest of the file. Reading compares the size alone; `mematlas verify` the digest, too.
 """
 
 import errno
@@ -48,10 +49,10 @@ def telling(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StudyError(
-                f"No room on the disk that holds {folder}. Free some space and run the same command again: "
-                "finished shards are kept."
+                f"No room on the disk that holds {folder} ({error.strerror}). Free some space and run the same "
+                "command again: finished shards are kept."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StudyError(
@@ -119,7 +120,30 @@ def write_shard(folder: Path, name: str, table: pa.Table, metadata: dict[str, st
     """Write one shard, then its marker."""
     path = folder / f"{name}.parquet"
     write_table(path, table, metadata)
-    write_json(folder / f"{name}.done", {"rows": table.num_rows, "bytes": path.stat().st_size})
+    write_marker(path, table.num_rows)
+
+
+def digest(path: Path) -> str:
+    """32 hexadecimal digits of the BLAKE2b hash of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def marker_of(path: Path) -> Path:
+    """Where the marker of a shard's file stands."""
+    return path.with_suffix(".done")
+
+
+def write_marker(path: Path, rows: int) -> None:
+    """Write the marker of a finished file; again if another process has put its own file there meanwhile."""
+    with telling(path.parent):
+        while True:
+            written = path.stat()
+            told = {"rows": rows, "bytes": written.st_size, "blake2b": digest(path)}
+            write_json(marker_of(path), told)
+            now = path.stat()
+            if (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns):
+                return
 
 
 def shard_is_done(folder: Path, name: str) -> bool:
@@ -152,7 +176,11 @@ class HiddenStates:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One question of a study. shards: how many each model has; models: label -> folder name."""
+    """One question of a study. shards: how many each model has; models: label -> folder name.
+
+    Raises:
+        ValueError: a name is no name of a single folder, so that it could lead out of the study.
+    """
 
     key: str
     rows_key: str
@@ -160,6 +188,45 @@ class Run:
     models: dict[str, str]
     question: dict[str, Any]
     asked: float
+
+    def __post_init__(self) -> None:
+        for name in (self.key, self.rows_key, *self.models.values()):
+            if not is_folder_name(name):
+                raise ValueError(f"{name!r} is not the name of a folder in the study")
+
+
+def is_folder_name(name: object) -> bool:
+    """Whether `name` is one part of a path, and leads neither up nor elsewhere."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+def read_run(path: Path) -> Run:
+    """The run noted in a file of runs/.
+
+    Raises:
+        StudyError: it is damaged, or names folders outside the study.
+    """
+    try:
+        return Run(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StudyError(f"{path} is damaged ({error}); delete it and run the same command again.") from None
+
+
+def read_facts(path: Path, remedy: str) -> dict[str, Any] | None:
+    """What a JSON file of the study says; None where there is none.
+
+    Raises:
+        StudyError: it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(f"{path} is damaged ({error}); {remedy}.") from None
+    if not isinstance(found, dict):
+        raise StudyError(f"{path} is damaged (it holds no object); {remedy}.")
+    return found
 
 
 class Study:
@@ -170,13 +237,7 @@ class Study:
 
     def runs(self) -> list[Run]:
         """All runs, the latest last."""
-        runs = []
-        for path in sorted((self.folder / "runs").glob("*.json")):
-            try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-                runs.append(Run(**found))
-            except (ValueError, TypeError) as error:
-                raise StudyError(f"{path} is damaged ({error}); delete it and run the same command again.") from None
+        runs = [read_run(path) for path in sorted((self.folder / "runs").glob("*.json"))]
         return sorted(runs, key=lambda run: run.asked)
 
     def run(self, key: str | None = None) -> Run:
@@ -188,8 +249,7 @@ class Study:
 
     def manifest(self) -> dict[str, Any]:
         """The manifest; {} before the first command has finished."""
-        path = self.folder / "manifest.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_facts(self.folder / "manifest.json", "delete it and run the same command again") or {}
 
     def done(self, run: Run, label: str) -> int:
         """How many of the model's shards are finished."""
@@ -299,7 +359,11 @@ class Study:
 
     def scan_rows(self, run: str | None = None) -> "pl.LazyFrame":
         """As `rows`, unread."""
-        return self._scan([self.folder / "rows" / self.run(run).rows_key])
+        found = self.run(run)
+        folder = self.folder / "rows" / found.rows_key
+        if self._is_complete(found):
+            self._check_whole(found, folder)
+        return self._scan([folder])
 
     def features_folder(self, run: str | None = None) -> Path:
         """Where the row features of a run are kept; facts.json in it is written last."""
@@ -308,7 +372,7 @@ class Study:
     def feature_facts(self, run: str | None = None) -> dict[str, Any] | None:
         """What the row features were made from (scope, tokens of the corpus ...); None before they are complete."""
         path = self.features_folder(run) / "facts.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return read_facts(path, f"delete it; `mematlas features {self.folder}` writes it again")
 
     def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
         """Row features of `kind` ("counts", "copies", "texts"), see `mematlas.features.schema`.
@@ -353,7 +417,19 @@ class Study:
                     "command again to finish it, or read what is there with partial=True. "
                     f"Finished runs: {', '.join(finished) or 'none'}."
                 )
-        return self._scan([self.folder / place(model) for model in run.models.values()])
+        folders = [self.folder / place(model) for model in run.models.values()]
+        for folder in folders if not partial else []:
+            self._check_whole(run, folder)
+        return self._scan(folders)
+
+    def _check_whole(self, run: Run, folder: Path) -> None:
+        """Refuse to read a part of what a finished run has written, as if it were all."""
+        for index in range(run.shards):
+            if not shard_is_done(folder, shard_name(index, run.shards)):
+                raise StudyError(
+                    f"{folder / shard_name(index, run.shards)}.parquet of a finished run is gone or damaged; "
+                    f"`mematlas verify {self.folder}` says how to make it again."
+                )
 
     def _scan(self, folders: list[Path]) -> "pl.LazyFrame":
         import polars as pl

@@ -1,22 +1,24 @@
 """The question of a study carried out: what `mematlas score` and `mematlas.score()` do."""
 
-import gc
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from platform import platform, python_version
-from typing import TYPE_CHECKING, Protocol
+from typing import Final, Protocol
 
 from mematlas.configuration import ScoreConfig, resolve_config
-from mematlas.question import ENGINE_VERSION, Question, ask
-from mematlas.store import Study, shard_is_done, shard_name, telling, write_json, write_model
+from mematlas.errand import scorers
+from mematlas.errors import StudyError
+from mematlas.executors import EXECUTORS
+from mematlas.executors.base import Crew
+from mematlas.question import Question, ask
+from mematlas.scorer import Scored, Scorer, Task, is_done
+from mematlas.share import Share, parse_share
+from mematlas.store import Study, write_json
 
-if TYPE_CHECKING:
-    from mematlas.models.base import LoadOptions, ModelSource
-    from mematlas.scoring.engine import Engine
-    from mematlas.scoring.options import ScoringOptions
-    from mematlas.scoring.shards import ShardJob
+ALL: Final = Share()
+Timings = dict[str, dict[str, float]]
 
 
 class Progress(Protocol):
@@ -37,133 +39,117 @@ class Silent:
     def stop(self) -> None: ...
 
 
-def score(*models: str, progress: Progress | None = None, **options: object) -> Study:
+def score(*models: str, progress: Progress | None = None, shard: str | None = None, **options: object) -> Study:
     """Score `models` on a corpus and return the study; the Python twin of `mematlas score`.
 
     Args:
         models: folders, hub ids, .gguf files or stand-ins; together they are one family.
         progress: watcher; silent by default.
+        shard: "i/n", 1 <= i <= n: only the i-th of n shares; n such processes, at once or not, make the whole.
         options: as `ScoreConfig`: corpus, study, context, continuation, rows, depth, signals ...
 
     Raises:
         MematlasError: one line with value, rule and remedy; finished shards stay.
     """
-    return score_with(models, resolve_config(**options), progress or Silent())
+    return score_with(models, resolve_config(**options), progress or Silent(), parse_share(shard))
 
 
-def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress) -> Study:
+def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress, share: Share = ALL) -> Study:
     """`score` with a configuration that is already checked, if only by the command line's types."""
-    return carry_out(ask(models, resolve_config(**dict(config))), watcher)
+    return carry_out(ask(models, resolve_config(**dict(config))), watcher, share)
 
 
-def carry_out(question: Question, watcher: Progress) -> Study:
-    """Score what is missing of a question."""
+def carry_out(question: Question, watcher: Progress, share: Share = ALL) -> Study:
+    """Score what is missing of a question, or of a share of it.
+
+    The manifest is written by whoever finds that nothing is missing any more.
+    """
     study = Study(question.config.study)
-    started, timings = time.time(), {}
+    started = time.time()
     try:
-        for label, source in question.sources.items():
-            missing = _missing(question, label)
-            watcher.start(label, question.plan.total, question.plan.total - sum(map(question.plan.size, missing)))
-            if missing:
-                timings[label] = _score_model(question, label, source, missing, watcher)
+        timings = _score_missing(question, watcher, share)
     finally:
         watcher.stop()
+    if any(_missing(question, label) for label in question.sources):
+        return study
     noted = study.manifest().get("runs", {}).get(question.run.key, {}).get("question")
     if timings or noted != question.run.question or study.manifest()["current"] != question.run.key:
         _write_manifest(study, question, started, timings)
     return study
 
 
-def _missing(question: Question, label: str) -> list[int]:
-    folder = question.config.study / "scores" / question.run.key / question.run.models[label]
+def _missing(question: Question, label: str, share: Share = ALL) -> list[Task]:
     count = question.run.shards
-    return [index for index in range(count) if not shard_is_done(folder, shard_name(index, count))]
+    tasks = [Task(label, index, count) for index in range(count) if share.takes(index)]
+    return [task for task in tasks if not is_done(question, task)]
 
 
-def _score_model(
-    question: Question, label: str, source: "ModelSource", missing: list[int], watcher: Progress
-) -> dict[str, float]:
-    """Load one model and score its missing shards; returns its timing."""
-    from mematlas.models.base import LoadOptions
-    from mematlas.scoring.engine import Engine
-    from mematlas.scoring.shards import score_shard
-
-    config, plan = question.config, question.plan
-    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-    started = time.time()
-    write_model(config.study, question.run.models[label], {"model": label, **asdict(source.card)})
-    engine = Engine(source.load(load), source.card, question.options, watcher.say)
-    reference = _reference(source, load, question.options, watcher.say) if config.settle else None
-    _announce_states(question, label, engine, watcher)
-    loaded = time.time()
-    job = _job(question, label)
-    doubts = {"doubtful_rows": 0, "settled_rows": 0, "changed_rows": 0}
-    with telling(config.study):
-        for index in missing:
-            _write_rows(question, index)
-            doubt = score_shard(job, plan, index, engine, reference, watcher.advance)
-            for name, value in zip(doubts, (doubt.doubtful, doubt.settled, doubt.changed), strict=True):
-                doubts[name] += value
-    del engine, reference
-    gc.collect()
-    rows = sum(map(plan.size, missing))
-    seconds = time.time() - loaded
-    return {"load_seconds": round(loaded - started, 3), "seconds": round(seconds, 3), "rows": rows, **doubts}
+def _score_missing(question: Question, watcher: Progress, share: Share) -> Timings:
+    """Score the missing shards of every model, in this process or by an executor's workers."""
+    config = question.config
+    missing = {label: _missing(question, label, share) for label in question.sources}
+    tasks = [task for of_model in missing.values() for task in of_model]
+    if tasks and (config.executor != "local" or min(config.workers, len(tasks)) > 1):
+        return _score_by_workers(question, tasks, watcher, share)
+    timings: Timings = {}
+    scorer = Scorer(question, watcher.say, watcher.advance)
+    for label, of_model in missing.items():
+        total = _rows(question, share)
+        watcher.start(label, total, total - sum(question.plan.size(task.index) for task in of_model))
+        for task in of_model:
+            scored = scorer(task)
+            if scored.skipped:
+                watcher.advance(question.plan.size(task.index))
+            _note(timings, scored)
+    return _rounded(timings)
 
 
-def _announce_states(question: Question, label: str, engine: "Engine", watcher: Progress) -> None:
-    """Say what hidden states will take, before the first row is scored."""
-    from mematlas.scoring.hidden import announced_size, check_room
+def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, share: Share) -> Timings:
+    """One bar for all models: workers go on to the next model while others finish the one before.
 
-    if question.options.hidden_kinds:
-        size = announced_size(question.options, question.plan.total, question.run.shards, engine.width)
-        check_room(question.config.study, size, question.options)
-        watcher.say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {question.config.study / 'states'}")
+    Raises:
+        StudyError: a shard was given up, because its workers died again and again.
+    """
+    config, timings, said = question.config, Timings(), set[str]()
+    executor = EXECUTORS.load(config.executor)(Crew(config.workers, config.address, config.gpus_per_worker))
+    total, left = _rows(question, share) * len(question.sources), sum(question.plan.size(task.index) for task in tasks)
+    labels = [*question.sources]
+    named = labels[0] if len(labels) == 1 else f"{len(labels)} models"
+    watcher.start(f"{named}, {min(config.workers, len(tasks))} workers", total, total - left)
 
+    def on_result(scored: Scored) -> None:
+        for text in dict.fromkeys(scored.said):
+            if text not in said:
+                said.add(text)
+                watcher.say(text)
+        watcher.advance(question.plan.size(scored.task.index))
+        _note(timings, scored)
 
-def _reference(
-    source: "ModelSource", load: "LoadOptions", options: "ScoringOptions", say: Callable[[str], None]
-) -> "Callable[[], Engine]":
-    """The same model in float32, loaded when the first doubtful row asks for it."""
-    from functools import cache
-
-    from mematlas.scoring.engine import Engine
-
-    return cache(lambda: Engine(source.load(replace(load, dtype="float32")), source.card, options, say))
-
-
-def _job(question: Question, label: str) -> "ShardJob":
-    from mematlas.scoring.shards import ShardJob
-
-    config, run = question.config, question.run
-    name = run.models[label]
-    return ShardJob(
-        label,
-        config.study / "scores" / run.key / name,
-        {kind: config.study / "signals" / run.key / kind / name for kind in config.signals if kind != "hidden"},
-        {kind: config.study / "states" / run.key / kind / name for kind in question.options.hidden_kinds},
-        question.options,
-        config.dtype,
-        {
-            "run": run.key,
-            "align": config.align,
-            "eos": config.eos,
-            "bos": str(config.bos),
-            "depth": config.depth,
-            "dtype": config.dtype,
-            "engine": str(ENGINE_VERSION),
-            "model_fingerprint": question.sources[label].card.fingerprint,
-        },
-    )
+    lost = executor.run(scorers(question), tasks, on_result, watcher.say)
+    if lost:
+        first, more = lost[0], f" and {len(lost) - 1} more shards were given up" if len(lost) > 1 else ""
+        raise StudyError(
+            f"{first.task} was given up after {first.tries} workers died of it (the last one: {first.how}){more}; all "
+            "other shards are kept. Take fewer --workers or a smaller --batch, and run the same command again."
+        )
+    return _rounded(timings)
 
 
-def _write_rows(question: Question, index: int) -> None:
-    from mematlas.store import write_shard
+def _rows(question: Question, share: Share) -> int:
+    """Rows of the share, a model."""
+    return sum(question.plan.size(index) for index in range(question.run.shards) if share.takes(index))
 
-    folder = question.config.study / "rows" / question.run.rows_key
-    name = shard_name(index, question.run.shards)
-    if not shard_is_done(folder, name):
-        write_shard(folder, name, question.plan.rows_table(index), {"rows": question.run.rows_key})
+
+def _note(timings: Timings, scored: Scored) -> None:
+    """Add a shard to its model's sums; seconds are those of all workers together."""
+    if not scored.skipped:
+        before = timings.get(scored.task.label, {})
+        facts = ("load_seconds", "seconds", "rows", "doubtful_rows", "settled_rows", "changed_rows")
+        timings[scored.task.label] = {name: before.get(name, 0) + getattr(scored, name) for name in facts}
+
+
+def _rounded(timings: Timings) -> Timings:
+    return {label: {name: round(value, 3) for name, value in of.items()} for label, of in timings.items()}
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from mematlas.analyses import ANALYSES
 from mematlas.configuration import ScoreConfig, resolve_config
-from mematlas.errors import OptionError, StudyError
+from mematlas.errors import OptionError, StudyError, short
 from mematlas.index.base import Scope
 from mematlas.models import MODELS
 from mematlas.registry import nearest
@@ -103,10 +103,16 @@ def parse_study_file(text: str, path: Path) -> StudyFile:
         raise OptionError(_explained(error, path, lines)) from None
     except OptionError as error:
         raise OptionError(f"{path}: {_as_keys(str(error))}") from None
-    return _placed(file, path.parent)
+    try:
+        return _placed(file, path.parent)
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
+        raise OptionError(f"{path}: {error}; a key that names a file or folder holds what is no path.") from None
 
 
 # --------------------------------------------------------------------------------------------------------- YAML in
+
+#: What PyYAML raises, beside its own errors, for a value that does not fit its tag, and for brackets in brackets.
+_UNFIT: Final = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
 
 def _mapping(text: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:
@@ -117,7 +123,7 @@ def _mapping(text: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError(f"{path}, line {mark.line + 1 if mark else 1}: no YAML: {error.problem}.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, *_UNFIT) as error:
         raise StudyError(f"{path} is no YAML ({' '.join(str(error).split())}).") from None
     if values is None:
         return {}, {}
@@ -150,7 +156,7 @@ def _explained(error: ValidationError, path: Path, lines: dict[object, int]) -> 
     if first["type"] == "missing":
         return f"{place}: the key {key} is missing; add a line `{key}: ...`. {_REMEDY}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {key}: {message.rstrip('.')} (given: {first['input']!r}). {_REMEDY}"
+    return f"{place}: {key}: {message.rstrip('.')} (given: {short(first['input'])}). {_REMEDY}"
 
 
 _REMEDY: Final = "`mematlas init` writes a file that explains every key."
@@ -186,6 +192,8 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
 
 
 def _at(folder: Path, path: str) -> Path:
+    if "\0" in path:
+        raise ValueError(f"{path!r} has a NUL in it")
     return folder / Path(path).expanduser()
 
 

@@ -29,6 +29,8 @@ _COMMANDS = {
     "analyze": ("analyze", "analyze"),
     "report": ("report", "report"),
     "show": ("show", "show"),
+    "verify": ("verify", "verify"),
+    "slurm": ("slurm", "slurm"),
     "list": ("listing", "list_members"),
     "index": ("index", "index"),
     "count": ("count", "count"),

@@ -6,15 +6,19 @@ from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
 from mematlas.configuration import ScoreConfig
+from mematlas.share import parse_share
 from mematlas.study import score_with
 
 _MODELS = (
     "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."
 )
+_SHARD = "i/n: only the i-th of n shares, i from 1; n processes on one folder, at once or not, make the whole."
 
 
 def score(
-    *models: Annotated[str, Parameter(help=_MODELS)], config: Annotated[ScoreConfig, Parameter(name="*")]
+    *models: Annotated[str, Parameter(help=_MODELS)],
+    config: Annotated[ScoreConfig, Parameter(name="*")],
+    shard: Annotated[str | None, Parameter(help=_SHARD)] = None,
 ) -> None:
     """Score how much of a corpus each model recites.
 
@@ -24,6 +28,11 @@ def score(
 
     The same command run again finishes what is missing, and does nothing when all is there.
     """
-    score_with(models, config, Bar())
-    folder = config.study
-    print(f"Scores are in {folder}. Look at them: mematlas show {folder}")
+    study = score_with(models, config, Bar(), parse_share(shard))
+    folder, run = config.study, study.run()
+    left = len(run.models) * run.shards - sum(study.done(run, label) for label in run.models)
+    if left:
+        done = f"Share {shard} is scored; " if shard else ""
+        print(f"{done}{left} of {len(run.models) * run.shards} shards are missing. See which: mematlas show {folder}")
+    else:
+        print(f"Scores are in {folder}. Look at them: mematlas show {folder}")

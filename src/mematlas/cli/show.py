@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mematlas.cli.output import count, number, percent, print_table
-from mematlas.store import Run, Study, open_study
+from mematlas.store import Run, Study, open_study, shard_is_done, shard_name
 from mematlas.summary import summarize
 
 
@@ -42,8 +42,31 @@ def _print_run(study: Study, run: Run) -> None:
         f"  contexts {asked['context']} x continuations {asked['continuation']} tokens, {asked['align']}-aligned; "
         f"depth {asked['depth']}, eos {asked['eos']}, {asked['dtype']}, signals {signals}"
     )
+    for label in run.models:
+        _print_missing(label, _missing(study, run, label), run.shards)
     if not asked["control"]:
         print("  no control: shares have no floor to be compared with (--control names one)")
+
+
+def _missing(study: Study, run: Run, label: str) -> list[int]:
+    folder = study.folder / "scores" / run.key / run.models[label]
+    return [index for index in range(run.shards) if not shard_is_done(folder, shard_name(index, run.shards))]
+
+
+def _print_missing(label: str, missing: list[int], shards: int) -> None:
+    """Which shards are missing, by the numbers in their files' names; nothing where none is."""
+    if 0 < len(missing) < shards:
+        print(f"  {label} lacks {len(missing)} of {shards} shards: {_ranges(missing)}")
+    elif missing:
+        print(f"  {label} has none of its {shards} shards yet")
+
+
+def _ranges(numbers: list[int], most: int = 12) -> str:
+    """Ascending numbers as ranges, such as 0-3, 7; at most `most` of them."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    parts = [f"{start}-{end}" if start < end else f"{start}" for start, end in zip(starts, ends, strict=True)]
+    return ", ".join(parts[:most]) + (" and others" if len(parts) > most else "")
 
 
 def _print_models(study: Study) -> None:

@@ -12,6 +12,7 @@ from mematlas.errors import CorpusError
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 CHUNK_BYTES = 1 << 20
+PACKED_BYTES = 1 << 12  # of Zstandard at once: four bytes of it may stand for 128 KiB
 
 
 def lines(path: Path) -> Iterator[bytes]:
@@ -20,12 +21,16 @@ def lines(path: Path) -> Iterator[bytes]:
     Raises:
         CorpusError: the compressed data are damaged or truncated.
     """
-    rest = b""
+    begun: list[bytes] = []  # pieces of a line whose end is still to come
     for chunk in _chunks(path):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        if others:
+            yield b"".join(begun)
+            yield from others[:-1]
+            begun = others[-1:]
+    if any(begun):
+        yield b"".join(begun)
 
 
 def first_bytes(path: Path) -> bytes:
@@ -53,7 +58,7 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
     """All frames, one after the other. The library's own reader takes a frame that ends early for a whole one."""
     frame = None
     with path.open("rb") as file:
-        for data in iter(lambda: file.read(CHUNK_BYTES), b""):
+        for data in iter(lambda: file.read(PACKED_BYTES), b""):
             while data:
                 frame = frame or zstandard.ZstdDecompressor().decompressobj()
                 yield frame.decompress(data)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mematlas.corpus.base import Corpus, CorpusOptions
@@ -42,6 +43,7 @@ class DatasetTable:
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset.with_format("arrow")
+        self._columns: dict[str, _Column] = {}
         self.schema: pa.Schema = dataset.features.arrow_schema
         self.stream = ByteStream([Path(file["filename"]) for file in dataset.cache_files])
 
@@ -49,15 +51,46 @@ class DatasetTable:
         return len(self._dataset)
 
     def take(self, rows: Ids, names: list[str]) -> Iterator[pa.RecordBatch]:
-        """See tables.Table.take."""
+        """See tables.Table.take. The files are mapped, so that what is damaged must be found before it is followed."""
+        self._check(names, rows)
         chosen = self._dataset.select_columns(names)
         for start in range(0, len(rows), BATCH_ROWS):
             yield from chosen[rows[start : start + BATCH_ROWS].tolist()].to_batches()
 
     def scan(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         """See tables.Table.scan."""
-        for table in self._dataset.select_columns(names).iter(BATCH_ROWS):
-            yield from table.to_batches()
+        chosen = self._dataset.select_columns(names)
+        for start in range(0, len(self), BATCH_ROWS):
+            stop = min(start + BATCH_ROWS, len(self))
+            self._check(names, np.arange(start, stop))
+            yield from chosen[start:stop].to_batches()
+
+    def _check(self, names: list[str], rows: Ids) -> None:
+        """Validate the pieces of these columns that hold `rows`."""
+        for name in names:
+            if name not in self._columns:
+                self._columns[name] = _Column(self._dataset.data.column(name).chunks)
+            self._columns[name].check(rows if self._dataset._indices is None else None)
+
+
+class _Column:
+    """The pieces of a mapped column, each validated once, before it is read."""
+
+    def __init__(self, pieces: list[pa.Array]) -> None:
+        self._pieces = pieces
+        self._ends = np.cumsum([len(piece) for piece in pieces])
+        self._sound: set[int] = set()
+
+    def check(self, rows: Ids | None) -> None:
+        """Validate what holds `rows`, or everything.
+
+        Raises:
+            pa.ArrowInvalid: offsets lead outside of the file, or text is not UTF-8.
+        """
+        touched = range(len(self._pieces)) if rows is None else np.unique(np.searchsorted(self._ends, rows, "right"))
+        for number in set(map(int, touched)) - self._sound:
+            self._pieces[number].validate(full=True)
+            self._sound.add(number)
 
 
 def _split_off(path: Path) -> tuple[Path, str | None]:
@@ -83,7 +116,8 @@ def _load(path: Path) -> Any:
             parts = _hub_parts(path)
             split = parts["split"]
             found = datasets.load_dataset(parts["name"], parts["config"], revision=parts["revision"])
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, pa.ArrowException) as error:
+        # the library trusts the JSON files of a folder to hold what it wrote
         reason = " ".join(str(error).split())
         raise CorpusError(f"The dataset {path} cannot be opened: {reason}; check name, files and network.") from error
     return _chosen_split(path, found, split)

@@ -56,11 +56,10 @@ class JsonLines:
             document = _integer(line.get("document"))
             if document is None and self.kind == "text":
                 document = number
-            source = line.get("source")
             yield Record(
                 self._value(where, line),
                 document=document,
-                source=source if isinstance(source, str) else None,
+                source=_text(where, "source", line["source"]) if isinstance(line.get("source"), str) else None,
                 repetitions=_integer(line.get("repetitions")),
                 row_id=next((_integer(line[name]) for name in ROW_IDS if name in line), None),
             )
@@ -74,7 +73,7 @@ class JsonLines:
             return _tokens(where, self._column, value)
         if not isinstance(value, str):
             raise CorpusError(f"{where}: {self._column!r} is {_shortened(value)}, but the first line has text there.")
-        return value
+        return _text(where, self._column, value)
 
 
 def _objects(files: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -86,7 +85,7 @@ def _objects(files: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
             where = f"{path}, line {number}"
             try:
                 value = json.loads(line)
-            except ValueError as error:  # JSONDecodeError or UnicodeDecodeError
+            except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError, brackets in brackets
                 raise CorpusError(f"{where} is not valid JSON: {error}; each line is one object in UTF-8.") from error
             if not isinstance(value, dict):
                 raise CorpusError(f"{where} is {_shortened(value)}, but each line is one JSON object: {{...}}.")
@@ -102,6 +101,16 @@ def _tokens(where: str, column: str, value: object) -> NDArray[np.int64]:
                 f"{where}: {column!r} holds {_shortened(token)}, but tokens are integers, 0 or more; check the column."
             )
     return np.array(value, dtype=np.int64)
+
+
+def _text(where: str, name: str, value: str) -> str:
+    """`value`, once it is known to be text: JSON can spell half of a pair of UTF-16, which no tokenizer takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(value[error.start]):04x}"
+        raise CorpusError(f"{where}: {name!r} holds {half}, half of a surrogate pair, which is no text.") from error
+    return value
 
 
 def _integer(value: object) -> int | None:

@@ -1,6 +1,8 @@
 """NumPy ``.npy`` files: a 2-D integer array is a row a line; a 1-D one is cut into rows of a named length."""
 
+import math
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -30,7 +32,7 @@ class NpyFormat:
         shape, dtype, start = _header(path)
         row_length = _row_length(path, shape, options)
         stream = ByteStream([path])
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if stream.size != start + count * dtype.itemsize:
             raise CorpusError(
                 f"{path} has {stream.size} bytes, but its header promises {start + count * dtype.itemsize} "
@@ -47,7 +49,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
             start = file.tell()
-    except ValueError as error:
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:  # parsed as Python
         raise CorpusError(f"{path} has no readable .npy header ({error}); write it again with numpy.save.") from error
     if dtype.kind not in "iu":
         raise CorpusError(f"{path} holds {dtype.name}, but token ids are integers; save an integer array.")
@@ -59,9 +61,9 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
 
 
 def _row_length(path: Path, shape: tuple[int, ...], options: CorpusOptions) -> int:
-    if len(shape) == 1:
+    if len(shape) == 1 and shape[0] > 0:
         return require_row_length(options, f"{path} is a flat array, which has no row length of its own")
-    if len(shape) != 2 or 0 in shape:
+    if len(shape) != 2 or min(shape) < 1:
         raise CorpusError(f"{path} has the shape {shape}; a corpus is a 2-D array [rows, tokens] that is not empty.")
     if options.row_length not in (None, shape[1]):
         raise CorpusError(

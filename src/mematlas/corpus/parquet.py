@@ -55,14 +55,14 @@ class ParquetTable:
 
     def __init__(self, files: list[Path]) -> None:
         self.stream = ByteStream(files)
-        self.schema = _open(files[0]).schema_arrow
+        self.schema = _schema(files[0], _open(files[0]))
         self._groups: list[tuple[Path, int, int]] = []  # file, number within it, rows a batch
         rows = []
         for path in files:
             file = _open(path)
-            if file.schema_arrow.remove_metadata() != self.schema.remove_metadata():
+            if _schema(path, file) != self.schema:
                 raise CorpusError(
-                    f"{path} has other columns than {files[0]}: {file.schema_arrow.names}, not {self.schema.names}; "
+                    f"{path} has other columns than {files[0]}: {_schema(path, file).names}, not {self.schema.names}; "
                     f"the files of one corpus share one schema; open them one by one."
                 )
             for number in range(file.num_row_groups):
@@ -96,12 +96,18 @@ class ParquetTable:
         cursor = self._cursors.get(names)
         if cursor is None or cursor.group != group or row < cursor.start:
             batches = self._batches(group, names)
-            cursor = _Cursor(group, int(self._starts[group]), next(batches), batches)
+            cursor = _Cursor(group, int(self._starts[group]), self._next(group, batches), batches)
             self._cursors[names] = cursor
         while row >= cursor.start + cursor.batch.num_rows:
             cursor.start += cursor.batch.num_rows
-            cursor.batch = next(cursor.following)
+            cursor.batch = self._next(group, cursor.following)
         return cursor
+
+    def _next(self, group: int, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
+        batch = next(batches, None)
+        if batch is None:
+            raise _damaged(self._groups[group][0], "a row group ends before the number of rows that it says")
+        return batch
 
     def _batches(self, group: int, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         path, number, batch_rows = self._groups[group]
@@ -118,6 +124,16 @@ def _open(path: Path) -> pq.ParquetFile:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> CorpusError:
+def _schema(path: Path, file: pq.ParquetFile) -> pa.Schema:
+    """Columns with their types, once every name is known to be text."""
+    try:
+        schema = file.schema_arrow.remove_metadata()
+        schema.names  # noqa: B018
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+    return schema
+
+
+def _damaged(path: Path, error: Exception | str) -> CorpusError:
     reason = " ".join(str(error).split())
     return CorpusError(f"{path} is no readable Parquet file ({reason}); it is damaged or truncated; download it again.")

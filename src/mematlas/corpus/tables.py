@@ -92,6 +92,39 @@ def flat_tokens(column: pa.Array, path: Path) -> tuple[NDArray[Any], Ids]:
     return flat.to_numpy(zero_copy_only=False), pc.list_value_length(column).to_numpy().astype(np.int64)
 
 
+def sound(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """`batches`, each once its values are known to be what their types say: UTF-8, and lists that lie within it.
+
+    Raises:
+        CorpusError: they are not.
+    """
+    try:
+        for batch in batches:
+            batch.validate(full=True)
+            yield batch
+    except pa.ArrowException as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> CorpusError:
+    """The error of a table whose bytes are not what they say."""
+    return CorpusError(f"{path} holds a damaged table ({error}); download or write it again.")
+
+
+def beside(batch: pa.RecordBatch, name: str, path: Path) -> list[Any]:
+    """The values of a column beside the tokens: text, or numbers of at most 63 bits; None for null.
+
+    Raises:
+        CorpusError: a number is larger.
+    """
+    column = batch.column(name)
+    try:
+        values: list[Any] = (column.cast(pa.int64()) if pa.types.is_integer(column.type) else column).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise CorpusError(f"{path}: the column {name!r} holds a number above 2^63 - 1 ({error}).") from error
+    return values
+
+
 class TableCorpus:
     """Rows of a token column, ragged or not, read as they are asked for."""
 
@@ -110,7 +143,7 @@ class TableCorpus:
         wanted, inverse = np.unique(positions, return_inverse=True)
         parts = [np.zeros((0, width), np.int64)]
         lengths = [np.zeros(0, np.int64)]
-        for batch in self._table.take(wanted, [self._columns.value]):
+        for batch in sound(self._table.take(wanted, [self._columns.value]), self._path):
             flat, of_lists = flat_tokens(batch.column(0), self._path)
             parts.append(windows(flat, np.cumsum(of_lists) - of_lists, of_lists, width).astype(np.int64))
             lengths.append(of_lists)
@@ -120,7 +153,15 @@ class TableCorpus:
         """The id column, where there is one."""
         positions = as_positions(positions, len(self))
         name = self._columns.row_id
-        return positions if name is None else as_positions(self._beside(positions, [name])[name])
+        if name is None:
+            return positions
+        found = self._beside(positions, [name])[name]
+        if None in found:
+            raise CorpusError(
+                f"{self._path}: row {positions[found.index(None)]} has no id in the column {name!r}; "
+                f"every row needs one; fill it, or rename the column."
+            )
+        return as_positions(found)
 
     def provenance(self, positions: Ids) -> Provenance:
         """The columns document, source and repetitions, as far as there are."""
@@ -134,11 +175,10 @@ class TableCorpus:
     def _beside(self, positions: Ids, names: list[str]) -> dict[str, list[Any]]:
         """These columns' values at `positions`."""
         wanted, inverse = np.unique(positions, return_inverse=True)
-        batches = list(self._table.take(wanted, names))
         values: dict[str, list[Any]] = {name: [] for name in names}
-        for batch in batches:
+        for batch in sound(self._table.take(wanted, names), self._path):
             for name in names:
-                values[name] += batch.column(name).to_pylist()
+                values[name] += beside(batch, name, self._path)
         return {name: [found[row] for row in inverse.tolist()] for name, found in values.items()}
 
 
@@ -153,20 +193,20 @@ class TableRecords:
 
     def __iter__(self) -> Iterator[Record]:
         number = 0
-        for batch in self._table.scan([self._columns.value, *self._columns.beside]):
-            beside = {name: batch.column(name).to_pylist() for name in self._columns.beside}
+        for batch in sound(self._table.scan([self._columns.value, *self._columns.beside]), self._path):
+            others = {name: beside(batch, name, self._path) for name in self._columns.beside}
             for row, value in enumerate(self._values(batch.column(self._columns.value))):
-                yield self._record(value, {name: found[row] for name, found in beside.items()}, number)
+                yield self._record(value, {name: found[row] for name, found in others.items()}, number)
                 number += 1
 
-    def _record(self, value: Any, beside: dict[str, Any], number: int) -> Record:
-        document = beside.get("document")
+    def _record(self, value: Any, others: dict[str, Any], number: int) -> Record:
+        document = others.get("document")
         return Record(
             value,
             document=number if document is None and self.kind == "text" else document,
-            source=beside.get("source"),
-            repetitions=beside.get("repetitions"),
-            row_id=beside.get(self._columns.row_id or ""),
+            source=others.get("source"),
+            repetitions=others.get("repetitions"),
+            row_id=others.get(self._columns.row_id or ""),
         )
 
     def _values(self, column: pa.Array) -> list[Any]:

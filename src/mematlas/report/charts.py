@@ -10,6 +10,7 @@ import polars as pl
 
 from mematlas.findings import Chart, Shape
 from mematlas.report import bars, encodings, flow, matrix, series
+from mematlas.report.legible import all_legible, legible
 from mematlas.report.panel import Panel
 
 _SHAPES: Final[dict[Shape, Callable[[Chart, pl.DataFrame], Panel]]] = {
@@ -70,7 +71,7 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str) -> Drawing | None:
     layered = alt.layer(*panel.layers, data=alt.Data(values=panel.records), height=panel.height)
     panels = 1 if chart.facet is None else kept[chart.facet].n_unique()
     picture = _facet(chart, kept, layered) if chart.facet and panels > 1 else layered
-    specification = picture.properties(description=description).to_dict()
+    specification = all_legible(picture.properties(description=description).to_dict())
     specification.pop("config", None)
     lost = shown.height - kept.height
     note = f"{lost} of {shown.height} points are not drawn: not measured, or 0 on a logarithmic axis."
@@ -79,7 +80,8 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str) -> Drawing | None:
 
 
 def _shown(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
-    """The chart's lines and columns; NaN is null, and six digits are enough for a picture."""
+    """The chart's lines and columns; NaN is null, six digits are enough for a picture, and names are legible before
+    expressions hold them."""
     axes = [axis.column for axis in (chart.x, chart.y, chart.color) if axis is not None]
     others = [
         chart.lower,
@@ -92,7 +94,11 @@ def _shown(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
     names = dict.fromkeys([*axes, *(name for name in others if name)])
     shown = frame.filter(*(pl.col(name) == value for name, value in chart.where.items())).select(*names)
     floats = [name for name in names if shown[name].dtype.is_float()]
-    return shown.with_columns(pl.col(floats).fill_nan(None).round_sig_figs(6)) if floats else shown
+    texts = [name for name in names if shown[name].dtype == pl.String]
+    return shown.with_columns(
+        *(pl.col(name).fill_nan(None).round_sig_figs(6) for name in floats),
+        *(pl.col(name).replace({text: legible(text) for text in shown[name].drop_nulls().unique()}) for name in texts),
+    )
 
 
 def _drawable(chart: Chart, shown: pl.DataFrame) -> pl.DataFrame:

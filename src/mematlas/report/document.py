@@ -17,6 +17,7 @@ from mematlas.findings import Finding, read_findings
 from mematlas.published import EVIDENCE, TRENDS, papers_named
 from mematlas.report import gallery, provenance, tables, verdicts
 from mematlas.report.figures import Figure, live
+from mematlas.report.legible import legible
 from mematlas.report.pictures import javascript
 from mematlas.store import Run, Study
 
@@ -122,16 +123,23 @@ def _kept(study: Study, run: Run) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_finished, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["prose"] = prose
     environment.filters["sentence"] = sentence
     environment.filters["cell"] = tables.cell
     return environment
 
 
+def _finished(value: Any) -> Any:
+    """What is written into the page: legible, but for what is HTML already."""
+    return value if hasattr(value, "__html__") else legible(str(value))
+
+
 def prose(text: str) -> Markup:
     """Escaped text in which what stands between backticks is code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(legible(text)))))
 
 
 def sentence(text: str) -> str:

@@ -83,7 +83,7 @@ def commands(study: Study, run: Run) -> list[str]:
     folder = shlex.quote(str(study.folder))
     kept = study.manifest().get("runs", {}).get(run.key, {})
     version = kept.get("versions", {}).get("mematlas")
-    found = [f'pip install "mematlas[hf,report]=={version}"'] if version else []
+    found = [f"pip install {shlex.quote(f'mematlas[hf,report]=={version}')}"] if version else []
     if kept.get("configuration") and kept.get("models"):
         found.append(_score(kept))
     return [*found, f"mematlas analyze {folder}", f"mematlas report {folder}"]
@@ -93,7 +93,7 @@ def _score(kept: dict[str, Any]) -> str:
     """The `mematlas score` command of a configuration: every option that has a value."""
     words = ["mematlas score", *(shlex.quote(str(card.get("spec"))) for card in kept["models"].values())]
     for name, value in kept["configuration"].items():
-        option = "--" + name.replace("_", "-")
+        option = shlex.quote("--" + name.replace("_", "-"))
         for one in value if isinstance(value, list) else [value]:
             if one is True:
                 words.append(option)

@@ -13,7 +13,7 @@ from mematlas.models.base import Model, ModelCard
 from mematlas.records import Ids, TokenRows
 from mematlas.scoring.branches import BatchScoring, Branch, Decisions, Plan
 from mematlas.scoring.options import ScoringOptions, layer_number, nearest
-from mematlas.scoring.readout import Readout
+from mematlas.scoring.readout import NotNumbers, Readout
 
 Say = Callable[[str], None]
 
@@ -106,7 +106,12 @@ class Engine:
         results = []
         for group, contexts in self._groups(distinct.lengths):
             for part in self._batches(group):
-                results += [_copied(result, inverse) for result in self._score_batch(distinct, part, contexts)]
+                try:
+                    scored = self._score_batch(distinct, part, contexts)
+                except NotNumbers as error:
+                    row = ids[int(np.flatnonzero(inverse == self._culprit(distinct, part, contexts))[0])]
+                    raise ModelError(f"{self._card.label}, row {row}: {error}") from None
+                results += [_copied(result, inverse) for result in scored]
                 on_rows(int(counts[part].sum()))
         return results
 
@@ -159,6 +164,18 @@ class Engine:
             *self._score_batch(rows, part[:half], contexts),
             *self._score_batch(rows, part[half:], contexts),
         ]
+
+    def _culprit(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> int:
+        """The first row of a batch at which the logits are not numbers, found by halving it."""
+        while len(part) > 1:
+            half = part[: (len(part) + 1) // 2]
+            try:
+                self._attempt(rows, half, contexts)
+            except NotNumbers:
+                part = half
+            else:
+                part = part[len(half) :]
+        return int(part[0])
 
     def _attempt(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
         grid = self._options.grid

@@ -19,7 +19,7 @@ from mematlas.errors import StudyError
 from mematlas.records import Grid, Ids
 from mematlas.scoring.engine import ContextResult
 from mematlas.scoring.options import ScoringOptions, nearest
-from mematlas.store import write_atomically, write_json
+from mematlas.store import write_atomically, write_marker
 
 LEVELS: Final = 5  # score levels of 0.2, as in P1's transitions
 _BYTES: Final = 2
@@ -128,4 +128,4 @@ def _write(folder: Path, name: str, tensors: dict[str, NDArray[Any]], facts: dic
     path = folder / f"{name}.safetensors"
     metadata = {key: str(value) for key, value in facts.items()}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
-    write_json(folder / f"{name}.done", {"rows": len(tensors["rows"]), "bytes": path.stat().st_size})
+    write_marker(path, len(tensors["rows"]))

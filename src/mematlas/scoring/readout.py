@@ -1,7 +1,7 @@
 """From states to numbers: the greedy choice with its margin, and the per-token signals, without ever keeping logits.
 
 Logits are made and reduced in chunks. Ties: the greedy choice among equal logits is the lowest token id.
-Logarithms are natural; entropy, log-probability and margin are float32.
+Logarithms are natural; entropy, log-probability and margin are float32. Logits that are no numbers are refused.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mematlas.errors import ModelError
 from mematlas.models.base import Model
 from mematlas.models.scratch import Scratch
 
@@ -90,7 +91,19 @@ class Readout:
         return signals
 
     def _joined(self, parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return {name: torch.cat([part[name] for part in parts]).to(self.model.device) for name in parts[0]}
+        joined = {name: torch.cat([part[name] for part in parts]).to(self.model.device) for name in parts[0]}
+        wrong = int(joined["margin"].isnan().sum())
+        if wrong:
+            raise NotNumbers(
+                f"The model gave logits that are not numbers (NaN or infinite) at {wrong:,} of "
+                f"{len(joined['margin']):,} positions, so that nothing can be read from them; check its weights, or "
+                "score with --dtype float32."
+            )
+        return joined
+
+
+class NotNumbers(ModelError):
+    """A model's logits are NaN or infinite."""
 
 
 def temperature_name(temperature: float) -> str:
@@ -124,7 +137,8 @@ class _Logits:
         offset = inside.argmax(1)
         inside = inside.scatter(1, offset[:, None], float("-inf"))
         others = self._maxima.scatter(1, block[:, None], float("-inf")).amax(1)
-        margin = self.largest[:, 0] - torch.maximum(inside.amax(1), others)
+        # NaN runs through the maxima that are taken anyway; 0 * infinity is NaN, too
+        margin = self.largest[:, 0] - torch.maximum(inside.amax(1), others) + 0 * self.largest[:, 0]
         return {"token": block * _BLOCK + offset, "margin": margin}
 
     def distribution(self, one: Scratch, other: Scratch) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ from mematlas.scoring.hidden import write_states
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.settle import Doubt, settle
 from mematlas.scoring.tables import score_table, signal_tables
-from mematlas.store import shard_name, write_shard
+from mematlas.store import shard_is_done, shard_name, write_shard
 
 ROWS = pa.schema(
     [
@@ -120,6 +120,8 @@ def score_shard(
     results = engine.score(tokens, ids, on_rows)
     results, doubt = settle(results, tokens, ids, job.dtype, reference)
     name = shard_name(index, plan.count)
+    if shard_is_done(job.scores, name):  # by another process meanwhile: what stands is never touched
+        return doubt
     metadata = {**job.metadata, "batch": str(engine.batch), **{k: str(v) for k, v in asdict(doubt).items()}}
     for kind, table in signal_tables(job.label, ids, results, job.options).items():
         write_shard(job.signals[kind], name, table, metadata)

@@ -1,0 +1,132 @@
+"""A question that can travel: what another process, here or on another machine, needs to score shards of it.
+
+A question itself does not travel: its corpora are mapped files and its stand-ins loaded models. So a worker opens the
+corpus again and finds each model when it first needs it, and scores only if both are those of the question.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mematlas.configuration import ScoreConfig
+from mematlas.errors import CorpusError, ModelError, StudyError
+from mematlas.question import Question, digest_positions, row_sets
+from mematlas.scorer import Scorer, Task
+from mematlas.store import Run
+
+if TYPE_CHECKING:
+    from mematlas.executors.base import MakeWorker
+    from mematlas.models.base import ModelCard, ModelSource
+    from mematlas.records import Encoder
+    from mematlas.scorer import Scored
+    from mematlas.scoring.options import ScoringOptions
+    from mematlas.scoring.shards import RowSet
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A question without its corpus and models. cards: by label; folder: that which relative paths are seen from."""
+
+    config: ScoreConfig
+    run: Run
+    options: "ScoringOptions"
+    cards: "dict[str, ModelCard]"
+    folder: Path
+
+
+def pack(question: Question) -> Errand:
+    """What a worker needs of a question."""
+    cards = {label: source.card for label, source in question.sources.items()}
+    return Errand(question.config, question.run, question.options, cards, Path.cwd())
+
+
+def scorers(question: Question) -> "MakeWorker[Task, Scored]":
+    """From a number of threads to a worker, in whatever process it is called."""
+    return partial(_scorer, pack(question))
+
+
+def _scorer(errand: Errand, threads: int) -> "_Telling":
+    from mematlas.scoring.threads import limit_threads
+
+    limit_threads(threads)
+    return _Telling(unpack(errand))
+
+
+class _Telling:
+    """A scorer far from the user: what it has to say travels with the result."""
+
+    def __init__(self, question: Question) -> None:
+        self._said: list[str] = []
+        self._scorer = Scorer(question, self._said.append, lambda rows: None)
+
+    def __call__(self, task: Task) -> "Scored":
+        self._said.clear()
+        scored = self._scorer(task)
+        return replace(scored, said=tuple(self._said))
+
+
+def unpack(errand: Errand) -> Question:
+    """The question, asked again where we are.
+
+    Raises:
+        CorpusError, ModelError: what is found here is not what the question was about.
+        StudyError: the folder that paths are seen from is not there.
+    """
+    from mematlas.scoring.shards import ShardPlan
+
+    try:
+        os.chdir(errand.folder)
+    except OSError as error:
+        raise StudyError(
+            f"A worker does not see the folder {errand.folder} ({error.strerror}); run the command in a folder that "
+            "all machines share."
+        ) from None
+    sources = _Sources(errand.cards)
+    sets = row_sets(errand.config, errand.options.grid, _encoder(errand, sources))
+    _check_same_rows(errand, sets)
+    return Question(errand.config, sources, ShardPlan(sets, errand.run.shards), errand.options, errand.run)
+
+
+class _Sources(dict[str, "ModelSource"]):
+    """Sources by label, each found when it is first asked for, so that no worker hashes weights that it never loads."""
+
+    def __init__(self, cards: "dict[str, ModelCard]") -> None:
+        self._cards = cards
+
+    def __missing__(self, label: str) -> "ModelSource":
+        from mematlas.models.finding import find_model
+
+        card = self._cards[label]
+        source = find_model(card.spec)
+        if source.card.fingerprint != card.fingerprint:
+            raise ModelError(
+                f"{card.spec!r} is not the same model for a worker (fingerprint {source.card.fingerprint}) as where "
+                f"the command was given ({card.fingerprint}); let all machines see the same folder, or name a revision."
+            )
+        source.card = replace(source.card, label=label)
+        self[label] = source
+        return source
+
+
+def _encoder(errand: Errand, sources: _Sources) -> "Encoder | None":
+    """As `question.encoder`, without a look at any model but the first."""
+    first = next(iter(errand.cards))
+    if errand.config.tokenizer is not None:
+        from mematlas.models.folder import tokenizer_encoder
+
+        return tokenizer_encoder(errand.config.tokenizer, min(card.vocabulary for card in errand.cards.values()))
+    return sources[first].encoder() if errand.cards[first].tokenizer is not None else None
+
+
+def _check_same_rows(errand: Errand, sets: "tuple[RowSet, ...]") -> None:
+    found: list[dict[str, Any]] = [
+        {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
+        for rows in sets
+    ]
+    if found != errand.run.question["fingerprints"]:
+        raise CorpusError(
+            f"A worker found other rows in {errand.config.corpus} or its control than the command did; let all "
+            "machines see the same files, and leave them as they are while a run goes on."
+        )

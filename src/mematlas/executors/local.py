@@ -1,0 +1,126 @@
+"""Workers as processes of this machine, spawned, so that they share nothing of their parent's state (CUDA, threads)."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic
+
+from mematlas.executors.base import Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
+
+_PATIENCE = 10.0  # seconds for a worker to go by itself
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalExecutor:
+    """`crew.workers` processes that share the cores; one that dies is replaced. See `base.Executor`."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._workers = crew.workers
+
+    def run(
+        self,
+        make_worker: "MakeWorker[Task, Result]",
+        tasks: Sequence[Task],
+        on_result: Callable[[Result], None],
+        say: Say,
+    ) -> "list[Lost[Task]]":
+        queue = Queue(tasks)
+        seat = Seat(make_worker, max(1, cores() // self._workers))
+        busy: dict[Any, _Process[Task]] = {}
+        try:
+            while queue and len(busy) < self._workers:
+                process: _Process[Task] = _Process(seat)
+                process.give(*queue.take())
+                busy[process.connection] = process
+            while busy:
+                for connection in wait(list(busy)):
+                    self._hear(busy.pop(connection), queue, on_result, say, seat, busy)
+        finally:
+            for process in busy.values():
+                process.stop()
+        return queue.end()
+
+    def _hear(
+        self,
+        process: "_Process[Task]",
+        queue: "Queue[Task]",
+        on_result: Callable[[Any], None],
+        say: Say,
+        seat: "Seat[Task, Any]",
+        busy: "dict[Any, _Process[Task]]",
+    ) -> None:
+        """Take what a worker answered, or its death, and give it, or its successor, the next task."""
+        task, tried = process.holds
+        try:
+            answer = process.connection.recv()
+        except (EOFError, OSError):
+            queue.died(task, tried, process.stop(), say)
+            process = _Process(seat) if queue else process
+        else:
+            queue.answered(answer, on_result)
+        if queue:
+            process.give(*queue.take())
+            busy[process.connection] = process
+        else:
+            process.stop()
+
+
+class _Process(Generic[Task]):
+    """One worker process. holds: the task that is out with it, and how often that was tried before."""
+
+    holds: tuple[Task, int]
+
+    def __init__(self, seat: "Seat[Task, Any]") -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self.connection, far = spawning.Pipe()
+        self._process = spawning.Process(target=_serve, args=(far, seat), daemon=True)
+        self._process.start()
+        far.close()
+
+    def give(self, task: Task, tried: int) -> None:
+        self.holds = task, tried
+        with suppress(OSError):  # one that is dead is found to be so when it is listened to
+            self.connection.send(task)
+
+    def stop(self) -> str:
+        """End the process if it lives; says how it ended."""
+        self.connection.close()
+        self._process.join(0.2)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(_PATIENCE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        code = self._process.exitcode or 0
+        often = ", often for want of memory" if code == -signal.SIGKILL else ""
+        return f"signal {-code}{often}" if code < 0 else f"exit code {code}; its last words stand above"
+
+
+def _serve(connection: "Connection[Any, Any]", seat: "Seat[Any, Any]") -> None:
+    """The life of a worker process: a task, its answer, the next; it ends with its parent, at whatever moment."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(seat.do(task))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

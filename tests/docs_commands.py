@@ -1,0 +1,89 @@
+"""The commands and Python in the documentation, and which of them tests do not carry out, and why."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+HUB: Final = "asks the hub for weights or data"
+MINUTES: Final = "takes minutes"
+YOURS: Final = "names what only the reader has (a run's key, a fitted predictor, published files)"
+STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_command.py"
+PROCESSES: Final = "begins many processes, or asks a Ray cluster"
+#: Not carried out, and why. A command of mematlas is still parsed, so that a renamed option fails.
+NOT_RUN: Final[dict[str, str]] = {
+    "mematlas demo --out demo": f"{MINUTES}; run by tests/test_demonstration.py",
+    "mematlas fit study": STATES,
+    "mematlas report study --format svg,pdf": "draws every figure twice; run by tests/report/test_page.py",
+    "mematlas predict MODEL --corpus new.jsonl --predictor study/predictors/RUN/MODEL/context": YOURS,
+    "mematlas predict MODEL --corpus new.parquet --predictor study/predictors/RUN/MODEL/context --out predicted": YOURS,
+    "mematlas import random-sampled pile-deduped-pythia-random-sampled/*.parquet --study published": YOURS,
+    "mematlas import memorized-evals deduped.70m.parquet deduped.12b.parquet --study published": YOURS,
+    "mematlas import random-sampled sampled/*.parquet --study sampled": YOURS,
+    "mematlas analyze published": YOURS,
+    "mematlas report published": YOURS,
+    "mematlas score models/smollm2-135m --corpus texts/licence-headers.jsonl --context 32 --continuation 32 "
+    "--row-length 64 --cut window --rows first:60 --study ../studies/smollm2-135m/licence-headers": HUB,
+    "mematlas score gguf/smollm2-135m.gguf --corpus texts/licence-headers.jsonl --context 32 --continuation 32 "
+    "--row-length 64 --cut window --rows first:16 --study ../studies/gguf": HUB,
+    "python benchmarks/real_inputs.py real": HUB,
+    "python benchmarks/real_models.py real studies": HUB,
+    "mematlas score EleutherAI/pythia-70m EleutherAI/pythia-160m@step100000 --corpus pile-standard-pythia-preshuffled "
+    "--format pythia --context 32 --continuation 32 --continuation 64 --rows first:1000 --study pile": HUB,
+    "mematlas score EleutherAI/pythia-70m-deduped EleutherAI/pythia-160m-deduped "
+    "--corpus pile-deduped-pythia-preshuffled --format pythia --rows first:1000 --context 32 --continuation 32 "
+    "--study pythia-first": HUB,
+    "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study study --workers 4": PROCESSES,
+    "mematlas score EleutherAI/pythia-12b --corpus tokens.npy --study /shared/study --executor ray --address auto "
+    "--workers 64": PROCESSES,
+    "mematlas run --dry-run pythia.yaml": HUB,
+    "mematlas run pythia.yaml": HUB,
+    "mematlas score MODEL --corpus allenai/c4:en#validation --format datasets --rows first:1000 --study by-hub": HUB,
+}
+#: Python that is compiled and not executed: a line of the block, and why.
+NOT_EXECUTED: Final[dict[str, str]] = {
+    'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block. page: path below the repository; language: as the fence says, or ""."""
+
+    page: str
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """Its commands that begin with mematlas or python: one line each, without comments; `&&` parts them."""
+        joined = re.sub(r"\\\n\s*", "", self.text)
+        parts = [part.strip() for line in joined.splitlines() for part in line.split(" && ")]
+        return [_plain(part) for part in parts if re.match(r"(mematlas|python3?)\s", part)]
+
+
+def _plain(command: str) -> str:
+    return re.sub(r"\s+#\s.*$", "", command)
+
+
+def is_synopsis(command: str) -> bool:
+    """Whether it shows options as optional, [--rows 100]: such a line is parsed and not run."""
+    return "[-" in command
+
+
+def words(command: str) -> list[str]:
+    """As the shell has them; the brackets of a synopsis are taken off."""
+    return shlex.split(re.sub(r"\[(-[^]]*)\]", r"\1", command))
+
+
+def blocks(page: Path) -> list[Block]:
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [Block(page.relative_to(ROOT).as_posix(), language, text) for language, text in found]
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

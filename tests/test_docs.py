@@ -1,0 +1,230 @@
+"""What the documentation shows is carried out, or parsed, or listed with the reason why not; the site is whole."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from mematlas.analyses import ANALYSES
+from mematlas.cli import app, run
+from mematlas.corpus import FORMATS
+from mematlas.studyfile import parse_study_file
+from tests import networks, shelves
+from tests.docs_commands import NOT_EXECUTED, NOT_RUN, ROOT, Block, blocks, is_synopsis, pages, words
+
+DOCS = ROOT / "docs"
+BLOCKS = [block for page in pages() for block in blocks(page)]
+COMMANDS = [(block.page, command) for block in BLOCKS for command in block.commands]
+#: Ours for what the reader has: a model, a shared folder.
+STANDS_FOR = dict.fromkeys(("MODEL", "MODEL_FOLDER", "EleutherAI/pythia-70m"), "my-finetuned-model")
+STANDS_FOR |= {"/shared/study": "shared", "tokens.npy": "rows.npy"}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """What the pages speak of, tiny: models, corpora, a study file, and the demo's folder with a scored study."""
+    desk = tmp_path_factory.mktemp("desk")
+    random = np.random.default_rng(3)
+    for name in ("my-finetuned-model", "base-model"):
+        networks.saved(networks.neox(seed=len(name)), desk / name)
+        _write_tokenizer(desk / name)
+    texts = [" ".join(f"w{number}" for number in random.integers(0, 400, 96)) for _ in range(12)]
+    for name, chosen in {"train.jsonl": texts[:6], "heldout.jsonl": texts[6:], "texts.jsonl": texts}.items():
+        (desk / name).write_text("".join(f'{{"text": "{text}"}}\n' for text in chosen))
+    for folder, chosen in {"notes": texts[:3], "other-notes": texts[3:6]}.items():
+        (desk / folder).mkdir()
+        for number, text in enumerate(chosen):
+            (desk / folder / f"{number}.txt").write_text(text)
+    random.integers(0, 499, 3 * 2049).astype("<u2").tofile(desk / "tokens.bin")
+    (desk / "queries.txt").write_text('1,2,3\n"w1 w2"\n')
+    _write_rows(desk, random)
+    _write_demo(desk / "demo")
+    return desk
+
+
+def _write_tokenizer(folder: Path) -> None:
+    """One id a word; ids 400 and more are words of no text."""
+    made = Tokenizer(models.WordLevel({f"w{number}": number for number in range(networks.V)}, unk_token="w498"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+
+
+def _write_rows(desk: Path, random: np.random.Generator) -> None:
+    rows = random.integers(0, 400, (12, 96))
+    np.save(desk / "rows.npy", rows)
+    for name, chosen in {"rows": rows, "train": rows[:8], "control": rows[8:]}.items():
+        pl.DataFrame({"tokens": chosen.tolist()}).write_parquet(desk / f"{name}.parquet")
+
+
+def _write_demo(demo: Path) -> None:
+    (demo / "corpus").mkdir(parents=True)
+    shelves.study_file(shelves.fill(demo), analyses="[distribution, size]")
+    pl.DataFrame({"tokens": [[310, 253, 187, 310, 253]] * 3}).write_parquet(demo / "corpus" / "train.parquet")
+    assert run(["run", str(demo / "study.yaml")]) == 0
+
+
+@pytest.fixture
+def at_desk(desk, tmp_path, monkeypatch) -> Path:
+    """A copy of the desk, so that no page builds on what another left behind, and the folder that we are in."""
+    mine = tmp_path / "desk"
+    shutil.copytree(desk, mine)
+    monkeypatch.chdir(mine)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(mine / "cache"))
+    return mine
+
+
+# ------------------------------------------------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in COMMANDS}))
+def test_commands_do_what_the_page_says(page, at_desk, capsys):
+    """In the order of the page, in one folder, as a reader would; what NOT_RUN lists is left out."""
+    shown = [command for where, command in COMMANDS if where == page and not is_synopsis(command)]
+    for command in [command for command in shown if command not in NOT_RUN]:
+        assert command.startswith("mematlas "), f"{page}: {command}: run it here, or list it in NOT_RUN"
+        said = [STANDS_FOR.get(word, word) for word in words(command)[1:]]
+        assert run(said) == 0, f"{page}: {command}\n{capsys.readouterr().err}"
+        if said[0] == "init":  # and the reader fills it in
+            shelves.study_file(shelves.fill(at_desk), said[1], analyses="[distribution]")
+
+
+@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if command.startswith("mematlas ")}))
+def test_options_of_commands_are_known(command):
+    function, *_ = app.parse_args(words(command)[1:], exit_on_error=False, print_error=False)
+    assert callable(function)
+
+
+@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if not command.startswith("mematlas ")}))
+def test_scripts_are_there(command):
+    assert (ROOT / words(command)[1]).is_file()
+
+
+def test_what_is_listed_as_not_run_still_stands_in_a_page():
+    assert set(NOT_RUN) - {command for _, command in COMMANDS} == set()
+    assert all(any(line in block.text for block in BLOCKS) for line in NOT_EXECUTED)
+
+
+def test_commands_are_found_across_lines_comments_and_pairs():
+    text = "mematlas score A \\\n    --study s   # why\npip install x\nmematlas count i --ids 1#2 && python b.py\n"
+    assert Block("page", "", text).commands == [
+        "mematlas score A --study s",
+        "mematlas count i --ids 1#2",
+        "python b.py",
+    ]
+    assert words("mematlas verify S [--rows 9] [--quick]") == ["mematlas", "verify", "S", "--rows", "9", "--quick"]
+
+
+# --------------------------------------------------------------------------------------------- Python, study files
+
+
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+READ_ONLY = [block for block in PYTHON if any(line in block.text for line in NOT_EXECUTED)]
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if block not in READ_ONLY], ids=lambda block: block.page)
+def test_python_runs(block, at_desk):
+    names: dict[str, object] = {}
+    exec(compile(block.text, block.page, "exec"), names)
+    assert len(names) > 1  # beside the builtins
+
+
+@pytest.mark.parametrize("block", READ_ONLY, ids=lambda block: block.page)
+def test_python_that_is_not_run_can_be_compiled(block):
+    assert compile(block.text, block.page, "exec").co_names
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "yaml"], ids=lambda block: block.page)
+def test_study_files_are_valid(block):
+    assert parse_study_file(block.text, ROOT / "study.yaml").models == yaml.safe_load(block.text)["models"]
+
+
+# ------------------------------------------------------------------------------------------------- nothing is stale
+
+
+def _section(page: str, name: str) -> str:
+    """The text under a heading of the second level, on one line."""
+    parts = re.split(r"^## ", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = [part for part in parts if part.splitlines()[0].strip("`") == name]
+    assert len(found) == 1, f"docs/{page} needs one section `## {name}`"
+    return " ".join(found[0].split())
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_every_analysis_is_explained(name):
+    section, analysis = _section("analyses.md", name), ANALYSES.load(name)
+    assert f"Source: {analysis.source}." in section
+    assert f"Needs: {analysis.needs}." in section
+    assert "Formula:" in section
+    assert "Control:" in section
+
+
+def test_formats_name_the_options_that_they_read():
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|[^|]*\|$", text, re.MULTILINE))
+    assert set(rows) == set(FORMATS)
+    for name, options in rows.items():
+        named = {option.replace("-", "_") for option in re.findall(r"--([\w-]+)", options)}
+        assert named == set(FORMATS.load(name).reads), name
+
+
+def test_pictures_are_used_and_small():
+    text = "".join(page.read_text(encoding="utf-8") for page in pages())
+    pictures = list((DOCS / "pictures").iterdir())
+    assert [picture.name for picture in pictures if picture.name not in text] == []
+    assert sum(picture.stat().st_size for picture in pictures) < 1_500_000
+
+
+# --------------------------------------------------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    pytest.importorskip("material", reason='the site is built with pip install "mematlas[docs]"')
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    return folder
+
+
+def test_the_site_holds_what_is_generated(site):
+    commands, names = (re.sub(r"<[^>]+>", "", (site / page).read_text()) for page in ("command-line.html", "api.html"))
+    assert all(f"Usage: mematlas {name} " in commands for name in app if not name.startswith("-"))
+    assert "open_study(" in names
+    assert "--continuation" in commands
+    assert "tokengrams" in (site / "measurements.html").read_text()
+    assert "<!-- generated" not in commands + names
+    assert not (site / "generated.py").exists()
+
+
+def test_the_site_asks_no_other_host(site):
+    """Links may lead elsewhere; nothing that a browser fetches by itself may."""
+    fetched = re.compile(
+        r"""<(?:script|img|iframe|source)[^>]+src=["']?(?:https?:)?//|<link[^>]+href=["']?(?:https?:)?//"""
+    )
+    styled = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
+    files = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
+    assert len(files) > 10
+    guilty = [path.name for path in files if fetched.search(path.read_text()) or styled.search(path.read_text())]
+    assert guilty == []
+
+
+def test_a_broken_link_fails_the_build(tmp_path):
+    pytest.importorskip("material")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+    from mkdocs.exceptions import Abort
+
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    (tmp_path / "docs" / "index.md").write_text("# Index\n\n[gone](nowhere.md)\n")
+    with pytest.raises(Abort):
+        build(load_config(str(tmp_path / "mkdocs.yml"), strict=True))

@@ -1,0 +1,349 @@
+"""Faults, injected for real where that is possible: what a study does then. docs/reliability.md tabulates them.
+
+Kills at random moments are in tests/test_study.py; what `mematlas verify` finds is in tests/test_verifying.py.
+"""
+
+import ast
+import json
+import multiprocessing
+import os
+import re
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+import mematlas
+from mematlas import store
+from mematlas.cli import run as command
+from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
+from mematlas.models.parrot import Parrot
+from mematlas.store import Run, digest, marker_of, open_study, read_run, shard_is_done, write_json, write_shard
+from mematlas.verifying import verify
+from tests import shelves
+
+SOURCE = Path(mematlas.__file__).parent
+#: Ways in which Python code runs what a file says.
+UNSAFE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY")
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return shelves.fill(tmp_path)
+
+
+def options(shelf, **changed):
+    given = {"corpus": str(shelf / "rows.npy"), "study": str(shelf / "study"), "context": [8], "continuation": [4, 12]}
+    return given | {"shards": 5, "signals": ["truth"], "batch": 4} | changed
+
+
+def score(shelf, **changed):
+    return mematlas.score(f"parrot:{shelf / 'half.npy'}", **options(shelf, **changed))
+
+
+def whole(shelf):
+    return score(shelf, study=str(shelf / "whole"))
+
+
+def expect_the_same(study, other):
+    assert study.scores().equals(other.scores())
+    assert study.signals("truth").equals(other.signals("truth"))
+    assert study.rows().equals(other.rows())
+    assert verify(study.folder, rows=10).is_sound
+    assert not list(study.folder.rglob(".*"))
+
+
+# ---------------------------------------------------------------------------------------------------------- checksums
+
+
+def test_every_marker_has_the_rows_bytes_and_checksum_of_its_file(shelf):
+    study = score(shelf, signals=["truth", "free", "hidden"])
+    markers = sorted(study.folder.rglob("*.done"))
+    assert len(markers) == 5 * 6
+    for marker in markers:
+        path = next(path for path in marker.parent.glob(f"{marker.stem}.*") if path != marker)
+        told = json.loads(marker.read_text())
+        assert (told["bytes"], told["blake2b"]) == (path.stat().st_size, digest(path))
+        assert told["rows"] > 0
+
+
+def test_a_digest_tells_one_bit_and_is_that_of_the_standard(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").write_bytes(b"abb")
+    # as coreutils' b2sum -l 128 says
+    assert digest(tmp_path / "a") == "cf4ab791c62b8d2b2109c90275287816"
+    assert digest(tmp_path / "b") != digest(tmp_path / "a")
+
+
+def test_whether_a_shard_is_done_is_told_without_reading_it(tmp_path, monkeypatch):
+    write_shard(tmp_path, "shard-00000-of-00001", pa.table({"row": [1, 2]}), {})
+    monkeypatch.setattr(store, "digest", lambda path: pytest.fail("it was read"))
+    assert shard_is_done(tmp_path, "shard-00000-of-00001")
+
+
+def test_a_marker_tells_of_the_file_that_is_there_though_another_process_replaced_it(tmp_path, monkeypatch):
+    name, calls, honest = "shard-00000-of-00001", [], store.digest
+
+    def slow(path):
+        found = honest(path)
+        if not calls:
+            calls.append(1)
+            store.write_table(path, pa.table({"row": [1, 2], "margin": [0.25, 0.5]}))
+        return found
+
+    monkeypatch.setattr(store, "digest", slow)
+    write_shard(tmp_path, name, pa.table({"row": [1, 2]}), {})
+    told = json.loads((tmp_path / f"{name}.done").read_text())
+    assert told["blake2b"] == honest(tmp_path / f"{name}.parquet")
+    assert shard_is_done(tmp_path, name)
+
+
+# ------------------------------------------------------------------------------------------- disks, processes, clocks
+
+
+def score_in_child(given, model, limit, said):
+    torch.set_num_threads(1)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        mematlas.score(model, **given)
+    except MematlasError as error:
+        said.put(str(error))
+    except BaseException as error:
+        said.put(f"not one line: {error!r}")  # who waits for a word must get one
+        raise
+    else:
+        said.put("done")
+
+
+@pytest.fixture(scope="module")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_faults", "mematlas.models.causal", "mematlas.scoring.shards"])
+    return context
+
+
+def start(processes, shelf, limit=None):
+    said = processes.SimpleQueue()
+    given = (options(shelf), f"parrot:{shelf / 'half.npy'}", limit, said)
+    process = processes.Process(target=score_in_child, args=given)
+    process.start()
+    return process, said
+
+
+def test_a_file_that_may_not_grow_is_one_line_and_the_same_command_goes_on(shelf, processes):
+    process, said = start(processes, shelf, limit=3_000)
+    process.join(60)
+    assert said.get().startswith(f"No room on the disk that holds {shelf / 'study'}")
+    assert not (shelf / "study" / "manifest.json").exists()
+    expect_the_same(score(shelf), whole(shelf))
+
+
+def test_two_runs_started_on_one_study_at_once_end_up_as_one(shelf, processes):
+    running = [start(processes, shelf) for _ in range(2)]
+    for process, _ in running:
+        process.join(60)
+    assert [said.get() for _, said in running] == ["done", "done"]
+    study = open_study(shelf / "study")
+    assert len(study.runs()) == 1
+    expect_the_same(study, whole(shelf))
+
+
+def test_a_clock_set_back_changes_no_number_and_no_order_of_runs(shelf, monkeypatch):
+    first = score(shelf)
+    expected, now = first.scores(), time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3e8)
+    key = first.run().key
+    written = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*.parquet")}
+    assert score(shelf).scores(key).equals(expected)
+    assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*.parquet")} == written
+    other = score(shelf, continuation=[3])
+    asked = next(run.key for run in other.runs() if run.key != key)
+    assert set(other.scores(asked)["continuation"]) == {3}
+    assert other.run().key == asked  # asked last
+    assert other.scores(key).equals(expected)
+    assert verify(shelf / "study", rows=5).is_sound
+
+
+def test_a_truncated_shard_of_signals_is_not_read_as_if_it_were_all(shelf):
+    study = score(shelf)
+    path = sorted(study.folder.glob("signals/*/*/*/*.parquet"))[2]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(
+        StudyError, match=r"shard-00002-of-00005\.parquet of a finished run is gone or damaged; `mematlas"
+    ):
+        study.signals("truth")
+    assert study.signals("truth", partial=True).height < study.scores()["row"].n_unique()
+    assert study.scores()["row"].n_unique() == shelves.ROWS
+
+
+def test_rows_that_are_lost_are_not_left_out_silently(shelf):
+    study = score(shelf)
+    next(study.folder.glob("rows/*/shard-00003-of-00005.parquet")).unlink()
+    with pytest.raises(StudyError, match=r"of a finished run is gone or damaged; `mematlas verify .*` says how"):
+        study.rows()
+
+
+def test_a_file_without_its_marker_is_written_again(shelf):
+    study = score(shelf)
+    expected = study.scores()
+    path = sorted(study.folder.glob("scores/*/*/*.parquet"))[1]
+    path.write_bytes(b"half a shard")
+    marker_of(path).unlink()
+    with pytest.raises(StudyError, match=r"has 4 of 5 shards"):
+        study.scores()
+    assert score(shelf).scores().equals(expected)
+
+
+# ------------------------------------------------------------------------------------------------- models and corpora
+
+
+def planted(monkeypatch, harm):
+    """Let `harm` at the logits of every parrot."""
+    honest = Parrot.head
+    monkeypatch.setattr(Parrot, "head", lambda self, states: harm(states, honest(self, states)))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("signals", [[], ["free"], ["truth"]])
+def test_logits_that_are_not_numbers_are_refused_and_finished_shards_stay(shelf, monkeypatch, value, signals):
+    row = np.load(shelf / "rows.npy")[14]  # of the third shard of five
+
+    def harm(states, logits):
+        at = states[:, 0] == int(row[10])
+        logits[at, 3 if value != -float("inf") else slice(None)] = value
+        return logits
+
+    planted(monkeypatch, harm)
+    with pytest.raises(
+        ModelError,
+        match=r"^parrot, row \d+: .* gave logits that are not numbers \(NaN or infinite\) at \d+ of \d+ positions",
+    ):
+        score(shelf, signals=signals)
+    study = open_study(shelf / "study")
+    assert study.done(study.run(), "parrot") < 5
+    assert study.manifest() == {}
+    monkeypatch.undo()
+    assert score(shelf, signals=signals).scores()["margin"].null_count() == 0
+
+
+def test_a_shard_of_which_no_row_fits_into_memory_is_one_line_and_keeps_the_others(shelf, monkeypatch):
+    expected = whole(shelf).scores()
+    shut = int(np.load(shelf / "rows.npy")[13, 12])  # what the model says in the third shard of five
+
+    def harm(states, logits):
+        if shut in states[:, 0].long().tolist() and len(done()) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return logits
+
+    def done():
+        return list((shelf / "study").glob("scores/*/*/*.done"))
+
+    planted(monkeypatch, harm)
+    with pytest.raises(OutOfMemory, match=r"^One row of 20 tokens does not fit into memory with parrot; use [^\n]+$"):
+        score(shelf)
+    assert len(done()) == 2
+    monkeypatch.undo()
+    assert score(shelf).scores().equals(expected)
+
+
+def test_a_corpus_that_changed_under_a_study_is_another_run_and_verify_and_features_refuse_it(shelf):
+    study = score(shelf)
+    key, expected = study.run().key, study.scores()
+    rows = np.load(shelf / "rows.npy")
+    rows[3, 9] ^= 1
+    np.save(shelf / "rows.npy", rows)
+    verdict = verify(shelf / "study", rows=5)
+    assert verdict.is_sound
+    assert re.search(r"rows\.npy is not the corpus that was scored: its fingerprint is", verdict.unchecked[0])
+    again = score(shelf)
+    assert len(again.runs()) == 2
+    assert again.run().key != key
+    assert not again.scores().equals(expected)
+    assert again.scores(key).equals(expected)
+    assert verify(shelf / "study", rows=5).unchecked == ()
+
+
+# ------------------------------------------------------------------------------------------------------------- safety
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", "..", "", "a/b", "a\\b", "a\0b", None, 3])
+@pytest.mark.parametrize("where", ["key", "rows_key", "models"])
+def test_a_run_that_names_folders_outside_the_study_is_refused_in_one_line(tmp_path, where, name):
+    honest = {"key": "k", "rows_key": "r", "shards": 1, "models": {"m": "m"}, "question": {}, "asked": 0.0}
+    write_json(tmp_path / "runs" / "k.json", honest)
+    assert open_study(tmp_path).run() == Run(**honest)
+    write_json(tmp_path / "runs" / "k.json", honest | {where: {"m": name} if where == "models" else name})
+    for read in (lambda: read_run(tmp_path / "runs" / "k.json"), open_study(tmp_path).runs):
+        with pytest.raises(StudyError, match=r"^[^\n]*k\.json is damaged \([^\n]* is not the name of a folder[^\n]*$"):
+            read()
+    assert command(["verify", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize("text", ["[", "[]", "3", "null"])
+def test_a_damaged_manifest_is_one_line_with_a_remedy(shelf, text):
+    study = score(shelf)
+    (shelf / "study" / "manifest.json").write_text(text)
+    with pytest.raises(StudyError, match=r"manifest\.json is damaged \(.*\); delete it and run the same command again"):
+        study.manifest()
+
+
+def unsafe(source):
+    """Where modules that unpickle are imported, and calls that run or unpickle what a file says."""
+    found = []
+    for path in sorted(source.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name.partition(".")[0] for alias in node.names} | {getattr(node, "module", "") or ""}
+                found += [f"{path.name}: import {name}" for name in names & UNSAFE]
+            elif isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                wrong = name in ("eval", "exec", "compile", "__import__", "os.system")
+                wrong |= name == "np.load" and keywords.get("allow_pickle") != "False"
+                wrong |= name == "torch.load" and keywords.get("weights_only") != "True"
+                wrong |= name.endswith(("read_pickle", "yaml.load", "yaml.unsafe_load"))
+                found += [f"{path.name}: {name}"] * wrong
+    return found
+
+
+def test_nothing_is_unpickled_or_run_that_a_file_says():
+    assert unsafe(SOURCE) == []
+
+
+def test_planted_ways_of_unpickling_are_seen(tmp_path):
+    lines = ["import pickle", "from joblib import load", "np.load(x)", "np.load(x, allow_pickle=True)", "eval(x)"]
+    lines += ["torch.load(x)", "torch.load(x, weights_only=False)", "pd.read_pickle(x)", "yaml.load(x)"]
+    (tmp_path / "bad.py").write_text("\n".join(lines))
+    (tmp_path / "good.py").write_text(
+        "np.load(x, allow_pickle=False)\nframe.eval(x)\nnetwork.eval()\nyaml.safe_load(x)"
+    )
+    assert len(unsafe(tmp_path)) == len(lines)
+
+
+def test_no_token_of_the_environment_comes_into_a_study_or_a_log(shelf, monkeypatch, capfd):
+    secret = "hf_" + "Qz7" * 11
+    for name in TOKENS:
+        monkeypatch.setenv(name, secret)
+    said = [
+        "score",
+        f"parrot:{shelf / 'half.npy'}",
+        "--corpus",
+        str(shelf / "rows.npy"),
+        "--study",
+        str(shelf / "study"),
+    ]
+    assert command([*said, "--context", "8", "--continuation", "4", "--signals", "free"]) == 0
+    assert command(["analyze", str(shelf / "study")]) == 0
+    assert command(["verify", str(shelf / "study")]) == 0
+    written = [path for path in (shelf / "study").rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert [path.name for path in written if secret.encode() in path.read_bytes()] == []
+    out = capfd.readouterr()
+    assert secret not in out.out + out.err
+    assert os.environ["HF_TOKEN"] == secret
