@@ -64,8 +64,21 @@ ALLOWED: dict[str, set[str]] = {
     "running": BOTTOM
     | {"analyses", "analyzing", "featuring", "gallery", "made", "placing", "question", "reopening", "report", "study"}
     | {"fitting", "predictor", "studyfile"},
+    "costing": BOTTOM | {"models", "scoring"},
     "planning": BOTTOM
-    | {"analyzing", "featuring", "fitting", "question", "made", "predictor", "reopening", "running", "scoring", "study"}
+    | {
+        "analyzing",
+        "costing",
+        "featuring",
+        "fitting",
+        "question",
+        "made",
+        "predictor",
+        "reopening",
+        "running",
+        "scoring",
+        "study",
+    }
     | {"studyfile"},
     "demonstration": BOTTOM | {"experiments", "running", "study", "studyfile"},
     "summary": BOTTOM | {"metrics", "stats"},

@@ -50,6 +50,7 @@ def test_token_forwards_are_those_of_a_model_that_recites_nothing(shelf, fed, ch
     planned = plan(shelf, **keys)
     assert planned.forwards_a_row == a_row
     assert planned.models[0].forwards_left == 40 * a_row
+    assert planned.models[0].flop_left is None  # a stand-in has no weights
     fed[0] = 0
     mematlas.run(shelves.study_file(shelf, **keys))
     assert fed[0] == 40 * a_row
@@ -145,7 +146,7 @@ def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
     ],
 )
 def test_time_is_a_line_through_two_probes(near, far, expected):
-    model = ModelPlan("m", 100, None, False, 1, 100)
+    model = ModelPlan("m", 100, None, False, 1, 100, None)
     probes = [Probe("a", near[0], 8, near[1]), Probe("b", far[0], 8, far[1])]
     line = 100 * (0.005 + 0.0005 * 100)  # through (10, 0.01) and (30, 0.02)
     assert _seconds(model, probes) == pytest.approx(line if expected is None else expected)

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from mematlas.analyzing import chosen_analyses, is_fresh
+from mematlas.costing import bytes_a_row, cost, forwards_a_row, shape_of
 from mematlas.featuring import passes_left
 from mematlas.fitting import fits_left
 from mematlas.made import is_made
@@ -24,7 +23,8 @@ _LONG_ENOUGH = 2.0  # seconds of scoring after which a probe is taken for steady
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """One model. rows_left: rows in shards that are not there yet; forwards_left: tokens it is fed for them at most."""
+    """One model. rows_left: rows in shards that are not there yet; forwards_left: tokens it is fed for them at most;
+    flop_left: operations for them at most, None where the model's width is not known."""
 
     label: str
     parameters: int | None
@@ -32,6 +32,7 @@ class ModelPlan:
     is_control: bool
     rows_left: int
     forwards_left: int
+    flop_left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def plan_study(file: StudyFile) -> WorkPlan:
         question.run.question["row_counts"],
         question.options.grid,
         models,
-        forwards_a_row(question),
+        forwards_a_row(question.options),
         _disk(question),
         probes,
         seconds,
@@ -89,29 +90,16 @@ def plan_study(file: StudyFile) -> WorkPlan:
     )
 
 
-def forwards_a_row(question: Question) -> int:
-    """Tokens that a model is fed for one row at most, however little it recites.
-
-    Start-aligned contexts share the prefill of the longest; each then decodes all columns but the first, which the
-    prefill gives. A teacher-forced record feeds the continuation once more. End-aligned contexts share nothing.
-    """
-    options = question.options
-    grid, lead = options.grid, int(options.bos)
-    decoded = max(grid.continuations) - 1
-    recorded = decoded if options.truth else 0
-    if grid.align == "start":
-        return lead + max(grid.contexts) + recorded + len(grid.contexts) * decoded
-    return sum(lead + context + recorded + decoded for context in grid.contexts)
-
-
 def _models(question: Question, folder: Path) -> Iterator[ModelPlan]:
-    study, forwards = Study(folder), forwards_a_row(question)
+    study, forwards = Study(folder), forwards_a_row(question.options)
     rows = question.plan.total
     for label, source in question.sources.items():
         done = study.done(question.run, label) * rows // question.run.shards
         is_control = label in question.run.question["control_models"]
-        card = source.card
-        yield ModelPlan(label, card.parameters, card.training_step, is_control, rows - done, (rows - done) * forwards)
+        card, left = source.card, rows - done
+        shape = shape_of(card)
+        flop = cost(shape, left, question.options).flop if shape and left else 0.0 if shape else None
+        yield ModelPlan(label, card.parameters, card.training_step, is_control, left, left * forwards, flop)
 
 
 def _disk(question: Question) -> int:
@@ -119,26 +107,7 @@ def _disk(question: Question) -> int:
 
     total, shards, sources = question.plan.total, question.run.shards, question.sources.values()
     states = [announced_size(question.options, total, shards, source.card.width or 0) for source in sources]
-    return len(sources) * total * _bytes_a_row(question) + sum(states)
-
-
-def _bytes_a_row(question: Question) -> int:
-    """Bytes that a model's row takes in scores and signals before compression, labels and reasons left out."""
-    from mematlas.scoring.schema import FREE, SCORES, truth_schema
-
-    options, grid = question.options, question.options.grid
-    line = sum(field.type.bit_width // 8 for field in SCORES if not pa.types.is_string(field.type))
-    total = line * len(grid.contexts) * len(grid.continuations)
-    if options.free:
-        total += _bytes_a_token(FREE) * len(grid.contexts) * max(grid.continuations)
-    if options.truth:
-        records = 1 if grid.align == "start" else len(grid.contexts)
-        total += _bytes_a_token(truth_schema(options.temperatures)) * records * grid.width
-    return total
-
-
-def _bytes_a_token(signals: pa.Schema) -> int:
-    return sum(-(-field.type.value_type.bit_width // 8) for field in signals if pa.types.is_list(field.type))
+    return len(sources) * total * bytes_a_row(question.options) + sum(states)
 
 
 # ------------------------------------------------------------------------------------------------ how long, roughly
@@ -170,7 +139,7 @@ def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
         if seconds >= _LONG_ENOUGH or scored < rows or rows >= config.batch:
             break
         rows *= 4
-    return Probe(model.label, model.parameters, scored, scored * forwards_a_row(question) / max(seconds, 1e-3))
+    return Probe(model.label, model.parameters, scored, scored * forwards_a_row(question.options) / max(seconds, 1e-3))
 
 
 def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "run": ("run", "run"),
     "init": ("init", "init"),
     "score": ("score", "score"),
+    "plan": ("plan", "plan"),
     "features": ("features", "features"),
     "fit": ("fit", "fit"),
     "predict": ("predict", "predict"),

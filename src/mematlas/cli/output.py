@@ -34,3 +34,16 @@ def count(value: int | None) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return str(value)
+
+
+def size(count: float) -> str:
+    """Bytes in the largest unit that leaves a number above 1: 1.8 GB."""
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def significant(value: float) -> str:
+    """A number with two or three digits that count: 0.41, 16.2, 1,934."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mematlas.cli.output import count, print_table
+from mematlas.cli.output import count, print_table, significant, size
 from mematlas.cli.progress import Bar
 from mematlas.planning import WorkPlan, plan_study
 from mematlas.running import Carried, run_file
@@ -69,11 +69,19 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
     print_table(["model", "parameters", "training step", "rows to score", "token-forwards"], lines)
     print(
         f"\ntoken-forwards: {plan.forwards_a_row:,} a row at most; rows that recite, and equal rows, take fewer.\n"
-        f"disk: {count(plan.disk)}B at most for scores, signals and hidden states of all models."
+        f"arithmetic: {_arithmetic(plan)}\n"
+        f"disk: {size(plan.disk)} at most for scores, signals and hidden states of all models."
     )
     _print_time(plan)
     print("steps: " + ", ".join(f"{step}: {state}" for step, state in plan.steps.items()))
     print(f"Carry it out: mematlas run {study_file}")
+
+
+def _arithmetic(plan: WorkPlan) -> str:
+    known = [model.flop_left for model in plan.models if model.flop_left is not None]
+    unknown = len(plan.models) - len(known)
+    left = f", without {unknown} models of unknown width" if unknown else ""
+    return f"{significant(sum(known) / 1e15)} PFLOP at most for what is left{left} (see `mematlas plan`)."
 
 
 def _print_time(plan: WorkPlan) -> None:
@@ -88,7 +96,7 @@ def _print_time(plan: WorkPlan) -> None:
 
 def _duration(seconds: float) -> str:
     """In the largest unit that leaves a number above 1."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
+    for length, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
     return f"{max(1, round(seconds))} s"
