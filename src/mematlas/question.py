@@ -246,4 +246,7 @@ def digest_positions(positions: object) -> str:
 
     import numpy as np
 
-    return hashlib.blake2b(np.ascontiguousarray(positions).tobytes(), digest_size=10).hexdigest()
+    found, digest = np.asarray(positions), hashlib.blake2b(digest_size=10)
+    for start in range(0, len(found), 1 << 20):  # no copy of ten million positions
+        digest.update(np.ascontiguousarray(found[start : start + (1 << 20)]))
+    return digest.hexdigest()
