@@ -247,6 +247,6 @@ def digest_positions(positions: object) -> str:
     import numpy as np
 
     found, digest = np.asarray(positions), hashlib.blake2b(digest_size=10)
-    for start in range(0, len(found), 1 << 20):  # no copy of ten million positions
-        digest.update(np.ascontiguousarray(found[start : start + (1 << 20)]))
+    for start in range(0, len(found), 1 << 20):  # never a copy of ten million positions
+        digest.update(np.ascontiguousarray(found[start : start + (1 << 20)]).tobytes())
     return digest.hexdigest()
