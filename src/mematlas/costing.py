@@ -5,7 +5,6 @@ output head; attention over the row itself is left out (under 3 % for 64 tokens 
 model that recites nothing: rows that recite share decodes. Our choice, after the cost model of cached greedy decoding.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -132,7 +131,3 @@ def shape_of(card: "ModelCard") -> Shape | None:
         return None
     tied = card.parameters < 2 * card.width * card.vocabulary
     return Shape(card.label, card.parameters, card.width, card.vocabulary, tied)
-
-
-def total_hours(costs: Sequence[Cost]) -> float:
-    return sum(found.hours for found in costs)

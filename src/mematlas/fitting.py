@@ -63,7 +63,7 @@ def write_predictors(
     """Fit what is missing; returns the folder of the predictors. What cannot be fitted is told and left out."""
     work = _Work(study, study.run(run), config)
     names = work.chosen(models)
-    tasks = [(model, sees, seed) for model in names for sees in config.sees for seed in range(config.seeds)]
+    tasks = work.tasks(names)
     missing = [task for task in tasks if not work.is_done(*task)]
     refused: list[str] = []
     try:
@@ -88,9 +88,7 @@ def write_predictors(
 def fits_left(study: Study, config: "PredictorConfig", models: Sequence[str], run: Run) -> int:
     """How many fits `write_predictors` would do; models: labels."""
     work = _Work(study, run, config)
-    return sum(
-        not work.is_done(model, sees, seed) for model in models for sees in config.sees for seed in range(config.seeds)
-    )
+    return sum(not work.is_done(*task) for task in work.tasks(models))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,11 @@ class _Work:
                 "--signals free --signals truth, or leave predictors out."
             )
         return [model for model in self.run.models if not models or model in models]
+
+    def tasks(self, models: Sequence[str]) -> list[tuple[str, Sees, int]]:
+        """The fits that there are of these models."""
+        config = self.config
+        return [(model, sees, seed) for model in models for sees in config.sees for seed in range(config.seeds)]
 
     def source(self, model: str) -> str:
         """The fingerprint of what a model's predictors are made from."""

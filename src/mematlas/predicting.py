@@ -200,7 +200,7 @@ class _Work:
             for result in engine.score(rows, ids[places], on_rows):
                 found[part][result.rows] = self.probabilities(result)
             start += len(places)
-        facts = {"context": context, "batch": engine.batch, **{name: str(v) for name, v in self.question.items()}}
+        facts = {"context": context, "batch": engine.batch, **self.question}
         table = _table(self.plan.rows_table(index).take(pa.array(whole)), found, self.config.threshold)
         write_shard(self.folder, shard_name(index, self.plan.count), table, {k: str(v) for k, v in facts.items()})
 

@@ -18,6 +18,7 @@ from mematlas.analyses.similar import BLEU, DEFINITIONS, EDIT, POSITIONS, VERBAT
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.findings import Axis, Chart, Finding
 from mematlas.metrics.similarity import BLEU_ORDER
+from mematlas.stats.intervals import standard_error
 
 _SHOWN: Final = 4  # rows worth a look, of each kind
 _QUESTION: Final = "how many rows are memorized but for a few tokens"
@@ -244,7 +245,7 @@ def _strength(excess: Line | None) -> float | None:
     """The share added over the control's / its standard error."""
     if excess is None:
         return None
-    return abs(excess["excess"]) / ((excess["excess_upper"] - excess["excess_lower"]) / 3.92)
+    return abs(excess["excess"]) / standard_error(excess["excess_lower"], excess["excess_upper"])
 
 
 ANALYSIS: Final = Analysis(

@@ -27,6 +27,7 @@ from mematlas.analyses.windows import (
     window_counts,
 )
 from mematlas.findings import Axis, Chart, Finding, Trend
+from mematlas.stats.intervals import standard_error
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
 _TRENDS: Final = {
@@ -267,7 +268,7 @@ def _strength(line: Line | None) -> float | None:
     """The step of memorized rows / its standard error."""
     if line is None or line["difference_lower"] is None:
         return None
-    return abs(line["difference"]) / ((line["difference_upper"] - line["difference_lower"]) / 3.92)
+    return abs(line["difference"]) / standard_error(line["difference_lower"], line["difference_upper"])
 
 
 ANALYSIS: Final = Analysis(

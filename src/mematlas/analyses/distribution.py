@@ -18,6 +18,7 @@ from mematlas.analyses.survival import SURVIVAL, survival_recipe, verbatim_survi
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.verdicts import Verdict, majority, of_all
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
+from mematlas.stats.intervals import standard_error
 
 _CLASSES: Final = {
     "model": "label of the model",
@@ -157,7 +158,7 @@ def _strength(mean: dict[str, Any] | None) -> float | None:
     """The excess over the control in standard errors, where it has an interval."""
     if mean is None or mean["excess_lower"] is None or mean["excess_lower"] == mean["excess_upper"]:
         return None
-    return abs(mean["excess"]) / ((mean["excess_upper"] - mean["excess_lower"]) / 3.92)
+    return abs(mean["excess"]) / standard_error(mean["excess_lower"], mean["excess_upper"])
 
 
 def _charts(tables: Tables, cell: Cell, beside: bool) -> tuple[Chart, ...]:

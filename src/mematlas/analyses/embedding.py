@@ -20,6 +20,7 @@ from mematlas.analyses.state_maps import MAP_ROWS, PCA, UMAP
 from mematlas.analyses.state_samples import CONTROL, KINDS, ROWS
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Finding
+from mematlas.stats.intervals import standard_error
 from mematlas.stats.maps import umap_is_installed
 from mematlas.stats.separation import PERMUTATIONS
 
@@ -130,7 +131,7 @@ def _strength(frames: Frames, model: str, kind: str) -> float | None:
     if pair is None or pair[1]["value_upper"] <= pair[1]["value_lower"]:
         return None
     own, null = pair
-    return abs(own["value"] - null["value"]) / ((null["value_upper"] - null["value_lower"]) / 3.92)
+    return abs(own["value"] - null["value"]) / standard_error(null["value_lower"], null["value_upper"])
 
 
 # ------------------------------------------------------------------------------------------------------- the finding

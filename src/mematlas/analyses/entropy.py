@@ -19,6 +19,7 @@ from mematlas.analyses.signed import difference_of, listed
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.windows import CLASSES, EVERY, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings import Finding
+from mematlas.stats.intervals import standard_error
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 
@@ -207,7 +208,7 @@ def _strength(pair: dict[str, float] | None) -> float | None:
     """The difference of memorized and unmemorized rows / its standard error."""
     if pair is None or pair["difference_lower"] is None:
         return None
-    return abs(pair["difference"]) / ((pair["difference_upper"] - pair["difference_lower"]) / 3.92)
+    return abs(pair["difference"]) / standard_error(pair["difference_lower"], pair["difference_upper"])
 
 
 ANALYSIS: Final = Analysis(

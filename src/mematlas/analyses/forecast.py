@@ -21,7 +21,7 @@ from mematlas.analyses.shares import between, percent
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.forecasting import correlations, forecast, joint_counts
-from mematlas.stats.intervals import Share
+from mematlas.stats.intervals import Share, standard_error
 
 _FORECASTS: Final = {
     "earlier": "the model that forecasts",
@@ -355,7 +355,7 @@ def _strength(line: dict[str, Any]) -> float | None:
     """precision - recall over its standard error, taken from the intervals."""
     if line["precision"] is None or line["recall"] is None:
         return None
-    errors = [(line[f"{name}_upper"] - line[f"{name}_lower"]) / 3.92 for name in ("precision", "recall")]
+    errors = [standard_error(line[f"{name}_lower"], line[f"{name}_upper"]) for name in ("precision", "recall")]
     return abs(line["precision"] - line["recall"]) / max(1e-9, sum(error**2 for error in errors) ** 0.5)
 
 

@@ -27,6 +27,7 @@ from mematlas.analyses.strata import (
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.windows import row_classes, window_counts
 from mematlas.findings import Axis, Chart, Finding, Table
+from mematlas.stats.intervals import standard_error
 from mematlas.stats.permutation import PERMUTATIONS
 
 _QUESTION: Final = "whether the boundary effect survives when repetition and kinds of tokens are held fixed"
@@ -225,7 +226,7 @@ def answer(tables: Tables) -> Finding:
         _claim(effects, model, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=abs(line["difference"]) * 3.92 / (line["difference_upper"] - line["difference_lower"])
+        strength=abs(line["difference"]) / standard_error(line["difference_lower"], line["difference_upper"])
         if known
         else None,
         control=_control(positions, model),

@@ -25,6 +25,7 @@ from mematlas.analyses.telling import (
 )
 from mematlas.analyses.verdicts import Verdict
 from mematlas.findings import Finding, Trend
+from mematlas.stats.intervals import standard_error
 
 _QUESTION: Final = "whether training rows can be told from rows the models never saw"
 _TREND: Final = "membership-shows-with-repetitions"
@@ -183,7 +184,7 @@ def _strength(loss: Line | None, blind: Line | None) -> float | None:
     """AUROC above chance / its standard error; not picked where a bag of words does it too."""
     if loss is None or loss["auroc_lower"] is None or _confounded(blind):
         return None
-    return abs(loss["auroc"] - 0.5) / ((loss["auroc_upper"] - loss["auroc_lower"]) / 3.92)
+    return abs(loss["auroc"] - 0.5) / standard_error(loss["auroc_lower"], loss["auroc_upper"])
 
 
 def _caveats(tables: Tables, frames: Frames, blind: Line | None, incomplete: int) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mematlas.analyses.series import Series, series, series_caveats
 from mematlas.analyses.shares import between, percent, with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.findings import Axis, Chart, Finding, Table
+from mematlas.stats.intervals import standard_error
 
 _SHOWN: Final = 10  # row ids worth looking at
 _CHARTED: Final = 24  # bars that still can be read
@@ -267,7 +268,7 @@ def answer(tables: Tables) -> Finding:
 def _strength(line: dict[str, Any]) -> float | None:
     if line["share"] is None:
         return None
-    return 3.92 * line["share"] / (line["share_upper"] - line["share_lower"])
+    return float(line["share"]) / standard_error(line["share_lower"], line["share_upper"])
 
 
 def _lacking(tables: Tables, scored: int) -> Finding:

@@ -18,6 +18,7 @@ from mematlas.analyses.prediction_trends import SEES_WORDS, TRENDS, judged, pred
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Finding
 from mematlas.predictions import BASELINES, PREDICTOR, SHUFFLED
+from mematlas.stats.intervals import standard_error
 
 _QUESTION: Final = "whether it can be foretold which tokens a model recites"
 _REMEDY: Final = "Record hidden states with `mematlas score ... --signals hidden`, then run `mematlas fit STUDY`."
@@ -139,7 +140,7 @@ def _strength(frames: Frames, model: str) -> float | None:
     known = [gain for gain in gains if gain["auroc_gain_lower"] is not None]
     if not known:
         return None
-    return abs(known[0]["auroc_gain"]) / ((known[0]["auroc_gain_upper"] - known[0]["auroc_gain_lower"]) / 3.92)
+    return abs(known[0]["auroc_gain"]) / standard_error(known[0]["auroc_gain_lower"], known[0]["auroc_gain_upper"])
 
 
 def _caveats(tables: Tables, frames: Frames, model: str) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from mematlas.analyses.levels import LEVELS
 from mematlas.analyses.predicted import KEYS, Predicted, predicted
 from mematlas.predictions import PREDICTOR, SHUFFLED
 from mematlas.stats.predicting import calibration, token_scores, weighted_auroc
 
-LEVELS: Final = 5  # score levels of a sample of rows (`mematlas.predictions`)
 DETAILED: Final = (PREDICTOR, SHUFFLED)  # methods that are looked at by probability and by position
 WINDOW: Final = 4  # tokens that AUROC by position is taken over: our choice, one a row is too few
 SCORES: Final = ("base_rate", "guess", "token_accuracy", "full_accuracy", "auroc", "auprc", "f1", "ece")
@@ -115,7 +115,7 @@ def control_lines(one: Predicted, lengths: Sequence[int]) -> Lines:
 def level_lines(one: Predicted, length: int) -> Lines:
     """See `seed_levels`; share: of all rows predicted wholly right, rows_share: of all rows."""
     whole, right = one.whole(length), one.right[:, :length].all(1)
-    for level in range(LEVELS):
+    for level in range(len(LEVELS)):
         here = one.levels == level
         yield {
             **one.key,

@@ -16,6 +16,7 @@ from mematlas.analyses.provenance_tables import contrasts_of, provenance_tables,
 from mematlas.analyses.shares import share_of
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.findings import Axis, Chart, Finding
+from mematlas.stats.intervals import standard_error
 
 _SHOWN: Final = 3  # rows worth a look, of each kind
 _QUESTION: Final = "where recited continuations stand in the corpus"
@@ -227,7 +228,7 @@ def answer(tables: Tables) -> Finding:
 def _strength(contrast: dict[str, Any] | None) -> float | None:
     if contrast is None:
         return None
-    error = (contrast["difference_upper"] - contrast["difference_lower"]) / 3.92
+    error = standard_error(contrast["difference_lower"], contrast["difference_upper"])
     return abs(contrast["difference"]) / error if error else None
 
 

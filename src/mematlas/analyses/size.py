@@ -13,6 +13,7 @@ from mematlas.analyses.memorized import SHARES, beside_control, memorized_shares
 from mematlas.analyses.shares import share_of
 from mematlas.analyses.tables import Tables
 from mematlas.findings import Axis, Chart, Finding, Table, Trend
+from mematlas.stats.intervals import standard_error
 
 _GROWTH: Final = "recited-rows-grow-with-size"
 _COLUMNS: Final = {"parameters": "number of weights", **SHARES}
@@ -40,7 +41,7 @@ def answer(tables: Tables) -> Finding:
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
         return ANALYSIS.lacking(tables, "whether memorization grows with model size", wanted, remedy)
     smallest, largest = ends
-    errors = [(line["memorized_share_upper"] - line["memorized_share_lower"]) / 3.92 for line in ends]
+    errors = [standard_error(line["memorized_share_lower"], line["memorized_share_upper"]) for line in ends]
     recipe = shares_recipe(tables, "parameters")
     effect = largest["memorized_share"] - smallest["memorized_share"]
     return Finding(

@@ -22,6 +22,7 @@ from mematlas.analyses.shares import share_of, with_shares
 from mematlas.analyses.tables import Cell, Tables
 from mematlas.analyses.traits import MEANS, MOST_ROWS, trait_means, traits
 from mematlas.findings import Axis, Chart, Finding, Table
+from mematlas.stats.intervals import standard_error
 
 _RULE: Final = (
     f"recitation: {THRESHOLD} copies or more; else reconstruction: a template (repeating or incrementing); else "
@@ -135,7 +136,7 @@ def _strength(tables: Tables, here: pl.DataFrame, model: str) -> float | None:
     """How far the share of recollection in the largest model is from that in the smallest, in standard errors."""
     smallest = next((name for name in tables.by_size if here.filter(pl.col("of") > 0, model=name).height), model)
     ends = [_line(here, name, CATEGORIES[2]) for name in (smallest, model)]
-    errors = [(line["share_upper"] - line["share_lower"]) / 3.92 for line in ends]
+    errors = [standard_error(line["share_lower"], line["share_upper"]) for line in ends]
     return (
         None
         if smallest == model

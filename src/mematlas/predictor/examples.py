@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mematlas.errors import StudyError
 from mematlas.predictor.groups import document_groups
 from mematlas.records import Ids
+from mematlas.scoring.hidden import LEVELS
 from mematlas.scoring.options import nearest
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _weights(
         .filter(model=model, context=states.context, continuation=length)
         .filter(pl.col("matches").is_not_null())
         .join(study.scan_rows(run).select("row", "role"), on="row")
-        .group_by("role", pl.min_horizontal(5 * pl.col("matches") // length, 4).alias("level"))
+        .group_by("role", pl.min_horizontal(LEVELS * pl.col("matches") // length, LEVELS - 1).alias("level"))
         .agg(pl.len())
         .collect()
     )
