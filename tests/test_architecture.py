@@ -66,20 +66,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"fitting", "predictor", "studyfile"},
     "costing": BOTTOM | {"models", "scoring"},
     "planning": BOTTOM
-    | {
-        "analyzing",
-        "costing",
-        "featuring",
-        "fitting",
-        "question",
-        "made",
-        "predictor",
-        "reopening",
-        "running",
-        "scoring",
-        "study",
-    }
-    | {"studyfile"},
+    | {"analyzing", "costing", "featuring", "fitting", "made", "question", "reopening", "running", "scoring"}
+    | {"study", "studyfile"},
     "demonstration": BOTTOM | {"experiments", "running", "study", "studyfile"},
     "summary": BOTTOM | {"metrics", "stats"},
     "cli": {"*"},

@@ -13,7 +13,7 @@ from mematlas.made import is_made
 from mematlas.question import Question, ask
 from mematlas.records import Grid
 from mematlas.reopening import asked_rows
-from mematlas.running import counting, fitted_models, gallery_source, report_source
+from mematlas.running import counting, fitted_models, gallery_source, predictor_options, report_source
 from mematlas.store import Run, Study
 from mematlas.study import Silent, carry_out
 from mematlas.studyfile import StudyFile
@@ -183,10 +183,8 @@ def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> 
 
 
 def _fits_left(file: StudyFile, study: Study, run: Run) -> int:
-    from mematlas.predictor.options import predictor_config
-
     models = fitted_models(file, run)
-    return fits_left(study, predictor_config(seeds=file.predictor_seeds), models, run) if models else 0
+    return fits_left(study, predictor_options(file), models, run) if models else 0
 
 
 def _uncounted(question: Question) -> str:

@@ -12,6 +12,7 @@ from mematlas.fitting import write_predictors
 from mematlas.gallery import gallery_path, make_gallery
 from mematlas.made import forget_made, is_made, note_made, state
 from mematlas.placing import write_places
+from mematlas.predictor.options import PredictorConfig, predictor_config
 from mematlas.question import Question, ask
 from mematlas.reopening import asked_rows
 from mematlas.store import Run, Study
@@ -73,6 +74,11 @@ def fitted_models(file: StudyFile, run: Run) -> list[str]:
     return {"all": labels, "last": labels[-1:], "none": []}[file.predictors]
 
 
+def predictor_options(file: StudyFile) -> PredictorConfig:
+    """How the file asks for predictors."""
+    return predictor_config(seeds=file.predictor_seeds)
+
+
 def gallery_source(study: Path, run: Run, names: Sequence[str], rows: int) -> str:
     """The fingerprint of what a gallery is made from: the findings, and how many rows they may bring."""
     return state(study, [made_name(run, name) for name in names]) + f"-{rows}"
@@ -95,16 +101,12 @@ def _features(file: StudyFile, question: Question, watcher: Progress) -> Path | 
 
 def _predictors(file: StudyFile, run: Run, watcher: Progress) -> Path | None:
     """Rows that nothing can be learned from must not keep the rest from being told."""
-    from mematlas.predictor.options import predictor_config
-
     models = fitted_models(file, run)
     if not models:
         return None
     watcher.say("Predictors: which tokens will be recited, told from hidden states")
     try:
-        return write_predictors(
-            Study(file.study), predictor_config(seeds=file.predictor_seeds), models, run.key, watcher
-        )
+        return write_predictors(Study(file.study), predictor_options(file), models, run.key, watcher)
     except StudyError as error:
         watcher.say(str(error))
         return None

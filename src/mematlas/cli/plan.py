@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.output import count, print_table, significant, size
-from mematlas.costing import ASSUMED, PYTHIA, Shape, bytes_a_row, cost, forwards_a_row, shape_of
+from mematlas.costing import ASSUMED, PYTHIA, Cost, Shape, bytes_a_row, cost, forwards_a_row, shape_of
 from mematlas.errors import ModelError, OptionError
 from mematlas.records import Grid
 from mematlas.scoring.options import ScoringOptions
@@ -46,21 +46,10 @@ def plan(
             raise OptionError(f"--{name} must be positive (given: {value:g}). See `mematlas plan --help`.")
     options = ScoringOptions(_grid(context, continuation), signals=("truth",) if truth else ())
     costs = [cost(shape, rows, options, tflops * 1e12) for shape in _shapes(models)]
-    lines = [
-        [
-            found.shape.label,
-            count(found.shape.parameters),
-            significant(found.flop / 1e15),
-            f"{found.rows_a_second:,.0f}",
-            significant(found.hours),
-            significant(found.hours / devices),
-        ]
-        for found in costs
-    ]
     print(
         f"{rows:,} rows, contexts {context} x continuations {continuation}: {forwards_a_row(options)} tokens fed a row"
     )
-    print_table(["model", "parameters", "PFLOP", "rows/s a device", "device hours", f"hours on {devices}"], lines)
+    _print_costs(costs, devices)
     hours = sum(found.hours for found in costs)
     print(
         f"all: {significant(hours)} device hours, {significant(hours / devices)} hours on {devices}; "
@@ -72,6 +61,21 @@ def plan(
         "arithmetic, and take longer; on two CPU cores 41 to 52 % of the rate of a large matrix product was measured "
         "(benchmarks/RESULTS.md). For a study file with its own probe: mematlas run --dry-run study.yaml"
     )
+
+
+def _print_costs(costs: list[Cost], devices: int) -> None:
+    lines = [
+        [
+            found.shape.label,
+            count(found.shape.parameters),
+            significant(found.flop / 1e15),
+            f"{found.rows_a_second:,.0f}",
+            significant(found.hours),
+            significant(found.hours / devices),
+        ]
+        for found in costs
+    ]
+    print_table(["model", "parameters", "PFLOP", "rows/s a device", "device hours", f"hours on {devices}"], lines)
 
 
 def _grid(context: list[int], continuation: list[int]) -> Grid:
