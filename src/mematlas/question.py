@@ -13,6 +13,7 @@ from mematlas.records import Encoder, Grid
 from mematlas.store import Run, Study, fingerprint, telling, write_json
 
 if TYPE_CHECKING:
+    from mematlas.corpus.selection import Positions
     from mematlas.models.base import ModelSource
     from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.shards import RowSet, ShardPlan
@@ -56,6 +57,8 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     family = _ordered([find_model(spec) for spec in models], config.order)
     sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
+    if config.backend == "vllm":
+        _check_served(list(sources.values()))
     sets = row_sets(config, grid, encoder(config, list(sources.values())))
     for rows in sets:
         _check_one_tokenizer(rows.corpus, config, list(sources.values()))
@@ -77,6 +80,16 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
     )
     run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
     return Question(config, sources, plan, options, run)
+
+
+def _check_served(sources: "Sequence[ModelSource]") -> None:
+    """vLLM reads folders only, of which it takes the path."""
+    for source in sources:
+        if source.folder is None:
+            raise OptionError(
+                f"--backend vllm takes Hugging Face folders and hub ids, and {source.card.spec!r} is neither; score it "
+                "with --backend torch."
+            )
 
 
 def _ordered(sources: "list[ModelSource]", order: Order) -> "list[ModelSource]":
@@ -211,6 +224,7 @@ def _run(
         question["hidden_rows"] = config.hidden_rows
         # the last layer is not named: runs begun before there was a choice keep their key
         question |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
+    question |= {} if config.backend == "torch" else {"backend": config.backend}
     key = fingerprint({**question, "rows": chosen, "shards": shards, "engine": ENGINE_VERSION})
     question |= {
         "corpus": config.corpus,
@@ -240,13 +254,11 @@ def _run(
     return run
 
 
-def digest_positions(positions: object) -> str:
+def digest_positions(positions: "Positions") -> str:
     """A hash of which rows were chosen, in their order."""
     import hashlib
 
-    import numpy as np
-
-    found, digest = np.asarray(positions), hashlib.blake2b(digest_size=10)
-    for start in range(0, len(found), 1 << 20):  # never a copy of ten million positions
-        digest.update(np.ascontiguousarray(found[start : start + (1 << 20)]).tobytes())
+    digest = hashlib.blake2b(digest_size=10)
+    for start in range(0, len(positions), 1 << 20):  # never all of ten million at once
+        digest.update(positions[start : start + (1 << 20)].tobytes())
     return digest.hexdigest()

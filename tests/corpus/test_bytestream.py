@@ -54,6 +54,20 @@ def test_more_rows_than_a_block_and_far_apart(tmp_path: Path) -> None:
     assert np.concatenate(list(array.chunks(70_001))).tolist() == values.tolist()
 
 
+def test_where_the_system_cannot_read_into_a_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "values").write_bytes(np.arange(5000, dtype="<u2").tobytes())
+    monkeypatch.delattr(os, "preadv")
+    array = FileArray(ByteStream([tmp_path / "values"]), "<u2")
+    assert array.slice(7, 10).tolist() == [7, 8, 9]
+    assert array.gather(np.array([4000, 1]), np.array([2, 3]), 3).tolist() == [[4000, 4001, 0], [1, 2, 3]]
+
+
+def test_what_was_sliced_cannot_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "values").write_bytes(bytes(8))
+    with pytest.raises(ValueError, match="read-only"):
+        FileArray(ByteStream([tmp_path / "values"]), "<u2").slice(0, 4)[0] = 1
+
+
 def test_more_files_than_may_be_open(tmp_path: Path) -> None:
     count = OPEN_FILES + 20
     stream = ByteStream(files_of(tmp_path, bytes(range(count)), list(range(1, count))))

@@ -15,10 +15,15 @@ from mematlas.errors import CorpusError, OptionError
 @given(length=st.integers(1, 300), count=st.integers(1, 300), seed=st.integers(0, 9))
 def test_against_lists(length: int, count: int, seed: int) -> None:
     everything = list(range(length))
-    assert select(length, "all").tolist() == everything
-    assert select(length, f"first:{count}").tolist() == everything[:count]
+    assert select(length, "all")[:].tolist() == everything
+    assert select(length, f"first:{count}")[:].tolist() == everything[:count]
     if seed < count <= length:
-        assert select(length, f"slice:{seed}:{count}").tolist() == everything[seed:count]
+        assert select(length, f"slice:{seed}:{count}")[:].tolist() == everything[seed:count]
+        assert (
+            select(length, f"slice:{seed}:{count}")[np.arange(count - seed)[::2]].tolist() == everything[seed:count:2]
+        )
+    assert select(length, "all")[3:7].tolist() == everything[3:7]
+    assert len(select(length, f"first:{count}")) == min(count, length)
     if count <= length:
         drawn = select(length, f"sample:{count}:{seed}")
         assert drawn.dtype == np.int64

@@ -1,6 +1,7 @@
 """Which rows of a corpus are meant: ``all | first:N | slice:A:B | sample:N[:SEED] | ids:FILE``."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,30 @@ FORMS = {
 BLOCK = 1 << 20
 
 
-def select(corpus_length: int, spec: str, *, row_ids: Callable[[Ids], Ids] | None = None) -> Ids:
-    """The positions that `spec` names, ascending and distinct: [n] int64.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The positions start .. stop - 1, made only where they are asked for: ten million rows take no memory."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, part: slice | Ids) -> Ids:
+        """The positions at a slice of step 1, or at places [n]: [n] int64."""
+        if isinstance(part, slice):
+            low, high, _ = part.indices(len(self))
+            return np.arange(self.start + low, self.start + high, dtype=np.int64)
+        return self.start + part
+
+
+#: Positions, ascending and distinct: `len` and `[slice or places]` are all that is asked of them.
+Positions = Span | Ids
+
+
+def select(corpus_length: int, spec: str, *, row_ids: Callable[[Ids], Ids] | None = None) -> Positions:
+    """The positions that `spec` names, ascending and distinct.
 
     all; first:N (all if there are fewer); slice:A:B is A .. B-1; sample:N draws without replacement (seed 0 unless
     named); ids:FILE lists row ids, one a line or as .npy.
@@ -41,9 +64,9 @@ def select(corpus_length: int, spec: str, *, row_ids: Callable[[Ids], Ids] | Non
         return _positions_of(_ids_in(Path(rest), spec), corpus_length, row_ids)
     numbers = _numbers(spec, rest)
     if name == "all":
-        return np.arange(corpus_length, dtype=np.int64)
+        return Span(0, corpus_length)
     if name == "first":
-        return np.arange(min(numbers[0], corpus_length), dtype=np.int64)
+        return Span(0, min(numbers[0], corpus_length))
     if name == "slice":
         return _slice(corpus_length, *numbers)
     return _sample(corpus_length, *numbers)
@@ -62,12 +85,12 @@ def _numbers(spec: str, rest: str) -> list[int]:
     return numbers
 
 
-def _slice(corpus_length: int, start: int, stop: int) -> Ids:
+def _slice(corpus_length: int, start: int, stop: int) -> Span:
     if not start < stop <= corpus_length:
         raise CorpusError(
             f"slice:{start}:{stop} is not within the corpus' {corpus_length} rows; A < B <= {corpus_length} is needed."
         )
-    return np.arange(start, stop, dtype=np.int64)
+    return Span(start, stop)
 
 
 def _sample(corpus_length: int, count: int, seed: int = 0) -> Ids:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mematlas.corpus.base import Corpus
+from mematlas.corpus.selection import Positions
 from mematlas.records import Ids, TokenRows
 from mematlas.scoring.engine import Engine
 from mematlas.scoring.hidden import write_states
@@ -33,7 +34,7 @@ class RowSet:
 
     role: str
     corpus: Corpus
-    positions: Ids
+    positions: Positions
     offset: int = 0
 
     def ids(self, part: slice) -> Ids:
