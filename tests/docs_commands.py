@@ -12,11 +12,16 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HUB: Final = "asks the hub for weights or data"
 MINUTES: Final = "takes minutes"
 YOURS: Final = "names what only the reader has (a run's key, a fitted predictor, published files)"
+NOTEBOOK: Final = "run by tests/test_notebooks.py"
 STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_command.py"
 PROCESSES: Final = "begins many processes, or asks a Ray cluster"
+BUCKET: Final = "needs a bucket of your own; run on a local store by tests/test_studies_in_stores.py"
+GPU: Final = "asks for a GPU and vLLM; run with a stand-in by tests/scoring/test_served.py"
 #: Not carried out, and why. A command of mematlas is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/test_demonstration.py",
+    "python notebooks/leak.py": NOTEBOOK,
+    "python notebooks/atlas.py -- --study demo/study": NOTEBOOK,
     "mematlas fit study": STATES,
     "mematlas report study --format svg,pdf": "draws every figure twice; run by tests/report/test_page.py",
     "mematlas predict MODEL --corpus new.jsonl --predictor study/predictors/RUN/MODEL/context": YOURS,
@@ -38,9 +43,14 @@ NOT_RUN: Final[dict[str, str]] = {
     "--corpus pile-deduped-pythia-preshuffled --format pythia --rows first:1000 --context 32 --continuation 32 "
     "--study pythia-first": HUB,
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study study --workers 4": PROCESSES,
+    "mematlas features study --workers 2": f"{PROCESSES}; run by tests/test_counting.py",
+    "mematlas analyze study --workers 2": f"{PROCESSES}; run by tests/test_answering.py",
     "mematlas score EleutherAI/pythia-12b --corpus tokens.npy --study /shared/study --executor ray --address auto "
     "--workers 64": PROCESSES,
+    "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study s3://my-bucket/study --shard 2/8": BUCKET,
+    "mematlas show s3://my-bucket/study": BUCKET,
     "mematlas run --dry-run pythia.yaml": HUB,
+    "mematlas score MODEL --corpus long.npy --study study --context 4096 --continuation 256 --backend vllm": GPU,
     "mematlas run pythia.yaml": HUB,
     "mematlas score MODEL --corpus allenai/c4:en#validation --format datasets --rows first:1000 --study by-hub": HUB,
 }

@@ -15,13 +15,15 @@ SOURCE = Path(mematlas.__file__).parent
 TESTS = Path(__file__).parent
 
 #: room -> the other rooms it may import. What stands at the bottom may be imported by all.
-BOTTOM = {"errors", "records", "registry", "predictions", "store"}
+BOTTOM = {"errors", "records", "registry", "predictions", "store", "storage", "fetching"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
     "registry": {"errors"},
     "predictions": set(),
-    "store": {"errors"},
+    "storage": {"errors"},
+    "fetching": {"errors", "storage"},
+    "store": {"errors", "fetching", "storage"},
     "corpus": BOTTOM,
     "index": BOTTOM,
     "features": BOTTOM | {"index", "metrics"},
@@ -31,39 +33,54 @@ ALLOWED: dict[str, set[str]] = {
     "scoring": BOTTOM | {"corpus", "models", "metrics"},
     "predictor": BOTTOM | {"corpus", "models", "metrics", "scoring"},
     "experiments": BOTTOM | {"corpus", "models", "metrics", "scoring"},
-    "findings": {"errors", "store"},
+    "findings": {"errors", "fetching", "storage", "store"},
     "published": set(),
     "analyses": BOTTOM | {"stats", "metrics", "findings", "published"},
     "recount": {"analyses", "published"},
     "report": BOTTOM | {"findings", "published"},
     "explorer": BOTTOM,
     "executors": BOTTOM,
-    "configuration": BOTTOM | {"corpus"},
+    "configuration": BOTTOM | {"corpus", "executors"},
     "question": BOTTOM | {"corpus", "models", "scoring", "configuration"},
     "share": {"errors"},
+    "manifest": {"store"},
     "scorer": BOTTOM | {"models", "question", "scoring"},
     "errand": BOTTOM | {"configuration", "executors", "models", "question", "scorer", "scoring"},
-    "study": BOTTOM | {"configuration", "errand", "executors", "question", "scorer", "share"},
+    "study": BOTTOM | {"configuration", "errand", "executors", "manifest", "question", "scorer", "share"},
     "layouts": BOTTOM,
-    "importing": BOTTOM | {"corpus", "layouts", "study"},
-    "made": {"store"},
+    "importing": BOTTOM | {"corpus", "layouts", "manifest", "study"},
+    "made": {"fetching", "storage", "store"},
     "reopening": BOTTOM | {"configuration", "corpus", "models", "question", "scoring"},
     "checking": {"store"},
     "rescoring": BOTTOM | {"checking", "models", "reopening", "scoring", "study"},
     "verifying": BOTTOM | {"checking", "findings", "rescoring", "study"},
     "placing": BOTTOM | {"corpus", "features", "index", "made", "reopening", "scoring", "study"},
-    "featuring": BOTTOM | {"corpus", "features", "index", "made", "placing", "reopening", "scoring", "study"},
-    "fitting": BOTTOM | {"made", "predictor", "study"},
+    "counting": BOTTOM | {"corpus", "executors", "features", "index", "reopening", "scoring"},
+    "featuring": BOTTOM
+    | {"counting", "executors", "features", "index", "made", "placing", "reopening", "scoring", "study"},
+    "fitting": BOTTOM | {"executors", "made", "predictor", "scoring", "study"},
     "ensembles": BOTTOM | {"models", "predictor"},
     "prediction_question": BOTTOM | {"configuration", "corpus", "models", "predictor", "scoring"},
     "predicting": BOTTOM | {"ensembles", "models", "prediction_question", "predictor", "question", "scoring", "study"},
     "studyfile": BOTTOM | {"analyses", "configuration", "index", "models"},
-    "analyzing": BOTTOM | {"analyses", "findings", "made"},
+    "answering": BOTTOM | {"analyses", "executors", "findings"},
+    "analyzing": BOTTOM | {"analyses", "answering", "executors", "findings", "made"},
     "exporting": BOTTOM | {"findings"},
     "gallery": BOTTOM | {"analyses", "features", "findings", "placing", "question", "study"},
     "running": BOTTOM
-    | {"analyses", "analyzing", "featuring", "gallery", "made", "placing", "question", "reopening", "report", "study"}
-    | {"fitting", "predictor", "studyfile"},
+    | {
+        "analyses",
+        "analyzing",
+        "counting",
+        "featuring",
+        "gallery",
+        "made",
+        "placing",
+        "question",
+        "reopening",
+        "report",
+    }
+    | {"fitting", "predictor", "study", "studyfile"},
     "costing": BOTTOM | {"models", "scoring"},
     "planning": BOTTOM
     | {"analyzing", "costing", "featuring", "fitting", "made", "question", "reopening", "running", "scoring"}
@@ -84,16 +101,19 @@ ZONES: dict[str, set[str]] = {
     "vl_convert": {"report"},
     "jinja2": {"report"},
     "ray": {"executors"},
+    "vllm": {"models"},
     "numba": {"index"},
     "pydivsufsort": {"index"},
     "rapidfuzz": {"metrics"},
     "sacrebleu": {"metrics"},
     "sklearn": {"stats", "predictor"},
     "umap": {"stats"},
+    "upath": {"storage"},
+    "fsspec": {"storage"},
 }
 HEAVY = (
     *("torch", "transformers", "tokenizers", "polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray"),
-    *("numba", "pydivsufsort", "sklearn", "umap"),
+    *("numba", "pydivsufsort", "sklearn", "umap", "upath", "fsspec"),
 )
 
 Import = tuple[str, bool]  # what is imported; whether it runs when the module is imported

@@ -18,11 +18,10 @@ import pytest
 import torch
 
 import mematlas
-from mematlas import store
 from mematlas.cli import run as command
 from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
 from mematlas.models.parrot import Parrot
-from mematlas.store import Run, digest, marker_of, open_study, read_run, shard_is_done, write_json, write_shard
+from mematlas.store import Run, digest, marker_of, markers, open_study, read_run, shard_is_done, write_json, write_shard
 from mematlas.verifying import verify
 from tests import shelves
 
@@ -82,21 +81,21 @@ def test_a_digest_tells_one_bit_and_is_that_of_the_standard(tmp_path):
 
 def test_whether_a_shard_is_done_is_told_without_reading_it(tmp_path, monkeypatch):
     write_shard(tmp_path, "shard-00000-of-00001", pa.table({"row": [1, 2]}), {})
-    monkeypatch.setattr(store, "digest", lambda path: pytest.fail("it was read"))
+    monkeypatch.setattr(markers, "digest", lambda path: pytest.fail("it was read"))
     assert shard_is_done(tmp_path, "shard-00000-of-00001")
 
 
 def test_a_marker_tells_of_the_file_that_is_there_though_another_process_replaced_it(tmp_path, monkeypatch):
-    name, calls, honest = "shard-00000-of-00001", [], store.digest
+    name, calls, honest = "shard-00000-of-00001", [], markers.digest
 
     def slow(path):
         found = honest(path)
         if not calls:
             calls.append(1)
-            store.write_table(path, pa.table({"row": [1, 2], "margin": [0.25, 0.5]}))
+            markers.write_table(path, pa.table({"row": [1, 2], "margin": [0.25, 0.5]}))
         return found
 
-    monkeypatch.setattr(store, "digest", slow)
+    monkeypatch.setattr(markers, "digest", slow)
     write_shard(tmp_path, name, pa.table({"row": [1, 2]}), {})
     told = json.loads((tmp_path / f"{name}.done").read_text())
     assert told["blake2b"] == honest(tmp_path / f"{name}.parquet")

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import mematlas
+from mematlas.executors.options import WorkerOptions
 from mematlas.fitting import fit_predictors
 from mematlas.made import predictions_name, run_fingerprint
 from mematlas.predictions import BASELINES, BY_POSITION, ENTROPY, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
@@ -57,6 +58,21 @@ def of(found, model, name):
 
 
 # ------------------------------------------------------------------------------------------------------ what is written
+
+
+def test_two_processes_fit_what_one_fits(shelf, fitted, tmp_path):
+    """In the last digits numbers of threads may differ, as everywhere in torch."""
+    other = open_study(shutil.copytree(shelf / "study", tmp_path / "other"))
+    listening = Listening()
+    fit_predictors(other, models=["a"], progress=listening, workers=WorkerOptions(workers=2), **QUICK)
+    one, two = (found.scan_predictions().collect().filter(model="a") for found in (fitted, other))
+    assert one.drop("probability").equals(two.drop("probability"))
+    far = np.stack(one["probability"].to_list()) - np.stack(two["probability"].to_list())
+    assert np.abs(far).max() < 1e-4
+    assert len(one) > 100
+    assert (listening.done, listening.said) == (2, [])
+    (card,) = other.folder.rglob("README.md")
+    assert card.read_text().count("\n") == of(fitted, "a", "README.md").read_text().count("\n")
 
 
 def test_every_held_out_row_has_a_line_of_every_method(shelf):

@@ -41,7 +41,7 @@ class Listening(Silent):
 
 
 def test_a_file_is_scored_as_the_same_options_would_be(shelf, monkeypatch):
-    study = mematlas.run(shelves.study_file(shelf, control_models="uniform:61"))
+    study = mematlas.run(shelves.study_file(shelf, control_models="uniform:61", analyses="size", gallery="false"))
     monkeypatch.chdir(shelf)
     other = mematlas.score(
         "parrot:few.npy:22",
@@ -59,7 +59,8 @@ def test_a_file_is_scored_as_the_same_options_would_be(shelf, monkeypatch):
 
 
 def test_control_models_are_no_members_of_the_family(shelf):
-    tables = read_tables(mematlas.run(shelves.study_file(shelf, control_models="[uniform:61]", gallery="false")))
+    keys = {"control_models": "[uniform:61]", "gallery": "false", "analyses": "size"}
+    tables = read_tables(mematlas.run(shelves.study_file(shelf, **keys)))
     assert tables.control_models == ("uniform-61",)
     assert tables.by_size == ("parrot-22", "parrot-23", "parrot")
     assert set(tables.counts().filter(model="uniform-61")["role"]) == {"control model"}
@@ -77,9 +78,9 @@ def test_a_model_that_is_asked_again_as_a_member_is_no_control_any_more(shelf, m
 
 
 def test_a_file_names_all_models_of_its_run(shelf):
-    first = mematlas.run(shelves.study_file(shelf, models="[parrot:few.npy:22, parrot:rows.npy]"))
+    first = mematlas.run(shelves.study_file(shelf, models="[parrot:few.npy:22, parrot:rows.npy]", analyses="size"))
     kept = times(shelf / "study" / "scores")
-    second = mematlas.run(shelves.study_file(shelf, models="[parrot:rows.npy]"))
+    second = mematlas.run(shelves.study_file(shelf, models="[parrot:rows.npy]", analyses="size"))
     assert second.run().key == first.run().key
     assert list(second.run().models) == ["parrot"]
     assert times(shelf / "study" / "scores") == kept
@@ -99,7 +100,7 @@ def test_the_same_file_twice_does_nothing(shelf, monkeypatch):
     study = mematlas.run(path)
     before = times(shelf / "study")
     monkeypatch.setattr(StandInSource, "load", refuse)
-    monkeypatch.setattr("mematlas.analyzing._answer", refuse)
+    monkeypatch.setattr("mematlas.analyzing.answer", refuse)
     monkeypatch.setattr("mematlas.gallery.choose", refuse)
     mematlas.run(path)
     index = study.folder / "findings" / study.run().key / "index.json"
@@ -119,9 +120,10 @@ def test_a_new_version_of_the_package_makes_findings_and_gallery_again_but_score
 
 
 def test_one_more_model_makes_findings_again(shelf):
-    mematlas.run(shelves.study_file(shelf, models="[parrot:few.npy:22, parrot:half.npy:23]"))
+    few = "[size, overlap]"
+    mematlas.run(shelves.study_file(shelf, models="[parrot:few.npy:22, parrot:half.npy:23]", analyses=few))
     before = times(shelf / "study")
-    study = mematlas.run(shelves.study_file(shelf))
+    study = mematlas.run(shelves.study_file(shelf, analyses=few))
     findings = study.folder / "findings" / study.run().key
     assert all(before[path] != path.stat().st_mtime_ns for path in findings.glob("*/finding.json"))
     assert "parrot" in set(pl.read_parquet(findings / "size" / "shares.parquet")["model"])
@@ -178,12 +180,12 @@ def test_an_unforeseen_error_is_not_hidden(shelf, monkeypatch):
 
 
 def test_a_gallery_that_is_turned_off_is_gone(shelf):
-    study = mematlas.run(shelves.study_file(shelf))
+    study = mematlas.run(shelves.study_file(shelf, analyses="size"))
     gallery = study.folder / "gallery" / "gallery.parquet"
     assert gallery.is_file()
-    mematlas.run(shelves.study_file(shelf, gallery="false"))
+    mematlas.run(shelves.study_file(shelf, gallery="false", analyses="size"))
     assert not gallery.exists()
-    mematlas.run(shelves.study_file(shelf))
+    mematlas.run(shelves.study_file(shelf, analyses="size"))
     assert gallery.is_file()
 
 
@@ -197,17 +199,17 @@ def test_the_report_is_written_when_findings_or_gallery_are_newer(shelf, monkeyp
         return study / "report.html"
 
     monkeypatch.setattr("mematlas.report.page.write_report", write_report)
-    path = shelves.study_file(shelf, report="true")
+    path = shelves.study_file(shelf, report="true", analyses="size")
     for expected in (1, 1):
         mematlas.run(path)
         assert len(written) == expected
     mematlas.analyze(shelf / "study", only=["size"])
     mematlas.run(path)
     assert len(written) == 2
-    mematlas.run(shelves.study_file(shelf, report="true", gallery_rows="1"))
+    mematlas.run(shelves.study_file(shelf, report="true", analyses="size", gallery_rows="1"))
     assert len(written) == 3
     (shelf / "study" / "report.html").unlink()
-    mematlas.run(shelves.study_file(shelf, report="true", gallery_rows="1"))
+    mematlas.run(shelves.study_file(shelf, report="true", analyses="size", gallery_rows="1"))
     assert written == [shelf / "study"] * 4
 
 
@@ -216,7 +218,7 @@ def test_a_report_without_its_libraries_is_one_line_after_all_else(shelf, monkey
     for name in [name for name in __import__("sys").modules if name.startswith("mematlas.report.")]:
         monkeypatch.delitem(__import__("sys").modules, name)
     with pytest.raises(MissingExtra, match=r"needs the library 'jinja2'.*all else is done.*mematlas\[report\]"):
-        mematlas.run(shelves.study_file(shelf, report="true"))
+        mematlas.run(shelves.study_file(shelf, report="true", analyses="size"))
     assert (shelf / "study" / "gallery" / "gallery.parquet").is_file()
 
 

@@ -4,20 +4,23 @@ STUDY/findings/<run>/<analysis>/    one finding, see findings.py
 STUDY/findings/<run>/index.json     names of the findings that belong to the run as it is now, in the order of ANALYSES
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from traceback import extract_tb
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from mematlas.analyses import ANALYSES
-from mematlas.errors import MematlasError, StudyError
+from mematlas.answering import Answer, analysts, answer, longest_first
+from mematlas.errors import StudyError
+from mematlas.executors.crews import work_through
+from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.findings import Finding, findings_folder, read_finding, write_finding
 from mematlas.made import forget_made, is_made, note_made, run_fingerprint
+from mematlas.storage import check_shared
 from mematlas.store import Run, Study, open_study, write_json
 
-if TYPE_CHECKING:
-    from mematlas.analyses.tables import Tables
+Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,25 @@ class Analyzed:
             )
 
 
-def analyze(study: Study | str | Path, only: Sequence[str] = (), run: str | None = None) -> list[Finding]:
+def analyze(
+    study: Study | str | Path, only: Sequence[str] = (), run: str | None = None, **workers: object
+) -> list[Finding]:
     """Recompute findings and keep them in the study; the Python twin of `mematlas analyze`.
 
     Args:
         study: an open study or its folder.
         only: names of ANALYSES; all of them if empty.
         run: the run whose key starts so; the latest by default.
+        workers: workers=4, executor="ray", address="auto": who analyses; the findings are the same.
 
     Raises:
         UnknownName: no analysis has this name.
+        OptionError: an option of `workers` breaks a rule.
         StudyError: there is no such run, it is not finished, or an analysis broke (the others are written).
     """
+    crew = resolve_workers("analyze", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
-    done = analyze_run(opened, only, run, again=True)
+    done = analyze_run(opened, only, run, again=True, workers=crew)
     done.check()
     return list(done.findings.values())
 
@@ -64,36 +72,59 @@ def analyze_run(
     *,
     again: bool = False,
     alone: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
+    workers: WorkerOptions = ALONE,
 ) -> Analyzed:
     """`analyze` that keeps findings which are as new as the run, unless `again`, and that tells of each made one.
 
     alone: the index names only these; else other findings that belong to the run stay in it.
     """
-    from mematlas.analyses.tables import read_tables
-
     names = chosen_analyses(only)
     found = study.run(run)
     folder, source = findings_folder(study.folder, found.key), run_fingerprint(study.folder, found)
-    findings: dict[str, Finding] = {}
+    kept = {} if again else {name: finding for name in names if (finding := _kept(study, found, name))}
     failures: dict[str, str] = {}
-    tables: Tables | None = None
-    for name in names:
-        kept = None if again else _kept(study, found, name)
-        if kept is None:
-            tables = tables or read_tables(study, found.key)
-            say(f"analysis {name} ...")
-            result = _answer(name, tables)
-            if isinstance(result, str):
-                failures[name] = result
-                forget_made(study.folder, made_name(found, name))
-                continue
-            write_finding(folder / name, result)
-            note_made(study.folder, made_name(found, name), source)
-            kept = result
-        findings[name] = kept
+
+    def on_answer(answer: Answer) -> None:
+        if isinstance(answer.said, str):
+            failures[answer.name] = answer.said
+            forget_made(study.folder, made_name(found, answer.name))
+            return
+        write_finding(folder / answer.name, answer.said)
+        note_made(study.folder, made_name(found, answer.name), source)
+        kept[answer.name] = answer.said
+
+    _ask(study, found, [name for name in names if name not in kept], on_answer, say, workers)
     write_json(folder / "index.json", [name for name in (names if alone else ANALYSES) if is_fresh(study, found, name)])
-    return Analyzed(found, folder, findings, failures)
+    return Analyzed(found, folder, _in_order(names, kept), _in_order(names, failures))
+
+
+def _in_order(names: Sequence[str], of: Mapping[str, T]) -> dict[str, T]:
+    """The entries as `names` has them, in whatever order they came."""
+    return {name: of[name] for name in names if name in of}
+
+
+def _ask(
+    study: Study, run: Run, names: list[str], on_answer: Callable[[Answer], None], say: Say, workers: WorkerOptions
+) -> None:
+    """Ask the analyses, in this process or by an executor's workers; `on_answer` hears of each that has answered."""
+    from mematlas.analyses.tables import read_tables
+
+    if workers.shares(len(names)):
+        check_shared(study.folder)
+        say(f"{len(names)} analyses, {min(workers.workers, len(names))} workers ...")
+
+        def on_result(answer: Answer) -> None:
+            say(f"analysis {answer.name}: done")
+            on_answer(answer)
+
+        for lost in work_through(workers, analysts(study, run), longest_first(names), on_result, say):
+            on_answer(Answer(lost.task, f"{lost.tries} workers died of it (the last one: {lost.how})"))
+    elif names:
+        tables = read_tables(study, run.key)
+        for name in names:
+            say(f"analysis {name} ...")
+            on_answer(Answer(name, answer(name, tables)))
 
 
 def chosen_analyses(only: Sequence[str]) -> list[str]:
@@ -114,8 +145,8 @@ def made_name(run: Run, name: str) -> str:
 
 def is_fresh(study: Study, run: Run, name: str) -> bool:
     """Whether the finding is there and belongs to the run as it is now."""
-    there = (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
-    return there and is_made(study.folder, made_name(run, name), run_fingerprint(study.folder, run))
+    made = is_made(study.folder, made_name(run, name), run_fingerprint(study.folder, run))
+    return made and (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
 
 
 def _kept(study: Study, run: Run, name: str) -> Finding | None:
@@ -126,18 +157,3 @@ def _kept(study: Study, run: Run, name: str) -> Finding | None:
         return read_finding(findings_folder(study.folder, run.key) / name)
     except StudyError:
         return None
-
-
-def _answer(name: str, tables: "Tables") -> Finding | str:
-    """The finding, or what broke: one analysis must not keep the others from being written."""
-    from polars.exceptions import PolarsError
-
-    try:
-        finding: Finding = ANALYSES.load(name).find(tables)
-    except MematlasError as error:
-        return str(error)
-    except (PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # what odd tables can raise
-        place = extract_tb(error.__traceback__)[-1]
-        first = next(iter(str(error).splitlines()), "")
-        return f"{type(error).__name__}: {first} [{Path(place.filename).name}, line {place.lineno}]"
-    return finding

@@ -2,15 +2,52 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WrapValidator,
+    field_validator,
+)
+from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError, explain
+from mematlas.executors.options import check_said_to_ray
 from mematlas.records import Align, Depth, EosPolicy
+from mematlas.storage import is_url, study_path
 
 Order = Literal["given", "size", "step", "both"]
+
+
+def _placed(value: object, as_path: Handler) -> Path:
+    """A URL as a path of its object store; all else is pathlib's."""
+    return study_path(value) if is_url(value) else as_path(value)  # type: ignore[arg-type]
+
+
+def _of_this_machine(value: object) -> object:
+    if is_url(value):
+        raise ValueError("this is a folder of this machine; an object store can hold a study alone (--study)")
+    return value
+
+
+#: A folder of this machine, or the URL of one in an object store.
+StudyPath = Annotated[Path, WrapValidator(_placed), PlainSerializer(str, when_used="json")]
+LocalPath = Annotated[Path, BeforeValidator(_of_this_machine)]
+
+
+def _rows_or_auto(value: object) -> object:
+    if value != "auto" and not re.fullmatch("0*[1-9][0-9]*", str(value)):
+        raise ValueError("a number of rows from 1 on, or auto")
+    return value
+
+
+Batch = Annotated[int | Literal["auto"], BeforeValidator(_rows_or_auto)]
 
 
 class ScoreConfig(BaseModel):
@@ -19,7 +56,9 @@ class ScoreConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: str = Field(description="Corpus: file, folder, prefix, or hub dataset.")
-    study: Path = Field(description="Folder in which the study is kept; the same command goes on where it stopped.")
+    study: StudyPath = Field(
+        description="Folder, or URL such as s3://bucket/study, that keeps the study; run again, it goes on there."
+    )
     context: list[int] = Field(default=[32], description="Tokens that prompt the model; several make a grid.")
     continuation: list[int] = Field(default=[32], description="Tokens it should recite; several make a grid.")
     rows: str = Field(
@@ -52,13 +91,21 @@ class ScoreConfig(BaseModel):
     column: str | None = Field(default=None, description="Name of the text or token column.")
     cut: Cut = Field(default="rows", description="Text: consecutive rows of a document, or one window each.")
     tokenizer: str | None = Field(default=None, description="Folder or hub id of a tokenizer, instead of the model's.")
-    cache: Path | None = Field(default=None, description="Folder for tokenized text.")
+    cache: LocalPath | None = Field(default=None, description="Folder for tokenized text.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Of the model's numbers.")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     device_map: str | None = Field(default=None, description="For models larger than one GPU: auto, balanced, ...")
     trust_remote_code: bool = Field(default=False, description="Run code that comes with the model.")
     settle: bool = Field(default=False, description="Run doubtful 16-bit rows again in float32.")
-    batch: int = Field(default=128, description="Rows in step; halved when memory runs out.", gt=0)
+    batch: Batch = Field(
+        default=128, description="Rows in step, or auto: as many as fit into memory; halved when memory runs out."
+    )
+    graphs: Literal["auto", "on", "off"] = Field(
+        default="auto", description="CUDA graphs for decoding; auto: for small models on a GPU, where they are faster."
+    )
+    backend: Literal["torch", "vllm"] = Field(
+        default="torch", description="What runs the model; vllm for long contexts, with the deviations that it names."
+    )
     shards: int | None = Field(default=None, description="Shards a model; default about 256 rows each.", gt=0)
     executor: Literal["local", "ray"] = Field(
         default="local", description="Where workers run: processes of this machine, or a Ray cluster."
@@ -121,7 +168,24 @@ def resolve_config(**options: object) -> ScoreConfig:
         raise OptionError("--hidden-layer names the layer of hidden states: add --signals hidden, or leave it out.")
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle re-runs 16-bit rows in float32, but --dtype is float32 already: leave it out.")
-    for option, value in (("--address", config.address), ("--gpus-per-worker", config.gpus_per_worker)):
-        if value is not None and config.executor != "ray":
-            raise OptionError(f"{option} {value} is said to a Ray cluster: add --executor ray, or leave it out.")
+    if config.backend == "vllm":
+        _check_served(config)
+    check_said_to_ray(config.executor, address=config.address, gpus_per_worker=config.gpus_per_worker)
     return config
+
+
+def _check_served(config: ScoreConfig) -> None:
+    """What a serving engine cannot give: it answers with tokens and the largest log-probabilities, no states."""
+    if config.signals:
+        raise OptionError(
+            f"--backend vllm gives scores and margins, and no --signals {config.signals[0]}; leave them out, or score "
+            "with --backend torch."
+        )
+    if config.settle:
+        raise OptionError("--settle loads the model a second time, for which vLLM leaves no memory; leave it out.")
+    if config.device != "auto":
+        raise OptionError(f"--device {config.device} is said to torch; vLLM takes the GPUs that it sees: leave it out.")
+    if config.batch != ScoreConfig.model_fields["batch"].default:
+        raise OptionError(f"--batch {config.batch} is said to torch; vLLM chooses its batches itself: leave it out.")
+    if config.graphs != "auto":
+        raise OptionError(f"--graphs {config.graphs} is said to torch; vLLM captures graphs of its own: leave it out.")

@@ -4,14 +4,14 @@ A question itself does not travel: its corpora are mapped files and its stand-in
 corpus again and finds each model when it first needs it, and scores only if both are those of the question.
 """
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.configuration import ScoreConfig
-from mematlas.errors import CorpusError, ModelError, StudyError
+from mematlas.errors import CorpusError, ModelError
+from mematlas.executors.crews import stand_in
 from mematlas.question import Question, digest_positions, row_sets
 from mematlas.scorer import Scorer, Task
 from mematlas.store import Run
@@ -76,13 +76,7 @@ def unpack(errand: Errand) -> Question:
     """
     from mematlas.scoring.shards import ShardPlan
 
-    try:
-        os.chdir(errand.folder)
-    except OSError as error:
-        raise StudyError(
-            f"A worker does not see the folder {errand.folder} ({error.strerror}); run the command in a folder that "
-            "all machines share."
-        ) from None
+    stand_in(errand.folder)
     sources = _Sources(errand.cards)
     sets = row_sets(errand.config, errand.options.grid, _encoder(errand, sources))
     _check_same_rows(errand, sets)

@@ -6,28 +6,25 @@ kept: features are made again only if rows, grid, corpus, tokenizer or what was 
 """
 
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from mematlas.corpus.order import read_order
+from mematlas.counting import AddedUp, Counted, Counting, Part, Sums, counters, parts_of
 from mematlas.errors import IndexFault
+from mematlas.executors.crews import refuse_lost, work_through
+from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.index.base import Scope
 from mematlas.made import features_name, forget_made, is_made, note_made
 from mematlas.placing import write_places
-from mematlas.records import Encoder, Grid
+from mematlas.records import Grid
 from mematlas.reopening import ScoredRows, reopen
-from mematlas.store import Study, fingerprint, open_study, shard_is_done, shard_name, telling, write_json, write_shard
+from mematlas.storage import check_shared, delete_folder, telling, write_json
+from mematlas.store import Study, fingerprint, open_study, shard_is_done, shard_name, write_shard
 from mematlas.study import Progress, Silent
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mematlas.features.texts import Decode
+    from mematlas.features.counts import Counter
     from mematlas.index.stream import CorpusStream, RowSource
     from mematlas.scoring.shards import ShardPlan
 
@@ -36,22 +33,8 @@ VERSION: Final = 2
 #: Our choice: n-grams of so many tokens in all are looked for in one pass, which bounds its memory (below 1.5 GB on
 #: two cores). That is 36,000 rows a pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
+_LOOK: Final = 1 << 16  # tokens read at once to find a first end of a document
 KINDS: Final = ("texts", "tokens", "counts", "copies")
-
-
-@dataclass(frozen=True, slots=True)
-class Counting:
-    """How the corpus is counted.
-
-    scope: of the n-gram counts (copies are counted in every scope); eod: id of the token that ends a document, None
-    where documents end with rows; joined: rows are consecutive cuts of one text; order: .npy of the positions of rows
-    as training showed them, None to count every row of the corpus once.
-    """
-
-    scope: Scope = "documents"
-    eod: int | None = None
-    joined: bool = False
-    order: Path | None = None
 
 
 def make_features(
@@ -63,6 +46,7 @@ def make_features(
     training_order: str | Path | None = None,
     run: str | None = None,
     progress: Progress | None = None,
+    **workers: object,
 ) -> Path:
     """Make the row features of a finished run and return their folder; the Python twin of `mematlas features`.
 
@@ -74,33 +58,32 @@ def make_features(
         training_order: .npy of row positions, as training showed them: counts are of that stream.
         run: the run whose key starts so; the latest by default.
         progress: watcher; silent by default.
+        workers: workers=4, executor="ray", address="auto": who counts; the tables are the same.
 
     Raises:
         StudyError, CorpusError: see `mematlas.reopening.reopen`.
         IndexFault: `eod` stands nowhere in the corpus, or `joined` lacks it.
+        OptionError: an option of `workers` breaks a rule.
     """
+    crew = resolve_workers("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
     scored, watcher = reopen(opened, run), progress or Silent()
-    folder = write_features(opened, scored, Counting(scope, eod, joined, order), watcher)
+    folder = write_features(opened, scored, Counting(scope, eod, joined, order), watcher, crew)
     write_places(opened, scored, watcher)
     return folder
 
 
-def write_features(study: Study, scored: ScoredRows, counting: Counting, watcher: Progress) -> Path:
+def write_features(
+    study: Study, scored: ScoredRows, counting: Counting, watcher: Progress, workers: WorkerOptions = ALONE
+) -> Path:
     """Make what is missing of a run's features; returns their folder. Finished shards are kept; facts.json is last."""
-    from mematlas.index.stream import CorpusStream
-
     work = _Work.of(study, scored, counting)
     if work.is_done():
         watcher.say(f"Row features are there already: {work.folder}")
         return work.folder
-    stream = CorpusStream(work.corpus, None, counting.eod, counting.joined)
     try:
-        facts = _measured(work, stream, watcher)
-        with telling(study.folder):
-            work.begin()
-        _write_shards(work, stream, facts["tokens"], watcher)
+        facts = _counted_by_workers(work, workers, watcher) if work.is_shared(workers) else _counted_here(work, watcher)
     finally:
         watcher.stop()
     write_json(work.folder / "facts.json", facts)
@@ -108,10 +91,12 @@ def write_features(study: Study, scored: ScoredRows, counting: Counting, watcher
     return work.folder
 
 
-def passes_left(study: Study, scored: ScoredRows, counting: Counting) -> int:
+def passes_left(study: Study, scored: ScoredRows, counting: Counting, workers: WorkerOptions = ALONE) -> int:
     """How often the rows of the corpus would be read by `write_features`; 0 if all is there."""
     work = _Work.of(study, scored, counting)
-    return 0 if work.is_done() else 1 + len(work.missing())
+    if work.is_done():
+        return 0
+    return len(work.missing()) + (0 if work.is_shared(workers) else 1)
 
 
 # ------------------------------------------------------------------------------------------------ what there is to do
@@ -121,7 +106,7 @@ def passes_left(study: Study, scored: ScoredRows, counting: Counting) -> int:
 class _Work:
     """corpus: what is counted; plan: the scored rows, a shard a pass; source: of what the features are made."""
 
-    study: Path
+    study: Study
     scored: ScoredRows
     counting: Counting
     corpus: "RowSource"
@@ -133,8 +118,7 @@ class _Work:
     def of(cls, study: Study, scored: ScoredRows, counting: Counting) -> "_Work":
         from mematlas.scoring.shards import ShardPlan
 
-        train = next(rows.corpus for rows in scored.sets if rows.role == "train")
-        corpus: RowSource = train if counting.order is None else read_order(counting.order, train)
+        corpus = counting.corpus(scored)
         total = sum(len(rows.positions) for rows in scored.sets)
         plan = ShardPlan(scored.sets, -(-total // rows_a_pass(scored.grid)))
         encoder, grid = scored.encoder, scored.grid
@@ -148,7 +132,7 @@ class _Work:
             "version": VERSION,
         }
         folder = study.folder / "features" / scored.run.key
-        return cls(study.folder, scored, counting, corpus, plan, folder, fingerprint(made_from))
+        return cls(study, scored, counting, corpus, plan, folder, fingerprint(made_from))
 
     def missing(self) -> list[int]:
         """The shards that are not finished, for all tables."""
@@ -158,16 +142,35 @@ class _Work:
         return [at for at, name in enumerate(names) if not all(shard_is_done(self.folder / k, name) for k in KINDS)]
 
     def is_done(self) -> bool:
-        made = is_made(self.study, features_name(self.scored.run), self.source)
+        made = is_made(self.study.folder, features_name(self.scored.run), self.source)
         return made and (self.folder / "facts.json").is_file() and not self.missing()
+
+    def is_shared(self, workers: WorkerOptions) -> bool:
+        """Whether workers count what is missing."""
+        return workers.shares(len(self.missing()) * parts_of(self.corpus))
 
     def begin(self) -> None:
         """Make room: features that were made of something else go, for their shards are no part of these."""
-        forget_made(self.study, features_name(self.scored.run))
-        (self.folder / "facts.json").unlink(missing_ok=True)
-        if _begun(self.folder) != self.source:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            write_json(self.folder / "begun.json", {"source": self.source})
+        with telling(self.study.folder):
+            forget_made(self.study.folder, features_name(self.scored.run))
+            (self.folder / "facts.json").unlink(missing_ok=True)
+            if _begun(self.folder) != self.source:
+                delete_folder(self.folder)
+                write_json(self.folder / "begun.json", {"source": self.source})
+
+    def facts(self, tokens: int, documents: int) -> dict[str, Any]:
+        """What the features are made from; tokens, documents: of the whole corpus."""
+        return {
+            "scope": self.counting.scope,
+            "tokens": tokens,
+            "corpus": self.corpus.fingerprint,
+            "eod": self.counting.eod,
+            "joined": self.counting.joined,
+            "ordered": self.counting.order is not None,
+            "rows": len(self.corpus),
+            "documents": documents,
+            "version": VERSION,
+        }
 
 
 def _begun(folder: Path) -> str | None:
@@ -189,65 +192,109 @@ def rows_a_pass(grid: Grid) -> int:
 # ------------------------------------------------------------------------------------------------------------ passes
 
 
-def _measured(work: _Work, stream: "CorpusStream", watcher: Progress) -> dict[str, Any]:
-    """The facts, found by a first pass over the corpus.
-
-    Raises:
-        IndexFault: the end-of-document token stands nowhere.
-    """
-    counting, tokens, documents, ends = work.counting, 0, 0, 0
-    watcher.start("reading the corpus", len(work.corpus), 0)
-    for piece in stream.pieces(0):
-        tokens, documents = tokens + piece.own, documents + len(piece.documents.starts)
-        ends += 0 if counting.eod is None else int(np.count_nonzero(piece.tokens == counting.eod))
-        watcher.advance(len(piece.rows.starts))
-    if counting.eod is not None and not ends:
-        raise IndexFault(
-            f"The end-of-document token --eod {counting.eod} stands nowhere in the corpus ({tokens:,} tokens); name "
-            "the id that ends its documents, or leave --eod out."
-        )
-    return {
-        "scope": counting.scope,
-        "tokens": tokens,
-        "corpus": work.corpus.fingerprint,
-        "eod": counting.eod,
-        "joined": counting.joined,
-        "ordered": counting.order is not None,
-        "rows": len(work.corpus),
-        "documents": documents,
-        "version": VERSION,
-    }
-
-
-def _write_shards(work: _Work, stream: "CorpusStream", tokens: int, watcher: Progress) -> None:
-    """One pass over the corpus for every missing shard."""
-    from mematlas.features.counts import count_tables
-    from mematlas.features.texts import texts_table
-    from mematlas.features.tokens import tokens_table
+def _counted_here(work: _Work, watcher: Progress) -> dict[str, Any]:
+    """Count all missing shards in this process, one pass over the corpus each; returns the facts, by a first pass."""
     from mematlas.index.scan import Scan
 
-    grid, missing = work.scored.grid, work.missing()
-    decode, kinds = _reader(work.scored.encoder)
+    stream = work.counting.stream(work.corpus)
+    facts = _measured(work, stream, watcher)
+    work.begin()
+    tables, missing, tokens = _Tables(work), work.missing(), facts["tokens"]
     done = (work.plan.count - len(missing)) * tokens
     watcher.start("counting n-grams", work.plan.count * tokens, done, "tokens")
     scan = Scan(stream, on_tokens=watcher.advance)
-    with telling(work.study):
-        for index in missing:
-            name = shard_name(index, work.plan.count)
+    for index in missing:
+        tables.write(index, scan)
+    return facts
+
+
+def _measured(work: _Work, stream: "CorpusStream", watcher: Progress) -> dict[str, Any]:
+    """The facts, found by a first pass over the corpus."""
+    from mematlas.index.stream import Measured
+
+    _check_ends(stream, work.counting.eod)
+    watcher.start("reading the corpus", len(work.corpus), 0)
+    measured = Measured(stream)
+    for piece in measured.pieces(0):
+        watcher.advance(len(piece.rows.starts))
+    return work.facts(measured.tokens, measured.documents)
+
+
+def _counted_by_workers(work: _Work, workers: WorkerOptions, watcher: Progress) -> dict[str, Any]:
+    """Count all missing shards by workers, who measure the corpus as they go; returns the facts.
+
+    Raises:
+        StudyError: a part was given up, because its workers died again and again.
+    """
+    from mematlas.index.scan import Scan
+
+    check_shared(work.study.folder)
+    stream, rows, sums = work.counting.stream(work.corpus), len(work.corpus), Sums()
+    _check_ends(stream, work.counting.eod)
+    tables, missing, parts, groups = _Tables(work), work.missing(), parts_of(work.corpus), work.plan.count
+    tasks = [Part(group, groups, number, parts) for group in missing for number in range(parts)]
+    done = (groups - len(missing)) * rows
+    watcher.start(f"counting n-grams, {min(workers.workers, len(tasks))} workers", groups * rows, done)
+
+    def on_result(counted: Counted) -> None:
+        if sums.is_empty:  # not before a worker is there, lest older features go for nothing
+            work.begin()
+        totals = sums.add(counted)
+        if totals is not None:
+            tables.write(counted.part.group, AddedUp(Scan(stream), totals))
+        watcher.advance(counted.rows)
+
+    worker = counters(work.study, work.scored, work.counting, work.corpus.fingerprint, groups)
+    lost = work_through(workers, worker, tasks, on_result, watcher.say)
+    refuse_lost(
+        lost,
+        "parts",
+        "tables of rows that were counted in all parts are kept. Take fewer --workers, and run the same command again.",
+    )
+    return work.facts(sums.tokens, sums.documents)
+
+
+def _check_ends(stream: "CorpusStream", eod: int | None) -> None:
+    """Look for the end-of-document token, before what is there is replaced.
+
+    Raises:
+        IndexFault: it stands nowhere.
+    """
+    tokens = 0
+    for piece in stream.pieces(0, _LOOK) if eod is not None else ():
+        if (piece.tokens == eod).any():
+            return
+        tokens += piece.own
+    if eod is not None:
+        raise IndexFault(
+            f"The end-of-document token --eod {eod} stands nowhere in the corpus ({tokens:,} tokens); name "
+            "the id that ends its documents, or leave --eod out."
+        )
+
+
+class _Tables:
+    """Writes the tables of a group of rows, a shard each."""
+
+    def __init__(self, work: _Work) -> None:
+        from mematlas.features.texts import reader_of
+
+        self._work = work
+        self._decode, self._kinds = reader_of(work.scored.encoder)
+        self._tokens = work.counting.stream(work.corpus).length(work.scored.grid.width)
+
+    def write(self, index: int, counter: "Counter") -> None:
+        from mematlas.features.counts import count_tables
+        from mematlas.features.texts import texts_table
+        from mematlas.features.tokens import tokens_table
+
+        work, grid, scope = self._work, self._work.scored.grid, self._work.counting.scope
+        name = shard_name(index, work.plan.count)
+        metadata = {"run": work.scored.run.key, "scope": scope, "source": work.source}
+        with telling(work.study.folder):
             rows, ids = work.plan.read(index, grid.width)
-            metadata = {"run": work.scored.run.key, "scope": work.counting.scope, "source": work.source}
-            write_shard(work.folder / "texts", name, texts_table(rows.ids, rows.lengths, ids, grid, decode), metadata)
+            texts = texts_table(rows.ids, rows.lengths, ids, grid, self._decode)
+            write_shard(work.folder / "texts", name, texts, metadata)
             write_shard(work.folder / "tokens", name, tokens_table(rows, ids), metadata)
-            tables = count_tables(rows, ids, grid, scan, tokens, work.counting.scope, kinds)
-            for kind, table in zip(("counts", "copies"), tables, strict=True):
+            counts = count_tables(rows, ids, grid, counter, self._tokens, scope, self._kinds)
+            for kind, table in zip(("counts", "copies"), counts, strict=True):
                 write_shard(work.folder / kind, name, table, metadata)
-
-
-def _reader(encoder: Encoder | None) -> "tuple[Decode | None, NDArray[np.int8] | None]":
-    """What reads token ids as text, and the kind of each token; None where the models have no tokenizer."""
-    from mematlas.features.texts import remembering, token_kinds
-
-    if encoder is None or encoder.decode is None:
-        return None, None
-    decode: Callable[[list[int]], list[str]] = remembering(encoder.decode)
-    return decode, token_kinds(encoder.vocabulary, decode)

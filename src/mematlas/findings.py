@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mematlas.errors import StudyError
-from mematlas.store import telling, write_atomically, write_json
+from mematlas.fetching import fetch_all
+from mematlas.storage import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,8 +146,7 @@ def write_finding(folder: Path, finding: Finding) -> None:
     Raises:
         StudyError: no room, or the folder cannot be written.
     """
-    with telling(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for table in finding.tables:
         write_atomically(folder / f"{table.name}.parquet", table.frame.write_parquet)
     kept = {**_plain(finding), "tables": [_described(table) for table in finding.tables]}
@@ -179,8 +179,10 @@ def read_finding(folder: Path) -> Finding:
     path = folder / "finding.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
+        described = kept.pop("tables")
+        files = fetch_all([folder / f"{table['name']}.parquet" for table in described])
         tables = tuple(
-            Table(frame=pl.read_parquet(folder / f"{table['name']}.parquet"), **table) for table in kept.pop("tables")
+            Table(frame=pl.read_parquet(file), **table) for file, table in zip(files, described, strict=True)
         )
         return Finding(
             **kept

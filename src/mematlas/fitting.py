@@ -6,8 +6,9 @@ STUDY/predictions/<run>/<model>/<sees>-seed-0.parquet ...      what they and the
 What was fitted of the same states with the same options is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,16 +17,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mematlas.errors import StudyError
+from mematlas.executors.crews import refuse_lost, stand_in, work_through
+from mematlas.executors.options import ALONE, WorkerOptions
+from mematlas.fetching import fetch
 from mematlas.made import features_name, is_made, note_made, predictions_name, state
 from mematlas.predictions import Sees
 from mematlas.registry import nearest
-from mematlas.store import Run, Study, fingerprint, open_study, telling, write_table
+from mematlas.storage import check_shared, delete_folder, telling
+from mematlas.store import Run, Study, fingerprint, open_study, write_table
 from mematlas.study import Progress, Silent, versions
 
 if TYPE_CHECKING:
     from mematlas.predictor.examples import Examples
     from mematlas.predictor.fitting import Fit
     from mematlas.predictor.options import PredictorConfig
+
+FitTask = tuple[str, Sees, int]  # a model's label, what the predictor sees, seed
 
 #: Part of the fingerprint of predictors; raised when a change of the code can change a number.
 VERSION: Final = 2
@@ -37,6 +44,7 @@ def fit_predictors(
     models: Sequence[str] = (),
     run: str | None = None,
     progress: Progress | None = None,
+    workers: WorkerOptions = ALONE,
     **options: object,
 ) -> Path:
     """Fit predictors to a study's hidden states and return their folder; the Python twin of `mematlas fit`.
@@ -45,6 +53,7 @@ def fit_predictors(
         study: an open study or its folder.
         models: labels of the models; all that have hidden states if empty.
         run: the run whose key starts so; the latest by default.
+        workers: who fits; `mematlas.executors.options.resolve_workers` makes them of options.
         options: see `mematlas.predictor.options.PredictorConfig`: sees, inputs, seeds, layers ...
 
     Raises:
@@ -54,11 +63,16 @@ def fit_predictors(
     from mematlas.predictor.options import predictor_config
 
     opened = study if isinstance(study, Study) else open_study(study)
-    return write_predictors(opened, predictor_config(**options), models, run, progress or Silent())
+    return write_predictors(opened, predictor_config(**options), models, run, progress or Silent(), workers)
 
 
 def write_predictors(
-    study: Study, config: "PredictorConfig", models: Sequence[str], run: str | None, watcher: Progress
+    study: Study,
+    config: "PredictorConfig",
+    models: Sequence[str],
+    run: str | None,
+    watcher: Progress,
+    workers: WorkerOptions = ALONE,
 ) -> Path:
     """Fit what is missing; returns the folder of the predictors. What cannot be fitted is told and left out."""
     work = _Work(study, study.run(run), config)
@@ -66,15 +80,16 @@ def write_predictors(
     tasks = work.tasks(names)
     missing = [task for task in tasks if not work.is_done(*task)]
     refused: list[str] = []
+
+    def on_result(refusal: str | None) -> None:
+        watcher.advance(1)
+        if refusal and refusal not in refused:
+            refused.append(refusal)
+            watcher.say(f"No predictor of {refusal}")
+
     try:
         watcher.start("fitting predictors", len(tasks), len(tasks) - len(missing), "fits")
-        for model in names:
-            own = [task for task in missing if task[0] == model]
-            for refusal in work.fits(own) if own else ():
-                watcher.advance(1)
-                if refusal and refusal not in refused:
-                    refused.append(refusal)
-                    watcher.say(f"No predictor of {refusal}")
+        work.fit(missing, workers, on_result, watcher)
     finally:
         watcher.stop()
     if not any(work.is_done(*task) for task in tasks):
@@ -117,7 +132,7 @@ class _Work:
             )
         return [model for model in self.run.models if not models or model in models]
 
-    def tasks(self, models: Sequence[str]) -> list[tuple[str, Sees, int]]:
+    def tasks(self, models: Sequence[str]) -> list[FitTask]:
         """The fits that there are of these models."""
         config = self.config
         return [(model, sees, seed) for model in models for sees in config.sees for seed in range(config.seeds)]
@@ -140,37 +155,57 @@ class _Work:
         there = (self.folder(model, sees) / f"seed-{seed}.safetensors").is_file()
         return there and _source(self.path(model, sees, seed)) == self.source(model)
 
+    def fit(
+        self, missing: list[FitTask], workers: WorkerOptions, on_result: Callable[[str | None], None], watcher: Progress
+    ) -> None:
+        """Carry out fits, in this process or by an executor's workers; `on_result` hears why one could not be made."""
+        with telling(self.study.folder):
+            for model in dict.fromkeys(model for model, _, _ in missing):
+                self._forget_older(model)
+        if not workers.shares(len(missing)):
+            fitter = _Fitter(self)
+            for task in missing:
+                on_result(fitter(task))
+            return
+        check_shared(self.study.folder)
+        lost = work_through(workers, partial(_fitter, self, Path.cwd()), missing, on_result, watcher.say)
+        for folder in dict.fromkeys(self.folder(model, sees) for model, sees, _ in missing):
+            self.describe(folder)
+        refuse_lost(lost, "fits", "all others are kept. Take fewer --workers, and run the same command again.")
+
+    def describe(self, folder: Path) -> None:
+        """Write the model card of the predictors in a folder, if there are any."""
+        from mematlas.predictor.cards import write_readme
+
+        if any(folder.glob("seed-*.safetensors")):
+            write_readme(folder)
+
     # -------------------------------------------------------------------------------------------------------- one model
 
-    def fits(self, tasks: list[tuple[str, Sees, int]]) -> Iterator[str | None]:
-        """Carry out the tasks of one model; yields, of each, why nothing could be fitted, or None."""
-        from mematlas.predictor.examples import read_examples
-        from mematlas.predictor.fitting import fit_once, predicted
+    def examples(self, model: str) -> "tuple[Examples, Examples | None]":
+        """What a model's predictors are fitted to, and the rows of the next model, if there is one.
 
-        model = tasks[0][0]
+        Raises:
+            StudyError: there is nothing to be fitted to.
+        """
+        from mematlas.predictor.examples import read_examples
+
         later = self._next(model)
-        try:
-            examples = read_examples(self.study, model, self.config.inputs, self.run.key)
-            others = read_examples(self.study, later, self.config.inputs, self.run.key) if later else None
-        except StudyError as error:
-            yield f"{model}: {error}"
-            return
-        with telling(self.study.folder):
-            self._forget_older(model)
-            for _, sees, seed in tasks:
-                try:
-                    fit = fit_once(examples, self.config, sees, seed, shuffled=True)
-                except StudyError as error:
-                    yield f"{model}, seed {seed}: {error}"
-                    continue
-                held = examples.take(fit.parts.test | ~examples.train)
-                parts = list(predicted(fit, held, model, model, sees, seed))
-                if others is not None and later:
-                    parts += self._transferred(fit, examples, others, (model, later, sees, seed))
-                self._save(fit, examples, held, model, sees, seed)
-                path = self.path(model, sees, seed)
-                write_table(path, pa.concat_tables(parts), {"source": self.source(model)})
-                yield None
+        own = read_examples(self.study, model, self.config.inputs, self.run.key)
+        return own, read_examples(self.study, later, self.config.inputs, self.run.key) if later else None
+
+    def keep(self, task: FitTask, fit: "Fit", examples: "Examples", others: "Examples | None") -> None:
+        """Write a predictor, and what it and its baselines say of rows held out; examples, others: see `examples`."""
+        from mematlas.predictor.fitting import predicted
+
+        model, sees, seed = task
+        held = examples.take(fit.parts.test | ~examples.train)
+        parts = list(predicted(fit, held, model, model, sees, seed))
+        later = self._next(model)
+        if others is not None and later:
+            parts += self._transferred(fit, examples, others, (model, later, sees, seed))
+        self._save(fit, examples, held, model, sees, seed)
+        write_table(self.path(*task), pa.concat_tables(parts), {"source": self.source(model)})
 
     def _next(self, model: str) -> str | None:
         """The family member after this one: to which the predictor is transferred."""
@@ -194,7 +229,7 @@ class _Work:
         return list(predicted(fit, held, *names, only=tuple(name for name in readable if name != SHUFFLED)))
 
     def _save(self, fit: "Fit", examples: "Examples", held: "Examples", model: str, sees: Sees, seed: int) -> None:
-        from mematlas.predictor.cards import card_of, write_readme
+        from mematlas.predictor.cards import card_of
         from mematlas.predictor.predictor import Predictor, save_predictor
 
         known = self.study.models(self.run.key).filter(model=model)["fingerprint"].item()
@@ -202,7 +237,7 @@ class _Work:
         card = card_of(fit, examples, held, origin, (sees, seed), self.config, versions())
         predictor = Predictor(fit.trained.network, fit.scaling, card)
         save_predictor(predictor, self.folder(model, sees))
-        write_readme(self.folder(model, sees))
+        self.describe(self.folder(model, sees))
 
     def _forget_older(self, model: str) -> None:
         """Predictors and predictions that were made of something else are no part of these."""
@@ -215,13 +250,51 @@ class _Work:
                 path.unlink()
         for path in (self.predictors / self.run.models[model]).glob("*/README.md"):
             if not any(path.parent.glob("seed-*.safetensors")):
-                path.unlink()
-                path.parent.rmdir()
+                delete_folder(path.parent)
+
+
+class _Fitter:
+    """Carries fits out, with the states of one model at a time in memory; answers why one could not be, or None."""
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+        self._held: tuple[str, tuple[Examples, Examples | None]] | None = None
+
+    def __call__(self, task: FitTask) -> str | None:
+        from mematlas.predictor.fitting import fit_once
+
+        model, sees, seed = task
+        try:
+            examples, others = self._of(model)
+        except StudyError as error:
+            return f"{model}: {error}"
+        try:
+            fit = fit_once(examples, self._work.config, sees, seed, shuffled=True)
+        except StudyError as error:
+            return f"{model}, seed {seed}: {error}"
+        with telling(self._work.study.folder):
+            self._work.keep(task, fit, examples, others)
+        return None
+
+    def _of(self, model: str) -> "tuple[Examples, Examples | None]":
+        if self._held is None or self._held[0] != model:
+            self._held = None
+            self._held = model, self._work.examples(model)
+        return self._held[1]
+
+
+def _fitter(work: _Work, folder: Path, threads: int) -> _Fitter:
+    """A worker that fits, in whatever process it is called; folder: that which relative paths are seen from."""
+    from mematlas.scoring.threads import limit_threads
+
+    stand_in(folder)
+    limit_threads(threads)
+    return _Fitter(work)
 
 
 def _source(path: Path) -> str:
     """What a file of predictions was made from; "" where it is absent or damaged."""
     try:
-        return (pq.read_schema(path).metadata or {}).get(b"mematlas.source", b"").decode()
+        return (pq.read_schema(fetch(path)).metadata or {}).get(b"mematlas.source", b"").decode()
     except (OSError, pa.ArrowInvalid):
         return ""

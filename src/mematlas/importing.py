@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.errors import CorpusError, OptionError
-from mematlas.store import Run, Study, fingerprint, shard_is_done, shard_name, telling, write_json, write_model
+from mematlas.manifest import note_run
+from mematlas.storage import make_folder, write_json
+from mematlas.store import Run, Study, fingerprint, shard_is_done, shard_name, write_model
 from mematlas.study import Progress, Silent, versions
 
 if TYPE_CHECKING:
@@ -87,8 +89,7 @@ def _run(study: Study, layout: str, sources: "Sequence[Source]", published: "Pub
     known = {run.key: run for run in study.runs()}
     if key in known and study.runs()[-1].key == key and known[key].question == question:
         return known[key]
-    with telling(study.folder):
-        study.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(study.folder)
     run = Run(key, fingerprint({"rows": prints}), shards, models, question, time.time())
     write_json(study.folder / "runs" / f"{key}.json", asdict(run))
     return run
@@ -232,5 +233,4 @@ def _write_manifest(study: Study, run: Run, started: float) -> None:
         "started": time.strftime(moment, time.gmtime(started)),
         "finished": time.strftime(moment, time.gmtime()),
     }
-    runs = study.manifest().get("runs", {}) | {run.key: entry}
-    write_json(study.folder / "manifest.json", {"current": run.key, "runs": runs})
+    note_run(study, run.key, entry)

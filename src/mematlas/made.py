@@ -1,6 +1,8 @@
 """What of a study was made from what: features, predictions, findings ... are made again only if that is newer.
 
-STUDY/made.json: name -> [fingerprint of what it was made from, when]. An entry is written after the thing itself.
+STUDY/made.json: name -> [fingerprint of what it was made from, when]. An entry is written after the thing itself. Two
+commands on one study that write at the same moment may lose an entry, or bring an older one back: the thing is then
+made again, or is still what its fingerprint says.
 """
 
 import json
@@ -9,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mematlas import __version__
-from mematlas.store import Run, fingerprint, write_json
+from mematlas.fetching import read_bytes
+from mematlas.storage import write_json
+from mematlas.store import Run, fingerprint
 
 
 def run_fingerprint(study: Path, run: Run) -> str:
@@ -62,7 +66,7 @@ def state(study: Path, names: Iterable[str]) -> str:
 def _entries(study: Path) -> dict[str, list[object]]:
     """The entries; {} where the file is absent or damaged, for then all is made again."""
     try:
-        found = json.loads((study / "made.json").read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(study / "made.json"))
     except (FileNotFoundError, ValueError):
         return {}
     return {name: entry for name, entry in found.items() if isinstance(entry, list) and entry}

@@ -15,7 +15,7 @@ from mematlas.records import Grid
 from mematlas.reopening import asked_rows
 from mematlas.running import counting, fitted_models, gallery_source, predictor_options, report_source
 from mematlas.store import Run, Study
-from mematlas.study import Silent, carry_out
+from mematlas.study import Silent, carry_out, worker_options
 from mematlas.studyfile import StudyFile
 
 _LONG_ENOUGH = 2.0  # seconds of scoring after which a probe is taken for steady
@@ -122,6 +122,7 @@ def _probes(question: Question, models: Sequence[ModelPlan], folder: Path) -> tu
 def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
     """Score the corpus' first rows on the side, more and more until it takes a while."""
     spec, config = question.sources[model.label].card.spec, question.config
+    most = 128 if config.batch == "auto" else config.batch
     changed: dict[str, object] = {
         "study": folder,
         "control": None,
@@ -129,6 +130,7 @@ def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
         "order": "given",
         "shards": 1,
         "settle": False,
+        "batch": most,
     }
     rows = 8
     while True:
@@ -136,7 +138,7 @@ def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
         run = carry_out(probed, Silent()).manifest()["runs"][probed.run.key]
         timing = run["timings"][next(iter(probed.sources))]
         seconds, scored = timing["seconds"], timing["rows"]
-        if seconds >= _LONG_ENOUGH or scored < rows or rows >= config.batch:
+        if seconds >= _LONG_ENOUGH or scored < rows or rows >= most:
             break
         rows *= 4
     return Probe(model.label, model.parameters, scored, scored * forwards_a_row(question.options) / max(seconds, 1e-3))
@@ -165,7 +167,7 @@ def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
 def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> dict[str, str]:
     study, names, run = Study(file.study), chosen_analyses(file.only), question.run
     left = sum(model.rows_left > 0 for model in models)
-    passes = passes_left(study, asked_rows(question), counting(file)) if file.features else 0
+    passes = passes_left(study, asked_rows(question), counting(file), worker_options(file)) if file.features else 0
     fits = 0 if left or passes else _fits_left(file, study, run)
     fresh = 0 if left or passes or fits else sum(is_fresh(study, run, name) for name in names)
     whole = fresh == len(names)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mematlas.configuration import ScoreConfig
+from mematlas.configuration import Batch, LocalPath, ScoreConfig, StudyPath
 from mematlas.corpus.base import CorpusOptions, Cut
 from mematlas.errors import CorpusError, OptionError, explain
 
@@ -26,10 +26,12 @@ class PredictConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: str = _as_in_score("corpus")
-    predictor: Path = Field(
+    predictor: StudyPath = Field(
         description="Folder of a predictor's seeds (STUDY/predictors/RUN/MODEL/context), or a file."
     )
-    out: Path = Field(default=Path("predicted"), description="Folder for the tables; the same command goes on there.")
+    out: LocalPath = Field(
+        default=Path("predicted"), description="Folder for the tables; the same command goes on there."
+    )
     threshold: float = Field(default=0.5, description="Rows of this expected score M or more are flagged.", ge=0, le=1)
     rows: str = _as_in_score("rows")
     format: str | None = _as_in_score("format")
@@ -43,7 +45,7 @@ class PredictConfig(BaseModel):
     device: str = _as_in_score("device")
     device_map: str | None = _as_in_score("device_map")
     trust_remote_code: bool = _as_in_score("trust_remote_code")
-    batch: int = _as_in_score("batch")
+    batch: Batch = _as_in_score("batch")
     shards: int | None = Field(default=None, description="Files of the table; default about 256 rows each.", gt=0)
 
 

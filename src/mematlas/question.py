@@ -10,7 +10,8 @@ from mematlas.configuration import Order, ScoreConfig
 from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.errors import CorpusError, OptionError
 from mematlas.records import Encoder, Grid
-from mematlas.store import Run, Study, fingerprint, telling, write_json
+from mematlas.storage import make_folder, write_json
+from mematlas.store import Run, Study, fingerprint
 
 if TYPE_CHECKING:
     from mematlas.corpus.selection import Positions
@@ -52,8 +53,7 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
 
     if not models:
         raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
-    with telling(config.study):
-        config.study.mkdir(parents=True, exist_ok=True)
+    make_folder(config.study)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     family = _ordered([find_model(spec) for spec in models], config.order)
     sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
@@ -83,9 +83,11 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
 
 
 def _check_served(sources: "Sequence[ModelSource]") -> None:
-    """vLLM reads folders only, of which it takes the path."""
+    """vLLM is given a folder's path."""
+    from mematlas.models.folder import FolderSource
+
     for source in sources:
-        if source.folder is None:
+        if not isinstance(source, FolderSource):
             raise OptionError(
                 f"--backend vllm takes Hugging Face folders and hub ids, and {source.card.spec!r} is neither; score it "
                 "with --backend torch."

@@ -10,6 +10,7 @@ from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errors import CorpusError, StudyError
 from mematlas.question import Question, digest_positions, encoder, row_sets
 from mematlas.records import Encoder, Grid
+from mematlas.storage import is_remote, study_path
 from mematlas.store import Run, Study
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def reopen(study: Study, key: str | None = None) -> ScoredRows:
     config = _seen_from_here(resolve_config(**noted["configuration"]), study.folder)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     models = {label: noted["models"][label] for label in run.models}
-    tokenizer = _encoder(config, models, Path(noted["configuration"]["study"]))
+    tokenizer = _encoder(config, models, study_path(noted["configuration"]["study"]))
     sets = row_sets(config, grid, tokenizer)
     _check_unchanged(run, config, sets)
     return ScoredRows(run, grid, sets, tokenizer)
@@ -119,6 +120,8 @@ def _seen_from_here(config: ScoreConfig, folder: Path) -> ScoreConfig:
 
 def _placed(path: str, noted: Path, folder: Path) -> str:
     """`path`, which was noted beside the study `noted`, beside the study in `folder`."""
+    if is_remote(noted) or is_remote(folder):
+        return path
     if Path(path).is_absolute() or noted.is_absolute() or noted.resolve() == folder.resolve():
         return path
     return os.path.normpath(folder / os.path.relpath(path, noted))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _KEY = ("row", "context", "continuation")
 _SCORE = ("matches", "verbatim", "reason")
+_ROWS = 128  # scored at a time, of a run that left the number to the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,12 @@ class _Sample:
         asked = run.question
         rows, ids = _drawn(scored, count, seed)
         options = ScoringOptions(
-            scored.grid, asked["depth"], (), asked["eos"], asked["bos"], batch=min(asked["batch"], len(ids))
+            scored.grid,
+            asked["depth"],
+            (),
+            asked["eos"],
+            asked["bos"],
+            batch=min(_ROWS if asked["batch"] == "auto" else asked["batch"], len(ids)),
         )
         return cls(checked, run, rows, ids, options)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.analyzing import Analyzed, analyze_run, chosen_analyses, made_name
+from mematlas.counting import Counting
 from mematlas.errors import MissingExtra, StudyError
-from mematlas.featuring import Counting, write_features
+from mematlas.featuring import write_features
 from mematlas.fitting import write_predictors
 from mematlas.gallery import gallery_path, make_gallery
 from mematlas.made import forget_made, is_made, note_made, state
@@ -16,7 +17,7 @@ from mematlas.predictor.options import PredictorConfig, predictor_config
 from mematlas.question import Question, ask
 from mematlas.reopening import asked_rows
 from mematlas.store import Run, Study
-from mematlas.study import Progress, Silent, carry_out
+from mematlas.study import Progress, Silent, carry_out, worker_options
 from mematlas.studyfile import StudyFile, read_study_file
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def run_file(file: StudyFile, watcher: Progress) -> Carried:
     study = carry_out(question, watcher)
     features = _features(file, question, watcher)
     predictors = _predictors(file, question.run, watcher)
-    analyzed = analyze_run(study, file.only, question.run.key, alone=True, say=watcher.say)
+    analyzed = analyze_run(
+        study, file.only, question.run.key, alone=True, say=watcher.say, workers=worker_options(file)
+    )
     watcher.say(f"{len(analyzed.findings)} findings are in {analyzed.folder}")
     gallery = _gallery(file, question, analyzed, watcher)
     return Carried(study, features, predictors, analyzed, gallery, _report(file, question.run, watcher))
@@ -94,7 +97,7 @@ def _features(file: StudyFile, question: Question, watcher: Progress) -> Path | 
         return None
     watcher.say("Row features: what the corpus holds of the rows")
     study, scored = Study(file.study), asked_rows(question)
-    folder = write_features(study, scored, counting(file), watcher)
+    folder = write_features(study, scored, counting(file), watcher, worker_options(file))
     write_places(study, scored, watcher)
     return folder
 
@@ -106,7 +109,9 @@ def _predictors(file: StudyFile, run: Run, watcher: Progress) -> Path | None:
         return None
     watcher.say("Predictors: which tokens will be recited, told from hidden states")
     try:
-        return write_predictors(Study(file.study), predictor_options(file), models, run.key, watcher)
+        return write_predictors(
+            Study(file.study), predictor_options(file), models, run.key, watcher, worker_options(file)
+        )
     except StudyError as error:
         watcher.say(str(error))
         return None

@@ -12,11 +12,12 @@ from mematlas.store import shard_is_done, shard_name, telling, write_model, writ
 if TYPE_CHECKING:
     from mematlas.models.base import LoadOptions, ModelSource
     from mematlas.scoring.engine import Engine
-    from mematlas.scoring.options import ScoringOptions
+    from mematlas.scoring.served import ServedEngine
     from mematlas.scoring.settle import Doubt
     from mematlas.scoring.shards import ShardJob
 
 Say = Callable[[str], None]
+_STEPPED = 128  # rows with which ways of decoding are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Scored:
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     label: str
-    engine: "Engine"
+    engine: "Engine | ServedEngine"
     reference: "Callable[[], Engine] | None"
     job: "ShardJob"
 
@@ -60,6 +61,7 @@ class Scorer:
     def __init__(self, question: Question, say: Say, advance: Callable[[int], None]) -> None:
         self._question, self._say, self._advance = question, say, advance
         self._loaded: _Loaded | None = None
+        self._warned = False
 
     def __call__(self, task: Task) -> Scored:
         """Score a shard and write it, unless another process did so meanwhile."""
@@ -77,18 +79,30 @@ class Scorer:
         if self._loaded is not None and self._loaded.label == label:
             return self._loaded
         from mematlas.models.base import LoadOptions
-        from mematlas.scoring.engine import Engine
 
         self._loaded = None
         gc.collect()
         question, config, source = self._question, self._question.config, self._question.sources[label]
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
         write_model(config.study, question.run.models[label], {"model": label, **asdict(source.card)})
-        engine = Engine(source.load(load), source.card, question.options, self._say)
-        reference = _reference(source, load, question.options, self._say) if config.settle else None
-        _announce_states(question, label, engine, self._say)
+        engine: Engine | ServedEngine
+        if config.backend == "vllm":
+            engine, reference = self._served(source, load), None
+        else:
+            engine = _engine(question, source, load, self._say)
+            reference = _reference(question, source, load, self._say) if config.settle else None
+            _announce_states(question, label, engine, self._say)
         self._loaded = _Loaded(label, engine, reference, _job(question, label))
         return self._loaded
+
+    def _served(self, source: "ModelSource", load: "LoadOptions") -> "ServedEngine":
+        """A model asked through vLLM; how that differs is said once."""
+        from mematlas.scoring.served import DEVIATIONS, served
+
+        if not self._warned:
+            self._say(DEVIATIONS)
+            self._warned = True
+        return served(source, load, self._question.options)
 
     def _score(self, loaded: _Loaded, index: int) -> "Doubt":
         from mematlas.scoring.shards import score_shard
@@ -115,15 +129,28 @@ def _announce_states(question: Question, label: str, engine: "Engine", say: Say)
         say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {question.config.study / 'states'}")
 
 
-def _reference(
-    source: "ModelSource", load: "LoadOptions", options: "ScoringOptions", say: Say
-) -> "Callable[[], Engine]":
+def _engine(question: Question, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
+    from mematlas.models.graph_choice import with_graphs
+    from mematlas.scoring.engine import Engine
+
+    options, most = question.options, _largest_shard(question)
+    rows = most if options.batch == "auto" else options.batch
+    model = with_graphs(source.load(load), source.card, question.config.graphs, min(rows, _STEPPED), say)
+    return Engine(model, source.card, options, say, most)
+
+
+def _reference(question: Question, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
     """The same model in float32, loaded when the first doubtful row asks for it."""
     from functools import cache
 
     from mematlas.scoring.engine import Engine
 
-    return cache(lambda: Engine(source.load(replace(load, dtype="float32")), source.card, options, say))
+    exact, most = replace(load, dtype="float32"), _largest_shard(question)
+    return cache(lambda: Engine(source.load(exact), source.card, question.options, say, most))
+
+
+def _largest_shard(question: Question) -> int:
+    return -(-question.plan.total // question.plan.count)
 
 
 def _job(question: Question, label: str) -> "ShardJob":
@@ -147,6 +174,7 @@ def _job(question: Question, label: str) -> "ShardJob":
             "dtype": config.dtype,
             "engine": str(ENGINE_VERSION),
             "model_fingerprint": question.sources[label].card.fingerprint,
+            **({} if config.backend == "torch" else {"backend": config.backend}),
         },
     )
 

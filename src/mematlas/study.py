@@ -9,13 +9,14 @@ from typing import Final, Protocol
 
 from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errand import scorers
-from mematlas.errors import StudyError
-from mematlas.executors import EXECUTORS
-from mematlas.executors.base import Crew
+from mematlas.executors.crews import refuse_lost, work_through
+from mematlas.executors.options import WorkerOptions
+from mematlas.manifest import note_run
 from mematlas.question import Question, ask
-from mematlas.scorer import Scored, Scorer, Task, is_done
+from mematlas.scorer import Scored, Scorer, Task
 from mematlas.share import Share, parse_share
-from mematlas.store import Study, write_json
+from mematlas.storage import check_shared
+from mematlas.store import Study
 
 ALL: Final = Share()
 Timings = dict[str, dict[str, float]]
@@ -79,9 +80,8 @@ def carry_out(question: Question, watcher: Progress, share: Share = ALL) -> Stud
 
 
 def _missing(question: Question, label: str, share: Share = ALL) -> list[Task]:
-    count = question.run.shards
-    tasks = [Task(label, index, count) for index in range(count) if share.takes(index)]
-    return [task for task in tasks if not is_done(question, task)]
+    left = Study(question.config.study).missing(question.run, label)
+    return [Task(label, index, question.run.shards) for index in left if share.takes(index)]
 
 
 def _score_missing(question: Question, watcher: Progress, share: Share) -> Timings:
@@ -89,7 +89,7 @@ def _score_missing(question: Question, watcher: Progress, share: Share) -> Timin
     config = question.config
     missing = {label: _missing(question, label, share) for label in question.sources}
     tasks = [task for of_model in missing.values() for task in of_model]
-    if tasks and (config.executor != "local" or min(config.workers, len(tasks)) > 1):
+    if worker_options(config).shares(len(tasks)):
         return _score_by_workers(question, tasks, watcher, share)
     timings: Timings = {}
     scorer = Scorer(question, watcher.say, watcher.advance)
@@ -111,7 +111,7 @@ def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, 
         StudyError: a shard was given up, because its workers died again and again.
     """
     config, timings, said = question.config, Timings(), set[str]()
-    executor = EXECUTORS.load(config.executor)(Crew(config.workers, config.address, config.gpus_per_worker))
+    check_shared(config.study)
     total, left = _rows(question, share) * len(question.sources), sum(question.plan.size(task.index) for task in tasks)
     labels = [*question.sources]
     named = labels[0] if len(labels) == 1 else f"{len(labels)} models"
@@ -125,14 +125,24 @@ def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, 
         watcher.advance(question.plan.size(scored.task.index))
         _note(timings, scored)
 
-    lost = executor.run(scorers(question), tasks, on_result, watcher.say)
-    if lost:
-        first, more = lost[0], f" and {len(lost) - 1} more shards were given up" if len(lost) > 1 else ""
-        raise StudyError(
-            f"{first.task} was given up after {first.tries} workers died of it (the last one: {first.how}){more}; all "
-            "other shards are kept. Take fewer --workers or a smaller --batch, and run the same command again."
-        )
+    lost = work_through(worker_options(config), scorers(question), tasks, on_result, watcher.say, _gpus(config))
+    refuse_lost(
+        lost,
+        "shards",
+        "all other shards are kept. Take fewer --workers or a smaller --batch, and run the same command again.",
+    )
     return _rounded(timings)
+
+
+def worker_options(config: ScoreConfig) -> WorkerOptions:
+    """By whom a configuration, or a study file, wants work to be done."""
+    return WorkerOptions(workers=config.workers, executor=config.executor, address=config.address)
+
+
+def _gpus(config: ScoreConfig) -> float | None:
+    """GPUs that are set aside for each worker; of this machine, none where a device is named, or a map of several."""
+    takes_turns = config.executor == "ray" or (config.device in ("auto", "cuda") and config.device_map is None)
+    return config.gpus_per_worker if takes_turns else 0
 
 
 def _rows(question: Question, share: Share) -> int:
@@ -163,21 +173,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _write_manifest(study: Study, question: Question, started: float, timings: dict[str, dict[str, float]]) -> None:
+def _write_manifest(study: Study, question: Question, started: float, timings: Timings) -> None:
     """The manifest: written last, when every shard of every model asked for is there."""
-    manifest = study.manifest()
-    before = manifest.get("runs", {}).get(question.run.key, {})
+    before = study.manifest().get("runs", {}).get(question.run.key, {})
     cards = {label: asdict(source.card) for label, source in question.sources.items()}
-    runs = manifest.get("runs", {}) | {
-        question.run.key: {
-            "configuration": question.config.model_dump(mode="json"),
-            "question": question.run.question,
-            "shards": question.run.shards,
-            "models": before.get("models", {}) | cards,
-            "versions": versions(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "timings": before.get("timings", {}) | timings,
-        }
+    entry = {
+        "configuration": question.config.model_dump(mode="json"),
+        "question": question.run.question,
+        "shards": question.run.shards,
+        "models": before.get("models", {}) | cards,
+        "versions": versions(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "timings": before.get("timings", {}) | timings,
     }
-    write_json(study.folder / "manifest.json", {"current": question.run.key, "runs": runs})
+    note_run(study, question.run.key, entry)

@@ -16,6 +16,7 @@ from mematlas.errors import OptionError, StudyError, short
 from mematlas.index.base import Scope
 from mematlas.models import MODELS
 from mematlas.registry import nearest
+from mematlas.storage import is_remote
 
 _MODELS = "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins such as uniform:50304."
 
@@ -183,7 +184,7 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
             "control": None if file.control is None else _corpus(file.control, file.format, folder),
             "rows": _rows(file.rows, folder),
             "control_rows": _rows(file.control_rows, folder),
-            "study": _at(folder, str(file.study)),
+            "study": file.study if is_remote(file.study) else _at(folder, str(file.study)),
             "cache": None if file.cache is None else _at(folder, str(file.cache)),
             "training_order": None if file.training_order is None else _at(folder, str(file.training_order)),
             "tokenizer": None if file.tokenizer is None else _there(file.tokenizer, folder),

@@ -8,9 +8,10 @@ from typing import Any
 
 from mematlas.checking import AGAIN, Checked, Fault, check_shard, check_shards, unreadable
 from mematlas.errors import StudyError
+from mematlas.fetching import fetch_folder
 from mematlas.findings import findings_folder, read_finding
 from mematlas.rescoring import Agreement, score_again
-from mematlas.store import Run, is_folder_name, open_study, read_facts, read_run, shard_name
+from mematlas.store import Run, Study, is_folder_name, open_study, read_facts, read_run, shard_name
 from mematlas.study import Progress, Silent
 
 
@@ -54,7 +55,8 @@ def verify(
         StudyError: the folder is no study, or holds no such run.
     """
     opened = open_study(study)
-    checked = Checked(opened)
+    here = fetch_folder(opened.folder)  # of an object store every byte is looked at in a copy
+    checked = Checked(Study(here))
     noted = _noted(checked)
     runs = [found for found in _readable_runs(checked, noted) if run is None or found.key.startswith(run)]
     if not runs and not checked.faults:
@@ -64,14 +66,18 @@ def verify(
     agreements: list[Agreement] = []
     if rescore and runs:
         agreements = score_again(checked, runs[-1], noted.get(runs[-1].key, {}), rows, seed, progress or Silent())
+    names = str(here), str(opened.folder)
     return Verdict(
         tuple(found.key for found in runs),
         checked.files,
         checked.size,
         checked.unsummed,
         checked.unfinished,
-        tuple(checked.faults),
-        tuple(checked.unchecked),
+        tuple(
+            Fault(fault.file, *(text.replace(*names) for text in (fault.wrong, fault.remedy)))
+            for fault in checked.faults
+        ),
+        tuple(line.replace(*names) for line in checked.unchecked),
         tuple(agreements),
     )
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mematlas
-from mematlas import store
 from mematlas.cli import run
+from mematlas.store import markers
 from tests import networks
 
 
@@ -113,7 +113,7 @@ def test_a_study_that_cannot_be_written_is_one_line(say, tmp_path):
 
 
 def test_no_room_is_one_line_and_the_same_command_goes_on(say, tmp_path, monkeypatch):
-    write, calls = store.pq.write_table, []
+    write, calls = markers.pq.write_table, []
 
     def full(*arguments, **options):
         calls.append(1)
@@ -121,7 +121,7 @@ def test_no_room_is_one_line_and_the_same_command_goes_on(say, tmp_path, monkeyp
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(*arguments, **options)
 
-    monkeypatch.setattr(store.pq, "write_table", full)
+    monkeypatch.setattr(markers.pq, "write_table", full)
     said = say(shards=4)
     assert said[0] == 1
     assert said[2].splitlines()[-1].startswith("mematlas: No room on the disk that holds")
@@ -133,7 +133,7 @@ def test_no_room_is_one_line_and_the_same_command_goes_on(say, tmp_path, monkeyp
 
 
 def test_stopping_is_130_and_the_same_command_goes_on(say, tmp_path, monkeypatch):
-    write, calls = store.write_shard, []
+    write, calls = markers.write_shard, []
 
     def stopped(*arguments):
         calls.append(1)

@@ -45,3 +45,21 @@ def mortal(folder, deadly, deaths):
 
 def refusing(folder):
     return partial(make_refusing, str(folder))
+
+
+def kills_its_process_once(mark, make, *arguments):
+    """What `make` makes of the arguments, but the first process that has a task is killed by it; it leaves `mark`."""
+    return partial(_killed_once, Path(mark), make(*arguments))
+
+
+def _killed_once(mark, make_worker, threads):
+    worker = make_worker(threads)
+
+    def work(task):
+        try:
+            mark.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        except FileExistsError:
+            return worker(task)
+
+    return work

@@ -12,7 +12,7 @@ import mematlas
 from mematlas.errors import ModelError, StudyError
 from mematlas.executors.base import RETRIES, Crew
 from mematlas.study import Silent
-from tests import networks
+from tests import networks, shelves
 from tests.executors import made
 
 ray = pytest.importorskip("ray", reason='needs Ray: pip install "mematlas[ray]"')
@@ -100,6 +100,23 @@ def test_a_worker_and_then_a_node_are_lost_and_the_tables_are_those_of_one_proce
     assert np.abs(one["margin"].to_numpy() - other["margin"].to_numpy()).max() < 2e-4
     assert study.rows().equals(whole.rows())
     assert study.run().key == whole.run().key
+
+
+def test_counting_and_analysing_give_the_files_of_one_process(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shelves.fill(tmp_path)
+    monkeypatch.setattr("mematlas.featuring.PASS_TOKENS", 20 * 200)
+    asked = {"corpus": "rows.npy", "context": [8], "continuation": [4, 12]}
+    spread = {"executor": "ray", "workers": 2, "address": cluster.address}
+    found = []
+    for folder, workers in (("spread", spread), ("whole", {})):
+        study = mematlas.score("parrot:rows.npy", "parrot:few.npy:22", study=folder, **asked)
+        mematlas.make_features(study, scope="rows", **workers)
+        mematlas.analyze(study, only=["size", "repetition", "boundary_input"], **workers)
+        files = [path for room in ("features", "findings") for path in (study.folder / room).rglob("*.*")]
+        found.append({path.relative_to(study.folder): path.read_bytes() for path in files if path.suffix != ".done"})
+    assert found[0] == found[1]
+    assert len(found[0]) > 12
 
 
 def test_an_address_where_no_cluster_is_is_one_line(executor):

@@ -6,7 +6,8 @@ import torch
 import transformers
 from generate_oracle import oracle
 
-from mematlas.models.causal import CachedSession, RecomputingSession
+from mematlas.models.base import LoadOptions
+from mematlas.models.causal import CachedSession, RecomputingSession, load_causal
 from mematlas.scoring.options import ScoringOptions
 from tests import networks
 
@@ -126,3 +127,23 @@ def test_scores_equal_generate_beyond_any_window(net, depth):
         if (line["matches"], line["verbatim"]) != expected:
             wrong.append(((row, context, length), line["margin"]))
     assert wrong == []
+
+
+@pytest.mark.parametrize("head", ["cpu", "disk"])
+def test_a_network_that_is_offloaded_in_part_says_the_same(tmp_path, head):
+    """A device map of accelerate: what is on disk is fetched layer by layer, and on no device meanwhile."""
+    network = networks.neox()
+    folder = str(networks.saved(network, tmp_path / "tiny"))
+    placed = {"embed_in": "disk", "emb_dropout": "cpu", "rotary_emb": "cpu", "final_layer_norm": "cpu"}
+    placed |= {"layers.0": "cpu", "layers.1": "disk"}
+    mapped = {f"gpt_neox.{name}": place for name, place in placed.items()} | {"lm_head": head}
+    options = LoadOptions(device="cpu", device_map=mapped)
+    model = load_causal(folder, networks.card(), options, offload_folder=str(tmp_path / "disk"))
+    assert model.network.get_input_embeddings().weight.device.type == "meta"
+    assert model.device.type == "cpu"
+    shape = networks.grid([4, 9], [3, 8])
+    rows = networks.half_recited(network, shape, 12)
+    for depth in ("graded", "verbatim"):
+        options = ScoringOptions(shape, depth, ("free",), batch=5)
+        expected, found = (networks.cells(way, rows, options) for way in (networks.asked(network), model))
+        assert found == expected

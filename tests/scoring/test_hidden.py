@@ -15,7 +15,7 @@ from mematlas.models.uniform import Uniform
 from mematlas.scoring.engine import Engine
 from mematlas.scoring.hidden import announced_size, hidden_cell, positions, quota, write_states
 from mematlas.scoring.options import ScoringOptions, layer_number
-from mematlas.store import _read_states
+from mematlas.store.records import read_states
 from tests import networks
 from tests.networks import grid, half_recited, run_engine, saved
 
@@ -151,7 +151,7 @@ def test_rows_that_end_early_have_no_states_there(tmp_path):
     lengths = [50] * 2 + [66] * 3 + [70] * 15  # too short for 30; long enough for it alone; whole
     results = run_engine(networks.asked(network), rows, options, lengths=lengths)
     write_states({"free": tmp_path}, "shard-00000-of-00001", np.arange(20), results, options, (0, 1))
-    found = _read_states([tmp_path / "shard-00000-of-00001.safetensors"])
+    found = read_states([tmp_path / "shard-00000-of-00001.safetensors"])
     assert found.rows.tolist() == list(range(2, 20))
     empty = np.isnan(found.states).all(2)
     assert empty[:3, 65:].all()

@@ -9,6 +9,7 @@ from cyclopts.exceptions import CycloptsError
 
 import mematlas
 from mematlas.errors import MematlasError, explain
+from mematlas.storage import unreached
 
 app = App(
     name="mematlas",
@@ -68,6 +69,10 @@ def run(arguments: list[str]) -> int:
         return _fail("Stopped. Finished shards are kept; run the same command again to go on.", 130)
     except BrokenPipeError:
         return 0
+    except Exception as error:
+        if (text := unreached(error)) is None:
+            raise
+        return _fail(text, 1)
     return 0
 
 

@@ -1,22 +1,23 @@
 """`mematlas analyze`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from mematlas.analyzing import analyze_run
+from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.exporting import check_kinds, export_finding
 from mematlas.store import open_study
 
 
 def analyze(
-    study: Path,
+    study: str,
     *,
     only: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
     export: str = "",
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
 ) -> None:
     """Recompute a study's findings from its tables; needs neither the models nor the corpus.
 
@@ -25,16 +26,18 @@ def analyze(
     Parameters
     ----------
     study
-        The folder that `mematlas score --study` or `mematlas run` wrote.
+        The folder or URL that `mematlas score --study` or `mematlas run` wrote.
     only
         Names of analyses, as `mematlas list analyses` shows them; all of them by default.
     run
         The beginning of a run's key, as `mematlas show` prints it; the latest by default.
     export
         csv, latex or csv,latex: write every table beside its finding, for papers and other programs.
+    workers
+        Who analyses.
     """
-    kinds = check_kinds(export)
-    done = analyze_run(open_study(study), only, run, again=True, say=_tell)
+    kinds, crew = check_kinds(export), resolve_workers("analyze", **dict(workers))
+    done = analyze_run(open_study(study), only, run, again=True, say=_tell, workers=crew)
     for name, finding in done.findings.items():
         print(f"{name}: {finding.claim}")
         if finding.missing:

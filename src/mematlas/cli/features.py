@@ -6,19 +6,21 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
+from mematlas.executors.options import ALONE, WorkerOptions
 from mematlas.featuring import make_features
 from mematlas.index.base import Scope
 from mematlas.store import open_study
 
 
 def features(
-    study: Path,
+    study: str,
     *,
     scope: Scope = "documents",
     eod: int | None = None,
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
     run: str | None = None,
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
 ) -> None:
     """Count what the corpus holds of a study's rows: n-grams, copies; and see what kind of text they are.
 
@@ -27,7 +29,7 @@ def features(
     Parameters
     ----------
     study
-        The folder that `mematlas score --study` or `mematlas run` wrote; its corpus is read twice or more.
+        The folder or URL that `mematlas score --study` or `mematlas run` wrote; its corpus is read twice or more.
     scope
         Within what 1- to 3-grams are counted; copies of rows are counted in every scope.
     eod
@@ -38,10 +40,19 @@ def features(
         A .npy file of row positions, as training showed them: counts are then of that stream.
     run
         The beginning of a run's key, as `mematlas show` prints it; the latest by default.
+    workers
+        Who counts.
     """
     opened = open_study(study)
     folder = make_features(
-        opened, scope=scope, eod=eod, joined=joined, training_order=training_order, run=run, progress=Bar()
+        opened,
+        scope=scope,
+        eod=eod,
+        joined=joined,
+        training_order=training_order,
+        run=run,
+        progress=Bar(),
+        **dict(workers),
     )
     facts = opened.feature_facts(run) or {}
     rows = opened.scan_features("counts", run)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.output import number, print_table
 from mematlas.cli.progress import Bar
+from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.fitting import fit_predictors
 from mematlas.predictions import BASELINES, PREDICTOR
 from mematlas.predictor.options import PredictorConfig
@@ -15,11 +16,12 @@ from mematlas.store import open_study
 
 
 def fit(
-    study: Path,
+    study: str,
     *,
     models: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
     config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=True)] = PredictorConfig(),  # noqa: B008  it is frozen
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
 ) -> None:
     """Fit predictors of memorization to a study's hidden states, and test them on documents held out.
 
@@ -35,9 +37,12 @@ def fit(
         The beginning of a run's key, as `mematlas show` prints it; the latest by default.
     config
         How predictors are fitted.
+    workers
+        Who fits.
     """
+    crew = resolve_workers("fit", **dict(workers))
     opened = open_study(study)
-    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(config))
+    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), workers=crew, **dict(config))
     print("AUROC on documents held out, mean over seeds (one token an instance; 0.5 tells nothing apart)")
     _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
     print(f"\nPredictors and their model cards are in {folder}.")
@@ -50,7 +55,7 @@ def _print_scores(folders: list[Path]) -> None:
     from mematlas.predictor.predictor import load_predictors
 
     lines = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*/"))):
+    for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()):
         cards = [predictor.card for predictor in load_predictors(path)]
         means = {}
         for name in (PREDICTOR, *BASELINES):

@@ -6,7 +6,7 @@ from mematlas.cli.progress import Bar
 from mematlas.importing import import_scores
 
 
-def import_(*paths: str, study: Path) -> None:
+def import_(*paths: str, study: str) -> None:
     """Write published scores into a study, to analyse them without scoring anything.
 
     Example: mematlas import memorized-evals data/deduped.70m.parquet deduped.12b=other.parquet --study published
@@ -17,7 +17,7 @@ def import_(*paths: str, study: Path) -> None:
         A layout (see `mematlas list layouts`; found by the columns if left out), then Parquet files or folders of them,
         each PATH or LABEL=PATH.
     study
-        Folder in which the study is kept.
+        Folder, or URL such as s3://bucket/study, that keeps the study.
     """
     from mematlas.layouts import LAYOUTS
 

@@ -1,6 +1,5 @@
 """`mematlas report`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def report(
-    study: Path,
+    study: str,
     *,
-    out: Path | None = None,
+    out: str | None = None,
     formats: Annotated[str, Parameter(name="--format")] = "",
     run: str | None = None,
 ) -> None:
@@ -25,7 +24,7 @@ def report(
     Parameters
     ----------
     study
-        The folder of the study; `mematlas analyze` has written its findings.
+        The folder or URL of the study; `mematlas analyze` has written its findings.
     out
         The page; STUDY/report.html by default.
     formats

@@ -1,13 +1,11 @@
 """`mematlas show`."""
 
-from pathlib import Path
-
 from mematlas.cli.output import count, number, percent, print_table
-from mematlas.store import Run, Study, open_study, shard_is_done, shard_name
+from mematlas.store import Run, Study, open_study
 from mematlas.summary import summarize
 
 
-def show(study: Path) -> None:
+def show(study: str) -> None:
     """Print what is in a study: its runs, models and scores.
 
     Example: mematlas show study
@@ -15,7 +13,7 @@ def show(study: Path) -> None:
     Parameters
     ----------
     study
-        The folder that `mematlas score --study` wrote.
+        The folder or URL that `mematlas score --study` wrote.
     """
     opened = open_study(study)
     for run in opened.runs():
@@ -43,14 +41,9 @@ def _print_run(study: Study, run: Run) -> None:
         f"depth {asked['depth']}, eos {asked['eos']}, {asked['dtype']}, signals {signals}"
     )
     for label in run.models:
-        _print_missing(label, _missing(study, run, label), run.shards)
+        _print_missing(label, study.missing(run, label), run.shards)
     if not asked["control"]:
         print("  no control: shares have no floor to be compared with (--control names one)")
-
-
-def _missing(study: Study, run: Run, label: str) -> list[int]:
-    folder = study.folder / "scores" / run.key / run.models[label]
-    return [index for index in range(run.shards) if not shard_is_done(folder, shard_name(index, run.shards))]
 
 
 def _print_missing(label: str, missing: list[int], shards: int) -> None:

@@ -1,6 +1,5 @@
 """`mematlas verify`."""
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
@@ -15,7 +14,7 @@ _SHOWN = 10  # differences of a model that are printed
 
 
 def verify(
-    study: Path,
+    study: str,
     *,
     rows: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
     seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
@@ -29,7 +28,7 @@ def verify(
     Parameters
     ----------
     study
-        The folder that `mematlas score --study` wrote. Nothing in it is changed.
+        The folder or URL that `mematlas score --study` wrote. Nothing in it is changed.
     rows
         How many random rows every model scores again.
     seed

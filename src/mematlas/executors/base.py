@@ -24,7 +24,7 @@ RETRIES = 3
 @dataclass(frozen=True, slots=True)
 class Crew:
     """The workers asked for. address: of the cluster, None for one of this machine alone; gpus: of each worker, None
-    for one where there are any."""
+    for one where there are any, in turn where they are fewer (processes of this machine)."""
 
     workers: int
     address: str | None = None

@@ -5,14 +5,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
 from mematlas.executors.base import Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
+from mematlas.executors.gpus import gpu_of, visible_gpus
 
 _PATIENCE = 10.0  # seconds for a worker to go by itself
+_THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")  # read when NumPy and polars are imported
 
 
 def cores() -> int:
@@ -21,10 +23,12 @@ def cores() -> int:
 
 
 class LocalExecutor:
-    """`crew.workers` processes that share the cores; one that dies is replaced. See `base.Executor`."""
+    """`crew.workers` processes that share the cores, and take turns at the GPUs where a worker may have one; one that
+    dies is replaced. See `base.Executor`."""
 
     def __init__(self, crew: Crew) -> None:
         self._workers = crew.workers
+        self._gpus = visible_gpus(os.environ) if crew.gpus is None and crew.workers > 1 else []
 
     def run(
         self,
@@ -34,11 +38,13 @@ class LocalExecutor:
         say: Say,
     ) -> "list[Lost[Task]]":
         queue = Queue(tasks)
-        seat = Seat(make_worker, max(1, cores() // self._workers))
+        threads = max(1, cores() // self._workers)
+        seat = Seat(make_worker, threads)
         busy: dict[Any, _Process[Task]] = {}
         try:
             while queue and len(busy) < self._workers:
-                process: _Process[Task] = _Process(seat)
+                gpu = gpu_of(len(busy), self._gpus)
+                process: _Process[Task] = _Process(seat, _environment(os.environ, threads, gpu))
                 process.give(*queue.take())
                 busy[process.connection] = process
             while busy:
@@ -64,7 +70,7 @@ class LocalExecutor:
             answer = process.connection.recv()
         except (EOFError, OSError):
             queue.died(task, tried, process.stop(), say)
-            process = _Process(seat) if queue else process
+            process = _Process(seat, process.environment) if queue else process
         else:
             queue.answered(answer, on_result)
         if queue:
@@ -74,17 +80,26 @@ class LocalExecutor:
             process.stop()
 
 
+def _environment(known: Mapping[str, str], threads: int, gpu: str | None) -> dict[str, str]:
+    """What a worker finds set before it imports anything: its GPU alone, and its threads unless a user said them."""
+    limits = dict.fromkeys((name for name in _THREADS if name not in known), str(threads))
+    return limits if gpu is None else limits | {"CUDA_VISIBLE_DEVICES": gpu}
+
+
 class _Process(Generic[Task]):
     """One worker process. holds: the task that is out with it, and how often that was tried before."""
 
     holds: tuple[Task, int]
 
-    def __init__(self, seat: "Seat[Task, Any]") -> None:
+    def __init__(self, seat: "Seat[Task, Any]", environment: dict[str, str]) -> None:
         spawning = multiprocessing.get_context("spawn")
+        self.environment = environment
         self.connection, far = spawning.Pipe()
-        self._process = spawning.Process(target=_serve, args=(far, seat), daemon=True)
+        self._process = spawning.Process(target=_serve, args=(far, environment), daemon=True)
         self._process.start()
         far.close()
+        with suppress(OSError):
+            self.connection.send(seat)
 
     def give(self, task: Task, tried: int) -> None:
         self.holds = task, tried
@@ -106,17 +121,19 @@ class _Process(Generic[Task]):
         return f"signal {-code}{often}" if code < 0 else f"exit code {code}; its last words stand above"
 
 
-def _serve(connection: "Connection[Any, Any]", seat: "Seat[Any, Any]") -> None:
-    """The life of a worker process: a task, its answer, the next; it ends with its parent, at whatever moment."""
+def _serve(connection: "Connection[Any, Any]", environment: dict[str, str]) -> None:
+    """The life of a worker process: its seat, then a task, its answer, the next; it ends with its parent, at whatever
+    moment. The seat comes over the connection, as what it is made of is imported with it, and has to find
+    `environment` set."""
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
+    with suppress(EOFError):
+        seat: Seat[Any, Any] = connection.recv()
+        while True:
             task = connection.recv()
-        except EOFError:
-            return
-        connection.send(seat.do(task))
+            connection.send(seat.do(task))
 
 
 def _end_with_parent() -> None:

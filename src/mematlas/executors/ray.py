@@ -46,6 +46,7 @@ class RayExecutor:
 
 class _Actor:
     def __init__(self, make_worker: "MakeWorker[Any, Any]", threads: int) -> None:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(threads))  # of the other libraries Ray limits them
         self._seat: Seat[Any, Any] = Seat(make_worker, threads)
 
     def here(self) -> None:

@@ -4,7 +4,7 @@ Source: P1 (n-gram counts at every position of a row) and P9 (exact copies of th
 training corpus. Here every count says within what it was taken: rows, documents, or the stream of all tokens.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ def count_tables(
         row_ids: shape (n,).
         grid: the cells. Cells that a row is too short for are left out.
         counter: asked once.
-        tokens: of the corpus; what is longer than all of it stands there no time.
+        tokens: of the corpus, or as many as the grid reads if it has more; what is longer stands there no time.
         scope: of COUNTS; COPIES has all three.
         kinds: of each token id (`mematlas.features.texts.token_kinds`), None without a tokenizer.
 
@@ -61,8 +61,19 @@ def count_tables(
     """
     if rows.ids.shape != (len(row_ids), grid.width):
         raise ValueError(f"rows must be of shape ({len(row_ids)}, {grid.width}), not {rows.ids.shape}")
-    counts = _count(rows, counted_spans(grid), counter, tokens)
+    counts = _count(rows, grid, counter, tokens)
     return _counts_table(rows, row_ids, counts, SCOPES.index(scope), kinds), _copies_table(rows, row_ids, counts, grid)
+
+
+def asked_ngrams(rows: TokenRows, grid: Grid, tokens: int) -> list[NDArray[np.uint32]]:
+    """What `count_tables` asks its counter for: of each span that fits into a corpus of `tokens`, the n-grams
+    [k, stop - start] of those k rows that are long enough."""
+    ids = rows.ids.astype(np.uint32)  # as an index keeps them: half the memory
+    return [ids[rows.lengths >= stop, start:stop] for start, stop in _asked_spans(grid, tokens)]
+
+
+def _asked_spans(grid: Grid, tokens: int) -> list[Span]:
+    return [(start, stop) for start, stop in counted_spans(grid) if stop - start <= tokens]
 
 
 def _cells(grid: Grid) -> Iterator[tuple[int, int]]:
@@ -75,13 +86,12 @@ def _spans(grid: Grid, context: int, continuation: int) -> tuple[Span, Span]:
     return (split, split + continuation), (split - context, split + continuation)
 
 
-def _count(rows: TokenRows, spans: Iterable[Span], counter: Counter, tokens: int) -> dict[Span, Ids]:
+def _count(rows: TokenRows, grid: Grid, counter: Counter, tokens: int) -> dict[Span, Ids]:
     """For each span the [3, k] counts of those k rows that are long enough for it."""
-    whole = {span: rows.lengths >= span[1] for span in spans}
-    found = {span: np.zeros((len(SCOPES), int(rows_with.sum())), np.int64) for span, rows_with in whole.items()}
-    asked = [(start, stop) for start, stop in found if stop - start <= tokens]
-    ids = rows.ids.astype(np.uint32)  # as an index keeps them: half the memory
-    counts = counter.count_scopes([ids[whole[start, stop], start:stop] for start, stop in asked])
+    sizes = {span: int((rows.lengths >= span[1]).sum()) for span in counted_spans(grid)}
+    found = {span: np.zeros((len(SCOPES), size), np.int64) for span, size in sizes.items()}
+    asked = _asked_spans(grid, tokens)
+    counts = counter.count_scopes(asked_ngrams(rows, grid, tokens))
     ends = np.cumsum([found[span].shape[1] for span in asked])
     found.update(zip(asked, np.split(counts, ends[:-1], axis=1), strict=True))
     return found

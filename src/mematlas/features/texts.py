@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mematlas.features.redundancy import distinct_ratio
 from mematlas.features.schema import TEXTS, TOKEN_KINDS
 from mematlas.features.templates import incrementing, repeating
-from mematlas.records import Grid, Ids
+from mematlas.records import Encoder, Grid, Ids
 
 Decode = Callable[[list[int]], list[str]]
 
@@ -35,6 +35,14 @@ def remembering(decode: Decode) -> Decode:
         return [known[token] for token in ids]
 
     return remembered
+
+
+def reader_of(encoder: Encoder | None) -> tuple[Decode | None, NDArray[np.int8] | None]:
+    """What reads token ids as text, and the kind of each token; None where the models have no tokenizer."""
+    if encoder is None or encoder.decode is None:
+        return None, None
+    decode: Decode = remembering(encoder.decode)
+    return decode, token_kinds(encoder.vocabulary, decode)
 
 
 def token_kinds(vocabulary: int, decode: Decode) -> NDArray[np.int8]:

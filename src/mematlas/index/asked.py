@@ -13,6 +13,14 @@ class Asked:
     def __init__(self, groups: list[Group]) -> None:
         self.groups, self.targets = groups, [Targets(group.ngrams) for group in groups]
 
+    def spread(self, totals: list[Ids]) -> Ids:
+        """For each query its column of `totals`: [k, t] a length, a column a target -> [k, q]."""
+        count = sum(len(group.places) for group in self.groups)
+        found = np.zeros((len(totals[0]) if totals else 0, count), np.int64)
+        for group, targets, total in zip(self.groups, self.targets, totals, strict=True):
+            found[:, group.places] = total[:, targets.members]
+        return found
+
     def answers(self, found: list[Ids]) -> list[Ids]:
         """For each query its part [k - 1, h] of `found`: a [k, h] array a length, sorted by its first line, which says
         which n-gram a column is about."""
@@ -25,10 +33,7 @@ class Asked:
 
     def each(self, values: list[Ids]) -> list[int]:
         """For each query its one of `values`, which has one a target of each length."""
-        found = np.zeros(sum(len(group.places) for group in self.groups), np.int64)
-        for group, targets, known in zip(self.groups, self.targets, values, strict=True):
-            found[group.places] = known[targets.members]
-        return found.tolist()
+        return self.spread([known[None] for known in values])[0].tolist() if values else []
 
 
 def added_up(keys: Ids, counts: Ids) -> tuple[Ids, Ids]:

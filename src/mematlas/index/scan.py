@@ -6,7 +6,7 @@ no interpreter lock), while one thread reads. What is counted in parts of the st
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -48,11 +48,28 @@ class Scan:
 
     def count_scopes(self, ngrams: NGrams) -> Ids:
         """[3, q]: as `count`, for all SCOPES in one pass."""
-        asked = Asked(self._grouped(ngrams, "stream"))
-        found = np.zeros((len(SCOPES), sum(len(group.places) for group in asked.groups)), np.int64)
-        for group, targets, total in zip(asked.groups, asked.targets, self._totals(asked.targets), strict=True):
-            found[:, group.places] = total[:, targets.members]
-        return found
+        asked = self.ask(ngrams)
+        return asked.spread(self.totals(asked)) if asked.groups else np.zeros((len(SCOPES), 0), np.int64)
+
+    def ask(self, ngrams: NGrams) -> Asked:
+        """The n-grams made ready to be looked for, in this stream or in any part of it."""
+        return Asked(self._grouped(ngrams, "stream"))
+
+    def totals(self, asked: Asked) -> list[Ids]:
+        """[3, t] counts, for SCOPES, of each length's targets; those of the parts of a stream add up to its own."""
+        known = asked.targets
+        sums = [[np.zeros((len(SCOPES), len(targets)), np.int64) for targets in known] for _ in range(self._threads)]
+        free = list(sums)
+
+        def add(piece: Piece) -> None:
+            into = free.pop()
+            for targets, total in zip(known, into, strict=True):
+                targets.count(piece.tokens, piece.own, piece.rows.starts, piece.documents.starts, total)
+            free.append(into)
+
+        for _ in self._each(add, max((targets.n for targets in known), default=1) - 1):
+            pass
+        return [np.sum(parts, axis=0) for parts in zip(*sums, strict=True)]
 
     def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
         """See Index.count."""
@@ -116,21 +133,6 @@ class Scan:
 
     def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
         return grouped(ngrams, self.vocabulary, self._stream.length, self.scopes, scope)
-
-    def _totals(self, known: Sequence[Targets]) -> list[Ids]:
-        """[3, t] counts of each group's targets over the whole stream."""
-        sums = [[np.zeros((len(SCOPES), len(targets)), np.int64) for targets in known] for _ in range(self._threads)]
-        free = list(sums)
-
-        def add(piece: Piece) -> None:
-            into = free.pop()
-            for targets, total in zip(known, into, strict=True):
-                targets.count(piece.tokens, piece.own, piece.rows.starts, piece.documents.starts, total)
-            free.append(into)
-
-        for _ in self._each(add, max((targets.n for targets in known), default=1) - 1):
-            pass
-        return [np.sum(parts, axis=0) for parts in zip(*sums, strict=True)]
 
     def _hits(self, asked: Asked, scope: Scope, beyond: int) -> Iterator[tuple[Piece, list[tuple[Ids, Ids]]]]:
         """Each piece with, for each length, which n-gram stands at which of its places within the scope: [h], [h].

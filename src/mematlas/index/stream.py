@@ -139,7 +139,7 @@ class CorpusStream:
         if not 0 <= index < count:
             raise IndexFault(f"Part {index} of {count} is none of them; parts run from 0 to {count - 1}.")
         self._first, self._stop = (number * len(rows) // count for number in (index, index + 1))
-        self._width, self._is_bound = _row_width(rows.details)
+        self._width, self._is_bound = row_width(rows.details)
         self._counted, self._ended = 0, False
 
     def length(self, least: int) -> int:
@@ -232,7 +232,26 @@ class CorpusStream:
         return np.union1d(starts, after)
 
 
-def _row_width(details: Mapping[str, Any]) -> tuple[int, bool]:
+class Measured:
+    """A stream that tells how much of it went by, in whole or in part. See Stream.
+
+    tokens, documents: those of all pieces' own tokens; a document counts where it starts.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.vocabulary, self.length = stream.vocabulary, stream.length
+        self.tokens, self.documents = 0, 0
+        self._stream = stream
+
+    def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
+        """See Stream.pieces."""
+        for piece in self._stream.pieces(overlap, size):
+            self.tokens += piece.own
+            self.documents += int(np.searchsorted(piece.documents.starts, piece.own))
+            yield piece
+
+
+def row_width(details: Mapping[str, Any]) -> tuple[int, bool]:
     """How many tokens to read of a row, and whether no row is known to have more."""
     for name in ("row_length", "longest_row"):
         if isinstance(details.get(name), int) and details[name] > 0:

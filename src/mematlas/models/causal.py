@@ -59,6 +59,14 @@ class FixedLayer(DynamicLayer):
             layer.full_values = _selected(self.full_values, rows, length)
         return layer
 
+    def restore(self, keys: Tensor, values: Tensor, length: int) -> None:
+        """Take the first `length` positions from arrays that hold these rows, and maybe more."""
+        assert self.full_keys is not None
+        assert self.full_values is not None
+        self.length = length
+        self.full_keys[:, :, :length] = keys[: len(self.full_keys), :, :length]
+        self.full_values[:, :, :length] = values[: len(self.full_values), :, :length]
+
 
 def _selected(full: Tensor, rows: Tensor, length: int) -> Tensor:
     chosen = full.new_empty((len(rows), *full.shape[1:]))
@@ -146,17 +154,24 @@ class CausalModel:
         return torch.mm(states, weight.T, out=self._scratch.take(states, len(states), len(weight)))
 
     def _matrix_head(self, states: Tensor) -> Tensor:
-        return self._output(states.to(self._output.weight.device))
+        device = self._output.weight.device
+        return self._output(
+            states if device.type == "meta" else states.to(device)
+        )  # meta: offloaded, fetched by a hook
 
     def _own_head(self, states: Tensor) -> Tensor:
         body = self.network.base_model
+        hooked = body.__dict__.get("forward")  # accelerate's, where the body is offloaded
         body.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states[:, None])
         try:
             return self.network(input_ids=torch.zeros((len(states), 1), dtype=torch.int64, device=self.device)).logits[
                 :, 0
             ]
         finally:
-            del body.forward
+            if hooked is None:
+                del body.forward
+            else:
+                body.forward = hooked
 
     def keep(self, layer: int) -> None:
         self._kept = None if layer == self.layers and self._head is not None else layer
@@ -228,7 +243,7 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
     if options.device_map is None:
         network = network.to(device)
     else:
-        device = network.get_input_embeddings().weight.device
+        device = _input_device(network.get_input_embeddings())
     network.eval()
     rows = network.get_input_embeddings().weight.shape[0]
     if rows < card.vocabulary:
@@ -236,3 +251,9 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
             f"{card.spec!r} states a vocabulary of {card.vocabulary} but embeds {rows} tokens; fetch the model again."
         )
     return CausalModel(network, card.vocabulary, device)
+
+
+def _input_device(embeddings: Any) -> torch.device:
+    """Where tokens go: an offloaded embedding is on no device but while it is used."""
+    used_on = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
+    return embeddings.weight.device if used_on is None else torch.device(used_on)

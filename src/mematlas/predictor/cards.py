@@ -10,7 +10,7 @@ from mematlas.predictor.examples import Examples
 from mematlas.predictor.fitting import Fit
 from mematlas.predictor.options import PredictorConfig
 from mematlas.predictor.predictor import PredictorCard, load_predictors
-from mematlas.store import write_atomically
+from mematlas.storage import write_atomically
 
 _WHEN: Final = {
     "context": "before anything is generated, from the context's states alone",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mematlas.errors import ModelError
+from mematlas.fetching import fetch
 from mematlas.predictions import Sees
 from mematlas.predictor.calibration import Line, calibrated
 from mematlas.predictor.examples import Floats
@@ -19,7 +20,7 @@ from mematlas.predictor.network import PredictorNetwork
 from mematlas.predictor.options import PredictorConfig
 from mematlas.predictor.scaling import Scaling
 from mematlas.predictor.training import network_logits
-from mematlas.store import write_atomically
+from mematlas.storage import study_path, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def load_predictors(path: str | Path) -> list[Predictor]:
     Raises:
         ModelError: there is none, or a file is damaged.
     """
-    found = Path(path)
+    found = study_path(path)
     files = sorted(found.glob("seed-*.safetensors")) if found.is_dir() else [found]
     if not files or not files[0].is_file():
         raise ModelError(
@@ -127,7 +128,7 @@ def _load(path: Path) -> Predictor:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(fetch(path), framework="pt") as file:
             kept = json.loads(file.metadata()["card"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
         card = PredictorCard(**kept | {"inputs": tuple(kept["inputs"]), "calibration": tuple(kept["calibration"])})

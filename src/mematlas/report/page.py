@@ -6,11 +6,12 @@ from pathlib import Path
 from mematlas.report.document import document, findings_of
 from mematlas.report.figures import Figure, figures
 from mematlas.report.pictures import Format, write_picture
-from mematlas.store import Study, open_study, write_atomically
+from mematlas.storage import study_path, write_atomically
+from mematlas.store import Study, open_study
 
 
 def write_report(
-    study: Study | Path, out: Path | None = None, formats: Sequence[Format] = (), run: str | None = None
+    study: Study | str | Path, out: str | Path | None = None, formats: Sequence[Format] = (), run: str | None = None
 ) -> Path:
     """Write the report of a run, the latest by default, to `out` (STUDY/report.html), and each chart in each of
     `formats` into `pictures_folder` of it; returns the page's path.
@@ -22,7 +23,7 @@ def write_report(
     found = opened.run(run)
     findings = findings_of(opened, found)
     shown = list(figures(findings))
-    place = out or opened.folder / "report.html"
+    place = opened.folder / "report.html" if out is None else study_path(out)
     content = document(opened, found, findings, shown).encode()
     write_atomically(place, lambda path: _write(path, content))
     _write_pictures(pictures_folder(place), shown, formats)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.errors import StudyError
+from mematlas.fetching import fetch
 
 Key = tuple[int, int, int]  # row, context, continuation
 
@@ -34,9 +35,10 @@ def read_lines(path: Path, run_key: str, columns: Mapping[str, Any]) -> pl.DataF
     if not path.is_file():
         return None
     try:
-        if pl.read_parquet_metadata(path).get("mematlas.run", run_key) != run_key:
+        file = fetch(path)
+        if pl.read_parquet_metadata(file).get("mematlas.run", run_key) != run_key:
             return None
-        return pl.read_parquet(path).select(pl.col(name).cast(kind) for name, kind in columns.items())
+        return pl.read_parquet(file).select(pl.col(name).cast(kind) for name, kind in columns.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).splitlines()[0]
         raise StudyError(f"{path} is damaged ({first}); delete it, or make it again.") from None

@@ -1,6 +1,7 @@
 """Rows in, tables out: duplicates scored once, rows grouped by what they allow, batches halved when memory runs out."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mematlas.errors import CorpusError, ModelError, OutOfMemory
+from mematlas.errors import ModelError, OutOfMemory
 from mematlas.models.base import Model, ModelCard
 from mematlas.records import Ids, TokenRows
+from mematlas.scoring.batching import MOST, largest_batch, meter_of
 from mematlas.scoring.branches import BatchScoring, Branch, Decisions, Plan
+from mematlas.scoring.memory import is_out_of_memory
 from mematlas.scoring.options import ScoringOptions, layer_number, nearest
 from mematlas.scoring.readout import NotNumbers, Readout
+from mematlas.scoring.rows import check_fit, check_vocabulary, copied, distinct_rows, groups, made_up
 
 Say = Callable[[str], None]
 
@@ -58,27 +62,51 @@ class ContextResult:
 class Engine:
     """Scores token rows with one model; `say` receives what a user should know (a halved batch).
 
+    Args:
+        most: rows that a shard has at most, so that `--batch auto` looks for no more; None if that is not known.
+
     Raises (constructor):
         ModelError: the grid is longer than the model, BOS is asked of a model that has none, or hidden states of a
             layer that it has not.
     """
 
-    def __init__(self, model: Model, card: ModelCard, options: ScoringOptions, say: Say = lambda text: None) -> None:
-        width = options.grid.width + options.bos
-        if card.max_length is not None and width > card.max_length:
-            raise ModelError(
-                f"{card.label} was built for {card.max_length} tokens, but the grid needs {width}; "
-                "choose a shorter --context or --continuation."
-            )
-        if options.bos and card.bos is None:
-            raise ModelError(f"{card.label} has no BOS token; leave out --bos.")
+    def __init__(
+        self,
+        model: Model,
+        card: ModelCard,
+        options: ScoringOptions,
+        say: Say = lambda text: None,
+        most: int | None = None,
+    ) -> None:
+        check_fit(card, options)
         suppressed = card.eos if options.eos == "suppress" else ()
         self._model, self._card, self._options, self._say = model, card, options, say
         self._readout = Readout(model, suppressed, options.temperatures)
         hidden = bool(options.hidden_kinds)
         self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth, hidden)
-        self.batch = options.batch
         self._layer = self._kept_layer() if hidden else "last"
+        self.batch = self._fitting_batch(most) if options.batch == "auto" else options.batch
+
+    def _fitting_batch(self, most: int | None) -> int:
+        """The rows that fit into memory together, found with made-up ones (`scoring/batching.py`)."""
+        device, label = self._model.device, self._card.label
+        limit = MOST.get(device.type, MOST["cpu"])
+        most = min(most or limit, limit)
+        meter = meter_of(device)
+        if meter is None:
+            self._say(f"{label}: {most} rows at a time; --batch auto cannot measure memory on this system.")
+            return most
+        rows = made_up(self._card.vocabulary, self._options.grid, most)
+        # a model that recites nothing decodes all rows of all contexts: no depth takes more
+        probe = Engine(self._model, self._card, replace(self._options, depth="graded", batch=most))
+
+        def score(count: int) -> None:
+            with suppress(NotNumbers):  # it took its memory all the same
+                probe._attempt(rows, np.arange(count), self._options.grid.contexts)
+
+        found = largest_batch(score, meter, most)
+        self._say(f"{label}: {found} rows at a time, by --batch auto.")
+        return found
 
     def _kept_layer(self) -> str:
         """Ask the model to keep a layer's states; its number, or "last"."""
@@ -101,39 +129,19 @@ class Engine:
             rows: at least `grid.width` tokens wide; ids: their row ids, for messages.
             on_rows: told how many of the shard's rows are done, after each batch.
         """
-        self._check_vocabulary(rows, ids)
-        distinct, inverse, counts = _distinct(rows)
+        check_vocabulary(self._card, rows, ids)
+        distinct, inverse, counts = distinct_rows(rows)
         results = []
-        for group, contexts in self._groups(distinct.lengths):
+        for group, contexts in groups(self._options.grid, distinct.lengths):
             for part in self._batches(group):
                 try:
                     scored = self._score_batch(distinct, part, contexts)
                 except NotNumbers as error:
                     row = ids[int(np.flatnonzero(inverse == self._culprit(distinct, part, contexts))[0])]
                     raise ModelError(f"{self._card.label}, row {row}: {error}") from None
-                results += [_copied(result, inverse) for result in scored]
+                results += [copied(result, inverse) for result in scored]
                 on_rows(int(counts[part].sum()))
         return results
-
-    def _check_vocabulary(self, rows: TokenRows, ids: Ids) -> None:
-        bad = (rows.ids < 0) | (rows.ids >= self._card.vocabulary)
-        if bad.any():
-            row, position = (int(place[0]) for place in np.nonzero(bad))
-            raise CorpusError(
-                f"Row {ids[row]} holds the token id {rows.ids[row, position]} at position {position}, outside the "
-                f"vocabulary of {self._card.label} (0 to {self._card.vocabulary - 1}). Score it with the model it was "
-                "tokenized for, or check --token-dtype."
-            )
-
-    def _groups(self, lengths: Ids) -> Iterator[tuple[Ids, tuple[int, ...]]]:
-        """Rows that allow the same contexts, with those contexts; rows that allow none are left out."""
-        grid = self._options.grid
-        shortest = min(grid.continuations)
-        allowed = np.array([lengths >= grid.split(context) + shortest for context in grid.contexts]).sum(0)
-        for count in range(len(grid.contexts), 0, -1):
-            group = np.flatnonzero(allowed == count)
-            if len(group):
-                yield group, grid.contexts[:count]
 
     def _batches(self, group: Ids) -> Iterator[Ids]:
         at = 0
@@ -147,7 +155,7 @@ class Engine:
         try:
             return self._attempt(rows, part, contexts)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         if len(part) == 1:
             raise OutOfMemory(
@@ -251,31 +259,3 @@ def _truth_record(truth: Decisions, tokens: Ids) -> dict[str, NDArray[Any]]:
         chosen = record.pop("token")
         record["hit"] = chosen == tokens[:, 1 : chosen.shape[1] + 1]
     return record
-
-
-def _distinct(rows: TokenRows) -> tuple[TokenRows, Ids, Ids]:
-    """Distinct rows, for every row the number of its distinct one, and how many rows each stands for."""
-    keyed = np.concatenate([rows.lengths[:, None], rows.ids], axis=1)
-    _, first, inverse, counts = np.unique(keyed, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)  # keep the order of first appearance: neighbours in the corpus stay neighbours
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    kept = first[order]
-    return TokenRows(rows.ids[kept], rows.lengths[kept]), place[inverse.reshape(-1)], counts[order]
-
-
-def _copied(result: ContextResult, inverse: Ids) -> ContextResult:
-    """The result spread from distinct rows to all rows of the shard that equal them."""
-    if len(np.unique(inverse)) == len(inverse) and (inverse == np.arange(len(inverse))).all():
-        return result
-    place = np.full(int(inverse.max()) + 1, -1)
-    place[result.rows] = np.arange(len(result.rows))
-    rows = np.flatnonzero(place[inverse] >= 0)
-    return result.take(place[inverse[rows]], rows)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return "can't allocate memory" in text or "out of memory" in text or "not enough memory" in text

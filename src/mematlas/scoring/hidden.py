@@ -19,7 +19,8 @@ from mematlas.errors import StudyError
 from mematlas.records import Grid, Ids
 from mematlas.scoring.engine import ContextResult
 from mematlas.scoring.options import ScoringOptions, nearest
-from mematlas.store import write_atomically, write_marker
+from mematlas.storage import is_remote, write_atomically
+from mematlas.store import write_marker
 
 LEVELS: Final = 5  # score levels of 0.2, as in P1's transitions
 _BYTES: Final = 2
@@ -53,6 +54,8 @@ def check_room(folder: Path, size: int, options: ScoringOptions) -> None:
     Raises:
         StudyError: less is free than they may take.
     """
+    if is_remote(folder):  # a store does not tell
+        return
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
     if size > free:
         raise StudyError(

@@ -45,8 +45,9 @@ class ScoringOptions:
     """One question to a model.
 
     bos: whether the model's BOS token is put before every prompt (packed rows have none, so the default is not to);
-    temperatures: extra temperatures of the true token's log-probability; batch: rows in step; hidden_rows: whose hidden
-    states are kept at most, a model; hidden_layer: of which layer (`layer_number`).
+    temperatures: extra temperatures of the true token's log-probability; batch: rows in step, "auto" for as many as fit
+    into memory; hidden_rows: whose hidden states are kept at most, a model; hidden_layer: of which layer
+    (`layer_number`).
     """
 
     grid: Grid
@@ -55,7 +56,7 @@ class ScoringOptions:
     eos: EosPolicy = "ignore"
     bos: bool = False
     temperatures: tuple[float, ...] = ()
-    batch: int = 128
+    batch: int | Literal["auto"] = 128
     hidden_rows: int = 0
     hidden_layer: str = "last"
 

@@ -13,6 +13,7 @@ from mematlas.records import Ids, TokenRows
 from mematlas.scoring.engine import Engine
 from mematlas.scoring.hidden import write_states
 from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.served import ServedEngine
 from mematlas.scoring.settle import Doubt, settle
 from mematlas.scoring.tables import score_table, signal_tables
 from mematlas.store import shard_is_done, shard_name, write_shard
@@ -112,7 +113,7 @@ def score_shard(
     job: ShardJob,
     plan: ShardPlan,
     index: int,
-    engine: Engine,
+    engine: Engine | ServedEngine,
     reference: Callable[[], Engine] | None,
     on_rows: Callable[[int], None],
 ) -> Doubt:

@@ -1,0 +1,64 @@
+"""An object store of our own for tests: moto's S3 server in a process of its own, on loopback."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from uuid import uuid4
+
+import pytest
+
+
+@contextmanager
+def server(patience: float = 60) -> Iterator[dict[str, str]]:
+    """Begin an empty one; the environment variables by which clients find it."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait(process, port, time.monotonic() + patience)
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "not-to-be-told",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, until: float) -> None:
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the object store did not begin in time (exit code {process.poll()})")
+
+
+@pytest.fixture(scope="module")
+def store():
+    """s3fs of a store that nothing else uses."""
+    import s3fs
+
+    with pytest.MonkeyPatch.context() as patch, server() as settings:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield s3fs.S3FileSystem(use_listings_cache=False)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def bucket(store):
+    """The URL of a bucket of its own."""
+    name = f"bucket-{uuid4().hex[:12]}"
+    store.mkdir(name)
+    return f"s3://{name}"
