@@ -9,8 +9,12 @@ import io
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from rendered import notebook  # beside this file
 
 import mematlas
 from mematlas.cli import app
@@ -45,6 +49,23 @@ def names() -> str:
     """Every public name with its signature and docstring."""
     public = [name for name in mematlas.__all__ if not name.startswith("_")]
     return "\n\n".join(part for name in sorted(public) for part in described(name, getattr(mematlas, name)))
+
+
+#: Module -> its names that are meant for users, beside those of `import mematlas` and `mematlas.recount`.
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "mematlas.experiments": ("train_family", "TrainedFamily", "TrainingConfig", "PlantingConfig", "Size", "Document"),
+    "mematlas.exporting": ("export_finding",),
+    "mematlas.report.charts": ("draw",),
+    "mematlas.report.pictures": ("svg",),
+}
+
+
+def elsewhere() -> str:
+    """The names of ELSEWHERE, as those of `import mematlas`."""
+    named = ((module, name) for module, listed in ELSEWHERE.items() for name in listed)
+    return "\n\n".join(
+        part for module, name in named for part in described(f"{module}.{name}", getattr(import_module(module), name))
+    )
 
 
 def described(name: str, thing: Any) -> Iterator[str]:
@@ -124,4 +145,11 @@ def measurements() -> str:
     return (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8").partition("\n")[2]
 
 
-GENERATED: dict[str, Callable[[], str]] = {"commands": commands, "names": names, "measurements": measurements}
+GENERATED: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "names": names,
+    "elsewhere": elsewhere,
+    "measurements": measurements,
+    "leak": partial(notebook, ROOT / "notebooks" / "leak.py"),
+    "atlas": partial(notebook, ROOT / "notebooks" / "atlas.py"),
+}

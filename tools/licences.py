@@ -22,6 +22,7 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 ALLOWED: Mapping[str, str] = {
     "nvidia-*": "CUDA libraries that GPU builds of torch load; NVIDIA's licence lets them be used and passed on",
     "cuda-*": "as nvidia-*",
+    "docutils": "public domain and BSD; the GPL is that of its Emacs mode, which is not installed",
 }
 STRONG = re.compile(r"(?<!L)GPL|(?<!Lesser )General Public License|Affero|SSPL|Server Side Public", re.IGNORECASE)
 #: GCC's run-time libraries inside wheels: the exception frees what is linked with them.

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mematlas.experiments.configuration import PlantingConfig, Size, TrainingConfig
     from mematlas.experiments.family import Member, TrainedFamily, train_family
+    from mematlas.experiments.standard_library import Document
 
 _NAMES = {
+    "Document": "standard_library",
     "PlantingConfig": "configuration",
     "Size": "configuration",
     "TrainingConfig": "configuration",
@@ -22,7 +24,7 @@ _NAMES = {
     "train_family": "family",
 }
 
-__all__ = ["Member", "PlantingConfig", "Size", "TrainedFamily", "TrainingConfig", "train_family"]
+__all__ = ["Document", "Member", "PlantingConfig", "Size", "TrainedFamily", "TrainingConfig", "train_family"]
 
 
 def __getattr__(name: str) -> Any:
