@@ -1,0 +1,128 @@
+"""Two Ray actors against two bare processes, the same rows: ``python benchmarks/throughput.py --work FOLDER``.
+
+A bare process holds an engine with one thread and the tokens of its rows, and scores one shard of 256 after another:
+no executor, no table, no marker; two run at once. The other side is `mematlas.score(..., executor="ray", workers=2)` as
+users call it, with everything that it reads, sends and writes. Sides alternate (bare, Ray, bare); no start counts:
+bare processes wait for each other once they are loaded, and Ray's rows are counted from the second shard that came back
+to the last but one. The model is `benchmarks/scoring.py`'s, of Pythia-70M's shape, graded 32 + 32 in float32.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rows import markdown, zipf_tokens
+from scheduling import Clock
+
+import mematlas
+from mematlas.models.base import LoadOptions
+from mematlas.models.finding import find_model
+from mematlas.records import Grid, TokenRows
+from mematlas.scoring.engine import Engine
+from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.threads import limit_threads
+from scoring import neox70m
+
+SHARD, WIDTH, VOCABULARY = 256, 64, 50304
+WANTED = 0.9
+
+
+def bare(model: str, corpus: str, process: int, seconds: float) -> None:
+    """One bare process: says that it is ready, waits for a line, scores for `seconds`, prints rows and seconds."""
+    limit_threads(1)
+    source = find_model(model)
+    engine = Engine(source.load(LoadOptions("cpu")), source.card, ScoringOptions(Grid((32,), (32,)), "graded"))
+    tokens = np.load(corpus, mmap_mode="r")
+    shards = range(process, len(tokens) // SHARD, 2)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began, rows = time.monotonic(), 0
+    for shard in shards:
+        ids = np.arange(shard * SHARD, (shard + 1) * SHARD)
+        engine.score(TokenRows(tokens[ids].astype(np.int64), np.full(SHARD, WIDTH)), ids)
+        rows += SHARD
+        if time.monotonic() - began >= seconds:
+            break
+    print(json.dumps([rows, time.monotonic() - began]), flush=True)
+
+
+def two_bare(model: Path, corpus: Path, seconds: float) -> list[tuple[int, float]]:
+    """Rows and seconds of two bare processes at once."""
+    words = [sys.executable, __file__, "--bare", str(model), str(corpus)]
+    children = [
+        subprocess.Popen([*words, str(k), str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for k in range(2)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    found = [json.loads(child.communicate()[0]) for child in children]
+    return [(int(rows), float(spent)) for rows, spent in found]
+
+
+def two_actors(model: Path, corpus: Path, rows: int, study: Path) -> tuple[int, float]:
+    """Rows and seconds of two actors, from the second shard that came back to the last but one."""
+    clock = Clock()
+    mematlas.score(
+        str(model),
+        progress=clock,
+        corpus=str(corpus),
+        study=str(study),
+        rows=f"first:{rows}",
+        executor="ray",
+        workers=2,
+        shards=rows // SHARD,
+    )
+    counted = clock.heard[1:-1]
+    return sum(rows for _, rows in counted[1:]), counted[-1][0] - counted[0][0]
+
+
+def rate(parts: Sequence[tuple[int, float]]) -> float:
+    """Rows a second of processes that ran at once."""
+    return sum(rows / seconds for rows, seconds in parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, help="folder for the model, the corpus and the study")
+    parser.add_argument("--seconds", type=float, default=330, help="of the Ray side; a bare stretch takes half")
+    parser.add_argument("--bare", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        model, corpus, process, seconds = given.bare
+        bare(model, corpus, int(process), float(seconds))
+        return
+    if given.work is None:
+        parser.error("--work FOLDER is needed: it keeps the trained model for the next time")
+    given.work.mkdir(parents=True, exist_ok=True)
+    model, corpus = neox70m(given.work, 60), given.work / "throughput.npy"
+    np.save(corpus, zipf_tokens((64 * SHARD * 4, WIDTH), VOCABULARY, 3).astype(np.uint16))
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    print(f"{os.cpu_count()} cores, load {load} at the start", flush=True)
+    before = two_bare(model, corpus, given.seconds / 2)
+    print("bare", before, flush=True)
+    rows = max(6, round(rate(before) * given.seconds / SHARD)) * SHARD
+    study = given.work / f"throughput-{time.time():.0f}"
+    actors = two_actors(model, corpus, rows, study)
+    print("ray", actors, flush=True)
+    after = two_bare(model, corpus, given.seconds / 2)
+    bares = [rate(before), rate(after)]
+    ratio = rate([actors]) / (sum(bares) / 2)
+    lines = [["two bare processes, before", f"{bares[0]:.2f}", f"{max(spent for _, spent in before):.0f}", ""]]
+    lines += [["two Ray actors", f"{rate([actors]):.2f}", f"{actors[1]:.0f}", f"{ratio:.3f}"]]
+    lines += [["two bare processes, after", f"{bares[1]:.2f}", f"{max(spent for _, spent in after):.0f}", ""]]
+    print(markdown(["side", "rows/s", "seconds counted", f"of bare (wanted {WANTED})"], lines))
+
+
+if __name__ == "__main__":
+    main()
