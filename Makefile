@@ -3,16 +3,22 @@ PYTHON ?= python3
 VENV ?= .venv
 comma := ,
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+# Test processes at once; each computes with one thread, so that as many cores are busy.
+JOBS ?= 2
 export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
+# What `dev` installs serves every other target: where it is there, nothing is installed again.
+installed = $(VENV)/.$(if $(wildcard $(VENV)/.dev),dev,$1)
 
 .PHONY: demo test check docs clean
 
-demo: $(VENV)/.demo
+demo: $(call installed,demo)
 	$(VENV)/bin/mematlas demo --out demo
 
-test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -q
+test: export OMP_NUM_THREADS ?= 1
+test: export POLARS_MAX_THREADS ?= 1
+test: $(call installed,test)
+	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -20,7 +26,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python tools/licences.py
 
-docs: $(VENV)/.docs
+docs: $(call installed,docs)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 $(VENV)/bin/python:

@@ -11,6 +11,7 @@ from mematlas.cli import run
 from mematlas.models.folder import FolderSource
 from tests.experiments.conftest import PLANTING, TINY, train
 
+pytestmark = pytest.mark.slow
 FAMILY = replace(TINY, planting=replace(PLANTING, row_length=96, overlap=32))
 
 

@@ -182,14 +182,14 @@ def with_states(
         hits = (np.arange(length) < (length * matches // cell.continuation)[:, None]).astype(np.int8)
         for kind in ("free", "truth"):
             rng = np.random.default_rng((seed, at, kind == "truth"))
-            drawn = (
-                rng.normal(size=(len(rows), cell.context + length - 1, width * 2**at)) + apart * levels[:, None, None]
-            )
+            shape = (len(rows), cell.context + length - 1, width * 2**at)
+            drawn = rng.normal(size=shape) + apart * levels[:, None, None]
             values = drawn if given is None else np.asarray(given(model, kind), dtype=float)
             values[np.isin(rows.to_numpy(), ended), cell.context + 1 :] = np.nan
-            states[model, kind] = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
-    found = {kind: partial(_kept_states, states, kind) for kind in kinds}
-    return replace(tables, states=found, _kept={})
+            kept = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
+            kept.states.setflags(write=False)  # they are read again and again
+            states[model, kind] = kept
+    return replace(tables, states={kind: partial(_kept_states, states, kind) for kind in kinds}, _kept={})
 
 
 def _kept_states(states: Mapping[tuple[str, str], HiddenStates], kind: str, model: str) -> HiddenStates:

@@ -16,7 +16,7 @@ from mematlas.recount import definition_lines, similarity_lines
 from mematlas.stats.differences import difference_of_shares
 from mematlas.stats.intervals import wilson
 from tests.analyses.made import tables, with_features, with_signals
-from tests.analyses.test_contract import stored
+from tests.analyses.stored import stored
 
 Texts = list[list[int | None]]
 CONTEXT = 32

@@ -5,7 +5,7 @@ import pytest
 
 from mematlas import recount
 from tests.analyses.made import tables
-from tests.analyses.test_contract import stored
+from tests.analyses.stored import stored
 
 CELL, LONG = (32, 32), (32, 64)
 VERBATIM = {

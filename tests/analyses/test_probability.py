@@ -8,10 +8,12 @@ import pytest
 
 from mematlas.analyses.probability import ANALYSIS, answer
 from mematlas.analyses.tables import Tables
+from mematlas.errors import StudyError
 from mematlas.findings import Finding
-from mematlas.store import StudyError, open_study
+from mematlas.store import open_study
 from tests.analyses.made import tables, with_signals
-from tests.analyses.test_contract import check_recipe, numbers, stored
+from tests.analyses.recipes import check_recipe, numbers
+from tests.analyses.stored import stored
 
 CONTEXT, LENGTH = 2, 3
 CELL = (CONTEXT, LENGTH)

@@ -27,6 +27,7 @@ def test_one_dimension_and_none_that_varies():
     assert np.isnan(principal_components(np.ones((3, 2)))[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not umap_is_installed(), reason="an extra")
 def test_umap_keeps_far_clusters_apart_and_repeats_itself():
     rng = np.random.default_rng(0)

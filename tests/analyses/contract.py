@@ -1,0 +1,151 @@
+"""What every finding owes its reader, as checks of one finding; each raises AssertionError."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from mematlas.analyses import ANALYSES
+from mematlas.findings import Chart, Finding, read_finding, write_finding
+from mematlas.published import TRENDS
+
+NO_WORD = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
+NO_NONE = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
+
+
+def texts(finding: Finding) -> Iterator[str]:
+    yield from (finding.title, finding.claim, finding.source, finding.missing or "", finding.control or "")
+    yield from (*finding.caveats, *finding.deviations, *finding.rows.values())
+    yield from (trend.test for trend in finding.trends)
+
+
+def drawn(finding: Finding, chart: Chart) -> pl.DataFrame:
+    """The lines of its table that a chart draws."""
+    return finding.table(chart.table).filter(*(pl.col(name) == value for name, value in chart.where.items()))
+
+
+# ------------------------------------------------------------------------------------------------------- what is said
+
+
+def check_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing(finding: Finding) -> None:
+    assert isinstance(finding, Finding)
+    assert finding.claim.endswith(".")
+    assert finding.claim[0].isupper() or finding.claim[0].isdigit()
+    assert not NO_WORD.search(finding.claim), finding.claim
+    for text in texts(finding):
+        assert not NO_NONE.search(text), text
+    for text in (*finding.caveats, *finding.deviations, *filter(None, [finding.missing, finding.control])):
+        assert text.endswith("."), text
+
+
+def check_there_are_numbers_or_a_word_on_what_is_missing(finding: Finding) -> None:
+    if finding.missing is not None:
+        assert finding.missing
+        assert (finding.tables, finding.charts, finding.strength) == ((), (), None)
+        assert all(trend.verdict == "cannot tell" for trend in finding.trends)
+    else:
+        assert finding.tables
+        assert any(table.frame.height for table in finding.tables)
+
+
+def check_trends_are_those_declared_each_once(finding: Finding) -> None:
+    assert sorted(trend.trend for trend in finding.trends) == sorted(ANALYSES.load(finding.name).trends)
+    for trend in finding.trends:
+        assert TRENDS[trend.trend].analysis == finding.name
+        assert trend.verdict in ("shows", "contradicts", "cannot tell")
+        assert trend.test
+
+
+# --------------------------------------------------------------------------------------------------------- the numbers
+
+
+def check_what_was_not_measured_is_null(finding: Finding) -> None:
+    assert finding.strength is None or np.isfinite(finding.strength)
+    for table in finding.tables:
+        for column in table.frame.get_columns():
+            if column.dtype.is_float():
+                assert column.drop_nulls().is_finite().all(), f"{table.name}.{column.name}"
+
+
+def check_ordered(frame: pl.DataFrame, names: tuple[str | None, ...], where: str) -> None:
+    """lower <= estimate <= upper, where all are there; an interval has both ends or none."""
+    lower, estimate, upper = (frame[name].cast(pl.Float64) for name in names)
+    assert ((lower <= estimate + 1e-9) & (estimate <= upper + 1e-9)).drop_nulls().all(), where
+    assert (lower.is_null() == upper.is_null()).all(), where
+    assert (estimate.is_not_null() | lower.is_null()).all(), f"{where}: an interval of nothing"
+
+
+def check_intervals_hold_their_estimate(finding: Finding) -> None:
+    for table in finding.tables:
+        for column in table.frame.columns:
+            ends = (f"{column}_lower", f"{column}_upper")
+            if set(ends) <= set(table.frame.columns):
+                check_ordered(table.frame, (ends[0], column, ends[1]), f"{table.name}.{column}")
+
+
+def check_no_table_has_a_name_twice_or_a_file_name_that_hurts(finding: Finding) -> None:
+    for names in ([table.name for table in finding.tables], [chart.name for chart in finding.charts]):
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch(r"[a-z0-9_-]+", word) for word in names)
+    for table in finding.tables:
+        assert all(meaning.strip() for meaning in table.columns.values())
+
+
+# ---------------------------------------------------------------------------------------------------------- the charts
+
+
+def check_charts_draw_columns_that_are_there_and_something(finding: Finding) -> None:
+    known = {table.name: table for table in finding.tables}
+    for chart in finding.charts:
+        columns = known[chart.table].frame.columns
+        axes = [axis.column for axis in (chart.x, chart.y, chart.color) if axis is not None]
+        others = [name for name in (chart.lower, chart.upper, chart.facet, chart.dash, chart.target) if name]
+        assert {*axes, *others, *chart.where} <= set(columns), chart.name
+        lines = drawn(finding, chart)
+        assert lines[chart.x.column].is_not_null().any(), f"{chart.name} draws nothing"
+        assert lines[chart.y.column].is_not_null().any(), f"{chart.name} draws nothing"
+        assert (chart.lower is None) == (chart.upper is None)
+        if chart.lower is not None:
+            shown = chart.color.column if chart.shape == "matrix" and chart.color else chart.y.column
+            check_ordered(lines, (chart.lower, shown, chart.upper), chart.name)
+        for axis in filter(None, (chart.x, chart.y, chart.color)):
+            assert axis.title
+            if axis.scale == "log":
+                assert (lines[axis.column].drop_nulls() > 0).all(), f"{chart.name}: {axis.column} on a log axis"
+            if axis.share:
+                assert lines[axis.column].drop_nulls().is_between(0, 1).all(), f"{chart.name}: {axis.column}"
+
+
+# ----------------------------------------------------------------------------------------------------------- the record
+
+
+def check_same(finding: Finding, other: Finding) -> None:
+    """Two findings that say the same, with equal tables."""
+    assert replace(finding, tables=()) == replace(other, tables=())
+    for table, again in zip(finding.tables, other.tables, strict=True):
+        assert table.name == again.name
+        assert_frame_equal(table.frame, again.frame)
+
+
+def check_a_finding_is_read_back_as_written(finding: Finding, folder: Path) -> None:
+    write_finding(folder, finding)
+    again = read_finding(folder)
+    check_same(finding, again)
+    for table, other in zip(finding.tables, again.tables, strict=True):
+        assert (table.title, dict(table.columns), table.recipe) == (other.title, dict(other.columns), other.recipe)
+
+
+#: What is asked of every finding, whatever the study holds.
+CHECKS: tuple[Callable[[Finding], None], ...] = (
+    check_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing,
+    check_there_are_numbers_or_a_word_on_what_is_missing,
+    check_trends_are_those_declared_each_once,
+    check_what_was_not_measured_is_null,
+    check_intervals_hold_their_estimate,
+    check_no_table_has_a_name_twice_or_a_file_name_that_hurts,
+    check_charts_draw_columns_that_are_there_and_something,
+)
