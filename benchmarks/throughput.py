@@ -29,7 +29,7 @@ from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.threads import limit_threads
 from scoring import neox70m
 
-SHARD, WIDTH, VOCABULARY = 256, 64, 50304
+SHARD, SHARDS, WIDTH, VOCABULARY = 256, 256, 64, 50304
 WANTED = 0.9
 
 
@@ -106,12 +106,12 @@ def main() -> None:
         parser.error("--work FOLDER is needed: it keeps the trained model for the next time")
     given.work.mkdir(parents=True, exist_ok=True)
     model, corpus = neox70m(given.work, 60), given.work / "throughput.npy"
-    np.save(corpus, zipf_tokens((64 * SHARD * 4, WIDTH), VOCABULARY, 3).astype(np.uint16))
+    np.save(corpus, zipf_tokens((SHARDS * SHARD, WIDTH), VOCABULARY, 3).astype(np.uint16))
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load} at the start", flush=True)
     before = two_bare(model, corpus, given.seconds / 2)
     print("bare", before, flush=True)
-    rows = max(6, round(rate(before) * given.seconds / SHARD)) * SHARD
+    rows = min(max(6, round(rate(before) * given.seconds / SHARD)), SHARDS) * SHARD
     study = given.work / f"throughput-{time.time():.0f}"
     actors = two_actors(model, corpus, rows, study)
     print("ray", actors, flush=True)

@@ -18,11 +18,14 @@ from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
 from mematlas.features.schema import SCHEMAS
 from mematlas.index.base import SCOPES
+from mematlas.index.scan import Scan
+from mematlas.index.stream import CorpusStream, Measured
 from mematlas.reopening import reopen
 from mematlas.store import Study
 from mematlas.study import Silent
 from tests import shelves
 from tests.executors.made import kills_its_process_once
+from tests.index.oracle import Oracle, Rows
 
 ASKED = [
     Counting("rows"),
@@ -97,9 +100,6 @@ def test_what_parts_hold_adds_up_to_what_a_list_holds(study, asked):
     documents = {0} | after if asked.joined else starts | after
     borders = {"rows": starts, "documents": documents, "stream": set()}
     bigrams = sorted(set(pairwise(stream)))
-    from mematlas.index.scan import Scan
-    from mematlas.index.stream import Measured
-
     sums, tokens, begun = np.zeros((3, len(bigrams)), int), 0, 0
     for number in range(7):
         part = Measured(asked.stream(corpus, (number, 7)))
@@ -162,15 +162,15 @@ def test_workers_read_the_corpus_once_less(study):
 
 
 def test_how_a_corpus_is_cut_depends_on_it_alone():
-    class Rows:
+    class OfLength:
         def __init__(self, count, **details):
             self.count, self.details = count, details
 
         def __len__(self):
             return self.count
 
-    assert [parts_of(Rows(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
-    assert parts_of(Rows(2**24)) == 16  # rows of unknown length are taken for 64 tokens
+    assert [parts_of(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
+    assert parts_of(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
 
 
 def test_a_worker_that_finds_another_order_counts_nothing(study):
@@ -240,3 +240,25 @@ def test_the_command_line_refuses_what_means_nothing_in_one_line(study, capsys):
     assert run(["features", "study", "--scope", "rows", "--workers", "1"]) == 0
     assert json.loads((study.features_folder() / "facts.json").read_text())["scope"] == "rows"
     assert set(SCHEMAS) <= set(Study("study").feature_kinds())
+
+
+@pytest.mark.parametrize("lengths", [[4, 0, 4, 4], [4, 0, 4, 0, 4, 0], [0, 0, 3], [2, 3, 0, 0, 5], [0]])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_rows_without_tokens_begin_no_document_wherever_a_part_or_a_piece_ends(lengths, size):
+    documents = [1, 2, 2, 3, 3, 4][: len(lengths)]
+    stream = iter(range(1, 100))
+    rows = Rows([[next(stream) for _ in range(length)] for length in lengths], documents)
+    oracle = Oracle(rows)
+    numbers = oracle.document_of
+    within = sum(numbers[at] == numbers[at + 2] for at in range(len(numbers) - 2))
+    trigrams = [tuple(oracle.tokens[at : at + 3]) for at in range(len(oracle.tokens) - 2)]
+    for parts in range(1, len(lengths) + 1):
+        counted = begun = 0
+        for part in range(parts):
+            measured = Measured(CorpusStream(rows, part=(part, parts)))
+            scan = Scan(measured, 1, piece=size)
+            if trigrams:
+                found = scan.ask(trigrams)
+                counted += int(found.spread(scan.totals(found))[SCOPES.index("documents")].sum())
+                begun += measured.documents
+        assert (counted, begun) == (within, len(set(numbers)) if trigrams else 0), parts

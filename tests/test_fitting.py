@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas.executors.options import WorkerOptions
 from mematlas.fitting import fit_predictors
 from mematlas.made import predictions_name, run_fingerprint
 from mematlas.predictions import BASELINES, BY_POSITION, ENTROPY, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
@@ -64,7 +63,7 @@ def test_two_processes_fit_what_one_fits(shelf, fitted, tmp_path):
     """In the last digits numbers of threads may differ, as everywhere in torch."""
     other = open_study(shutil.copytree(shelf / "study", tmp_path / "other"))
     listening = Listening()
-    fit_predictors(other, models=["a"], progress=listening, workers=WorkerOptions(workers=2), **QUICK)
+    fit_predictors(other, models=["a"], progress=listening, workers=2, **QUICK)
     one, two = (found.scan_predictions().collect().filter(model="a") for found in (fitted, other))
     assert one.drop("probability").equals(two.drop("probability"))
     far = np.stack(one["probability"].to_list()) - np.stack(two["probability"].to_list())

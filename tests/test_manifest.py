@@ -10,8 +10,10 @@ import mematlas
 from mematlas import manifest
 from mematlas.errors import StudyError
 from mematlas.manifest import note_run
+from mematlas.reopening import reopen
 from mematlas.storage import write_json
 from mematlas.store import Study
+from mematlas.verifying import verify
 from tests import shelves
 
 
@@ -86,3 +88,44 @@ def test_two_questions_about_one_study_stand_in_its_manifest(tmp_path, monkeypat
     runs = {run.key for run in study.runs()}
     assert runs == set(study.manifest()["runs"]) == {path.stem for path in Path("s/manifests").iterdir()}
     assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "models"), [("uniform:60", ["parrot", "uniform-60"]), ("parrot:few.npy", ["parrot"])]
+)
+def test_a_model_whose_last_shard_was_written_before_a_kill_is_noted_by_the_next_command(
+    tmp_path, monkeypatch, other, models
+):
+    """Another model, and another one of the same name."""
+    monkeypatch.chdir(tmp_path)
+    shelf = shelves.fill(tmp_path)
+    asked = {"corpus": str(shelf / "rows.npy"), "context": [8], "continuation": [4], "study": shelf / "study"}
+    study = mematlas.score("parrot:half.npy", **asked)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mematlas.study.note_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mematlas.score(other, **asked)
+    with pytest.raises(StudyError, match=r"is not finished: its manifest does not know (parrot|uniform).*run the same"):
+        reopen(study)
+    mematlas.score(other, **asked)
+    noted = study.manifest()["runs"][study.run().key]["models"]
+    assert sorted(noted) == models
+    assert noted[models[-1]]["spec"] == other
+    assert reopen(study).run.key == study.run().key
+
+
+def test_a_noted_run_that_tells_nothing_is_no_entry_and_verify_finds_it(tmp_path):
+    shelf = shelves.fill(tmp_path)
+    study = mematlas.score(
+        f"parrot:{shelf / 'half.npy'}", corpus=str(shelf / "rows.npy"), context=[8], continuation=[4], study=shelf / "s"
+    )
+    write_json(study.folder / "manifests" / "empty.json", {})
+    note_run(study, "other", {"said": 1})
+    assert set(study.manifest()["runs"]) == {study.run().key, "other"}
+    (study.folder / "manifests" / "empty.json").write_text("{")
+    (fault,) = [found for found in verify(study.folder, rescore=False).faults if "empty" in found.file]
+    assert "it cannot be read" in fault.wrong

@@ -179,6 +179,16 @@ def test_copies_go_with_the_worker_that_made_them():
     assert not copy.parent.exists()
 
 
+def test_a_forked_process_deletes_no_copy_of_its_parent():
+    path = study_path(memory()) / "a.txt"
+    write_atomically(path, lambda temporary: temporary.write_text("a"))
+    copy = fetch(path)
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    assert copy.read_text() == "a"
+
+
 def test_an_object_whose_name_leads_out_of_the_study_is_refused(tmp_path, monkeypatch):
     folder = study_path(memory())
     write_json(folder / "runs" / "a.json", 1)
@@ -227,6 +237,32 @@ def test_a_store_that_cannot_be_reached_is_one_line(fault, bucket, monkeypatch, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"mematlas: {bucket}/study cannot be reached (")
     assert "; see to the bucket, its credentials, its endpoint and the network" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device without room")
+def test_no_room_for_copies_is_not_taken_for_a_store_out_of_reach():
+    path = study_path(memory()) / "a.txt"
+    write_atomically(path, lambda temporary: temporary.write_text("a" * 100_000))
+    with (
+        pytest.raises(
+            StudyError, match=r"^No room in \S+ for copies of memory:\S+ \(No space.*let TMPDIR name another"
+        ),
+        storage.telling(path),
+    ):
+        path.fs.get_file(storage.key_of(path), "/dev/full")
+
+
+@pytest.mark.parametrize("request_of_one", [fetching.read_bytes, version_and_size, digest, fetch])
+def test_a_request_that_fails_is_one_line_wherever_it_is_made(request_of_one, monkeypatch):
+    path = study_path(memory()) / "a.txt"
+    write_atomically(path, lambda temporary: temporary.write_text("a"))
+    # as if the client's own code had raised: in a module of fsspec
+    code = "def refused(self, *given, **named):\n    raise TimeoutError('no answer')"
+    exec(code, client := {"__name__": "fsspec.client"})  # a function of another module can be made in no other way
+    for name in ("cat_file", "info", "get_file"):
+        monkeypatch.setattr(type(path.fs), name, client["refused"])
+    with pytest.raises(StudyError, match=r"cannot be reached \(TimeoutError: no answer\); see to the bucket"):
+        request_of_one(path)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_store_out_of_reach():

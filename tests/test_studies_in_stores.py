@@ -172,3 +172,16 @@ def test_an_upload_that_breaks_off_leaves_no_half_shard_and_is_one_line(shelf, b
     assert command(words(shelf, study, signals=[])) == 0
     assert store.info(first["name"]) == first  # what was finished is not scored again
     assert open_study(study).missing(run, "parrot") == []
+
+
+def test_a_study_copied_from_a_folder_finds_the_corpus_where_the_folder_found_it(tmp_path, monkeypatch):
+    """Relative paths are seen from where the command is given; and `verify` reads a copy of the study."""
+    import fsspec
+
+    monkeypatch.chdir(shelves.fill(tmp_path))
+    study = mematlas.score("parrot:half.npy", corpus="rows.npy", context=[8], continuation=[4], study="study")
+    store = fsspec.filesystem("memory")
+    store.put(str(study.folder), "/copied/study", recursive=True)
+    found = verify("memory://copied/study")
+    assert (found.faults, found.unchecked) == ((), ())
+    assert [agreement.cells for agreement in found.agreements] == [30]

@@ -85,14 +85,14 @@ def analyze_run(
     kept = {} if again else {name: finding for name in names if (finding := _kept(study, found, name))}
     failures: dict[str, str] = {}
 
-    def on_answer(answer: Answer) -> None:
-        if isinstance(answer.said, str):
-            failures[answer.name] = answer.said
-            forget_made(study.folder, made_name(found, answer.name))
+    def on_answer(told: Answer) -> None:
+        if isinstance(told.said, str):
+            failures[told.name] = told.said
+            forget_made(study.folder, made_name(found, told.name))
             return
-        write_finding(folder / answer.name, answer.said)
-        note_made(study.folder, made_name(found, answer.name), source)
-        kept[answer.name] = answer.said
+        write_finding(folder / told.name, told.said)
+        note_made(study.folder, made_name(found, told.name), source)
+        kept[told.name] = told.said
 
     _ask(study, found, [name for name in names if name not in kept], on_answer, say, workers)
     write_json(folder / "index.json", [name for name in (names if alone else ANALYSES) if is_fresh(study, found, name)])
@@ -114,12 +114,14 @@ def _ask(
         check_shared(study.folder)
         say(f"{len(names)} analyses, {min(workers.workers, len(names))} workers ...")
 
-        def on_result(answer: Answer) -> None:
-            say(f"analysis {answer.name}: done")
-            on_answer(answer)
+        def on_result(told: Answer) -> None:
+            say(f"analysis {told.name}: {'broke' if isinstance(told.said, str) else 'done'}")
+            on_answer(told)
 
         for lost in work_through(workers, analysts(study, run), longest_first(names), on_result, say):
-            on_answer(Answer(lost.task, f"{lost.tries} workers died of it (the last one: {lost.how})"))
+            on_answer(
+                Answer(lost.task, f"{lost.tries} workers died of it (the last one: {lost.how}); take fewer --workers")
+            )
     elif names:
         tables = read_tables(study, run.key)
         for name in names:

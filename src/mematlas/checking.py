@@ -33,11 +33,13 @@ class Fault:
 
 @dataclass(slots=True)
 class Checked:
-    """What was looked at. files, size: shards and their bytes; unsummed: of them those whose older marker has no
-    checksum; unfinished: shards of scores that are still to be written; unchecked: what could not be checked, and why.
+    """What was looked at. study: it, or a copy of it; origin: where it lies; files, size: shards and their bytes;
+    unsummed: of them those whose older marker has no checksum; unfinished: shards of scores that are still to be
+    written; unchecked: what could not be checked, and why.
     """
 
     study: Study
+    origin: Study
     files: int = 0
     size: int = 0
     unsummed: int = 0

@@ -100,12 +100,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
-    """What a worker needs. corpus: fingerprint of what is counted; folder: that which relative paths are seen from."""
+    """What a worker needs. corpus: fingerprint of what is counted; tokenizer: whether the corpus is text, so that it
+    needs one; folder: that which relative paths are seen from."""
 
     study: Path
     run: str
     counting: Counting
     corpus: str
+    tokenizer: bool
     groups: int
     folder: Path
 
@@ -114,7 +116,9 @@ def counters(
     study: Study, scored: ScoredRows, counting: Counting, corpus: str, groups: int
 ) -> "MakeWorker[Part, Counted]":
     """From a number of threads to a worker that counts parts, in whatever process it is called."""
-    return partial(_PartCounter, _Errand(study.folder, scored.run.key, counting, corpus, groups, Path.cwd()))
+    is_text = any("encoder" in rows.corpus.details for rows in scored.sets)
+    errand = _Errand(study.folder, scored.run.key, counting, corpus, is_text, groups, Path.cwd())
+    return partial(_PartCounter, errand)
 
 
 class _PartCounter:
@@ -124,7 +128,7 @@ class _PartCounter:
         from mematlas.scoring.shards import ShardPlan
 
         stand_in(errand.folder)
-        scored = reopen(Study(errand.study), errand.run)
+        scored = reopen(Study(errand.study), errand.run, tokenizer=errand.tokenizer)
         self._counting, self._threads = errand.counting, threads
         self._corpus = errand.counting.corpus(scored)
         if self._corpus.fingerprint != errand.corpus:

@@ -20,7 +20,7 @@ from mematlas.placing import write_places
 from mematlas.records import Grid
 from mematlas.reopening import ScoredRows, reopen
 from mematlas.storage import check_shared, delete_folder, telling, write_json
-from mematlas.store import Study, fingerprint, open_study, shard_is_done, shard_name, write_shard
+from mematlas.store import Study, fingerprint, missing_shards, open_study, shard_name, write_shard
 from mematlas.study import Progress, Silent
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ class _Work:
         """The shards that are not finished, for all tables."""
         if _begun(self.folder) != self.source:
             return list(range(self.plan.count))
-        names = [shard_name(index, self.plan.count) for index in range(self.plan.count)]
-        return [at for at, name in enumerate(names) if not all(shard_is_done(self.folder / k, name) for k in KINDS)]
+        return sorted(set().union(*(missing_shards(self.folder / kind, self.plan.count) for kind in KINDS)))
 
     def is_done(self) -> bool:
         made = is_made(self.study.folder, features_name(self.scored.run), self.source)

@@ -5,6 +5,8 @@ same tables again, from many small objects.
 """
 
 import hashlib
+import os
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -88,12 +90,17 @@ def fetch_folder(folder: Path) -> Path:
     return place
 
 
-@cache
 def _copies() -> Path:
     """Where copies of objects lie; it goes with this process."""
-    place = tempfile.TemporaryDirectory(prefix="mematlas-")
-    Finalize(None, place.cleanup, exitpriority=0)  # workers end without what `atexit` knows
-    return Path(place.name)
+    return _copies_of(os.getpid())
+
+
+@cache
+def _copies_of(process: int) -> Path:
+    """As `_copies`: a forked process makes its own, and does not delete those of its parent."""
+    place = tempfile.mkdtemp(prefix="mematlas-")
+    Finalize(None, shutil.rmtree, (place, True), exitpriority=0)  # workers end without what `atexit` knows
+    return Path(place)
 
 
 def version_and_size(path: Path) -> tuple[str, int]:
@@ -110,8 +117,13 @@ def version_and_size(path: Path) -> tuple[str, int]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A small file's content; of an object by one request."""
-    content: bytes = files_of(path).cat_file(key_of(path)) if is_remote(path) else path.read_bytes()
+    """A small file's content; of an object by one request.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StudyError: the store cannot be reached.
+    """
+    content: bytes = _asked(path, "cat_file") if is_remote(path) else path.read_bytes()
     return content
 
 
@@ -135,8 +147,22 @@ def listed(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _info(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = files_of(path).info(key_of(path))
+    found: dict[str, Any] = _asked(path, "info")
     return found
+
+
+def _asked(path: Path, request: str) -> Any:
+    """The answer to one request for an object; that there is none stays FileNotFoundError.
+
+    Raises:
+        StudyError: the store cannot be reached.
+    """
+    with telling(path.parent):
+        try:
+            return getattr(files_of(path), request)(key_of(path))
+        except FileNotFoundError as error:
+            absent = error
+    raise absent
 
 
 def _version(info: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mematlas.errors import StudyError
-from mematlas.fetching import fetch_all
+from mematlas.fetching import fetch_all, read_bytes
 from mematlas.storage import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def read_finding(folder: Path) -> Finding:
 
     path = folder / "finding.json"
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(read_bytes(path))
         described = kept.pop("tables")
         files = fetch_all([folder / f"{table['name']}.parquet" for table in described])
         tables = tuple(
@@ -221,7 +221,7 @@ def read_findings(study: Path, run_key: str) -> list[Finding]:
     if not index.is_file():
         return [read_finding(path.parent) for path in sorted(folder.glob("*/finding.json"))]
     try:
-        names = json.loads(index.read_text(encoding="utf-8"))
+        names = json.loads(read_bytes(index))
         return [read_finding(folder / str(name)) for name in names]
     except (OSError, ValueError, TypeError) as error:
         raise StudyError(f"{index} is damaged ({error}); `mematlas analyze` writes it again.") from None

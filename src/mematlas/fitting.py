@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from mematlas.errors import StudyError
 from mematlas.executors.crews import refuse_lost, stand_in, work_through
-from mematlas.executors.options import ALONE, WorkerOptions
+from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.fetching import fetch
-from mematlas.made import features_name, is_made, note_made, predictions_name, state
+from mematlas.made import features_name, forget_made, is_made, note_made, predictions_name, state
 from mematlas.predictions import Sees
 from mematlas.registry import nearest
 from mematlas.storage import check_shared, delete_folder, telling
@@ -44,7 +44,9 @@ def fit_predictors(
     models: Sequence[str] = (),
     run: str | None = None,
     progress: Progress | None = None,
-    workers: WorkerOptions = ALONE,
+    workers: int = 1,
+    executor: str = "local",
+    address: str | None = None,
     **options: object,
 ) -> Path:
     """Fit predictors to a study's hidden states and return their folder; the Python twin of `mematlas fit`.
@@ -53,7 +55,7 @@ def fit_predictors(
         study: an open study or its folder.
         models: labels of the models; all that have hidden states if empty.
         run: the run whose key starts so; the latest by default.
-        workers: who fits; `mematlas.executors.options.resolve_workers` makes them of options.
+        workers, executor, address: who fits; see `mematlas.executors.options.WorkerOptions`.
         options: see `mematlas.predictor.options.PredictorConfig`: sees, inputs, seeds, layers ...
 
     Raises:
@@ -62,8 +64,9 @@ def fit_predictors(
     """
     from mematlas.predictor.options import predictor_config
 
+    crew = resolve_workers("fit", workers=workers, executor=executor, address=address)
     opened = study if isinstance(study, Study) else open_study(study)
-    return write_predictors(opened, predictor_config(**options), models, run, progress or Silent(), workers)
+    return write_predictors(opened, predictor_config(**options), models, run, progress or Silent(), crew)
 
 
 def write_predictors(
@@ -80,10 +83,13 @@ def write_predictors(
     tasks = work.tasks(names)
     missing = [task for task in tasks if not work.is_done(*task)]
     refused: list[str] = []
+    name, source = predictions_name(work.run), work.source("")
 
     def on_result(refusal: str | None) -> None:
         watcher.advance(1)
-        if refusal and refusal not in refused:
+        if refusal is None:
+            forget_made(study.folder, name)  # whatever happens next: findings do not know this one
+        elif refusal not in refused:
             refused.append(refusal)
             watcher.say(f"No predictor of {refusal}")
 
@@ -94,8 +100,7 @@ def write_predictors(
         watcher.stop()
     if not any(work.is_done(*task) for task in tasks):
         raise StudyError(f"No predictor could be fitted. {refused[0]}")
-    name, source = predictions_name(work.run), work.source("")
-    if any(work.is_done(*task) for task in missing) or not is_made(study.folder, name, source):
+    if not is_made(study.folder, name, source):
         note_made(study.folder, name, source)
     return work.predictors
 
@@ -159,15 +164,17 @@ class _Work:
         self, missing: list[FitTask], workers: WorkerOptions, on_result: Callable[[str | None], None], watcher: Progress
     ) -> None:
         """Carry out fits, in this process or by an executor's workers; `on_result` hears why one could not be made."""
+        is_shared = workers.shares(len(missing))
+        if is_shared:
+            check_shared(self.study.folder)
         with telling(self.study.folder):
             for model in dict.fromkeys(model for model, _, _ in missing):
                 self._forget_older(model)
-        if not workers.shares(len(missing)):
+        if not is_shared:
             fitter = _Fitter(self)
             for task in missing:
                 on_result(fitter(task))
             return
-        check_shared(self.study.folder)
         lost = work_through(workers, partial(_fitter, self, Path.cwd()), missing, on_result, watcher.say)
         for folder in dict.fromkeys(self.folder(model, sees) for model, sees, _ in missing):
             self.describe(folder)

@@ -32,8 +32,8 @@ def note_run(study: Study, key: str, entry: dict[str, Any]) -> None:
 def _noted(study: Study) -> dict[str, dict[str, Any]]:
     """The files of runs, the last noted last."""
     files = sorted((study.folder / "manifests").glob("*.json"))
-    found = {path.stem: read_facts(path, _REMEDY) or {"noted": 0} for path in files}
-    return dict(sorted(found.items(), key=lambda item: item[1]["noted"]))
+    found = {path.stem: read_facts(path, _REMEDY) or {} for path in files}
+    return dict(sorted(((k, of) for k, of in found.items() if "noted" in of), key=lambda item: item[1]["noted"]))
 
 
 def _write(study: Study, found: dict[str, dict[str, Any]]) -> None:

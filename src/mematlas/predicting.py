@@ -21,7 +21,7 @@ from mematlas.errors import CorpusError, ModelError, OptionError
 from mematlas.prediction_question import PredictConfig, prediction_config, prediction_rows
 from mematlas.question import digest_positions
 from mematlas.records import Grid, TokenRows
-from mematlas.store import fingerprint, shard_is_done, shard_name, telling, write_atomically, write_json, write_shard
+from mematlas.store import fingerprint, missing_shards, shard_name, telling, write_atomically, write_json, write_shard
 from mematlas.study import Progress, Silent, versions
 
 if TYPE_CHECKING:
@@ -169,8 +169,7 @@ class _Work:
         )
 
     def missing(self) -> list[int]:
-        count = self.plan.count
-        return [index for index in range(count) if not shard_is_done(self.folder, shard_name(index, count))]
+        return missing_shards(self.folder, self.plan.count)
 
     def engine(self, say: Callable[[str], None]) -> "Engine":
         """The model, loaded and ready to be asked."""
@@ -181,7 +180,7 @@ class _Work:
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
         model = self.source.load(load)
         check_layer(self.ensemble, model, self.source.card.label)
-        return Engine(model, self.source.card, self.options, say)
+        return Engine(model, self.source.card, self.options, say, self.plan.largest)
 
     def predict_shard(self, index: int, engine: "Engine", on_rows: Callable[[int], None]) -> None:
         """Predict the rows of shard `index` that are as long as the context, and write them with their marker."""

@@ -33,8 +33,10 @@ def asked_rows(question: Question) -> ScoredRows:
     return ScoredRows(question.run, question.options.grid, question.plan.sets, tokenizer)
 
 
-def reopen(study: Study, key: str | None = None) -> ScoredRows:
+def reopen(study: Study, key: str | None = None, *, tokenizer: bool = True) -> ScoredRows:
     """The rows of the run whose key starts with `key`, or of the latest.
+
+    tokenizer: False where no corpus is text and nothing is to be decoded; then no model is looked at.
 
     Raises:
         StudyError: there is no such run, it was not finished, or it was imported, so that no corpus is known.
@@ -53,13 +55,24 @@ def reopen(study: Study, key: str | None = None) -> ScoredRows:
             f"Run {run.key} of {study.folder} is not finished, so that its manifest does not name the corpus; "
             "run the same `mematlas score` or `mematlas run` command again."
         )
+    cards = noted["models"]
+    unknown = [
+        label
+        for label, name in run.models.items()
+        if not name.endswith(cards.get(label, {}).get("fingerprint", "-none")[:8])
+    ]
+    if unknown:
+        raise StudyError(
+            f"Run {run.key} of {study.folder} is not finished: its manifest does not know {unknown[0]}; run the same "
+            "`mematlas score` or `mematlas run` command again."
+        )
     config = _seen_from_here(resolve_config(**noted["configuration"]), study.folder)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
-    models = {label: noted["models"][label] for label in run.models}
-    tokenizer = _encoder(config, models, study_path(noted["configuration"]["study"]))
-    sets = row_sets(config, grid, tokenizer)
+    models = {label: cards[label] for label in run.models}
+    encoder = _encoder(config, models, study_path(noted["configuration"]["study"])) if tokenizer else None
+    sets = row_sets(config, grid, encoder)
     _check_unchanged(run, config, sets)
-    return ScoredRows(run, grid, sets, tokenizer)
+    return ScoredRows(run, grid, sets, encoder)
 
 
 def _encoder(config: ScoreConfig, models: Mapping[str, dict[str, Any]], noted: Path) -> Encoder | None:

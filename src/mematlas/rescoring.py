@@ -100,7 +100,7 @@ class _Sample:
         from mematlas.reopening import reopen
         from mematlas.scoring.options import ScoringOptions
 
-        scored = reopen(checked.study, run.key)
+        scored = reopen(checked.origin, run.key)  # what relative paths are seen from
         asked = run.question
         rows, ids = _drawn(scored, count, seed)
         options = ScoringOptions(

@@ -133,9 +133,10 @@ def _engine(question: Question, source: "ModelSource", load: "LoadOptions", say:
     from mematlas.models.graph_choice import with_graphs
     from mematlas.scoring.engine import Engine
 
-    options, most = question.options, _largest_shard(question)
-    rows = most if options.batch == "auto" else options.batch
-    model = with_graphs(source.load(load), source.card, question.config.graphs, min(rows, _STEPPED), say)
+    options, most = question.options, question.plan.largest
+    rows = min(most if options.batch == "auto" else options.batch, _STEPPED)
+    capacity = options.grid.width + options.bos
+    model = with_graphs(source.load(load), source.card, question.config.graphs, rows, capacity, say)
     return Engine(model, source.card, options, say, most)
 
 
@@ -145,12 +146,8 @@ def _reference(question: Question, source: "ModelSource", load: "LoadOptions", s
 
     from mematlas.scoring.engine import Engine
 
-    exact, most = replace(load, dtype="float32"), _largest_shard(question)
+    exact, most = replace(load, dtype="float32"), question.plan.largest
     return cache(lambda: Engine(source.load(exact), source.card, question.options, say, most))
-
-
-def _largest_shard(question: Question) -> int:
-    return -(-question.plan.total // question.plan.count)
 
 
 def _job(question: Question, label: str) -> "ShardJob":

@@ -20,9 +20,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mematlas.errors import MematlasError, MissingExtra, OptionError, StudyError
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # ------------------------------------------------------------------------------------------------------------- paths
 
@@ -123,7 +125,7 @@ def telling(folder: Path) -> Iterator[None]:
 def _from_system(folder: Path, error: Exception) -> str | None:
     if not isinstance(error, OSError):
         return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in _FULL:
         return (
             f"No room on the disk that holds {folder} ({error.strerror}). Free some space and run the same "
             "command again: finished shards are kept."
@@ -141,6 +143,11 @@ def unreached(error: Exception, place: object = "The object store of the study")
         frame = frame.tb_next
     if not through:
         return None
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return (
+            f"No room in {tempfile.gettempdir()} for copies of {place} ({error.strerror}); free some, or let TMPDIR "
+            "name another folder, and run the same command again."
+        )
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return (
         f"{place} cannot be reached ({type(error).__name__}: {said}); see to the bucket, its credentials, its endpoint "

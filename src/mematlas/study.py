@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from platform import platform, python_version
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errand import scorers
@@ -73,10 +73,19 @@ def carry_out(question: Question, watcher: Progress, share: Share = ALL) -> Stud
         watcher.stop()
     if any(_missing(question, label) for label in question.sources):
         return study
-    noted = study.manifest().get("runs", {}).get(question.run.key, {}).get("question")
-    if timings or noted != question.run.question or study.manifest()["current"] != question.run.key:
+    if timings or not _is_noted(study.manifest(), question):
         _write_manifest(study, question, started, timings)
     return study
+
+
+def _is_noted(manifest: dict[str, Any], question: Question) -> bool:
+    """Whether the manifest tells of this question and of all its models, as the latest."""
+    noted = manifest.get("runs", {}).get(question.run.key, {})
+    cards = noted.get("models", {})
+    known = all(
+        cards.get(label, {}).get("fingerprint") == source.card.fingerprint for label, source in question.sources.items()
+    )
+    return known and noted.get("question") == question.run.question and manifest["current"] == question.run.key
 
 
 def _missing(question: Question, label: str, share: Share = ALL) -> list[Task]:

@@ -56,7 +56,7 @@ def verify(
     """
     opened = open_study(study)
     here = fetch_folder(opened.folder)  # of an object store every byte is looked at in a copy
-    checked = Checked(Study(here))
+    checked = Checked(Study(here), opened)
     noted = _noted(checked)
     runs = [found for found in _readable_runs(checked, noted) if run is None or found.key.startswith(run)]
     if not runs and not checked.faults:
@@ -84,6 +84,11 @@ def verify(
 
 def _noted(checked: Checked) -> dict[str, Any]:
     """The runs that the manifest notes as finished, by key; {} where it cannot be read, which is a fault."""
+    for path in sorted((checked.study.folder / "manifests").glob("*.json")):
+        try:
+            read_facts(path, AGAIN)
+        except StudyError as error:
+            checked.fault(path, unreadable(error), f"delete it, and {AGAIN}")
     try:
         noted = checked.study.manifest().get("runs", {})
         return {key: dict(entry) for key, entry in dict(noted).items()}

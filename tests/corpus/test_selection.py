@@ -31,6 +31,11 @@ def test_against_lists(length: int, count: int, seed: int) -> None:
         assert len(drawn) == count
 
 
+def test_consecutive_positions_are_not_asked_for_one_by_one() -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        list(select(3, "all"))
+
+
 def test_samples_are_numpys() -> None:
     drawn = np.sort(np.random.default_rng(7).choice(1000, 20, replace=False))
     assert select(1000, "sample:20:7").tolist() == drawn.tolist()

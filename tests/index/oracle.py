@@ -36,10 +36,10 @@ class Rows:
 class Oracle:
     def __init__(self, rows: Rows, eod: int | None = None, joined: bool = False) -> None:
         self.tokens, self.row_of, self.document_of = [], [], []
-        document = -1
+        document, before = -1, None  # before: what is known of the last row that holds a token
         known = rows.documents or [None] * len(rows)
         for number, row in enumerate(rows.rows):
-            same = number > 0 and (joined or (known[number] is not None and known[number] == known[number - 1]))
+            same = joined or (known[number] is not None and known[number] == before)
             for place, token in enumerate(row):
                 ended = eod is not None and self.tokens and self.tokens[-1] == eod
                 if (place == 0 and not same) or ended or not self.tokens:
@@ -47,6 +47,7 @@ class Oracle:
                 self.tokens.append(token)
                 self.row_of.append(number)
                 self.document_of.append(document)
+                before = known[number]
 
     def places(self, ngram, scope, beyond=0):
         n, found = len(ngram), []

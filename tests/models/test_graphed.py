@@ -1,5 +1,6 @@
 """Steps of constant shape say what the plain session says, whoever lives in their cache, and ask the device nothing."""
 
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import pytest
@@ -92,8 +93,8 @@ def fed_alike(plain, graphed, given, last=None):
     torch.testing.assert_close(graphed.kept, plain.kept, atol=1e-5, rtol=1e-5)
 
 
-def test_rows_are_padded_to_powers_of_two():
-    assert [padded(rows) for rows in (1, 7, 8, 9, 100, 128, 129)] == [8, 8, 8, 16, 128, 128, 256]
+def test_rows_are_padded_so_that_shapes_are_few_and_arithmetic_is_not_doubled():
+    assert [padded(rows) for rows in (1, 7, 8, 9, 100, 128, 129, 1032)] == [8, 8, 8, 16, 128, 128, 192, 1088]
 
 
 @torch.inference_mode()
@@ -221,6 +222,60 @@ def test_out_of_memory_gives_the_cache_back(model, monkeypatch):
     assert graphed._shared._full == []
 
 
+class FakeStream:
+    def wait_stream(self, other):
+        assert isinstance(other, FakeStream)
+
+
+@torch.inference_mode()
+def test_a_step_that_cannot_be_recorded_is_carried_out_and_told_once(monkeypatch):
+    """On a CPU, with a CUDA that refuses to record: what is fed is as right as ever."""
+
+    @contextmanager
+    def refuses(graph, pool, stream):
+        yield
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    for name, stand_in in {
+        "CUDAGraph": object,
+        "graph": refuses,
+        "graph_pool_handle": object,
+        "stream": nullcontext,
+        "current_stream": lambda device: FakeStream(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    model, heard = networks.asked(networks.neox()), []
+    graphed = GraphedModel(model, heard.append)
+    graphed._shared._stream = FakeStream()
+    graphed._shared.clear()
+    plain, session = model.start(5, 48), graphed.start(5, 48)
+    fed_alike(plain, session, tokens(5, 6))
+    fed_alike(plain, session, tokens(5, 1, 1))
+    assert heard == []  # nothing is recorded at first
+    monkeypatch.setattr(Step, "_carried_out", carried_out_unless_recording(Step._carried_out, monkeypatch))
+    for seed in (2, 3, 4):
+        fed_alike(plain, session, tokens(5, 1, seed))
+    fed_alike(plain, session, tokens(5, 2, 5))
+    fed_alike(plain, session, tokens(5, 2, 6))
+    why = "operation not permitted when stream is capturing"
+    assert heard == [f"A decoding step goes on without a CUDA graph, for none could be recorded: {why}"]
+
+
+def carried_out_unless_recording(carried_out, monkeypatch):
+    """A recording carries nothing out: the call inside `_record` does nothing."""
+    recording, record = [], Step._record
+
+    def recorded(self, place):
+        recording.append(True)
+        try:
+            record(self, place)
+        finally:
+            recording.pop()
+
+    monkeypatch.setattr(Step, "_record", recorded)
+    return lambda self: None if recording else carried_out(self)
+
+
 CARD = ModelCard("tiny", "tiny", "f", V, parameters=49_088)
 
 
@@ -228,16 +283,19 @@ def test_what_cannot_be_replayed_is_left_as_it_is_or_refused_in_one_line():
     neox, uniform = networks.asked(networks.neox()), Uniform(10)
     heard = []
     for model in (neox, uniform):
-        assert with_graphs(model, CARD, "auto", 8, heard.append) is model
-        assert with_graphs(model, CARD, "off", 8, heard.append) is model
+        assert with_graphs(model, CARD, "auto", 8, 48, heard.append) is model
+        assert with_graphs(model, CARD, "off", 8, 48, heard.append) is model
     with pytest.raises(
         ModelError, match=r"^--graphs on is not for tiny, which is on the device cpu, and not on a CUDA"
     ):
-        with_graphs(neox, CARD, "on", 8, heard.append)
+        with_graphs(neox, CARD, "on", 8, 48, heard.append)
     with pytest.raises(ModelError, match=r"^--graphs on is not for tiny, which is no transformers network; leave it"):
-        with_graphs(uniform, CARD, "on", 8, heard.append)
+        with_graphs(uniform, CARD, "on", 8, 48, heard.append)
     neox.device = torch.device("cuda")
     assert unsuited(neox) is None
+    neox.network._can_compile_fullgraph = False
+    assert unsuited(neox) == "whose network transformers does not call fit for a cache of fixed size"
+    neox.network._can_compile_fullgraph = True
     neox.network.hf_device_map = {"a": 0, "b": 1}
     assert unsuited(neox) == "whose layers are on several devices"
     neox.cached = False
@@ -264,6 +322,7 @@ def test_what_cannot_be_replayed_is_left_as_it_is_or_refused_in_one_line():
             False,
             "be recorded (operation not permitted)",
         ),
+        ("auto", ValueError("Attention mask should be of size 8"), False, "be recorded (Attention mask should be"),
     ],
 )
 def test_the_measurement_decides(monkeypatch, wanted, found, chosen, said):
@@ -274,7 +333,7 @@ def test_the_measurement_decides(monkeypatch, wanted, found, chosen, said):
 
     monkeypatch.setattr(graph_choice, "compare", measured)
     model, heard = networks.asked(networks.neox()), []
-    assert isinstance(better_of(model, "tiny", wanted, 16, heard.append), GraphedModel) is chosen
+    assert isinstance(better_of(model, "tiny", wanted, (16, 48), heard.append), GraphedModel) is chosen
     assert [said in text for text in heard] == ([True] if said else [])
 
 
@@ -297,10 +356,18 @@ def test_recorded_steps_say_what_plain_ones_say(name):
         model = networks.CausalModel(network, V, torch.device("cuda"))
         found = compare(model, GraphedModel(model), 100)
     assert found.apart < 2e-4
-    grid = networks.grid([6, 12], [4, 14])
+    graphed = GraphedModel(model)  # one for all, so that recordings are made anew for longer rows and other layers
+    compare(model, graphed, 30)
+    grid = networks.grid([6, 12], [4, 60])
     rows = networks.half_recited(networks.neox(), grid, 30)
-    scores = partial(networks.cells, rows=rows, options=ScoringOptions(grid, batch=30))
-    plain, replayed = scores(model), scores(GraphedModel(model))
-    assert {cell: line["matches"] for cell, line in plain.items()} == {
-        c: line["matches"] for c, line in replayed.items()
-    }
+    for depth in ("graded", "verbatim"):
+        scores = partial(networks.cells, rows=rows, options=ScoringOptions(grid, depth, batch=30))
+        plain, replayed = ([line["verbatim"] for line in scores(way).values()] for way in (model, graphed))
+        assert plain == replayed
+    graphed.keep(1)
+    with torch.inference_mode():
+        plain, session = model.start(5, 48), graphed.start(5, 48)
+        for count in (6, 1, 1, 1, 2, 2, 2):
+            found, expected = session.feed(tokens(5, count)), plain.feed(tokens(5, count))
+            torch.testing.assert_close(found, expected, atol=2e-4, rtol=2e-4)
+            torch.testing.assert_close(session.kept, plain.kept, atol=2e-4, rtol=2e-4)

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.output import number, print_table
 from mematlas.cli.progress import Bar
-from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
+from mematlas.executors.options import ALONE, WorkerOptions
 from mematlas.fitting import fit_predictors
 from mematlas.predictions import BASELINES, PREDICTOR
 from mematlas.predictor.options import PredictorConfig
@@ -40,9 +40,8 @@ def fit(
     workers
         Who fits.
     """
-    crew = resolve_workers("fit", **dict(workers))
     opened = open_study(study)
-    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), workers=crew, **dict(config))
+    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(workers), **dict(config))
     print("AUROC on documents held out, mean over seeds (one token an instance; 0.5 tells nothing apart)")
     _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
     print(f"\nPredictors and their model cards are in {folder}.")

@@ -30,6 +30,8 @@ class Span:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    __iter__ = None  # else Python would ask for places one by one, without end
+
     def __getitem__(self, part: slice | Ids) -> Ids:
         """The positions at a slice of step 1, or at places [n]: [n] int64."""
         if isinstance(part, slice):

@@ -38,7 +38,7 @@ class LocalExecutor:
         say: Say,
     ) -> "list[Lost[Task]]":
         queue = Queue(tasks)
-        threads = max(1, cores() // self._workers)
+        threads = max(1, cores() // min(self._workers, max(1, len(tasks))))
         seat = Seat(make_worker, threads)
         busy: dict[Any, _Process[Task]] = {}
         try:
@@ -49,7 +49,7 @@ class LocalExecutor:
                 busy[process.connection] = process
             while busy:
                 for connection in wait(list(busy)):
-                    self._hear(busy.pop(connection), queue, on_result, say, seat, busy)
+                    self._hear(busy[connection], queue, on_result, say, seat, busy)
         finally:
             for process in busy.values():
                 process.stop()
@@ -69,6 +69,7 @@ class LocalExecutor:
         try:
             answer = process.connection.recv()
         except (EOFError, OSError):
+            del busy[process.connection]
             queue.died(task, tried, process.stop(), say)
             process = _Process(seat, process.environment) if queue else process
         else:
@@ -77,6 +78,7 @@ class LocalExecutor:
             process.give(*queue.take())
             busy[process.connection] = process
         else:
+            busy.pop(process.connection, None)
             process.stop()
 
 

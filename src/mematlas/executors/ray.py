@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from mematlas.errors import StudyError
-from mematlas.executors.base import Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
+from mematlas.executors.base import RETRIES, Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
 from mematlas.executors.local import cores
 
 _EVERY = 30.0  # seconds between lines while no worker finds a place
@@ -36,7 +36,7 @@ class RayExecutor:
         say: Say,
     ) -> "list[Lost[Task]]":
         workers = min(self._crew.workers, len(tasks))
-        threads = max(1, cores() // self._crew.workers) if self._crew.address is None else 1
+        threads = max(1, cores() // max(1, workers)) if self._crew.address is None else 1
         with _connected(self._crew.address, workers * threads):
             gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) if self._crew.gpus is None else self._crew.gpus
             actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0)(_Actor)
@@ -61,6 +61,7 @@ class _Actors:
 
     def __init__(self, start: Callable[[], Any]) -> None:
         self._start = start
+        self._stillborn = 0  # actors in a row that died before they had a task
         self._out: dict[Any, tuple[Any, tuple[Any, int] | None]] = {}  # call -> actor, its task and how often tried
 
     def carry_out(
@@ -84,6 +85,19 @@ class _Actors:
         actor = self._start()
         self._out[actor.here.remote()] = actor, None
 
+    def _mourn(self, error: RayError) -> None:
+        """Count an actor that died before it had a task.
+
+        Raises:
+            StudyError: no actor comes to life here.
+        """
+        self._stillborn += 1
+        if self._stillborn > RETRIES * (len(self._out) + 1):
+            raise StudyError(
+                f"No worker comes to life on the cluster ({_how(error)}: {' '.join(str(error).split())[:400]}); see "
+                "that all machines have the same mematlas with its extras, and run the same command again."
+            ) from None
+
     def _hear(self, call: Any, queue: "Queue[Any]", on_result: Callable[[Any], None], say: Say) -> None:
         """Take what a call brought, and give its actor, or its successor, something to do."""
         actor, held = self._out.pop(call)
@@ -92,9 +106,12 @@ class _Actors:
         except RayError as error:
             if held is not None:
                 queue.died(*held, _how(error), say)
+            else:
+                self._mourn(error)
             ray.kill(actor)
             self._hire()
             return
+        self._stillborn = 0
         if held is not None:
             queue.answered(answer, on_result)
         if queue:

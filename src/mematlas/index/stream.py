@@ -181,21 +181,21 @@ class CorpusStream:
         while row < stop:
             positions, tokens, lengths = self._read(row, stop, size)
             rows = Borders(np.cumsum(lengths) - lengths, row - 1)
-            known = self._rows.provenance(positions).document
-            begun = Borders(self._document_starts(tokens, rows.starts, known, last), documents - 1)
+            held = lengths > 0  # a row without tokens begins no document
+            told = zip(self._rows.provenance(positions).document, held.tolist(), strict=True)
+            known = [document for document, has_tokens in told if has_tokens]
+            begun = Borders(self._document_starts(tokens, rows.starts[held], known, last), documents - 1)
             yield Piece(start, tokens, len(tokens), rows, begun)
             row, start, documents = row + len(positions), start + len(tokens), documents + len(begun.starts)
-            last = (known[-1], int(tokens[-1]) if len(tokens) else last[1])
+            last = (known[-1], int(tokens[-1])) if known else last
 
     def _before(self, row: int) -> tuple[int | None, int | None]:
         """Document and last token of what stands before a row; None where nothing does, or it is not known."""
-        document: int | None = None
         for earlier in range(row - 1, -1, -1):  # rows may be empty
-            document = self._rows.provenance(np.array([earlier])).document[0] if earlier == row - 1 else document
             _, tokens, _ = self._read(earlier, row, 1)
             if len(tokens):
-                return document, int(tokens[-1])
-        return document, None
+                return self._rows.provenance(np.array([earlier])).document[0], int(tokens[-1])
+        return None, None
 
     def _read(self, row: int, stop: int, size: int) -> tuple[Ids, NDArray[np.uint32], Ids]:
         """Some whole rows from `row` on, of any length: their positions, tokens one after the other, and lengths."""
@@ -218,6 +218,8 @@ class CorpusStream:
         self, tokens: NDArray[np.uint32], rows: Ids, known: list[int | None], last: tuple[int | None, int | None]
     ) -> Ids:
         """Indices into `tokens` at which a document starts; last: document and last token of what stands before."""
+        if not len(tokens):
+            return rows
         before, ending = last
         numbers = [before, *known]
         goes_on = np.array([self._joined or (b is not None and a == b) for a, b in zip(numbers, known, strict=False)])

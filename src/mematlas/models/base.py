@@ -90,6 +90,10 @@ class Model(Protocol):
         """From now on sessions keep the hidden states of `layer`, 0 to `layers`; the head reads the last as before."""
         ...
 
+    def release(self) -> None:
+        """Give back the memory that is kept from session to session; those that there were are at their end."""
+        ...
+
     def head(self, states: Tensor) -> Tensor:
         """Logits [n, vocabulary] in float32, from states [n, width]; valid until the next call."""
         ...

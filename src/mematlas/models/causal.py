@@ -173,6 +173,9 @@ class CausalModel:
             else:
                 body.forward = hooked
 
+    def release(self) -> None:
+        """Nothing is kept."""
+
     def keep(self, layer: int) -> None:
         self._kept = None if layer == self.layers and self._head is not None else layer
 

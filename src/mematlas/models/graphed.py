@@ -5,12 +5,13 @@ arrays keep their shapes and addresses is recorded once and started as a whole: 
 fixed capacity, written at a position that is itself an array, and attention is masked behind it.
 
 Sessions come and go, the cache is one: a session moves in when it is fed a few tokens, and out when another one does.
-Rows are padded to a power of two, so that few shapes are recorded. On a CPU nothing is recorded: the same step is
+Rows are padded, so that few shapes are recorded. On a CPU nothing is recorded: the same step is
 carried out each time, which is how its logic is tested.
 """
 
 import weakref
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,11 +22,18 @@ from mematlas.models.causal import CachedSession, CausalModel, FixedLayer
 #: Tokens a row fed at once that are worth a recording: the stages of `scoring/branches.py`; more keep a GPU busy.
 FEW: Final = 8
 _FEWEST_ROWS: Final = 8
+_MANY_ROWS: Final = 128
 
 
 def padded(rows: int) -> int:
-    """The number of rows that a step is carried out with: the next power of two, at least 8."""
-    return max(_FEWEST_ROWS, 1 << (rows - 1).bit_length())
+    """The number of rows that a step is carried out with: the next power of two, at least 8; above 128, where
+    arithmetic costs more than launches, the next multiple of 64."""
+    return max(_FEWEST_ROWS, 1 << (rows - 1).bit_length()) if rows <= _MANY_ROWS else -(-rows // 64) * 64
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class PlacedLayer(StaticLayer):
@@ -46,30 +54,71 @@ class PlacedLayer(StaticLayer):
         return self.keys, self.values
 
 
-class Step:
-    """So many tokens fed to so many rows of the cache: carried out, or recorded and replayed on a GPU."""
+class Place(NamedTuple):
+    """Where a GPU's recordings are made. pool: of memory, which all recordings share, for what one gave is copied
+    before another runs; stream: beside that of everything else."""
 
-    def __init__(self, model: CausalModel, layers: list[PlacedLayer], rows: int, count: int, pool: Any) -> None:
+    pool: Any
+    stream: torch.cuda.Stream
+
+
+class Step:
+    """So many tokens fed to so many rows of the cache: carried out, or recorded at the second time and then replayed.
+
+    place: where it is recorded; None for a device that records nothing. failed: hears why it could not be recorded.
+    """
+
+    def __init__(
+        self,
+        model: CausalModel,
+        layers: list[PlacedLayer],
+        shape: tuple[int, int],
+        place: Place | None,
+        failed: Callable[[RuntimeError], None],
+    ) -> None:
         self._model, self._cache, self._position = model, Cache(layers=layers), layers[0].cumulative_length
-        self._pool = pool  # of memory, shared by all recordings: what one gave is copied before another runs
-        self._tokens = torch.zeros((rows, count), dtype=torch.int64, device=model.device)
+        self._place, self._failed = place, failed
+        self._tokens = torch.zeros(shape, dtype=torch.int64, device=model.device)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._uses = 0
+        self._used = False
 
     def __call__(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """States and kept states [rows, k, width] of `tokens` [rows, k]: copies, as the next step overwrites them."""
         self._tokens[: len(tokens)] = tokens
-        self._uses += 1
-        if self._graph is None:
-            # once carried out as it is: that sets up what must not be set up while a recording runs
-            if self._uses == 1 or self._model.device.type != "cuda":
-                self._found = self._carried_out()
-                return self._taken(len(tokens))
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, pool=self._pool):  # recorded, not carried out
-                self._found = self._carried_out()
-        self._graph.replay()
+        if self._place is not None and self._used and self._graph is None:
+            self._record(self._place)
+        if self._graph is not None:
+            self._graph.replay()
+        elif self._place is not None and not self._used:
+            self._found = self._beside(self._place.stream)
+        else:
+            self._found = self._carried_out()
+        self._used = True
         return self._taken(len(tokens))
+
+    def _record(self, place: Place) -> None:
+        graph = torch.cuda.CUDAGraph()
+        here = torch.cuda.current_stream(self._model.device)
+        try:
+            # the stream of before is entered once more: a recording that fails does not go back to it
+            with torch.cuda.stream(here), torch.cuda.graph(graph, pool=place.pool, stream=place.stream):
+                self._found = self._carried_out()  # recorded, not carried out
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._place = None
+            self._failed(error)
+        else:
+            self._graph = graph
+
+    def _beside(self, stream: torch.cuda.Stream) -> tuple[Tensor, Tensor]:
+        """Carried out on the stream of recordings: what libraries set up with a first use must be there before."""
+        here = torch.cuda.current_stream(self._model.device)
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            found = self._carried_out()
+        here.wait_stream(stream)
+        return found
 
     def _carried_out(self) -> tuple[Tensor, Tensor]:
         found = self._model.states(self._tokens, self._cache, self._tokens.shape[1])
@@ -83,11 +132,11 @@ class Step:
 
 
 class SharedCache:
-    """The cache of fixed place, who lives in it, and the steps that run on it."""
+    """The cache of fixed place, who lives in it, and the steps that run on it. say: hears once if none is recorded."""
 
-    def __init__(self, model: CausalModel) -> None:
-        self._model = model
-        self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
+    def __init__(self, model: CausalModel, say: Callable[[str], None]) -> None:
+        self._model, self._say, self._told = model, say, False
+        self._stream = torch.cuda.Stream(model.device) if model.device.type == "cuda" else None
         self.clear()
 
     def clear(self) -> None:
@@ -96,6 +145,8 @@ class SharedCache:
         self._position: Tensor | None = None
         self._steps: dict[tuple[int, int], Step] = {}
         self._owner: weakref.ref[GraphedSession] | None = None
+        # a pool ends with the last recording in it, so that the next ones need another
+        self._place = None if self._stream is None else Place(torch.cuda.graph_pool_handle(), self._stream)
 
     def is_home_of(self, session: "GraphedSession") -> bool:
         return self._owner is not None and self._owner() is session
@@ -108,8 +159,13 @@ class SharedCache:
         if (rows, count) not in self._steps:
             assert self._position is not None
             placed = [PlacedLayer(keys[:rows], values[:rows], self._position) for keys, values in self._full]
-            self._steps[rows, count] = Step(self._model, placed, rows, count, self._pool)
+            self._steps[rows, count] = Step(self._model, placed, (rows, count), self._place, self._tell)
         return self._steps[rows, count](tokens)
+
+    def _tell(self, error: RuntimeError) -> None:
+        if not self._told:
+            self._told = True
+            self._say(f"A decoding step goes on without a CUDA graph, for none could be recorded: {first_line(error)}")
 
     def rewind(self, length: int) -> None:
         """The owner's next token stands at `length`."""
@@ -200,10 +256,10 @@ class GraphedSession(CachedSession):
 
 
 class GraphedModel:
-    """A `CausalModel` whose sessions replay their decoding steps."""
+    """A `CausalModel` whose sessions replay their decoding steps; `say` hears if one cannot be recorded."""
 
-    def __init__(self, model: CausalModel) -> None:
-        self._model, self._shared = model, SharedCache(model)
+    def __init__(self, model: CausalModel, say: Callable[[str], None] = lambda text: None) -> None:
+        self._model, self._shared = model, SharedCache(model, say)
         self.layers, self.vocabulary = model.layers, model.vocabulary
         self.device, self.dtype = model.device, model.dtype
 
@@ -219,3 +275,6 @@ class GraphedModel:
 
     def head(self, states: Tensor) -> Tensor:
         return self._model.head(states)
+
+    def release(self) -> None:
+        self._shared.clear()

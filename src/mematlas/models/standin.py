@@ -46,6 +46,9 @@ class StandIn:
     layers = 0
     vocabulary: int
 
+    def release(self) -> None:
+        """Nothing is kept."""
+
     def keep(self, layer: int) -> None:
         """There is one layer only."""
 

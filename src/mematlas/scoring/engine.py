@@ -167,6 +167,7 @@ class Engine:
             self.batch = half
             self._say(f"Out of memory with {len(part)} rows at a time; going on with {half}.")
         if self._model.device.type == "cuda":
+            self._model.release()
             torch.cuda.empty_cache()
         return [
             *self._score_batch(rows, part[:half], contexts),

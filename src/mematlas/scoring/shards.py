@@ -53,6 +53,11 @@ class ShardPlan:
     def total(self) -> int:
         return sum(len(rows.positions) for rows in self.sets)
 
+    @property
+    def largest(self) -> int:
+        """Rows of the largest shard."""
+        return -(-self.total // self.count)
+
     def size(self, index: int) -> int:
         return self._bound(index + 1) - self._bound(index)
 

@@ -17,7 +17,15 @@ STUDY is a folder or a place in an object store (storage.py).
 
 from mematlas.fetching import digest
 from mematlas.storage import telling, write_atomically, write_json
-from mematlas.store.markers import marker_of, shard_is_done, shard_name, write_marker, write_shard, write_table
+from mematlas.store.markers import (
+    marker_of,
+    missing_shards,
+    shard_is_done,
+    shard_name,
+    write_marker,
+    write_shard,
+    write_table,
+)
 from mematlas.store.records import HiddenStates, cut_signals
 from mematlas.store.runs import Run, fingerprint, is_folder_name, read_facts, read_run, write_model
 from mematlas.store.study import Study, open_study
@@ -31,6 +39,7 @@ __all__ = [
     "fingerprint",
     "is_folder_name",
     "marker_of",
+    "missing_shards",
     "open_study",
     "read_facts",
     "read_run",

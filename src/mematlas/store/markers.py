@@ -70,6 +70,12 @@ def finished_shards(folder: Path) -> list[str]:
     return [name for name in names if told[name] == there[f"{name}.parquet"]["size"]]
 
 
+def missing_shards(folder: Path, shards: int) -> list[int]:
+    """The numbers of the shards that are not finished in a folder."""
+    done = set(finished_shards(folder))
+    return [index for index in range(shards) if shard_name(index, shards) not in done]
+
+
 def _told_size(marker: bytes) -> int | None:
     """The bytes that a marker tells of its file; None where it is damaged."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mematlas.errors import StudyError
+from mematlas.fetching import read_bytes
 from mematlas.store.markers import write_table
 
 
@@ -51,7 +52,7 @@ def read_run(path: Path) -> Run:
         StudyError: it is damaged, or names folders outside the study.
     """
     try:
-        return Run(**json.loads(path.read_text(encoding="utf-8")))
+        return Run(**json.loads(read_bytes(path)))
     except (ValueError, TypeError, AttributeError) as error:
         raise StudyError(f"{path} is damaged ({error}); delete it and run the same command again.") from None
 
@@ -65,7 +66,7 @@ def read_facts(path: Path, remedy: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(path))
     except ValueError as error:
         raise StudyError(f"{path} is damaged ({error}); {remedy}.") from None
     if not isinstance(found, dict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.errors import StudyError
 from mematlas.fetching import fetch_all
 from mematlas.storage import reach, study_path
-from mematlas.store.markers import finished_shards, shard_name
+from mematlas.store.markers import finished_shards, missing_shards, shard_name
 from mematlas.store.records import HiddenStates, cut_signals, read_states
 from mematlas.store.runs import Run, read_facts, read_run
 
@@ -43,7 +43,7 @@ class Study:
 
     def missing(self, run: Run, label: str) -> list[int]:
         """The numbers of the model's shards that are not finished."""
-        return _missing(self.folder / "scores" / run.key / run.models[label], run.shards)
+        return missing_shards(self.folder / "scores" / run.key / run.models[label], run.shards)
 
     def _is_complete(self, run: Run) -> bool:
         return all(self.done(run, label) == run.shards for label in run.models)
@@ -147,10 +147,8 @@ class Study:
     def scan_rows(self, run: str | None = None) -> "pl.LazyFrame":
         """As `rows`, unread."""
         found = self.run(run)
-        folder = self.folder / "rows" / found.rows_key
-        if self._is_complete(found):
-            self._check_whole(found, folder)
-        return self._scan([folder])
+        whole = found.shards if self._is_complete(found) else None
+        return self._scan([self.folder / "rows" / found.rows_key], whole)
 
     def features_folder(self, run: str | None = None) -> Path:
         """Where the row features of a run are kept; facts.json in it is written last."""
@@ -204,31 +202,25 @@ class Study:
                     f"Finished runs: {', '.join(finished) or 'none'}."
                 )
         folders = [self.folder / place(model) for model in run.models.values()]
-        for folder in folders if not partial else []:
-            self._check_whole(run, folder)
-        return self._scan(folders)
+        return self._scan(folders, None if partial else run.shards)
 
-    def _check_whole(self, run: Run, folder: Path) -> None:
-        """Refuse to read a part of what a finished run has written, as if it were all."""
-        for index in _missing(folder, run.shards):
-            raise StudyError(
-                f"{folder / shard_name(index, run.shards)}.parquet of a finished run is gone or damaged; "
-                f"`mematlas verify {self.folder}` says how to make it again."
-            )
-
-    def _scan(self, folders: list[Path]) -> "pl.LazyFrame":
+    def _scan(self, folders: list[Path], whole: int | None = None) -> "pl.LazyFrame":
+        """The finished shards in these folders; whole: how many a finished run has written, of which none may lack."""
         import polars as pl
 
-        paths = [folder / f"{name}.parquet" for folder in folders for name in finished_shards(folder)]
+        paths = []
+        for folder in folders:
+            names = dict.fromkeys(finished_shards(folder))
+            for name in [] if whole is None else [shard_name(index, whole) for index in range(whole)]:
+                if name not in names:
+                    raise StudyError(
+                        f"{folder / name}.parquet of a finished run is gone or damaged; `mematlas verify "
+                        f"{self.folder}` says how to make it again."
+                    )
+            paths += [folder / f"{name}.parquet" for name in names]
         if not paths:
             raise StudyError(f"{self.folder} has no finished shard yet; run `mematlas score` again.")
         return pl.scan_parquet(fetch_all(paths))
-
-
-def _missing(folder: Path, shards: int) -> list[int]:
-    """The numbers of the shards that are not finished in a folder."""
-    done = set(finished_shards(folder))
-    return [index for index in range(shards) if shard_name(index, shards) not in done]
 
 
 def open_study(folder: str | Path) -> Study:
