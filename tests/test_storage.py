@@ -11,7 +11,8 @@ import pytest
 
 from mematlas import fetching, storage
 from mematlas.cli import run as command
-from mematlas.errors import MissingExtra, OptionError, StudyError
+from mematlas.corpus import select
+from mematlas.errors import CorpusError, MissingExtra, OptionError, StudyError
 from mematlas.fetching import digest, fetch, fetch_all, fetch_folder, version_and_size
 from mematlas.storage import delete_folder, study_path, write_atomically, write_json
 from mematlas.store import marker_of, shard_is_done, shard_name, write_marker
@@ -177,6 +178,14 @@ def test_copies_go_with_the_worker_that_made_them():
     assert worker.exitcode == 0
     assert copy.parent.name.startswith("mematlas-")
     assert not copy.parent.exists()
+
+
+def test_a_list_of_rows_may_lie_in_a_store_as_a_gallerys_does():
+    path = study_path(memory()) / "rows.txt"
+    write_atomically(path, lambda temporary: temporary.write_text("7\n3\n"))
+    assert select(10, f"ids:{path}").tolist() == [3, 7]
+    with pytest.raises(CorpusError, match=r"there is no file memory:\S+none.txt; the form is ids:FILE, one row id a"):
+        select(10, f"ids:{path.parent / 'none.txt'}")
 
 
 def test_a_forked_process_deletes_no_copy_of_its_parent():

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from mematlas.features.places import Sought
 from mematlas.features.schema import PLACES
-from mematlas.fetching import fetch
 from mematlas.findings import Finding
 from mematlas.placing import seek
 from mematlas.question import Question, ask, encoder
@@ -144,7 +143,7 @@ def _score(question: Question, model: str, cell: "Cell", rows: Iterable[int], wa
     alone = config.model_copy(
         update={
             "study": config.study / "gallery" / "study",
-            "rows": f"ids:{fetch(ids)}",
+            "rows": f"ids:{ids}",
             "control": None,
             "control_models": [],
             "context": sorted({cell.context, max(config.context)}),

@@ -16,7 +16,7 @@ from mematlas.errors import OptionError, StudyError, short
 from mematlas.index.base import Scope
 from mematlas.models import MODELS
 from mematlas.registry import nearest
-from mematlas.storage import is_remote
+from mematlas.storage import is_remote, is_url
 
 _MODELS = "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins such as uniform:50304."
 
@@ -206,7 +206,7 @@ def _corpus(path: str, format: str | None, folder: Path) -> str:
 
 def _rows(spec: str, folder: Path) -> str:
     form, _, path = spec.partition(":")
-    return f"ids:{_at(folder, path)}" if form == "ids" else spec
+    return f"ids:{_at(folder, path)}" if form == "ids" and not is_url(path) else spec
 
 
 def _model(spec: str, folder: Path) -> str:

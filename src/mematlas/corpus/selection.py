@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mematlas.errors import CorpusError, OptionError
+from mematlas.fetching import fetch
 from mematlas.records import Ids
 from mematlas.registry import nearest
+from mematlas.storage import study_path
 
 FORMS = {
     "all": "all",
@@ -63,7 +65,7 @@ def select(corpus_length: int, spec: str, *, row_ids: Callable[[Ids], Ids] | Non
             f"No selection is called {name!r}.{nearest(name, list(FORMS))} It is one of: {', '.join(FORMS.values())}."
         )
     if name == "ids":
-        return _positions_of(_ids_in(Path(rest), spec), corpus_length, row_ids)
+        return _positions_of(_ids_in(study_path(rest), spec), corpus_length, row_ids)
     numbers = _numbers(spec, rest)
     if name == "all":
         return Span(0, corpus_length)
@@ -104,12 +106,12 @@ def _sample(corpus_length: int, count: int, seed: int = 0) -> Ids:
 
 
 def _ids_in(path: Path, spec: str) -> Ids:
-    """The distinct ids that a file lists."""
+    """The distinct ids that a file lists, of this machine or in an object store, where a gallery's are."""
     if not path.is_file():
         raise CorpusError(f"{spec}: there is no file {path}; the form is {FORMS['ids']}, one row id a line.")
     try:
         if path.suffix == ".npy":
-            ids = np.load(path, allow_pickle=False)
+            ids = np.load(fetch(path), allow_pickle=False)
         else:
             ids = np.array([int(line) for line in path.read_text(encoding="utf-8").split()], dtype=np.int64)
     except (ValueError, OverflowError, OSError) as error:
