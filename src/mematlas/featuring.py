@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mematlas.scoring.shards import ShardPlan
 
 #: Part of the fingerprint of features; raised when a change of the code can change a number.
-VERSION: Final = 2
+VERSION: Final = 3
 #: Our choice: n-grams of so many tokens in all are looked for in one pass, which bounds its memory (below 1.5 GB on
 #: two cores). That is 36,000 rows a pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
