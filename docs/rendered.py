@@ -40,7 +40,8 @@ def notebook(path: Path) -> str:
     """
     kept = path.parents[1] / ".cache" / "notebooks" / f"{path.stem}-{_fingerprint(path)}.md"
     if not kept.is_file():
-        text = "\n\n".join(_parts(path))
+        imports, title, *more = _parts(path)
+        text = "\n\n".join([title, imports, *more])  # a page begins with its title
         write_atomically(kept, lambda temporary: _write(temporary, text))
     return kept.read_text(encoding="utf-8")
 

@@ -51,6 +51,15 @@ def times(study):
     return {path: path.stat().st_mtime_ns for path in study.folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("wrong", [{"corpus": "none.npy"}, {"shards": 61}, {"rows": "frist:3"}])
+def test_a_refused_question_leaves_no_folder_behind(shelf, tmp_path, wrong):
+    (tmp_path / "own").mkdir()
+    for name in ("new", "own"):
+        with pytest.raises(MematlasError):
+            uniform(shelf, tmp_path / name, **wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
 def test_the_same_command_twice_does_nothing(shelf, tmp_path, monkeypatch):
     first = ask(shelf, tmp_path / "s")
     before = times(first)

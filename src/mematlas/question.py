@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.configuration import Order, ScoreConfig
 from mematlas.corpus.base import Corpus, CorpusOptions
-from mematlas.errors import CorpusError, OptionError
+from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.records import Encoder, Grid
-from mematlas.storage import make_folder, write_json
+from mematlas.storage import is_remote, make_folder, telling, write_json
 from mematlas.store import Run, Study, fingerprint
 
 if TYPE_CHECKING:
@@ -46,14 +47,29 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
 
     Args:
         extend: models that the same run was asked for before stay members of it; else these are all.
+
+    Raises:
+        MematlasError: they cannot be found or do not fit; a folder that was made for the study is gone again.
     """
+    if not models:
+        raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
+    with telling(config.study):
+        was_there = is_remote(config.study) or config.study.exists()
+    make_folder(config.study)
+    try:
+        return _asked(models, config, extend)
+    except MematlasError:
+        if not was_there:
+            with suppress(OSError):  # it is not empty: another process has begun
+                config.study.rmdir()
+        raise
+
+
+def _asked(models: Sequence[str], config: ScoreConfig, extend: bool) -> Question:
     from mematlas.models.finding import find_model
     from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.shards import ShardPlan, default_shards
 
-    if not models:
-        raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
-    make_folder(config.study)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     family = _ordered([find_model(spec) for spec in models], config.order)
     sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
