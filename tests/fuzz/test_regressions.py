@@ -130,6 +130,27 @@ class TestTables:
         assert "a.parquet holds a damaged table" in said
         assert "UTF8" in said
 
+    def test_a_row_group_of_fewer_rows_than_none(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"tokens": [[1]] * 5000}), path)
+        content = path.read_bytes()
+        place = content.rindex(b"\x90\x4e")  # 5000 as Thrift writes it; -5000 is one less
+        path.write_bytes(content[:place] + b"\x8f" + content[place + 1 :])
+        assert "row group 0 says that it has -5000 rows" in refused(lambda: ParquetTable([path]))
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_a_name_of_a_column_that_is_no_text(self, which: int, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"tokens": [[1], [2]]}), path)
+        content = bytearray(path.read_bytes())
+        places = [at for at in range(len(content)) if content[at : at + 6] == b"tokens"]
+        content[places[which] + 1] = 0xFF
+        path.write_bytes(content)
+        if which == 0:
+            assert "no readable Parquet file ('utf-8' codec can't" in refused(lambda: ParquetTable([path]))
+        else:  # the name in a row group is not what columns are found by
+            assert ParquetTable([path]).schema.names == ["tokens"]
+
     def test_a_row_group_that_is_shorter_than_it_says(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"tokens": [[1], [2]]}), tmp_path / "a.parquet")
         table = ParquetTable([tmp_path / "a.parquet"])

@@ -19,6 +19,7 @@ from mematlas.records import Ids
 MAGIC = b"PAR1"
 BATCH_BYTES, BATCH_ROWS = 8 << 20, 4096
 BUFFER_BYTES = 1 << 20  # a column is read by this much, never a whole row group's column at once
+_UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: names that are no text
 
 
 class ParquetFormat:
@@ -67,6 +68,8 @@ class ParquetTable:
                 )
             for number in range(file.num_row_groups):
                 group = file.metadata.row_group(number)
+                if group.num_rows < 0:
+                    raise _damaged(path, f"row group {number} says that it has {group.num_rows} rows")
                 row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
                 self._groups.append((path, number, min(BATCH_ROWS, max(1, BATCH_BYTES // row_bytes))))
                 rows.append(group.num_rows)
@@ -113,14 +116,14 @@ class ParquetTable:
         path, number, batch_rows = self._groups[group]
         try:
             yield from _open(path).iter_batches(batch_rows, [number], list(names))
-        except (pa.ArrowException, OSError) as error:
+        except _UNREADABLE as error:
             raise _damaged(path, error) from error
 
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -129,7 +132,7 @@ def _schema(path: Path, file: pq.ParquetFile) -> pa.Schema:
     try:
         schema = file.schema_arrow.remove_metadata()
         schema.names  # noqa: B018
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
     return schema
 
