@@ -7,12 +7,12 @@ corpus again and finds each model when it first needs it, and scores only if bot
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mematlas.configuration import ScoreConfig
 from mematlas.errors import CorpusError, ModelError
 from mematlas.executors.crews import stand_in
-from mematlas.question import Question, digest_positions, row_sets
+from mematlas.question import Question, chosen_encoder, fingerprints, row_sets
 from mematlas.scorer import Scorer, Task
 from mematlas.store import Run
 
@@ -107,19 +107,15 @@ class _Sources(dict[str, "ModelSource"]):
 def _encoder(errand: Errand, sources: _Sources) -> "Encoder | None":
     """As `question.encoder`, without a look at any model but the first."""
     first = next(iter(errand.cards))
-    if errand.config.tokenizer is not None:
-        from mematlas.models.folder import tokenizer_encoder
 
-        return tokenizer_encoder(errand.config.tokenizer, min(card.vocabulary for card in errand.cards.values()))
-    return sources[first].encoder() if errand.cards[first].tokenizer is not None else None
+    def of_first() -> "Encoder | None":
+        return sources[first].encoder() if errand.cards[first].tokenizer is not None else None
+
+    return chosen_encoder(errand.config, (card.vocabulary for card in errand.cards.values()), of_first)
 
 
 def _check_same_rows(errand: Errand, sets: "tuple[RowSet, ...]") -> None:
-    found: list[dict[str, Any]] = [
-        {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
-        for rows in sets
-    ]
-    if found != errand.run.question["fingerprints"]:
+    if fingerprints(sets) != errand.run.question["fingerprints"]:
         raise CorpusError(
             f"A worker found other rows in {errand.config.corpus} or its control than the command did; let all "
             "machines see the same files, and leave them as they are while a run goes on."

@@ -96,7 +96,7 @@ def passes_left(study: Study, scored: ScoredRows, counting: Counting, workers: W
     work = _Work.of(study, scored, counting)
     if work.is_done():
         return 0
-    return len(work.missing()) + (0 if work.is_shared(workers) else 1)
+    return len(work.missing) + (0 if work.is_shared(workers) else 1)
 
 
 # ------------------------------------------------------------------------------------------------ what there is to do
@@ -104,7 +104,8 @@ def passes_left(study: Study, scored: ScoredRows, counting: Counting, workers: W
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """corpus: what is counted; plan: the scored rows, a shard a pass; source: of what the features are made."""
+    """corpus: what is counted; plan: the scored rows, a shard a pass; source: of what the features are made; missing:
+    the shards that are not finished, for all tables."""
 
     study: Study
     scored: ScoredRows
@@ -113,6 +114,7 @@ class _Work:
     plan: "ShardPlan"
     folder: Path
     source: str
+    missing: list[int]
 
     @classmethod
     def of(cls, study: Study, scored: ScoredRows, counting: Counting) -> "_Work":
@@ -132,21 +134,16 @@ class _Work:
             "version": VERSION,
         }
         folder = study.folder / "features" / scored.run.key
-        return cls(study, scored, counting, corpus, plan, folder, fingerprint(made_from))
-
-    def missing(self) -> list[int]:
-        """The shards that are not finished, for all tables."""
-        if _begun(self.folder) != self.source:
-            return list(range(self.plan.count))
-        return sorted(set().union(*(missing_shards(self.folder / kind, self.plan.count) for kind in KINDS)))
+        source = fingerprint(made_from)
+        return cls(study, scored, counting, corpus, plan, folder, source, _missing(folder, source, plan.count))
 
     def is_done(self) -> bool:
         made = is_made(self.study.folder, features_name(self.scored.run), self.source)
-        return made and (self.folder / "facts.json").is_file() and not self.missing()
+        return made and (self.folder / "facts.json").is_file() and not self.missing
 
     def is_shared(self, workers: WorkerOptions) -> bool:
         """Whether workers count what is missing."""
-        return workers.shares(len(self.missing()) * parts_of(self.corpus))
+        return workers.shares(len(self.missing) * parts_of(self.corpus))
 
     def begin(self) -> None:
         """Make room: features that were made of something else go, for their shards are no part of these."""
@@ -170,6 +167,12 @@ class _Work:
             "documents": documents,
             "version": VERSION,
         }
+
+
+def _missing(folder: Path, source: str, count: int) -> list[int]:
+    if _begun(folder) != source:
+        return list(range(count))
+    return sorted(set().union(*(missing_shards(folder / kind, count) for kind in KINDS)))
 
 
 def _begun(folder: Path) -> str | None:
@@ -198,7 +201,7 @@ def _counted_here(work: _Work, watcher: Progress) -> dict[str, Any]:
     stream = work.counting.stream(work.corpus)
     facts = _measured(work, stream, watcher)
     work.begin()
-    tables, missing, tokens = _Tables(work), work.missing(), facts["tokens"]
+    tables, missing, tokens = _Tables(work), work.missing, facts["tokens"]
     done = (work.plan.count - len(missing)) * tokens
     watcher.start("counting n-grams", work.plan.count * tokens, done, "tokens")
     scan = Scan(stream, on_tokens=watcher.advance)
@@ -230,7 +233,7 @@ def _counted_by_workers(work: _Work, workers: WorkerOptions, watcher: Progress) 
     check_shared(work.study.folder)
     stream, rows, sums = work.counting.stream(work.corpus), len(work.corpus), Sums()
     _check_ends(stream, work.counting.eod)
-    tables, missing, parts, groups = _Tables(work), work.missing(), parts_of(work.corpus), work.plan.count
+    tables, missing, parts, groups = _Tables(work), work.missing, parts_of(work.corpus), work.plan.count
     tasks = [Part(group, groups, number, parts) for group in missing for number in range(parts)]
     done = (groups - len(missing)) * rows
     watcher.start(f"counting n-grams, {min(workers.workers, len(tasks))} workers", groups * rows, done)

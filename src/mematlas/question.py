@@ -1,11 +1,11 @@
 """A configuration turned into a question: models found, corpus opened, rows counted, nothing loaded yet."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mematlas.configuration import Order, ScoreConfig
 from mematlas.corpus.base import Corpus, CorpusOptions
@@ -141,11 +141,18 @@ def _labelled(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
 
 def encoder(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
     """The one tokenizer of the family; None where the first model has none."""
-    if config.tokenizer is not None:
-        from mematlas.models.folder import tokenizer_encoder
+    return chosen_encoder(config, (source.card.vocabulary for source in sources), sources[0].encoder)
 
-        return tokenizer_encoder(config.tokenizer, min(source.card.vocabulary for source in sources))
-    return sources[0].encoder()
+
+def chosen_encoder(
+    config: ScoreConfig, vocabularies: Iterable[int], of_first: Callable[[], Encoder | None]
+) -> Encoder | None:
+    """The tokenizer that the options name, for models of these vocabularies; else that of the first model."""
+    if config.tokenizer is None:
+        return of_first()
+    from mematlas.models.folder import tokenizer_encoder
+
+    return tokenizer_encoder(config.tokenizer, min(vocabularies))
 
 
 def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
@@ -218,10 +225,7 @@ def _run(
     extend: bool,
 ) -> Run:
     """The run that this question belongs to, noted in the study folder."""
-    chosen = [
-        {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
-        for rows in sets
-    ]
+    chosen = fingerprints(sets)
     question = config.model_dump(
         mode="json",
         include={
@@ -270,6 +274,14 @@ def _run(
         run = replace(run, asked=max(time.time(), latest + 1e-3))  # a clock that was set back does not reorder runs
         write_json(config.study / "runs" / f"{key}.json", asdict(run))
     return run
+
+
+def fingerprints(sets: "Sequence[RowSet]") -> list[dict[str, Any]]:
+    """What tells these rows from all others: of each set its role, its corpus, and which rows were chosen."""
+    return [
+        {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
+        for rows in sets
+    ]
 
 
 def digest_positions(positions: "Positions") -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errors import CorpusError, StudyError
-from mematlas.question import Question, digest_positions, encoder, row_sets
+from mematlas.question import Question, chosen_encoder, digest_positions, encoder, row_sets
 from mematlas.records import Encoder, Grid
 from mematlas.storage import is_remote, study_path
 from mematlas.store import Run, Study
@@ -77,14 +77,14 @@ def reopen(study: Study, key: str | None = None, *, tokenizer: bool = True) -> S
 
 def _encoder(config: ScoreConfig, models: Mapping[str, dict[str, Any]], noted: Path) -> Encoder | None:
     """As `question.encoder`, without a look at any weights but the first model's; models: their cards, by label."""
-    if config.tokenizer is not None:
-        from mematlas.models.folder import tokenizer_encoder
-
-        return tokenizer_encoder(config.tokenizer, min(card["vocabulary"] for card in models.values()))
     from mematlas.models.finding import find_model
 
     first = next(iter(models.values()))
-    return find_model(_there(first["spec"], noted, config.study)).encoder()
+    return chosen_encoder(
+        config,
+        (card["vocabulary"] for card in models.values()),
+        lambda: find_model(_there(first["spec"], noted, config.study)).encoder(),
+    )
 
 
 def _check_unchanged(run: Run, config: ScoreConfig, sets: "Sequence[RowSet]") -> None:

@@ -2,21 +2,11 @@
 
 import pytest
 
-from mematlas.cli import run
 from mematlas.predictions import BASELINES
 from mematlas.store import open_study
 from tests.predictor.made import study
 
 SMALL = ("--members", 1, "--width", 8, "--layers", 1, "--heads", 2, "--epochs", 1, "--seeds", 2)
-
-
-@pytest.fixture
-def say(capsys):
-    def told(*words):
-        code = run([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return told
 
 
 @pytest.fixture(scope="module")

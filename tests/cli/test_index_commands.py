@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from mematlas.cli import run
-
 WORDS = ["<eod>", "to", "be", "or", "not", "that", "is", "the", "question"]
-
-
-@pytest.fixture
-def say(capsys):
-    def told(*words):
-        code = run([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return told
 
 
 @pytest.fixture

@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 
 import mematlas
-from mematlas.cli import run
 
 GIVEN = ["--corpus", "rows of mine.npy", "--study", "a study", "--context", "8", "--context", "12", "--bos"]
-
-
-@pytest.fixture
-def say(capsys):
-    def told(*words):
-        code = run([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return told
 
 
 def test_the_script_runs_every_task_with_its_share_and_the_same_options(say, tmp_path):

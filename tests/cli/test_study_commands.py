@@ -3,22 +3,12 @@
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.cli import run
 from tests import shelves
 
 
 @pytest.fixture
 def shelf(tmp_path):
     return shelves.fill(tmp_path)
-
-
-@pytest.fixture
-def say(capsys):
-    def told(*words):
-        code = run([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return told
 
 
 def test_init_writes_a_file_once(say, tmp_path):
