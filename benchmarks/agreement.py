@@ -32,8 +32,8 @@ from transformers import (
 )
 
 from mematlas.models.causal import CausalModel
-from mematlas.records import Align, Depth, Grid, Ids
 from mematlas.scoring.options import ScoringOptions
+from mematlas.types import Align, Depth, Grid, Ids
 
 CONTEXTS, CONTINUATIONS = (16, 24, 32), (8, 16, 32, 64)
 WIDTH = max(CONTEXTS) + max(CONTINUATIONS)

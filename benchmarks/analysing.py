@@ -39,7 +39,7 @@ SHARD_ROWS = 8192
 
 def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
     """Write the study, shard by shard; returns how many score lines it has."""
-    from mematlas.store import shard_name, write_json, write_shard, write_table
+    from mematlas.study import shard_name, write_json, write_shard, write_table
 
     contexts, continuations = GRIDS[cells]
     rows = max(1, lines // (len(MODELS) * len(contexts) * len(continuations)))
@@ -95,7 +95,7 @@ def feature_tables(
     rng: np.random.Generator, ids: np.ndarray, contexts: tuple[int, ...], continuations: tuple[int, ...]
 ) -> dict[str, pa.Table]:
     """The row features of a shard: counts with a heavy tail, few copies, texts of every kind."""
-    from mematlas.features.schema import SCHEMAS
+    from mematlas.study.schemas.features import SCHEMAS
 
     width, rows = max(contexts) + max(continuations), len(ids)
     offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
@@ -159,9 +159,9 @@ def answer(study: Path, names: list[str]) -> None:
     """In a fresh process: answer, write, and print seconds and claims as JSON lines."""
     started = time.perf_counter()
     from mematlas.analyses import ANALYSES
-    from mematlas.analyses.tables import read_tables
-    from mematlas.findings import write_finding
-    from mematlas.store import open_study
+    from mematlas.analyses.frames.study_tables import read_tables
+    from mematlas.findings.finding import write_finding
+    from mematlas.study import open_study
 
     tables = read_tables(open_study(study))
     said({"name": "start", "seconds": time.perf_counter() - started, "claim": ""})

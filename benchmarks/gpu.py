@@ -15,14 +15,14 @@ import torch
 from rows import engine_model, markdown, zipf_tokens
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from mematlas.costing import Shape, cost
 from mematlas.models.base import Model, ModelCard
 from mematlas.models.causal import CausalModel
-from mematlas.models.graph_choice import compare
-from mematlas.models.graphed import GraphedModel
-from mematlas.records import Grid, TokenRows
-from mematlas.scoring.engine import Engine
+from mematlas.models.cuda_graph_choice import compare
+from mematlas.models.cuda_graphs import GraphedModel
+from mematlas.scoring.cost import Shape, cost
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
+from mematlas.types import Grid, TokenRows
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,15 @@ import torch
 from rows import engine_model, markdown, with_own_text, zipf_tokens
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from mematlas.corpus.row_sets import default_shards
 from mematlas.models.base import ModelCard
 from mematlas.models.causal import CausalModel
-from mematlas.records import Grid, Ids, TokenRows
-from mematlas.scoring.engine import Engine
-from mematlas.scoring.hidden import announced_size, write_states
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions, Signals
-from mematlas.scoring.shards import default_shards
-from mematlas.scoring.tables import score_table, signal_tables
-from mematlas.store import write_shard
+from mematlas.scoring.records.states import announced_size, write_states
+from mematlas.scoring.records.tables import score_table, signal_tables
+from mematlas.study import write_shard
+from mematlas.types import Grid, Ids, TokenRows
 from scoring import neox70m, recited, say
 
 GRID = Grid((32,), (32,))

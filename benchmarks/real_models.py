@@ -15,7 +15,7 @@ import polars as pl
 
 from mematlas.errors import StudyError
 from mematlas.stats.intervals import wilson
-from mematlas.store import open_study
+from mematlas.study import open_study
 
 MODELS = ("smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b")
 CONTROLS = ("sotu-2026", "shuffled-kjv")

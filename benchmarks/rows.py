@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mematlas.models.base import ModelCard
 from mematlas.models.causal import CausalModel
-from mematlas.records import Ids, TokenRows
-from mematlas.scoring.engine import Engine
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.tables import score_table, signal_tables
+from mematlas.scoring.records.tables import score_table, signal_tables
+from mematlas.types import Ids, TokenRows
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ from typing import Any
 from rows import markdown
 
 import mematlas
-from mematlas.configuration import resolve_config
-from mematlas.errand import Errand, pack, unpack
 from mematlas.executors.base import Crew
 from mematlas.executors.local import LocalExecutor
-from mematlas.question import ask
-from mematlas.scorer import Task
-from mematlas.study import Silent
+from mematlas.progress import Silent
+from mematlas.scoring.config import resolve_config
+from mematlas.scoring.job import ask
+from mematlas.scoring.job_spec import Errand, pack, unpack
+from mematlas.scoring.worker import Task
 
 WAYS = ("scheduling", "reading and scheduling", "scoring")
 MEMORY = ("before", "peak", "worker_peak")

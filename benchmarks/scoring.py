@@ -31,8 +31,8 @@ from rows import Scores, engine_model, markdown, score, with_own_text, zipf_toke
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from mematlas.models.causal import CausalModel
-from mematlas.records import Depth, Grid, Ids
 from mematlas.scoring.options import ScoringOptions, Signals
+from mematlas.types import Depth, Grid, Ids
 
 ENGINE: dict[str, tuple[Depth, tuple[Signals, ...]]] = {
     "graded": ("graded", ()),

@@ -29,10 +29,10 @@ import polars as pl
 from rows import markdown
 
 from mematlas.cli.slurm import option_words
-from mematlas.configuration import resolve_config
 from mematlas.errors import MematlasError
-from mematlas.store import Study
-from mematlas.verifying import verify
+from mematlas.scoring.config import resolve_config
+from mematlas.study import Study
+from mematlas.verification.verify import verify
 
 ROWS, KNOWN, WIDTH, VOCABULARY = 2400, 1000, 24, 50
 KEYS = ["model", "row", "context", "continuation"]

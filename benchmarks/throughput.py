@@ -21,12 +21,12 @@ from rows import markdown, zipf_tokens
 from scheduling import Clock
 
 import mematlas
+from mematlas.executors.threads import limit_threads
 from mematlas.models.base import LoadOptions
-from mematlas.models.finding import find_model
-from mematlas.records import Grid, TokenRows
-from mematlas.scoring.engine import Engine
+from mematlas.models.resolve import find_model
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.threads import limit_threads
+from mematlas.types import Grid, TokenRows
 from scoring import neox70m
 
 SHARD, SHARDS, WIDTH, VOCABULARY = 256, 256, 64, 50304

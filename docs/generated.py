@@ -51,10 +51,10 @@ def names() -> str:
     return "\n\n".join(part for name in sorted(public) for part in described(name, getattr(mematlas, name)))
 
 
-#: Module -> its names that are meant for users, beside those of `import mematlas` and `mematlas.recount`.
+#: Module -> its names that are meant for users, beside those of `import mematlas` and `mematlas.analyses.recount`.
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "mematlas.experiments": ("train_family", "TrainedFamily", "TrainingConfig", "PlantingConfig", "Size", "Document"),
-    "mematlas.exporting": ("export_finding",),
+    "mematlas.findings.export": ("export_finding",),
     "mematlas.report.charts": ("draw",),
     "mematlas.report.pictures": ("svg",),
 }

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import mematlas
-from mematlas.store import write_atomically
+from mematlas.study import write_atomically
 
 #: Defined by a cell of every notebook, and here instead of there: where it may write.
 OUT = "out"

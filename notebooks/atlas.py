@@ -13,8 +13,8 @@ with app.setup:
     import polars as pl
 
     import mematlas
-    from mematlas import recount
-    from mematlas.exporting import export_finding
+    from mematlas.analyses import recount
+    from mematlas.findings.export import export_finding
     from mematlas.report.charts import draw
     from mematlas.report.pictures import svg
 

@@ -17,10 +17,10 @@ from transformers import (
 
 from mematlas.models.base import ModelCard
 from mematlas.models.causal import CausalModel
-from mematlas.records import Grid, TokenRows
-from mematlas.scoring.engine import ContextResult, Engine
+from mematlas.scoring.engines.causal import ContextResult, Engine
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.tables import score_table
+from mematlas.scoring.records.tables import score_table
+from mematlas.types import Grid, TokenRows
 
 V = 499
 Cell = tuple[int, int, int]

@@ -12,9 +12,9 @@ import pytest
 import mematlas
 from mematlas.analyses import ANALYSES
 from mematlas.errors import OptionError, StudyError, UnknownName
-from mematlas.exporting import check_kinds, escaped, export_finding, latex
-from mematlas.findings import Finding, Table, Taxonomy, read_finding
-from mematlas.made import is_made, note_made
+from mematlas.findings.export import check_kinds, escaped, export_finding, latex
+from mematlas.findings.finding import Finding, Table, Taxonomy, read_finding
+from mematlas.study.build_stamps import is_made, note_made
 from tests import shelves
 
 

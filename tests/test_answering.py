@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 
 import mematlas
-from mematlas.analyses import ANALYSES, size
-from mematlas.analyzing import analyze_run
-from mematlas.answering import LONGEST, longest_first
+from mematlas.analyses import ANALYSES
+from mematlas.analyses.scores.size import finding as size
 from mematlas.cli import run
 from mematlas.errors import OptionError, StudyError
 from mematlas.executors.base import Lost
 from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
+from mematlas.pipeline.steps.analyze import analyze_run
+from mematlas.pipeline.steps.analyze_one import LONGEST, longest_first
 from tests import shelves
 
 TWO = WorkerOptions(workers=2)

@@ -3,10 +3,10 @@
 import pytest
 
 from mematlas.cli import run
-from mematlas.costing import PYTHIA, Shape, cost, forwards_a_row, predictions_a_row, shape_of
 from mematlas.models.base import ModelCard
-from mematlas.records import Grid
+from mematlas.scoring.cost import PYTHIA, Shape, cost, forwards_a_row, predictions_a_row, shape_of
 from mematlas.scoring.options import ScoringOptions
+from mematlas.types import Grid
 
 ROWS = 146_432_000
 

@@ -10,19 +10,21 @@ import numpy as np
 import pytest
 
 import mematlas
-from mematlas import counting, featuring, make_features
+from mematlas import make_features
 from mematlas.cli import run
-from mematlas.counting import Counting, Part, Sums, counters, parts_of
 from mematlas.errors import CorpusError, OptionError, StudyError
 from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
-from mematlas.features.schema import SCHEMAS
 from mematlas.index.base import SCOPES
 from mematlas.index.scan import Scan
 from mematlas.index.stream import CorpusStream, Measured
-from mematlas.reopening import reopen
-from mematlas.store import Study
-from mematlas.study import Silent
+from mematlas.pipeline.steps import count as counting
+from mematlas.pipeline.steps import features as featuring
+from mematlas.pipeline.steps.count import Counting, Part, Sums, counters, parts_of
+from mematlas.progress import Silent
+from mematlas.scoring.reopen import reopen
+from mematlas.study import Study
+from mematlas.study.schemas.features import SCHEMAS
 from tests import shelves
 from tests.executors.made import kills_its_process_once
 from tests.index.oracle import Oracle, Rows

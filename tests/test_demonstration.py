@@ -8,7 +8,7 @@ import yaml
 
 import mematlas
 from mematlas.cli import run
-from mematlas.models.folder import FolderSource
+from mematlas.models.huggingface import FolderSource
 from tests.experiments.conftest import PLANTING, TINY, train
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_the_study_file_run_from_elsewhere_does_nothing_again(out, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FolderSource, "load", refuse)
     monkeypatch.setattr("mematlas.report.page.write_report", refuse)
-    monkeypatch.setattr("mematlas.gallery.choose", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
     before = mematlas.open_study(out / "study").run()
     assert mematlas.run(out / "study.yaml").run() == before
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from mematlas.analyses import ANALYSES
 from mematlas.cli import app, run
 from mematlas.corpus import FORMATS
-from mematlas.studyfile import parse_study_file
+from mematlas.pipeline.study_file import parse_study_file
 from tests import networks, shelves
 from tests.docs_commands import NOT_EXECUTED, NOT_RUN, ROOT, Block, blocks, is_synopsis, pages, words
 

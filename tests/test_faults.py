@@ -20,9 +20,10 @@ import torch
 import mematlas
 from mematlas.cli import run as command
 from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
-from mematlas.models.parrot import Parrot
-from mematlas.store import Run, digest, marker_of, markers, open_study, read_run, shard_is_done, write_json, write_shard
-from mematlas.verifying import verify
+from mematlas.models.standins.parrot import Parrot
+from mematlas.study import Run, digest, marker_of, open_study, read_run, shard_is_done, write_json, write_shard
+from mematlas.study import shards as markers
+from mematlas.verification.verify import verify
 from tests import shelves
 
 SOURCE = Path(mematlas.__file__).parent

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas import featuring, make_features
+from mematlas import make_features
 from mematlas.errors import CorpusError, IndexFault, MematlasError, OptionError, StudyError
-from mematlas.features.schema import SCHEMAS
-from mematlas.made import features_name, state
-from mematlas.records import Grid
-from mematlas.study import Silent
-from mematlas.studyfile import parse_study_file
+from mematlas.pipeline.steps import features as featuring
+from mematlas.pipeline.study_file import parse_study_file
+from mematlas.progress import Silent
+from mematlas.study.build_stamps import features_name, state
+from mematlas.study.schemas.features import SCHEMAS
+from mematlas.types import Grid
 from tests import shelves
 from tests.analyses.published_files import memorized
 
@@ -325,7 +326,7 @@ def test_a_study_is_found_from_elsewhere_with_what_lies_beside_it(shelf, tmp_pat
 
 
 def test_the_models_are_found_where_the_last_command_named_them(tmp_path, monkeypatch):
-    from mematlas.experiments.tokenizer import train_tokenizer
+    from mematlas.experiments.data.tokenizer import train_tokenizer
     from tests.networks import neox, saved
 
     (tmp_path / "below").mkdir()
@@ -349,7 +350,7 @@ def make_and_open(folder):
 
 
 def test_a_corpus_of_text_is_opened_as_it_was_scored(tmp_path, monkeypatch):
-    from mematlas.experiments.tokenizer import train_tokenizer
+    from mematlas.experiments.data.tokenizer import train_tokenizer
 
     monkeypatch.chdir(tmp_path)
     text = "the cat sat on the mat, the cat sat on 12 hats. "

@@ -8,15 +8,23 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas.fitting import fit_predictors
-from mematlas.made import predictions_name, run_fingerprint
-from mematlas.predictions import BASELINES, BY_POSITION, ENTROPY, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
-from mematlas.predictor.examples import read_examples
-from mematlas.predictor.fitting import fit_once
-from mematlas.predictor.groups import document_groups
-from mematlas.predictor.predictor import load_predictors
-from mematlas.predictor.splitting import split
-from mematlas.store import open_study
+from mematlas.pipeline.steps.fit import fit_predictors
+from mematlas.predictors.examples import read_examples
+from mematlas.predictors.fitting import fit_once
+from mematlas.predictors.groups import document_groups
+from mematlas.predictors.predictor import load_predictors
+from mematlas.predictors.splitting import split
+from mematlas.study import open_study
+from mematlas.study.build_stamps import predictions_name, run_fingerprint
+from mematlas.study.schemas.predictions import (
+    BASELINES,
+    BY_POSITION,
+    ENTROPY,
+    MAJORITY,
+    PREDICTIONS,
+    PREDICTOR,
+    SHUFFLED,
+)
 from tests.predictor.made import Listening, quick, study
 
 QUICK = quick(epochs=2, seeds=2, sees=["context"]).model_dump()
@@ -210,7 +218,7 @@ def test_a_run_that_was_killed_goes_on(fitted, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("mematlas.fitting.write_table", killed)
+        patched.setattr("mematlas.pipeline.steps.fit.write_table", killed)
         with pytest.raises(KeyboardInterrupt):
             fit_predictors(fitted, models=["a", "b"], **QUICK)
     assert len(written) == 1

@@ -5,13 +5,13 @@ import shutil
 import pytest
 
 from mematlas.errors import ModelError, OptionError, StudyError
-from mematlas.fitting import fit_predictors
-from mematlas.made import predictions_name
-from mematlas.predictions import ENTROPY
-from mematlas.predictor.examples import read_examples
-from mematlas.predictor.predictor import load_predictors
-from mematlas.predictor.splitting import split
-from mematlas.store import open_study
+from mematlas.pipeline.steps.fit import fit_predictors
+from mematlas.predictors.examples import read_examples
+from mematlas.predictors.predictor import load_predictors
+from mematlas.predictors.splitting import split
+from mematlas.study import open_study
+from mematlas.study.build_stamps import predictions_name
+from mematlas.study.schemas.predictions import ENTROPY
 from tests.predictor.made import Listening, examples, quick, study
 
 QUICK = quick(epochs=2, seeds=2, sees=["context"]).model_dump()
@@ -70,7 +70,7 @@ def one_class(monkeypatch, models, seeds=(0, 1)):
                 made.hits[split(examples_of(made), seed).validation] = 0
         return made
 
-    monkeypatch.setattr("mematlas.predictor.examples.read_examples", read)
+    monkeypatch.setattr("mematlas.predictors.examples.read_examples", read)
 
 
 def examples_of(made):
@@ -109,7 +109,7 @@ def test_a_full_disk_is_said_once_and_stops(scored, monkeypatch):
     def full(*given):
         raise StudyError("No room on the disk that holds it.")
 
-    monkeypatch.setattr("mematlas.predictor.predictor.save_predictor", full)
+    monkeypatch.setattr("mematlas.predictors.predictor.save_predictor", full)
     watcher = Listening()
     with pytest.raises(StudyError, match=r"^No room on the disk that holds it\.$"):
         fit_predictors(scored, models=["a", "b"], progress=watcher, **QUICK | {"epochs": 1})

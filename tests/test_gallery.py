@@ -8,8 +8,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 import mematlas
-from mematlas.findings import Finding, Taxonomy
-from mematlas.gallery import GALLERY, choose
+from mematlas.findings.finding import Finding, Taxonomy
+from mematlas.pipeline.steps.gallery import GALLERY, choose
 from tests import networks, shelves
 from tests.analyses.made import tables
 
@@ -72,7 +72,7 @@ def test_a_verbatim_study_has_a_graded_gallery(shelf):
 
 
 def test_a_text_that_ends_generates_nothing_behind_its_end(shelf, monkeypatch):
-    from mematlas.models import parrot
+    from mematlas.models.standins import parrot
 
     resolve = parrot.resolve
 
@@ -120,11 +120,11 @@ def test_rows_of_text_are_the_same_rows_and_shown_as_text(shelf):
 
 def named_gallery(study, rows):
     """The gallery that a finding naming `rows` makes of the study of the text."""
-    from mematlas.analyses.tables import read_tables
-    from mematlas.gallery import make_gallery
-    from mematlas.question import ask
-    from mematlas.study import Silent
-    from mematlas.studyfile import read_study_file
+    from mematlas.analyses.frames.study_tables import read_tables
+    from mematlas.pipeline.steps.gallery import make_gallery
+    from mematlas.pipeline.study_file import read_study_file
+    from mematlas.progress import Silent
+    from mematlas.scoring.job import ask
 
     file = read_study_file(study.folder.parent / "study.yaml")
     question = ask(file.models, file.config, extend=False)
@@ -180,8 +180,8 @@ def test_where_nothing_is_worth_a_look_there_is_no_gallery(shelf):
 
 
 def test_half_a_character_is_the_replacement_sign_and_spaces_stay(tmp_path):
-    from mematlas.experiments.tokenizer import train_tokenizer
-    from mematlas.models.folder import FolderSource
+    from mematlas.experiments.data.tokenizer import train_tokenizer
+    from mematlas.models.huggingface import FolderSource
 
     networks.saved(networks.neox(), tmp_path / "tiny")
     train_tokenizer(["the cat sat on the mat. " * 20], 270, 64).save_pretrained(tmp_path / "tiny")

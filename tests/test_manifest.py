@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 import mematlas
-from mematlas import manifest
 from mematlas.errors import StudyError
-from mematlas.manifest import note_run
-from mematlas.reopening import reopen
-from mematlas.storage import write_json
-from mematlas.store import Study
-from mematlas.verifying import verify
+from mematlas.io.paths import write_json
+from mematlas.scoring.reopen import reopen
+from mematlas.study import Study, manifest
+from mematlas.study.manifest import note_run
+from mematlas.verification.verify import verify
 from tests import shelves
 
 
@@ -106,7 +105,7 @@ def test_a_model_whose_last_shard_was_written_before_a_kill_is_noted_by_the_next
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mematlas.study.note_run", killed)
+        patch.setattr("mematlas.pipeline.steps.score.note_run", killed)
         with pytest.raises(KeyboardInterrupt):
             mematlas.score(other, **asked)
     with pytest.raises(StudyError, match=r"is not finished: its manifest does not know (parrot|uniform).*run the same"):

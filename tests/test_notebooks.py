@@ -12,7 +12,8 @@ from types import ModuleType
 import pytest
 
 import mematlas
-from mematlas import experiments, recount
+from mematlas import experiments
+from mematlas.analyses import recount
 
 pytest.importorskip("marimo", reason='notebooks need pip install "mematlas[notebooks]"')
 pytest.importorskip("altair")
@@ -115,7 +116,7 @@ def imported(path: Path) -> list[tuple[str, str]]:
 def test_only_documented_names_are_imported(path):
     public = {
         "mematlas": {*mematlas.__all__, "recount"},
-        "mematlas.recount": set(recount.__all__),
+        "mematlas.analyses.recount": set(recount.__all__),
         "mematlas.experiments": set(experiments.__all__),
     }
     public |= {module: public.get(module, set()) | set(names) for module, names in ELSEWHERE.items()}

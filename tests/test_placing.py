@@ -5,11 +5,11 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas.features.schema import PLACES
-from mematlas.placing import write_places
-from mematlas.reopening import reopen
-from mematlas.store import open_study
-from mematlas.study import Silent
+from mematlas.pipeline.steps.occurrences import write_places
+from mematlas.progress import Silent
+from mematlas.scoring.reopen import reopen
+from mematlas.study import open_study
+from mematlas.study.schemas.features import PLACES
 from tests import shelves
 
 

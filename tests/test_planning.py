@@ -3,10 +3,10 @@
 import pytest
 
 import mematlas
-from mematlas.models.standin import HistorySession
-from mematlas.planning import ModelPlan, Probe, _seconds, _uncounted, plan_study
-from mematlas.question import ask
-from mematlas.studyfile import read_study_file
+from mematlas.models.standins.standin import HistorySession
+from mematlas.pipeline.plan import ModelPlan, Probe, _seconds, _uncounted, plan_study
+from mematlas.pipeline.study_file import read_study_file
+from mematlas.scoring.job import ask
 from tests import networks, shelves
 
 

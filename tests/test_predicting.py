@@ -14,17 +14,17 @@ import torch
 
 import mematlas
 from mematlas import predict_rows
-from mematlas.ensembles import check_suits, open_ensemble
 from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError
 from mematlas.models.causal import CausalModel
-from mematlas.models.finding import find_model
-from mematlas.predicting import PREDICTED
-from mematlas.predictor.examples import read_examples
-from mematlas.predictor.network import PredictorNetwork
-from mematlas.predictor.options import PredictorConfig
-from mematlas.predictor.predictor import Predictor, PredictorCard, load_predictors, mean_probabilities, save_predictor
-from mematlas.predictor.scaling import Scaling, fit_scaling
-from mematlas.study import Silent
+from mematlas.models.resolve import find_model
+from mematlas.predictors.ensemble import check_suits, open_ensemble
+from mematlas.predictors.examples import read_examples
+from mematlas.predictors.network import PredictorNetwork
+from mematlas.predictors.options import PredictorConfig
+from mematlas.predictors.predictor import Predictor, PredictorCard, load_predictors, mean_probabilities, save_predictor
+from mematlas.predictors.scaling import Scaling, fit_scaling
+from mematlas.predictors.screening import PREDICTED
+from mematlas.progress import Silent
 from tests.networks import V, neox, saved
 
 CONTEXT, LENGTH, WIDTH, ROWS = 8, 12, 32, 40

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, papers_named
+from mematlas.literature.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, papers_named
 
 LABELS = set(get_args(Evidence))
 

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import mematlas
-from mematlas import importing
-from mematlas.analyses.tables import read_tables
+from mematlas.analyses.frames.study_tables import read_tables
 from mematlas.cli import run
 from mematlas.errors import CorpusError, MematlasError, OptionError, UnknownName
-from mematlas.layouts import LAYOUTS, pythia
+from mematlas.importers import LAYOUTS, pythia
+from mematlas.importers import import_scores as importing
 from tests.analyses.published_files import flags, memorized, sampled
 
 SIZES = ("70M", "160M", "410M", "1B", "1.4B", "2.8B", "6.9B", "12B")
@@ -148,7 +148,7 @@ def test_the_older_revision_flags_rows_of_a_model_that_the_user_names(tmp_path):
 
 
 def test_the_study_has_the_tables_that_scoring_writes(tmp_path):
-    schema = pytest.importorskip("mematlas.scoring.schema")
+    schema = pytest.importorskip("mematlas.study.schemas.scores")
     shards = pytest.importorskip("mematlas.scoring.shards")
     rows = tmp_path / "rows.npy"
     np.save(rows, np.zeros((4, 64), np.int64))

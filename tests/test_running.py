@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas.analyses import ANALYSES, size
-from mematlas.analyses.tables import read_tables
+from mematlas.analyses import ANALYSES
+from mematlas.analyses.frames.study_tables import read_tables
+from mematlas.analyses.scores.size import finding as size
 from mematlas.errors import MissingExtra, StudyError
-from mematlas.models.standin import StandInSource
-from mematlas.study import Silent
+from mematlas.models.standins.standin import StandInSource
+from mematlas.progress import Silent
 from tests import shelves
 
 
@@ -100,8 +101,8 @@ def test_the_same_file_twice_does_nothing(shelf, monkeypatch):
     study = mematlas.run(path)
     before = times(shelf / "study")
     monkeypatch.setattr(StandInSource, "load", refuse)
-    monkeypatch.setattr("mematlas.analyzing.answer", refuse)
-    monkeypatch.setattr("mematlas.gallery.choose", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.analyze.answer", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
     mematlas.run(path)
     index = study.folder / "findings" / study.run().key / "index.json"
     assert changed(before, times(shelf / "study")) <= {"index.json"}
@@ -112,7 +113,7 @@ def test_a_new_version_of_the_package_makes_findings_and_gallery_again_but_score
     path = shelves.study_file(shelf)
     mematlas.run(path)
     before = times(shelf / "study")
-    monkeypatch.setattr("mematlas.made.__version__", "9.9")
+    monkeypatch.setattr("mematlas.study.build_stamps.__version__", "9.9")
     mematlas.run(path)
     again = changed(before, times(shelf / "study"))
     assert {"finding.json", "gallery.parquet", "made.json"} <= again

@@ -16,12 +16,12 @@ import torch
 
 import mematlas
 from mematlas.cli.slurm import option_words
-from mematlas.configuration import resolve_config
-from mematlas.errand import pack, unpack
 from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError
-from mematlas.question import ask
-from mematlas.scorer import Scorer, Task
-from mematlas.share import Share, parse_share
+from mematlas.scoring.config import resolve_config
+from mematlas.scoring.job import ask
+from mematlas.scoring.job_spec import pack, unpack
+from mematlas.scoring.worker import Scorer, Task
+from mematlas.study.slices import Share, parse_share
 from tests import networks
 
 SHARDS = 12

@@ -9,15 +9,16 @@ from uuid import uuid4
 
 import pytest
 
-from mematlas import fetching, storage
 from mematlas.cli import run as command
 from mematlas.corpus import select
 from mematlas.errors import CorpusError, MissingExtra, OptionError, StudyError
-from mematlas.fetching import digest, fetch, fetch_all, fetch_folder, version_and_size
-from mematlas.storage import delete_folder, study_path, write_atomically, write_json
-from mematlas.store import marker_of, shard_is_done, shard_name, write_marker
-from mematlas.store.markers import finished_shards
-from mematlas.studyfile import parse_study_file
+from mematlas.io import copies as fetching
+from mematlas.io import paths as storage
+from mematlas.io.copies import digest, fetch, fetch_all, fetch_folder, version_and_size
+from mematlas.io.paths import delete_folder, study_path, write_atomically, write_json
+from mematlas.pipeline.study_file import parse_study_file
+from mematlas.study import marker_of, shard_is_done, shard_name, write_marker
+from mematlas.study.shards import finished_shards
 
 pytest_plugins = ("tests.objects",)  # fixtures
 
@@ -38,7 +39,7 @@ def test_what_is_no_url_of_a_store_stays_a_path_of_this_machine(place):
 
 def test_a_local_study_loads_nothing_of_object_stores():
     script = (
-        "from mematlas.store import Study; Study('nowhere').runs(); "
+        "from mematlas.study import Study; Study('nowhere').runs(); "
         "import sys; assert not {'fsspec', 'upath'} & {*sys.modules}"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -120,7 +121,7 @@ def test_a_marker_tells_of_the_object_that_another_process_has_put_there(monkeyp
         looks.append(found)
         return found
 
-    monkeypatch.setattr("mematlas.store.markers.digest", meanwhile)
+    monkeypatch.setattr("mematlas.study.shards.digest", meanwhile)
     write_marker(path, 3)
     assert len(looks) == 2
     assert json.loads(marker_of(path).read_text()) == {"rows": 3, "bytes": 9, "blake2b": whole(path)}

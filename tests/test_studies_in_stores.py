@@ -12,9 +12,9 @@ import pytest
 import mematlas
 from mematlas.cli import run as command
 from mematlas.errors import StudyError
-from mematlas.storage import is_remote
-from mematlas.store import open_study
-from mematlas.verifying import verify
+from mematlas.io.paths import is_remote
+from mematlas.study import open_study
+from mematlas.verification.verify import verify
 from tests import shelves
 
 pytest_plugins = ("tests.objects",)  # fixtures

@@ -17,8 +17,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 import mematlas
 from mematlas.errors import MematlasError, OptionError, StudyError
-from mematlas.models.folder import FolderSource
-from mematlas.models.standin import StandInSource
+from mematlas.models.huggingface import FolderSource
+from mematlas.models.standins.standin import StandInSource
 from tests import networks
 
 

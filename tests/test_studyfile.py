@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mematlas.configuration import ScoreConfig
 from mematlas.errors import MematlasError, OptionError, StudyError
-from mematlas.studyfile import EXAMPLE, StudyFile, parse_study_file, read_study_file, study_file_text
+from mematlas.pipeline.study_file import EXAMPLE, StudyFile, parse_study_file, read_study_file, study_file_text
+from mematlas.scoring.config import ScoreConfig
 from tests import shelves
 
 
@@ -149,7 +149,7 @@ def test_awkward_values_survive_the_writing():
 
 
 def test_an_unknown_size_or_step_cannot_be_ordered_by(shelf):
-    from mematlas.running import run
+    from mematlas.pipeline.run import run
 
     with pytest.raises(OptionError, match=r"--order step needs the training step of every model, but \S+ states none"):
         run(shelves.study_file(shelf, order="step"))

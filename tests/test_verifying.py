@@ -11,10 +11,10 @@ import pytest
 
 import mematlas
 from mematlas.cli import run as command
-from mematlas.findings import Finding, Table, Taxonomy, write_finding
-from mematlas.rescoring import _compared
-from mematlas.store import marker_of, open_study, write_json, write_shard
-from mematlas.verifying import verify
+from mematlas.findings.finding import Finding, Table, Taxonomy, write_finding
+from mematlas.study import marker_of, open_study, write_json, write_shard
+from mematlas.verification.rescore import _compared
+from mematlas.verification.verify import verify
 from tests import shelves
 from tests.test_published_scores import sampled
 

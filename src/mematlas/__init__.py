@@ -8,36 +8,36 @@ study.scores()                                # a polars frame, one line a (mode
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mematlas.analyzing import analyze
-    from mematlas.configuration import ScoreConfig
-    from mematlas.corpus import open_corpus
-    from mematlas.demonstration import demo
-    from mematlas.errors import MematlasError
-    from mematlas.featuring import make_features
-    from mematlas.fitting import fit_predictors
-    from mematlas.importing import import_scores
-    from mematlas.predicting import predict_rows
-    from mematlas.running import run
-    from mematlas.store import Study, open_study
-    from mematlas.study import score
+from mematlas.version import __version__
 
-__version__ = "0.1.0.dev0"
+if TYPE_CHECKING:
+    from mematlas.corpus import open_corpus
+    from mematlas.errors import MematlasError
+    from mematlas.importers.import_scores import import_scores
+    from mematlas.pipeline.demo import demo
+    from mematlas.pipeline.run import run
+    from mematlas.pipeline.steps.analyze import analyze
+    from mematlas.pipeline.steps.features import make_features
+    from mematlas.pipeline.steps.fit import fit_predictors
+    from mematlas.pipeline.steps.score import score
+    from mematlas.predictors.screening import predict_rows
+    from mematlas.scoring.config import ScoreConfig
+    from mematlas.study import Study, open_study
 
 _HOMES = {
     "MematlasError": "mematlas.errors",
-    "ScoreConfig": "mematlas.configuration",
-    "Study": "mematlas.store",
-    "analyze": "mematlas.analyzing",
-    "demo": "mematlas.demonstration",
-    "fit_predictors": "mematlas.fitting",
-    "import_scores": "mematlas.importing",
-    "make_features": "mematlas.featuring",
+    "ScoreConfig": "mematlas.scoring.config",
+    "Study": "mematlas.study",
+    "analyze": "mematlas.pipeline.steps.analyze",
+    "demo": "mematlas.pipeline.demo",
+    "fit_predictors": "mematlas.pipeline.steps.fit",
+    "import_scores": "mematlas.importers.import_scores",
+    "make_features": "mematlas.pipeline.steps.features",
     "open_corpus": "mematlas.corpus",
-    "open_study": "mematlas.store",
-    "predict_rows": "mematlas.predicting",
-    "run": "mematlas.running",
-    "score": "mematlas.study",
+    "open_study": "mematlas.study",
+    "predict_rows": "mematlas.predictors.screening",
+    "run": "mematlas.pipeline.run",
+    "score": "mematlas.pipeline.steps.score",
 }
 __all__ = [
     "MematlasError",

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 import mematlas
-from mematlas.analyses.tables import Tables, read_tables
-from mematlas.features.schema import COPIES
+from mematlas.analyses.frames.study_tables import Tables, read_tables
+from mematlas.study.schemas.features import COPIES
 from tests.analyses.made import tables as made
 from tests.analyses.made import with_features, with_places, with_predictions, with_signals, with_states
 from tests.analyses.published_files import flags, memorized, sampled

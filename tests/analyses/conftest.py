@@ -8,9 +8,9 @@ from functools import cache
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.analyses.tables import Tables
-from mematlas.findings import Finding
-from mematlas.store import Study
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.findings.finding import Finding
+from mematlas.study import Study
 from tests.analyses.awkward import CASES, imported
 from tests.analyses.stored import stored
 

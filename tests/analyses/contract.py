@@ -10,8 +10,8 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from mematlas.analyses import ANALYSES
-from mematlas.findings import Chart, Finding, read_finding, write_finding
-from mematlas.published import TRENDS
+from mematlas.findings.finding import Chart, Finding, read_finding, write_finding
+from mematlas.literature.published import TRENDS
 
 NO_WORD = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
 NO_NONE = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)

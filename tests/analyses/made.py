@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mematlas.analyses.tables import Tables
-from mematlas.features.schema import PLACES, SCHEMAS, TOKEN_KINDS
-from mematlas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
-from mematlas.scoring.schema import FREE, truth_schema
-from mematlas.store import HiddenStates
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.study import HiddenStates
+from mematlas.study.schemas.features import PLACES, SCHEMAS, TOKEN_KINDS
+from mematlas.study.schemas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
+from mematlas.study.schemas.scores import FREE, truth_schema
 
 
 def tables(

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from mematlas import recount
-from mematlas.findings import Finding, Table
-from mematlas.store import Study
+from mematlas.analyses import recount
+from mematlas.findings.finding import Finding, Table
+from mematlas.study import Study
 
 #: what tells a table's lines apart, though it is a number
 PLACES = ("bucket", "context", "continuation", "longer_context", "parameters", "shortest", "step", "tokens")

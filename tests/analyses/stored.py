@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from mematlas.analyses.tables import Tables
-from mematlas.store import Study, open_study, shard_name, write_json, write_shard, write_table
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.study import Study, open_study, shard_name, write_json, write_shard, write_table
 
 
 def stored(tables: Tables, folder: Path) -> Study:

@@ -6,13 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses import similar
-from mematlas.analyses.approximate import ANALYSIS
-from mematlas.analyses.approximate_tables import added_excesses, similarity_means
-from mematlas.analyses.similar import BLEU, DEFINITIONS, EDIT, LCS, POSITIONS, VERBATIM, measured
-from mematlas.analyses.tables import Cell, Tables
+from mematlas.analyses.extraction.approximate import similarity as similar
+from mematlas.analyses.extraction.approximate.finding import ANALYSIS
+from mematlas.analyses.extraction.approximate.similarity import (
+    BLEU,
+    DEFINITIONS,
+    EDIT,
+    LCS,
+    POSITIONS,
+    VERBATIM,
+    measured,
+)
+from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
+from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.recount import definition_lines, similarity_lines
 from mematlas.errors import StudyError
-from mematlas.recount import definition_lines, similarity_lines
 from mematlas.stats.differences import difference_of_shares
 from mematlas.stats.intervals import wilson
 from tests.analyses.made import tables, with_features, with_signals

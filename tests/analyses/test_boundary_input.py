@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.boundary_input import answer
+from mematlas.analyses.positions.boundary_input.finding import answer
 from tests.analyses.made import tables, with_features
 
 CELL = (3, 4)

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.buckets import bucket, members, shortfall, with_bucket
+from mematlas.analyses.frames.repetition_buckets import bucket, members, shortfall, with_bucket
 
 
 @pytest.mark.parametrize(

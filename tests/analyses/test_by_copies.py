@@ -2,8 +2,8 @@
 
 import pytest
 
-from mematlas.analyses.by_copies import by_copies
-from mematlas.analyses.scaling import answer
+from mematlas.analyses.family.scaling.finding import answer
+from mematlas.analyses.frames.copies_as_repetitions import by_copies
 from tests.analyses.made import tables, with_features
 
 CELL = (32, 32)

@@ -1,6 +1,6 @@
 import pytest
 
-from mematlas.analyses.context import answer
+from mematlas.analyses.scores.context import answer
 from tests.analyses.made import tables
 
 

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.continuation import answer
+from mematlas.analyses.scores.continuation import answer
 from tests.analyses.made import tables
 
 

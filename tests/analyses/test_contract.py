@@ -9,8 +9,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mematlas.analyses import ANALYSES
-from mematlas.analyses.tables import Tables
-from mematlas.findings import Finding
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.findings.finding import Finding
 from tests.analyses import contract
 from tests.analyses.awkward import CASES, whole
 from tests.analyses.made import with_features, with_signals

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.findings import Finding
+from mematlas.findings.finding import Finding
 from tests.analyses import contract
 from tests.analyses.awkward import family
 from tests.analyses.recipes import check_recipe

@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.distribution import answer
+from mematlas.analyses.scores.distribution.finding import answer
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses import embedding, state_maps
-from mematlas.analyses.embedding import ANALYSIS
-from mematlas.analyses.state_distances import BETWEEN, FEW, HIGHEST, LOWEST, state_distances
-from mematlas.analyses.state_maps import state_axes, state_map
-from mematlas.analyses.state_samples import CONTROL, GROUPS, ROWS, balanced, samples_of
+from mematlas.analyses.states.embedding import finding as embedding
+from mematlas.analyses.states.embedding import maps as state_maps
+from mematlas.analyses.states.embedding.distances import BETWEEN, FEW, HIGHEST, LOWEST, state_distances
+from mematlas.analyses.states.embedding.finding import ANALYSIS
+from mematlas.analyses.states.embedding.maps import state_axes, state_map
+from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, ROWS, balanced, samples_of
 from tests.analyses.made import tables, with_states
 
 CELL = (4, 5)

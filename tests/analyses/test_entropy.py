@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import mematlas
-from mematlas.analyses.entropy import ANALYSIS
-from mematlas.analyses.tables import read_tables
-from mematlas.models.uniform import Uniform
+from mematlas.analyses.frames.study_tables import read_tables
+from mematlas.analyses.positions.entropy.finding import ANALYSIS
+from mematlas.models.standins.uniform import Uniform
 from tests.analyses.made import tables, with_signals
 
 CELL = (3, 4)

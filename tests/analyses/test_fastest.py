@@ -1,7 +1,7 @@
 import pytest
 
-from mematlas.analyses.fastest import fastest_trend
-from mematlas.analyses.tables import Cell
+from mematlas.analyses.frames.study_tables import Cell
+from mematlas.analyses.scores.size.level_growth import fastest_trend
 from tests.analyses.made import tables
 
 CELL = Cell(32, 32)

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.forecast import answer
+from mematlas.analyses.family.forecast.finding import answer
 from tests.analyses.made import tables
 
 CELL = (32, 32)

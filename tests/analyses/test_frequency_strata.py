@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses import frequency_strata
-from mematlas.analyses.frequency_strata import answer
+from mematlas.analyses.positions.frequency_strata import finding as frequency_strata
+from mematlas.analyses.positions.frequency_strata.finding import answer
 from tests.analyses.made import tables, with_features
 
 CELL = (4, 4)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.growth import growth_trend
+from mematlas.analyses.family.transitions.growth import growth_trend
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.inference import ANALYSIS
-from mematlas.analyses.membership import PERCENTS, SCORES, scored_rows
-from mematlas.analyses.tables import Cell
+from mematlas.analyses.extraction.membership.finding import ANALYSIS
+from mematlas.analyses.extraction.membership.row_scores import PERCENTS, SCORES, scored_rows
+from mematlas.analyses.frames.study_tables import Cell
+from mematlas.literature.published import TABLES
 from mematlas.metrics import METRICS
-from mematlas.published import TABLES
 from mematlas.stats.membership import lowest_mean, token_z_scores
 from tests.analyses.made import tables, with_features, with_signals
 

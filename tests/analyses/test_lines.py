@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from mematlas import recount
+from mematlas.analyses import recount
 from tests.analyses.made import tables
 from tests.analyses.stored import stored
 

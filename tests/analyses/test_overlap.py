@@ -3,8 +3,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.overlap import answer, memorized_by
-from mematlas.analyses.tables import Cell
+from mematlas.analyses.family.overlap.finding import answer, memorized_by
+from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -7,11 +7,16 @@ import polars as pl
 import pytest
 from scipy.stats import t as student
 
-from mematlas.analyses.predict import ANALYSIS
-from mematlas.analyses.predicted import predicted
-from mematlas.analyses.prediction_scores import seed_control, seed_levels, seed_positions, seed_scores
-from mematlas.analyses.prediction_seeds import accuracy_by_size, over_seeds, prediction_gains, prediction_transfer
-from mematlas.predictions import BASELINES, BOOSTING, LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
+from mematlas.analyses.states.predict.finding import ANALYSIS
+from mematlas.analyses.states.predict.over_seeds import (
+    accuracy_by_size,
+    over_seeds,
+    prediction_gains,
+    prediction_transfer,
+)
+from mematlas.analyses.states.predict.predictions import predicted
+from mematlas.analyses.states.predict.scores import seed_control, seed_levels, seed_positions, seed_scores
+from mematlas.study.schemas.predictions import BASELINES, BOOSTING, LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from tests.analyses.made import tables, with_predictions
 
 SCHEMA = pl.from_arrow(PREDICTIONS.empty_table()).schema

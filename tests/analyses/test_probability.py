@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.probability import ANALYSIS, answer
-from mematlas.analyses.tables import Tables
+from mematlas.analyses.extraction.probability.finding import ANALYSIS, answer
+from mematlas.analyses.frames.study_tables import Tables
 from mematlas.errors import StudyError
-from mematlas.findings import Finding
-from mematlas.store import open_study
+from mematlas.findings.finding import Finding
+from mematlas.study import open_study
 from tests.analyses.made import tables, with_signals
 from tests.analyses.recipes import check_recipe, numbers
 from tests.analyses.stored import stored
@@ -314,7 +314,7 @@ def test_only_the_continuation_of_the_cell_nearest_to_32_and_32_counts(align):
 
 
 def test_the_public_tables_ask_for_what_they_need(tmp_path):
-    from mematlas import recount
+    from mematlas.analyses import recount
 
     found = planted()
     lines = recount.probability_lines(stored(found, tmp_path / "a"), role="train", scheme="top-k 40", model="larger")

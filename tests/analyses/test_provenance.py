@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from mematlas.analyses.provenance import ANALYSIS, answer
-from mematlas.features.schema import COPIES, PLACES
+from mematlas.analyses.corpus.provenance.finding import ANALYSIS, answer
+from mematlas.study.schemas.features import COPIES, PLACES
 from tests.analyses.made import tables, with_features
 
 CELL = (32, 32)

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.repetition import answer, copy_agreement, copy_slopes
+from mematlas.analyses.corpus.repetition import answer, copy_agreement, copy_slopes
 from tests.analyses.made import tables, with_features
 
 CELL = (32, 32)

@@ -1,7 +1,7 @@
 import pytest
 
-from mematlas.analyses.series import series, size_name
-from mematlas.analyses.tables import Cell
+from mematlas.analyses.frames.model_series import series, size_name
+from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.size import answer
+from mematlas.analyses.scores.size.finding import answer
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.category_models import ALL, TAXONOMY, category_coefficients, category_models
-from mematlas.analyses.copies import CATEGORIES
-from mematlas.analyses.tables import Cell
-from mematlas.analyses.taxonomy import answer
-from mematlas.analyses.traits import TRAITS, trait_means, traits
+from mematlas.analyses.corpus.taxonomy.category_models import ALL, TAXONOMY, category_coefficients, category_models
+from mematlas.analyses.corpus.taxonomy.finding import answer
+from mematlas.analyses.corpus.taxonomy.traits import TRAITS, trait_means, traits
+from mematlas.analyses.frames.copies import CATEGORIES
+from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.made import tables, with_features
 
 CELL = (32, 32)
@@ -249,7 +249,7 @@ def test_what_was_not_measured_is_null():
 
 
 def test_more_rows_than_needed_are_drawn_the_same_each_time(monkeypatch):
-    monkeypatch.setattr("mematlas.analyses.traits.MOST_ROWS", 40)
+    monkeypatch.setattr("mematlas.analyses.corpus.taxonomy.traits.MOST_ROWS", 40)
     found = with_features(tables({"m": {CELL: [32, 0] * 50}}))
     rows = traits(found, "m", Cell(*CELL))
     assert rows.height == 40

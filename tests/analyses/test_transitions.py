@@ -3,9 +3,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.levels import LEVELS
-from mematlas.analyses.tables import Cell
-from mematlas.analyses.transitions import ANALYSIS, answer, transition_counts
+from mematlas.analyses.family.transitions.finding import ANALYSIS, answer, transition_counts
+from mematlas.analyses.frames.levels import LEVELS
+from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.made import tables
 
 CELL = (32, 32)

@@ -1,6 +1,6 @@
 import pytest
 
-from mematlas.analyses.verdicts import majority, of_all
+from mematlas.analyses.trend_tests import majority, of_all
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import mematlas
 from mematlas.cli import run
-from mematlas.store import markers
+from mematlas.study import shards as markers
 from tests import networks
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mematlas.predictions import BASELINES
-from mematlas.store import open_study
+from mematlas.study import open_study
+from mematlas.study.schemas.predictions import BASELINES
 from tests.predictor.made import study
 
 SMALL = ("--members", 1, "--width", 8, "--layers", 1, "--heads", 2, "--epochs", 1, "--seeds", 2)

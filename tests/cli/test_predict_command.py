@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from mematlas.cli import run
-from mematlas.store import open_study
+from mematlas.study import open_study
 from tests.test_predicting import CONTEXT, LENGTH, ROWS, predictor_folder, ragged, shelf
 
 __all__ = ["shelf"]

@@ -54,7 +54,7 @@ def test_a_model_is_announced_before_it_is_loaded(command, capsys, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mematlas.models.standin.StandInSource.load", stopped)
+    monkeypatch.setattr("mematlas.models.standins.standin.StandInSource.load", stopped)
     assert run(command) == 130
     assert said(capsys)[0] == "uniform-50: 20 rows, 0 of them done"
 

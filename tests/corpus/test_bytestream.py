@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mematlas.corpus import CorpusOptions, open_corpus
-from mematlas.corpus.bytestream import BLOCK_ROWS, OPEN_FILES, ByteStream, FileArray
+from mematlas.corpus.reading.bytestream import BLOCK_ROWS, OPEN_FILES, ByteStream, FileArray
 from mematlas.errors import CorpusError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mematlas.corpus import CorpusOptions, open_corpus
-from mematlas.corpus.datasets import _hub_parts
+from mematlas.corpus.formats.datasets import _hub_parts
 from mematlas.errors import CorpusError, MissingExtra
 from tests.corpus.writers import ENCODER, text_of
 

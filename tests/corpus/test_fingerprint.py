@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mematlas.corpus import fingerprint as room
-from mematlas.corpus.bytestream import ByteStream
+from mematlas.corpus.reading.bytestream import ByteStream
 
 
 def digest(*paths: Path, format: str = "memmap", **choices: object) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mematlas.corpus import open_corpus
-from mematlas.corpus.megatron import STRIDE
+from mematlas.corpus.formats.megatron import STRIDE
 from mematlas.errors import CorpusError
 from tests.corpus.writers import packed, write_idx
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mematlas.corpus import Corpus, CorpusOptions, open_corpus
-from mematlas.corpus import parquet as room
+from mematlas.corpus.formats import parquet as room
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mematlas.corpus import CorpusOptions, open_corpus
-from mematlas.corpus.pythia import ROW_LENGTH, rows_of_step, step_of
+from mematlas.corpus.formats.pythia import ROW_LENGTH, rows_of_step, step_of
 from mematlas.errors import CorpusError
 from tests.corpus.writers import packed, write_idx, write_shards
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mematlas.corpus import CorpusOptions, open_corpus
-from mematlas.corpus.cache import _Writer
+from mematlas.corpus.reading.cache import _Writer
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mematlas.corpus import CorpusOptions
-from mematlas.records import Encoder
+from mematlas.types import Encoder
 
 Rows = list[list[int]]
 Written = tuple[Path, CorpusOptions]

@@ -101,7 +101,7 @@ def test_a_worker_without_a_gpu_of_its_own_sees_what_the_command_sees(monkeypatc
     ],
 )
 def test_scoring_takes_turns_unless_a_device_or_a_map_of_several_is_named(options, gpus):
-    from mematlas.configuration import resolve_config
-    from mematlas.study import _gpus
+    from mematlas.pipeline.steps.score import _gpus
+    from mematlas.scoring.config import resolve_config
 
     assert _gpus(resolve_config(corpus="c.npy", study="s", **options)) == gpus

@@ -11,7 +11,7 @@ import pytest
 import mematlas
 from mematlas.errors import ModelError, StudyError
 from mematlas.executors.base import RETRIES, Crew
-from mematlas.study import Silent
+from mematlas.progress import Silent
 from tests import networks, shelves
 from tests.executors import made
 
@@ -105,7 +105,7 @@ def test_a_worker_and_then_a_node_are_lost_and_the_tables_are_those_of_one_proce
 def test_counting_and_analysing_give_the_files_of_one_process(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shelves.fill(tmp_path)
-    monkeypatch.setattr("mematlas.featuring.PASS_TOKENS", 20 * 200)
+    monkeypatch.setattr("mematlas.pipeline.steps.features.PASS_TOKENS", 20 * 200)
     asked = {"corpus": "rows.npy", "context": [8], "continuation": [4, 12]}
     spread = {"executor": "ray", "workers": 2, "address": cluster.address}
     found = []

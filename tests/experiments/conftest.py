@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mematlas.experiments import PlantingConfig, Size, TrainedFamily, TrainingConfig, train_family
-from mematlas.experiments.side_by_side import Progress
-from mematlas.experiments.standard_library import Document
+from mematlas.experiments.data.standard_library import Document
+from mematlas.experiments.training.side_by_side import Progress
 
 PLANTING = PlantingConfig(
     vocabulary=300, row_length=24, repetitions=(1, 4), rows_per_level=6, control_rows=8, held_out_share=0.3, overlap=8

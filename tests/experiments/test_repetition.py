@@ -10,11 +10,11 @@ import pytest
 from mematlas.corpus import CorpusOptions, open_corpus
 from mematlas.errors import CorpusError
 from mematlas.experiments import PlantingConfig, TrainedFamily, TrainingConfig
-from mematlas.experiments.corpus_folder import prepare_corpus
-from mematlas.experiments.ngrams import has_own_ngrams_only, ngram_keys, shares_none_with
-from mematlas.experiments.repetition import plant
-from mematlas.experiments.standard_library import standard_library_documents
-from mematlas.experiments.tokenizer import END_OF_TEXT, train_tokenizer
+from mematlas.experiments.data.corpus_folder import prepare_corpus
+from mematlas.experiments.data.overlap import has_own_ngrams_only, ngram_keys, shares_none_with
+from mematlas.experiments.data.planting import plant
+from mematlas.experiments.data.standard_library import standard_library_documents
+from mematlas.experiments.data.tokenizer import END_OF_TEXT, train_tokenizer
 from tests.experiments.conftest import PLANTING, TINY, documents
 
 

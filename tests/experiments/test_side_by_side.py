@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from mematlas.experiments.side_by_side import Progress, side_by_side
+from mematlas.experiments.training.side_by_side import Progress, side_by_side
 
 
 def silent(step: int, steps: int, loss: float | None, label: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mematlas.errors import CorpusError
-from mematlas.experiments.standard_library import standard_library_documents
+from mematlas.experiments.data.standard_library import standard_library_documents
 
 
 def test_the_running_python_has_sources_in_sorted_order() -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from mematlas.errors import IndexFault
 from mematlas.features.counts import count_tables, counted_spans
-from mematlas.features.schema import COPIES, COUNTS, TOKEN_KINDS
 from mematlas.index.base import SCOPES
 from mematlas.index.scan import Scan
 from mematlas.index.stream import CorpusStream
-from mematlas.records import Grid, TokenRows
+from mematlas.study.schemas.features import COPIES, COUNTS, TOKEN_KINDS
+from mematlas.types import Grid, TokenRows
 from tests.index.oracle import Oracle, Rows
 
 EOD = 0

@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.features.places import LISTED, Sought, places_table, recited_cells, to_seek
-from mematlas.features.schema import PLACES
+from mematlas.features.occurrences import LISTED, Sought, places_table, recited_cells, to_seek
 from mematlas.index.scan import Scan
 from mematlas.index.stream import CorpusStream
-from mematlas.records import Grid, Provenance
+from mematlas.study.schemas.features import PLACES
+from mematlas.types import Grid, Provenance
 from tests.index.oracle import Rows
 
 X = [7, 8, 9]

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from mematlas.features.redundancy import distinct_ratio
-from mematlas.features.schema import TEXTS, TOKEN_KINDS
 from mematlas.features.texts import remembering, texts_table, token_kinds
-from mematlas.records import Grid
+from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
+from mematlas.types import Grid
 
 LETTERS = [chr(ord("a") + at) for at in range(26)]
 

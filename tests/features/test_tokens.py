@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from mematlas.features.tokens import tokens_table
-from mematlas.records import TokenRows
+from mematlas.types import TokenRows
 
 
 def test_rows_keep_their_own_lengths_and_lose_what_pads_them():

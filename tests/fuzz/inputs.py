@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from mematlas.corpus import CorpusOptions
-from mematlas.records import Encoder
+from mematlas.types import Encoder
 from tests.corpus.writers import packed, write_idx, write_shards
 from tests.fuzz.mutations import Edit, mutated
 

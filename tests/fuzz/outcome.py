@@ -13,7 +13,7 @@ import yaml
 
 from mematlas.corpus import Corpus, open_corpus
 from mematlas.errors import MematlasError
-from mematlas.studyfile import StudyFile, read_study_file
+from mematlas.pipeline.study_file import StudyFile, read_study_file
 from tests.fuzz.inputs import Files, Input, Rows
 
 MOST_ROWS = 5000  # of a damaged file are read from its beginning, and the last one

@@ -14,10 +14,10 @@ import pytest
 import zstandard
 
 from mematlas.corpus import Corpus, CorpusOptions, open_corpus
-from mematlas.corpus.compression import lines
-from mematlas.corpus.parquet import ParquetTable
+from mematlas.corpus.formats.parquet import ParquetTable
+from mematlas.corpus.reading.compression import lines
 from mematlas.errors import MematlasError
-from mematlas.studyfile import parse_study_file
+from mematlas.pipeline.study_file import parse_study_file
 from tests.fuzz.inputs import ENCODER
 
 LEAST = "models: [uniform:60]\ncorpus: c.npy\nstudy: s\n"

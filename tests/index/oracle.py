@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mematlas.records import Provenance, TokenRows
+from mematlas.types import Provenance, TokenRows
 
 
 @dataclass

@@ -17,7 +17,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 import mematlas
 from mematlas.errors import MissingExtra, ModelError
 from mematlas.models.base import LoadOptions
-from mematlas.models.finding import find_model
+from mematlas.models.resolve import find_model
 from tests import networks
 
 HEADS = {"q_proj": 4, "k_proj": 2}

@@ -9,11 +9,11 @@ import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mematlas.errors import ModelError
-from mematlas.models import graph_choice
+from mematlas.models import cuda_graph_choice as graph_choice
 from mematlas.models.base import ModelCard
-from mematlas.models.graph_choice import Compared, better_of, compare, unsuited, with_graphs
-from mematlas.models.graphed import FEW, GraphedModel, GraphedSession, Step, padded
-from mematlas.models.uniform import Uniform
+from mematlas.models.cuda_graph_choice import Compared, better_of, compare, unsuited, with_graphs
+from mematlas.models.cuda_graphs import FEW, GraphedModel, GraphedSession, Step, padded
+from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
 from tests import networks
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 import mematlas
-from mematlas.predictor.examples import Examples
-from mematlas.predictor.options import PredictorConfig, predictor_config
-from mematlas.store import Study
-from mematlas.study import Silent
+from mematlas.predictors.examples import Examples
+from mematlas.predictors.options import PredictorConfig, predictor_config
+from mematlas.progress import Silent
+from mematlas.study import Study
 from tests import networks
 
 CONTEXT, LENGTH, WIDTH = 4, 5, 3

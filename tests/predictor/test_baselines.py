@@ -7,11 +7,11 @@ import pytest
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from mematlas.predictions import BASELINES, BOOSTING, BY_POSITION, ENTROPY, LOGISTIC, MAJORITY
-from mematlas.predictor import baselines
-from mematlas.predictor.baselines import WIDEST, baseline_logits
-from mematlas.predictor.fitting import fit_once
-from mematlas.predictor.scaling import fit_scaling
+from mematlas.predictors import baselines
+from mematlas.predictors.baselines import WIDEST, baseline_logits
+from mematlas.predictors.fitting import fit_once
+from mematlas.predictors.scaling import fit_scaling
+from mematlas.study.schemas.predictions import BASELINES, BOOSTING, BY_POSITION, ENTROPY, LOGISTIC, MAJORITY
 from tests.predictor.made import CONTEXT, LENGTH, POSITIONS, examples, planted, quick
 
 

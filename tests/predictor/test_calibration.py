@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from mematlas.predictor.calibration import AS_THEY_ARE, calibrated, fit_calibration
+from mematlas.predictors.calibration import AS_THEY_ARE, calibrated, fit_calibration
 from tests.predictor.made import LENGTH, examples
 
 

@@ -6,8 +6,8 @@ import pytest
 
 import mematlas
 from mematlas.errors import StudyError
-from mematlas.predictor.examples import read_examples
-from mematlas.predictor.groups import document_groups
+from mematlas.predictors.examples import read_examples
+from mematlas.predictors.groups import document_groups
 from tests import networks
 from tests.predictor.made import study
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.predictor.groups import SHARED, document_groups, joined
+from mematlas.predictors.groups import SHARED, document_groups, joined
 
 
 def fresh(count, start):

@@ -7,7 +7,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mematlas.predictions import (
+from mematlas.predictors.fitting import fit_once, predicted
+from mematlas.stats.discrimination import roc_auc
+from mematlas.stats.intervals import wilson
+from mematlas.study.schemas.predictions import (
     BASELINES,
     BOOSTING,
     BY_POSITION,
@@ -18,9 +21,6 @@ from mematlas.predictions import (
     SHUFFLED,
     Sees,
 )
-from mematlas.predictor.fitting import fit_once, predicted
-from mematlas.stats.discrimination import roc_auc
-from mematlas.stats.intervals import wilson
 from tests.predictor.made import CONTEXT, LENGTH, POSITIONS, examples, planted, quick
 
 SEES = get_args(Sees)

@@ -3,7 +3,7 @@
 import pytest
 
 from mematlas.errors import OptionError
-from mematlas.predictor.options import predictor_config
+from mematlas.predictors.options import predictor_config
 
 
 def test_what_is_named_twice_or_in_another_order_is_the_same():

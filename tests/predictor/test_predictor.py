@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mematlas.errors import ModelError
-from mematlas.predictions import BASELINES, PREDICTOR, SHUFFLED
-from mematlas.predictor.cards import card_of, readme, write_readme
-from mematlas.predictor.fitting import fit_once
-from mematlas.predictor.predictor import Predictor, load_predictors, mean_probabilities, save_predictor
+from mematlas.predictors.cards import card_of, readme, write_readme
+from mematlas.predictors.fitting import fit_once
+from mematlas.predictors.predictor import Predictor, load_predictors, mean_probabilities, save_predictor
+from mematlas.study.schemas.predictions import BASELINES, PREDICTOR, SHUFFLED
 from tests.predictor.made import CONTEXT, LENGTH, POSITIONS, WIDTH, examples, quick
 
 

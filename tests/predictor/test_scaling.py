@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from mematlas.predictor.scaling import fit_scaling
+from mematlas.predictors.scaling import fit_scaling
 from tests.predictor.made import CONTEXT, POSITIONS, examples
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mematlas.errors import StudyError
-from mematlas.predictor.splitting import split
+from mematlas.predictors.splitting import split
 from tests.predictor.made import LENGTH, examples
 
 

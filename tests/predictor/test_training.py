@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mematlas.predictor.scaling import fit_scaling
-from mematlas.predictor.training import network_logits, train
+from mematlas.predictors.scaling import fit_scaling
+from mematlas.predictors.training import network_logits, train
 from tests.predictor.made import CONTEXT, LENGTH, POSITIONS, examples, planted, quick
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mematlas.findings import Axis, Chart, Finding, Table, Taxonomy, Trend, findings_folder, write_finding
-from mematlas.store import Study, open_study, write_json
+from mematlas.findings.finding import Axis, Chart, Finding, Table, Taxonomy, Trend, findings_folder, write_finding
+from mematlas.study import Study, open_study, write_json
 
 RUN = "0123456789abcdef0123"
 LEVELS = ("very low", "low", "medium", "high", "very high")

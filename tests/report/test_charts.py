@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("altair")
 
-from mematlas.findings import Axis, Chart
+from mematlas.findings.finding import Axis, Chart
 from mematlas.report import encodings, tables
 from mematlas.report.charts import draw
 from mematlas.report.pictures import slim, svg, write_picture

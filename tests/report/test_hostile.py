@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("altair")
 
-from mematlas.exporting import csv as as_csv
-from mematlas.exporting import latex
-from mematlas.findings import Table, Trend, findings_folder, write_finding
+from mematlas.findings.export import csv as as_csv
+from mematlas.findings.export import latex
+from mematlas.findings.finding import Table, Trend, findings_folder, write_finding
 from mematlas.report.page import pictures_folder, write_report
-from mematlas.store import open_study, write_json
+from mematlas.study import open_study, write_json
 from tests.report import made
 from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
 

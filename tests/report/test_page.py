@@ -13,8 +13,8 @@ pytest.importorskip("altair")
 
 from mematlas.cli import run as command
 from mematlas.errors import StudyError
-from mematlas.findings import Finding, Trend, read_findings
-from mematlas.published import TRENDS
+from mematlas.findings.finding import Finding, Trend, read_findings
+from mematlas.literature.published import TRENDS
 from mematlas.report.document import most_telling, prose, sentence
 from mematlas.report.gallery import read_gallery, visible
 from mematlas.report.page import write_report

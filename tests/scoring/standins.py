@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from mematlas.models.standin import StandIn, one_hot_logits
-from mematlas.scoring.tables import signal_tables
+from mematlas.models.standins.standin import StandIn, one_hot_logits
+from mematlas.scoring.records.tables import signal_tables
 from tests.networks import run_engine
 
 BOTH = ("free", "truth")

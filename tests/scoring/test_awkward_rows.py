@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from mematlas.errors import CorpusError, ModelError, OutOfMemory
-from mematlas.models.parrot import Parrot
-from mematlas.models.uniform import Uniform
-from mematlas.records import TokenRows
-from mematlas.scoring.engine import Engine
+from mematlas.models.standins.parrot import Parrot
+from mematlas.models.standins.uniform import Uniform
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.tables import score_table
+from mematlas.scoring.records.tables import score_table
+from mematlas.types import TokenRows
 from tests import networks
 from tests.networks import cells, grid, run_engine
 from tests.scoring.standins import BOTH, Counting, random_rows, tables

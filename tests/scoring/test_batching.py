@@ -11,10 +11,10 @@ import torch
 
 import mematlas
 from mematlas.errors import OptionError
-from mematlas.scoring import engine as engine_module
-from mematlas.scoring.batching import SAFE, CudaMeter, ResidentMeter, largest_batch, meter_of
+from mematlas.progress import Silent
+from mematlas.scoring.engines import causal as engine_module
+from mematlas.scoring.engines.batch_size import SAFE, CudaMeter, ResidentMeter, largest_batch, meter_of
 from mematlas.scoring.options import ScoringOptions
-from mematlas.study import Silent
 from tests import networks
 
 ROOM = 100_000
@@ -118,7 +118,7 @@ def test_a_system_that_does_not_say_is_known_as_such(tmp_path):
 #: In a process of its own: elsewhere, what earlier tests have freed may go back to the system at the same moment.
 MEASURING = """
 import numpy as np
-from mematlas.scoring.batching import ResidentMeter
+from mematlas.scoring.engines.batch_size import ResidentMeter
 
 meter = ResidentMeter()
 if meter.known():
@@ -213,7 +213,7 @@ def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp
 
 def test_a_key_that_stands_keeps_its_value_whatever_is_new(rows, tmp_path):
     """Only the name "auto" is part of the key: machines with other GPUs share the run."""
-    from mematlas.question import ask
+    from mematlas.scoring.job import ask
 
     keys = {
         name: ask(["uniform:499"], mematlas.ScoreConfig(study=tmp_path / name, **rows, **more)).run.key
@@ -235,7 +235,7 @@ def test_a_batch_is_a_number_of_rows_or_auto(rows, tmp_path, batch):
 
 
 def test_what_was_scored_with_batch_auto_is_verified_and_planned(rows, tmp_path):
-    from mematlas.verifying import verify
+    from mematlas.verification.verify import verify
 
     study = tmp_path / "study"
     mematlas.score(str(networks.saved(networks.neox(), tmp_path / "tiny")), study=study, batch="auto", **rows)

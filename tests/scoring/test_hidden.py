@@ -11,11 +11,11 @@ from generate_oracle import generated
 
 import mematlas
 from mematlas.errors import ModelError, OptionError, StudyError
-from mematlas.models.uniform import Uniform
-from mematlas.scoring.engine import Engine
-from mematlas.scoring.hidden import announced_size, hidden_cell, positions, quota, write_states
+from mematlas.models.standins.uniform import Uniform
+from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions, layer_number
-from mematlas.store.records import read_states
+from mematlas.scoring.records.states import announced_size, hidden_cell, positions, quota, write_states
+from mematlas.study.signals import read_states
 from tests import networks
 from tests.networks import grid, half_recited, run_engine, saved
 

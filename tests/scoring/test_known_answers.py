@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mematlas.models.ngram import NGram
-from mematlas.models.parrot import Parrot
-from mematlas.models.uniform import Uniform
+from mematlas.models.standins.ngram import NGram
+from mematlas.models.standins.parrot import Parrot
+from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
 from tests import networks
 from tests.networks import cells, grid

@@ -11,12 +11,12 @@ import torch
 import mematlas
 from mematlas.errors import CorpusError, MissingExtra, ModelError, OptionError
 from mematlas.models.base import LoadOptions
-from mematlas.models.finding import find_model
+from mematlas.models.resolve import find_model
 from mematlas.models.vllm import ServedModel
+from mematlas.progress import Silent
+from mematlas.scoring.engines.served import DEVIATIONS, ServedEngine, served
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.served import DEVIATIONS, ServedEngine, served
-from mematlas.scoring.tables import score_table
-from mematlas.study import Silent
+from mematlas.scoring.records.tables import score_table
 from tests import networks
 from tests.scoring import fake_vllm
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mematlas.errors import ModelError
-from mematlas.models.ngram import NGram
-from mematlas.models.parrot import Parrot
-from mematlas.models.uniform import Uniform
+from mematlas.models.standins.ngram import NGram
+from mematlas.models.standins.parrot import Parrot
+from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
 from tests.networks import cells, grid, run_engine
 from tests.scoring.standins import BOTH, Scripted, random_rows, tables

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mematlas.analyses.tables import Tables
-from mematlas.findings import Finding, Granularity, Retrievability, Taxonomy, Trend
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.findings.finding import Finding, Granularity, Retrievability, Taxonomy, Trend
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """A perspective.
 
-    name: as on the command line; source: paper and section; trends: names in `mematlas.published.TRENDS` on which each
-    of its findings says a word; needs: what a study must hold, in words; answer: the pure function.
+    name: as on the command line; source: paper and section; trends: names in `mematlas.literature.published.TRENDS`
+    on which each of its findings says a word; needs: what a study must hold, in words; answer: the pure function.
     """
 
     name: str

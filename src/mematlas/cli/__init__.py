@@ -9,7 +9,7 @@ from cyclopts.exceptions import CycloptsError
 
 import mematlas
 from mematlas.errors import MematlasError, explain
-from mematlas.storage import unreached
+from mematlas.io.paths import unreached
 
 app = App(
     name="mematlas",

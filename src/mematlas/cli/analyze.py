@@ -5,10 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mematlas.analyzing import analyze_run
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.exporting import check_kinds, export_finding
-from mematlas.store import open_study
+from mematlas.findings.export import check_kinds, export_finding
+from mematlas.pipeline.steps.analyze import analyze_run
+from mematlas.study import open_study
 
 
 def analyze(

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from mematlas.errors import IndexFault
 from mematlas.index.base import Scope
 from mematlas.index.lookup import Found, Lookup, look_up, open_any
-from mematlas.records import Encoder
+from mematlas.types import Encoder
 
 
 def count(
@@ -63,7 +63,7 @@ def _encoder(opened: Lookup, tokenizer: str | None) -> Encoder | None:
     name = tokenizer or opened.tokenizer
     if name is None:
         return None
-    from mematlas.models.folder import tokenizer_encoder
+    from mematlas.models.huggingface import tokenizer_encoder
 
     encoder = tokenizer_encoder(name, None)
     opened.check_tokenizer(encoder.fingerprint, name)

@@ -7,11 +7,11 @@ from typing import Annotated
 import polars as pl
 from cyclopts import Parameter
 
+from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, percent, print_table
 from mematlas.cli.progress import Bar
-from mematlas.demonstration import Demonstration
-from mematlas.demonstration import demo as run_demo
-from mematlas.summary import summarize
+from mematlas.pipeline.demo import Demonstration
+from mematlas.pipeline.demo import demo as run_demo
 
 _CONTEXT, _CONTINUATION = 32, 32
 

@@ -7,9 +7,9 @@ from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
 from mematlas.executors.options import ALONE, WorkerOptions
-from mematlas.featuring import make_features
 from mematlas.index.base import Scope
-from mematlas.store import open_study
+from mematlas.pipeline.steps.features import make_features
+from mematlas.study import open_study
 
 
 def features(

@@ -9,10 +9,10 @@ from cyclopts import Parameter
 from mematlas.cli.output import number, print_table
 from mematlas.cli.progress import Bar
 from mematlas.executors.options import ALONE, WorkerOptions
-from mematlas.fitting import fit_predictors
-from mematlas.predictions import BASELINES, PREDICTOR
-from mematlas.predictor.options import PredictorConfig
-from mematlas.store import open_study
+from mematlas.pipeline.steps.fit import fit_predictors
+from mematlas.predictors.options import PredictorConfig
+from mematlas.study import open_study
+from mematlas.study.schemas.predictions import BASELINES, PREDICTOR
 
 
 def fit(
@@ -51,7 +51,7 @@ def fit(
 
 def _print_scores(folders: list[Path]) -> None:
     """A line a predictor; folders: of the models, in the order of the run."""
-    from mematlas.predictor.predictor import load_predictors
+    from mematlas.predictors.predictor import load_predictors
 
     lines = []
     for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mematlas.cli.progress import Bar
-from mematlas.importing import import_scores
+from mematlas.importers.import_scores import import_scores
 
 
 def import_(*paths: str, study: str) -> None:
@@ -19,7 +19,7 @@ def import_(*paths: str, study: str) -> None:
     study
         Folder, or URL such as s3://bucket/study, that keeps the study.
     """
-    from mematlas.layouts import LAYOUTS
+    from mematlas.importers import LAYOUTS
 
     named = len(paths) > 1 and "=" not in paths[0] and not Path(paths[0]).exists()
     if named:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
 from mematlas.corpus.base import Corpus, CorpusOptions, Cut
-from mematlas.records import Encoder
+from mematlas.types import Encoder
 
 
 def index(
@@ -108,7 +108,7 @@ def index(
 def _encoder(tokenizer: str | None) -> Encoder | None:
     if tokenizer is None:
         return None
-    from mematlas.models.folder import tokenizer_encoder
+    from mematlas.models.huggingface import tokenizer_encoder
 
     return tokenizer_encoder(tokenizer, None)
 

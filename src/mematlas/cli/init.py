@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mematlas.errors import StudyError
-from mematlas.store import telling
-from mematlas.studyfile import EXAMPLE, study_file_text
+from mematlas.pipeline.study_file import EXAMPLE, study_file_text
+from mematlas.study import telling
 
 
 def init(study_file: Path = Path("study.yaml")) -> None:

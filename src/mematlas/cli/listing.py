@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from mematlas.analyses import ANALYSES
 from mematlas.cli.output import print_table
 from mematlas.corpus import FORMATS
-from mematlas.layouts import LAYOUTS
+from mematlas.importers import LAYOUTS
 from mematlas.metrics import METRICS
 from mematlas.models import MODELS
 
@@ -32,7 +32,7 @@ def list_members(table: Literal["formats", "models", "metrics", "analyses", "lay
 
 def _print_taxonomy() -> None:
     """Which kinds of memorization (P2, P6: granularity x retrievability) the analyses speak of, and which none does."""
-    from mematlas.findings import Granularity, Retrievability
+    from mematlas.findings.finding import Granularity, Retrievability
 
     kinds, ways = get_args(Granularity), get_args(Retrievability)
     covered: dict[tuple[str, str], list[str]] = {(kind, way): [] for kind in kinds for way in ways}

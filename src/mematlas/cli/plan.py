@@ -5,10 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.output import count, print_table, significant, size
-from mematlas.costing import ASSUMED, PYTHIA, Cost, Shape, bytes_a_row, cost, forwards_a_row, shape_of
 from mematlas.errors import ModelError, OptionError
-from mematlas.records import Grid
+from mematlas.scoring.cost import ASSUMED, PYTHIA, Cost, Shape, bytes_a_row, cost, forwards_a_row, shape_of
 from mematlas.scoring.options import ScoringOptions
+from mematlas.types import Grid
 
 
 def plan(
@@ -88,7 +88,7 @@ def _grid(context: list[int], continuation: list[int]) -> Grid:
 def _shapes(models: tuple[str, ...]) -> list[Shape]:
     if not models:
         return [*PYTHIA]
-    from mematlas.models.finding import find_model
+    from mematlas.models.resolve import find_model
 
     found = []
     for spec in models:

@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
-from mematlas.configuration import ScoreConfig
-from mematlas.predicting import PredictedRows, predict_with
-from mematlas.prediction_question import PredictConfig
+from mematlas.predictors.screening import PredictedRows, predict_with
+from mematlas.predictors.screening_config import PredictConfig
+from mematlas.scoring.config import ScoreConfig
 
 
 def predict(model: str, *, config: Annotated[PredictConfig, Parameter(name="*")]) -> None:

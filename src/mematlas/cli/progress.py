@@ -17,7 +17,7 @@ class _Speed(ProgressColumn):
 
 
 class Bar:
-    """Progress of one model after another (see `mematlas.study.Progress`)."""
+    """Progress of one model after another (see `mematlas.progress.Progress`)."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)

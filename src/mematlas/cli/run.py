@@ -7,9 +7,9 @@ from cyclopts import Parameter
 
 from mematlas.cli.output import count, print_table, significant, size
 from mematlas.cli.progress import Bar
-from mematlas.planning import WorkPlan, plan_study
-from mematlas.running import Carried, run_file
-from mematlas.studyfile import read_study_file
+from mematlas.pipeline.plan import WorkPlan, plan_study
+from mematlas.pipeline.run import Carried, run_file
+from mematlas.pipeline.study_file import read_study_file
 
 
 def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
-from mematlas.configuration import ScoreConfig
-from mematlas.share import parse_share
-from mematlas.study import score_with
+from mematlas.pipeline.steps.score import score_with
+from mematlas.scoring.config import ScoreConfig
+from mematlas.study.slices import parse_share
 
 _MODELS = (
     "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."

@@ -1,8 +1,8 @@
 """`mematlas show`."""
 
+from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, number, percent, print_table
-from mematlas.store import Run, Study, open_study
-from mematlas.summary import summarize
+from mematlas.study import Run, Study, open_study
 
 
 def show(study: str) -> None:

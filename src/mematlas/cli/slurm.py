@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mematlas.configuration import ScoreConfig, resolve_config
 from mematlas.errors import OptionError, StudyError
+from mematlas.scoring.config import ScoreConfig, resolve_config
 
 _SCRIPT = """\
 #!/bin/bash

@@ -7,8 +7,8 @@ from cyclopts import Parameter, validators
 from mematlas.cli.output import number
 from mematlas.cli.progress import Bar
 from mematlas.errors import StudyError
-from mematlas.rescoring import Agreement
-from mematlas.verifying import verify as verified
+from mematlas.verification.rescore import Agreement
+from mematlas.verification.verify import verify as verified
 
 _SHOWN = 10  # differences of a model that are printed
 

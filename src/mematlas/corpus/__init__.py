@@ -25,29 +25,37 @@ FORMATS = Registry(
     "format",
     {
         "pythia": (
-            "mematlas.corpus.pythia:PythiaFormat",
+            "mematlas.corpus.formats.pythia:PythiaFormat",
             None,
             "published Pythia order: document-*.bin shards read as one stream of 2049-token rows",
         ),
-        "megatron": ("mematlas.corpus.megatron:MegatronFormat", None, "Megatron / GPT-NeoX prefix.bin + prefix.idx"),
+        "megatron": (
+            "mematlas.corpus.formats.megatron:MegatronFormat",
+            None,
+            "Megatron / GPT-NeoX prefix.bin + prefix.idx",
+        ),
         "npy": (
-            "mematlas.corpus.npy:NpyFormat",
+            "mematlas.corpus.formats.npy:NpyFormat",
             None,
             "a .npy array, 2-D with a row a line, or flat with --row-length",
         ),
         "datasets": (
-            "mematlas.corpus.datasets:DatasetsFormat",
+            "mematlas.corpus.formats.datasets:DatasetsFormat",
             "datasets",
             "a Hugging Face dataset: saved folder, or hub id",
         ),
-        "parquet": ("mematlas.corpus.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
-        "jsonl": ("mematlas.corpus.jsonl:JsonlFormat", None, "JSON lines (also .gz, .zst) with a text or token column"),
+        "parquet": ("mematlas.corpus.formats.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
+        "jsonl": (
+            "mematlas.corpus.formats.jsonl:JsonlFormat",
+            None,
+            "JSON lines (also .gz, .zst) with a text or token column",
+        ),
         "memmap": (
-            "mematlas.corpus.memmap:MemmapFormat",
+            "mematlas.corpus.formats.memmap:MemmapFormat",
             None,
             "headerless uint16/uint32 tokens; name --row-length and --token-dtype",
         ),
-        "text": ("mematlas.corpus.text:TextFormat", None, "plain text files, or a directory of them"),
+        "text": ("mematlas.corpus.formats.text:TextFormat", None, "plain text files, or a directory of them"),
     },
 )
 

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from mematlas.records import Encoder, Ids, Provenance, TokenRows
+from mematlas.types import Encoder, Ids, Provenance, TokenRows
 
 Cut = Literal["rows", "window"]
 

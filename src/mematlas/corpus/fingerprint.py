@@ -8,7 +8,7 @@ are: enough to tell corpora apart, not to notice a single changed token.
 import hashlib
 from collections.abc import Iterator
 
-from mematlas.corpus.bytestream import ByteStream
+from mematlas.corpus.reading.bytestream import ByteStream
 
 WHOLE_BYTES = 1 << 30
 EDGE_BYTES = 1 << 20

@@ -7,7 +7,7 @@ import numpy as np
 
 from mematlas.corpus.base import Corpus, as_positions
 from mematlas.errors import CorpusError
-from mematlas.records import Ids, Provenance, TokenRows
+from mematlas.types import Ids, Provenance, TokenRows
 
 
 class ShownRows:

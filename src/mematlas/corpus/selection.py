@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mematlas.errors import CorpusError, OptionError
-from mematlas.fetching import fetch
-from mematlas.records import Ids
+from mematlas.io.copies import fetch
+from mematlas.io.paths import study_path
 from mematlas.registry import nearest
-from mematlas.storage import study_path
+from mematlas.types import Ids
 
 FORMS = {
     "all": "all",

@@ -1,4 +1,4 @@
-"""The options that say by whom work is done; scoring has two more of its own (`mematlas.configuration`)."""
+"""The options that say by whom work is done; scoring has two more of its own (`mematlas.scoring.config`)."""
 
 from typing import Final, Literal
 

@@ -10,18 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mematlas.experiments.configuration import PlantingConfig, Size, TrainingConfig
-    from mematlas.experiments.family import Member, TrainedFamily, train_family
-    from mematlas.experiments.standard_library import Document
+    from mematlas.experiments.data.standard_library import Document
+    from mematlas.experiments.design.config import PlantingConfig, Size, TrainingConfig
+    from mematlas.experiments.repetition import Member, TrainedFamily, train_family
 
 _NAMES = {
-    "Document": "standard_library",
-    "PlantingConfig": "configuration",
-    "Size": "configuration",
-    "TrainingConfig": "configuration",
-    "Member": "family",
-    "TrainedFamily": "family",
-    "train_family": "family",
+    "Document": "data.standard_library",
+    "PlantingConfig": "design.config",
+    "Size": "design.config",
+    "TrainingConfig": "design.config",
+    "Member": "repetition",
+    "TrainedFamily": "repetition",
+    "train_family": "repetition",
 }
 
 __all__ = ["Document", "Member", "PlantingConfig", "Size", "TrainedFamily", "TrainingConfig", "train_family"]

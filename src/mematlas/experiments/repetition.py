@@ -1,99 +1,136 @@
-"""The planted corpus: rows that are shown 1, 2, 4, ... times in one shuffled stream, and rows that are never shown.
+"""A family of small models that know by heart what they were shown often: same data, same order, growing size.
 
-What a model recites of the rows, by level, is what repetition does (Carlini et al. 2023, there with natural
-duplicates). The planted truth must not be muddied: a row that shares a passage with another row would be shown more
-often than its level says, and a control row that shares one with a training document would not be unseen. Both are left
-out, and counted.
+<out>/tokenizer/, corpus/          see corpus_folder.py
+      models/neox-0.29m/...        one folder a size, see training.py
+      family.json                  the manifest, written last
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from mematlas.errors import CorpusError
-from mematlas.experiments.configuration import PlantingConfig
-from mematlas.experiments.ngrams import has_own_ngrams_only, ngram_keys, shares_none_with
-from mematlas.records import Ids
+from mematlas.experiments.data.corpus_folder import CorpusFolder, prepare_corpus
+from mematlas.experiments.data.standard_library import Document, standard_library_documents
+from mematlas.experiments.design.config import Size, TrainingConfig
+from mematlas.experiments.folders import make_room
+from mematlas.experiments.training.network import checkpoint_name
+from mematlas.experiments.training.side_by_side import Progress, side_by_side
+from mematlas.experiments.training.trainer import run_fingerprint, train_size
+from mematlas.study import fingerprint, write_json
 
-Tokens = NDArray[np.uint16]
+BYTES_A_PARAMETER = 4
+SLACK = 50_000_000
+"""Bytes for the corpus, the tokenizers and the file system's rounding."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlantedRows:
-    """tokens: [rows, row_length]; repetitions: [rows], how often shown; documents: [rows], the documents' numbers."""
+class Member:
+    """One checkpoint of one size: an ordinary Hugging Face folder.
 
-    tokens: Tokens
-    repetitions: Ids
-    documents: Ids
+    parameters: weights and biases; training_step: optimizer steps done; presentations: rows shown so far.
+    """
+
+    label: str
+    folder: Path
+    parameters: int
+    training_step: int
+    presentations: int
+    is_final: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Planting:
-    """order: [presentations], the stream of positions in `train`; dropped: candidate rows left out, by reason."""
+class TrainedFamily:
+    """The trained models, by size and then by step; the rows they were shown (`train`) and never shown (`control`)."""
 
-    train: PlantedRows
-    control: PlantedRows
-    order: Ids
-    dropped: dict[str, int]
+    folder: Path
+    train: Path
+    control: Path
+    order: Path
+    tokenizer: Path
+    members: tuple[Member, ...]
+    fingerprint: str
+
+    @property
+    def final(self) -> tuple[Member, ...]:
+        """The fully trained models, in the order of the configuration's sizes."""
+        return tuple(member for member in self.members if member.is_final)
 
 
-def plant(documents: list[Tokens], config: PlantingConfig, seed: int) -> Planting:
-    """Draw the rows of every level, the control and the order of presentation.
+def train_family(
+    out: Path,
+    config: TrainingConfig | None = None,
+    progress: Progress | None = None,
+    documents: Callable[[], list[Document]] = standard_library_documents,
+    at_once: int = 2,
+) -> TrainedFamily:
+    """Make the planted corpus and train every size on it; what is there already and still valid is kept.
 
     Args:
-        documents: the token ids of every document, each [its length].
-        config: levels, rows a level, row length, and what counts as overlap.
-        seed: the same seed and documents give the same planting.
+        out: the folder to fill; created if need be.
+        config: sizes, schedule and planting; the built-in recipe unless given.
+        progress: called as progress(step, steps, loss, label) after every step, and with loss None before and after
+            the corpus is made (label "corpus", 0 and 1 of 1). Sizes report in turn. What it raises ends the training,
+            which can be resumed.
+        documents: where the texts come from.
+        at_once: sizes trained at the same time; torch's threads are dealt out to them.
 
     Raises:
-        CorpusError: the documents hold too few rows that overlap with no other.
+        CorpusError: the texts are missing or too few.
+        StudyError: the folder cannot be written, is too full, or holds something else.
     """
-    random = np.random.default_rng(seed)
-    shuffled = random.permutation(len(documents))
-    held_out, shown = np.split(shuffled, [round(config.held_out_share * len(documents))])
-    candidates, control = (_cut(documents, np.sort(part), config.row_length) for part in (shown, held_out))
-    levels = np.repeat(np.array(config.repetitions, dtype=np.int64), config.rows_per_level)
-
-    candidate_keys, control_keys = (ngram_keys(rows.tokens, config.overlap) for rows in (candidates, control))
-    is_own = has_own_ngrams_only(candidate_keys)
-    is_distinct = has_own_ngrams_only(control_keys)
-    seen = np.concatenate([ngram_keys(documents[i], config.overlap) for i in shown] or [candidate_keys.reshape(-1)])
-    is_unseen = shares_none_with(control_keys, seen)
-
-    train = _draw(candidates, is_own, levels, random, "training")
-    order = random.permutation(np.repeat(np.arange(len(levels), dtype=np.int64), levels))
-    never = np.zeros(config.control_rows, dtype=np.int64)
-    dropped = {
-        "training rows sharing a passage with another row": int((~is_own).sum()),
-        "control rows sharing a passage with a training document": int((~is_unseen).sum()),
-        "control rows sharing a passage with another control row only": int((is_unseen & ~is_distinct).sum()),
-    }
-    return Planting(
-        train=train,
-        control=_draw(control, is_unseen & is_distinct, never, random, "never-shown"),
-        order=order,
-        dropped=dropped,
+    config = config or TrainingConfig()
+    progress = progress or _silent
+    make_room(out, _bytes_needed(config))
+    progress(0, 1, None, "corpus")
+    corpus = prepare_corpus(out, documents(), config)
+    progress(1, 1, None, "corpus")
+    longest_first = sorted(config.sizes, key=lambda size: -size.parameters(corpus.vocabulary))
+    folders = {size: out / "models" / size.label(corpus.vocabulary) for size in config.sizes}
+    jobs = [partial(train_size, size, corpus, config, folders[size]) for size in longest_first]
+    side_by_side(jobs, min(at_once, torch.get_num_threads()), progress)
+    runs = {folders[size].name: run_fingerprint(size, corpus, config) for size in config.sizes}
+    family = TrainedFamily(
+        folder=out,
+        train=corpus.train,
+        control=corpus.control,
+        order=corpus.order_file,
+        tokenizer=corpus.tokenizer_folder,
+        members=tuple(member for size in config.sizes for member in _members(size, config, corpus, folders[size])),
+        fingerprint=fingerprint(runs),
     )
+    write_json(out / "family.json", _manifest(family, config, runs))
+    return family
 
 
-def _cut(documents: list[Tokens], numbers: Ids, length: int) -> PlantedRows:
-    """Consecutive rows of the documents with these numbers; a document's tail is left over."""
-    rows = [documents[i][: len(documents[i]) // length * length].reshape(-1, length) for i in numbers]
-    counts = [len(part) for part in rows]
-    tokens = np.concatenate([np.empty((0, length), dtype=np.uint16), *rows])
-    return PlantedRows(tokens, np.zeros(len(tokens), dtype=np.int64), np.repeat(numbers, counts))
-
-
-def _draw(
-    rows: PlantedRows, is_clean: NDArray[np.bool_], levels: Ids, random: np.random.Generator, kind: str
-) -> PlantedRows:
-    """One clean row for each entry of `levels`."""
-    clean = np.flatnonzero(is_clean)
-    if len(clean) < len(levels):
-        raise CorpusError(
-            f"The texts hold {len(clean)} {kind} rows of {rows.tokens.shape[1]} tokens that overlap with no other, and "
-            f"{len(levels)} are asked for; ask for fewer or shorter rows, or bring more text."
+def _members(size: Size, config: TrainingConfig, corpus: CorpusFolder, folder: Path) -> list[Member]:
+    """The checkpoints of one size, by step."""
+    return [
+        Member(
+            label=folder.name,
+            folder=folder / checkpoint_name(step),
+            parameters=size.parameters(corpus.vocabulary),
+            training_step=step,
+            presentations=min(step * config.batch, len(corpus.order)),
+            is_final=step == config.steps,
         )
-    chosen = random.choice(clean, size=len(levels), replace=False)
-    return PlantedRows(rows.tokens[chosen], levels, rows.documents[chosen])
+        for step in config.checkpoint_steps
+    ]
+
+
+def _manifest(family: TrainedFamily, config: TrainingConfig, runs: dict[str, str]) -> dict[str, Any]:
+    members = [asdict(m) | {"folder": m.folder.relative_to(family.folder).as_posix()} for m in family.members]
+    return {"fingerprint": family.fingerprint, "runs": runs, "members": members, "config": asdict(config)}
+
+
+def _bytes_needed(config: TrainingConfig) -> int:
+    """An upper bound: every checkpoint, and the largest size's training state (weights and two moments), twice."""
+    sizes = [size.parameters(config.planting.vocabulary) for size in config.sizes]
+    return BYTES_A_PARAMETER * (sum(sizes) * len(config.checkpoint_steps) + 6 * max(sizes)) + SLACK
+
+
+def _silent(step: int, steps: int, loss: float | None, label: str) -> None:
+    """Report nothing."""

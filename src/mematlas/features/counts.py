@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mematlas.features.schema import COPIES, COUNTS
 from mematlas.index.base import SCOPES, Scope
-from mematlas.records import Grid, Ids, TokenRows
+from mematlas.study.schemas.features import COPIES, COUNTS
+from mematlas.types import Grid, Ids, TokenRows
 
 #: Tokens start .. stop - 1 of a row.
 Span = tuple[int, int]
@@ -45,7 +45,7 @@ def count_tables(
     scope: Scope,
     kinds: NDArray[np.int8] | None,
 ) -> tuple[pa.Table, pa.Table]:
-    """The COUNTS and COPIES tables of some rows (`mematlas.features.schema`).
+    """The COUNTS and COPIES tables of some rows (`mematlas.study.schemas.features`).
 
     Args:
         rows: the first tokens of n rows, as many as the grid reads; read only.

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 _LARGEST: Final = int(np.iinfo(np.int64).max)
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 RULES: Final = (
     "repeating: when fewer than half of the tokens at the start and at most two at the end are left out, the rest is "

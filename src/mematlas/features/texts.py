@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mematlas.features.redundancy import distinct_ratio
-from mematlas.features.schema import TEXTS, TOKEN_KINDS
 from mematlas.features.templates import incrementing, repeating
-from mematlas.records import Encoder, Grid, Ids
+from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
+from mematlas.types import Encoder, Grid, Ids
 
 Decode = Callable[[list[int]], list[str]]
 
@@ -70,14 +70,14 @@ def _kind(text: str) -> int:
 
 
 def texts_table(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode | None) -> pa.Table:
-    """The TEXTS table of some rows (`mematlas.features.schema`): one line a row and cell.
+    """The TEXTS table of some rows (`mematlas.study.schemas.features`): one line a row and cell.
 
     Args:
         ids: shape (n, width), width at least that of the grid, zero beyond a row's end; read only.
         lengths: shape (n,), how many tokens each row really has.
         rows: shape (n,), row ids.
         grid: the cells. Cells that a row is too short for are left out.
-        decode: token ids -> a text each (`mematlas.records.Encoder.decode`; wrap it in `remembering` where there are
+        decode: token ids -> a text each (`mematlas.types.Encoder.decode`; wrap it in `remembering` where there are
             many blocks); None leaves the columns that need text null.
 
     Returns:

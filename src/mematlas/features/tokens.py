@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 
-from mematlas.features.schema import TOKENS
-from mematlas.records import Ids, TokenRows
+from mematlas.study.schemas.features import TOKENS
+from mematlas.types import Ids, TokenRows
 
 
 def tokens_table(rows: TokenRows, row_ids: Ids) -> pa.Table:
-    """The TOKENS table of some rows (`mematlas.features.schema`); read only.
+    """The TOKENS table of some rows (`mematlas.study.schemas.features`); read only.
 
     Args:
         rows: the first tokens of n rows; what pads them is left out.

@@ -4,7 +4,7 @@ import numpy as np
 
 from mematlas.index.base import Group
 from mematlas.index.matching import Targets
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 
 class Asked:

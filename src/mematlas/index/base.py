@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mematlas.errors import IndexFault
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 Scope = Literal["rows", "documents", "stream"]
 SCOPES: Final[tuple[Scope, ...]] = ("rows", "documents", "stream")

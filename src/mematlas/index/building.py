@@ -14,7 +14,7 @@ from mematlas.errors import IndexFault
 from mematlas.index.folder import LAYOUT, IndexFacts, digest, mapped, read_facts
 from mematlas.index.stream import CorpusStream, RowSource
 from mematlas.index.suffixes import suffix_order
-from mematlas.store import telling, write_atomically, write_json
+from mematlas.study import telling, write_atomically, write_json
 
 SHARD_TOKENS: Final = 1 << 26  # sorting a shard takes 13 bytes a 2-byte token: 0.9 GB
 

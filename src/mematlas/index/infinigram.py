@@ -20,8 +20,8 @@ from mematlas.errors import IndexFault
 from mematlas.index.folder import IndexFacts, mapped, read_index
 from mematlas.index.stream import Borders
 from mematlas.index.suffixes import Shard, SuffixArray, suffix_order
-from mematlas.records import Ids
-from mematlas.store import telling, write_atomically
+from mematlas.study import telling, write_atomically
+from mematlas.types import Ids
 
 _WIDTHS: Final = {"uint16": 2, "uint32": 4}
 _LOOK: Final = 1000  # documents whose separators tell the width of a token

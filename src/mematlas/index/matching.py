@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads keys over slots (Knuth)
 _BASE: Final = np.uint64(0xD1342543DE82EF95)  # a multiplier of good spectral quality (Steele, Vigna 2021)

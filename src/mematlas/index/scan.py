@@ -17,7 +17,7 @@ from mematlas.index.asked import Asked, added_up, packed, unpacked
 from mematlas.index.base import SCOPES, Group, NextCounts, NGrams, Places, Scope, grouped
 from mematlas.index.matching import Targets
 from mematlas.index.stream import PIECE, Piece, Stream
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 Result = TypeVar("Result")
 _NONE: Final = np.zeros(0, np.int64)

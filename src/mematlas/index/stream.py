@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mematlas.errors import IndexFault
-from mematlas.records import Ids, Provenance, TokenRows
+from mematlas.types import Ids, Provenance, TokenRows
 
 PIECE: Final = 1 << 22  # tokens read at once: bounds the memory of a pass
 _LOOK: Final = 1 << 12

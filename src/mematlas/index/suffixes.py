@@ -20,7 +20,7 @@ from mematlas.index.asked import added_up
 from mematlas.index.base import Group, NextCounts, NGrams, Scope, grouped
 from mematlas.index.matching import Targets
 from mematlas.index.stream import Borders
-from mematlas.records import Ids
+from mematlas.types import Ids
 
 _NONE: Final = np.zeros(0, np.int64)
 _CHUNK: Final = 1 << 22  # places looked at together, where an n-gram has very many

@@ -8,8 +8,8 @@ import pyarrow as pa
 from mematlas.index.asked import added_up, packed, unpacked
 from mematlas.index.base import Scope
 from mematlas.index.stream import Piece, Stream
-from mematlas.records import Ids
-from mematlas.store import write_table
+from mematlas.study import write_table
+from mematlas.types import Ids
 
 
 def unigram_counts(stream: Stream) -> Ids:

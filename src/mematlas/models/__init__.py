@@ -5,20 +5,20 @@ from mematlas.registry import Registry
 MODELS = Registry(
     "model",
     {
-        "hf": ("mematlas.models.folder:resolve", "hf", "Hugging Face causal model: folder, or hub id[@revision]"),
+        "hf": ("mematlas.models.huggingface:resolve", "hf", "Hugging Face causal model: folder, or hub id[@revision]"),
         "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
         "uniform": (
-            "mematlas.models.uniform:resolve",
+            "mematlas.models.standins.uniform:resolve",
             "hf",
             "stand-in: every token equally likely; uniform:VOCABULARY",
         ),
         "parrot": (
-            "mematlas.models.parrot:resolve",
+            "mematlas.models.standins.parrot:resolve",
             "hf",
             "stand-in: recites rows of a 2-D .npy file; parrot:ROWS.npy[:FIRST]",
         ),
         "ngram": (
-            "mematlas.models.ngram:resolve",
+            "mematlas.models.standins.ngram:resolve",
             "hf",
             "stand-in: counts n-grams of a 2-D .npy file; ngram:ROWS.npy[:N]",
         ),

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from mematlas.records import Encoder
+from mematlas.types import Encoder
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 

@@ -12,8 +12,8 @@ from gguf import GGUFReader
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard
-from mematlas.models.folder import digest_files, lazy_encoder, load_tokenizer
-from mematlas.records import Encoder
+from mematlas.models.huggingface import digest_files, lazy_encoder, load_tokenizer
+from mematlas.types import Encoder
 
 
 class GgufSource:

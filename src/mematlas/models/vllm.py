@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import MissingExtra, ModelError
 from mematlas.models.base import LoadOptions, ModelCard
-from mematlas.records import EosPolicy, Ids
+from mematlas.types import EosPolicy, Ids
 
 
 @dataclass(frozen=True, slots=True)

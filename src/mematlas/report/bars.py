@@ -6,7 +6,7 @@ from typing import Any, Final
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Axis, Chart
+from mematlas.findings.finding import Axis, Chart
 from mematlas.report import encodings, layers
 from mematlas.report.panel import Panel
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Chart, Shape
+from mematlas.findings.finding import Chart, Shape
 from mematlas.report import bars, encodings, flow, matrix, series
 from mematlas.report.legible import all_legible, legible
 from mematlas.report.panel import Panel

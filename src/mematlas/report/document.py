@@ -13,13 +13,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from mematlas.errors import StudyError
-from mematlas.findings import Finding, read_findings
-from mematlas.published import EVIDENCE, TRENDS, papers_named
+from mematlas.findings.finding import Finding, read_findings
+from mematlas.literature.published import EVIDENCE, TRENDS, papers_named
 from mematlas.report import gallery, provenance, tables, verdicts
 from mematlas.report.figures import Figure, live
 from mematlas.report.legible import legible
 from mematlas.report.pictures import javascript
-from mematlas.store import Run, Study
+from mematlas.study import Run, Study
 
 _TELLING: Final = 3
 #: What a figure's caption says of its intervals.

@@ -9,7 +9,7 @@ from typing import Any, Final
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Axis, Chart
+from mematlas.findings.finding import Axis, Chart
 
 SHORT_NUMBER: Final = "replace(format(datum.value, '.3~s'), 'G', 'B')"
 _FEW: Final = 8

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mematlas.findings import Chart, Finding
+from mematlas.findings.finding import Chart, Finding
 from mematlas.report.charts import Drawing, draw
 from mematlas.report.pictures import slim, svg
 from mematlas.report.theme import THEMES, config, ramp

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Chart
+from mematlas.findings.finding import Chart
 from mematlas.report import encodings
 from mematlas.report.alluvial import Alluvial, Flow, half_width, lay_out
 from mematlas.report.panel import Panel

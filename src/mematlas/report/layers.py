@@ -5,7 +5,7 @@ from typing import Any, Final
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Chart
+from mematlas.findings.finding import Chart
 from mematlas.report import encodings
 
 SERIES: Final = "series_name"

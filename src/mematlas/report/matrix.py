@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Axis, Chart
+from mematlas.findings.finding import Axis, Chart
 from mematlas.report import encodings
 from mematlas.report.panel import Panel
 

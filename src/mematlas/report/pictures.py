@@ -8,7 +8,7 @@ import vl_convert
 
 from mematlas.report.charts import VEGA_LITE, Drawing
 from mematlas.report.theme import config
-from mematlas.store import write_atomically
+from mematlas.study import write_atomically
 
 Format = Literal["png", "svg", "pdf"]
 _WIDTH: Final = 640

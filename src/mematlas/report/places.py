@@ -7,7 +7,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.errors import StudyError
-from mematlas.fetching import fetch
+from mematlas.io.copies import fetch
 
 Key = tuple[int, int, int]  # row, context, continuation
 

@@ -3,9 +3,9 @@
 import shlex
 from typing import Any, Final
 
-from mematlas.findings import Table
+from mematlas.findings.finding import Table
 from mematlas.report.tables import Shown, cell, show
-from mematlas.store import Run, Study
+from mematlas.study import Run, Study
 
 Lines = list[tuple[str, str]]
 _MODELS: Final = {

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 import altair as alt
 import polars as pl
 
-from mematlas.findings import Chart
+from mematlas.findings.finding import Chart
 from mematlas.report import encodings, layers
 from mematlas.report.panel import Panel
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mematlas.findings import Table
+from mematlas.findings.finding import Table
 
 SHOWN: Final = 60
 UNKNOWN: Final = "–"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mematlas.findings import Finding
-from mematlas.published import TRENDS, PublishedTrend
+from mematlas.findings.finding import Finding
+from mematlas.literature.published import TRENDS, PublishedTrend
 
 SIGNS: Final = {"shows": "✓", "contradicts": "✗", "cannot tell": "?"}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mematlas.errors import ModelError
-from mematlas.records import Depth, EosPolicy, Grid
+from mematlas.types import Depth, EosPolicy, Grid
 
 Signals = Literal["truth", "free", "hidden"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mematlas.records import Ids, TokenRows
-from mematlas.scoring.engine import ContextResult, Engine
+from mematlas.scoring.engines.causal import ContextResult, Engine
 from mematlas.scoring.options import DOUBTFUL
+from mematlas.types import Ids, TokenRows
 
 
 @dataclass(frozen=True, slots=True)

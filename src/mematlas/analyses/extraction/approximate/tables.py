@@ -1,0 +1,186 @@
+"""The tables of the finding `approximate`, each with its recipe."""
+
+from typing import Final
+
+import polars as pl
+
+from mematlas.analyses.extraction.approximate.similarity import LEVEL, VERBATIM, by_definition
+from mematlas.analyses.frames.memorized_shares import ROLE, in_order
+from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.findings.finding import Table
+from mematlas.stats.centers import means
+from mematlas.stats.differences import difference_of_shares
+
+Frames = dict[str, pl.DataFrame]
+
+_LINE: Final = {
+    "model": "label of the model",
+    "parameters": "number of weights; null where unknown",
+    "latest": "whether it is the last checkpoint of its size, or a control model",
+    "role": ROLE,
+    "context": "tokens of the prompt",
+    "continuation": "tokens to recite, L",
+}
+_KEYS: Final = tuple(_LINE)
+_DEFINITION: Final = (
+    "verbatim: M = 1; BLEU: 4-grams of token ids; edit distance: Levenshtein's / L; LCS share: longest common "
+    "subsequence / L; M: positions that agree / L"
+)
+_DEFINITIONS: Final = {
+    **_LINE,
+    "definition": _DEFINITION,
+    "rows": "rows scored whose greedy text and true tokens are known",
+    "memorized": "rows that the definition calls memorized",
+    "share": "memorized / rows",
+    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_upper": "upper end of it",
+}
+_ADDED: Final = {
+    **_LINE,
+    "definition": _DEFINITION,
+    "rows": "rows scored whose greedy text and true tokens are known",
+    "added": "rows that the definition calls memorized though M < 1",
+    "share": "added / rows",
+    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_upper": "upper end of it",
+}
+_EXCESSES: Final = {
+    "model": "label of the model",
+    "definition": _DEFINITION,
+    "rows": "training rows",
+    "added": "of these, rows that the definition adds to the verbatim ones",
+    "control_rows": "control rows of the same model",
+    "control_added": "of these, rows that the definition adds",
+    "excess": "added / rows - control_added / control_rows",
+    "excess_lower": "lower end of its Newcombe 95 % interval",
+    "excess_upper": "upper end of it",
+}
+_MEASURES: Final = {"edit_similarity": "edit similarity", "lcs": "LCS share", "bleu": "BLEU"}
+_MEANS: Final = {
+    **_LINE,
+    "level": "score level, from M: very low [0, .2), low [.2, .4), medium [.4, .6), high [.6, .8), very high [.8, 1]",
+    "measure": "edit similarity: 1 - Levenshtein distance / L; LCS share: longest common subsequence / L; BLEU",
+    "rows": "rows of this level",
+    "mean": "mean of the measure over them, 0 to 1",
+    "mean_lower": "lower end of its 95 % interval (Student's t, cut at 0 and 1); null for one row or equal rows",
+    "mean_upper": "upper end of it",
+}
+_SHIFTED: Final = {
+    **_LINE,
+    "rows": "rows scored whose greedy text and true tokens are known",
+    "missed": "rows with M < 0.6",
+    "shifted": "of these, rows with edit similarity >= 0.8: nearly the true words, at other positions",
+    "share": "shifted / rows",
+    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_upper": "upper end of it",
+}
+_NUMBERS: Final[dict[str, pl.Enum | type[pl.DataType]]] = {
+    "level": LEVEL,
+    "measure": pl.String,
+    "rows": pl.Int64,
+    **dict.fromkeys(("mean", "mean_lower", "mean_upper"), pl.Float64),
+}
+_COUNTED: Final = """\
+place = ["model", "parameters", "role", "context", "continuation", "definition"]
+counts = recount.definition_lines(study).group_by(place).agg({sums})
+"""
+_DEFINITIONS_RECIPE: Final = (
+    _COUNTED.format(sums='rows=pl.len(), memorized=pl.sum("holds")')
+    + 'answer = recount.with_shares(counts, "memorized")'
+)
+_ADDED_RECIPE: Final = (
+    _COUNTED.format(sums='rows=pl.len(), added=pl.sum("added")') + 'answer = recount.with_shares(counts, "added")'
+)
+_EXCESSES_RECIPE: Final = (
+    _COUNTED.format(sums='rows=pl.len(), added=pl.sum("added")') + "answer = recount.added_excesses(counts)"
+)
+_MEANS_RECIPE: Final = "answer = recount.similarity_means(recount.similarity_lines(study))"
+_SHIFTED_RECIPE: Final = """\
+cells = recount.similarity_lines(study).group_by("model", "parameters", "role", "context", "continuation")
+answer = recount.with_shares(cells.agg(pl.sum("missed", "shifted"), rows=pl.len()), "shifted")"""
+
+
+def added_excesses(counts: pl.DataFrame) -> pl.DataFrame:
+    """Share of training rows that a definition adds less that of control rows, with Newcombe's 95 % interval.
+
+    Args:
+        counts: model, role, definition, rows, added; each once.
+
+    Returns:
+        model, definition, rows, added, control_rows, control_added, excess, excess_lower, excess_upper: of models and
+        definitions that have rows of both roles.
+    """
+    known = counts.select("model", "role", "definition", pl.col("rows", "added").cast(pl.Int64))
+    train, control = (known.filter(role=role).drop("role") for role in ("train", "control"))
+    renamed = control.rename({"rows": "control_rows", "added": "control_added"})
+    found = train.join(renamed, on=["model", "definition"], maintain_order="left")
+    numbers = found.select("added", "rows", "control_added", "control_rows").iter_rows()
+    apart = [difference_of_shares((a, b), (c, d)) for a, b, c, d in numbers]
+    names = {"excess": "estimate", "excess_lower": "lower", "excess_upper": "upper"}
+    return found.with_columns(
+        pl.Series(name, [getattr(one, end) for one in apart], pl.Float64) for name, end in names.items()
+    )
+
+
+def similarity_means(lines: pl.DataFrame) -> pl.DataFrame:
+    """Mean of each similarity over the rows of each model, role and score level, with its interval.
+
+    Args:
+        lines: as `similar.similarity_lines` gives them. Measures that no row of a level has are left out.
+    """
+    parts = [lines.select(_KEYS).clear().with_columns(pl.lit(None, of).alias(name) for name, of in _NUMBERS.items())]
+    for key, group in lines.group_by(*_KEYS, "level", maintain_order=True):
+        mean = means(group.select(*_MEASURES).cast(pl.Float64).fill_null(float("nan")).to_numpy())
+        numbers = {
+            "rows": mean.count,
+            "mean": mean.estimate,
+            "mean_lower": mean.lower.clip(0),
+            "mean_upper": mean.upper.clip(None, 1),
+        }
+        frame = pl.DataFrame({"measure": list(_MEASURES.values()), **numbers})
+        constant = zip((*_KEYS, "level"), key, strict=True)
+        parts.append(frame.with_columns(pl.lit(value).alias(name) for name, value in constant).cast(parts[0].schema))
+    found = pl.concat([part.select(*_MEANS) for part in parts]).filter(pl.col("rows") > 0)
+    return found.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def counted(lines: pl.DataFrame) -> Frames:
+    """What is kept of the lines of a model: counts by definition, means by level, shifted rows."""
+    number = pl.len().cast(pl.Int64)
+    sums = (pl.col("holds").sum().cast(pl.Int64).alias("memorized"), pl.col("added").sum().cast(pl.Int64))
+    return {
+        "definitions": by_definition(lines).group_by(*_KEYS, "definition").agg(number.alias("rows"), *sums),
+        "means": similarity_means(lines),
+        "shifted": lines.group_by(_KEYS).agg(number.alias("rows"), pl.col("missed", "shifted").sum().cast(pl.Int64)),
+    }
+
+
+def approximate_frames(tables: Tables, parts: list[Frames]) -> Frames:
+    """The tables' frames from what `counted` kept of each model."""
+    counts = in_order(pl.concat(part["definitions"] for part in parts), tables, "definition")
+    added = counts.filter(pl.col("definition") != VERBATIM)
+    shifted = in_order(pl.concat(part["shifted"] for part in parts), tables)
+    return {
+        "definitions": with_shares(counts, "memorized").select(*_DEFINITIONS),
+        "added": with_shares(added, "added").select(*_ADDED),
+        "excesses": added_excesses(added).select(*_EXCESSES),
+        "means": in_order(pl.concat(part["means"] for part in parts), tables, "measure", "level"),
+        "shifted": with_shares(shifted, "shifted").select(*_SHIFTED),
+    }
+
+
+def approximate_tables(frames: Frames) -> tuple[Table, ...]:
+    """The tables; the excess over the control only where there is one."""
+    described = {
+        "definitions": ("Rows that each definition calls memorized", _DEFINITIONS, _DEFINITIONS_RECIPE),
+        "added": ("Rows that each definition adds to the verbatim ones", _ADDED, _ADDED_RECIPE),
+        "excesses": ("Added rows beside those of the control", _EXCESSES, _EXCESSES_RECIPE),
+        "means": ("Mean similarity of greedy text and truth by score level", _MEANS, _MEANS_RECIPE),
+        "shifted": ("Rows of low M whose words are nearly right", _SHIFTED, _SHIFTED_RECIPE),
+    }
+    return tuple(
+        Table(name, title, frames[name], columns, recipe)
+        for name, (title, columns, recipe) in described.items()
+        if frames[name].height
+    )

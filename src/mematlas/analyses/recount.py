@@ -1,0 +1,164 @@
+"""What the recipes of findings are written with: tables to count on by hand, and what is no sum or mean.
+
+The analyses use the same functions, on counts of their own; `docs/studies.md` says what each is for.
+"""
+
+from mematlas.analyses.corpus.provenance.other_occurrences import elsewhere_contrasts, lines_elsewhere
+from mematlas.analyses.corpus.repetition import copy_agreement, copy_buckets, copy_slopes
+from mematlas.analyses.corpus.taxonomy.category_models import category_coefficients, category_models
+from mematlas.analyses.corpus.taxonomy.finding import category_shares
+from mematlas.analyses.corpus.taxonomy.traits import row_traits, trait_means
+from mematlas.analyses.extraction.approximate.similarity import definition_lines, similarity_lines
+from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
+from mematlas.analyses.extraction.membership.discrimination import (
+    exposures_by_repetitions,
+    membership_aurocs,
+    membership_by_repetitions,
+    membership_exposures,
+    membership_sweep,
+)
+from mematlas.analyses.extraction.membership.row_scores import membership_rows
+from mematlas.analyses.extraction.probability.counts import discoverable_counts, measure_means, probability_quantiles
+from mematlas.analyses.extraction.probability.row_probabilities import probability_lines, signal_rows
+from mematlas.analyses.family.forecast.clustering import spread_quantiles, spreads
+from mematlas.analyses.family.forecast.finding import with_forecasts
+from mematlas.analyses.family.overlap.memorizer_sets import memorizers, overlap_sets, steps
+from mematlas.analyses.family.scaling.laws import fit_laws, law_points, law_residuals
+from mematlas.analyses.family.transitions.level_moves import symmetry_tests
+from mematlas.analyses.frames.copies import lines_with_features
+from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, rows_by_copies
+from mematlas.analyses.frames.levels import LEVELS
+from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
+from mematlas.analyses.frames.repetition_samples import sample_shares
+from mematlas.analyses.frames.score_lines import firm_lines, lines, pairs
+from mematlas.analyses.positions.boundary_step import (
+    boundary_contrasts,
+    boundary_differences,
+    boundary_slopes,
+    sentence_frequencies,
+)
+from mematlas.analyses.positions.entropy.curves import (
+    signal_contrasts,
+    signal_curves,
+    signal_slopes,
+    signal_statistics,
+)
+from mematlas.analyses.positions.entropy.signals import boundary_signals, rows_with_signals
+from mematlas.analyses.positions.frequency_strata.strata import position_contrasts, strata_rows, stratified_effects
+from mematlas.analyses.positions.profiles import boundary_curves, boundary_rows
+from mematlas.analyses.positions.token_windows import boundary_counts
+from mematlas.analyses.scores.context import with_changes
+from mematlas.analyses.scores.distribution.finding import score_classes
+from mematlas.analyses.scores.distribution.score_over_control import mean_scores
+from mematlas.analyses.states.embedding.distances import state_distances, state_slopes
+from mematlas.analyses.states.embedding.maps import state_axes, state_map, state_separation
+from mematlas.analyses.states.embedding.samples import state_samples
+from mematlas.analyses.states.predict.over_seeds import (
+    accuracy_by_size,
+    prediction_calibration,
+    prediction_control,
+    prediction_gains,
+    prediction_levels,
+    prediction_positions,
+    prediction_scores,
+    prediction_transfer,
+)
+from mematlas.analyses.states.predict.scores import (
+    seed_calibration,
+    seed_control,
+    seed_levels,
+    seed_positions,
+    seed_scores,
+)
+from mematlas.literature.published import SLOPES, TABLES
+
+__all__ = [
+    "LEVELS",
+    "SLOPES",
+    "TABLES",
+    "accuracy_by_size",
+    "added_excesses",
+    "boundary_contrasts",
+    "boundary_counts",
+    "boundary_curves",
+    "boundary_differences",
+    "boundary_rows",
+    "boundary_signals",
+    "boundary_slopes",
+    "bucket_spans",
+    "buckets_by_copies",
+    "category_coefficients",
+    "category_models",
+    "category_shares",
+    "copy_agreement",
+    "copy_buckets",
+    "copy_slopes",
+    "definition_lines",
+    "discoverable_counts",
+    "elsewhere_contrasts",
+    "exposures_by_repetitions",
+    "firm_lines",
+    "fit_laws",
+    "law_points",
+    "law_residuals",
+    "lines",
+    "lines_elsewhere",
+    "lines_with_features",
+    "mean_scores",
+    "measure_means",
+    "membership_aurocs",
+    "membership_by_repetitions",
+    "membership_exposures",
+    "membership_rows",
+    "membership_sweep",
+    "memorizers",
+    "overlap_sets",
+    "pairs",
+    "position_contrasts",
+    "prediction_calibration",
+    "prediction_control",
+    "prediction_gains",
+    "prediction_levels",
+    "prediction_positions",
+    "prediction_scores",
+    "prediction_transfer",
+    "probability_lines",
+    "probability_quantiles",
+    "row_traits",
+    "rows_by_copies",
+    "rows_with_signals",
+    "sample_shares",
+    "score_classes",
+    "seed_calibration",
+    "seed_control",
+    "seed_levels",
+    "seed_positions",
+    "seed_scores",
+    "sentence_frequencies",
+    "shortfall",
+    "signal_contrasts",
+    "signal_curves",
+    "signal_rows",
+    "signal_slopes",
+    "signal_statistics",
+    "similarity_lines",
+    "similarity_means",
+    "spread_quantiles",
+    "spreads",
+    "state_axes",
+    "state_distances",
+    "state_map",
+    "state_samples",
+    "state_separation",
+    "state_slopes",
+    "steps",
+    "strata_rows",
+    "stratified_effects",
+    "symmetry_tests",
+    "trait_means",
+    "with_bucket",
+    "with_changes",
+    "with_forecasts",
+    "with_shares",
+]

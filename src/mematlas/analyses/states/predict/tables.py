@@ -1,0 +1,262 @@
+"""The tables of the finding `predict`, each with its recipe, and P1's own numbers beside them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.states.predict.over_seeds import (
+    GAINS,
+    MEASURES,
+    SIZES,
+    accuracy_by_size,
+    prediction_calibration,
+    prediction_control,
+    prediction_gains,
+    prediction_levels,
+    prediction_positions,
+    prediction_scores,
+    prediction_transfer,
+)
+from mematlas.analyses.states.predict.predictions import KEY_WORDS, predicted
+from mematlas.analyses.states.predict.scores import (
+    CONTROL,
+    DETAILED,
+    LEVEL,
+    WINDOW,
+    bin_lines,
+    control_lines,
+    framed,
+    level_lines,
+    position_lines,
+    score_lines,
+)
+from mematlas.findings.finding import Table
+from mematlas.literature.published import TABLES
+from mematlas.study.schemas.predictions import BASELINES, MAJORITY, PREDICTOR
+
+BEST: Final = "best baseline"
+Frames = dict[str, pl.DataFrame]
+_OWN: Final = {name: KEY_WORDS[name] for name in ("model", "sees", "method")}
+_LENGTH: Final = {"continuation": "tokens from the border on"}
+_COUNTED: Final = {
+    "seeds": "seeds (split by documents, weights, order)",
+    "rows": "rows of all seeds together; a row may be held out by several",
+}
+_TOKENS: Final = {"tokens": "their tokens whose prediction and truth are known"}
+_ENDS: Final = {"lower": "lower end of its Student 95 % interval over seeds", "upper": "upper end of it"}
+_MEASURES: Final = {
+    "token_accuracy": "share of tokens predicted right at a probability of 1/2",
+    "full_accuracy": "share of rows with every token predicted right",
+    "auroc": "area under the ROC curve of tokens; 0.5 tells nothing apart; null where one class is absent",
+    "auprc": "average precision of recited tokens; chance is base_rate",
+    "f1": "F1 of recited tokens at a probability of 1/2",
+    "ece": "expected calibration error, 5 bins of equal width",
+}
+_GAINS: Final = {
+    "auroc_gain": "AUROC of the predictor minus that of the baseline",
+    "token_accuracy_gain": "token accuracy, the same difference",
+    "full_accuracy_gain": "full accuracy, the same difference",
+}
+_CHANGES: Final = {
+    "auroc": "AUROC of what was fitted to another model",
+    "own_auroc": "AUROC of what was fitted to the tested model itself",
+    "auroc_change": "the first minus the second",
+    "token_accuracy": "token accuracy of what was fitted to another model",
+    "own_token_accuracy": "token accuracy of what was fitted to the tested model itself",
+    "token_accuracy_change": "the first minus the second",
+}
+_CONTROL: Final = {
+    "flagged_tokens": "share of tokens called recited",
+    "recited_tokens": "share of tokens really recited",
+    "flagged_rows": "share of rows with every token called recited",
+    "recited_rows": "share of rows with every token really recited",
+}
+_BY_SIZE: Final = dict(
+    zip(
+        SIZES,
+        (
+            "token accuracy before generating, percent",
+            "full accuracy before generating, percent",
+            "token accuracy while generating, percent",
+            "full accuracy while generating, percent",
+            "token accuracy of saying the commoner class of the held-out rows, percent",
+            "full accuracy of always the majority, percent; null without that baseline",
+        ),
+        strict=True,
+    )
+)
+
+
+def with_ends(columns: dict[str, str], values: Sequence[str]) -> dict[str, str]:
+    """`columns`, each of `values` followed by the ends of its interval."""
+    found: dict[str, str] = {}
+    for name, words in columns.items():
+        ends = {f"{name}_{end}": said for end, said in _ENDS.items()} if name in values else {}
+        found |= {name: words} | ends
+    return found
+
+
+_PART: Final = {
+    "part": "the predictor, the best baseline in AUROC at the longest continuation, or the majority; null for the rest",
+    "drawn": "whether it is one of these",
+}
+_COLUMNS: Final = {
+    "scores": with_ends(
+        KEY_WORDS
+        | {"parameters": "weights of the tested model", "latest": "whether it is the last checkpoint of its size"}
+        | {"own": "whether model and tested are one"}
+        | _PART
+        | _LENGTH
+        | _COUNTED
+        | _TOKENS
+        | {"base_rate": "share of tokens recited", "guess": "accuracy of saying the commoner class: max(q, 1 - q)"}
+        | _MEASURES,
+        MEASURES,
+    ),
+    "gains": with_ends(_OWN | _LENGTH | {"seeds": _COUNTED["seeds"]} | _GAINS, GAINS),
+    "by-size": _LENGTH | {"model": "label", "parameters": "number of weights"} | _BY_SIZE,
+    "levels": with_ends(
+        _OWN
+        | _PART
+        | {"level": "score level, 0 (M < 0.2) to 4 (M at least 0.8)"}
+        | _COUNTED
+        | {"full_accuracy": "share of the level's rows with every token predicted right"}
+        | {"share": "share of all rows predicted wholly right that are of this level"}
+        | {"rows_share": "share of all rows that are of this level"},
+        LEVEL[:2],
+    ),
+    "control": with_ends(KEY_WORDS | _LENGTH | _COUNTED | _TOKENS | _CONTROL, CONTROL),
+    "transfer": with_ends(
+        KEY_WORDS
+        | _LENGTH
+        | _COUNTED
+        | _TOKENS
+        | {"guess": "accuracy of saying the commoner class of the tested model's tokens"}
+        | _CHANGES,
+        tuple(_CHANGES),
+    ),
+    "calibration": with_ends(
+        _OWN
+        | {"bin": "of probability, 1 (below 0.2) to 5 (0.8 and more)", **_COUNTED, **_TOKENS}
+        | {"probability": "mean probability of the bin's tokens", "weight": "share of all tokens"}
+        | {"recited": "share of the bin's tokens recited"},
+        ("recited",),
+    ),
+    "positions": with_ends(
+        _OWN
+        | {"position": f"first of {WINDOW} tokens that are taken together, 1: after the border", **_COUNTED, **_TOKENS}
+        | {"base_rate": "share of tokens recited", "auroc": _MEASURES["auroc"]},
+        ("auroc",),
+    ),
+}
+for _name in ("calibration", "positions"):
+    _COLUMNS[_name].pop("rows")
+_TITLES: Final = {
+    "scores": "Recited tokens of held-out training rows predicted, by method and continuation",
+    "gains": "The predictor minus each baseline",
+    "by-size": "The predictor by model and continuation, in percent, as in P1's table",
+    "levels": "Rows predicted wholly right by score level, as in P1's Figure 7",
+    "control": "What is flagged in control rows, and what is recited there",
+    "transfer": "Predictors of one model tested on another",
+    "calibration": "Probabilities beside what came true",
+    "positions": "How well recited tokens are told by position in the continuation",
+}
+_START: Final = 'found, lengths = study.scan_predictions(), study.run().question["continuation"]\n'
+_SEEDS: Final = "recount.seed_scores(found, lengths)"
+_RECIPES: Final = {
+    "scores": f"{_START}answer = recount.prediction_scores({_SEEDS}, study.models())",
+    "gains": f"{_START}answer = recount.prediction_gains({_SEEDS})",
+    "by-size": f"{_START}answer = recount.accuracy_by_size({_SEEDS}, study.models())",
+    "levels": f"{_START}found = recount.seed_levels(found, min(lengths, key=lambda length: abs(length - 32)))\n"
+    "answer = recount.prediction_levels(found)",
+    "control": f"{_START}answer = recount.prediction_control(recount.seed_control(found, lengths))",
+    "transfer": f"{_START}answer = recount.prediction_transfer({_SEEDS})",
+    "calibration": "answer = recount.prediction_calibration(recount.seed_calibration(study.scan_predictions()))",
+    "positions": "answer = recount.prediction_positions(recount.seed_positions(study.scan_predictions()))",
+}
+_PUBLISHED_RECIPE: Final = """\
+found = recount.TABLES["predictor-accuracy"]
+answer = pl.DataFrame(found.lines, [name for name, _ in found.columns], orient="row")"""
+
+
+def seed_frames(tables: Tables) -> Frames:
+    """The lines of every seed, each prediction read once: scores, control, levels, calibration, positions."""
+    assert tables.predictions is not None
+    lengths, length = tables.continuations, tables.reference.continuation
+    lines: dict[str, list[dict[str, object]]] = {name: [] for name in ("scores", "levels", "calibration", "positions")}
+    for one in predicted(tables.predictions):
+        lines["scores"] += score_lines(one, lengths)
+        lines["levels"] += level_lines(one, length)
+        if one.key["method"] in DETAILED:
+            lines["calibration"] += bin_lines(one)
+            lines["positions"] += position_lines(one)
+    control = [line for one in predicted(tables.predictions, "control") for line in control_lines(one, lengths)]
+    return {name: framed(found, name) for name, found in (lines | {"control": control}).items()}
+
+
+def prediction_frames(tables: Tables, seeds: Frames) -> Frames:
+    """The numbers by table, each perhaps without a line; seeds: as `seed_frames`."""
+    scores = prediction_scores(seeds["scores"], tables.models)
+    parts = _parts(scores)
+    scores = scores.with_columns(
+        pl.col("tested").is_in(tables.by_size).alias("latest"), (pl.col("model") == pl.col("tested")).alias("own")
+    )
+    frames = {
+        "scores": _named(scores, parts),
+        "gains": prediction_gains(seeds["scores"]),
+        "by-size": accuracy_by_size(seeds["scores"], tables.models),
+        "levels": _named(prediction_levels(seeds["levels"]), parts),
+        "control": prediction_control(seeds["control"]),
+        "transfer": prediction_transfer(seeds["scores"]),
+        "calibration": prediction_calibration(seeds["calibration"]),
+        "positions": prediction_positions(seeds["positions"]),
+    }
+    return {name: _ordered(frame, tables).select(*_COLUMNS[name]) for name, frame in frames.items()}
+
+
+def _parts(scores: pl.DataFrame) -> pl.DataFrame:
+    """What charts call the methods of each model: the predictor, its best baseline, always the majority."""
+    own = scores.filter(pl.col("model") == pl.col("tested"))
+    longest = own.filter(pl.col("continuation") == pl.col("continuation").max().over("model", "sees"))
+    known = longest.filter(pl.col("method").is_in(BASELINES) & pl.col("auroc").is_not_null())
+    best = known.sort("auroc", descending=True, maintain_order=True).group_by("model", "sees").first()
+    keys = ["model", "sees", "method"]
+    named = [
+        own.filter(method=PREDICTOR).select(keys, part=pl.lit(PREDICTOR)),
+        best.filter(pl.col("method") != MAJORITY).select(keys, part=pl.lit(BEST)),
+        own.filter(method=MAJORITY).select(keys, part=pl.lit(MAJORITY)),
+    ]
+    return pl.concat(named).unique(maintain_order=True)
+
+
+def _named(frame: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    named = frame.join(parts, on=["model", "sees", "method"], how="left", maintain_order="left")
+    return named.with_columns(drawn=pl.col("part").is_not_null())
+
+
+def _ordered(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Models as asked for, methods from the predictor down, the rest ascending."""
+    models, methods = tables.models["model"].to_list(), [PREDICTOR, *BASELINES]
+    ranks = {
+        name: pl.col(name).replace_strict(order, range(len(order)), default=len(order), return_dtype=pl.Int64)
+        for name, order in {"model": models, "tested": models, "method": methods}.items()
+        if name in frame.columns
+    }
+    places = [name for name in ("sees", "method", "continuation", "level", "bin", "position") if name in frame.columns]
+    order = [name for name in ("model", "tested") if name in frame.columns] + places
+    return frame.sort(*(ranks.get(name, pl.col(name)) for name in order), maintain_order=True)
+
+
+def prediction_tables(frames: Frames) -> tuple[Table, ...]:
+    """The `prediction_frames` that hold a line, and P1's numbers."""
+    found = [
+        Table(name, title, frames[name], _COLUMNS[name], _RECIPES[name])
+        for name, title in _TITLES.items()
+        if frames[name].height
+    ]
+    published = TABLES["predictor-accuracy"]
+    frame = pl.DataFrame(published.lines, [name for name, _ in published.columns], orient="row")
+    title = f"{published.title} ({published.source})"
+    return (*found, Table("published", title, frame, dict(published.columns), _PUBLISHED_RECIPE))

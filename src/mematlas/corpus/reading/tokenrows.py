@@ -1,0 +1,73 @@
+"""Corpora whose rows are runs of tokens in binary files; what differs is only where each row starts and ends."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mematlas.corpus.base import as_positions, unknown_provenance
+from mematlas.corpus.reading.bytestream import FileArray
+from mematlas.errors import CorpusError
+from mematlas.types import Ids, Provenance, TokenRows
+
+
+def checked_rows(tokens: NDArray[Any], lengths: Ids, positions: Ids) -> TokenRows:
+    """Gathered `tokens` [n, width] of rows with `lengths` [n], as TokenRows.
+
+    Raises:
+        CorpusError: a token is negative.
+    """
+    ids = tokens.astype(np.int64, copy=False)
+    if tokens.dtype != np.uint16 and ids.size and ids.min() < 0:
+        row, column = np.argwhere(ids < 0)[0]
+        raise CorpusError(
+            f"Row {positions[row]} holds the token {ids[row, column]}; token ids are 0 or more; "
+            f"check that the file holds token ids, in the dtype that it says."
+        )
+    return TokenRows(ids, np.minimum(lengths, tokens.shape[1]))
+
+
+class TokenFileCorpus:
+    """Rows in a FileArray of tokens. Subclasses say how many rows there are (`__len__`) and where (`spans`)."""
+
+    def __init__(self, format: str, fingerprint: str, tokens: FileArray, details: dict[str, object]) -> None:
+        self.format, self.fingerprint, self.details = format, fingerprint, details
+        self._tokens = tokens
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def spans(self, positions: Ids) -> tuple[Ids, Ids]:
+        """First token and number of tokens of each row, both [n]."""
+        raise NotImplementedError
+
+    def read(self, positions: Ids, width: int) -> TokenRows:
+        """See Corpus.read."""
+        positions = as_positions(positions, len(self))
+        starts, lengths = self.spans(positions)
+        return checked_rows(self._tokens.gather(starts, lengths, width), lengths, positions)
+
+    def row_ids(self, positions: Ids) -> Ids:
+        """The positions themselves."""
+        return as_positions(positions, len(self))
+
+    def provenance(self, positions: Ids) -> Provenance:
+        """Nothing is known of bare tokens."""
+        return unknown_provenance(len(as_positions(positions, len(self))))
+
+
+class FixedRows(TokenFileCorpus):
+    """Rows of `row_length` tokens, back to back."""
+
+    def __init__(
+        self, format: str, fingerprint: str, tokens: FileArray, row_length: int, details: dict[str, object]
+    ) -> None:
+        super().__init__(format, fingerprint, tokens, {"row_length": row_length, **details})
+        self._row_length = row_length
+
+    def __len__(self) -> int:
+        return len(self._tokens) // self._row_length
+
+    def spans(self, positions: Ids) -> tuple[Ids, Ids]:
+        """See TokenFileCorpus.spans."""
+        return positions * self._row_length, np.full_like(positions, self._row_length)

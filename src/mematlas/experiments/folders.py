@@ -1,0 +1,63 @@
+"""Folders that are either whole or absent, manifests that may be damaged, and room on the disk."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mematlas.errors import StudyError
+from mematlas.study import telling, write_json
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, which takes its place (and that of an older one) when the block ends well.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with telling(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A manifest, or None where there is none.
+
+    Raises:
+        StudyError: the file is there and is no manifest.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read as JSON ({error}); delete its folder and start again.") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} holds no JSON object; delete its folder and start again.")
+    return content
+
+
+def make_room(folder: Path, needed: int) -> None:
+    """Create `folder` and make sure that it can be written and that `needed` bytes are free.
+
+    Raises:
+        StudyError: it cannot be created or written, or the disk is too full.
+    """
+    probe = folder / "writable.json"
+    write_json(probe, {})
+    probe.unlink()
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StudyError(
+            f"{folder} has {free / 1e6:.0f} MB free and the models need {needed / 1e6:.0f} MB; "
+            "free some room or name a folder on another disk."
+        )

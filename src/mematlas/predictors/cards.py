@@ -1,0 +1,122 @@
+"""The model card of a predictor: facts for machines in its file, and a README.md beside the files for people."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mematlas.io.paths import write_atomically
+from mematlas.predictors.examples import Examples
+from mematlas.predictors.fitting import Fit
+from mematlas.predictors.options import PredictorConfig
+from mematlas.predictors.predictor import PredictorCard, load_predictors
+from mematlas.study.schemas.predictions import PREDICTOR, SHUFFLED, Sees
+
+_WHEN: Final = {
+    "context": "before anything is generated, from the context's states alone",
+    "generated": "while the model generates, at each token from all states up to the one it is chosen from",
+}
+
+
+def card_of(
+    fit: Fit,
+    examples: Examples,
+    held: Examples,
+    origin: tuple[str, str, str],
+    task: tuple[Sees, int],
+    config: PredictorConfig,
+    versions: dict[str, str],
+) -> PredictorCard:
+    """The card of a fit.
+
+    Args:
+        held: the rows held out; origin: model, its fingerprint, run; task: sees, seed.
+    """
+    model, fingerprint, run = origin
+    sees, seed = task
+    fitted = examples.take(fit.parts.fit)
+    test = held.take(held.train)
+    return PredictorCard(
+        model,
+        fingerprint,
+        run,
+        sees,
+        examples.names,
+        examples.states.shape[2],
+        examples.layer,
+        examples.context,
+        examples.hits.shape[1],
+        seed,
+        {name: int(getattr(fit.parts, name).sum()) for name in ("fit", "validation", "test")},
+        len(np.unique(examples.groups[examples.train])),
+        float(fitted.hits[fitted.known].mean()),
+        fit.trained.epochs,
+        fit.trained.best,
+        fit.trained.validation_loss,
+        fit.methods[PREDICTOR][1],
+        {method: _auroc(fit, method, test) for method in fit.methods},
+        config.model_dump(),
+        versions,
+    )
+
+
+def _auroc(fit: Fit, method: str, examples: Examples) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    hits = fit.hits(method, examples)
+    known = hits >= 0
+    if len(np.unique(hits[known])) < 2:
+        return None
+    return float(roc_auc_score(hits[known], fit.probabilities(method, examples)[known]))
+
+
+def write_readme(folder: Path) -> None:
+    """Write FOLDER/README.md from the predictors in `folder`."""
+    text = readme([predictor.card for predictor in load_predictors(folder)])
+    write_atomically(folder / "README.md", lambda temporary: _write(temporary, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def readme(cards: list[PredictorCard]) -> str:
+    """The model card of predictors that differ in their seed alone."""
+    card = cards[0]
+    methods = [PREDICTOR, *(name for name in card.scores if name not in (PREDICTOR, SHUFFLED)), SHUFFLED]
+    lines = [f"| {name} | " + " | ".join(_number(found.scores.get(name)) for found in cards) + " |" for name in methods]
+    layers = "one layer" if card.config["layers"] == 1 else f"{card.config['layers']} layers"
+    inputs = ", ".join(card.inputs) or "nothing"
+    return f"""# Predictor of memorization for {card.model}
+
+Predicts which of the next {card.continuation} tokens {card.model} recites after a context of {card.context} tokens,
+{_WHEN[card.sees]}.
+
+- **Reads** the states of layer {card.layer} ({card.width} numbers a token), and beside them: {inputs}.
+- **Is** the mean of {card.config["members"]} Transformers of {layers} and width {card.config["width"]}, with learned
+  positions, that never look ahead.
+- **Was fitted** to {card.rows["fit"]} training rows (run {card.run}), of which {card.recited:.1%} of the tokens are
+  recited; stopped by {card.rows["validation"]} rows and tested on {card.rows["test"]} rows of other documents
+  ({card.documents} groups of documents in all; rows that share a piece of 13 tokens are in one group where row features
+  were there). Classes weigh the same in the loss; probabilities are calibrated to the scored corpus on the rows that it
+  was stopped by.
+- **Not for** other models, layers or contexts, nor for saying that a text was *not* trained on: it foretells reciting.
+
+AUROC on the documents held out, by seed, one token an instance (0.5 tells nothing apart; intervals and all other
+figures are in the study's report, section "predict"):
+
+| method | {" | ".join(f"seed {found.seed}" for found in cards)} |
+|---|{"---|" * len(cards)}
+{chr(10).join(lines)}
+
+Use it: `mematlas predict MODEL --corpus PATH --predictor FOLDER`. Options: {_options(card)}.
+"""
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def _options(card: PredictorCard) -> str:
+    left = ("sees", "inputs", "seeds", "members", "width", "layers")
+    return ", ".join(f"{name} {value}" for name, value in card.config.items() if name not in left)

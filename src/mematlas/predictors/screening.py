@@ -1,0 +1,276 @@
+"""Rows of a corpus at risk of being recited, by one forward pass over each context: what `mematlas predict` does.
+
+OUT/<model>-<key>/shard-00000-of-00004.parquet + .done   one line a row; see `PREDICTED`
+OUT/<model>-<key>/flagged.npy                            ids of the flagged rows, for `mematlas score --rows ids:FILE`
+OUT/<model>-<key>/facts.json                             what was asked, and the totals; last
+
+The key hashes all that can change a number: the same command goes on where it stopped, another one begins elsewhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mematlas.errors import CorpusError, ModelError, OptionError
+from mematlas.predictors.ensemble import Ensemble, check_layer, check_suits, open_ensemble
+from mematlas.predictors.screening_config import PredictConfig, prediction_config, prediction_rows
+from mematlas.progress import Progress, Silent
+from mematlas.scoring.job import digest_positions
+from mematlas.study import fingerprint, missing_shards, shard_name, telling, write_atomically, write_json, write_shard
+from mematlas.study.versions import versions
+from mematlas.types import Grid, TokenRows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mematlas.corpus.row_sets import ShardPlan
+    from mematlas.models.base import ModelSource
+    from mematlas.scoring.engines.causal import ContextResult, Engine
+    from mematlas.scoring.options import ScoringOptions
+
+#: Part of every key; raised when a change of the code can change a number.
+VERSION: Final = 1
+
+PREDICTED: Final = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("document", pa.int64()),
+        pa.field("source", pa.string()),
+        pa.field("expected", pa.float64(), nullable=False, metadata={"is": "expected memorization score M"}),
+        pa.field("recited_tokens", pa.float64(), nullable=False, metadata={"is": "expected number of recited tokens"}),
+        pa.field("first", pa.float64(), nullable=False, metadata={"is": "probability that the first is recited"}),
+        pa.field("flagged", pa.bool_(), nullable=False, metadata={"is": "expected >= threshold"}),
+        pa.field(
+            "probability", pa.list_(pa.float32()), nullable=False, metadata={"is": "of each token; mean of seeds"}
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedRows:
+    """What was predicted of a corpus.
+
+    folder: of the tables; model: label; context, continuation: tokens; rows: predicted, of which `flagged` have an
+    expected score of `threshold` or more; short: rows left out because they are shorter than the context; expected:
+    mean over the rows of their expected memorization score M; bos: whether contexts began with the model's BOS token.
+    """
+
+    folder: Path
+    model: str
+    context: int
+    continuation: int
+    rows: int
+    flagged: int
+    short: int
+    threshold: float
+    expected: float
+    bos: bool
+
+    def scan(self) -> "pl.LazyFrame":
+        """One line a row, unread; see `PREDICTED`."""
+        import polars as pl
+
+        return pl.scan_parquet(sorted(self.folder.glob("shard-*.parquet")))
+
+    def table(self) -> "pl.DataFrame":
+        """One line a row; see `PREDICTED`."""
+        return self.scan().collect()
+
+
+def predict_rows(model: str, *, progress: Progress | None = None, **options: object) -> PredictedRows:
+    """Predict how much of each row a model recites, without decoding; the Python twin of `mematlas predict`.
+
+    Args:
+        model: folder, hub id, .gguf file or stand-in.
+        progress: watcher; silent by default.
+        options: as `PredictConfig`: corpus, predictor, out, threshold, rows ...
+
+    Raises:
+        MematlasError: one line with value, rule and remedy; finished shards stay.
+    """
+    return predict_with(model, prediction_config(**options), progress or Silent())
+
+
+def predict_with(model: str, config: PredictConfig, watcher: Progress) -> PredictedRows:
+    """`predict_rows` with a configuration that is already checked."""
+    from mematlas.models.resolve import find_model
+
+    ensemble = open_ensemble(config.predictor)
+    source = find_model(model)
+    for line in check_suits(ensemble, source.card):
+        watcher.say(line)
+    work = _Work(config, ensemble, source, prediction_rows(config, ensemble.card, source))
+    try:
+        work.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--out {config.out} cannot be written ({error.strerror}); name another folder.") from None
+    missing = work.missing()
+    try:
+        watcher.start(source.card.label, work.plan.total, work.plan.total - sum(map(work.plan.size, missing)))
+        if missing:
+            engine = work.engine(watcher.say)
+            with telling(config.out):
+                for index in missing:
+                    work.predict_shard(index, engine, watcher.advance)
+    finally:
+        watcher.stop()
+    return work.conclude()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    config: PredictConfig
+    ensemble: Ensemble
+    source: "ModelSource"
+    plan: "ShardPlan"
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """All that can change a number of the table."""
+        chosen = self.plan.sets[0]
+        return {
+            "model": self.source.card.fingerprint,
+            "corpus": chosen.corpus.fingerprint,
+            "rows": digest_positions(chosen.positions),
+            "predictor": self.ensemble.digest,
+            "bos": self.options.bos,
+            "eos": self.options.eos,
+            "signals": self.options.signals,
+            "dtype": self.config.dtype,
+            "threshold": self.config.threshold,
+            "shards": self.plan.count,
+            "version": VERSION,
+        }
+
+    @property
+    def folder(self) -> Path:
+        return self.config.out / f"{self.source.card.label.replace('/', '_')}-{fingerprint(self.question)}"
+
+    @property
+    def options(self) -> "ScoringOptions":
+        """The question to the model: states of the context and entropies as the study recorded them. One token is
+        chosen after the context, from a state that is there, so that nothing is decoded."""
+        from mematlas.scoring.options import ScoringOptions
+
+        card, origin = self.ensemble.card, self.ensemble.origin
+        entropies: Literal["truth", "free"] = "truth" if origin is None or origin.truth else "free"
+        return ScoringOptions(
+            Grid((card.context,), (1,)),
+            signals=("hidden", entropies) if card.inputs else ("hidden",),
+            eos="ignore" if origin is None else origin.eos,
+            bos=origin is not None and origin.bos,
+            batch=self.config.batch,
+            hidden_layer=card.layer,
+        )
+
+    def missing(self) -> list[int]:
+        return missing_shards(self.folder, self.plan.count)
+
+    def engine(self, say: Callable[[str], None]) -> "Engine":
+        """The model, loaded and ready to be asked."""
+        from mematlas.models.base import LoadOptions
+        from mematlas.scoring.engines.causal import Engine
+
+        config = self.config
+        load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+        model = self.source.load(load)
+        check_layer(self.ensemble, model, self.source.card.label)
+        return Engine(model, self.source.card, self.options, say, self.plan.largest)
+
+    def predict_shard(self, index: int, engine: "Engine", on_rows: Callable[[int], None]) -> None:
+        """Predict the rows of shard `index` that are as long as the context, and write them with their marker."""
+        context = self.ensemble.card.context
+        tokens, ids = self.plan.read(index, context)
+        whole = np.flatnonzero(tokens.lengths >= context)
+        on_rows(len(ids) - len(whole))
+        # the engine wants a token to judge behind the context; no state that is read here sees it
+        padded = TokenRows(np.pad(tokens.ids, ((0, 0), (0, 1))), tokens.lengths + 1)
+        found = np.zeros((len(whole), self.ensemble.card.continuation), np.float32)
+        start = 0
+        while start < len(whole):  # states of a whole shard may be too many
+            part = slice(start, start + engine.batch)
+            places = whole[part]
+            rows = TokenRows(padded.ids[places], padded.lengths[places])
+            for result in engine.score(rows, ids[places], on_rows):
+                found[part][result.rows] = self.probabilities(result)
+            start += len(places)
+        facts = {"context": context, "batch": engine.batch, **self.question}
+        table = _table(self.plan.rows_table(index).take(pa.array(whole)), found, self.config.threshold)
+        write_shard(self.folder, shard_name(index, self.plan.count), table, {k: str(v) for k, v in facts.items()})
+
+    def probabilities(self, result: "ContextResult") -> NDArray[np.float32]:
+        """[n, continuation] of the rows of `result`.
+
+        Raises:
+            ModelError: the model gave states that are no numbers, which the predictor would take for unknown ones.
+        """
+        from mematlas.predictors.predictor import mean_probabilities
+
+        if np.isnan(result.states["free"]).any():
+            raise ModelError(
+                f"{self.source.card.label} gives hidden states that are no numbers (NaN) with --dtype "
+                f"{self.config.dtype}; use --dtype float32, or bfloat16, or check the model's weights."
+            )
+        card = self.ensemble.card
+        entropies = np.full((len(result.rows), card.context, len(card.inputs)), np.nan, np.float32)
+        if result.truth:
+            first = 1 - result.truth_from  # with a BOS, the record begins at the state of that
+            entropies[:, :, 0] = result.truth["entropy"][:, first : first + card.context]
+        elif card.inputs:
+            entropies[:, -1, 0] = result.free["entropy"][:, 0]
+        return mean_probabilities(self.ensemble.predictors, result.states["free"], entropies)
+
+    def conclude(self) -> PredictedRows:
+        """Count, and write the ids of flagged rows and the facts.
+
+        Raises:
+            CorpusError: no row was as long as the context.
+        """
+        import polars as pl
+
+        card = self.ensemble.card
+        lines = pl.scan_parquet(sorted(self.folder.glob("shard-*.parquet")))
+        rows, expected = lines.select(pl.len(), pl.col("expected").mean().alias("mean")).collect().row(0)
+        if not rows:
+            raise CorpusError(
+                f"None of the {self.plan.total:,} rows of {self.config.corpus} has the {card.context} tokens that this "
+                "predictor reads; take longer rows, or fit a predictor to a shorter context."
+            )
+        flagged = lines.filter("flagged").select("row").collect()["row"].to_numpy()
+        if len(flagged):
+            write_atomically(self.folder / "flagged.npy", lambda temporary: _save(temporary, flagged))
+        predicted = PredictedRows(
+            self.folder,
+            self.source.card.label,
+            card.context,
+            card.continuation,
+            rows,
+            len(flagged),
+            self.plan.total - rows,
+            self.config.threshold,
+            expected,
+            self.options.bos,
+        )
+        facts = {**asdict(predicted), "question": self.question, "configuration": self.config.model_dump(mode="json")}
+        write_json(self.folder / "facts.json", {**facts, "folder": str(self.folder), "versions": versions()})
+        return predicted
+
+
+def _save(path: Path, values: NDArray[np.int64]) -> None:
+    with path.open("wb") as file:  # np.save would give the path another ending
+        np.save(file, values)
+
+
+def _table(rows: pa.Table, probability: NDArray[np.float32], threshold: float) -> pa.Table:
+    """Lines of `PREDICTED`, of rows as `ShardPlan.rows_table` gives them and probabilities [n, continuation]."""
+    expected = probability.mean(1, dtype=np.float64)
+    columns = [rows["row"], rows["document"], rows["source"], expected, probability.sum(1, dtype=np.float64)]
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(probability.reshape(-1)), probability.shape[1])
+    columns += [probability[:, 0].astype(np.float64), expected >= threshold, lists.cast(pa.list_(pa.float32()))]
+    return pa.table(dict(zip(PREDICTED.names, columns, strict=True)), schema=PREDICTED)

@@ -1,0 +1,14 @@
+"""The table of scored rows, column by column."""
+
+import pyarrow as pa
+
+#: One line a row; shared by all models of a run.
+ROWS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("role", pa.string(), nullable=False, metadata={"is": "train or control"}),
+        pa.field("repetitions", pa.int64(), metadata={"is": "how often it was shown in training, where known"}),
+        pa.field("document", pa.int64()),
+        pa.field("source", pa.string()),
+    ]
+)
