@@ -25,6 +25,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python tools/licences.py
+	$(VENV)/bin/python tools/structure.py
 
 docs: $(call installed,docs)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

@@ -39,8 +39,8 @@ TEXTS = (".py", ".txt", ".md", ".rst", ".h", ".hpp", ".html", ".c")
 
 def ours(folder: Path, threads: int | None) -> np.ndarray:
     """All three scopes at once; what is compared are the counts of the stream."""
-    from mematlas.corpus import open_corpus
     from mematlas.corpus.base import CorpusOptions
+    from mematlas.corpus.opening import open_corpus
     from mematlas.index.scan import Scan
     from mematlas.index.stream import CorpusStream
 
@@ -97,8 +97,8 @@ def infini_gram(folder: Path) -> np.ndarray:
 
 
 def our_suffixes(folder: Path) -> np.ndarray:
-    from mematlas.corpus import open_corpus
     from mematlas.corpus.base import CorpusOptions
+    from mematlas.corpus.opening import open_corpus
     from mematlas.index.building import IndexOptions, build_index
     from mematlas.index.folder import open_index
 
@@ -177,8 +177,8 @@ def warm_up(way: str) -> None:
     if not way.startswith("mematlas"):
         __import__({"tokengrams": "tokengrams", "infini-gram": "infini_gram.engine"}.get(way.split()[0], "polars"))
         return
-    from mematlas.corpus import open_corpus
     from mematlas.corpus.base import CorpusOptions
+    from mematlas.corpus.opening import open_corpus
     from mematlas.index.building import IndexOptions, build_index
     from mematlas.index.folder import open_index
     from mematlas.index.scan import Scan

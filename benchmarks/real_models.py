@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from mematlas.errors import StudyError
-from mematlas.stats.intervals import wilson
+from mematlas.stats.estimates.intervals import wilson
 from mematlas.study import open_study
 
 MODELS = ("smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b")

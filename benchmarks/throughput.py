@@ -21,9 +21,9 @@ from rows import markdown, zipf_tokens
 from scheduling import Clock
 
 import mematlas
-from mematlas.executors.threads import limit_threads
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
+from mematlas.models.threads import limit_threads
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid, TokenRows

@@ -55,8 +55,8 @@ def names() -> str:
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "mematlas.experiments": ("train_family", "TrainedFamily", "TrainingConfig", "PlantingConfig", "Size", "Document"),
     "mematlas.findings.export": ("export_finding",),
-    "mematlas.report.charts": ("draw",),
-    "mematlas.report.pictures": ("svg",),
+    "mematlas.report.charts.specification": ("draw",),
+    "mematlas.report.charts.export": ("svg",),
 }
 
 

@@ -15,8 +15,8 @@ with app.setup:
     import mematlas
     from mematlas.analyses import recount
     from mematlas.findings.export import export_finding
-    from mematlas.report.charts import draw
-    from mematlas.report.pictures import svg
+    from mematlas.report.charts.export import svg
+    from mematlas.report.charts.specification import draw
 
 
 @app.cell(hide_code=True)

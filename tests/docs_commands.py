@@ -15,11 +15,11 @@ YOURS: Final = "names what only the reader has (a run's key, a fitted predictor,
 NOTEBOOK: Final = "run by tests/test_notebooks.py"
 STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_command.py"
 PROCESSES: Final = "begins many processes, or asks a Ray cluster"
-BUCKET: Final = "needs a bucket of your own; run on a local store by tests/test_studies_in_stores.py"
+BUCKET: Final = "needs a bucket of your own; run on a local store by tests/study/test_object_stores.py"
 GPU: Final = "asks for a GPU and vLLM; run with a stand-in by tests/scoring/test_served.py"
 #: Not carried out, and why. A command of mematlas is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
-    "mematlas demo --out demo": f"{MINUTES}; run by tests/test_demonstration.py",
+    "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "python notebooks/leak.py": NOTEBOOK,
     "python notebooks/atlas.py -- --study demo/study": NOTEBOOK,
     "mematlas fit study": STATES,
@@ -43,8 +43,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "--corpus pile-deduped-pythia-preshuffled --format pythia --rows first:1000 --context 32 --continuation 32 "
     "--study pythia-first": HUB,
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study study --workers 4": PROCESSES,
-    "mematlas features study --workers 2": f"{PROCESSES}; run by tests/test_counting.py",
-    "mematlas analyze study --workers 2": f"{PROCESSES}; run by tests/test_answering.py",
+    "mematlas features study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_count.py",
+    "mematlas analyze study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_analyze_one.py",
     "mematlas score EleutherAI/pythia-12b --corpus tokens.npy --study /shared/study --executor ray --address auto "
     "--workers 64": PROCESSES,
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study s3://my-bucket/study --shard 2/8": BUCKET,

@@ -11,10 +11,12 @@ import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from mematlas.analyses import ANALYSES
-from mematlas.cli import app, run
-from mematlas.corpus import FORMATS
+from mematlas.cli import app
+from mematlas.cli.commands import run
+from mematlas.corpus.formats import FORMATS
 from mematlas.pipeline.study_file import parse_study_file
-from tests import networks, shelves
+from tests import study_shelf as shelves
+from tests import tiny_networks as networks
 from tests.docs_commands import NOT_EXECUTED, NOT_RUN, ROOT, Block, blocks, is_synopsis, pages, words
 
 DOCS = ROOT / "docs"

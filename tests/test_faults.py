@@ -1,6 +1,7 @@
 """Faults, injected for real where that is possible: what a study does then. docs/reliability.md tabulates them.
 
-Kills at random moments are in tests/test_study.py; what `mematlas verify` finds is in tests/test_verifying.py.
+Kills at random moments are in tests/pipeline/test_score.py; what `mematlas verify` finds is in
+tests/verification/test_verify.py.
 """
 
 import ast
@@ -18,13 +19,13 @@ import pytest
 import torch
 
 import mematlas
-from mematlas.cli import run as command
+from mematlas.cli.commands import run as command
 from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
 from mematlas.models.standins.parrot import Parrot
 from mematlas.study import Run, digest, marker_of, open_study, read_run, shard_is_done, write_json, write_shard
 from mematlas.study import shards as markers
 from mematlas.verification.verify import verify
-from tests import shelves
+from tests import study_shelf as shelves
 
 SOURCE = Path(mematlas.__file__).parent
 #: Ways in which Python code runs what a file says.

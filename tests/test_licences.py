@@ -1,15 +1,9 @@
 """The list of licences: what passes, what does not, and whose licences are asked for."""
 
-import importlib.util
 from email.message import Message
-from pathlib import Path
 
+import licences
 import pytest
-
-SCRIPT = Path(__file__).parents[1] / "tools" / "licences.py"
-_found = importlib.util.spec_from_file_location("licences", SCRIPT)
-licences = importlib.util.module_from_spec(_found)
-_found.loader.exec_module(licences)
 
 
 class Made:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.version import __version__
 
 if TYPE_CHECKING:
-    from mematlas.corpus import open_corpus
+    from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_scores import import_scores
     from mematlas.pipeline.demo import demo
@@ -33,7 +33,7 @@ _HOMES = {
     "fit_predictors": "mematlas.pipeline.steps.fit",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
-    "open_corpus": "mematlas.corpus",
+    "open_corpus": "mematlas.corpus.opening",
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
     "run": "mematlas.pipeline.run",

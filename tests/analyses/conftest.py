@@ -11,8 +11,8 @@ from mematlas.analyses import ANALYSES
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Finding
 from mematlas.study import Study
-from tests.analyses.awkward import CASES, imported
-from tests.analyses.stored import stored
+from tests.analyses.awkward_studies import CASES, imported
+from tests.analyses.study_folders import stored
 
 Shelf = Callable[[str], Tables]
 

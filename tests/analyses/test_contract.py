@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 from mematlas.analyses import ANALYSES
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Finding
-from tests.analyses import contract
-from tests.analyses.awkward import CASES, whole
-from tests.analyses.made import with_features, with_signals
+from tests.analyses import finding_checks as contract
+from tests.analyses.awkward_studies import CASES, whole
 from tests.analyses.recipes import check_recipes
+from tests.analyses.synthetic_tables import with_features, with_signals
 
 #: Analyses that read row features or signals; the others are asked about such studies once, for the same answer.
 FED = {name for name in ANALYSES if re.search("features|signals", ANALYSES.load(name).needs)} | {"scaling"}

@@ -8,10 +8,10 @@ import pytest
 
 from mematlas.analyses import ANALYSES
 from mematlas.findings.finding import Finding
-from tests.analyses import contract
-from tests.analyses.awkward import family
+from tests.analyses import finding_checks as contract
+from tests.analyses.awkward_studies import family
 from tests.analyses.recipes import check_recipe
-from tests.analyses.stored import stored
+from tests.analyses.study_folders import stored
 
 
 def broken(finding: Finding, **columns: list) -> Finding:

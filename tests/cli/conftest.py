@@ -2,7 +2,7 @@
 
 import pytest
 
-from mematlas.cli import run
+from mematlas.cli.commands import run
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import mematlas
-from mematlas.cli import run
+from mematlas.cli.commands import run
 from mematlas.study import shards as markers
-from tests import networks
+from tests import tiny_networks as networks
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from mematlas.study import open_study
 from mematlas.study.schemas.predictions import BASELINES
-from tests.predictor.made import study
+from tests.predictors.synthetic_examples import study
 
 SMALL = ("--members", 1, "--width", 8, "--layers", 1, "--heads", 2, "--epochs", 1, "--seeds", 2)
 

@@ -5,9 +5,9 @@ import shlex
 import polars as pl
 import pytest
 
-from mematlas.cli import run
+from mematlas.cli.commands import run
 from mematlas.study import open_study
-from tests.test_predicting import CONTEXT, LENGTH, ROWS, predictor_folder, ragged, shelf
+from tests.predictors.test_screening import CONTEXT, LENGTH, ROWS, predictor_folder, ragged, shelf
 
 __all__ = ["shelf"]
 

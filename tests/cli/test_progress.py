@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mematlas.cli import run
+from mematlas.cli.commands import run
 from mematlas.cli.progress import Bar
 
 

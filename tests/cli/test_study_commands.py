@@ -3,7 +3,7 @@
 import pytest
 
 from mematlas.analyses import ANALYSES
-from tests import shelves
+from tests import study_shelf as shelves
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mematlas.corpus import CorpusOptions, open_corpus
+from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.reading.bytestream import BLOCK_ROWS, OPEN_FILES, ByteStream, FileArray
 from mematlas.errors import CorpusError
 

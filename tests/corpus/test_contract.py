@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.corpus import FORMATS, Corpus, CorpusOptions, open_corpus
+from mematlas.corpus.base import Corpus, CorpusOptions
+from mematlas.corpus.formats import FORMATS
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import WRITERS, Rows
 

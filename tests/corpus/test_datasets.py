@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.corpus import CorpusOptions, open_corpus
+from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.formats.datasets import _hub_parts
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError, MissingExtra
 from tests.corpus.writers import ENCODER, text_of
 

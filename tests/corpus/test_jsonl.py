@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from mematlas.corpus import Corpus, CorpusOptions, open_corpus
+from mematlas.corpus.base import Corpus, CorpusOptions
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.corpus import open_corpus
 from mematlas.corpus.formats.megatron import STRIDE
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import packed, write_idx
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.corpus import CorpusOptions, open_corpus
+from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 
 

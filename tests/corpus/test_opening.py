@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import mematlas.corpus
-from mematlas.corpus import CorpusOptions, open_corpus
-from mematlas.corpus.opening import _detected
+from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.opening import _detected, open_corpus
 from mematlas.errors import CorpusError, UnknownName
 from tests.corpus.writers import ENCODER, packed
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mematlas.corpus import Corpus, CorpusOptions, open_corpus
+from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.formats import parquet as room
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of
 

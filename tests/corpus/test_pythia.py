@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.corpus import CorpusOptions, open_corpus
+from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.formats.pythia import ROW_LENGTH, rows_of_step, step_of
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import packed, write_idx, write_shards
 

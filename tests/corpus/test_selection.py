@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mematlas.corpus import select
+from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, OptionError
 
 

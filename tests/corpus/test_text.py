@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mematlas.corpus import CorpusOptions, open_corpus
+from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.reading.cache import _Writer
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of

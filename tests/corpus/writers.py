@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mematlas.corpus import CorpusOptions
+from mematlas.corpus.base import CorpusOptions
 from mematlas.types import Encoder
 
 Rows = list[list[int]]

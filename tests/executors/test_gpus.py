@@ -8,8 +8,8 @@ from mematlas.executors import gpus, local
 from mematlas.executors.base import Crew
 from mematlas.executors.gpus import gpu_of, listed_gpus, visible_gpus
 from mematlas.executors.local import LocalExecutor
-from tests.executors import looking
-from tests.executors.made import kills_its_process_once
+from tests.executors import environment_probe as looking
+from tests.executors.sample_workers import kills_its_process_once
 
 TWO = "GPU 0: NVIDIA A100 (UUID: GPU-aaa-1)\nGPU 1: NVIDIA A100 (UUID: GPU-bbb-2)\n"
 CUT = (

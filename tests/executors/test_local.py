@@ -12,7 +12,7 @@ import pytest
 from mematlas.errors import ModelError
 from mematlas.executors.base import RETRIES, Crew, Queue
 from mematlas.executors.local import LocalExecutor, cores
-from tests.executors import made
+from tests.executors import sample_workers as made
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,9 @@ import mematlas
 from mematlas.errors import ModelError, StudyError
 from mematlas.executors.base import RETRIES, Crew
 from mematlas.progress import Silent
-from tests import networks, shelves
-from tests.executors import made
+from tests import study_shelf as shelves
+from tests import tiny_networks as networks
+from tests.executors import sample_workers as made
 
 ray = pytest.importorskip("ray", reason='needs Ray: pip install "mematlas[ray]"')
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from mematlas.corpus import CorpusOptions
+from mematlas.corpus.base import CorpusOptions
 from mematlas.types import Encoder
 from tests.corpus.writers import packed, write_idx, write_shards
 from tests.fuzz.mutations import Edit, mutated

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mematlas.corpus import Corpus, open_corpus
+from mematlas.corpus.base import Corpus
+from mematlas.corpus.opening import open_corpus
 from mematlas.errors import MematlasError
 from mematlas.pipeline.study_file import StudyFile, read_study_file
 from tests.fuzz.inputs import Files, Input, Rows

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("datasets")
-from mematlas.corpus import FORMATS
+from mematlas.corpus.formats import FORMATS
 from mematlas.errors import CorpusError
 from tests.fuzz import outcome
 from tests.fuzz.inputs import ROWS, TEXTS, Files, Input, inputs

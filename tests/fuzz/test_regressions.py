@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from mematlas.corpus import Corpus, CorpusOptions, open_corpus
+from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.formats.parquet import ParquetTable
+from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.reading.compression import lines
 from mematlas.errors import MematlasError
 from mematlas.pipeline.study_file import parse_study_file

@@ -9,7 +9,7 @@ from generate_oracle import oracle
 from mematlas.models.base import LoadOptions
 from mematlas.models.causal import CachedSession, RecomputingSession, load_causal
 from mematlas.scoring.options import ScoringOptions
-from tests import networks
+from tests import tiny_networks as networks
 
 SIZES = {
     "vocab_size": 211,

@@ -18,7 +18,7 @@ import mematlas
 from mematlas.errors import MissingExtra, ModelError
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
-from tests import networks
+from tests import tiny_networks as networks
 
 HEADS = {"q_proj": 4, "k_proj": 2}
 NAMES = {

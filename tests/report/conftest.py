@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.report import made
+from tests.report import sample_findings as made
 
 
 @pytest.fixture(scope="session")

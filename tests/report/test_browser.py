@@ -7,7 +7,7 @@ import time
 import pytest
 
 pytest.importorskip("altair")
-from tests.report import made
+from tests.report import sample_findings as made
 
 pytestmark = pytest.mark.browser
 

@@ -5,9 +5,9 @@ import pytest
 pytest.importorskip("altair")
 
 from mematlas.analyses import ANALYSES
-from mematlas.report.charts import draw
-from mematlas.report.pictures import svg
-from tests.analyses.made import tables
+from mematlas.report.charts.export import svg
+from mematlas.report.charts.specification import draw
+from tests.analyses.synthetic_tables import tables
 
 CELLS = ((16, 16), (16, 32), (32, 16), (32, 32))
 MODELS = ("m0", "m1", "m2")

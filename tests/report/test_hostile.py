@@ -20,7 +20,7 @@ from mematlas.findings.export import latex
 from mematlas.findings.finding import Table, Trend, findings_folder, write_finding
 from mematlas.report.page import pictures_folder, write_report
 from mematlas.study import open_study, write_json
-from tests.report import made
+from tests.report import sample_findings as made
 from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
 
 ELSEWHERE = "http://127.0.0.1:9/asked"

@@ -11,15 +11,15 @@ import pytest
 
 pytest.importorskip("altair")
 
-from mematlas.cli import run as command
+from mematlas.cli.commands import run as command
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding, Trend, read_findings
 from mematlas.literature.published import TRENDS
 from mematlas.report.document import most_telling, prose, sentence
 from mematlas.report.gallery import read_gallery, visible
 from mematlas.report.page import write_report
-from mematlas.report.verdicts import verdicts
-from tests.report import made
+from mematlas.report.published_trends import verdicts
+from tests.report import sample_findings as made
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 

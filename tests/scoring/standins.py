@@ -5,7 +5,7 @@ import torch
 
 from mematlas.models.standins.standin import StandIn, one_hot_logits
 from mematlas.scoring.records.tables import signal_tables
-from tests.networks import run_engine
+from tests.tiny_networks import run_engine
 
 BOTH = ("free", "truth")
 

@@ -4,7 +4,7 @@ import pytest
 from generate_oracle import oracle
 
 from mematlas.scoring.options import DOUBTFUL, ScoringOptions
-from tests import networks
+from tests import tiny_networks as networks
 
 CONTEXTS, CONTINUATIONS, ROWS = (8, 12, 20), (3, 8, 12, 16), 100
 MARGIN, SHARE = DOUBTFUL["float32"], 1e-3

@@ -10,9 +10,9 @@ from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.tables import score_table
 from mematlas.types import TokenRows
-from tests import networks
-from tests.networks import cells, grid, run_engine
+from tests import tiny_networks as networks
 from tests.scoring.standins import BOTH, Counting, random_rows, tables
+from tests.tiny_networks import cells, grid, run_engine
 
 
 @pytest.mark.parametrize("align", ["start", "end"])

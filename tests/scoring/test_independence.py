@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mematlas
-from tests import networks
-from tests.networks import grid
+from tests import tiny_networks as networks
+from tests.tiny_networks import grid
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from mematlas.models.standins.ngram import NGram
 from mematlas.models.standins.parrot import Parrot
 from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
-from tests import networks
-from tests.networks import cells, grid
+from tests import tiny_networks as networks
 from tests.scoring.standins import BOTH, Scripted, random_rows, tables
+from tests.tiny_networks import cells, grid
 
 # P1 (f) 1
 

@@ -17,7 +17,7 @@ from mematlas.progress import Silent
 from mematlas.scoring.engines.served import DEVIATIONS, ServedEngine, served
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.tables import score_table
-from tests import networks
+from tests import tiny_networks as networks
 from tests.scoring import fake_vllm
 
 V = 61

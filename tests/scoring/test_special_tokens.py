@@ -8,8 +8,8 @@ from mematlas.models.standins.ngram import NGram
 from mematlas.models.standins.parrot import Parrot
 from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
-from tests.networks import cells, grid, run_engine
 from tests.scoring.standins import BOTH, Scripted, random_rows, tables
+from tests.tiny_networks import cells, grid, run_engine
 
 EOS = 9
 AFTER_EOS = np.array([[1, 1, 1, 1, 2, EOS, 3, 4], [1, 1, 1, 1, 2, 3, 3, 4]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mematlas.stats.intervals import wilson_bounds
+from mematlas.stats.estimates.intervals import wilson_bounds
 
 SIMULATIONS = 2000
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mematlas.stats.intervals import wilson
+from mematlas.metrics import METRICS
+from mematlas.stats.estimates.intervals import wilson
 from mematlas.study import Study
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
     `by` may name any column of scores/, rows/ and models/.
     """
     import polars as pl
-
-    from mematlas.metrics import METRICS
 
     metric = {name: METRICS.load(name).expression() for name in METRICS}
     models = study.models().with_row_index("_order")

@@ -6,7 +6,7 @@ contradicted if below. For rows that changed between two conditions this is McNe
 
 from typing import Literal
 
-from mematlas.stats.intervals import wilson
+from mematlas.stats.estimates.intervals import wilson
 
 Verdict = Literal["shows", "contradicts", "cannot tell"]
 

@@ -19,7 +19,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` says what is kept
     default_parameter=Parameter(negative_iterable=()),
 )
-#: command -> (module of this package, function); a module is imported when its command is called.
+#: command -> (module of cli/commands, function); a module is imported when its command is called.
 _COMMANDS = {
     "run": ("run", "run"),
     "init": ("init", "init"),
@@ -33,23 +33,23 @@ _COMMANDS = {
     "show": ("show", "show"),
     "verify": ("verify", "verify"),
     "slurm": ("slurm", "slurm"),
-    "list": ("listing", "list_members"),
+    "list": ("list_members", "list_members"),
     "index": ("index", "index"),
     "count": ("count", "count"),
-    "import": ("importing", "import_"),
+    "import": ("import_scores", "import_"),
     "demo": ("demo", "demo"),
 }
 
 
 def _help(module: str, function: str) -> str:
     """What the function's docstring says before its parameters, read without importing the module."""
-    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8"))
     found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
     return (ast.get_docstring(found) or "").partition("\n\nParameters\n")[0]
 
 
 for _name, (_module, _function) in _COMMANDS.items():
-    app.command(f"{__name__}.{_module}:{_function}", name=_name, help=_help(_module, _function))
+    app.command(f"{__name__}.commands.{_module}:{_function}", name=_name, help=_help(_module, _function))
 
 
 def main(arguments: list[str] | None = None) -> None:

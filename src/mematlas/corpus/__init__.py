@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mematlas.registry import Registry
+from mematlas.corpus.formats import FORMATS
 
 if TYPE_CHECKING:
     from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
@@ -20,48 +20,9 @@ _LAZY = {
     "select": "selection",
 }
 
-# Formats are asked for their signature in this order: one that is hard to mistake comes before one that is easy to.
-FORMATS = Registry(
-    "format",
-    {
-        "pythia": (
-            "mematlas.corpus.formats.pythia:PythiaFormat",
-            None,
-            "published Pythia order: document-*.bin shards read as one stream of 2049-token rows",
-        ),
-        "megatron": (
-            "mematlas.corpus.formats.megatron:MegatronFormat",
-            None,
-            "Megatron / GPT-NeoX prefix.bin + prefix.idx",
-        ),
-        "npy": (
-            "mematlas.corpus.formats.npy:NpyFormat",
-            None,
-            "a .npy array, 2-D with a row a line, or flat with --row-length",
-        ),
-        "datasets": (
-            "mematlas.corpus.formats.datasets:DatasetsFormat",
-            "datasets",
-            "a Hugging Face dataset: saved folder, or hub id",
-        ),
-        "parquet": ("mematlas.corpus.formats.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
-        "jsonl": (
-            "mematlas.corpus.formats.jsonl:JsonlFormat",
-            None,
-            "JSON lines (also .gz, .zst) with a text or token column",
-        ),
-        "memmap": (
-            "mematlas.corpus.formats.memmap:MemmapFormat",
-            None,
-            "headerless uint16/uint32 tokens; name --row-length and --token-dtype",
-        ),
-        "text": ("mematlas.corpus.formats.text:TextFormat", None, "plain text files, or a directory of them"),
-    },
-)
-
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and only then."""
+    """Import a name when it is first used."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mematlas.corpus import FORMATS
 from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
+from mematlas.corpus.formats import FORMATS
 from mematlas.errors import CorpusError
 
 DEFAULTS = CorpusOptions()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mematlas.errors import CorpusError, OptionError
-from mematlas.io.copies import fetch
+from mematlas.io.local_copies import fetch
 from mematlas.io.paths import study_path
 from mematlas.registry import nearest
 from mematlas.types import Ids

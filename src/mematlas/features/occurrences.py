@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mematlas.index.base import Places, Scope
+from mematlas.metrics.extractable import extractable
 from mematlas.study.schemas.features import PLACES
 from mematlas.types import Grid, Ids, Provenance
 
@@ -58,8 +59,6 @@ def recited_cells(
         scores: as `Study.scan_scores`; rows: as `Study.scan_rows`.
     """
     import polars as pl
-
-    from mematlas.metrics.extractable import extractable
 
     recited = (
         scores.filter(pl.col("model").is_in(models), extractable.expression())

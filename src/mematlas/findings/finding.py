@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mematlas.errors import StudyError
-from mematlas.io.copies import fetch_all, read_bytes
+from mematlas.io.local_copies import fetch_all, read_bytes
 from mematlas.io.paths import make_folder, write_atomically, write_json
 
 if TYPE_CHECKING:

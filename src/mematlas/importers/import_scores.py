@@ -10,7 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mematlas.corpus.fingerprint import fingerprint as content
+from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.errors import CorpusError, OptionError
+from mematlas.importers import LAYOUTS
 from mematlas.io.paths import make_folder, write_json
 from mematlas.progress import Progress, Silent
 from mematlas.study import Run, Study, fingerprint, shard_is_done, shard_name, write_model
@@ -57,7 +60,6 @@ def import_scores(
 
 def _layout(name: str | None, sources: "Sequence[Source]") -> "Layout":
     """The layout called `name`, which must suit the columns, or the one that the columns tell."""
-    from mematlas.importers import LAYOUTS
     from mematlas.importers.files import schema_of
 
     file = sources[0].files[0]
@@ -128,8 +130,6 @@ def _question(
 
 
 def _file_fingerprint(layout: str, model: "PublishedModel") -> str:
-    from mematlas.corpus.fingerprint import fingerprint as content
-    from mematlas.corpus.reading.bytestream import ByteStream
 
     return content(layout, {"model": model.label}, ByteStream(model.files))
 

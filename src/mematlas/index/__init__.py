@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mematlas.index.infinigram import export_infinigram, open_infinigram
     from mematlas.index.scan import Scan
     from mematlas.index.stream import CorpusStream
-    from mematlas.index.suffixes import SuffixArray
+    from mematlas.index.suffix_arrays import SuffixArray
 
 _HOMES = {
     "CorpusStream": "stream",

@@ -13,7 +13,7 @@ import numpy as np
 from mematlas.errors import IndexFault
 from mematlas.index.folder import LAYOUT, IndexFacts, digest, mapped, read_facts
 from mematlas.index.stream import CorpusStream, RowSource
-from mematlas.index.suffixes import suffix_order
+from mematlas.index.suffix_arrays import suffix_order
 from mematlas.study import telling, write_atomically, write_json
 
 SHARD_TOKENS: Final = 1 << 26  # sorting a shard takes 13 bytes a 2-byte token: 0.9 GB

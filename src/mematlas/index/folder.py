@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mematlas.errors import IndexFault
 from mematlas.index.base import SCOPES, Scope
 from mematlas.index.stream import PIECE, Borders, Piece
-from mematlas.index.suffixes import Shard, SuffixArray, out_of_order
+from mematlas.index.suffix_arrays import Shard, SuffixArray, out_of_order
 
 LAYOUT: Final = 1  # of the folder; raised when it changes
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mematlas.errors import IndexFault
 from mematlas.index.folder import IndexFacts, mapped, read_index
 from mematlas.index.stream import Borders
-from mematlas.index.suffixes import Shard, SuffixArray, suffix_order
+from mematlas.index.suffix_arrays import Shard, SuffixArray, suffix_order
 from mematlas.study import telling, write_atomically
 from mematlas.types import Ids
 

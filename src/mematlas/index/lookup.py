@@ -8,7 +8,7 @@ from mematlas.errors import IndexFault
 from mematlas.index.base import Scope
 from mematlas.index.folder import open_index
 from mematlas.index.infinigram import is_infinigram, open_infinigram
-from mematlas.index.suffixes import SuffixArray
+from mematlas.index.suffix_arrays import SuffixArray
 
 
 @dataclass(frozen=True, slots=True)

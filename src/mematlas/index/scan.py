@@ -13,9 +13,9 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.index.asked import Asked, added_up, packed, unpacked
 from mematlas.index.base import SCOPES, Group, NextCounts, NGrams, Places, Scope, grouped
 from mematlas.index.matching import Targets
+from mematlas.index.queries import Asked, added_up, packed, unpacked
 from mematlas.index.stream import PIECE, Piece, Stream
 from mematlas.types import Ids
 

@@ -4,7 +4,7 @@ A folder is a pathlib.Path and nothing here gets in its way. A URL becomes a UPa
 so that code says `study / "runs"` of both; it is typed as Path. What an object store does otherwise stands here:
 
 - a file is written here first and then put in one upload, which a store shows whole or not at all;
-- libraries that want files of this machine (polars, pyarrow, safetensors) read copies, see `mematlas.io.copies`;
+- libraries that want files of this machine (polars, pyarrow, safetensors) read copies, see `mematlas.io.local_copies`;
 - clients raise what they like, see `telling`.
 
 How a store is reached (endpoint, credentials) is fsspec's configuration and its clients' environment, never ours, so

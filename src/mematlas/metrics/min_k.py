@@ -1,6 +1,6 @@
 """Min-K%: mean log-probability of the 20 % of a row's tokens that the model found least likely; of truth signals.
 
-Source: K6, 2310.16789. At least one token (our choice); `mematlas.stats.membership.lowest_mean` has any K.
+Source: K6, 2310.16789. At least one token (our choice); `stats.classification.membership.lowest_mean` has any K.
 """
 
 from typing import TYPE_CHECKING, Final

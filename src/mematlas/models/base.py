@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from mematlas.errors import ModelError
 from mematlas.types import Encoder
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -117,7 +118,6 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ModelError: no such device on this machine.
     """
-    from mematlas.errors import ModelError
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

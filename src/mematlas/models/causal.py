@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
-from mematlas.models.scratch import Scratch
+from mematlas.models.buffer import Scratch
 
 _ATTENTION_ONLY = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 

@@ -98,7 +98,7 @@ def demo(
     Raises:
         MematlasError: no standard library sources, no room, or a folder that holds something else.
     """
-    from mematlas.experiments import train_family
+    from mematlas.experiments.repetition import train_family
 
     out = Path(folder)
     family = train_family(out, config, training)

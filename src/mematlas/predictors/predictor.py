@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mematlas.errors import ModelError
-from mematlas.io.copies import fetch
+from mematlas.io.local_copies import fetch
 from mematlas.io.paths import study_path, write_atomically
 from mematlas.predictors.calibration import Line, calibrated
 from mematlas.predictors.examples import Floats

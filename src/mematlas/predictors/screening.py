@@ -21,6 +21,7 @@ from mematlas.predictors.ensemble import Ensemble, check_layer, check_suits, ope
 from mematlas.predictors.screening_config import PredictConfig, prediction_config, prediction_rows
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
+from mematlas.scoring.options import ScoringOptions
 from mematlas.study import fingerprint, missing_shards, shard_name, telling, write_atomically, write_json, write_shard
 from mematlas.study.versions import versions
 from mematlas.types import Grid, TokenRows
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     from mematlas.corpus.row_sets import ShardPlan
     from mematlas.models.base import ModelSource
-    from mematlas.scoring.engines.causal import ContextResult, Engine
-    from mematlas.scoring.options import ScoringOptions
+    from mematlas.scoring.engines.causal import Engine
+    from mematlas.scoring.engines.results import ContextResult
 
 #: Part of every key; raised when a change of the code can change a number.
 VERSION: Final = 1
@@ -156,7 +157,6 @@ class _Work:
     def options(self) -> "ScoringOptions":
         """The question to the model: states of the context and entropies as the study recorded them. One token is
         chosen after the context, from a state that is there, so that nothing is decoded."""
-        from mematlas.scoring.options import ScoringOptions
 
         card, origin = self.ensemble.card, self.ensemble.origin
         entropies: Literal["truth", "free"] = "truth" if origin is None or origin.truth else "free"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mematlas.corpus.base import CorpusOptions, Cut
+from mematlas.corpus.opening import open_corpus
+from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, OptionError, explain
 from mematlas.scoring.config import Batch, LocalPath, ScoreConfig, StudyPath
 
@@ -68,7 +70,6 @@ def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "Model
         CorpusError: the corpus cannot be opened, or no row is chosen.
         OptionError: more shards than rows are asked for.
     """
-    from mematlas.corpus import open_corpus, select
     from mematlas.corpus.row_sets import RowSet, ShardPlan, default_shards
     from mematlas.models.huggingface import tokenizer_encoder
 

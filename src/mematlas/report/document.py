@@ -15,10 +15,11 @@ from markupsafe import Markup, escape
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding, read_findings
 from mematlas.literature.published import EVIDENCE, TRENDS, papers_named
-from mematlas.report import gallery, provenance, tables, verdicts
+from mematlas.report import gallery, provenance, tables
+from mematlas.report import published_trends as verdicts
+from mematlas.report.charts.export import javascript
+from mematlas.report.display_text import legible
 from mematlas.report.figures import Figure, live
-from mematlas.report.legible import legible
-from mematlas.report.pictures import javascript
 from mematlas.study import Run, Study
 
 _TELLING: Final = 3

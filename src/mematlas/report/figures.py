@@ -8,9 +8,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mematlas.findings.finding import Chart, Finding
-from mematlas.report.charts import Drawing, draw
-from mematlas.report.pictures import slim, svg
-from mematlas.report.theme import THEMES, config, ramp
+from mematlas.report.charts.export import slim, svg
+from mematlas.report.charts.specification import Drawing, draw
+from mematlas.report.charts.theme import THEMES, config, ramp
 
 
 @dataclass(frozen=True, slots=True)

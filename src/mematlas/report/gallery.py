@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.report.places import Key, read_lines, read_places
+from mematlas.report.occurrences import Key, read_lines, read_places
 
 SHOWN: Final = 60
 _COLUMNS: Final[dict[str, Any]] = {

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mematlas.io.paths import study_path, write_atomically
+from mematlas.report.charts.export import Format, write_picture
 from mematlas.report.document import document, findings_of
 from mematlas.report.figures import Figure, figures
-from mematlas.report.pictures import Format, write_picture
 from mematlas.study import Study, open_study
 
 

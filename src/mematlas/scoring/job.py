@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.corpus.base import Corpus, CorpusOptions
+from mematlas.corpus.opening import open_corpus
+from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.io.paths import is_remote, make_folder, telling, write_json
 from mematlas.scoring.config import Order, ScoreConfig
+from mematlas.scoring.options import ScoringOptions
 from mematlas.study import Run, Study, fingerprint
 from mematlas.types import Encoder, Grid
 
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
     from mematlas.corpus.row_sets import RowSet, ShardPlan
     from mematlas.corpus.selection import Positions
     from mematlas.models.base import ModelSource
-    from mematlas.scoring.options import ScoringOptions
 
 #: Part of every run's key; raised when a change of the engine can change a number.
 ENGINE_VERSION = 3
+
+#: Options that are part of every run's key.
+_KEYED = (
+    *("context", "continuation", "align", "depth", "signals", "temperature", "eos", "bos", "dtype", "settle", "batch"),
+)
 
 _ORDERS: dict[Order, tuple[str, ...]] = {
     "given": (),
@@ -68,7 +75,6 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
 def _asked(models: Sequence[str], config: ScoreConfig, extend: bool) -> Question:
     from mematlas.corpus.row_sets import ShardPlan, default_shards
     from mematlas.models.resolve import find_model
-    from mematlas.scoring.options import ScoringOptions
 
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     family = _ordered([find_model(spec) for spec in models], config.order)
@@ -171,7 +177,6 @@ def row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tup
     Raises:
         CorpusError: a corpus cannot be opened, or its rows do not suit the request.
     """
-    from mematlas.corpus import open_corpus, select
     from mematlas.corpus.row_sets import RowSet, longest_row
 
     options = CorpusOptions(
@@ -224,55 +229,50 @@ def _run(
     control_models: list[str],
     extend: bool,
 ) -> Run:
-    """The run that this question belongs to, noted in the study folder."""
-    chosen = fingerprints(sets)
-    question = config.model_dump(
-        mode="json",
-        include={
-            "context",
-            "continuation",
-            "align",
-            "depth",
-            "signals",
-            "temperature",
-            "eos",
-            "bos",
-            "dtype",
-            "settle",
-            "batch",
-        },
-    )
-    if "hidden" in config.signals:
-        question["hidden_rows"] = config.hidden_rows
-        # the last layer is not named: runs begun before there was a choice keep their key
-        question |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
-    question |= {} if config.backend == "torch" else {"backend": config.backend}
-    key = fingerprint({**question, "rows": chosen, "shards": shards, "engine": ENGINE_VERSION})
-    question |= {
+    """The run that this job belongs to, recorded in the study folder."""
+    rows, settings = fingerprints(sets), _keyed_settings(config)
+    key = fingerprint({**settings, "rows": rows, "shards": shards, "engine": ENGINE_VERSION})
+    settings |= {
         "corpus": config.corpus,
         "corpus_format": sets[0].corpus.format,
         "corpus_details": sets[0].corpus.details,
         "rows": config.rows,
-        "row_counts": {rows.role: len(rows.positions) for rows in sets},
+        "row_counts": {of.role: len(of.positions) for of in sets},
         "control": config.control,
         "control_models": control_models,
-        "fingerprints": chosen,
+        "fingerprints": rows,
     }
-    rows_key = fingerprint({"rows": chosen, "shards": shards})
     models = {label: f"{label.replace('/', '_')}-{source.card.fingerprint[:8]}" for label, source in sources.items()}
-    study = Study(config.study)
-    known = {run.key: run for run in study.runs()}
-    if key in known and extend:
-        same = {label: name for label, name in known[key].models.items() if label not in models}
-        models = {**same, **models}
-        before = known[key].question.get("control_models", [])
-        question["control_models"] = [label for label in before if label in same] + control_models
-    run = Run(key, rows_key, shards, models, question, known[key].asked if key in known else time.time())
-    same_order = key in known and [*known[key].models] == [*models]
-    if known.get(key) != run or not same_order or study.runs()[-1].key != key:
+    run = Run(key, fingerprint({"rows": rows, "shards": shards}), shards, models, settings, time.time())
+    return _recorded(Study(config.study), run, extend)
+
+
+def _keyed_settings(config: ScoreConfig) -> dict[str, Any]:
+    """The options that can change a number, which the run's key is a hash of."""
+    settings = config.model_dump(mode="json", include=set(_KEYED))
+    if "hidden" in config.signals:
+        settings["hidden_rows"] = config.hidden_rows
+        # the last layer is not named: runs begun before there was a choice keep their key
+        settings |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
+    return settings | ({} if config.backend == "torch" else {"backend": config.backend})
+
+
+def _recorded(study: Study, run: Run, extend: bool) -> Run:
+    """The run as the study records it now: joined, if `extend`, with the models it had before, and the latest run."""
+    known = {other.key: other for other in study.runs()}
+    before = known.get(run.key)
+    if before is not None and extend:
+        kept = {label: name for label, name in before.models.items() if label not in run.models}
+        controls = [label for label in before.question.get("control_models", []) if label in kept]
+        question = run.question | {"control_models": controls + run.question["control_models"]}
+        run = replace(run, models={**kept, **run.models}, question=question)
+    if before is not None:
+        run = replace(run, asked=before.asked)
+    same_order = before is not None and [*before.models] == [*run.models]
+    if before != run or not same_order or study.runs()[-1].key != run.key:
         latest = max((other.asked for other in known.values()), default=0.0)
         run = replace(run, asked=max(time.time(), latest + 1e-3))  # a clock that was set back does not reorder runs
-        write_json(config.study / "runs" / f"{key}.json", asdict(run))
+        write_json(study.folder / "runs" / f"{run.key}.json", asdict(run))
     return run
 
 

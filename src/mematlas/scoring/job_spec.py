@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mematlas.errors import CorpusError, ModelError
 from mematlas.executors.pool import stand_in
+from mematlas.models.threads import limit_threads
 from mematlas.scoring.config import ScoreConfig
 from mematlas.scoring.job import Question, chosen_encoder, fingerprints, row_sets
 from mematlas.scoring.worker import Scorer, Task
@@ -48,7 +49,6 @@ def scorers(question: Question) -> "MakeWorker[Task, Scored]":
 
 
 def _scorer(errand: Errand, threads: int) -> "_Telling":
-    from mematlas.executors.threads import limit_threads
 
     limit_threads(threads)
     return _Telling(unpack(errand))

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mematlas.scoring.engines.causal import ContextResult, Engine
+from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import DOUBTFUL
 from mematlas.types import Ids, TokenRows
 

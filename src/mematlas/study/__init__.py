@@ -15,7 +15,7 @@ a changed option never meets an old shard. A shard counts once its `.done` marke
 STUDY is a folder or a place in an object store (storage.py).
 """
 
-from mematlas.io.copies import digest
+from mematlas.io.local_copies import digest
 from mematlas.io.paths import telling, write_atomically, write_json
 from mematlas.study.reader import Study, open_study
 from mematlas.study.runs import Run, fingerprint, is_folder_name, read_facts, read_run, write_model

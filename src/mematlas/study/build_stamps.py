@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mematlas.io.copies import read_bytes
+from mematlas.io.local_copies import read_bytes
 from mematlas.io.paths import write_json
 from mematlas.study import Run, fingerprint
 from mematlas.version import __version__

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import StudyError
-from mematlas.io.copies import fetch_all
+from mematlas.io.local_copies import fetch_all
 from mematlas.io.paths import reach, study_path
 from mematlas.study.runs import Run, read_facts, read_run
 from mematlas.study.shards import finished_shards, missing_shards, shard_name

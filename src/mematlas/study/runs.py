@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mematlas.errors import StudyError
-from mematlas.io.copies import read_bytes
+from mematlas.io.local_copies import read_bytes
 from mematlas.study.shards import write_table
 
 

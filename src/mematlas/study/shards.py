@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mematlas.io.copies import digest, fetch_listed, listed, read_bytes, version_and_size
+from mematlas.io.local_copies import digest, fetch_listed, listed, read_bytes, version_and_size
 from mematlas.io.paths import is_remote, telling, write_atomically, write_json
 
 

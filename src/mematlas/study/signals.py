@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.errors import StudyError
-from mematlas.io.copies import fetch_all
+from mematlas.io.local_copies import fetch_all
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import MematlasError, ModelError, StudyError
+from mematlas.scoring.options import DOUBTFUL, ScoringOptions
 from mematlas.study import Run
+from mematlas.types import TokenRows
 from mematlas.verification.files import Checked
 
 if TYPE_CHECKING:
@@ -13,9 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mematlas.progress import Progress
-    from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.reopen import ScoredRows
-    from mematlas.types import Ids, TokenRows
+    from mematlas.types import Ids
 
 _KEY = ("row", "context", "continuation")
 _SCORE = ("matches", "verbatim", "reason")
@@ -97,7 +98,6 @@ class _Sample:
 
     @classmethod
     def of(cls, checked: Checked, run: Run, count: int, seed: int) -> "_Sample":
-        from mematlas.scoring.options import ScoringOptions
         from mematlas.scoring.reopen import reopen
 
         scored = reopen(checked.origin, run.key)  # what relative paths are seen from
@@ -124,7 +124,6 @@ class _Sample:
         from mematlas.models.base import LoadOptions
         from mematlas.models.resolve import find_model
         from mematlas.scoring.engines.causal import Engine
-        from mematlas.scoring.options import DOUBTFUL
         from mematlas.scoring.records.tables import score_table
         from mematlas.scoring.settle import settle
 
@@ -157,8 +156,6 @@ class _Sample:
 def _drawn(scored: "ScoredRows", count: int, seed: int) -> "tuple[TokenRows, Ids]":
     """At most `count` random rows of all sets, in their order; of equal ids the first."""
     import numpy as np
-
-    from mematlas.types import TokenRows
 
     sizes = [len(rows.positions) for rows in scored.sets]
     total = sum(sizes)

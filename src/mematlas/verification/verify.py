@@ -8,7 +8,7 @@ from typing import Any
 
 from mematlas.errors import StudyError
 from mematlas.findings.finding import findings_folder, read_finding
-from mematlas.io.copies import fetch_folder
+from mematlas.io.local_copies import fetch_folder
 from mematlas.progress import Progress, Silent
 from mematlas.study import Run, Study, is_folder_name, open_study, read_facts, read_run, shard_name
 from mematlas.verification.files import AGAIN, Checked, Fault, check_shard, check_shards, unreadable

@@ -15,7 +15,7 @@ from mematlas.analyses.frames.repetition_buckets import COLUMNS as BUCKET_COLUMN
 from mematlas.analyses.frames.repetition_buckets import FEW, buckets_of
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
-from mematlas.stats.lines import POINTS_FOR_INTERVAL, fit_line
+from mematlas.stats.regression.curves import POINTS_FOR_INTERVAL, fit_line
 
 _PLACE: Final = {
     "model": "label of the model",

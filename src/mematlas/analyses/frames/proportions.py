@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from mematlas.stats.intervals import wilson_bounds
+from mematlas.stats.estimates.intervals import wilson_bounds
 
 
 def with_shares(

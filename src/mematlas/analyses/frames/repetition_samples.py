@@ -13,7 +13,7 @@ from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.repetition_buckets import COLUMNS as BUCKET_COLUMNS
 from mematlas.analyses.frames.repetition_buckets import FEW, buckets_of
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.stats.stratified import mean_of_shares
+from mematlas.stats.estimates.stratified import mean_of_shares
 
 CELL: Final = ("role", "context", "continuation")
 _PLACE: Final = {

@@ -15,9 +15,9 @@ from polars import selectors
 from mematlas.analyses.positions.profiles import BORDER, GROUP, PLACE, Group, Values, groups
 from mematlas.analyses.positions.profiles import CURVES as _CURVES
 from mematlas.analyses.positions.token_windows import CLASS, MEMORIZED, OTHER, UNMEMORIZED, Windows
-from mematlas.stats.centers import means
-from mematlas.stats.contrasts import stratified_difference
-from mematlas.stats.lines import fit_line
+from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.contrasts import stratified_difference
+from mematlas.stats.regression.curves import fit_line
 
 WIDTH: Final = 4  # our choice: tokens on each side of the border
 STEP: Final = "one step"

@@ -26,7 +26,7 @@ from mematlas.analyses.positions.token_windows import (
     row_classes,
     scored_cell,
 )
-from mematlas.stats.centers import Centers, means, medians
+from mematlas.stats.estimates.averages import Centers, means, medians
 from mematlas.study import Study
 
 BORDER: Final = "border"

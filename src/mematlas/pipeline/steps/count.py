@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mematlas.corpus.order import read_order
+from mematlas.corpus.training_order import read_order
 from mematlas.errors import CorpusError
 from mematlas.executors.pool import stand_in
 from mematlas.index.base import Scope
+from mematlas.index.stream import CorpusStream, Measured, row_width
 from mematlas.scoring.reopen import ScoredRows, reopen
 from mematlas.study import Study, shard_name
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mematlas.executors.base import MakeWorker
-    from mematlas.index.asked import Asked
+    from mematlas.index.queries import Asked
     from mematlas.index.scan import Scan
-    from mematlas.index.stream import CorpusStream, RowSource
+    from mematlas.index.stream import RowSource
     from mematlas.types import Ids
 
 #: Our choice: a part is long beside what its counts take to travel, and there are enough parts for many workers.
@@ -59,14 +60,12 @@ class Counting:
 
     def stream(self, corpus: "RowSource", part: tuple[int, int] = (0, 1)) -> "CorpusStream":
         """The corpus, or one part of it, as a stream of tokens."""
-        from mematlas.index.stream import CorpusStream
 
         return CorpusStream(corpus, None, self.eod, self.joined, part)
 
 
 def parts_of(corpus: "RowSource") -> int:
     """Into how many parts a corpus is cut, whoever counts them."""
-    from mematlas.index.stream import row_width
 
     tokens = len(corpus) * row_width(corpus.details)[0]
     return min(len(corpus), max(FEWEST_PARTS, -(-tokens // PART_TOKENS)))
@@ -141,7 +140,6 @@ class _PartCounter:
 
     def __call__(self, part: Part) -> Counted:
         from mematlas.index.scan import Scan
-        from mematlas.index.stream import Measured
 
         count = len(self._corpus)
         rows = (part.number + 1) * count // part.parts - part.number * count // part.parts

@@ -14,6 +14,7 @@ from mematlas.errors import IndexFault
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.executors.pool import refuse_lost, work_through
 from mematlas.index.base import Scope
+from mematlas.index.stream import Measured
 from mematlas.io.paths import check_shared, delete_folder, telling, write_json
 from mematlas.pipeline.steps.count import AddedUp, Counted, Counting, Part, Sums, counters, parts_of
 from mematlas.pipeline.steps.occurrences import write_places
@@ -212,7 +213,6 @@ def _counted_here(work: _Work, watcher: Progress) -> dict[str, Any]:
 
 def _measured(work: _Work, stream: "CorpusStream", watcher: Progress) -> dict[str, Any]:
     """The facts, found by a first pass over the corpus."""
-    from mematlas.index.stream import Measured
 
     _check_ends(stream, work.counting.eod)
     watcher.start("reading the corpus", len(work.corpus), 0)

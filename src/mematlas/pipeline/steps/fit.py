@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 from mematlas.errors import StudyError
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
 from mematlas.executors.pool import refuse_lost, stand_in, work_through
-from mematlas.io.copies import fetch
+from mematlas.io.local_copies import fetch
 from mematlas.io.paths import check_shared, delete_folder, telling
+from mematlas.models.threads import limit_threads
+from mematlas.predictors.groups import document_groups
 from mematlas.progress import Progress, Silent
 from mematlas.registry import nearest
 from mematlas.study import Run, Study, fingerprint, open_study, write_table
@@ -226,7 +228,6 @@ class _Work:
     ) -> list[pa.Table]:
         """What the fit says of another model's rows, of documents it was not fitted to."""
         from mematlas.predictors.fitting import predicted
-        from mematlas.predictors.groups import document_groups
         from mematlas.study.schemas.predictions import BY_POSITION, ENTROPY, MAJORITY, SHUFFLED
 
         used = examples.rows[fit.parts.fit | fit.parts.validation]
@@ -293,7 +294,6 @@ class _Fitter:
 
 def _fitter(work: _Work, folder: Path, threads: int) -> _Fitter:
     """A worker that fits, in whatever process it is called; folder: that which relative paths are seen from."""
-    from mematlas.executors.threads import limit_threads
 
     stand_in(folder)
     limit_threads(threads)

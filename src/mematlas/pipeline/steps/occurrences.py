@@ -7,6 +7,7 @@ is kept, each row once, whatever order training showed them in.
 from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.features.occurrences import places_table, recited_cells, to_seek
+from mematlas.index.stream import CorpusStream
 from mematlas.progress import Progress
 from mematlas.scoring.reopen import ScoredRows
 from mematlas.study import Study, fingerprint, shard_is_done, shard_name, telling, write_shard
@@ -58,7 +59,6 @@ def write_places(study: Study, scored: ScoredRows, watcher: Progress) -> None:
 def seek(corpus: "Corpus", sought: "Sequence[Sought]", facts: "Mapping[str, Any]", watcher: Progress) -> "pa.Table":
     """The PLACES table of `sought`, by one pass over the corpus, in the scope and with the borders that facts name."""
     from mematlas.index.scan import Scan
-    from mematlas.index.stream import CorpusStream
 
     stream = CorpusStream(corpus, None, facts["eod"], facts["joined"])
     length = stream.length(max((len(one.tokens) for one in sought), default=0))

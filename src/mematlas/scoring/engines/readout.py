@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mematlas.errors import ModelError
 from mematlas.models.base import Model
-from mematlas.models.scratch import Scratch
+from mematlas.models.buffer import Scratch
 from mematlas.study.schemas.scores import temperature_name
 
 #: logits of a suppressed token: far below any real logit, yet finite, so that 0 * logit stays 0

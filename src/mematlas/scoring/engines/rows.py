@@ -1,17 +1,14 @@
 """What every engine does with the rows of a shard, whichever way it asks the model: checks, equal rows, groups."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mematlas.errors import CorpusError, ModelError
 from mematlas.models.base import ModelCard
+from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid, Ids, TokenRows
-
-if TYPE_CHECKING:
-    from mematlas.scoring.engines.causal import ContextResult
 
 
 def check_fit(card: ModelCard, options: ScoringOptions) -> None:
@@ -73,7 +70,7 @@ def distinct_rows(rows: TokenRows) -> tuple[TokenRows, Ids, Ids]:
     return TokenRows(rows.ids[kept], rows.lengths[kept]), place[inverse.reshape(-1)], counts[order]
 
 
-def copied(result: "ContextResult", inverse: Ids) -> "ContextResult":
+def copied(result: ContextResult, inverse: Ids) -> ContextResult:
     """The result spread from distinct rows to all rows of the shard that equal them."""
     if len(np.unique(inverse)) == len(inverse) and (inverse == np.arange(len(inverse))).all():
         return result

@@ -12,7 +12,7 @@ import numpy as np
 from mematlas.models.base import LoadOptions, ModelCard, ModelSource
 from mematlas.models.huggingface import FolderSource
 from mematlas.models.vllm import Continued, ServedModel
-from mematlas.scoring.engines.causal import ContextResult
+from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.engines.rows import check_fit, check_vocabulary, copied, distinct_rows, groups
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Ids, TokenRows

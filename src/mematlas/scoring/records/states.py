@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import StudyError
 from mematlas.io.paths import is_remote, write_atomically
-from mematlas.scoring.engines.causal import ContextResult
+from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import ScoringOptions, nearest
 from mematlas.study import write_marker
 from mematlas.types import Grid, Ids

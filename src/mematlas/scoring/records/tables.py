@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mematlas.scoring.engines.causal import ContextResult
+from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import ScoringOptions
 from mematlas.study.schemas.scores import FREE, SCORES, truth_schema
 from mematlas.types import Ids

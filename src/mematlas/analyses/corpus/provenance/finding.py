@@ -23,7 +23,7 @@ from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import share_of
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _SHOWN: Final = 3  # rows worth a look, of each kind
 _QUESTION: Final = "where recited continuations stand in the corpus"

@@ -13,7 +13,7 @@ import polars as pl
 from mematlas.analyses.frames.score_lines import lines
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.metrics.extractable import extractable
-from mematlas.stats.differences import difference_of_shares
+from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.study import Study
 
 SCOPES: Final = ("documents", "rows", "stream")

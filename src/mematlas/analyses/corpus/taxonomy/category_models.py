@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.corpus.taxonomy.traits import groups
 from mematlas.analyses.frames.copies import CATEGORIES
-from mematlas.stats.discrimination import Measure, calibration_error, pr_auc, roc_auc
-from mematlas.stats.logistic import (
+from mematlas.stats.classification.discrimination import Measure, calibration_error, pr_auc, roc_auc
+from mematlas.stats.regression.logistic import (
     Logistic,
     fit_logistic,
     held_out,

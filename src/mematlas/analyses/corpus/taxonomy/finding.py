@@ -30,7 +30,7 @@ from mematlas.analyses.frames.memorized_shares import KEYS, ROLE, beside_control
 from mematlas.analyses.frames.proportions import share_of, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _RULE: Final = (
     f"recitation: {THRESHOLD} copies or more; else reconstruction: a template (repeating or incrementing); else "

@@ -11,7 +11,7 @@ import polars as pl
 from mematlas.analyses.frames.copies import CATEGORIES, category, features, scopes
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
-from mematlas.stats.centers import means, medians
+from mematlas.stats.estimates.averages import means, medians
 from mematlas.study import Study
 
 MOST_ROWS: Final = 20_000  # our choice: more rows tell a dozen coefficients little more

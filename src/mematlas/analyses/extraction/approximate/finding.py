@@ -26,7 +26,7 @@ from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import listed
 from mematlas.findings.finding import Axis, Chart, Finding
 from mematlas.metrics.similarity import BLEU_ORDER
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _SHOWN: Final = 4  # rows worth a look, of each kind
 _QUESTION: Final = "how many rows are memorized but for a few tokens"

@@ -9,8 +9,8 @@ from mematlas.analyses.frames.memorized_shares import ROLE, in_order
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
-from mematlas.stats.centers import means
-from mematlas.stats.differences import difference_of_shares
+from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.differences import difference_of_shares
 
 Frames = dict[str, pl.DataFrame]
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from mematlas.analyses.extraction.membership.row_scores import SCORES, Score
-from mematlas.stats.centers import means
-from mematlas.stats.discrimination import roc_auc
-from mematlas.stats.membership import controls_needed, exposures, true_positive_rate
+from mematlas.stats.classification.discrimination import roc_auc
+from mematlas.stats.classification.membership import controls_needed, exposures, true_positive_rate
+from mematlas.stats.estimates.averages import means
 
 LEVELS: Final = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 FEW: Final = 10  # our choice: members or control rows below which a point is not drawn and no claim is made

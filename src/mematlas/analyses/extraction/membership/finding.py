@@ -32,7 +32,7 @@ from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import listed
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Finding, Trend
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "whether training rows can be told from rows the models never saw"
 _TREND: Final = "membership-shows-with-repetitions"

@@ -16,8 +16,8 @@ from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.analyses.positions.token_windows import padded_lists
 from mematlas.errors import StudyError
-from mematlas.stats.bag_of_words import blind_log_odds
-from mematlas.stats.membership import lowest_mean, mean_log_probability, token_z_scores, zlib_ratio
+from mematlas.stats.classification.bag_of_words import blind_log_odds
+from mematlas.stats.classification.membership import lowest_mean, mean_log_probability, token_z_scores, zlib_ratio
 from mematlas.study import Study
 
 PERCENTS: Final = tuple(range(10, 101, 10))  # K6: the sweep of K

@@ -11,8 +11,8 @@ import polars as pl
 
 from mematlas.analyses.extraction.probability.row_probabilities import GREEDY, MEASURES, SCHEME
 from mematlas.analyses.frames.memorized_shares import ROLE
-from mematlas.stats.centers import means
-from mematlas.stats.contrasts import stratified_difference
+from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.contrasts import stratified_difference
 from mematlas.stats.extraction import discoverable_rows, samples_needed
 
 SAMPLES: Final = (*(step * 10**power for power in range(6) for step in (1, 2, 5)), 10**6)

@@ -9,7 +9,7 @@ from mematlas.analyses.extraction.probability.tables import CHANCE, SPOKEN
 from mematlas.analyses.frames.proportions import between, percent, share_of
 from mematlas.analyses.trend_tests import Verdict, majority
 from mematlas.findings.finding import Trend
-from mematlas.stats.differences import difference_of_shares
+from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.stats.extraction import samples_needed
 
 MORE: Final = "sampling-extracts-more-than-greedy"

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.stats.spread import Spread, quantile_points, spread, window_counts, window_size
+from mematlas.stats.hypotheses.dispersion import Spread, quantile_points, spread, window_counts, window_size
 
 SPREADS: Final = {
     "model": "label of the model",

@@ -20,8 +20,8 @@ from mematlas.analyses.frames.proportions import between, percent
 from mematlas.analyses.frames.score_lines import compute
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.forecasting import correlations, forecast, joint_counts
-from mematlas.stats.intervals import Share, standard_error
+from mematlas.stats.classification.forecasting import correlations, forecast, joint_counts
+from mematlas.stats.estimates.intervals import Share, standard_error
 
 _FORECASTS: Final = {
     "earlier": "the model that forecasts",

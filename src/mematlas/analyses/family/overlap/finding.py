@@ -17,7 +17,7 @@ from mematlas.analyses.frames.model_series import Series, series, series_caveats
 from mematlas.analyses.frames.proportions import between, percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _SHOWN: Final = 10  # row ids worth looking at
 _CHARTED: Final = 24  # bars that still can be read

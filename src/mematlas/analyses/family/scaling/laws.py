@@ -10,7 +10,7 @@ import polars as pl
 
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.repetition_samples import CELL, COUNTS_RECIPE, sample_shares
-from mematlas.stats.lines import POINTS_FOR_INTERVAL, Comparison, Line, compare, fit_line
+from mematlas.stats.regression.curves import POINTS_FOR_INTERVAL, Comparison, Line, compare, fit_line
 
 #: which points one fit takes, as columns of every table of laws; null where the fit goes across them
 GROUP: Final = {

@@ -32,7 +32,7 @@ from mematlas.analyses.frames.proportions import between, percent
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.trend_tests import of_all
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.intervals import wilson
+from mematlas.stats.estimates.intervals import wilson
 
 __all__ = ["ANALYSIS", "answer", "transition_counts"]
 

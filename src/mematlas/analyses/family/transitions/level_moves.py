@@ -15,7 +15,7 @@ from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.model_series import Series, series
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.stats.symmetry import bowker, stuart_maxwell
+from mematlas.stats.hypotheses.symmetry import bowker, stuart_maxwell
 
 PAIR: Final = {
     "series": "what the models are ordered by",

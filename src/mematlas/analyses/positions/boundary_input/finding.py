@@ -27,7 +27,7 @@ from mematlas.analyses.positions.token_windows import (
 )
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Trend
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
 _TRENDS: Final = {

@@ -24,7 +24,7 @@ from mematlas.analyses.positions.boundary_step import (
 from mematlas.analyses.positions.entropy.signals import MEASURE_MEANING, PATH_MEANING, Signals
 from mematlas.analyses.positions.profiles import BORDER, CURVES, GROUP, REACH, Group, Values, around, groups, named
 from mematlas.analyses.positions.token_windows import CLASS, MEMORIZED, UNMEMORIZED
-from mematlas.stats.centers import means
+from mematlas.stats.estimates.averages import means
 
 IN_CONTEXT: Final = "mean over the context"
 IN_CONTINUATION: Final = "mean over the continuation"

@@ -33,7 +33,7 @@ from mematlas.analyses.positions.entropy.trends import (
 from mematlas.analyses.positions.profiles import DIVERGENCE, FEW, REACH
 from mematlas.analyses.positions.token_windows import CLASSES, EVERY, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 

@@ -27,8 +27,8 @@ from mematlas.analyses.positions.frequency_strata.strata import (
 from mematlas.analyses.positions.profiles import FEW
 from mematlas.analyses.positions.token_windows import row_classes, window_counts
 from mematlas.findings.finding import Axis, Chart, Finding, Table
-from mematlas.stats.intervals import standard_error
-from mematlas.stats.permutation import PERMUTATIONS
+from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.hypotheses.permutation import PERMUTATIONS
 
 _QUESTION: Final = "whether the boundary effect survives when repetition and kinds of tokens are held fixed"
 _LEVEL: Final = 0.05

@@ -25,8 +25,8 @@ from mematlas.analyses.positions.token_windows import (
     scored_cell,
     window_counts,
 )
-from mematlas.stats.contrasts import stratified_difference, with_both
-from mematlas.stats.permutation import PERMUTATIONS, permutation_p
+from mematlas.stats.estimates.contrasts import stratified_difference, with_both
+from mematlas.stats.hypotheses.permutation import PERMUTATIONS, permutation_p
 from mematlas.study import Study
 
 SCALES: Final = ("count", "log10", "rank")

@@ -25,7 +25,7 @@ from mematlas.analyses.scores.distribution.score_over_control import RECIPE as M
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL, survival_recipe, verbatim_survival
 from mematlas.analyses.trend_tests import Verdict, majority, of_all
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _CLASSES: Final = {
     "model": "label of the model",

@@ -9,7 +9,7 @@ import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE, in_order
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.stats.resampling import difference_of_counts, mean_of_counts
+from mematlas.stats.estimates.resampling import difference_of_counts, mean_of_counts
 
 MEANS: Final = {
     "model": "label of the model",

@@ -19,7 +19,7 @@ from mematlas.analyses.frames.proportions import share_of
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.scores.size.level_growth import TREND, fastest_trend
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 
 _GROWTH: Final = "recited-rows-grow-with-size"
 _COLUMNS: Final = {"parameters": "number of weights", **SHARES}

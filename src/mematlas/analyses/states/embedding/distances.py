@@ -13,8 +13,8 @@ from polars import selectors
 
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
-from mematlas.stats.distances import cosine, euclidean, pair_means, standardized
-from mematlas.stats.lines import fit_line
+from mematlas.stats.geometry.distances import cosine, euclidean, pair_means, standardized
+from mematlas.stats.regression.curves import fit_line
 
 FEW: Final = 10  # our choice: fewer rows of a level are not spoken of, nor drawn
 LOWEST, HIGHEST, EVERY = LEVELS[0], LEVELS[-1], "all levels"

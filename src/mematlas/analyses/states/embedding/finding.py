@@ -20,9 +20,9 @@ from mematlas.analyses.states.embedding.tables import (
 )
 from mematlas.analyses.states.embedding.trends import TRENDS, Line, embedding_trends, line_of, separation_of
 from mematlas.findings.finding import Finding
-from mematlas.stats.intervals import standard_error
-from mematlas.stats.maps import umap_is_installed
-from mematlas.stats.separation import PERMUTATIONS
+from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.geometry.projections import umap_is_installed
+from mematlas.stats.geometry.separation import PERMUTATIONS
 
 _QUESTION: Final = "how far the hidden states of memorized and unmemorized rows lie from each other"
 _OWN: Final = ("train", "control model")

@@ -15,9 +15,9 @@ from polars import selectors
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.embedding.distances import FEW
 from mematlas.analyses.states.embedding.samples import GROUPS, StateSample, balanced
-from mematlas.stats.distances import euclidean, standardized
-from mematlas.stats.maps import UMAP_FEWEST, principal_components, umap_coordinates, umap_is_installed
-from mematlas.stats.separation import PERMUTATIONS, separation
+from mematlas.stats.geometry.distances import euclidean, standardized
+from mematlas.stats.geometry.projections import UMAP_FEWEST, principal_components, umap_coordinates, umap_is_installed
+from mematlas.stats.geometry.separation import PERMUTATIONS, separation
 
 PCA: Final = "PCA"
 UMAP: Final = "UMAP"

@@ -17,7 +17,7 @@ from mematlas.analyses.states.predict.rows import rows_of_interest
 from mematlas.analyses.states.predict.tables import Frames, prediction_frames, prediction_tables, seed_frames
 from mematlas.analyses.states.predict.trends import SEES_WORDS, TRENDS, judged, prediction_trends
 from mematlas.findings.finding import Finding
-from mematlas.stats.intervals import standard_error
+from mematlas.stats.estimates.intervals import standard_error
 from mematlas.study.schemas.predictions import BASELINES, PREDICTOR, SHUFFLED
 
 _QUESTION: Final = "whether it can be foretold which tokens a model recites"

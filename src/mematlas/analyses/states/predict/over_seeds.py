@@ -12,7 +12,7 @@ import polars as pl
 
 from mematlas.analyses.states.predict.predictions import KEYS
 from mematlas.analyses.states.predict.scores import BIN, CONTROL, LEVEL, POSITION
-from mematlas.stats.centers import means
+from mematlas.stats.estimates.averages import means
 from mematlas.study.schemas.predictions import BASELINES, MAJORITY, PREDICTOR
 
 PLACE: Final = KEYS[:4]

@@ -12,7 +12,7 @@ import polars as pl
 
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.predict.predictions import KEYS, Predicted, predicted
-from mematlas.stats.predicting import calibration, token_scores, weighted_auroc
+from mematlas.stats.classification.token_predictions import calibration, token_scores, weighted_auroc
 from mematlas.study.schemas.predictions import PREDICTOR, SHUFFLED
 
 DETAILED: Final = (PREDICTOR, SHUFFLED)  # methods that are looked at by probability and by position

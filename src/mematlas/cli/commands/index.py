@@ -1,0 +1,133 @@
+"""`mematlas index`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from mematlas.cli.progress import Bar
+from mematlas.corpus.base import CorpusOptions, Cut
+from mematlas.corpus.opening import open_corpus
+from mematlas.types import Encoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexCommandOptions:
+    """The options of `mematlas index`.
+
+    Parameters
+    ----------
+    out
+        Folder in which the index is kept: about three times the size of the tokens.
+    tokenizer
+        Folder or hub id: makes tokens of a corpus of text, and of the texts that are asked for.
+    eod
+        Id of the token that ends a document; without it documents end where the corpus says, or where rows do.
+    joined
+        Rows are consecutive cuts of one text, so that documents go on from row to row; needs --eod.
+    format
+        Corpus format; see `mematlas list formats`.
+    row_length
+        Tokens a row, for headerless files and text.
+    token_dtype
+        Of headerless token files.
+    column
+        Name of the text or token column.
+    cut
+        Text: consecutive rows of a document, or one window each.
+    vocabulary
+        Number of token ids, where no tokenizer says it.
+    workers
+        Processes that sort; each takes about 0.9 GB. Default: one a processor.
+    tables
+        Also keep how often every token and every pair of tokens stands in the corpus.
+    infini_gram
+        Also write the index as an infini-gram v4 directory here.
+    verify
+        Read the whole index again and check it.
+    """
+
+    out: Path
+    tokenizer: str | None = None
+    eod: int | None = None
+    joined: Annotated[bool, Parameter(negative=())] = False
+    format: str | None = None
+    row_length: int | None = None
+    token_dtype: Literal["uint16", "uint32"] | None = None
+    column: str | None = None
+    cut: Cut = "rows"
+    vocabulary: int | None = None
+    workers: int | None = None
+    tables: Annotated[bool, Parameter(negative=())] = False
+    infini_gram: Path | None = None
+    verify: Annotated[bool, Parameter(negative=())] = False
+
+
+def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name="*")]) -> None:
+    """Index a corpus, so that any n-gram of it is counted at once.
+
+    Example: mematlas index tokens.bin --format memmap --row-length 2049 --token-dtype uint16 --eod 0 --out index
+
+    The same command run again finishes an interrupted build, and does nothing when all is there.
+
+    Parameters
+    ----------
+    corpus
+        File, folder, prefix, or hub dataset, as for `mematlas score`.
+    """
+    _build(corpus, options)
+    if options.verify:
+        from mematlas.index.folder import verify_index
+
+        verify_index(options.out)
+        print("Verified: every file is as it was written, every suffix in its order.")
+    if options.tables:
+        from mematlas.index.folder import StoredStream
+        from mematlas.index.frequencies import write_ngram_tables
+
+        tables = write_ngram_tables(StoredStream(options.out), options.out, "documents")
+        print("Tables: " + ", ".join(map(str, tables)))
+    if options.infini_gram is not None:
+        from mematlas.index.infinigram import export_infinigram
+
+        export_infinigram(options.out, options.infini_gram)
+        print(f"An infini-gram v4 directory is in {options.infini_gram}.")
+    query = '"some text"' if options.tokenizer else "--ids 1,2,3"
+    print(f"Ask it: mematlas count {options.out} {query}")
+
+
+def _build(corpus: str, options: IndexCommandOptions) -> None:
+    from mematlas.index.building import IndexOptions, build_index
+
+    encoder = _encoder(options.tokenizer)
+    corpus_options = CorpusOptions(options.row_length, options.token_dtype, options.column, options.cut, encoder)
+    index_options = IndexOptions(
+        corpus,
+        options.vocabulary or (encoder.vocabulary if encoder else None),
+        options.eod,
+        options.joined,
+        options.tokenizer,
+        encoder.fingerprint if encoder else None,
+        workers=options.workers,
+    )
+    opened = open_corpus(corpus, format=options.format, options=corpus_options)
+    bar = Bar()
+    try:
+        facts = build_index(opened, options.out, index_options, bar)
+    finally:
+        bar.stop()
+    print(
+        f"The index of {facts.tokens:,} tokens, {facts.rows:,} rows and {facts.documents:,} documents is in "
+        f"{options.out}."
+    )
+    if facts.documents == facts.rows and options.eod is None:
+        print("Documents end where rows do, since nothing else says where; --eod names the token that ends them.")
+
+
+def _encoder(tokenizer: str | None) -> Encoder | None:
+    if tokenizer is None:
+        return None
+    from mematlas.models.huggingface import tokenizer_encoder
+
+    return tokenizer_encoder(tokenizer, None)

@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from mematlas.analyses.family.transitions.growth import growth_trend
+from tests.analyses.synthetic_tables import tables
+
+CELL = (32, 32)
+
+
+def grown(*memorized: int, count: int = 1000, **options):
+    """Models of 10, 100, 1000 ... parameters that recite the first so many rows."""
+    return tables(
+        {f"m{at}": {CELL: [32] * hits + [0] * (count - hits)} for at, hits in enumerate(memorized)}, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("memorized", "verdict"),
+    [((0, 100, 120), "shows"), ((0, 20, 120), "contradicts"), ((50, 100, 150), "cannot tell")],
+)
+def test_growth_in_the_lower_part_is_set_against_that_in_the_upper(memorized, verdict):
+    assert growth_trend(grown(*memorized)).verdict == verdict
+
+
+def test_growth_is_per_tenfold_of_parameters():
+    sizes = {"m0": 10**6, "m1": 10**8, "m2": 10**9}
+    trend = growth_trend(grown(0, 100, 150, parameters=sizes))
+    assert trend.verdict == "cannot tell"
+    assert "rows memorized: 0 by m0, 100 by m1, 150 by m2" in trend.test
+    assert "per tenfold of parameters +50.0 in the lower part and +50.0 in the upper, +0.0 apart" in trend.test
+
+
+def test_the_interval_is_that_of_a_sum_over_rows():
+    # weights -1, 2, -1: rows of the second and third model alone count +1 each, of the third alone -1 each
+    trend = growth_trend(grown(0, 30, 40))
+    half = 1.96 * (40 - 20**2 / 1000) ** 0.5
+    assert f"+20.0 apart (95 % interval +{20 - half:.1f} to +{20 + half:.1f})" in trend.test
+
+
+def test_the_middle_is_that_of_the_log_axis():
+    sizes = {"m0": 10**6, "m1": 10**7, "m2": 9 * 10**7, "m3": 10**10}
+    assert "by m0, 60 by m2, 90 by m3" in growth_trend(grown(0, 50, 60, 90, parameters=sizes)).test
+
+
+def test_rows_forgotten_less_are_no_growth_that_slows():
+    assert growth_trend(grown(300, 250, 50)).verdict == "cannot tell"
+
+
+def test_of_recited_rows_alone_the_interval_is_a_little_wider():
+    found = grown(0, 30, 40)
+    alone = replace(found, scores=found.scores.filter(pl.col("matches") == 32), complete=False)
+    half = 1.96 * 40**0.5
+    assert growth_trend(alone).test == (
+        "it takes three models of known and different size, scored in one cell"
+    )  # m0 recites nothing and has no line
+    again = replace(grown(1, 31, 41), complete=False)
+    again = replace(again, scores=again.scores.filter(pl.col("matches") == 32))
+    assert f"+20.0 apart (95 % interval +{20 - half:.1f} to +{20 + half:.1f})" in growth_trend(again).test
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (grown(0, 50), "it takes three models"),
+        (grown(0, 50, 90, parameters={"m0": None}), "it takes three models"),
+        (grown(0, 3, 9), "too few rows (9) tell m0, m1, m2 apart"),
+        (grown(0, 0, 0), "too few rows (0) tell"),
+    ],
+)
+def test_where_nothing_can_be_told_the_reason_is_given(found, why):
+    trend = growth_trend(found)
+    assert trend.verdict == "cannot tell"
+    assert trend.test.startswith(why)

@@ -1,0 +1,99 @@
+"""Analyses asked by workers: the same findings to the byte, and what breaks is told as one process tells it."""
+
+from dataclasses import replace
+
+import pytest
+
+import mematlas
+from mematlas.analyses import ANALYSES
+from mematlas.analyses.scores.size import finding as size
+from mematlas.cli.commands import run
+from mematlas.errors import OptionError, StudyError
+from mematlas.executors.base import Lost
+from mematlas.executors.local import LocalExecutor
+from mematlas.executors.options import WorkerOptions
+from mematlas.pipeline.steps.analyze import analyze_run
+from mematlas.pipeline.steps.analyze_one import LONGEST, longest_first
+from tests import study_shelf as shelves
+
+TWO = WorkerOptions(workers=2)
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = {"gallery": "false", "analyses": "size"}
+    return mematlas.run(shelves.study_file(shelves.fill(tmp_path), **keys))
+
+
+def contents(study):
+    folder = study.folder / "findings" / study.run().key
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Here(LocalExecutor):
+    """Does all tasks in this process, the last first."""
+
+    def run(self, make_worker, tasks, on_result, say):
+        worker = make_worker(1)
+        for task in reversed(tasks):
+            on_result(worker(task))
+        return []
+
+
+def test_two_processes_say_what_one_says_to_the_byte(study):
+    mematlas.analyze(study)
+    known, made = contents(study), (study.folder / "made.json").stat().st_mtime_ns
+    for path in (study.folder / "findings").rglob("*.json"):
+        path.unlink()
+    said = []
+    done = analyze_run(study, again=True, say=said.append, workers=TWO)
+    assert contents(study) == known
+    assert list(done.findings) == list(ANALYSES)
+    assert len(known) > 2 * len(ANALYSES)
+    assert (study.folder / "made.json").stat().st_mtime_ns != made
+    assert said[0] == f"{len(ANALYSES)} analyses, 2 workers ..."
+    assert sorted(said[1:]) == sorted(f"analysis {name}: done" for name in ANALYSES)
+
+
+def test_an_analysis_that_breaks_or_kills_its_workers_keeps_no_other_from_being_written(study, monkeypatch):
+    class Losing(Here):
+        def run(self, make_worker, tasks, on_result, say):
+            super().run(make_worker, [task for task in tasks if task != "overlap"], on_result, say)
+            return [Lost("overlap", 4, "signal 9, often for want of memory")]
+
+    monkeypatch.setattr("mematlas.executors.local.LocalExecutor", Losing)
+    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, answer=lambda tables: 1 // 0))
+    done = analyze_run(study, ["size", "distribution", "overlap", "context"], again=True, workers=TWO)
+    assert list(done.findings) == ["distribution", "context"]  # however they came
+    assert list(done.failures) == ["size", "overlap"]
+    with pytest.raises(
+        StudyError, match=r"2 of 4 .*: size \(ZeroDivisionError: .*\); overlap \(4 workers died of it \(the"
+    ):
+        done.check()
+
+
+def test_the_longest_are_begun_first_and_none_is_left_out():
+    assert longest_first(ANALYSES)[: len(LONGEST)] == list(LONGEST)
+    assert sorted(longest_first(ANALYSES)) == sorted(ANALYSES)
+    assert set(LONGEST) <= set(ANALYSES)
+    assert longest_first(["size", "entropy", "context"]) == ["entropy", "size", "context"]
+
+
+def test_a_study_file_says_who_analyses(study, monkeypatch):
+    asked = []
+    monkeypatch.setattr("mematlas.executors.local.LocalExecutor", lambda crew: asked.append(crew) or Here(crew))
+    path = shelves.study_file(
+        study.folder.parent, gallery="false", analyses="[size, distribution]", workers="2", scope="stream"
+    )
+    mematlas.run(path)
+    assert [(crew.workers, crew.address, crew.gpus) for crew in asked] == [(2, None, 0)] * 2  # counting, analysing
+
+
+def test_the_command_line_passes_the_options_on(study, capsys):
+    assert run(["analyze", "study", "--only", "size", "--workers", "2"]) == 0
+    assert "analysis size ..." in capsys.readouterr().err  # one task needs no second process
+    assert run(["analyze", "study", "--address", "auto"]) == 1
+    assert "--address auto is said to a Ray cluster: add --executor ray" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="--workers: Input should be greater than 0"):
+        mematlas.analyze(study, workers=0)

@@ -1,0 +1,101 @@
+"""The demo is a study: it writes its study file, carries it out, and leaves it to be changed."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+import yaml
+
+import mematlas
+from mematlas.cli.commands import run
+from mematlas.models.huggingface import FolderSource
+from tests.experiments.conftest import PLANTING, TINY, train
+
+pytestmark = pytest.mark.slow
+FAMILY = replace(TINY, planting=replace(PLANTING, row_length=96, overlap=32))
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A folder in which a tiny family is trained and studied."""
+    pytest.importorskip("altair")
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mematlas.experiments.train_family", trained)
+        mematlas.demo(folder)
+    return folder
+
+
+def trained(out, config=None, progress=None):
+    return train(out, FAMILY)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr("mematlas.experiments.train_family", trained)
+
+
+def refuse(*_):
+    raise AssertionError("work was done twice")
+
+
+def test_the_study_file_names_the_family_in_its_own_folder(out):
+    asked = yaml.safe_load((out / "study.yaml").read_text())
+    assert asked["corpus"] == "corpus/train.parquet"
+    assert asked["control"] == "corpus/control.parquet"
+    assert asked["study"] == "study"
+    assert (asked["context"], asked["continuation"]) == ([16, 32], [16, 32, 48, 64])
+    assert all((out / model / "model.safetensors").is_file() for model in asked["models"])
+    study = mematlas.open_study(out / "study")
+    sizes = study.models()["parameters"].to_list()
+    steps = study.models()["training_step"].to_list()
+    assert list(zip(sizes, steps, strict=True)) == sorted(zip(sizes, steps, strict=True))
+    assert sizes.count(max(sizes)) == len(FAMILY.checkpoint_steps)
+    assert sizes.count(min(sizes)) == 1
+
+
+def test_the_study_file_run_from_elsewhere_does_nothing_again(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(FolderSource, "load", refuse)
+    monkeypatch.setattr("mematlas.report.page.write_report", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
+    before = mematlas.open_study(out / "study").run()
+    assert mematlas.run(out / "study.yaml").run() == before
+
+
+def test_rows_have_as_many_copies_as_they_were_shown_in_training(out):
+    study = mematlas.open_study(out / "study")
+    assert (study.feature_facts()["scope"], study.feature_facts()["ordered"]) == ("rows", True)
+    copies = study.features("copies").join(study.rows(), on="row")
+    assert copies.filter(pl.col("repetitions") > 1).height
+    assert copies.filter(role="control").height
+    assert copies["window_rows"].equals(copies["repetitions"], check_names=False)
+    assert study.features("counts")["kinds"].null_count() == 0
+    assert study.features("texts")["bytes"].null_count() == 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_demo_again_prints_the_table_the_claims_and_the_report(out, monkeypatch, capsys):
+    monkeypatch.setattr(FolderSource, "load", refuse)
+    assert run(["demo", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "Share of rows recited whole: 32 tokens after 32, greedy decoding" in said
+    assert "6 rows a column, 8 control rows." in said
+    assert "What stands out:\n- " in said
+    assert f"The report: open {out / 'study' / 'report.html'}" in said
+    assert f"Ask something else: edit {out / 'study.yaml'}, then: mematlas run {out / 'study.yaml'}" in said
+    assert (out / "study" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_edited_study_file_is_left_as_it_is(out, capsys):
+    path = out / "study.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("continuation: [16, 32, 48, 64]", "continuation: [8]"))
+    try:
+        assert run(["demo", "--out", str(out)]) == 0
+        assert "it was edited; the demo asked its own question" in capsys.readouterr().out
+        assert "continuation: [8]" in path.read_text()
+        assert mematlas.open_study(out / "study").run().question["continuation"] == [16, 32, 48, 64]
+    finally:
+        path.write_text(text)

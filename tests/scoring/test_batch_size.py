@@ -1,0 +1,243 @@
+"""`--batch auto`: the batch that memory allows, by a meter that is told what a row takes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import mematlas
+from mematlas.errors import OptionError
+from mematlas.progress import Silent
+from mematlas.scoring.engines import causal as engine_module
+from mematlas.scoring.engines.batch_size import SAFE, CudaMeter, ResidentMeter, largest_batch, meter_of
+from mematlas.scoring.options import ScoringOptions
+from tests import tiny_networks as networks
+
+ROOM = 100_000
+
+
+class FakeMeter:
+    """A device with `room` bytes, of which a batch of n rows takes `takes(n)`."""
+
+    def __init__(self, takes, room=ROOM):
+        self.takes, self.room, self.tried = takes, room, []
+
+    def free(self):
+        return self.room
+
+    def peak(self, work):
+        work()
+        return self.takes(self.tried[-1])
+
+    def score(self, rows):
+        self.tried.append(rows)
+        if self.takes(rows) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def found(takes, most=4096, room=ROOM):
+    meter = FakeMeter(takes, room)
+    return largest_batch(meter.score, meter, most), meter.tried
+
+
+@pytest.mark.parametrize("constant", [0, 5_000, 40_000])
+@pytest.mark.parametrize("a_row", [7, 100, 1_000])
+def test_a_line_gives_the_largest_multiple_of_eight_that_fits_safely(constant, a_row):
+    batch, tried = found(lambda rows: constant + a_row * rows)
+    fits = [rows for rows in range(8, 4097, 8) if constant + a_row * rows <= SAFE * ROOM]
+    assert batch == max(fits)
+    assert tried[:3] == [1, 8, 16]
+    assert len(tried) == 3 + (constant + a_row * batch > SAFE * ROOM / 2)  # tried before it is trusted
+
+
+def test_nothing_is_tried_where_half_of_the_room_would_do():
+    assert found(lambda rows: 9 * rows) == (4096, [1, 8, 16])
+    assert found(lambda rows: 700, most=100) == (100, [1, 8, 16])  # less than a meter can see
+
+
+@pytest.mark.parametrize("most", [1, 3, 8, 13, 256])
+def test_never_more_rows_than_there_are(most):
+    batch, tried = found(lambda rows: rows, most)
+    assert batch == most
+    assert max(tried) <= most
+
+
+def test_a_line_that_lies_is_found_out_by_trying():
+    takes = lambda rows: 50 * rows + rows**2  # noqa: E731
+    batch, tried = found(takes)
+    assert takes(batch) <= SAFE * ROOM
+    assert takes(4 * batch) > SAFE * ROOM
+    assert batch % 8 == 0
+    assert tried[3] > batch
+
+
+@pytest.mark.parametrize(("a_row", "batch"), [(ROOM / 12, 8), (ROOM / 5, 4), (ROOM * 2, 1)])
+def test_memory_that_runs_out_while_probing_leaves_what_was_seen_to_fit(a_row, batch):
+    assert found(lambda rows: a_row * rows)[0] == batch
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def broken(rows):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        largest_batch(broken, FakeMeter(lambda rows: rows), 8)
+
+
+def pseudo_system(folder, *, available, group=None, limited=None):
+    (folder / "proc/self").mkdir(parents=True)
+    (folder / "proc/self/status").write_text("Name:\tpython\nVmHWM:\t    300 kB\nVmRSS:\t    100 kB\n")
+    (folder / "proc/meminfo").write_text(f"MemTotal:  9000 kB\nMemAvailable:  {available} kB\n")
+    (folder / "group").mkdir()
+    if group is not None:
+        (folder / "group/memory.max").write_text(f"{group}\n")
+        (folder / "group/memory.current").write_text(f"{limited}\n")
+    return ResidentMeter(folder / "proc", folder / "group")
+
+
+@pytest.mark.parametrize(
+    ("group", "limited", "free"),
+    [(None, None, 5000 << 10), ("max", 7, 5000 << 10), (3000 << 10, 1000 << 10, 2000 << 10), (10, 20, 0)],
+)
+def test_free_memory_is_the_machines_or_what_the_control_group_leaves(tmp_path, group, limited, free):
+    meter = pseudo_system(tmp_path, available=5000, group=group, limited=limited)
+    assert meter.free() == free
+    assert meter.peak(lambda: None) == 200 << 10
+    assert (tmp_path / "proc/self/clear_refs").read_text() == "5"
+
+
+def test_a_system_that_does_not_say_is_known_as_such(tmp_path):
+    assert not ResidentMeter(tmp_path).known()
+    assert meter_of(torch.device("meta")) is None
+
+
+#: In a process of its own: elsewhere, what earlier tests have freed may go back to the system at the same moment.
+MEASURING = """
+import numpy as np
+from mematlas.scoring.engines.batch_size import ResidentMeter
+
+meter = ResidentMeter()
+if meter.known():
+    print(meter.peak(lambda: np.ones(40 << 20, dtype=np.uint8).sum()), meter.peak(lambda: None))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_resident_memory_is_that_of_arrays_that_are_gone_again():
+    done = subprocess.run([sys.executable, "-c", MEASURING], stdout=subprocess.PIPE, text=True, check=True)
+    if not done.stdout:
+        pytest.skip("this system does not let the highest resident size be reset")
+    taken, nothing = map(int, done.stdout.split())
+    assert 30 << 20 < taken < 120 << 20
+    assert nothing < 20 << 20
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_memory_is_that_of_arrays_that_are_gone_again():
+    meter = CudaMeter()
+    free = meter.free()
+    assert meter.peak(lambda: torch.ones(40 << 20, dtype=torch.uint8, device="cuda").sum()) >= 40 << 20
+    assert abs(free - meter.free()) < 64 << 20
+
+
+class Watcher(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    grid = networks.grid([4], [8])
+    np.save(tmp_path / "rows.npy", networks.half_recited(networks.neox(), grid, 40).astype(np.uint16))
+    return {"corpus": str(tmp_path / "rows.npy"), "context": [4], "continuation": [8], "device": "cpu"}
+
+
+@pytest.fixture
+def metered(monkeypatch):
+    """A device on which a row takes a thousandth of the room; rows scored at a time, in their order."""
+    meter, attempts = FakeMeter(lambda rows: 3_000 * rows + 1_000), []
+
+    class Taking(FakeMeter):
+        def peak(self, work):
+            work()
+            return self.takes(attempts[-1])
+
+    attempt = engine_module.Engine._attempt
+
+    def noting(self, rows, part, contexts):
+        attempts.append(len(part))
+        return attempt(self, rows, part, contexts)
+
+    monkeypatch.setattr(engine_module, "meter_of", lambda device: Taking(meter.takes))
+    monkeypatch.setattr(engine_module.Engine, "_attempt", noting)
+    return attempts
+
+
+@pytest.mark.parametrize("depth", ["graded", "verbatim"])
+def test_a_run_with_batch_auto_gives_the_same_numbers_and_tells_its_batch(rows, tmp_path, metered, depth):
+    model = str(networks.saved(networks.neox(), tmp_path / "tiny"))
+    fixed = mematlas.score(model, study=tmp_path / "study", depth=depth, shards=1, **rows)
+    before, watcher = fixed.run(), Watcher()
+    metered.clear()
+    study = mematlas.score(
+        model, study=tmp_path / "study", depth=depth, shards=1, batch="auto", progress=watcher, **rows
+    )
+    run = study.run()
+    assert metered == [1, 8, 16, 28, 24, 16]  # the third probe, then 24 and 16 of 40 rows
+    assert watcher.said == ["tiny: 24 rows at a time, by --batch auto."]
+    assert (before.question["batch"], run.question["batch"]) == (128, "auto")
+    tables, files = [], []
+    for found in (before, run):
+        files.append(next((study.folder / "scores" / found.key).glob("*/*.parquet")))
+        tables.append(pl.read_parquet(files[-1]))
+    assert tables[0].drop("margin").equals(tables[1].drop("margin"))
+    assert (tables[0]["margin"] - tables[1]["margin"]).abs().max() < 1e-4
+    assert pq.read_schema(files[1]).metadata[b"mematlas.batch"] == b"24"
+
+
+def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "meter_of", lambda device: None)
+    model, said = networks.asked(networks.neox()), []
+    options = ScoringOptions(networks.grid([4], [8]), batch="auto")
+    assert engine_module.Engine(model, networks.card(), options, said.append).batch == 128
+    assert said == ["m: 128 rows at a time; --batch auto cannot measure memory on this system."]
+
+
+def test_a_key_that_stands_keeps_its_value_whatever_is_new(rows, tmp_path):
+    """Only the name "auto" is part of the key: machines with other GPUs share the run."""
+    from mematlas.scoring.job import ask
+
+    keys = {
+        name: ask(["uniform:499"], mematlas.ScoreConfig(study=tmp_path / name, **rows, **more)).run.key
+        for name, more in {
+            "plain": {},
+            "default": {"batch": 128, "graphs": "auto", "backend": "torch"},
+            "graphs": {"graphs": "off"},
+            "auto": {"batch": "auto"},
+        }.items()
+    }
+    assert keys["plain"] == keys["default"] == keys["graphs"] != keys["auto"]
+
+
+@pytest.mark.parametrize("batch", [0, -3, "most"])
+def test_a_batch_is_a_number_of_rows_or_auto(rows, tmp_path, batch):
+    with pytest.raises(OptionError, match=r"^--batch: a number of rows from 1 on, or auto \(given: ") as error:
+        mematlas.score("uniform:499", study=tmp_path / "study", batch=batch, **rows)
+    assert "\n" not in str(error.value)
+
+
+def test_what_was_scored_with_batch_auto_is_verified_and_planned(rows, tmp_path):
+    from mematlas.verification.verify import verify
+
+    study = tmp_path / "study"
+    mematlas.score(str(networks.saved(networks.neox(), tmp_path / "tiny")), study=study, batch="auto", **rows)
+    verified = verify(study, rows=10)
+    assert [agreement.differences for agreement in verified.agreements] == [()]
