@@ -24,13 +24,13 @@ from typing import Any
 from rows import markdown
 
 import mematlas
-from mematlas.executors.base import Crew
+from mematlas.executors.base import WorkerPool
 from mematlas.executors.local import LocalExecutor
 from mematlas.progress import Silent
 from mematlas.scoring.config import resolve_config
-from mematlas.scoring.job import ask
-from mematlas.scoring.job_spec import Errand, pack, unpack
-from mematlas.scoring.worker import Task
+from mematlas.scoring.job import resolve_job
+from mematlas.scoring.job_spec import JobSpec, from_spec, to_spec
+from mematlas.scoring.worker import ShardTask
 
 WAYS = ("scheduling", "reading and scheduling", "scoring")
 MEMORY = ("before", "peak", "worker_peak")
@@ -61,17 +61,17 @@ def _read(rows: int, total: int) -> Read:
     return Read(rows, total, resident()[1], os.getpid(), time.process_time())
 
 
-def make_idler(errand: Errand, threads: int) -> Callable[[Task], Read]:
+def make_idler(errand: JobSpec, threads: int) -> Callable[[ShardTask], Read]:
     """Answers at once: what is left is the executor."""
-    plan = unpack(errand).plan
+    plan = from_spec(errand).plan
     return lambda task: _read(plan.size(task.index), 0)
 
 
-def make_reader(errand: Errand, threads: int) -> Callable[[Task], Read]:
+def make_reader(errand: JobSpec, threads: int) -> Callable[[ShardTask], Read]:
     """Reads the tokens of its shard, and no more."""
-    plan, width = unpack(errand).plan, errand.options.grid.width
+    plan, width = from_spec(errand).plan, errand.options.grid.width
 
-    def work(task: Task) -> Read:
+    def work(task: ShardTask) -> Read:
         tokens, ids = plan.read(task.index, width)
         return _read(len(ids), int(tokens.ids.sum()))
 
@@ -86,13 +86,13 @@ def rate(heard: list[tuple[float, int]]) -> float:
 
 def drive(way: str, options: dict[str, Any], workers: int) -> dict[str, float]:
     """One way, in this process as the driver: shards, rows a second, the workers' peak."""
-    question = ask(["uniform:2"], resolve_config(**options))
+    question = resolve_job(["uniform:2"], resolve_config(**options))
     (label,), count = question.sources, question.run.shards
-    tasks = [Task(label, index, count) for index in range(count)]
+    tasks = [ShardTask(label, index, count) for index in range(count)]
     heard: list[tuple[float, float, Read]] = []
     make = make_reader if way == "reading and scheduling" else make_idler
-    LocalExecutor(Crew(workers)).run(
-        partial(make, pack(question)),
+    LocalExecutor(WorkerPool(workers)).run(
+        partial(make, to_spec(question)),
         tasks,
         lambda read: heard.append((time.monotonic(), time.process_time(), read)),
         print,

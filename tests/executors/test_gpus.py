@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mematlas.executors import gpus, local
-from mematlas.executors.base import Crew
+from mematlas.executors.base import WorkerPool
 from mematlas.executors.gpus import gpu_of, listed_gpus, visible_gpus
 from mematlas.executors.local import LocalExecutor
 from tests.executors import environment_probe as looking
@@ -71,7 +71,7 @@ def test_a_worker_sees_its_gpu_alone_before_anything_is_imported_and_its_success
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-bbb-2")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     killed = kills_its_process_once(tmp_path / "killed", lambda: looking.make_looker)
-    found = seen(Crew(2), list(range(8)), killed)
+    found = seen(WorkerPool(2), list(range(8)), killed)
     assert (tmp_path / "killed").is_file()
     by_process = {(process, gpu) for process, gpu, _, _ in found}
     assert {gpu for _, gpu in by_process} == {"5", "GPU-bbb-2"}
@@ -84,7 +84,7 @@ def test_a_worker_sees_its_gpu_alone_before_anything_is_imported_and_its_success
 def test_a_worker_without_a_gpu_of_its_own_sees_what_the_command_sees(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    ((_, gpu, _, threads),) = seen(Crew(2, gpus=0), [0])
+    ((_, gpu, _, threads),) = seen(WorkerPool(2, gpus=0), [0])
     assert (gpu, threads) == ("0,1", "3")
 
 

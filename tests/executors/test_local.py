@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mematlas.errors import ModelError
-from mematlas.executors.base import RETRIES, Crew, Queue
+from mematlas.executors.base import RETRIES, TaskQueue, WorkerPool
 from mematlas.executors.local import LocalExecutor, cores
 from tests.executors import sample_workers as made
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def carried_out(make_worker, tasks, workers=2):
     """Results, tasks given up, and what was said."""
     results, said = [], []
-    lost = LocalExecutor(Crew(workers)).run(make_worker, tasks, results.append, said.append)
+    lost = LocalExecutor(WorkerPool(workers)).run(make_worker, tasks, results.append, said.append)
     return results, lost, said
 
 
@@ -62,7 +62,7 @@ def test_what_a_user_must_mend_is_raised_here_and_no_task_is_begun_after_it(tmp_
 
 
 def test_a_task_that_was_lost_comes_before_those_not_begun():
-    queue = Queue(["a", "b", "c"])
+    queue = TaskQueue(["a", "b", "c"])
     task, tried = queue.take()
     queue.died(task, tried, "signal 9", lambda text: None)
     assert [queue.take(), queue.take(), queue.take()] == [("a", 1), ("b", 0), ("c", 0)]

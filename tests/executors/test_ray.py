@@ -10,7 +10,7 @@ import pytest
 
 import mematlas
 from mematlas.errors import ModelError, StudyError
-from mematlas.executors.base import RETRIES, Crew
+from mematlas.executors.base import RETRIES, WorkerPool
 from mematlas.progress import Silent
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
@@ -71,7 +71,7 @@ class Destroying(Silent):
 
 def test_results_come_once_and_a_task_that_kills_its_workers_is_given_up(cluster, executor, tmp_path):
     results, said = [], []
-    crew = executor(Crew(2, cluster.address))
+    crew = executor(WorkerPool(2, cluster.address))
     lost = crew.run(made.mortal(tmp_path, deadly=2, deaths=99), list(range(6)), results.append, said.append)
     assert sorted(results) == [0, 1, 9, 16, 25]
     assert [(found.task, found.tries) for found in lost] == [(2, RETRIES + 1)]
@@ -122,7 +122,7 @@ def test_counting_and_analysing_give_the_files_of_one_process(cluster, tmp_path,
 
 def test_an_address_where_no_cluster_is_is_one_line(executor):
     with pytest.raises(StudyError, match=r"No Ray cluster answers at '127\.0\.0\.1:9' .* begin one with `ray start"):
-        executor(Crew(1, "127.0.0.1:9")).run(made.make_squarer, [1], print, print)
+        executor(WorkerPool(1, "127.0.0.1:9")).run(made.make_squarer, [1], print, print)
 
 
 def test_asking_for_help_loads_no_ray():

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.features.occurrences import LISTED, Sought, places_table, recited_cells, to_seek
+from mematlas.features.occurrences import LISTED, OccurrenceQuery, occurrence_queries, places_table, recited_cells
 from mematlas.index.scan import Scan
 from mematlas.index.stream import CorpusStream
 from mematlas.study.schemas.features import PLACES
@@ -26,7 +26,7 @@ class Shelf(Rows):
 
 
 def sought(row, held=True, offset=2, tokens=X):
-    return Sought(row, 2, len(tokens), held, offset, np.array(tokens))
+    return OccurrenceQuery(row, 2, len(tokens), held, offset, np.array(tokens))
 
 
 def looked_up(rows, *asked, scope="rows", eod=None, joined=False, **options):
@@ -130,7 +130,7 @@ def test_a_continuation_starts_where_the_grid_says(align, first):
     ids = np.array([[1, 2, 3, 4, 5, 6], [11, 12, 13, 14, 15, 16]])
     cells = pl.DataFrame({"row": [8, 9], "context": [2, 2], "continuation": [2, 2], "role": ["train", "control"]})
     grid = Grid((2, 4), (2,), align)
-    found = list(to_seek(ids, np.array([6, 5]), np.array([8, 9]), cells, grid))
+    found = list(occurrence_queries(ids, np.array([6, 5]), np.array([8, 9]), cells, grid))
     assert [one.row for one in found] == ([8, 9] if align == "start" else [8])
     assert found[0].tokens.tolist() == first
     assert (found[0].offset, found[0].held) == (first[0] - 1, True)

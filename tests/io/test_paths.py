@@ -257,7 +257,7 @@ def test_no_room_for_copies_is_not_taken_for_a_store_out_of_reach():
         pytest.raises(
             StudyError, match=r"^No room in \S+ for copies of memory:\S+ \(No space.*let TMPDIR name another"
         ),
-        storage.telling(path),
+        storage.translate_os_errors(path),
     ):
         path.fs.get_file(storage.key_of(path), "/dev/full")
 
@@ -277,6 +277,6 @@ def test_a_request_that_fails_is_one_line_wherever_it_is_made(request_of_one, mo
 
 def test_a_mistake_of_ours_is_not_taken_for_a_store_out_of_reach():
     assert storage.unreached(KeyError("ours")) is None
-    with pytest.raises(KeyError, match="ours"), storage.telling(study_path(memory())):
+    with pytest.raises(KeyError, match="ours"), storage.translate_os_errors(study_path(memory())):
         raise KeyError("ours")
     assert fetching.listed(study_path(memory())) == {}

@@ -14,7 +14,7 @@ from mematlas.analyses import ANALYSES
 from mematlas.errors import OptionError, StudyError, UnknownName
 from mematlas.findings.export import check_kinds, escaped, export_finding, latex
 from mematlas.findings.finding import Finding, Table, Taxonomy, read_finding
-from mematlas.study.build_stamps import is_made, note_made
+from mematlas.study.build_stamps import is_current, record
 from tests import study_shelf as shelves
 
 
@@ -82,11 +82,11 @@ def test_analysing_needs_neither_torch_nor_the_corpus(study, tmp_path):
 
 
 def test_notes_survive_damage(tmp_path):
-    note_made(tmp_path, "report", "a")
-    assert is_made(tmp_path, "report", "a")
-    assert not is_made(tmp_path, "report", "b")
+    record(tmp_path, "report", "a")
+    assert is_current(tmp_path, "report", "a")
+    assert not is_current(tmp_path, "report", "b")
     (tmp_path / "made.json").write_text("{")
-    assert not is_made(tmp_path, "report", "a")
+    assert not is_current(tmp_path, "report", "a")
 
 
 AWKWARD = Table(

@@ -9,7 +9,7 @@ from mematlas.analyses import ANALYSES
 from mematlas.analyses.scores.size import finding as size
 from mematlas.cli.commands import run
 from mematlas.errors import OptionError, StudyError
-from mematlas.executors.base import Lost
+from mematlas.executors.base import FailedTask
 from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
 from mematlas.pipeline.steps.analyze import analyze_run
@@ -60,7 +60,7 @@ def test_an_analysis_that_breaks_or_kills_its_workers_keeps_no_other_from_being_
     class Losing(Here):
         def run(self, make_worker, tasks, on_result, say):
             super().run(make_worker, [task for task in tasks if task != "overlap"], on_result, say)
-            return [Lost("overlap", 4, "signal 9, often for want of memory")]
+            return [FailedTask("overlap", 4, "signal 9, often for want of memory")]
 
     monkeypatch.setattr("mematlas.executors.local.LocalExecutor", Losing)
     monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, answer=lambda tables: 1 // 0))

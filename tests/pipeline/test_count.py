@@ -22,7 +22,7 @@ from mematlas.pipeline.steps import count as counting
 from mematlas.pipeline.steps import features as featuring
 from mematlas.pipeline.steps.count import Counting, Part, Sums, counters, parts_of
 from mematlas.progress import Silent
-from mematlas.scoring.reopen import reopen
+from mematlas.scoring.reopen import reopen_rows
 from mematlas.study import Study
 from mematlas.study.schemas.features import SCHEMAS
 from tests import study_shelf as shelves
@@ -93,7 +93,7 @@ def test_parts_in_any_order_give_the_tables_of_one_pass(study, monkeypatch, aske
 @pytest.mark.parametrize("asked", ASKED, ids=["rows", "documents", "joined", "ordered"])
 def test_what_parts_hold_adds_up_to_what_a_list_holds(study, asked):
     """Every bigram of the corpus, counted by hand in the scope."""
-    scored = reopen(study)
+    scored = reopen_rows(study)
     corpus = asked.corpus(scored)
     rows = np.load("corpus.npy")[np.load("order.npy") if asked.order else slice(None)].tolist()
     starts = {24 * row for row in range(len(rows))}
@@ -158,7 +158,7 @@ def test_only_groups_that_are_missing_are_counted(study, monkeypatch):
 
 
 def test_workers_read_the_corpus_once_less(study):
-    scored = reopen(study)
+    scored = reopen_rows(study)
     assert featuring.passes_left(study, scored, Counting()) == 4
     assert featuring.passes_left(study, scored, Counting(), WorkerOptions(workers=2)) == 3
 
@@ -177,7 +177,7 @@ def test_how_a_corpus_is_cut_depends_on_it_alone():
 
 def test_a_worker_that_finds_another_order_counts_nothing(study):
     order = Counting("rows", order=Path("order.npy"))
-    scored = reopen(study)
+    scored = reopen_rows(study)
     corpus = order.corpus(scored).fingerprint
     np.save("order.npy", np.arange(30))
     with pytest.raises(CorpusError, match=r"A worker found another training order in order\.npy than the command did"):
@@ -187,10 +187,10 @@ def test_a_worker_that_finds_another_order_counts_nothing(study):
 def test_a_part_that_kills_every_worker_is_named_and_finished_groups_stay(study, monkeypatch):
     class Losing(InTurns):
         def run(self, make_worker, tasks, on_result, say):
-            from mematlas.executors.base import Lost
+            from mematlas.executors.base import FailedTask
 
             super().run(make_worker, [task for task in tasks if task.group < 2], on_result, say)
-            return [Lost(task, 4, "signal 9") for task in tasks if task.group == 2]
+            return [FailedTask(task, 4, "signal 9") for task in tasks if task.group == 2]
 
     monkeypatch.setattr("mematlas.executors.local.LocalExecutor", Losing)
     with pytest.raises(StudyError) as caught:

@@ -15,7 +15,7 @@ from mematlas.errors import CorpusError, IndexFault, MematlasError, OptionError,
 from mematlas.pipeline.steps import features as featuring
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.progress import Silent
-from mematlas.study.build_stamps import features_name, state
+from mematlas.study.build_stamps import combined_fingerprint, features_name
 from mematlas.study.schemas.features import SCHEMAS
 from mematlas.types import Grid
 from tests import study_shelf as shelves
@@ -173,12 +173,12 @@ def test_features_of_another_kind_replace_those_that_are_there(shelf, changed):
     study = score(shelf)
     np.save("order.npy", np.arange(30)[::-1])
     make_features(study)
-    before, made = times(study.features_folder()), state(study.folder, [features_name(study.run())])
+    before, made = times(study.features_folder()), combined_fingerprint(study.folder, [features_name(study.run())])
     make_features(study, **changed)
     after = times(study.features_folder())
     assert set(after) == set(before)
     assert all(before[path] != after[path] for path in before)
-    assert state(study.folder, [features_name(study.run())]) != made
+    assert combined_fingerprint(study.folder, [features_name(study.run())]) != made
 
 
 def test_a_shard_that_is_gone_is_made_again_and_no_other(shelf, monkeypatch):
@@ -215,7 +215,7 @@ def test_what_was_interrupted_goes_on_and_is_not_read_before(shelf, monkeypatch)
     calls.clear()
     monkeypatch.setattr(featuring, "write_shard", lambda *arguments: (calls.append(1), write(*arguments)))
     make_features(study)
-    shards = -(-15 // featuring.rows_a_pass(featuring.reopen(study).grid))
+    shards = -(-15 // featuring.rows_a_pass(featuring.reopen_rows(study).grid))
     assert shards > 3
     assert len(calls) == len(KINDS) * (shards - 2)  # two groups were whole
     after = times(study.features_folder() / "texts")
@@ -230,7 +230,7 @@ def test_progress_is_told_in_rows_and_in_tokens(shelf, monkeypatch):
     monkeypatch.setattr(featuring, "PASS_TOKENS", 2 * 200)
     study, listening = score(shelf), Listening()
     make_features(study, progress=listening)
-    passes = -(-15 // featuring.rows_a_pass(featuring.reopen(study).grid))
+    passes = -(-15 // featuring.rows_a_pass(featuring.reopen_rows(study).grid))
     tokens = 30 * 24 * passes
     assert listening.started == [("reading the corpus", 30, 0, "rows"), ("counting n-grams", tokens, 0, "tokens")]
     assert listening.done == [30, tokens]

@@ -125,10 +125,10 @@ def named_gallery(study, rows):
     from mematlas.pipeline.steps.gallery import make_gallery
     from mematlas.pipeline.study_file import read_study_file
     from mematlas.progress import Silent
-    from mematlas.scoring.job import ask
+    from mematlas.scoring.job import resolve_job
 
     file = read_study_file(study.folder.parent / "study.yaml")
-    question = ask(file.models, file.config, extend=False)
+    question = resolve_job(file.models, file.config, extend=False)
     path = make_gallery(question, read_tables(study), [finding("t", rows, "T")], 9, Silent())
     return pl.read_parquet(path)
 

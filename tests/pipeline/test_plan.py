@@ -6,7 +6,7 @@ import mematlas
 from mematlas.models.standins.standin import HistorySession
 from mematlas.pipeline.plan import ModelPlan, Probe, _seconds, _uncounted, plan_study
 from mematlas.pipeline.study_file import read_study_file
-from mematlas.scoring.job import ask
+from mematlas.scoring.job import resolve_job
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
 
@@ -129,10 +129,10 @@ def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
     config = shelf / "net" / "config.json"
     config.write_text(config.read_text().replace('"hidden_size"', '"breadth"'))
     file = read_study_file(shelves.study_file(shelf, signals="hidden"))
-    question = ask([str(shelf / "net"), "uniform:60"], file.config)
+    question = resolve_job([str(shelf / "net"), "uniform:60"], file.config)
     assert _uncounted(question) == " (disk without the hidden states of net, of unknown width)"
-    assert _uncounted(ask(["uniform:60"], question.config)) == ""
-    assert _uncounted(ask([str(shelf / "net")], question.config.model_copy(update={"signals": []}))) == ""
+    assert _uncounted(resolve_job(["uniform:60"], question.config)) == ""
+    assert _uncounted(resolve_job([str(shelf / "net")], question.config.model_copy(update={"signals": []}))) == ""
 
 
 @pytest.mark.parametrize(

@@ -213,10 +213,10 @@ def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp
 
 def test_a_key_that_stands_keeps_its_value_whatever_is_new(rows, tmp_path):
     """Only the name "auto" is part of the key: machines with other GPUs share the run."""
-    from mematlas.scoring.job import ask
+    from mematlas.scoring.job import resolve_job
 
     keys = {
-        name: ask(["uniform:499"], mematlas.ScoreConfig(study=tmp_path / name, **rows, **more)).run.key
+        name: resolve_job(["uniform:499"], mematlas.ScoreConfig(study=tmp_path / name, **rows, **more)).run.key
         for name, more in {
             "plain": {},
             "default": {"batch": 128, "graphs": "auto", "backend": "torch"},

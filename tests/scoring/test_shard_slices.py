@@ -18,10 +18,10 @@ import mematlas
 from mematlas.cli.commands.slurm import option_words
 from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError
 from mematlas.scoring.config import resolve_config
-from mematlas.scoring.job import ask
-from mematlas.scoring.job_spec import pack, unpack
-from mematlas.scoring.worker import Scorer, Task
-from mematlas.study.slices import Share, parse_share
+from mematlas.scoring.job import resolve_job
+from mematlas.scoring.job_spec import from_spec, to_spec
+from mematlas.scoring.worker import ShardTask, ShardWorker
+from mematlas.study.slices import ShardSlice, parse_slice
 from tests import tiny_networks as networks
 
 SHARDS = 12
@@ -157,19 +157,19 @@ def test_the_same_command_finishes_what_a_killed_driver_left(shelf, tmp_path, wh
 def test_no_option_of_how_it_is_run_changes_the_question(shelf, tmp_path):
     spec, keys = f"uniform:{networks.V}", set()
     for number, how in enumerate(({}, {"workers": 3}, {"executor": "ray", "address": "auto", "gpus_per_worker": 0.5})):
-        keys.add(ask([spec], resolve_config(**options(shelf, tmp_path / str(number), **how))).run.key)
+        keys.add(resolve_job([spec], resolve_config(**options(shelf, tmp_path / str(number), **how))).run.key)
     assert len(keys) == 1
 
 
 def test_a_question_travels_and_is_the_same_where_it_arrives(shelf, tmp_path, whole, monkeypatch):
-    question = ask([str(shelf / "tiny")], resolve_config(**options(shelf, tmp_path / "s", signals=["free"])))
-    sent = pickle.dumps(pack(question))
+    question = resolve_job([str(shelf / "tiny")], resolve_config(**options(shelf, tmp_path / "s", signals=["free"])))
+    sent = pickle.dumps(to_spec(question))
     assert len(sent) < 20_000
     monkeypatch.chdir(tmp_path)  # put back at the end: a worker goes to the driver's folder
-    arrived = unpack(pickle.loads(sent))
+    arrived = from_spec(pickle.loads(sent))
     assert arrived.run == question.run
     assert [arrived.plan.size(index) for index in range(SHARDS)] == [5] * SHARDS
-    scored = Scorer(arrived, lambda text: None, lambda rows: None)(Task("tiny", 4, SHARDS))
+    scored = ShardWorker(arrived, lambda text: None, lambda rows: None)(ShardTask("tiny", 4, SHARDS))
     assert scored.rows == 5
     path = next(tmp_path.glob("s/scores/*/*/*.parquet"))
     found, expected = pl.read_parquet(path), whole.scores()
@@ -182,22 +182,22 @@ def test_a_worker_that_finds_another_corpus_or_model_scores_nothing(shelf, tmp_p
     np.save(tmp_path / "rows.npy", rows)
     networks.saved(networks.neox(), tmp_path / "tiny")
     given = options(shelf, tmp_path / "s", corpus=str(tmp_path / "rows.npy"))
-    errand = pack(ask([str(tmp_path / "tiny")], resolve_config(**given)))
+    errand = to_spec(resolve_job([str(tmp_path / "tiny")], resolve_config(**given)))
     networks.saved(networks.neox(seed=1), tmp_path / "tiny")
     with pytest.raises(ModelError, match=r"is not the same model for a worker .* let all machines see the same folder"):
-        Scorer(unpack(errand), print, print)(Task("tiny", 0, SHARDS))
+        ShardWorker(from_spec(errand), print, print)(ShardTask("tiny", 0, SHARDS))
     np.save(tmp_path / "rows.npy", rows[::-1])
     with pytest.raises(CorpusError, match=r"A worker found other rows in .*rows.npy .* machines see the same files"):
-        unpack(errand)
+        from_spec(errand)
 
 
 def test_a_shard_that_another_process_wrote_meanwhile_is_left_as_it_is(shelf, tmp_path):
-    question = ask([f"uniform:{networks.V}"], resolve_config(**options(shelf, tmp_path / "s")))
+    question = resolve_job([f"uniform:{networks.V}"], resolve_config(**options(shelf, tmp_path / "s")))
     label = next(iter(question.sources))
-    scorer = Scorer(question, print, lambda rows: None)
-    assert scorer(Task(label, 2, SHARDS)).rows == 5
+    scorer = ShardWorker(question, print, lambda rows: None)
+    assert scorer(ShardTask(label, 2, SHARDS)).rows == 5
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("shard-*")}
-    again = scorer(Task(label, 2, SHARDS))
+    again = scorer(ShardTask(label, 2, SHARDS))
     assert again.skipped
     assert again.rows == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("shard-*")} == files
@@ -205,7 +205,7 @@ def test_a_shard_that_another_process_wrote_meanwhile_is_left_as_it_is(shelf, tm
 
 @pytest.mark.parametrize("of", [1, 2, 5, 13])
 def test_shares_of_any_n_cover_every_shard_once(of):
-    taken = [index for number in range(1, of + 1) for index in range(SHARDS) if Share(number, of).takes(index)]
+    taken = [index for number in range(1, of + 1) for index in range(SHARDS) if ShardSlice(number, of).takes(index)]
     assert sorted(taken) == list(range(SHARDS))
 
 
@@ -222,7 +222,7 @@ def test_shares_of_any_n_cover_every_shard_once(of):
 )
 def test_a_share_that_is_none_is_refused(text, said):
     with pytest.raises(OptionError, match=said):
-        parse_share(text)
+        parse_slice(text)
 
 
 def test_more_shares_than_shards_leave_some_with_nothing_to_do(shelf, tmp_path):
@@ -232,11 +232,11 @@ def test_more_shares_than_shards_leave_some_with_nothing_to_do(shelf, tmp_path):
 
 
 def test_a_shard_that_kills_its_workers_is_named_and_the_rest_is_kept(shelf, tmp_path, monkeypatch):
-    from mematlas.executors.base import Lost
+    from mematlas.executors.base import FailedTask
     from mematlas.executors.local import LocalExecutor
 
     def losing(self, make_worker, tasks, *_):
-        return [Lost(tasks[3], 4, "signal 9"), Lost(tasks[5], 4, "")]
+        return [FailedTask(tasks[3], 4, "signal 9"), FailedTask(tasks[5], 4, "")]
 
     monkeypatch.setattr(LocalExecutor, "run", losing)
     with pytest.raises(MematlasError) as error:

@@ -22,7 +22,7 @@ RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerPool:
     """The workers asked for. address: of the cluster, None for one of this machine alone; gpus: of each worker, None
     for one where there are any, in turn where they are fewer (processes of this machine)."""
 
@@ -32,7 +32,7 @@ class Crew:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(Generic[Task]):
+class FailedTask(Generic[Task]):
     """A task given up after `tries`, because its worker died every time; how: of what, the last time."""
 
     task: Task
@@ -41,7 +41,7 @@ class Lost(Generic[Task]):
 
 
 class Executor(Protocol):
-    """Carries tasks out; made with a `Crew`."""
+    """Carries tasks out; made with a `WorkerPool`."""
 
     def run(
         self,
@@ -49,7 +49,7 @@ class Executor(Protocol):
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
-    ) -> "list[Lost[Task]]":
+    ) -> "list[FailedTask[Task]]":
         """Carry out `tasks`, begun in their order; `on_result` hears of each that is done, in this process.
 
         Returns:
@@ -62,34 +62,34 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class UserError:
     """The answer of a worker that met what a user must mend."""
 
     error: MematlasError
 
 
-class Seat(Generic[Task, Result]):
+class WorkerSlot(Generic[Task, Result]):
     """A worker's place in its own process: makes the worker with its first task, and answers errors as values."""
 
     def __init__(self, make_worker: "MakeWorker[Task, Result]", threads: int) -> None:
         self._make, self._threads = make_worker, threads
         self._worker: Callable[[Task], Result] | None = None
 
-    def do(self, task: Task) -> Result | Refusal:
+    def do(self, task: Task) -> Result | UserError:
         try:
             if self._worker is None:
                 self._worker = self._make(self._threads)
             return self._worker(task)
         except MematlasError as error:
-            return Refusal(error)
+            return UserError(error)
 
 
-class Queue(Generic[Task]):
+class TaskQueue(Generic[Task]):
     """The tasks still to be begun, how often each was tried, and those given up."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._waiting = [(task, 0) for task in reversed(tasks)]
-        self.lost: list[Lost[Task]] = []
+        self.lost: list[FailedTask[Task]] = []
         self.refusal: MematlasError | None = None
 
     def __bool__(self) -> bool:
@@ -105,16 +105,16 @@ class Queue(Generic[Task]):
             say(f"A worker died ({how}); another takes over {task}.")
             self._waiting.append((task, tried + 1))
         else:
-            self.lost.append(Lost(task, tried + 1, how))
+            self.lost.append(FailedTask(task, tried + 1, how))
 
     def answered(self, answer: Any, on_result: Callable[[Any], None]) -> None:
         """Pass a result on; after the first refusal no further task is begun."""
-        if isinstance(answer, Refusal):
+        if isinstance(answer, UserError):
             self.refusal = self.refusal or answer.error
         else:
             on_result(answer)
 
-    def end(self) -> "list[Lost[Task]]":
+    def end(self) -> "list[FailedTask[Task]]":
         """What was given up.
 
         Raises:

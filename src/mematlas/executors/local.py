@@ -10,7 +10,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
-from mematlas.executors.base import Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
+from mematlas.executors.base import FailedTask, MakeWorker, Result, Say, Task, TaskQueue, WorkerPool, WorkerSlot
 from mematlas.executors.gpus import gpu_of, visible_gpus
 
 _PATIENCE = 10.0  # seconds for a worker to go by itself
@@ -26,7 +26,7 @@ class LocalExecutor:
     """`crew.workers` processes that share the cores, and take turns at the GPUs where a worker may have one; one that
     dies is replaced. See `base.Executor`."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: WorkerPool) -> None:
         self._workers = crew.workers
         self._gpus = visible_gpus(os.environ) if crew.gpus is None and crew.workers > 1 else []
 
@@ -36,10 +36,10 @@ class LocalExecutor:
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
-    ) -> "list[Lost[Task]]":
-        queue = Queue(tasks)
+    ) -> "list[FailedTask[Task]]":
+        queue = TaskQueue(tasks)
         threads = max(1, cores() // min(self._workers, max(1, len(tasks))))
-        seat = Seat(make_worker, threads)
+        seat = WorkerSlot(make_worker, threads)
         busy: dict[Any, _Process[Task]] = {}
         try:
             while queue and len(busy) < self._workers:
@@ -58,10 +58,10 @@ class LocalExecutor:
     def _hear(
         self,
         process: "_Process[Task]",
-        queue: "Queue[Task]",
+        queue: "TaskQueue[Task]",
         on_result: Callable[[Any], None],
         say: Say,
-        seat: "Seat[Task, Any]",
+        seat: "WorkerSlot[Task, Any]",
         busy: "dict[Any, _Process[Task]]",
     ) -> None:
         """Take what a worker answered, or its death, and give it, or its successor, the next task."""
@@ -93,7 +93,7 @@ class _Process(Generic[Task]):
 
     holds: tuple[Task, int]
 
-    def __init__(self, seat: "Seat[Task, Any]", environment: dict[str, str]) -> None:
+    def __init__(self, seat: "WorkerSlot[Task, Any]", environment: dict[str, str]) -> None:
         spawning = multiprocessing.get_context("spawn")
         self.environment = environment
         self.connection, far = spawning.Pipe()
@@ -132,7 +132,7 @@ def _serve(connection: "Connection[Any, Any]", environment: dict[str, str]) -> N
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError):
-        seat: Seat[Any, Any] = connection.recv()
+        seat: WorkerSlot[Any, Any] = connection.recv()
         while True:
             task = connection.recv()
             connection.send(seat.do(task))

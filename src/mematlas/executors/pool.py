@@ -7,28 +7,28 @@ from typing import Any
 
 from mematlas.errors import StudyError
 from mematlas.executors import EXECUTORS
-from mematlas.executors.base import Crew, Executor, Lost, MakeWorker, Result, Say, Task
+from mematlas.executors.base import Executor, FailedTask, MakeWorker, Result, Say, Task, WorkerPool
 from mematlas.executors.options import WorkerOptions
 
 
-def work_through(
+def map_tasks(
     options: WorkerOptions,
     make_worker: "MakeWorker[Task, Result]",
     tasks: Sequence[Task],
     on_result: Callable[[Result], None],
     say: Say,
     gpus: float | None = 0,
-) -> "list[Lost[Task]]":
+) -> "list[FailedTask[Task]]":
     """Carry out `tasks`, begun in their order, wherever the options say; see `base.Executor.run`.
 
     Args:
-        gpus: see `Crew`; work that needs none asks for none.
+        gpus: see `WorkerPool`; work that needs none asks for none.
     """
-    executor: Executor = EXECUTORS.load(options.executor)(Crew(options.workers, options.address, gpus))
+    executor: Executor = EXECUTORS.load(options.executor)(WorkerPool(options.workers, options.address, gpus))
     return executor.run(make_worker, tasks, on_result, say)
 
 
-def refuse_lost(lost: "Sequence[Lost[Any]]", units: str, rest: str) -> None:
+def raise_failed(lost: "Sequence[FailedTask[Any]]", units: str, rest: str) -> None:
     """Tell of tasks that were given up.
 
     Args:
@@ -45,7 +45,7 @@ def refuse_lost(lost: "Sequence[Lost[Any]]", units: str, rest: str) -> None:
         )
 
 
-def stand_in(folder: Path) -> None:
+def enter_folder(folder: Path) -> None:
     """Let a worker see relative paths from the folder in which the command was given.
 
     Raises:

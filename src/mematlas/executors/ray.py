@@ -15,7 +15,17 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from mematlas.errors import StudyError
-from mematlas.executors.base import RETRIES, Crew, Lost, MakeWorker, Queue, Result, Say, Seat, Task
+from mematlas.executors.base import (
+    RETRIES,
+    FailedTask,
+    MakeWorker,
+    Result,
+    Say,
+    Task,
+    TaskQueue,
+    WorkerPool,
+    WorkerSlot,
+)
 from mematlas.executors.local import cores
 
 _EVERY = 30.0  # seconds between lines while no worker finds a place
@@ -25,7 +35,7 @@ _KNOCK = 5.0  # seconds for a cluster to answer at all
 class RayExecutor:
     """`crew.workers` actors, each with its share of CPUs and GPUs. See `base.Executor`."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: WorkerPool) -> None:
         self._crew = crew
 
     def run(
@@ -34,20 +44,20 @@ class RayExecutor:
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
-    ) -> "list[Lost[Task]]":
+    ) -> "list[FailedTask[Task]]":
         workers = min(self._crew.workers, len(tasks))
         threads = max(1, cores() // max(1, workers)) if self._crew.address is None else 1
         with _connected(self._crew.address, workers * threads):
             gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) if self._crew.gpus is None else self._crew.gpus
             actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0)(_Actor)
             crew = _Actors(lambda: actor.remote(make_worker, threads))
-            return crew.carry_out(Queue(tasks), workers, on_result, say, f"{threads} CPU and {gpus:g} GPU")
+            return crew.carry_out(TaskQueue(tasks), workers, on_result, say, f"{threads} CPU and {gpus:g} GPU")
 
 
 class _Actor:
     def __init__(self, make_worker: "MakeWorker[Any, Any]", threads: int) -> None:
         os.environ.setdefault("POLARS_MAX_THREADS", str(threads))  # of the other libraries Ray limits them
-        self._seat: Seat[Any, Any] = Seat(make_worker, threads)
+        self._seat: WorkerSlot[Any, Any] = WorkerSlot(make_worker, threads)
 
     def here(self) -> None:
         """Answers once the actor runs."""
@@ -65,8 +75,8 @@ class _Actors:
         self._out: dict[Any, tuple[Any, tuple[Any, int] | None]] = {}  # call -> actor, its task and how often tried
 
     def carry_out(
-        self, queue: "Queue[Any]", workers: int, on_result: Callable[[Any], None], say: Say, needs: str
-    ) -> "list[Lost[Any]]":
+        self, queue: "TaskQueue[Any]", workers: int, on_result: Callable[[Any], None], say: Say, needs: str
+    ) -> "list[FailedTask[Any]]":
         try:
             for _ in range(workers):
                 self._hire()
@@ -98,7 +108,7 @@ class _Actors:
                 "that all machines have the same mematlas with its extras, and run the same command again."
             ) from None
 
-    def _hear(self, call: Any, queue: "Queue[Any]", on_result: Callable[[Any], None], say: Say) -> None:
+    def _hear(self, call: Any, queue: "TaskQueue[Any]", on_result: Callable[[Any], None], say: Say) -> None:
         """Take what a call brought, and give its actor, or its successor, something to do."""
         actor, held = self._out.pop(call)
         try:

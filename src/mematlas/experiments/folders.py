@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mematlas.errors import StudyError
-from mematlas.study import telling, write_json
+from mematlas.study import translate_os_errors, write_json
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         StudyError: the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.partial")
-    with telling(path):
+    with translate_os_errors(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary

@@ -37,7 +37,7 @@ class Located(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sought:
+class OccurrenceQuery:
     """A row's continuation. held: the corpus holds the row (it is no control row), at `offset` of the row `row`;
     tokens: [continuation] token ids."""
 
@@ -72,7 +72,9 @@ def recited_cells(
     return kept.drop("luck").sort("row", "context", "continuation")
 
 
-def to_seek(ids: Ids, lengths: Ids, rows: Ids, cells: "pl.DataFrame", grid: Grid) -> Iterator[Sought]:
+def occurrence_queries(
+    ids: Ids, lengths: Ids, rows: Ids, cells: "pl.DataFrame", grid: Grid
+) -> Iterator[OccurrenceQuery]:
     """The continuations of `cells` (of `recited_cells`) that these rows hold in full.
 
     Args:
@@ -84,7 +86,7 @@ def to_seek(ids: Ids, lengths: Ids, rows: Ids, cells: "pl.DataFrame", grid: Grid
         line = at.get(row)
         if line is not None and lengths[line] >= start + continuation:
             # a copy, so that the block of rows can be let go
-            yield Sought(
+            yield OccurrenceQuery(
                 row, context, continuation, role == "train", start, ids[line, start : start + continuation].copy()
             )
 
@@ -92,7 +94,7 @@ def to_seek(ids: Ids, lengths: Ids, rows: Ids, cells: "pl.DataFrame", grid: Grid
 def places_table(
     scan: "Scan",
     corpus: Located,
-    sought: Sequence[Sought],
+    sought: Sequence[OccurrenceQuery],
     scope: Scope = "documents",
     rows_per_step: int | None = None,
 ) -> pa.Table:
@@ -128,7 +130,9 @@ def _known(corpus: Located, positions: Ids) -> Mapping[int, dict[str, Any]]:
     }
 
 
-def _lines(one: Sought, places: Places, known: Mapping[int, dict[str, Any]], step: int | None) -> list[dict[str, Any]]:
+def _lines(
+    one: OccurrenceQuery, places: Places, known: Mapping[int, dict[str, Any]], step: int | None
+) -> list[dict[str, Any]]:
     cell = {"row": one.row, "context": one.context, "continuation": one.continuation}
     hits = [
         known[position] | {"offset": offset, "stream_document": document}

@@ -17,7 +17,7 @@ from mematlas.importers import LAYOUTS
 from mematlas.io.paths import make_folder, write_json
 from mematlas.progress import Progress, Silent
 from mematlas.study import Run, Study, fingerprint, shard_is_done, shard_name, write_model
-from mematlas.study.manifest import note_run
+from mematlas.study.manifest import record_run
 from mematlas.study.versions import versions
 
 if TYPE_CHECKING:
@@ -234,4 +234,4 @@ def _write_manifest(study: Study, run: Run, started: float) -> None:
         "started": time.strftime(moment, time.gmtime(started)),
         "finished": time.strftime(moment, time.gmtime()),
     }
-    note_run(study, run.key, entry)
+    record_run(study, run.key, entry)

@@ -14,7 +14,7 @@ from mematlas.errors import IndexFault
 from mematlas.index.folder import LAYOUT, IndexFacts, digest, mapped, read_facts
 from mematlas.index.stream import CorpusStream, RowSource
 from mematlas.index.suffix_arrays import suffix_order
-from mematlas.study import telling, write_atomically, write_json
+from mematlas.study import translate_os_errors, write_atomically, write_json
 
 SHARD_TOKENS: Final = 1 << 26  # sorting a shard takes 13 bytes a 2-byte token: 0.9 GB
 
@@ -60,7 +60,7 @@ def build_index(rows: RowSource, folder: Path, options: IndexOptions, watcher: W
         StudyError: no room, or the folder cannot be written.
         CorpusError: the corpus is damaged.
     """
-    with telling(folder):
+    with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         facts = read_facts(folder / "stream.json") or _copy_stream(rows, folder, options, watcher)
         _check_same(facts, rows, folder, options)

@@ -20,7 +20,7 @@ from mematlas.errors import IndexFault
 from mematlas.index.folder import IndexFacts, mapped, read_index
 from mematlas.index.stream import Borders
 from mematlas.index.suffix_arrays import Shard, SuffixArray, suffix_order
-from mematlas.study import telling, write_atomically
+from mematlas.study import translate_os_errors, write_atomically
 from mematlas.types import Ids
 
 _WIDTHS: Final = {"uint16": 2, "uint32": 4}
@@ -125,7 +125,7 @@ def export_infinigram(index: Path, folder: Path) -> IndexFacts:
     facts = read_index(index)
     tokens = mapped(index / "tokens.bin", facts.dtype)
     documents = Borders(mapped(index / "documents.bin", "<i8"))
-    with telling(folder):
+    with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for number, (start, stop) in enumerate(_whole_documents(documents.starts, facts)):
             starts = documents.cut(start, stop).starts

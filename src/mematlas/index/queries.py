@@ -7,7 +7,7 @@ from mematlas.index.matching import Targets
 from mematlas.types import Ids
 
 
-class Asked:
+class DistinctQueries:
     """groups: the queries by length; targets: the distinct n-grams of each group."""
 
     def __init__(self, groups: list[Group]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mematlas.index.base import SCOPES, Group, NextCounts, NGrams, Places, Scope, grouped
 from mematlas.index.matching import Targets
-from mematlas.index.queries import Asked, added_up, packed, unpacked
+from mematlas.index.queries import DistinctQueries, added_up, packed, unpacked
 from mematlas.index.stream import PIECE, Piece, Stream
 from mematlas.types import Ids
 
@@ -51,11 +51,11 @@ class Scan:
         asked = self.ask(ngrams)
         return asked.spread(self.totals(asked)) if asked.groups else np.zeros((len(SCOPES), 0), np.int64)
 
-    def ask(self, ngrams: NGrams) -> Asked:
+    def ask(self, ngrams: NGrams) -> DistinctQueries:
         """The n-grams made ready to be looked for, in this stream or in any part of it."""
-        return Asked(self._grouped(ngrams, "stream"))
+        return DistinctQueries(self._grouped(ngrams, "stream"))
 
-    def totals(self, asked: Asked) -> list[Ids]:
+    def totals(self, asked: DistinctQueries) -> list[Ids]:
         """[3, t] counts, for SCOPES, of each length's targets; those of the parts of a stream add up to its own."""
         known = asked.targets
         sums = [[np.zeros((len(SCOPES), len(targets)), np.int64) for targets in known] for _ in range(self._threads)]
@@ -86,7 +86,7 @@ class Scan:
 
     def places(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Places]:
         """Where each n-gram starts: its first `limit` places, told as row, offset and document, and their number."""
-        asked = Asked(self._grouped(ngrams, scope))
+        asked = DistinctQueries(self._grouped(ngrams, scope))
         had = [np.zeros(len(targets), np.int64) for targets in asked.targets]
         kept = [[np.zeros((5, 0), np.int64)] for _ in had]
         begun = 0  # where the row that goes on into the next piece starts in the stream
@@ -109,7 +109,7 @@ class Scan:
 
     def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
         """See Index.documents."""
-        asked = Asked(self._grouped(ngrams, scope))
+        asked = DistinctQueries(self._grouped(ngrams, scope))
         kept = [[_NONE] for _ in asked.targets]
         for piece, hits in self._hits(asked, scope, 0):
             for group, (members, places) in enumerate(hits):
@@ -119,7 +119,7 @@ class Scan:
 
     def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> list[NextCounts]:
         """See Index.next_counts."""
-        asked = Asked(self._grouped(contexts, scope))
+        asked = DistinctQueries(self._grouped(contexts, scope))
         kept = [(_NONE, _NONE) for _ in asked.targets]
         for piece, hits in self._hits(asked, scope, 1):
             for group, (members, places) in enumerate(hits):
@@ -134,7 +134,7 @@ class Scan:
     def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
         return grouped(ngrams, self.vocabulary, self._stream.length, self.scopes, scope)
 
-    def _hits(self, asked: Asked, scope: Scope, beyond: int) -> Iterator[tuple[Piece, list[tuple[Ids, Ids]]]]:
+    def _hits(self, asked: DistinctQueries, scope: Scope, beyond: int) -> Iterator[tuple[Piece, list[tuple[Ids, Ids]]]]:
         """Each piece with, for each length, which n-gram stands at which of its places within the scope: [h], [h].
 
         beyond: how many tokens after the n-gram must lie within the scope, too.

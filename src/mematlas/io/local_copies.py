@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mematlas.errors import StudyError
-from mematlas.io.paths import files_of, is_remote, key_of, telling
+from mematlas.io.paths import files_of, is_remote, key_of, translate_os_errors
 
 #: What tells versions of an object apart, under the names that file systems of fsspec give it.
 _VERSION: Final = ("size", "ETag", "etag", "VersionId", "md5Hash", "content_md5", "LastModified", "last_modified")
@@ -59,7 +59,7 @@ def _copied(objects: Sequence[tuple[Path, dict[str, Any]]]) -> dict[Path, Path]:
     missing = [path for path, copy in copies.items() if not copy.exists()]
     if missing:
         parts = [f"{copies[path]}.part" for path in missing]
-        with telling(missing[0].parent):
+        with translate_os_errors(missing[0].parent):
             files_of(missing[0]).get([key_of(path) for path in missing], parts)
         for path, part in zip(missing, parts, strict=True):
             Path(part).replace(copies[path])
@@ -75,7 +75,7 @@ def fetch_folder(folder: Path) -> Path:
     if not is_remote(folder):
         return folder
     place, above = Path(tempfile.mkdtemp(dir=_copies())), key_of(folder).rstrip("/") + "/"
-    with telling(folder):
+    with translate_os_errors(folder):
         keys = [key for key in files_of(folder).find(key_of(folder)) if not key.endswith("/")]
     names = [key.removeprefix(above) for key in keys]
     for name in names:
@@ -85,7 +85,7 @@ def fetch_folder(folder: Path) -> Path:
     for parent in {copy.parent for copy in copies}:
         parent.mkdir(parents=True, exist_ok=True)
     if keys:
-        with telling(folder):
+        with translate_os_errors(folder):
             files_of(folder).get(keys, [str(copy) for copy in copies])
     return place
 
@@ -138,7 +138,7 @@ def digest(path: Path) -> str:
 
 def listed(folder: Path) -> dict[str, dict[str, Any]]:
     """Name -> facts (size among them) of the objects in a folder of an object store, by one listing; {} if none."""
-    with telling(folder):
+    with translate_os_errors(folder):
         try:
             found = files_of(folder).ls(key_of(folder), detail=True)
         except FileNotFoundError:
@@ -157,7 +157,7 @@ def _asked(path: Path, request: str) -> Any:
     Raises:
         StudyError: the store cannot be reached.
     """
-    with telling(path.parent):
+    with translate_os_errors(path.parent):
         try:
             return getattr(files_of(path), request)(key_of(path))
         except FileNotFoundError as error:

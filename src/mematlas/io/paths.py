@@ -5,7 +5,7 @@ so that code says `study / "runs"` of both; it is typed as Path. What an object 
 
 - a file is written here first and then put in one upload, which a store shows whole or not at all;
 - libraries that want files of this machine (polars, pyarrow, safetensors) read copies, see `mematlas.io.local_copies`;
-- clients raise what they like, see `telling`.
+- clients raise what they like, see `translate_os_errors`.
 
 How a store is reached (endpoint, credentials) is fsspec's configuration and its clients' environment, never ours, so
 that nothing of it can land in a manifest.
@@ -109,7 +109,7 @@ def check_shared(folder: Path) -> None:
 
 
 @contextmanager
-def telling(folder: Path) -> Iterator[None]:
+def translate_os_errors(folder: Path) -> Iterator[None]:
     """Turn what the operating system or an object store's client says about `folder` into one line with a remedy."""
     try:
         yield
@@ -167,7 +167,7 @@ def make_folder(folder: Path) -> None:
     if is_remote(folder):
         reach(folder)
     else:
-        with telling(folder):
+        with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -179,7 +179,7 @@ def reach(folder: Path) -> None:
     """
     if not is_remote(folder):
         return
-    with telling(folder):
+    with translate_os_errors(folder):
         try:
             files_of(folder).ls(key_of(folder))
         except FileNotFoundError:  # of the study, which is to be made, or of its bucket
@@ -201,7 +201,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     if is_remote(path):
         _upload(path, write)
         return
-    with telling(path.parent):
+    with translate_os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -218,10 +218,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def _upload(path: Path, write: Callable[[Path], None]) -> None:
     above = Path(tempfile.gettempdir())
-    with telling(above), tempfile.TemporaryDirectory(prefix="mematlas-", dir=above) as folder:
+    with translate_os_errors(above), tempfile.TemporaryDirectory(prefix="mematlas-", dir=above) as folder:
         temporary = Path(folder) / path.name
         write(temporary)
-        with telling(path.parent):
+        with translate_os_errors(path.parent):
             files_of(path).put_file(str(temporary), key_of(path))
 
 
@@ -239,7 +239,7 @@ def delete_folder(folder: Path) -> None:
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
-        with telling(folder):
+        with translate_os_errors(folder):
             files_of(folder).rm(key_of(folder), recursive=True)
 
 

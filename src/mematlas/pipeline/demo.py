@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mematlas.pipeline.run import Carried, run_file
+from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file, study_file_text
 from mematlas.progress import Progress, Silent
 from mematlas.study import Study, write_atomically
@@ -37,7 +37,7 @@ class Demonstration:
     """The trained family, and what its study came to; edited: the study file there is another than the demo's."""
 
     family: "TrainedFamily"
-    carried: Carried
+    carried: RunOutcome
     edited: bool
 
     @property

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mematlas.pipeline.run import counting, fitted_models, gallery_source, predictor_options, report_source
-from mematlas.pipeline.steps.analyze import chosen_analyses, is_fresh
+from mematlas.pipeline.steps.analyze import chosen_analyses, is_finding_current
 from mematlas.pipeline.steps.features import passes_left
 from mematlas.pipeline.steps.fit import fits_left
-from mematlas.pipeline.steps.score import carry_out, worker_options
+from mematlas.pipeline.steps.score import run_job, worker_options
 from mematlas.pipeline.study_file import StudyFile
 from mematlas.progress import Silent
 from mematlas.scoring.cost import bytes_a_row, cost, forwards_a_row, shape_of
-from mematlas.scoring.job import Question, ask
-from mematlas.scoring.reopen import asked_rows
+from mematlas.scoring.job import ScoringJob, resolve_job
+from mematlas.scoring.reopen import job_rows
 from mematlas.study import Run, Study
-from mematlas.study.build_stamps import is_made
+from mematlas.study.build_stamps import is_current
 from mematlas.types import Grid
 
 _LONG_ENOUGH = 2.0  # seconds of scoring after which a probe is taken for steady
@@ -74,7 +74,7 @@ def plan_study(file: StudyFile) -> WorkPlan:
     """
     with tempfile.TemporaryDirectory() as scratch:
         config = file.config.model_copy(update={"study": Path(scratch) / "question"})
-        question = ask(file.models, config, extend=False)
+        question = resolve_job(file.models, config, extend=False)
         models = tuple(_models(question, file.study))
         probes = _probes(question, models, Path(scratch) / "probe")
     seconds = sum(_seconds(model, probes) for model in models) if probes else None
@@ -91,7 +91,7 @@ def plan_study(file: StudyFile) -> WorkPlan:
     )
 
 
-def _models(question: Question, folder: Path) -> Iterator[ModelPlan]:
+def _models(question: ScoringJob, folder: Path) -> Iterator[ModelPlan]:
     study, forwards = Study(folder), forwards_a_row(question.options)
     rows = question.plan.total
     for label, source in question.sources.items():
@@ -103,7 +103,7 @@ def _models(question: Question, folder: Path) -> Iterator[ModelPlan]:
         yield ModelPlan(label, card.parameters, card.training_step, is_control, left, left * forwards, flop)
 
 
-def _disk(question: Question) -> int:
+def _disk(question: ScoringJob) -> int:
     from mematlas.scoring.records.states import announced_size
 
     total, shards, sources = question.plan.total, question.run.shards, question.sources.values()
@@ -114,13 +114,13 @@ def _disk(question: Question) -> int:
 # ------------------------------------------------------------------------------------------------ how long, roughly
 
 
-def _probes(question: Question, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
+def _probes(question: ScoringJob, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
     """The smallest model that has rows left, and the next size: two show how time grows with size."""
     left = {(model.parameters is None, model.parameters or 0): model for model in models if model.rows_left}
     return tuple(_probe(question, left[size], folder) for size in sorted(left)[:2])
 
 
-def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
+def _probe(question: ScoringJob, model: ModelPlan, folder: Path) -> Probe:
     """Score the corpus' first rows on the side, more and more until it takes a while."""
     spec, config = question.sources[model.label].card.spec, question.config
     most = 128 if config.batch == "auto" else config.batch
@@ -135,8 +135,8 @@ def _probe(question: Question, model: ModelPlan, folder: Path) -> Probe:
     }
     rows = 8
     while True:
-        probed = ask([spec], config.model_copy(update=changed | {"rows": f"first:{rows}"}), extend=False)
-        run = carry_out(probed, Silent()).manifest()["runs"][probed.run.key]
+        probed = resolve_job([spec], config.model_copy(update=changed | {"rows": f"first:{rows}"}), extend=False)
+        run = run_job(probed, Silent()).manifest()["runs"][probed.run.key]
         timing = run["timings"][next(iter(probed.sources))]
         seconds, scored = timing["seconds"], timing["rows"]
         if seconds >= _LONG_ENOUGH or scored < rows or rows >= most:
@@ -165,16 +165,16 @@ def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
 # -------------------------------------------------------------------------------------------- what is there already
 
 
-def _steps(file: StudyFile, question: Question, models: Sequence[ModelPlan]) -> dict[str, str]:
+def _steps(file: StudyFile, question: ScoringJob, models: Sequence[ModelPlan]) -> dict[str, str]:
     study, names, run = Study(file.study), chosen_analyses(file.only), question.run
     left = sum(model.rows_left > 0 for model in models)
-    passes = passes_left(study, asked_rows(question), counting(file), worker_options(file)) if file.features else 0
+    passes = passes_left(study, job_rows(question), counting(file), worker_options(file)) if file.features else 0
     fits = 0 if left or passes else _fits_left(file, study, run)
-    fresh = 0 if left or passes or fits else sum(is_fresh(study, run, name) for name in names)
+    fresh = 0 if left or passes or fits else sum(is_finding_current(study, run, name) for name in names)
     whole = fresh == len(names)
-    gallery = whole and is_made(file.study, "gallery", gallery_source(file.study, run, names, file.gallery_rows))
+    gallery = whole and is_current(file.study, "gallery", gallery_source(file.study, run, names, file.gallery_rows))
     report = gallery or not file.gallery
-    report = whole and report and is_made(file.study, "report", report_source(file.study, run, names))
+    report = whole and report and is_current(file.study, "report", report_source(file.study, run, names))
     return {
         "scoring": (f"{left} of {len(models)} models to score" if left else "done") + _uncounted(question),
         "features": f"to do, {passes} times all rows of the corpus" if passes else _state(file.features, True),
@@ -190,7 +190,7 @@ def _fits_left(file: StudyFile, study: Study, run: Run) -> int:
     return fits_left(study, predictor_options(file), models, run) if models else 0
 
 
-def _uncounted(question: Question) -> str:
+def _uncounted(question: ScoringJob) -> str:
     """Whose hidden states the disk's estimate leaves out."""
     unknown = [label for label, source in question.sources.items() if source.card.width is None]
     if not unknown or not question.options.hidden_kinds:

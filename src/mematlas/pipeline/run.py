@@ -6,34 +6,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.errors import MissingExtra, StudyError
-from mematlas.pipeline.steps.analyze import Analyzed, analyze_run, chosen_analyses, made_name
+from mematlas.pipeline.steps.analyze import AnalysisOutcome, analyze_run, chosen_analyses, stamp_name
 from mematlas.pipeline.steps.count import Counting
 from mematlas.pipeline.steps.features import write_features
 from mematlas.pipeline.steps.fit import write_predictors
 from mematlas.pipeline.steps.gallery import gallery_path, make_gallery
-from mematlas.pipeline.steps.occurrences import write_places
-from mematlas.pipeline.steps.score import carry_out, worker_options
+from mematlas.pipeline.steps.occurrences import write_occurrences
+from mematlas.pipeline.steps.score import run_job, worker_options
 from mematlas.pipeline.study_file import StudyFile, read_study_file
 from mematlas.predictors.options import PredictorConfig, predictor_config
 from mematlas.progress import Progress, Silent
-from mematlas.scoring.job import Question, ask
-from mematlas.scoring.reopen import asked_rows
+from mematlas.scoring.job import ScoringJob, resolve_job
+from mematlas.scoring.reopen import job_rows
 from mematlas.study import Run, Study
-from mematlas.study.build_stamps import forget_made, is_made, note_made, state
+from mematlas.study.build_stamps import combined_fingerprint, forget, is_current, record
 
 if TYPE_CHECKING:
     from mematlas.analyses.frames.study_tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class RunOutcome:
     """What a study file came to. features, predictors, gallery, report: None where not asked for; the gallery also
     where there was nothing to show, predictors where none could be fitted."""
 
     study: Study
     features: Path | None
     predictors: Path | None
-    analyzed: Analyzed
+    analyzed: AnalysisOutcome
     gallery: Path | None
     report: Path | None
 
@@ -49,14 +49,14 @@ def run(path: str | Path, progress: Progress | None = None) -> Study:
     return carried.study
 
 
-def run_file(file: StudyFile, watcher: Progress) -> Carried:
+def run_file(file: StudyFile, watcher: Progress) -> RunOutcome:
     """Score, count, fit, analyse, write gallery and report: each only if missing or older than what it is made from.
 
     An analysis that breaks is told in the result's `analyzed`, after all else is done.
     """
     watcher.say(f"Scoring {len(file.models) + len(file.control_models)} models into {file.study}")
-    question = ask(file.models, file.config, extend=False)
-    study = carry_out(question, watcher)
+    question = resolve_job(file.models, file.config, extend=False)
+    study = run_job(question, watcher)
     features = _features(file, question, watcher)
     predictors = _predictors(file, question.run, watcher)
     analyzed = analyze_run(
@@ -64,7 +64,7 @@ def run_file(file: StudyFile, watcher: Progress) -> Carried:
     )
     watcher.say(f"{len(analyzed.findings)} findings are in {analyzed.folder}")
     gallery = _gallery(file, question, analyzed, watcher)
-    return Carried(study, features, predictors, analyzed, gallery, _report(file, question.run, watcher))
+    return RunOutcome(study, features, predictors, analyzed, gallery, _report(file, question.run, watcher))
 
 
 def counting(file: StudyFile) -> Counting:
@@ -85,21 +85,21 @@ def predictor_options(file: StudyFile) -> PredictorConfig:
 
 def gallery_source(study: Path, run: Run, names: Sequence[str], rows: int) -> str:
     """The fingerprint of what a gallery is made from: the findings, and how many rows they may bring."""
-    return state(study, [made_name(run, name) for name in names]) + f"-{rows}"
+    return combined_fingerprint(study, [stamp_name(run, name) for name in names]) + f"-{rows}"
 
 
 def report_source(study: Path, run: Run, names: Sequence[str]) -> str:
     """The fingerprint of what a report is made from: the findings and the gallery."""
-    return state(study, [*(made_name(run, name) for name in names), "gallery"]) + f"-{run.key}"
+    return combined_fingerprint(study, [*(stamp_name(run, name) for name in names), "gallery"]) + f"-{run.key}"
 
 
-def _features(file: StudyFile, question: Question, watcher: Progress) -> Path | None:
+def _features(file: StudyFile, question: ScoringJob, watcher: Progress) -> Path | None:
     if not file.features:
         return None
     watcher.say("Row features: what the corpus holds of the rows")
-    study, scored = Study(file.study), asked_rows(question)
+    study, scored = Study(file.study), job_rows(question)
     folder = write_features(study, scored, counting(file), watcher, worker_options(file))
-    write_places(study, scored, watcher)
+    write_occurrences(study, scored, watcher)
     return folder
 
 
@@ -118,20 +118,20 @@ def _predictors(file: StudyFile, run: Run, watcher: Progress) -> Path | None:
         return None
 
 
-def _gallery(file: StudyFile, question: Question, analyzed: Analyzed, watcher: Progress) -> Path | None:
+def _gallery(file: StudyFile, question: ScoringJob, analyzed: AnalysisOutcome, watcher: Progress) -> Path | None:
     from mematlas.analyses.frames.study_tables import read_tables
 
     study, path = file.study, gallery_path(file.study)
     if not file.gallery:
         path.unlink(missing_ok=True)
-        forget_made(study, "gallery")
+        forget(study, "gallery")
         return None
     source = gallery_source(study, question.run, chosen_analyses(file.only), file.gallery_rows)
-    if not is_made(study, "gallery", source):
+    if not is_current(study, "gallery", source):
         watcher.say("Gallery: rows worth looking at, token by token")
         tables: Tables = read_tables(Study(study), question.run.key)
         make_gallery(question, tables, list(analyzed.findings.values()), file.gallery_rows, watcher)
-        note_made(study, "gallery", source)
+        record(study, "gallery", source)
     return path if path.is_file() else None
 
 
@@ -139,10 +139,10 @@ def _report(file: StudyFile, run: Run, watcher: Progress) -> Path | None:
     if not file.report:
         return None
     source, path = report_source(file.study, run, chosen_analyses(file.only)), file.study / "report.html"
-    if not (path.is_file() and is_made(file.study, "report", source)):
+    if not (path.is_file() and is_current(file.study, "report", source)):
         watcher.say("Report: all of it as one page")
         path = _write_report(file.study)
-        note_made(file.study, "report", source)
+        record(file.study, "report", source)
     return path
 
 

@@ -22,7 +22,15 @@ from mematlas.predictors.screening_config import PredictConfig, prediction_confi
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
 from mematlas.scoring.options import ScoringOptions
-from mematlas.study import fingerprint, missing_shards, shard_name, telling, write_atomically, write_json, write_shard
+from mematlas.study import (
+    fingerprint,
+    missing_shards,
+    shard_name,
+    translate_os_errors,
+    write_atomically,
+    write_json,
+    write_shard,
+)
 from mematlas.study.versions import versions
 from mematlas.types import Grid, TokenRows
 
@@ -116,7 +124,7 @@ def predict_with(model: str, config: PredictConfig, watcher: Progress) -> Predic
         watcher.start(source.card.label, work.plan.total, work.plan.total - sum(map(work.plan.size, missing)))
         if missing:
             engine = work.engine(watcher.say)
-            with telling(config.out):
+            with translate_os_errors(config.out):
                 for index in missing:
                     work.predict_shard(index, engine, watcher.advance)
     finally:

@@ -11,7 +11,7 @@ from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MematlasError, OptionError
-from mematlas.io.paths import is_remote, make_folder, telling, write_json
+from mematlas.io.paths import is_remote, make_folder, translate_os_errors, write_json
 from mematlas.scoring.config import Order, ScoreConfig
 from mematlas.scoring.options import ScoringOptions
 from mematlas.study import Run, Study, fingerprint
@@ -39,7 +39,7 @@ _ORDERS: dict[Order, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScoringJob:
     """A resolved configuration: sources found, rows counted, nothing loaded yet."""
 
     config: ScoreConfig
@@ -49,7 +49,7 @@ class Question:
     run: Run
 
 
-def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Question:
+def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> ScoringJob:
     """Find models and corpus, check that they fit, and write the question into the study folder.
 
     Args:
@@ -60,11 +60,11 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
     """
     if not models:
         raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
-    with telling(config.study):
+    with translate_os_errors(config.study):
         was_there = is_remote(config.study) or config.study.exists()
     make_folder(config.study)
     try:
-        return _asked(models, config, extend)
+        return _resolved(models, config, extend)
     except MematlasError:
         if not was_there:
             with suppress(OSError):  # it is not empty: another process has begun
@@ -72,7 +72,7 @@ def ask(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> Q
         raise
 
 
-def _asked(models: Sequence[str], config: ScoreConfig, extend: bool) -> Question:
+def _resolved(models: Sequence[str], config: ScoreConfig, extend: bool) -> ScoringJob:
     from mematlas.corpus.row_sets import ShardPlan, default_shards
     from mematlas.models.resolve import find_model
 
@@ -101,7 +101,7 @@ def _asked(models: Sequence[str], config: ScoreConfig, extend: bool) -> Question
         config.hidden_layer,
     )
     run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
-    return Question(config, sources, plan, options, run)
+    return ScoringJob(config, sources, plan, options, run)
 
 
 def _check_served(sources: "Sequence[ModelSource]") -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.errors import CorpusError, ModelError
-from mematlas.executors.pool import stand_in
+from mematlas.executors.pool import enter_folder
 from mematlas.models.threads import limit_threads
 from mematlas.scoring.config import ScoreConfig
-from mematlas.scoring.job import Question, chosen_encoder, fingerprints, row_sets
-from mematlas.scoring.worker import Scorer, Task
+from mematlas.scoring.job import ScoringJob, chosen_encoder, fingerprints, row_sets
+from mematlas.scoring.worker import ShardTask, ShardWorker
 from mematlas.study import Run
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mematlas.executors.base import MakeWorker
     from mematlas.models.base import ModelCard, ModelSource
     from mematlas.scoring.options import ScoringOptions
-    from mematlas.scoring.worker import Scored
+    from mematlas.scoring.worker import ShardResult
     from mematlas.types import Encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class JobSpec:
     """A question without its corpus and models. cards: by label; folder: that which relative paths are seen from."""
 
     config: ScoreConfig
@@ -37,37 +37,37 @@ class Errand:
     folder: Path
 
 
-def pack(question: Question) -> Errand:
+def to_spec(question: ScoringJob) -> JobSpec:
     """What a worker needs of a question."""
     cards = {label: source.card for label, source in question.sources.items()}
-    return Errand(question.config, question.run, question.options, cards, Path.cwd())
+    return JobSpec(question.config, question.run, question.options, cards, Path.cwd())
 
 
-def scorers(question: Question) -> "MakeWorker[Task, Scored]":
+def shard_workers(question: ScoringJob) -> "MakeWorker[ShardTask, ShardResult]":
     """From a number of threads to a worker, in whatever process it is called."""
-    return partial(_scorer, pack(question))
+    return partial(_shard_worker, to_spec(question))
 
 
-def _scorer(errand: Errand, threads: int) -> "_Telling":
+def _shard_worker(errand: JobSpec, threads: int) -> "_MessageCollectingWorker":
 
     limit_threads(threads)
-    return _Telling(unpack(errand))
+    return _MessageCollectingWorker(from_spec(errand))
 
 
-class _Telling:
+class _MessageCollectingWorker:
     """A scorer far from the user: what it has to say travels with the result."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: ScoringJob) -> None:
         self._said: list[str] = []
-        self._scorer = Scorer(question, self._said.append, lambda rows: None)
+        self._scorer = ShardWorker(question, self._said.append, lambda rows: None)
 
-    def __call__(self, task: Task) -> "Scored":
+    def __call__(self, task: ShardTask) -> "ShardResult":
         self._said.clear()
         scored = self._scorer(task)
         return replace(scored, said=tuple(self._said))
 
 
-def unpack(errand: Errand) -> Question:
+def from_spec(errand: JobSpec) -> ScoringJob:
     """The question, asked again where we are.
 
     Raises:
@@ -76,11 +76,11 @@ def unpack(errand: Errand) -> Question:
     """
     from mematlas.corpus.row_sets import ShardPlan
 
-    stand_in(errand.folder)
+    enter_folder(errand.folder)
     sources = _Sources(errand.cards)
     sets = row_sets(errand.config, errand.options.grid, _encoder(errand, sources))
     _check_same_rows(errand, sets)
-    return Question(errand.config, sources, ShardPlan(sets, errand.run.shards), errand.options, errand.run)
+    return ScoringJob(errand.config, sources, ShardPlan(sets, errand.run.shards), errand.options, errand.run)
 
 
 class _Sources(dict[str, "ModelSource"]):
@@ -104,7 +104,7 @@ class _Sources(dict[str, "ModelSource"]):
         return source
 
 
-def _encoder(errand: Errand, sources: _Sources) -> "Encoder | None":
+def _encoder(errand: JobSpec, sources: _Sources) -> "Encoder | None":
     """As `question.encoder`, without a look at any model but the first."""
     first = next(iter(errand.cards))
 
@@ -114,7 +114,7 @@ def _encoder(errand: Errand, sources: _Sources) -> "Encoder | None":
     return chosen_encoder(errand.config, (card.vocabulary for card in errand.cards.values()), of_first)
 
 
-def _check_same_rows(errand: Errand, sets: "tuple[RowSet, ...]") -> None:
+def _check_same_rows(errand: JobSpec, sets: "tuple[RowSet, ...]") -> None:
     if fingerprints(sets) != errand.run.question["fingerprints"]:
         raise CorpusError(
             f"A worker found other rows in {errand.config.corpus} or its control than the command did; let all "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
 from mematlas.scoring.config import ScoreConfig, resolve_config
-from mematlas.scoring.job import Question, chosen_encoder, digest_positions, encoder, row_sets
+from mematlas.scoring.job import ScoringJob, chosen_encoder, digest_positions, encoder, row_sets
 from mematlas.study import Run, Study
 from mematlas.types import Encoder, Grid
 
@@ -27,13 +27,13 @@ class ScoredRows:
     encoder: Encoder | None
 
 
-def asked_rows(question: Question) -> ScoredRows:
+def job_rows(question: ScoringJob) -> ScoredRows:
     """The rows of a question in hand."""
     tokenizer = encoder(question.config, list(question.sources.values()))
     return ScoredRows(question.run, question.options.grid, question.plan.sets, tokenizer)
 
 
-def reopen(study: Study, key: str | None = None, *, tokenizer: bool = True) -> ScoredRows:
+def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True) -> ScoredRows:
     """The rows of the run whose key starts with `key`, or of the latest.
 
     tokenizer: False where no corpus is text and nothing is to be decoded; then no model is looked at.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from mematlas.scoring.job import ENGINE_VERSION, Question
-from mematlas.study import shard_is_done, shard_name, telling, write_model, write_shard
+from mematlas.scoring.job import ENGINE_VERSION, ScoringJob
+from mematlas.study import shard_is_done, shard_name, translate_os_errors, write_model, write_shard
 
 if TYPE_CHECKING:
     from mematlas.models.base import LoadOptions, ModelSource
@@ -21,7 +21,7 @@ _STEPPED = 128  # rows with which ways of decoding are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ShardTask:
     """One shard of one model: the unit of work, fixed by the question, whoever does it."""
 
     label: str
@@ -33,10 +33,10 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ShardResult:
     """What a worker tells of a task; the tables are on disk. skipped: the shard was there already; said: to users."""
 
-    task: Task
+    task: ShardTask
     rows: int = 0
     load_seconds: float = 0.0
     seconds: float = 0.0
@@ -55,24 +55,24 @@ class _Loaded:
     job: "ShardJob"
 
 
-class Scorer:
+class ShardWorker:
     """Scores tasks of `question`. say: hears what a user should know; advance: hears of rows as they are done."""
 
-    def __init__(self, question: Question, say: Say, advance: Callable[[int], None]) -> None:
+    def __init__(self, question: ScoringJob, say: Say, advance: Callable[[int], None]) -> None:
         self._question, self._say, self._advance = question, say, advance
         self._loaded: _Loaded | None = None
         self._warned = False
 
-    def __call__(self, task: Task) -> Scored:
+    def __call__(self, task: ShardTask) -> ShardResult:
         """Score a shard and write it, unless another process did so meanwhile."""
         if is_done(self._question, task):
-            return Scored(task, skipped=True)
+            return ShardResult(task, skipped=True)
         began = time.time()
         loaded, held = self._load(task.label), time.time()
         doubt = self._score(loaded, task.index)
         seconds = time.time() - held
         rows = self._question.plan.size(task.index)
-        return Scored(task, rows, held - began, seconds, doubt.doubtful, doubt.settled, doubt.changed)
+        return ShardResult(task, rows, held - began, seconds, doubt.doubtful, doubt.settled, doubt.changed)
 
     def _load(self, label: str) -> _Loaded:
         """The model in memory; the one before it is let go first."""
@@ -108,18 +108,18 @@ class Scorer:
         from mematlas.scoring.shards import score_shard
 
         plan = self._question.plan
-        with telling(self._question.config.study):
+        with translate_os_errors(self._question.config.study):
             _write_rows(self._question, index)
             return score_shard(loaded.job, plan, index, loaded.engine, loaded.reference, self._advance)
 
 
-def is_done(question: Question, task: Task) -> bool:
+def is_done(question: ScoringJob, task: ShardTask) -> bool:
     """Whether the shard is there, whoever wrote it."""
     folder = question.config.study / "scores" / question.run.key / question.run.models[task.label]
     return shard_is_done(folder, shard_name(task.index, task.count))
 
 
-def _announce_states(question: Question, label: str, engine: "Engine", say: Say) -> None:
+def _announce_states(question: ScoringJob, label: str, engine: "Engine", say: Say) -> None:
     """Say what hidden states will take, before the first row is scored."""
     from mematlas.scoring.records.states import announced_size, check_room
 
@@ -129,7 +129,7 @@ def _announce_states(question: Question, label: str, engine: "Engine", say: Say)
         say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {question.config.study / 'states'}")
 
 
-def _engine(question: Question, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
+def _engine(question: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
     from mematlas.models.cuda_graph_choice import with_graphs
     from mematlas.scoring.engines.causal import Engine
 
@@ -140,7 +140,7 @@ def _engine(question: Question, source: "ModelSource", load: "LoadOptions", say:
     return Engine(model, source.card, options, say, most)
 
 
-def _reference(question: Question, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
+def _reference(question: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
     """The same model in float32, loaded when the first doubtful row asks for it."""
     from functools import cache
 
@@ -150,7 +150,7 @@ def _reference(question: Question, source: "ModelSource", load: "LoadOptions", s
     return cache(lambda: Engine(source.load(exact), source.card, question.options, say, most))
 
 
-def _job(question: Question, label: str) -> "ShardJob":
+def _job(question: ScoringJob, label: str) -> "ShardJob":
     from mematlas.scoring.shards import ShardJob
 
     config, run = question.config, question.run
@@ -176,7 +176,7 @@ def _job(question: Question, label: str) -> "ShardJob":
     )
 
 
-def _write_rows(question: Question, index: int) -> None:
+def _write_rows(question: ScoringJob, index: int) -> None:
     folder = question.config.study / "rows" / question.run.rows_key
     name = shard_name(index, question.run.shards)
     if not shard_is_done(folder, name):

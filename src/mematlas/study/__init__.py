@@ -16,7 +16,7 @@ STUDY is a folder or a place in an object store (storage.py).
 """
 
 from mematlas.io.local_copies import digest
-from mematlas.io.paths import telling, write_atomically, write_json
+from mematlas.io.paths import translate_os_errors, write_atomically, write_json
 from mematlas.study.reader import Study, open_study
 from mematlas.study.runs import Run, fingerprint, is_folder_name, read_facts, read_run, write_model
 from mematlas.study.shards import (
@@ -45,7 +45,7 @@ __all__ = [
     "read_run",
     "shard_is_done",
     "shard_name",
-    "telling",
+    "translate_os_errors",
     "write_atomically",
     "write_json",
     "write_marker",

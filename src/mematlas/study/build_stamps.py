@@ -40,24 +40,24 @@ def predictions_name(run: Run) -> str:
     return f"predictions/{run.key}"
 
 
-def is_made(study: Path, name: str, source: str) -> bool:
+def is_current(study: Path, name: str, source: str) -> bool:
     """Whether `name` was last made from what `source` is the fingerprint of."""
     return _entries(study).get(name, [None])[0] == source
 
 
-def note_made(study: Path, name: str, source: str) -> None:
+def record(study: Path, name: str, source: str) -> None:
     """Note that `name` was made just now."""
     write_json(study / "made.json", _entries(study) | {name: [source, time.time_ns()]})
 
 
-def forget_made(study: Path, name: str) -> None:
+def forget(study: Path, name: str) -> None:
     """Note that `name` is not there any more."""
     entries = _entries(study)
     if entries.pop(name, None) is not None:
         write_json(study / "made.json", entries)
 
 
-def state(study: Path, names: Iterable[str]) -> str:
+def combined_fingerprint(study: Path, names: Iterable[str]) -> str:
     """A fingerprint of what was made under these names, and when."""
     entries = _entries(study)
     return fingerprint([__version__, *(entries.get(name) for name in names)])

@@ -14,7 +14,7 @@ from mematlas.study import Study, read_facts, write_json
 _REMEDY = "delete it and run the same command again"
 
 
-def note_run(study: Study, key: str, entry: dict[str, Any]) -> None:
+def record_run(study: Study, key: str, entry: dict[str, Any]) -> None:
     """Note that a run is finished; runs that only an older manifest.json names stay in it.
 
     Raises:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mematlas.io.local_copies import digest, fetch_listed, listed, read_bytes, version_and_size
-from mematlas.io.paths import is_remote, telling, write_atomically, write_json
+from mematlas.io.paths import is_remote, translate_os_errors, write_atomically, write_json
 
 
 def write_table(path: Path, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
@@ -39,7 +39,7 @@ def marker_of(path: Path) -> Path:
 
 def write_marker(path: Path, rows: int) -> None:
     """Write the marker of a finished file; again if another process has put its own file there meanwhile."""
-    with telling(path.parent):
+    with translate_os_errors(path.parent):
         while True:
             written = version_and_size(path)
             write_json(marker_of(path), {"rows": rows, "bytes": written[1], "blake2b": digest(path)})

@@ -7,7 +7,7 @@ from mematlas.errors import OptionError
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ShardSlice:
     """The `number`-th of `of` shares, counted from 1. Which rows make a shard is the question's, never this."""
 
     number: int = 1
@@ -18,14 +18,14 @@ class Share:
         return index % self.of == self.number - 1
 
 
-def parse_share(text: str | None) -> Share:
+def parse_slice(text: str | None) -> ShardSlice:
     """The share that `--shard` names; all of it where the option is left out.
 
     Raises:
         OptionError: it is not i/n with 1 <= i <= n.
     """
     if text is None:
-        return Share()
+        return ShardSlice()
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip(), re.ASCII)
     if match is None:
         raise OptionError(f"--shard {text!r} is not i/n; the second of eight processes takes --shard 2/8.")
@@ -34,4 +34,4 @@ def parse_share(text: str | None) -> Share:
         raise OptionError(
             f"--shard {number}/{of}: i counts from 1 to n; give 1/{max(of, 1)} to {max(of, 1)}/{max(of, 1)}."
         )
-    return Share(number, of)
+    return ShardSlice(number, of)

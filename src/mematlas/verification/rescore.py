@@ -98,9 +98,9 @@ class _Sample:
 
     @classmethod
     def of(cls, checked: Checked, run: Run, count: int, seed: int) -> "_Sample":
-        from mematlas.scoring.reopen import reopen
+        from mematlas.scoring.reopen import reopen_rows
 
-        scored = reopen(checked.origin, run.key)  # what relative paths are seen from
+        scored = reopen_rows(checked.origin, run.key)  # what relative paths are seen from
         asked = run.question
         rows, ids = _drawn(scored, count, seed)
         options = ScoringOptions(

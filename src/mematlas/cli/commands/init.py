@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mematlas.errors import StudyError
 from mematlas.pipeline.study_file import EXAMPLE, study_file_text
-from mematlas.study import telling
+from mematlas.study import translate_os_errors
 
 
 def init(study_file: Path = Path("study.yaml")) -> None:
@@ -17,7 +17,7 @@ def init(study_file: Path = Path("study.yaml")) -> None:
     study_file
         Where it is written; a file that is there is left as it is.
     """
-    with telling(study_file):
+    with translate_os_errors(study_file):
         study_file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with study_file.open("x", encoding="utf-8") as file:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from mematlas.cli.output import count, print_table, significant, size
 from mematlas.cli.progress import Bar
 from mematlas.pipeline.plan import WorkPlan, plan_study
-from mematlas.pipeline.run import Carried, run_file
+from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import read_study_file
 
 
@@ -29,11 +29,11 @@ def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = 
         print_plan(plan_study(file), study_file)
         return
     carried = run_file(file, Bar())
-    print_carried(carried)
+    print_outcome(carried)
     carried.analyzed.check()
 
 
-def print_carried(carried: Carried) -> None:
+def print_outcome(carried: RunOutcome) -> None:
     """What was written, and what to do next."""
     analyzed, folder = carried.analyzed, carried.study.folder
     print(f"Scores of {len(analyzed.run.models)} models: {folder} (mematlas show {folder})")

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from mematlas.cli.progress import Bar
 from mematlas.pipeline.steps.score import score_with
 from mematlas.scoring.config import ScoreConfig
-from mematlas.study.slices import parse_share
+from mematlas.study.slices import parse_slice
 
 _MODELS = (
     "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."
@@ -28,7 +28,7 @@ def score(
 
     The same command run again finishes what is missing, and does nothing when all is there.
     """
-    study = score_with(models, config, Bar(), parse_share(shard))
+    study = score_with(models, config, Bar(), parse_slice(shard))
     folder, run = config.study, study.run()
     left = len(run.models) * run.shards - sum(study.done(run, label) for label in run.models)
     if left:

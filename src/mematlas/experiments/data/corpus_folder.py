@@ -22,7 +22,7 @@ from mematlas.experiments.data.standard_library import Document
 from mematlas.experiments.data.tokenizer import train_tokenizer
 from mematlas.experiments.design.config import TrainingConfig
 from mematlas.experiments.folders import read_json, whole_folder
-from mematlas.study import fingerprint, telling, write_atomically, write_json, write_table
+from mematlas.study import fingerprint, translate_os_errors, write_atomically, write_json, write_table
 from mematlas.types import Ids
 
 LAYOUT = 1
@@ -90,7 +90,7 @@ def _open(out: Path, content: str) -> CorpusFolder:
 
 def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: str) -> dict[str, Any]:
     folder = out / "corpus"
-    with telling(folder):
+    with translate_os_errors(folder):
         (folder / "corpus.json").unlink(missing_ok=True)
     plan = config.planting
     tokenizer = train_tokenizer((d.text for d in documents), plan.vocabulary, plan.row_length)

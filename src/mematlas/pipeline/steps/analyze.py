@@ -12,19 +12,19 @@ from typing import TypeVar
 from mematlas.analyses import ANALYSES
 from mematlas.errors import StudyError
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.executors.pool import work_through
+from mematlas.executors.pool import map_tasks
 from mematlas.findings.finding import Finding, findings_folder, read_finding, write_finding
 from mematlas.io.paths import check_shared
-from mematlas.pipeline.steps.analyze_one import Answer, analysts, answer, longest_first
+from mematlas.pipeline.steps.analyze_one import AnalysisResult, analysis_workers, longest_first, run_analysis
 from mematlas.study import Run, Study, open_study, write_json
-from mematlas.study.build_stamps import forget_made, is_made, note_made, run_fingerprint
+from mematlas.study.build_stamps import forget, is_current, record, run_fingerprint
 
 Say = Callable[[str], None]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Analyzed:
+class AnalysisOutcome:
     """What the analyses of a run said. findings: by name, in the order of ANALYSES; failures: name -> what broke."""
 
     run: Run
@@ -74,7 +74,7 @@ def analyze_run(
     alone: bool = False,
     say: Say = lambda text: None,
     workers: WorkerOptions = ALONE,
-) -> Analyzed:
+) -> AnalysisOutcome:
     """`analyze` that keeps findings which are as new as the run, unless `again`, and that tells of each made one.
 
     alone: the index names only these; else other findings that belong to the run stay in it.
@@ -85,18 +85,21 @@ def analyze_run(
     kept = {} if again else {name: finding for name in names if (finding := _kept(study, found, name))}
     failures: dict[str, str] = {}
 
-    def on_answer(told: Answer) -> None:
+    def on_answer(told: AnalysisResult) -> None:
         if isinstance(told.said, str):
             failures[told.name] = told.said
-            forget_made(study.folder, made_name(found, told.name))
+            forget(study.folder, stamp_name(found, told.name))
             return
         write_finding(folder / told.name, told.said)
-        note_made(study.folder, made_name(found, told.name), source)
+        record(study.folder, stamp_name(found, told.name), source)
         kept[told.name] = told.said
 
     _ask(study, found, [name for name in names if name not in kept], on_answer, say, workers)
-    write_json(folder / "index.json", [name for name in (names if alone else ANALYSES) if is_fresh(study, found, name)])
-    return Analyzed(found, folder, _in_order(names, kept), _in_order(names, failures))
+    write_json(
+        folder / "index.json",
+        [name for name in (names if alone else ANALYSES) if is_finding_current(study, found, name)],
+    )
+    return AnalysisOutcome(found, folder, _in_order(names, kept), _in_order(names, failures))
 
 
 def _in_order(names: Sequence[str], of: Mapping[str, T]) -> dict[str, T]:
@@ -105,7 +108,12 @@ def _in_order(names: Sequence[str], of: Mapping[str, T]) -> dict[str, T]:
 
 
 def _ask(
-    study: Study, run: Run, names: list[str], on_answer: Callable[[Answer], None], say: Say, workers: WorkerOptions
+    study: Study,
+    run: Run,
+    names: list[str],
+    on_answer: Callable[[AnalysisResult], None],
+    say: Say,
+    workers: WorkerOptions,
 ) -> None:
     """Ask the analyses, in this process or by an executor's workers; `on_answer` hears of each that has answered."""
     from mematlas.analyses.frames.study_tables import read_tables
@@ -114,19 +122,21 @@ def _ask(
         check_shared(study.folder)
         say(f"{len(names)} analyses, {min(workers.workers, len(names))} workers ...")
 
-        def on_result(told: Answer) -> None:
+        def on_result(told: AnalysisResult) -> None:
             say(f"analysis {told.name}: {'broke' if isinstance(told.said, str) else 'done'}")
             on_answer(told)
 
-        for lost in work_through(workers, analysts(study, run), longest_first(names), on_result, say):
+        for lost in map_tasks(workers, analysis_workers(study, run), longest_first(names), on_result, say):
             on_answer(
-                Answer(lost.task, f"{lost.tries} workers died of it (the last one: {lost.how}); take fewer --workers")
+                AnalysisResult(
+                    lost.task, f"{lost.tries} workers died of it (the last one: {lost.how}); take fewer --workers"
+                )
             )
     elif names:
         tables = read_tables(study, run.key)
         for name in names:
             say(f"analysis {name} ...")
-            on_answer(Answer(name, answer(name, tables)))
+            on_answer(AnalysisResult(name, run_analysis(name, tables)))
 
 
 def chosen_analyses(only: Sequence[str]) -> list[str]:
@@ -140,20 +150,20 @@ def chosen_analyses(only: Sequence[str]) -> list[str]:
     return [name for name in ANALYSES if not only or name in only]
 
 
-def made_name(run: Run, name: str) -> str:
+def stamp_name(run: Run, name: str) -> str:
     """The finding's name in made.json."""
     return f"findings/{run.key}/{name}"
 
 
-def is_fresh(study: Study, run: Run, name: str) -> bool:
+def is_finding_current(study: Study, run: Run, name: str) -> bool:
     """Whether the finding is there and belongs to the run as it is now."""
-    made = is_made(study.folder, made_name(run, name), run_fingerprint(study.folder, run))
+    made = is_current(study.folder, stamp_name(run, name), run_fingerprint(study.folder, run))
     return made and (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
 
 
 def _kept(study: Study, run: Run, name: str) -> Finding | None:
     """The finding that is there already, if it is fresh and whole."""
-    if not is_fresh(study, run, name):
+    if not is_finding_current(study, run, name):
         return None
     try:
         return read_finding(findings_folder(study.folder, run.key) / name)

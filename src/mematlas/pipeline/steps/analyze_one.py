@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mematlas.analyses import ANALYSES
 from mematlas.errors import MematlasError
-from mematlas.executors.pool import stand_in
+from mematlas.executors.pool import enter_folder
 from mematlas.findings.finding import Finding
 from mematlas.study import Run, Study
 
@@ -24,14 +24,14 @@ LONGEST: Final = ("embedding", "predict", "entropy", "approximate")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnalysisResult:
     """What an analysis said, or what broke."""
 
     name: str
     said: Finding | str
 
 
-def answer(name: str, tables: "Tables") -> Finding | str:
+def run_analysis(name: str, tables: "Tables") -> Finding | str:
     """The finding, or what broke: one analysis must not keep the others from being written."""
     from polars.exceptions import PolarsError
 
@@ -51,7 +51,7 @@ def longest_first(names: "Iterable[str]") -> list[str]:
     return sorted(names, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
-def analysts(study: Study, run: Run) -> "MakeWorker[str, Answer]":
+def analysis_workers(study: Study, run: Run) -> "MakeWorker[str, AnalysisResult]":
     """From a number of threads to a worker that answers the names of analyses, in whatever process it is called."""
     return partial(_Analyst, study.folder, run.key, Path.cwd())
 
@@ -62,8 +62,8 @@ class _Analyst:
     def __init__(self, study: Path, run: str, folder: Path, threads: int) -> None:
         from mematlas.analyses.frames.study_tables import read_tables
 
-        stand_in(folder)
+        enter_folder(folder)
         self._tables = read_tables(Study(study), run)
 
-    def __call__(self, name: str) -> Answer:
-        return Answer(name, answer(name, self._tables))
+    def __call__(self, name: str) -> AnalysisResult:
+        return AnalysisResult(name, run_analysis(name, self._tables))

@@ -13,10 +13,10 @@ import numpy as np
 
 from mematlas.corpus.training_order import read_order
 from mematlas.errors import CorpusError
-from mematlas.executors.pool import stand_in
+from mematlas.executors.pool import enter_folder
 from mematlas.index.base import Scope
 from mematlas.index.stream import CorpusStream, Measured, row_width
-from mematlas.scoring.reopen import ScoredRows, reopen
+from mematlas.scoring.reopen import ScoredRows, reopen_rows
 from mematlas.study import Study, shard_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mematlas.executors.base import MakeWorker
-    from mematlas.index.queries import Asked
+    from mematlas.index.queries import DistinctQueries
     from mematlas.index.scan import Scan
     from mematlas.index.stream import RowSource
     from mematlas.types import Ids
@@ -88,7 +88,7 @@ class Part:
 @dataclass(frozen=True, slots=True, eq=False)
 class Counted:
     """What a part holds. rows, tokens, documents: that stand, or start, in it; totals: [3, t] of the n-grams of each
-    length, in the order of `index.asked.Asked`, as narrow integers."""
+    length, in the order of `index.asked.DistinctQueries`, as narrow integers."""
 
     part: Part
     rows: int
@@ -126,8 +126,8 @@ class _PartCounter:
     def __init__(self, errand: _Errand, threads: int) -> None:
         from mematlas.corpus.row_sets import ShardPlan
 
-        stand_in(errand.folder)
-        scored = reopen(Study(errand.study), errand.run, tokenizer=errand.tokenizer)
+        enter_folder(errand.folder)
+        scored = reopen_rows(Study(errand.study), errand.run, tokenizer=errand.tokenizer)
         self._counting, self._threads = errand.counting, threads
         self._corpus = errand.counting.corpus(scored)
         if self._corpus.fingerprint != errand.corpus:
@@ -136,7 +136,7 @@ class _PartCounter:
                 "machines see the same file, and leave it as it is while counting goes on."
             )
         self._plan, self._grid = ShardPlan(scored.sets, errand.groups), scored.grid
-        self._asked: tuple[int, Asked] | None = None
+        self._asked: tuple[int, DistinctQueries] | None = None
 
     def __call__(self, part: Part) -> Counted:
         from mematlas.index.scan import Scan
@@ -148,7 +148,7 @@ class _PartCounter:
         narrow = [total.astype(np.min_scalar_type(total.max(initial=0))) for total in totals]
         return Counted(part, rows, stream.tokens, stream.documents, narrow)
 
-    def _of(self, group: int) -> "Asked":
+    def _of(self, group: int) -> "DistinctQueries":
         from mematlas.features.counts import asked_ngrams
         from mematlas.index.scan import Scan
 

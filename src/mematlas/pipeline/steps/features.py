@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.errors import IndexFault
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.executors.pool import refuse_lost, work_through
+from mematlas.executors.pool import map_tasks, raise_failed
 from mematlas.index.base import Scope
 from mematlas.index.stream import Measured
-from mematlas.io.paths import check_shared, delete_folder, telling, write_json
+from mematlas.io.paths import check_shared, delete_folder, translate_os_errors, write_json
 from mematlas.pipeline.steps.count import AddedUp, Counted, Counting, Part, Sums, counters, parts_of
-from mematlas.pipeline.steps.occurrences import write_places
+from mematlas.pipeline.steps.occurrences import write_occurrences
 from mematlas.progress import Progress, Silent
-from mematlas.scoring.reopen import ScoredRows, reopen
+from mematlas.scoring.reopen import ScoredRows, reopen_rows
 from mematlas.study import Study, fingerprint, missing_shards, open_study, shard_name, write_shard
-from mematlas.study.build_stamps import features_name, forget_made, is_made, note_made
+from mematlas.study.build_stamps import features_name, forget, is_current, record
 from mematlas.types import Grid
 
 if TYPE_CHECKING:
@@ -62,16 +62,16 @@ def make_features(
         workers: workers=4, executor="ray", address="auto": who counts; the tables are the same.
 
     Raises:
-        StudyError, CorpusError: see `mematlas.scoring.reopen.reopen`.
+        StudyError, CorpusError: see `mematlas.scoring.reopen.reopen_rows`.
         IndexFault: `eod` stands nowhere in the corpus, or `joined` lacks it.
         OptionError: an option of `workers` breaks a rule.
     """
     crew = resolve_workers("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
-    scored, watcher = reopen(opened, run), progress or Silent()
+    scored, watcher = reopen_rows(opened, run), progress or Silent()
     folder = write_features(opened, scored, Counting(scope, eod, joined, order), watcher, crew)
-    write_places(opened, scored, watcher)
+    write_occurrences(opened, scored, watcher)
     return folder
 
 
@@ -88,7 +88,7 @@ def write_features(
     finally:
         watcher.stop()
     write_json(work.folder / "facts.json", facts)
-    note_made(study.folder, features_name(scored.run), work.source)
+    record(study.folder, features_name(scored.run), work.source)
     return work.folder
 
 
@@ -139,7 +139,7 @@ class _Work:
         return cls(study, scored, counting, corpus, plan, folder, source, _missing(folder, source, plan.count))
 
     def is_done(self) -> bool:
-        made = is_made(self.study.folder, features_name(self.scored.run), self.source)
+        made = is_current(self.study.folder, features_name(self.scored.run), self.source)
         return made and (self.folder / "facts.json").is_file() and not self.missing
 
     def is_shared(self, workers: WorkerOptions) -> bool:
@@ -148,8 +148,8 @@ class _Work:
 
     def begin(self) -> None:
         """Make room: features that were made of something else go, for their shards are no part of these."""
-        with telling(self.study.folder):
-            forget_made(self.study.folder, features_name(self.scored.run))
+        with translate_os_errors(self.study.folder):
+            forget(self.study.folder, features_name(self.scored.run))
             (self.folder / "facts.json").unlink(missing_ok=True)
             if _begun(self.folder) != self.source:
                 delete_folder(self.folder)
@@ -247,8 +247,8 @@ def _counted_by_workers(work: _Work, workers: WorkerOptions, watcher: Progress) 
         watcher.advance(counted.rows)
 
     worker = counters(work.study, work.scored, work.counting, work.corpus.fingerprint, groups)
-    lost = work_through(workers, worker, tasks, on_result, watcher.say)
-    refuse_lost(
+    lost = map_tasks(workers, worker, tasks, on_result, watcher.say)
+    raise_failed(
         lost,
         "parts",
         "tables of rows that were counted in all parts are kept. Take fewer --workers, and run the same command again.",
@@ -292,7 +292,7 @@ class _Tables:
         work, grid, scope = self._work, self._work.scored.grid, self._work.counting.scope
         name = shard_name(index, work.plan.count)
         metadata = {"run": work.scored.run.key, "scope": scope, "source": work.source}
-        with telling(work.study.folder):
+        with translate_os_errors(work.study.folder):
             rows, ids = work.plan.read(index, grid.width)
             texts = texts_table(rows.ids, rows.lengths, ids, grid, self._decode)
             write_shard(work.folder / "texts", name, texts, metadata)

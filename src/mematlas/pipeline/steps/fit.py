@@ -18,15 +18,22 @@ import pyarrow.parquet as pq
 
 from mematlas.errors import StudyError
 from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.executors.pool import refuse_lost, stand_in, work_through
+from mematlas.executors.pool import enter_folder, map_tasks, raise_failed
 from mematlas.io.local_copies import fetch
-from mematlas.io.paths import check_shared, delete_folder, telling
+from mematlas.io.paths import check_shared, delete_folder, translate_os_errors
 from mematlas.models.threads import limit_threads
 from mematlas.predictors.groups import document_groups
 from mematlas.progress import Progress, Silent
 from mematlas.registry import nearest
 from mematlas.study import Run, Study, fingerprint, open_study, write_table
-from mematlas.study.build_stamps import features_name, forget_made, is_made, note_made, predictions_name, state
+from mematlas.study.build_stamps import (
+    combined_fingerprint,
+    features_name,
+    forget,
+    is_current,
+    predictions_name,
+    record,
+)
 from mematlas.study.schemas.predictions import Sees
 from mematlas.study.versions import versions
 
@@ -91,7 +98,7 @@ def write_predictors(
     def on_result(refusal: str | None) -> None:
         watcher.advance(1)
         if refusal is None:
-            forget_made(study.folder, name)  # whatever happens next: findings do not know this one
+            forget(study.folder, name)  # whatever happens next: findings do not know this one
         elif refusal not in refused:
             refused.append(refusal)
             watcher.say(f"No predictor of {refusal}")
@@ -103,8 +110,8 @@ def write_predictors(
         watcher.stop()
     if not any(work.is_done(*task) for task in tasks):
         raise StudyError(f"No predictor could be fitted. {refused[0]}")
-    if not is_made(study.folder, name, source):
-        note_made(study.folder, name, source)
+    if not is_current(study.folder, name, source):
+        record(study.folder, name, source)
     return work.predictors
 
 
@@ -148,7 +155,7 @@ class _Work:
     def source(self, model: str) -> str:
         """The fingerprint of what a model's predictors are made from."""
         options = self.config.model_dump(exclude={"sees", "seeds"})
-        features = state(self.study.folder, [features_name(self.run)])
+        features = combined_fingerprint(self.study.folder, [features_name(self.run)])
         models = [self.run.models.get(name or "") for name in (model, self._next(model))]  # it is tested on both
         return fingerprint([VERSION, options, self.run.key, models, features])
 
@@ -170,7 +177,7 @@ class _Work:
         is_shared = workers.shares(len(missing))
         if is_shared:
             check_shared(self.study.folder)
-        with telling(self.study.folder):
+        with translate_os_errors(self.study.folder):
             for model in dict.fromkeys(model for model, _, _ in missing):
                 self._forget_older(model)
         if not is_shared:
@@ -178,10 +185,10 @@ class _Work:
             for task in missing:
                 on_result(fitter(task))
             return
-        lost = work_through(workers, partial(_fitter, self, Path.cwd()), missing, on_result, watcher.say)
+        lost = map_tasks(workers, partial(_fitter, self, Path.cwd()), missing, on_result, watcher.say)
         for folder in dict.fromkeys(self.folder(model, sees) for model, sees, _ in missing):
             self.describe(folder)
-        refuse_lost(lost, "fits", "all others are kept. Take fewer --workers, and run the same command again.")
+        raise_failed(lost, "fits", "all others are kept. Take fewer --workers, and run the same command again.")
 
     def describe(self, folder: Path) -> None:
         """Write the model card of the predictors in a folder, if there are any."""
@@ -281,7 +288,7 @@ class _Fitter:
             fit = fit_once(examples, self._work.config, sees, seed, shuffled=True)
         except StudyError as error:
             return f"{model}, seed {seed}: {error}"
-        with telling(self._work.study.folder):
+        with translate_os_errors(self._work.study.folder):
             self._work.keep(task, fit, examples, others)
         return None
 
@@ -295,7 +302,7 @@ class _Fitter:
 def _fitter(work: _Work, folder: Path, threads: int) -> _Fitter:
     """A worker that fits, in whatever process it is called; folder: that which relative paths are seen from."""
 
-    stand_in(folder)
+    enter_folder(folder)
     limit_threads(threads)
     return _Fitter(work)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mematlas.features.occurrences import Sought
+from mematlas.features.occurrences import OccurrenceQuery
 from mematlas.findings.finding import Finding
-from mematlas.pipeline.steps.occurrences import seek
-from mematlas.pipeline.steps.score import carry_out
+from mematlas.pipeline.steps.occurrences import locate
+from mematlas.pipeline.steps.score import run_job
 from mematlas.progress import Progress
-from mematlas.scoring.job import Question, ask, encoder
+from mematlas.scoring.job import ScoringJob, encoder, resolve_job
 from mematlas.study import Study, write_atomically, write_table
 from mematlas.study.schemas.features import PLACES
 
@@ -74,7 +74,7 @@ def places_path(study: Path) -> Path:
 
 
 def make_gallery(
-    question: Question, tables: "Tables", findings: Sequence[Finding], limit: int, watcher: Progress
+    question: ScoringJob, tables: "Tables", findings: Sequence[Finding], limit: int, watcher: Progress
 ) -> Path | None:
     """Score the chosen rows and write the gallery; returns its path, None where no row is worth a look.
 
@@ -135,7 +135,7 @@ def _least_shown(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) 
 # ---------------------------------------------------------------------------------------------- scored once more
 
 
-def _score(question: Question, model: str, cell: "Cell", rows: Iterable[int], watcher: Progress) -> _Scored:
+def _score(question: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], watcher: Progress) -> _Scored:
     """The rows under the model alone, at the cell and at the grid's corner: text is cut by the grid's width."""
     config = question.config
     ids = config.study / "gallery" / "rows.txt"
@@ -155,8 +155,8 @@ def _score(question: Question, model: str, cell: "Cell", rows: Iterable[int], wa
             "shards": None,
         }
     )
-    again = ask([question.sources[model].card.spec], alone, extend=False)
-    study = carry_out(again, watcher)
+    again = resolve_job([question.sources[model].card.spec], alone, extend=False)
+    study = run_job(again, watcher)
     tokens: dict[int, list[int]] = {}
     for shard in range(again.plan.count):
         read, row_ids = again.plan.read(shard, again.options.grid.width)
@@ -169,7 +169,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _reader(question: Question) -> Callable[[Iterable[int]], dict[int, str]]:
+def _reader(question: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:
     """Token ids -> their texts; `<id>` where the model has no tokenizer."""
     tokenizer = encoder(question.config, list(question.sources.values()))
 
@@ -185,7 +185,7 @@ def _reader(question: Question) -> Callable[[Iterable[int]], dict[int, str]]:
 # ----------------------------------------------------------------------------------------- where else they stand
 
 
-def _write_places(question: Question, scored: _Scored, tables: "Tables", cell: "Cell", watcher: Progress) -> None:
+def _write_places(question: ScoringJob, scored: _Scored, tables: "Tables", cell: "Cell", watcher: Progress) -> None:
     """Places of the rows that are shown: those that the row features hold, and of other recited rows looked up now."""
     path = places_path(question.config.study)
     if not tables.features:
@@ -196,17 +196,19 @@ def _write_places(question: Question, scored: _Scored, tables: "Tables", cell: "
     recited = here.filter(matches=cell.continuation)["row"].to_list()
     start = question.options.grid.split(cell.context)
     sought = [
-        Sought(row, cell.context, cell.continuation, True, start, np.array(tokens[cell.context :][: cell.continuation]))
+        OccurrenceQuery(
+            row, cell.context, cell.continuation, True, start, np.array(tokens[cell.context :][: cell.continuation])
+        )
         for row, tokens in scored.tokens.items()
         if row in recited and row not in known["row"].to_pylist()
     ]
     if sought:
         corpus = next(rows.corpus for rows in question.plan.sets if rows.role == "train")
-        known = pa.concat_tables([known, seek(corpus, sought, tables.facts, watcher)])
+        known = pa.concat_tables([known, locate(corpus, sought, tables.facts, watcher)])
     write_table(path, known, {"run": question.run.key})
 
 
-def _known_places(question: Question, cell: "Cell", rows: Iterable[int]) -> pa.Table:
+def _known_places(question: ScoringJob, cell: "Cell", rows: Iterable[int]) -> pa.Table:
     """The lines of the row features that are about these rows and the cell."""
     study = Study(question.config.study)
     if not (study.features_folder(question.run.key) / "places").is_dir():

@@ -6,12 +6,12 @@ is kept, each row once, whatever order training showed them in.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mematlas.features.occurrences import places_table, recited_cells, to_seek
+from mematlas.features.occurrences import occurrence_queries, places_table, recited_cells
 from mematlas.index.stream import CorpusStream
 from mematlas.progress import Progress
 from mematlas.scoring.reopen import ScoredRows
-from mematlas.study import Study, fingerprint, shard_is_done, shard_name, telling, write_shard
-from mematlas.study.build_stamps import is_made, note_made, places_name
+from mematlas.study import Study, fingerprint, shard_is_done, shard_name, translate_os_errors, write_shard
+from mematlas.study.build_stamps import is_current, places_name, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mematlas.corpus.base import Corpus
-    from mematlas.features.occurrences import Sought
+    from mematlas.features.occurrences import OccurrenceQuery
 
 #: Part of the fingerprint of the table; raised when a change of the code can change a line.
 VERSION: Final = 1
@@ -27,7 +27,7 @@ _SHARD: Final = shard_name(0, 1)
 _ROWS_AT_ONCE: Final = 1 << 16
 
 
-def write_places(study: Study, scored: ScoredRows, watcher: Progress) -> None:
+def write_occurrences(study: Study, scored: ScoredRows, watcher: Progress) -> None:
     """Make features/<run>/places of a run that has its other features, unless it is there; nothing if none is recited.
 
     Raises:
@@ -41,22 +41,24 @@ def write_places(study: Study, scored: ScoredRows, watcher: Progress) -> None:
     cells = recited_cells(study.scan_scores(run.key), study.scan_rows(run.key), family)
     folder, name = study.features_folder(run.key) / "places", places_name(run)
     source = fingerprint([facts, cells.rows(), VERSION])
-    done = is_made(study.folder, name, source) and shard_is_done(folder, _SHARD)
+    done = is_current(study.folder, name, source) and shard_is_done(folder, _SHARD)
     if facts is None or done or not cells.height:
         return
     plan = ShardPlan(scored.sets, -(-sum(len(rows.positions) for rows in scored.sets) // _ROWS_AT_ONCE))
-    sought: list[Sought] = []
+    sought: list[OccurrenceQuery] = []
     for index in range(plan.count):
         rows, ids = plan.read(index, scored.grid.width)
-        sought += to_seek(rows.ids, rows.lengths, ids, cells, scored.grid)
+        sought += occurrence_queries(rows.ids, rows.lengths, ids, cells, scored.grid)
     corpus = next(rows.corpus for rows in scored.sets if rows.role == "train")
-    table = seek(corpus, sought, facts, watcher)
-    with telling(study.folder):
+    table = locate(corpus, sought, facts, watcher)
+    with translate_os_errors(study.folder):
         write_shard(folder, _SHARD, table, {"run": run.key, "scope": facts["scope"]})
-    note_made(study.folder, name, source)
+    record(study.folder, name, source)
 
 
-def seek(corpus: "Corpus", sought: "Sequence[Sought]", facts: "Mapping[str, Any]", watcher: Progress) -> "pa.Table":
+def locate(
+    corpus: "Corpus", sought: "Sequence[OccurrenceQuery]", facts: "Mapping[str, Any]", watcher: Progress
+) -> "pa.Table":
     """The PLACES table of `sought`, by one pass over the corpus, in the scope and with the borders that facts name."""
     from mematlas.index.scan import Scan
 

@@ -6,19 +6,19 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from mematlas.executors.options import WorkerOptions
-from mematlas.executors.pool import refuse_lost, work_through
+from mematlas.executors.pool import map_tasks, raise_failed
 from mematlas.io.paths import check_shared
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.config import ScoreConfig, resolve_config
-from mematlas.scoring.job import Question, ask
-from mematlas.scoring.job_spec import scorers
-from mematlas.scoring.worker import Scored, Scorer, Task
+from mematlas.scoring.job import ScoringJob, resolve_job
+from mematlas.scoring.job_spec import shard_workers
+from mematlas.scoring.worker import ShardResult, ShardTask, ShardWorker
 from mematlas.study import Study
-from mematlas.study.manifest import note_run
-from mematlas.study.slices import Share, parse_share
+from mematlas.study.manifest import record_run
+from mematlas.study.slices import ShardSlice, parse_slice
 from mematlas.study.versions import versions
 
-ALL: Final = Share()
+ALL: Final = ShardSlice()
 Timings = dict[str, dict[str, float]]
 
 
@@ -34,15 +34,15 @@ def score(*models: str, progress: Progress | None = None, shard: str | None = No
     Raises:
         MematlasError: one line with value, rule and remedy; finished shards stay.
     """
-    return score_with(models, resolve_config(**options), progress or Silent(), parse_share(shard))
+    return score_with(models, resolve_config(**options), progress or Silent(), parse_slice(shard))
 
 
-def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress, share: Share = ALL) -> Study:
+def score_with(models: Sequence[str], config: ScoreConfig, watcher: Progress, share: ShardSlice = ALL) -> Study:
     """`score` with a configuration that is already checked, if only by the command line's types."""
-    return carry_out(ask(models, resolve_config(**dict(config))), watcher, share)
+    return run_job(resolve_job(models, resolve_config(**dict(config))), watcher, share)
 
 
-def carry_out(question: Question, watcher: Progress, share: Share = ALL) -> Study:
+def run_job(question: ScoringJob, watcher: Progress, share: ShardSlice = ALL) -> Study:
     """Score what is missing of a question, or of a share of it.
 
     The manifest is written by whoever finds that nothing is missing any more.
@@ -60,7 +60,7 @@ def carry_out(question: Question, watcher: Progress, share: Share = ALL) -> Stud
     return study
 
 
-def _is_noted(manifest: dict[str, Any], question: Question) -> bool:
+def _is_noted(manifest: dict[str, Any], question: ScoringJob) -> bool:
     """Whether the manifest tells of this question and of all its models, as the latest."""
     noted = manifest.get("runs", {}).get(question.run.key, {})
     cards = noted.get("models", {})
@@ -70,12 +70,12 @@ def _is_noted(manifest: dict[str, Any], question: Question) -> bool:
     return known and noted.get("question") == question.run.question and manifest["current"] == question.run.key
 
 
-def _missing(question: Question, label: str, share: Share = ALL) -> list[Task]:
+def _missing(question: ScoringJob, label: str, share: ShardSlice = ALL) -> list[ShardTask]:
     left = Study(question.config.study).missing(question.run, label)
-    return [Task(label, index, question.run.shards) for index in left if share.takes(index)]
+    return [ShardTask(label, index, question.run.shards) for index in left if share.takes(index)]
 
 
-def _score_missing(question: Question, watcher: Progress, share: Share) -> Timings:
+def _score_missing(question: ScoringJob, watcher: Progress, share: ShardSlice) -> Timings:
     """Score the missing shards of every model, in this process or by an executor's workers."""
     config = question.config
     missing = {label: _missing(question, label, share) for label in question.sources}
@@ -83,7 +83,7 @@ def _score_missing(question: Question, watcher: Progress, share: Share) -> Timin
     if worker_options(config).shares(len(tasks)):
         return _score_by_workers(question, tasks, watcher, share)
     timings: Timings = {}
-    scorer = Scorer(question, watcher.say, watcher.advance)
+    scorer = ShardWorker(question, watcher.say, watcher.advance)
     for label, of_model in missing.items():
         total = _rows(question, share)
         watcher.start(label, total, total - sum(question.plan.size(task.index) for task in of_model))
@@ -95,7 +95,7 @@ def _score_missing(question: Question, watcher: Progress, share: Share) -> Timin
     return _rounded(timings)
 
 
-def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, share: Share) -> Timings:
+def _score_by_workers(question: ScoringJob, tasks: list[ShardTask], watcher: Progress, share: ShardSlice) -> Timings:
     """One bar for all models: workers go on to the next model while others finish the one before.
 
     Raises:
@@ -108,7 +108,7 @@ def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, 
     named = labels[0] if len(labels) == 1 else f"{len(labels)} models"
     watcher.start(f"{named}, {min(config.workers, len(tasks))} workers", total, total - left)
 
-    def on_result(scored: Scored) -> None:
+    def on_result(scored: ShardResult) -> None:
         for text in dict.fromkeys(scored.said):
             if text not in said:
                 said.add(text)
@@ -116,8 +116,8 @@ def _score_by_workers(question: Question, tasks: list[Task], watcher: Progress, 
         watcher.advance(question.plan.size(scored.task.index))
         _note(timings, scored)
 
-    lost = work_through(worker_options(config), scorers(question), tasks, on_result, watcher.say, _gpus(config))
-    refuse_lost(
+    lost = map_tasks(worker_options(config), shard_workers(question), tasks, on_result, watcher.say, _gpus(config))
+    raise_failed(
         lost,
         "shards",
         "all other shards are kept. Take fewer --workers or a smaller --batch, and run the same command again.",
@@ -136,12 +136,12 @@ def _gpus(config: ScoreConfig) -> float | None:
     return config.gpus_per_worker if takes_turns else 0
 
 
-def _rows(question: Question, share: Share) -> int:
+def _rows(question: ScoringJob, share: ShardSlice) -> int:
     """Rows of the share, a model."""
     return sum(question.plan.size(index) for index in range(question.run.shards) if share.takes(index))
 
 
-def _note(timings: Timings, scored: Scored) -> None:
+def _note(timings: Timings, scored: ShardResult) -> None:
     """Add a shard to its model's sums; seconds are those of all workers together."""
     if not scored.skipped:
         before = timings.get(scored.task.label, {})
@@ -153,7 +153,7 @@ def _rounded(timings: Timings) -> Timings:
     return {label: {name: round(value, 3) for name, value in of.items()} for label, of in timings.items()}
 
 
-def _write_manifest(study: Study, question: Question, started: float, timings: Timings) -> None:
+def _write_manifest(study: Study, question: ScoringJob, started: float, timings: Timings) -> None:
     """The manifest: written last, when every shard of every model asked for is there."""
     before = study.manifest().get("runs", {}).get(question.run.key, {})
     cards = {label: asdict(source.card) for label, source in question.sources.items()}
@@ -167,4 +167,4 @@ def _write_manifest(study: Study, question: Question, started: float, timings: T
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "timings": before.get("timings", {}) | timings,
     }
-    note_run(study, question.run.key, entry)
+    record_run(study, question.run.key, entry)
