@@ -1,10 +1,10 @@
-"""Does the engine give, cell by cell, what transformers' `generate` gives with one call a cell?
+"""Compare the engine with transformers' `generate`, cell by cell, with one call of `generate` per cell.
 
 ``python benchmarks/agreement.py [--rows 2000] [--demo DIR] [--out FILE.md]`` scores random-weight models of three
 shapes, and with --demo (a folder made by `mematlas demo`) its smallest and its largest final model, in float32 with
 end-of-text as an ordinary token on both sides: every cell of a grid of three contexts and four continuations, depth
-graded and verbatim, both alignments. It ends with 1 if a cell differs whose margin is not below 2e-4 logits, or if
-more than 0.1 % of the cells differ. The margin of a cell is that of its closest decision.
+graded and verbatim, both alignments. The exit status is 1 if a cell differs whose margin is not below 2e-4 logits, or
+if more than 0.1 % of the cells differ. The margin of a cell is that of its closest decision.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from generate_oracle import oracle
 from numpy.typing import NDArray
-from rows import Scores, engine_model, markdown, perturbed, score, with_own_text
+from rows import Scores, engine_model, markdown_table, perturb, score, with_greedy_text
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -39,10 +39,10 @@ CONTEXTS, CONTINUATIONS = (16, 24, 32), (8, 16, 32, 64)
 WIDTH = max(CONTEXTS) + max(CONTINUATIONS)
 VOCABULARY = 1003
 NEAR_TIE = 2e-4
-MOST_DIFFERING = 1e-3
-LISTED = 20
+MAX_DIFFERING_SHARE = 1e-3
+MAX_LISTED = 20
 BATCH = 256
-HEAD = (
+HEADER = (
     "model",
     "alignment",
     "depth",
@@ -59,32 +59,32 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Engine and `generate` on one model, alignment and depth; `wanted` has -1 matches where depth leaves them open."""
+    """Engine and `generate` on one model, alignment and depth; expected_matches is -1 where the depth decides none."""
 
     model: str
     align: Align
     depth: Depth
-    found: Scores
-    wanted_matches: NDArray[np.int64]
-    wanted_verbatim: NDArray[np.int64]
+    scores: Scores
+    expected_matches: NDArray[np.int64]
+    expected_verbatim: NDArray[np.int64]
 
     @property
     def differs(self) -> NDArray[np.bool_]:
         """[rows, contexts, continuations]"""
-        return (self.found.matches != self.wanted_matches) | (self.found.verbatim != self.wanted_verbatim)
+        return (self.scores.matches != self.expected_matches) | (self.scores.verbatim != self.expected_verbatim)
 
     @property
     def close(self) -> NDArray[np.bool_]:
-        return self.found.margin < NEAR_TIE
+        return self.scores.margin < NEAR_TIE
 
     @property
     def failed(self) -> bool:
-        return bool((self.differs & ~self.close).any() or self.differs.mean() > MOST_DIFFERING)
+        return bool((self.differs & ~self.close).any() or self.differs.mean() > MAX_DIFFERING_SHARE)
 
-    def line(self) -> list[object]:
-        differs, verbatim = self.differs, self.wanted_verbatim
+    def table_row(self) -> list[object]:
+        differs, verbatim = self.differs, self.expected_verbatim
         full = verbatim == np.array(CONTINUATIONS)
-        largest = f"{self.found.margin[differs].max():.2g}" if differs.any() else "none differs"
+        largest = f"{self.scores.margin[differs].max():.2g}" if differs.any() else "none differs"
         return [
             *(self.model, self.align, self.depth, len(verbatim), differs.size),
             f"{full.mean():.1%}",
@@ -94,21 +94,21 @@ class Comparison:
 
     def near_ties(self) -> Iterator[list[object]]:
         """The near-tie cells, those that differ first."""
-        places = sorted(np.argwhere(self.close).tolist(), key=lambda place: not self.differs[tuple(place)])
-        for row, c, k in places[:LISTED]:
+        positions = sorted(np.argwhere(self.close).tolist(), key=lambda position: not self.differs[tuple(position)])
+        for row, c, k in positions[:MAX_LISTED]:
             cell = (row, c, k)
             yield [
-                *(self.align, self.depth, row, CONTEXTS[c], CONTINUATIONS[k], f"{self.found.margin[cell]:.1e}"),
-                f"{self.found.matches[cell]} / {self.wanted_matches[cell]}",
-                f"{self.found.verbatim[cell]} / {self.wanted_verbatim[cell]}",
+                *(self.align, self.depth, row, CONTEXTS[c], CONTINUATIONS[k], f"{self.scores.margin[cell]:.1e}"),
+                f"{self.scores.matches[cell]} / {self.expected_matches[cell]}",
+                f"{self.scores.verbatim[cell]} / {self.expected_verbatim[cell]}",
                 "differs" if self.differs[cell] else "agrees",
             ]
 
 
 def random_networks() -> dict[str, Any]:
-    """Three untrained models; weights larger than usual, so that logits are spread and greedy text varies."""
+    """Three untrained models with larger weights than usual, so that logits are spread and greedy text varies."""
     shape = {"vocab_size": VOCABULARY, "initializer_range": 0.1, "tie_word_embeddings": False}
-    no_ends = {"bos_token_id": None, "eos_token_id": None}  # the defaults lie outside this vocabulary
+    no_ends = {"bos_token_id": None, "eos_token_id": None}  # the defaults are outside this vocabulary
     wide = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
     torch.manual_seed(0)
     return {
@@ -123,23 +123,23 @@ def random_networks() -> dict[str, Any]:
 
 
 def random_rows(network: Any, count: int) -> Ids:
-    """A sixth random; the rest the model's own text after some context of either alignment, half of it corrupted.
+    """A sixth of the rows is random; the rest is the model's own text after some context, half of it corrupted.
 
-    After a corruption the row goes on as the model would have, so that graded scores count hits behind first misses.
+    After a corruption the row continues as before, so that graded scores count hits after first misses.
     """
     rng = np.random.default_rng(1)
     rows = rng.integers(0, VOCABULARY, (count, WIDTH))
     starts = [(0, context) for context in CONTEXTS] + [(max(CONTEXTS) - c, c) for c in CONTEXTS[:-1]]
     for kind, (start, context) in enumerate(starts):
         part = slice(kind, count, len(starts) + 1)
-        rows[part] = with_own_text(network.eval(), rows[part], start, context, BATCH)
+        rows[part] = with_greedy_text(network.eval(), rows[part], start, context, BATCH)
         broken = rows[part][::2]
-        rows[part][::2] = perturbed(broken, VOCABULARY, 3, rng, first=start + context)
+        rows[part][::2] = perturb(broken, VOCABULARY, 3, rng, first=start + context)
     return rows
 
 
 def demo_rows(folder: Path, count: int, vocabulary: int) -> Ids:
-    """Training rows of the demo; where they are too few, again with one to three tokens replaced."""
+    """Training rows of the demo; if there are too few, they are repeated with one to three tokens replaced."""
     column = pq.read_table(folder / "corpus" / "train.parquet", columns=["tokens"])["tokens"].combine_chunks()
     offsets = column.offsets.to_numpy()
     long = np.diff(offsets) >= WIDTH
@@ -149,8 +149,8 @@ def demo_rows(folder: Path, count: int, vocabulary: int) -> Ids:
         raise SystemExit(f"no row of the demo corpus has {WIDTH} tokens; make the demo with longer rows")
     rng = np.random.default_rng(2)
     parts = [rows[rng.permutation(len(rows))[:count]]]
-    while (held := sum(len(part) for part in parts)) < count:
-        parts.append(perturbed(rows[: count - held], vocabulary, 3, rng))
+    while (available := sum(len(part) for part in parts)) < count:
+        parts.append(perturb(rows[: count - available], vocabulary, 3, rng))
     return np.concatenate(parts)
 
 
@@ -158,7 +158,7 @@ def demo_networks(folder: Path) -> dict[str, Any]:
     """The smallest and the largest model of the demo, each at its last checkpoint."""
     finals = [max(model.glob("step-*")) for model in (folder / "models").iterdir() if any(model.glob("step-*"))]
     if not finals:
-        raise SystemExit("the demo folder holds no models/*/step-*; run `mematlas demo` first")
+        raise SystemExit("the demo folder contains no models/*/step-*; run `mematlas demo` first")
     networks = {
         f"demo {path.parent.name} {path.name}": AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
         for path in finals
@@ -168,35 +168,40 @@ def demo_networks(folder: Path) -> dict[str, Any]:
 
 
 def compare(name: str, network: Any, rows: Ids) -> Iterator[Comparison]:
-    """Both alignments and depths; `generate` is asked once an alignment and cell."""
+    """Both alignments and depths; `generate` is called once per alignment and cell."""
     model: CausalModel = engine_model(network)
     shape = (len(rows), len(CONTEXTS), len(CONTINUATIONS))
     aligns: tuple[Align, ...] = ("start", "end")
     depths: tuple[Depth, ...] = ("graded", "verbatim")
     for align in aligns:
-        began = time.perf_counter()
+        start = time.perf_counter()
         cells = oracle(network, rows, CONTEXTS, CONTINUATIONS, align=align, batch=BATCH)
         matches = np.stack([cells[c, k][0] for c in CONTEXTS for k in CONTINUATIONS], axis=1).reshape(shape)
         verbatim = np.stack([cells[c, k][1] for c in CONTEXTS for k in CONTINUATIONS], axis=1).reshape(shape)
-        asked = time.perf_counter()
+        generate_end = time.perf_counter()
         for depth in depths:
             options = ScoringOptions(Grid(CONTEXTS, CONTINUATIONS, align), depth=depth, batch=BATCH)
             decided = np.where(verbatim == np.array(CONTINUATIONS), verbatim, -1)
-            wanted = matches if depth == "graded" else decided
-            yield Comparison(name, align, depth, score(model, rows, options), wanted, verbatim)
-        spent = f"generate {asked - began:.1f} s, mematlas both depths {time.perf_counter() - asked:.1f} s"
-        print(f"{name}, {align}: {spent}", file=sys.stderr)
+            expected = matches if depth == "graded" else decided
+            yield Comparison(name, align, depth, score(model, rows, options), expected, verbatim)
+        engine_seconds = time.perf_counter() - generate_end
+        print(
+            f"{name}, {align}: generate {generate_end - start:.1f} s, mematlas both depths {engine_seconds:.1f} s",
+            file=sys.stderr,
+        )
 
 
 def report(comparisons: list[Comparison]) -> str:
     """One model's table, and its near ties."""
-    text = f"## {comparisons[0].model}\n\n" + markdown(HEAD, [comparison.line() for comparison in comparisons])
-    ties = [line for comparison in comparisons for line in comparison.near_ties()]
-    ties.sort(key=lambda line: line[-1] != "differs")
+    text = f"## {comparisons[0].model}\n\n" + markdown_table(
+        HEADER, [comparison.table_row() for comparison in comparisons]
+    )
+    ties = [row for comparison in comparisons for row in comparison.near_ties()]
+    ties.sort(key=lambda row: row[-1] != "differs")
     if ties:
-        head = ("alignment", "depth", "row", "context", "continuation", "margin", "matches", "verbatim", "")
-        text += f"\nNear ties, at most {LISTED} (mematlas / generate; -1: not decided at this depth):\n\n"
-        text += markdown(head, ties[:LISTED])
+        header = ("alignment", "depth", "row", "context", "continuation", "margin", "matches", "verbatim", "")
+        text += f"\nNear ties, at most {MAX_LISTED} (mematlas / generate; -1: not decided at this depth):\n\n"
+        text += markdown_table(header, ties[:MAX_LISTED])
     return text
 
 

@@ -1,12 +1,12 @@
-"""Seconds and peak resident memory of all analyses on a study of many score lines.
+"""Time and peak resident memory of all analyses on a study with many rows of scores.
 
     python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--features] [--work DIR] [--apart]
 
-The study is made, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows; scores are
-bimodal, grow with size, context and repetitions, and agree between models and cells (a longer continuation extends the
-same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as many rows. --features adds
-row features, which the analyses of the input need. The analyses then run one after the other in a fresh process,
-sharing what tables keep, as `mematlas analyze` does; --apart gives each a process of its own.
+The study is synthetic, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows.
+Scores are bimodal, grow with size, context and repetitions, and are consistent between models and cells (a longer
+continuation extends the same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as
+many rows. --features adds row features, which the analyses of the input need. The analyses then run one after the other
+in a new process and share cached tables, as in `mematlas analyze`; --apart runs each in a separate process.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SHARD_ROWS = 8192
 
 
 def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
-    """Write the study, shard by shard; returns how many score lines it has."""
+    """Write the study, shard by shard; returns its number of rows of scores."""
     from mematlas.study import shard_name, write_json, write_shard, write_table
 
     contexts, continuations = GRIDS[cells]
@@ -46,19 +46,19 @@ def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
     shards = -(-rows // SHARD_ROWS)
     rng = np.random.default_rng(0)
     for label, parameters in MODELS.items():
-        line = {"model": label, "spec": label, "parameters": parameters, "training_step": 143_000, "tokenizer": "t"}
-        write_table(folder / "models" / f"{label}.parquet", pa.Table.from_pylist([line]))
+        record = {"model": label, "spec": label, "parameters": parameters, "training_step": 143_000, "tokenizer": "t"}
+        write_table(folder / "models" / f"{label}.parquet", pa.Table.from_pylist([record]))
     for index in range(shards):
         ids = np.arange(index * SHARD_ROWS, min(rows, (index + 1) * SHARD_ROWS))
         table, ease = row_table(rng, ids)
         write_shard(folder / "rows" / "made", shard_name(index, shards), table, {})
-        for place, label in enumerate(MODELS):
-            other = rng.normal(0, 0.4, len(ids))  # models do not differ by size alone
-            scores = score_table(rng, label, ids, ease + 0.35 * place + other, contexts, continuations)
+        for i, label in enumerate(MODELS):
+            noise = rng.normal(0, 0.4, len(ids))  # models do not differ by size alone
+            scores = score_table(rng, label, ids, ease + 0.35 * i + noise, contexts, continuations)
             write_shard(folder / "scores" / "made" / label, shard_name(index, shards), scores, {})
         if features:
-            for kind, made in feature_tables(rng, ids, contexts, continuations).items():
-                write_shard(folder / "features" / "made" / kind, shard_name(index, shards), made, {})
+            for kind, features_table in feature_tables(rng, ids, contexts, continuations).items():
+                write_shard(folder / "features" / "made" / kind, shard_name(index, shards), features_table, {})
     if features:
         write_json(folder / "features" / "made" / "facts.json", {"scope": "rows", "tokens": 10**9})
     question = {
@@ -75,7 +75,7 @@ def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
 
 
 def row_table(rng: np.random.Generator, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-    """The rows table of `ids`, and how easy each row is."""
+    """The rows table of `ids`, and how easy each row is to memorize."""
     control = ids % 10 == 0
     repetitions = 2 ** rng.integers(0, 9, len(ids))
     ease = rng.normal(-3.8, 1.5, len(ids)) + 0.25 * np.log2(repetitions)
@@ -114,7 +114,7 @@ def feature_tables(
         "context": np.repeat([context for context, _ in cells], rows).astype(np.int32),
         "continuation": np.repeat([length for _, length in cells], rows).astype(np.int32),
     }
-    given = {
+    tables = {
         "counts": columns,
         "copies": shared | dict.fromkeys(SCHEMAS["copies"].names[3:], copies),
         "texts": shared
@@ -122,7 +122,7 @@ def feature_tables(
         | {f"distinct_{n}": rng.random(lines) for n in (1, 2, 3)}
         | {"bytes": np.full(lines, 200, np.int32), "compressed_bytes": rng.integers(20, 200, lines, dtype=np.int32)},
     }
-    return {kind: pa.table(made, schema=SCHEMAS[kind]) for kind, made in given.items()}
+    return {kind: pa.table(columns, schema=SCHEMAS[kind]) for kind, columns in tables.items()}
 
 
 def score_table(
@@ -139,14 +139,14 @@ def score_table(
         chance = 0.02 + 0.98 / (1 + np.exp(-3.5 * (skill + 0.02 * (context - 32))))
         hits = rng.random((len(ids), max(continuations)), dtype=np.float32) < chance[:, None]
         for length in continuations:
-            here = hits[:, :length]
-            verbatim = np.where(here.all(1), length, (~here).argmax(1))
+            cell_hits = hits[:, :length]
+            verbatim = np.where(cell_hits.all(1), length, (~cell_hits).argmax(1))
             columns = {
                 "model": pa.repeat(label, len(ids)),
                 "row": pa.array(ids, pa.int64()),
                 "context": pa.repeat(pa.scalar(context, pa.int32()), len(ids)),
                 "continuation": pa.repeat(pa.scalar(length, pa.int32()), len(ids)),
-                "matches": pa.array(here.sum(1), pa.int32()),
+                "matches": pa.array(cell_hits.sum(1), pa.int32()),
                 "verbatim": pa.array(verbatim, pa.int32()),
                 "margin": pa.array(rng.random(len(ids), dtype=np.float32)),
                 "reason": pa.nulls(len(ids), pa.string()),
@@ -155,72 +155,74 @@ def score_table(
     return pa.concat_tables(parts)
 
 
-def answer(study: Path, names: list[str]) -> None:
-    """In a fresh process: answer, write, and print seconds and claims as JSON lines."""
-    started = time.perf_counter()
+def run_analyses(study: Path, names: list[str]) -> None:
+    """In a new process: run the analyses, write findings, and print seconds and claims as JSON lines."""
+    start = time.perf_counter()
     from mematlas.analyses import ANALYSES
     from mematlas.analyses.frames.study_tables import read_tables
     from mematlas.findings.finding import write_finding
     from mematlas.study import open_study
 
     tables = read_tables(open_study(study))
-    said({"name": "start", "seconds": time.perf_counter() - started, "claim": ""})
+    print_record({"name": "start", "seconds": time.perf_counter() - start, "claim": ""})
     for name in names:
-        began = time.perf_counter()
-        finding = ANALYSES.load(name).answer(tables)
+        start = time.perf_counter()
+        finding = ANALYSES.load(name).compute(tables)
         write_finding(study / "findings" / name, finding)
-        said({"name": name, "seconds": time.perf_counter() - began, "claim": finding.claim})
+        print_record({"name": name, "seconds": time.perf_counter() - start, "claim": finding.claim})
 
 
-def said(line: dict) -> None:
+def print_record(record: dict) -> None:
+    """Print a record with the peak memory so far as one JSON line."""
     scale = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
-    print(json.dumps(line | {"peak": peak}), flush=True)
+    print(json.dumps(record | {"peak": peak}), flush=True)
 
 
-def measured(study: Path, names: list[str]) -> Iterator[dict]:
-    """What `answer` prints in a process of its own."""
+def measure(study: Path, names: list[str]) -> Iterator[dict]:
+    """The records that `run_analyses` prints, run in a separate process."""
     command = [sys.executable, __file__, "--answer", str(study), *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    yield from map(json.loads, done.stdout.splitlines())
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode:
+        raise SystemExit(completed.stderr)
+    yield from map(json.loads, completed.stdout.splitlines())
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--cells", choices=GRIDS, default="grid")
     parser.add_argument("--features", action="store_true", help="with row features")
     parser.add_argument("--work", type=Path, help="folder for the study, by default a temporary one")
-    parser.add_argument("--apart", action="store_true", help="a process for each analysis")
+    parser.add_argument("--apart", action="store_true", help="run each analysis in a separate process")
     parser.add_argument("--answer", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    options = parsed()
+    options = parse_arguments()
     if options.answer:
-        answer(Path(options.answer[0]), options.answer[1:])
+        run_analyses(Path(options.answer[0]), options.answer[1:])
         return
     from mematlas.analyses import ANALYSES
 
-    with tempfile.TemporaryDirectory(dir=options.work) as name:
-        began = time.perf_counter()
-        lines = make_study(Path(name), options.lines, options.cells, options.features)
-        size = sum(file.stat().st_size for file in Path(name).rglob("*.parquet")) / 1e6
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        start = time.perf_counter()
+        lines = make_study(Path(folder), options.lines, options.cells, options.features)
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 1e6
         print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}), {size:.0f} MB of Parquet, made in "
-              f"{time.perf_counter() - began:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
+              f"{time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
               f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
         print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
-        groups = [[each] for each in ANALYSES] if options.apart else [list(ANALYSES)]
-        found = [line for group in groups for line in measured(Path(name), group)]
-        for line in found:
-            print(f"| {line['name']} | {line['seconds']:.2f} | {line['peak']:.2f} |")
-        total, peak = sum(line["seconds"] for line in found), max(line["peak"] for line in found)
+        groups = [[name] for name in ANALYSES] if options.apart else [list(ANALYSES)]
+        records = [record for group in groups for record in measure(Path(folder), group)]
+        for record in records:
+            print(f"| {record['name']} | {record['seconds']:.2f} | {record['peak']:.2f} |")
+        total, peak = sum(record["seconds"] for record in records), max(record["peak"] for record in records)
         print(f"| all | {total:.2f} | {peak:.2f} |\n")
-        for line in found:
-            print(f"{line['name']}: {line['claim']}" if line["claim"] else "", end="\n" if line["claim"] else "")
+        for record in records:
+            if record["claim"]:
+                print(f"{record['name']}: {record['claim']}")
 
 
 if __name__ == "__main__":

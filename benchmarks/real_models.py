@@ -1,8 +1,8 @@
 """Score the real models on the real texts of ``benchmarks/real_inputs.py`` and print the tables of docs/real-models.md.
 
 ``python benchmarks/real_models.py REAL STUDIES`` runs ``mematlas score`` once for each model and text, inside REAL (the
-folder that real_inputs.py wrote), with one study a model and text in STUDIES; studies that are finished are only read.
-``--dry-run`` prints the commands, ``--tables-only`` prints the tables of what is there.
+folder that real_inputs.py wrote), with one study per model and text in STUDIES; finished studies are only read.
+``--dry-run`` prints the commands; ``--tables-only`` prints the tables of existing studies.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CONTEXTS, CONTINUATIONS = (8, 16, 32, 64), (16, 32, 64)
 
 
 def command(model: str, text: str, studies: Path, rows: int) -> list[str]:
-    """The call of ``mematlas score`` for one cell of the tables."""
+    """The ``mematlas score`` command for one cell of the tables."""
     corpus = f"texts/{text.removesuffix('-grid')}.jsonl"
     words = ["mematlas", "score", f"models/{model}", "--corpus", corpus]
     if text == GRID:
@@ -42,7 +42,7 @@ def command(model: str, text: str, studies: Path, rows: int) -> list[str]:
 
 
 def cells(model: str, text: str, studies: Path) -> pl.DataFrame | None:
-    """n, mean M, recited rows and mean verbatim length by cell; None where no shard is finished."""
+    """n, mean M, recited rows and mean verbatim length by cell; None if no shard is finished."""
     try:
         scores = open_study(studies / model / text).scores(partial=True)
     except StudyError:
@@ -60,7 +60,7 @@ def cells(model: str, text: str, studies: Path) -> pl.DataFrame | None:
     )
 
 
-def bare(value: float, signed: bool = False) -> str:
+def three_digits(value: float, signed: bool = False) -> str:
     """Three digits without the leading zero: .743, +.052, -.004."""
     text = f"{value:+.3f}" if signed else f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
@@ -78,11 +78,17 @@ def text_table(model: str, texts: list[str], studies: Path) -> str:
     ]
     for text, row in rows.items():
         share = wilson(row["whole"], row["n"])
-        line = [text, str(row["n"]), bare(row["mean"])]
-        line += [f"{bare(share.estimate)} ({bare(share.lower)} to {bare(share.upper)})", f"{row['verbatim']:.1f}"]
+        line = [text, str(row["n"]), three_digits(row["mean"])]
+        line += [
+            f"{three_digits(share.estimate)} ({three_digits(share.lower)} to {three_digits(share.upper)})",
+            f"{row['verbatim']:.1f}",
+        ]
         for other in controls:
             base = rows[other]
-            excess = [bare(row["mean"] - base["mean"], True), bare(share.estimate - base["whole"] / base["n"], True)]
+            excess = [
+                three_digits(row["mean"] - base["mean"], True),
+                three_digits(share.estimate - base["whole"] / base["n"], True),
+            ]
             line.append("" if text == other else ", ".join([*excess, f"{row['verbatim'] - base['verbatim']:+.1f}"]))
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines)
@@ -97,7 +103,7 @@ def grid_table(models: list[str], studies: Path) -> str:
         line = [str(context)]
         for table in found.values():
             row = table.filter(pl.col("context") == context).sort("continuation").rows(named=True)
-            line.append(" / ".join(f"{bare(cell['mean'])} ({cell['whole'] / cell['n']:.2f})" for cell in row))
+            line.append(" / ".join(f"{three_digits(cell['mean'])} ({cell['whole'] / cell['n']:.2f})" for cell in row))
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines)
 
@@ -116,7 +122,7 @@ def time_table(models: list[str], studies: Path) -> str:
     return "\n".join(lines)
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Score the real models on the real texts and print Markdown tables.")
     parser.add_argument("real", type=Path, metavar="REAL", help="folder that benchmarks/real_inputs.py wrote")
     parser.add_argument("studies", type=Path, metavar="STUDIES", help="folder for the studies")
@@ -131,7 +137,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    options = arguments()
+    options = parse_arguments()
     models, texts = options.models.split(","), options.texts.split(",")
     studies = options.studies if options.dry_run else options.studies.resolve()
     mematlas = str(Path(sys.executable).with_name("mematlas"))

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a network as the engine takes it, scores as arrays, token rows, and markdown tables."""
+"""Shared by the benchmarks: a model for the engine, scores as arrays, token rows, and Markdown tables."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generate_oracle import generated
+from generate_oracle import greedy_text
 from numpy.typing import NDArray
 
 from mematlas.models.base import ModelCard
@@ -29,7 +29,7 @@ class Scores:
 
 @torch.inference_mode()
 def engine_model(network: Any) -> CausalModel:
-    """The network as the engine takes it; all its logits may be chosen, as in `generate`."""
+    """The network as a model for the engine; every logit may be chosen, as in `generate`."""
     network.eval()
     return CausalModel(network, int(network.config.vocab_size), next(network.parameters()).device)
 
@@ -53,30 +53,30 @@ def score(model: CausalModel, rows: Ids, options: ScoringOptions) -> Scores:
 
 
 def zipf_tokens(shape: tuple[int, ...], vocabulary: int, seed: int) -> Ids:
-    """Token ids with probability proportional to 1 / (rank + 10), ranks dealt to ids at random."""
+    """Token ids with probability proportional to 1 / (rank + 10); ranks are assigned to ids at random."""
     rng = np.random.default_rng(seed)
     weight = 1.0 / (np.arange(vocabulary) + 10.0)
     return rng.permutation(vocabulary)[rng.choice(vocabulary, size=shape, p=weight / weight.sum())].astype(np.int64)
 
 
-def with_own_text(network: Any, rows: Ids, start: int, context: int, batch: int) -> Ids:
+def with_greedy_text(network: Any, rows: Ids, start: int, context: int, batch: int) -> Ids:
     """The rows with everything after tokens `start` .. `start + context - 1` replaced by the model's greedy text."""
     split = start + context
     prompts = torch.from_numpy(np.ascontiguousarray(rows[:, start:split]))
-    text = generated(network, prompts, rows.shape[1] - split, batch)
+    text = greedy_text(network, prompts, rows.shape[1] - split, batch)
     return np.concatenate([rows[:, :split], text.numpy()], axis=1)
 
 
-def perturbed(rows: Ids, vocabulary: int, most: int, rng: np.random.Generator, first: int = 0) -> Ids:
-    """Each row with one to `most` tokens at random places from `first` on replaced by other tokens."""
+def perturb(rows: Ids, vocabulary: int, max_changes: int, rng: np.random.Generator, first: int = 0) -> Ids:
+    """The rows, each with one to `max_changes` tokens at random positions from `first` on replaced by other tokens."""
     rows = rows.copy()
     for row in rows:
-        places = rng.integers(first, len(row), size=int(rng.integers(1, most + 1)))
-        row[places] = (row[places] + rng.integers(1, vocabulary, size=len(places))) % vocabulary
+        positions = rng.integers(first, len(row), size=int(rng.integers(1, max_changes + 1)))
+        row[positions] = (row[positions] + rng.integers(1, vocabulary, size=len(positions))) % vocabulary
     return rows
 
 
-def markdown(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    """A markdown table, ending with a newline."""
-    rows = [list(head), ["---"] * len(head), *([str(cell) for cell in line] for line in lines)]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table, ending with a newline."""
+    lines = [list(header), ["---"] * len(header), *([str(cell) for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

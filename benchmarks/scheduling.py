@@ -1,10 +1,10 @@
-"""Driver memory and rows a second where the model costs nothing: ``python benchmarks/scheduling.py [--rows N ...]``.
+"""Driver memory and rows per second if the model costs nothing: ``python benchmarks/scheduling.py [--rows N ...]``.
 
-A sparse file of uint16 tokens stands for a corpus of any size; shards are as many as `mematlas score` makes. Three
-ways, each in a fresh process that drives workers of `LocalExecutor`: workers that answer at once ("scheduling"), that
-read their shard's rows as a scorer does ("reading and scheduling"), and `mematlas score` itself with a stand-in of two
-tokens ("scoring"; rows of a sparse file are all equal, and equal rows of a shard are scored once, so that what is left
-is reading, finding equal rows, and writing tables). Memory is the highest resident size (VmHWM of /proc).
+A sparse file of uint16 tokens represents a corpus of any size; the number of shards is that of `mematlas score`. Each
+mode runs in a new process, which coordinates workers of `LocalExecutor`: workers that return immediately
+("scheduling"), workers that read the rows of their shard ("reading and scheduling"), and `mematlas score` itself with a
+stand-in model of two tokens ("scoring"; all rows of a sparse file are equal, and equal rows of a shard are scored once,
+so only reading, finding equal rows and writing tables remain). Memory is the peak resident size (VmHWM of /proc).
 """
 
 import argparse
@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rows import markdown
+from rows import markdown_table
 
 import mematlas
 from mematlas.executors.base import WorkerPool
@@ -32,16 +32,16 @@ from mematlas.scoring.job import resolve_job
 from mematlas.scoring.job_spec import JobSpec, from_spec, to_spec
 from mematlas.scoring.worker import ShardTask
 
-WAYS = ("scheduling", "reading and scheduling", "scoring")
+MODES = ("scheduling", "reading and scheduling", "scoring")
 MEMORY = ("before", "peak", "worker_peak")
 CPU = ("driver_cpu", "worker_cpu")
-WANTED = 200_000  # rows a second of reading and scheduling
+TARGET = 200_000  # rows per second of reading and scheduling
 
 
 @dataclass(frozen=True)
-class Read:
-    """What a worker tells of its shard. sum: of the tokens read; peak: resident bytes of its process so far; cpu: its
-    seconds of CPU so far."""
+class ShardReading:
+    """The result of one shard. sum: of the tokens read; peak: peak resident bytes of the worker process so far; cpu:
+    its CPU seconds so far."""
 
     rows: int
     sum: int
@@ -50,145 +50,148 @@ class Read:
     cpu: float
 
 
-def resident() -> tuple[int, int]:
-    """Resident bytes of this process now, and the most that there were."""
+def resident_memory() -> tuple[int, int]:
+    """Current and peak resident bytes of this process."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    now, most = (int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-    return now, most
+    current, peak = (int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    return current, peak
 
 
-def _read(rows: int, total: int) -> Read:
-    return Read(rows, total, resident()[1], os.getpid(), time.process_time())
+def _shard_reading(rows: int, total: int) -> ShardReading:
+    return ShardReading(rows, total, resident_memory()[1], os.getpid(), time.process_time())
 
 
-def make_idler(errand: JobSpec, threads: int) -> Callable[[ShardTask], Read]:
-    """Answers at once: what is left is the executor."""
-    plan = from_spec(errand).plan
-    return lambda task: _read(plan.size(task.index), 0)
+def make_idle_worker(spec: JobSpec, threads: int) -> Callable[[ShardTask], ShardReading]:
+    """A worker that returns immediately, so that only the executor takes time."""
+    plan = from_spec(spec).plan
+    return lambda task: _shard_reading(plan.size(task.index), 0)
 
 
-def make_reader(errand: JobSpec, threads: int) -> Callable[[ShardTask], Read]:
-    """Reads the tokens of its shard, and no more."""
-    plan, width = from_spec(errand).plan, errand.options.grid.width
+def make_reading_worker(spec: JobSpec, threads: int) -> Callable[[ShardTask], ShardReading]:
+    """A worker that only reads the tokens of its shard."""
+    plan, width = from_spec(spec).plan, spec.options.grid.width
 
-    def work(task: ShardTask) -> Read:
+    def work(task: ShardTask) -> ShardReading:
         tokens, ids = plan.read(task.index, width)
-        return _read(len(ids), int(tokens.ids.sum()))
+        return _shard_reading(len(ids), int(tokens.ids.sum()))
 
     return work
 
 
-def rate(heard: list[tuple[float, int]]) -> float:
-    """Rows a second in the second half of what was heard (when, rows), so that no worker's start counts."""
-    half = heard[len(heard) // 2 :]
-    return sum(rows for _, rows in half[1:]) / (half[-1][0] - half[0][0])
+def rows_per_second(events: list[tuple[float, int]]) -> float:
+    """Rows per second in the second half of the events (time, rows), so that the start of workers does not count."""
+    second_half = events[len(events) // 2 :]
+    return sum(rows for _, rows in second_half[1:]) / (second_half[-1][0] - second_half[0][0])
 
 
-def drive(way: str, options: dict[str, Any], workers: int) -> dict[str, float]:
-    """One way, in this process as the driver: shards, rows a second, the workers' peak."""
-    question = resolve_job(["uniform:2"], resolve_config(**options))
-    (label,), count = question.sources, question.run.shards
+def run_executor(mode: str, options: dict[str, Any], workers: int) -> dict[str, float]:
+    """One mode, with this process as the driver: shards, rows per second, peak memory of the workers, CPU seconds."""
+    job = resolve_job(["uniform:2"], resolve_config(**options))
+    (label,), count = job.sources, job.run.shards
     tasks = [ShardTask(label, index, count) for index in range(count)]
-    heard: list[tuple[float, float, Read]] = []
-    make = make_reader if way == "reading and scheduling" else make_idler
+    events: list[tuple[float, float, ShardReading]] = []
+    make_worker = make_reading_worker if mode == "reading and scheduling" else make_idle_worker
     LocalExecutor(WorkerPool(workers)).run(
-        partial(make, to_spec(question)),
+        partial(make_worker, to_spec(job)),
         tasks,
-        lambda read: heard.append((time.monotonic(), time.process_time(), read)),
+        lambda result: events.append((time.monotonic(), time.process_time(), result)),
         print,
     )
-    assert sum(read.rows for *_, read in heard) == question.plan.total
-    rows = sum(read.rows for *_, read in heard[1:])
+    results = [result for *_, result in events]
+    assert sum(result.rows for result in results) == job.plan.total
+    rows = sum(result.rows for result in results[1:])
     return {
         "shards": count,
-        "rows_per_second": rate([(when, read.rows) for when, _, read in heard]),
-        "worker_peak": max(read.peak for *_, read in heard),
-        "driver_cpu": (heard[-1][1] - heard[0][1]) / rows,
-        "worker_cpu": cpu_of([read for *_, read in heard]),
+        "rows_per_second": rows_per_second([(when, result.rows) for when, _, result in events]),
+        "worker_peak": max(result.peak for result in results),
+        "driver_cpu": (events[-1][1] - events[0][1]) / rows,
+        "worker_cpu": worker_cpu_per_row(results),
     }
 
 
-def cpu_of(reads: list[Read]) -> float:
-    """CPU seconds a row of all workers, each from its first answer to its last."""
-    rows, seconds, before = 0, 0.0, dict[int, float]()
-    for read in reads:
-        if read.process in before:
-            rows += read.rows
-            seconds += read.cpu - before[read.process]
-        before[read.process] = read.cpu
+def worker_cpu_per_row(results: list[ShardReading]) -> float:
+    """CPU seconds per row of all workers, each from its first to its last result."""
+    rows, seconds, previous = 0, 0.0, dict[int, float]()
+    for result in results:
+        if result.process in previous:
+            rows += result.rows
+            seconds += result.cpu - previous[result.process]
+        previous[result.process] = result.cpu
     return seconds / rows
 
 
 class Clock(Silent):
-    """Hears of finished rows, and when."""
+    """Records when rows are finished."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[float, int]] = []
+        self.events: list[tuple[float, int]] = []
 
     def advance(self, rows: int) -> None:
-        self.heard.append((time.monotonic(), rows))
+        self.events.append((time.monotonic(), rows))
 
 
 def score(options: dict[str, Any], workers: int) -> dict[str, float]:
-    """`mematlas.score` as it is, counted as in `drive`."""
+    """`mematlas.score` itself, measured as in `run_executor`."""
     clock = Clock()
     study = mematlas.score("uniform:2", progress=clock, workers=workers, **options)
-    return {"shards": study.run().shards, "rows_per_second": rate(clock.heard)}
+    return {"shards": study.run().shards, "rows_per_second": rows_per_second(clock.events)}
 
 
-def child(way: str, options: dict[str, Any], workers: int) -> None:
-    """Print the measures of one way as JSON."""
+def run_child(mode: str, options: dict[str, Any], workers: int) -> None:
+    """Print the measurements of one mode as JSON."""
     resolve_config(**options)
-    from mematlas.scoring import shards  # noqa: F401  what every driver imports, before its memory is taken
+    from mematlas.scoring import shards  # noqa: F401  imported before memory is measured, as in every driver
 
-    before, began = resident()[0], time.monotonic()
-    found = score(options, workers) if way == "scoring" else drive(way, options, workers)
-    print(json.dumps(found | {"seconds": time.monotonic() - began, "before": before, "peak": resident()[1]}))
+    before, start = resident_memory()[0], time.monotonic()
+    result = score(options, workers) if mode == "scoring" else run_executor(mode, options, workers)
+    print(json.dumps(result | {"seconds": time.monotonic() - start, "before": before, "peak": resident_memory()[1]}))
 
 
-def measured(way: str, rows: int, given: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """One way over `rows` rows, in a fresh process."""
+def measure(mode: str, rows: int, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """One mode with `rows` rows, in a new process."""
     corpus = folder / f"{rows}.bin"
     with corpus.open("wb") as file:
-        file.truncate(rows * given.row_length * 2)
-    options: dict[str, Any] = {"corpus": str(corpus), "format": "memmap", "row_length": given.row_length}
-    options |= {"token_dtype": "uint16", "depth": "verbatim", "study": str(folder / f"{way} {rows}")}
-    words = [sys.executable, __file__, "--child", json.dumps([way, options, given.workers])]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+        file.truncate(rows * arguments.row_length * 2)
+    options: dict[str, Any] = {"corpus": str(corpus), "format": "memmap", "row_length": arguments.row_length}
+    options |= {"token_dtype": "uint16", "depth": "verbatim", "study": str(folder / f"{mode} {rows}")}
+    words = [sys.executable, __file__, "--child", json.dumps([mode, options, arguments.workers])]
+    completed = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
-def line(way: str, rows: int, found: dict[str, float]) -> list[object]:
-    """The measures as cells of the table."""
-    cells: list[object] = [way, f"{rows:,}", int(found["shards"])]
-    cells += [f"{found[name] / 1e6:.0f}" if name in found else "not measured" for name in MEMORY]
-    cells += [f"{found['rows_per_second']:,.0f}", f"{found['seconds']:.1f}"]
-    return cells + [f"{found[name] * 1e6:.2f}" if name in found else "not measured" for name in CPU]
+def table_row(mode: str, rows: int, result: dict[str, float]) -> list[object]:
+    """The measurements as cells of the table."""
+    cells: list[object] = [mode, f"{rows:,}", int(result["shards"])]
+    cells += [f"{result[name] / 1e6:.0f}" if name in result else "not measured" for name in MEMORY]
+    cells += [f"{result['rows_per_second']:,.0f}", f"{result['seconds']:.1f}"]
+    return cells + [f"{result[name] * 1e6:.2f}" if name in result else "not measured" for name in CPU]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--row-length", type=int, default=2049)
-    parser.add_argument("--workers", type=int, default=2, help="at least two, so that the driver only drives")
-    parser.add_argument("--work", type=Path, help="a folder on a file system that knows sparse files")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="at least two, so that the driver itself does not work on tasks"
+    )
+    parser.add_argument("--work", type=Path, help="a folder on a file system that supports sparse files")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        child(*json.loads(given.child))
+    arguments = parser.parse_args()
+    if arguments.child:
+        run_child(*json.loads(arguments.child))
         return
-    if min(given.rows) < 10_000:
-        parser.error(f"--rows {min(given.rows)}: too few shards for a rate; give at least 10,000")
+    if min(arguments.rows) < 10_000:
+        parser.error(f"--rows {min(arguments.rows)}: too few shards to measure a rate; give at least 10,000")
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
-    print(f"{os.cpu_count()} cores, load {load} at the start; rows of {given.row_length} tokens, 64 read\n")
-    lines, head = [], ["way", "rows", "shards", "driver before, MB", "driver peak, MB", "worker peak, MB"]
-    with tempfile.TemporaryDirectory(dir=given.work) as name:
-        for way, rows in product(given.ways, given.rows):
-            lines.append(line(way, rows, measured(way, rows, given, Path(name))))
-            print(*lines[-1], sep="; ", flush=True)
-    head += [f"rows/s in the second half (wanted: {WANTED:,})", "s in all"]
-    print(f"\n{markdown([*head, 'CPU us a row: driver', 'workers'], lines)}")
+    print(f"{os.cpu_count()} cores, load {load} at the start; rows of {arguments.row_length} tokens, 64 of them read\n")
+    table, header = [], ["mode", "rows", "shards", "driver before, MB", "driver peak, MB", "worker peak, MB"]
+    with tempfile.TemporaryDirectory(dir=arguments.work) as name:
+        for mode, rows in product(arguments.ways, arguments.rows):
+            table.append(table_row(mode, rows, measure(mode, rows, arguments, Path(name))))
+            print(*table[-1], sep="; ", flush=True)
+    header += [f"rows/s in the second half (target: {TARGET:,})", "seconds in total"]
+    print(f"\n{markdown_table([*header, 'CPU us per row: driver', 'workers'], table)}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Seconds a row: mematlas against transformers' `generate`, the same rows, alternating in one process.
+"""Time per row of mematlas and of transformers' `generate` on the same rows, alternating in one process.
 
 ``python benchmarks/scoring.py --model neox70m --model smollm2=FOLDER [--shares 0,1,10,50] [--cells 32+32,32+96,grid]``
 
-neox70m is a randomly initialised GPT-NeoX of Pythia-70M's shape, trained for a minute on a repetitive synthetic stream
-(kept in --work). Of `--rows` random rows, the first p % are the model's own greedy text after 32 tokens: memorized.
-A cell is CONTEXT+CONTINUATION; `grid` is contexts 32, 48, 64 by continuations 16, 32, 48, 64, 96, start-aligned.
-mematlas is timed through Engine.score with its tables; `generate` with its key-value cache at its best batch size, one
-call a cell. Arithmetic is counted, by hooks on body and head, as 2 x parameters a token (attention is left out).
+neox70m is a randomly initialised GPT-NeoX in the shape of Pythia-70M, trained for a minute on a repetitive synthetic
+stream (stored in --work). In the first p % of `--rows` random rows, the tokens after the first 32 are the model's own
+greedy text, so these rows are memorized. A cell is CONTEXT+CONTINUATION; `grid` is contexts 32, 48, 64 by continuations
+16, 32, 48, 64, 96, start-aligned. mematlas is timed through Engine.score with its tables; `generate` with its key-value
+cache at its best batch size, one call per cell. Operations are counted by hooks on body and head, as 2 x parameters per
+token (attention is not included).
 """
 
 import argparse
@@ -25,29 +26,29 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from generate_oracle import generated
+from generate_oracle import greedy_text
 from numpy.typing import NDArray
-from rows import Scores, engine_model, markdown, score, with_own_text, zipf_tokens
+from rows import Scores, engine_model, markdown_table, score, with_greedy_text, zipf_tokens
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from mematlas.models.causal import CausalModel
 from mematlas.scoring.options import ScoringOptions, Signals
 from mematlas.types import Depth, Grid, Ids
 
-ENGINE: dict[str, tuple[Depth, tuple[Signals, ...]]] = {
+ENGINE_VARIANTS: dict[str, tuple[Depth, tuple[Signals, ...]]] = {
     "graded": ("graded", ()),
     "verbatim": ("verbatim", ()),
     "free": ("graded", ("free",)),
     "truth": ("graded", ("truth",)),
     "both": ("graded", ("free", "truth")),
 }
-CONTESTANTS = (*ENGINE, "generate")
+CONTESTANTS = (*ENGINE_VARIANTS, "generate")
 GRID = Grid((32, 48, 64), (16, 32, 48, 64, 96))
 PROMPT, BATCH, CACHELESS_ROWS = 32, 128, 8
 Texts = dict[tuple[int, int], NDArray[np.int64]]
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -55,7 +56,7 @@ def say(text: str) -> None:
 
 
 def synthetic_stream(tokens: int, vocabulary: int) -> Ids:
-    """Phrases of 6 to 16 Zipf-like tokens, 96 of them, in random order with frequent ones more often."""
+    """A stream of 96 phrases of 6 to 16 Zipf-distributed tokens, in random order, some more often than others."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(6, 17, size=96)
     phrases = np.split(zipf_tokens((int(lengths.sum()),), vocabulary, 1), np.cumsum(lengths)[:-1])
@@ -65,7 +66,7 @@ def synthetic_stream(tokens: int, vocabulary: int) -> Ids:
 
 
 def neox70m(work: Path, steps: int) -> Path:
-    """The folder of the briefly trained model; made once."""
+    """The folder of the briefly trained model, which is trained on the first call."""
     folder = work / f"neox70m-{steps}-steps"
     if (folder / "model.safetensors").exists():
         return folder
@@ -81,7 +82,7 @@ def neox70m(work: Path, steps: int) -> Path:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         if step % 10 == 0 or step == steps - 1:
-            say(f"training neox70m: step {step + 1} of {steps}, loss {loss.item():.2f}")
+            log(f"training neox70m: step {step + 1} of {steps}, loss {loss.item():.2f}")
     network.save_pretrained(folder)
     return folder
 
@@ -90,26 +91,28 @@ def neox70m(work: Path, steps: int) -> Path:
 
 
 @dataclass
-class Meter:
-    """Counts what a network is fed, and states what that costs."""
+class OperationCounter:
+    """Counts the tokens that a network is fed, and the operations that this takes."""
 
     tokens: int = 0
     heads: int = 0
 
     def watch(self, network: Any, model: CausalModel) -> None:
-        def count_tokens(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            self.tokens += (named["input_ids"] if named.get("input_ids") is not None else given[0]).numel()
+        def count_tokens(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self.tokens += (kwargs["input_ids"] if kwargs.get("input_ids") is not None else args[0]).numel()
 
-        def count_heads(module: Any, given: tuple[Any, ...]) -> None:
-            self.heads += math.prod(given[0].shape[:-1])
+        def count_heads(module: Any, args: tuple[Any, ...]) -> None:
+            self.heads += math.prod(args[0].shape[:-1])
 
-        def counted(states: torch.Tensor, answer: Callable[[torch.Tensor], torch.Tensor] = model.head) -> torch.Tensor:
+        def counting_head(
+            states: torch.Tensor, head: Callable[[torch.Tensor], torch.Tensor] = model.head
+        ) -> torch.Tensor:
             before = self.heads  # the engine may multiply by the head's matrix without calling the head
-            logits = answer(states)
+            logits = head(states)
             self.heads = before + len(states)
             return logits
 
-        model.head = counted
+        model.head = counting_head
         body, head = network.base_model, network.get_output_embeddings()
         body.register_forward_pre_hook(count_tokens, with_kwargs=True)
         head.register_forward_pre_hook(count_heads)
@@ -117,23 +120,23 @@ class Meter:
         self.body_parameters = sum(p.numel() for p in body.parameters()) - tables
         self.head_parameters = head.weight.numel()
 
-    def take(self) -> float:
-        """Floating-point operations since the last call."""
-        spent = 2.0 * (self.tokens * self.body_parameters + self.heads * self.head_parameters)
+    def reset(self) -> float:
+        """Floating-point operations since the last call; starts counting again."""
+        operations = 2.0 * (self.tokens * self.body_parameters + self.heads * self.head_parameters)
         self.tokens = self.heads = 0
-        return spent
+        return operations
 
 
 @dataclass
-class Timed:
-    """Runs of one contestant: seconds a row of each, and operations a row of the last."""
+class Timings:
+    """Runs of one contestant: seconds per row of each, and operations per row of the last."""
 
     seconds: list[float] = field(default_factory=list)
     operations: float = math.nan
     note: str = ""
 
     @property
-    def middle(self) -> float:
+    def median(self) -> float:
         return median(self.seconds)
 
 
@@ -144,26 +147,26 @@ class Subject:
     name: str
     network: Any
     model: CausalModel
-    meter: Meter
+    counter: OperationCounter
     generate_batch: int = BATCH
 
-    def timed(self, into: Timed, rows: int, ask: Callable[[], Any]) -> Any:
-        """Run once, and note what it took."""
-        self.meter.take()
-        began = time.perf_counter()
-        answer = ask()
-        into.seconds.append((time.perf_counter() - began) / rows)
-        into.operations = self.meter.take() / rows
-        return answer
+    def measure(self, timings: Timings, rows: int, run: Callable[[], Any]) -> Any:
+        """Call `run` once and add its time and operations to `timings`; returns its result."""
+        self.counter.reset()
+        start = time.perf_counter()
+        result = run()
+        timings.seconds.append((time.perf_counter() - start) / rows)
+        timings.operations = self.counter.reset() / rows
+        return result
 
     def engine(self, rows: Ids, grid: Grid, contestant: str) -> Scores:
-        depth, signals = ENGINE[contestant]
+        depth, signals = ENGINE_VARIANTS[contestant]
         return score(self.model, rows, ScoringOptions(grid, depth=depth, signals=signals, batch=BATCH))
 
     def generate(self, rows: Ids, grid: Grid, batch: int, **options: object) -> Texts:
-        """Greedy texts of every cell, one call a cell and batch."""
+        """Greedy texts of every cell, one call per cell and batch."""
         return {
-            (context, length): generated(
+            (context, length): greedy_text(
                 self.network, torch.from_numpy(rows[:, :context].copy()), length, batch, **options
             ).numpy()
             for context in grid.contexts
@@ -172,24 +175,24 @@ class Subject:
 
     def probe(self, rows: Ids) -> str:
         """Choose the batch size of `generate`: 32 + 16 on all rows, the better of two alternating runs each."""
-        seconds: dict[int, Timed] = {batch: Timed() for batch in (32, 64, 128)}
+        timings: dict[int, Timings] = {batch: Timings() for batch in (32, 64, 128)}
         for _ in range(2):
-            for batch, into in seconds.items():
-                self.timed(into, len(rows), lambda batch=batch: self.generate(rows, Grid((32,), (16,)), batch))
-        self.generate_batch = min(seconds, key=lambda batch: min(seconds[batch].seconds))
-        tried = ", ".join(f"{batch}: {min(into.seconds) * 1e3:.1f} ms" for batch, into in seconds.items())
-        return f"generate's batch size {self.generate_batch} (32+16, a row, by batch size: {tried})"
+            for batch, timing in timings.items():
+                self.measure(timing, len(rows), lambda batch=batch: self.generate(rows, Grid((32,), (16,)), batch))
+        self.generate_batch = min(timings, key=lambda batch: min(timings[batch].seconds))
+        times = ", ".join(f"{batch}: {min(timing.seconds) * 1e3:.1f} ms" for batch, timing in timings.items())
+        return f"generate's batch size {self.generate_batch} (32+16, per row, by batch size: {times})"
 
 
-def subject(spec: str, work: Path, steps: int) -> Subject:
+def load_subject(spec: str, work: Path, steps: int) -> Subject:
     """The model of a --model argument, loaded in float32."""
     name, _, folder = spec.partition("=")
     if not folder and name != "neox70m":
-        raise SystemExit(f"--model {spec!r} names no folder; write {name}=FOLDER, or neox70m")
+        raise SystemExit(f"--model {spec!r} has no folder; write {name}=FOLDER, or neox70m")
     network = AutoModelForCausalLM.from_pretrained(folder or neox70m(work, steps), dtype=torch.float32).eval()
-    model, meter = engine_model(network), Meter()
-    meter.watch(network, model)
-    return Subject(name, network, model, meter)
+    model, counter = engine_model(network), OperationCounter()
+    counter.watch(network, model)
+    return Subject(name, network, model, counter)
 
 
 # --------------------------------------------------------------------------------------------------------------- runs
@@ -197,7 +200,7 @@ def subject(spec: str, work: Path, steps: int) -> Subject:
 
 @dataclass(frozen=True)
 class Choices:
-    """What is run; rate: the machine's float32 matmul rate, operations a second."""
+    """What to run; rate: the machine's float32 matmul rate in operations per second."""
 
     rows: int
     repeats: int
@@ -210,12 +213,12 @@ class Choices:
 
 
 def matmul_rate() -> float:
-    """float32 operations a second of a 2048 x 2048 x 2048 product, best of 5."""
+    """float32 operations per second of a 2048 x 2048 x 2048 product, best of 5."""
     left, right, best = torch.randn(2048, 2048), torch.randn(2048, 2048), math.inf
-    for _ in range(6):  # the first warms up, and cannot win by much
-        began = time.perf_counter()
+    for _ in range(6):  # the first run is a warm-up and will hardly be the best
+        start = time.perf_counter()
         left @ right
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.perf_counter() - start)
     return 2 * 2048**3 / best
 
 
@@ -226,112 +229,119 @@ def cell_grid(cell: str) -> Grid:
     return Grid((context,), (length,))
 
 
-def recited(rows: Ids, greedy: Ids, share: float) -> Ids:
-    """The rows with the first `share` % replaced by those that recite, at least one if the share is not 0."""
+def with_recited_share(rows: Ids, greedy: Ids, share: float) -> Ids:
+    """The rows with the first `share` % replaced by recited rows, at least one if the share is not 0."""
     count = max(1, round(len(rows) * share / 100)) if share else 0
     return np.concatenate([greedy[:count], rows[count:]])
 
 
-def agreement(scores: Scores, grid: Grid, rows: Ids, texts: Texts, asked: Ids) -> str:
-    """How many cells' graded matches differ from `generate`'s; `asked`: the rows that `generate` was given."""
+def agreement(scores: Scores, grid: Grid, rows: Ids, texts: Texts, generate_rows: Ids) -> str:
+    """How many cells' graded matches differ from those of `generate`, which was run on `generate_rows`."""
     checked, margins = 0, []
     for c, context in enumerate(grid.contexts):
-        same = (asked[:, :context] == rows[:, :context]).all(1)  # with other prompts, nothing can be said
+        same = (generate_rows[:, :context] == rows[:, :context]).all(1)  # only equal prompts can be compared
         for k, length in enumerate(grid.continuations):
             matches = (texts[context, length] == rows[:, context : context + length]).sum(1)
             differs = same & (matches != scores.matches[:, c, k])
             checked += int(same.sum())
             margins += scores.margin[differs, c, k].tolist()
-    found = f"; largest margin {max(margins):.1e}" if margins else ""
-    return f"{len(margins)} of {checked} row-cells{found}"
+    largest = f"; largest margin {max(margins):.1e}" if margins else ""
+    return f"{len(margins)} of {checked} row-cells{largest}"
 
 
-def run_cell(who: Subject, rows: Ids, grid: Grid, choices: Choices, held: tuple[Timed, Texts, Ids] | None) -> Any:
-    """All contestants, alternating; (timings, what generate said, row-cells where graded differs from generate)."""
-    names = [name for name in choices.contestants if name != "generate" or held is None]
-    timings = {name: Timed() for name in names}
+def run_cell(
+    subject: Subject, rows: Ids, grid: Grid, choices: Choices, earlier: tuple[Timings, Texts, Ids] | None
+) -> Any:
+    """Run all contestants, alternating; `earlier`: results of `generate` to use instead of running it again.
+
+    Returns:
+        timings; results of `generate` (timings, texts, rows); row-cells where graded differs from `generate`.
+    """
+    names = [name for name in choices.contestants if name != "generate" or earlier is None]
+    timings = {name: Timings() for name in names}
     scores: Scores | None = None
     for repeat in range(choices.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
             if name == "generate":
-                texts = who.timed(
-                    timings[name], len(rows), lambda: who.generate(rows, grid, min(who.generate_batch, len(rows)))
+                batch = min(subject.generate_batch, len(rows))
+                texts = subject.measure(
+                    timings[name], len(rows), lambda batch=batch: subject.generate(rows, grid, batch)
                 )
-                held_now = (timings[name], texts, rows)
+                current = (timings[name], texts, rows)
             else:
-                answer = who.timed(timings[name], len(rows), lambda name=name: who.engine(rows, grid, name))
-                scores = answer if name == "graded" else scores
-            say(f"{who.name}: {name} {timings[name].seconds[-1] * 1e3:.2f} ms a row")
-    said = held or (held_now if "generate" in names else None)
-    if held is not None:
-        timings["generate"] = Timed(held[0].seconds, held[0].operations, "timed at the first share")
-    check = agreement(scores, grid, rows, said[1], said[2]) if said and scores is not None else "not checked"
-    return timings, said, check
+                result = subject.measure(timings[name], len(rows), lambda name=name: subject.engine(rows, grid, name))
+                scores = result if name == "graded" else scores
+            log(f"{subject.name}: {name} {timings[name].seconds[-1] * 1e3:.2f} ms per row")
+    generate = earlier or (current if "generate" in names else None)
+    if earlier is not None:
+        timings["generate"] = Timings(earlier[0].seconds, earlier[0].operations, "timed at the first share")
+    check = agreement(scores, grid, rows, *generate[1:]) if generate and scores is not None else "not checked"
+    return timings, generate, check
 
 
-def cacheless(who: Subject, rows: Ids, grid: Grid) -> Timed:
+def cacheless(subject: Subject, rows: Ids, grid: Grid) -> Timings:
     """`generate` without a cache, once, on a few rows."""
     few = rows[:CACHELESS_ROWS]
-    into = Timed(note=f"{len(few)} rows, once")
-    who.timed(into, len(few), lambda: who.generate(few, grid, CACHELESS_ROWS, use_cache=False))
-    return into
+    timings = Timings(note=f"{len(few)} rows, once")
+    subject.measure(timings, len(few), lambda: subject.generate(few, grid, CACHELESS_ROWS, use_cache=False))
+    return timings
 
 
-def lines(
-    who: Subject, cell: str, share: float, timings: dict[str, Timed], check: str, rate: float
+def table_rows(
+    subject: Subject, cell: str, share: float, timings: dict[str, Timings], check: str, rate: float
 ) -> list[list[object]]:
     """Table rows of one cell and share."""
-    found: list[list[object]] = []
-    for name, timed in timings.items():
-        own = timed.operations / timed.middle
-        against = f"{timings['generate'].middle / timed.middle:.2f}" if "generate" in timings else ""
+    rows: list[list[object]] = []
+    for name, timing in timings.items():
+        speed = timing.operations / timing.median
+        speedup = f"{timings['generate'].median / timing.median:.2f}" if "generate" in timings else ""
         signals = name in ("free", "truth", "both") and "graded" in timings
-        called = {"free": "graded + free", "truth": "graded + truth", "both": "graded + both"}.get(name, name)
-        found.append(
+        title = {"free": "graded + free", "truth": "graded + truth", "both": "graded + both"}.get(name, name)
+        rows.append(
             [
-                *(who.name, cell, f"{share:g} %", f"{called} ({timed.note})" if timed.note else called),
-                f"{timed.middle:.5f} ({min(timed.seconds):.5f} to {max(timed.seconds):.5f})",
-                against,
-                f"{timed.middle / timings['graded'].middle:.2f}" if signals else "",
-                *(f"{own / 1e9:.0f}", f"{own / rate:.0%}"),
+                *(subject.name, cell, f"{share:g} %", f"{title} ({timing.note})" if timing.note else title),
+                f"{timing.median:.5f} ({min(timing.seconds):.5f} to {max(timing.seconds):.5f})",
+                speedup,
+                f"{timing.median / timings['graded'].median:.2f}" if signals else "",
+                *(f"{speed / 1e9:.0f}", f"{speed / rate:.0%}"),
                 check if name == "graded" else "",
             ]
         )
-    return found
+    return rows
 
 
-HEAD = (
-    *("model", "cell", "memorized", "contestant", "seconds a row: median (min to max)", "times as fast as generate"),
+HEADER = (
+    *("model", "cell", "memorized", "contestant", "seconds per row: median (min to max)", "times as fast as generate"),
     *("time relative to graded", "GFLOP/s", "of matmul rate", "graded matches that differ from generate's"),
 )
 
 
-def run_model(who: Subject, choices: Choices, publish: Callable[[list[list[object]], list[str]], None]) -> None:
-    """Every cell and share of one model; `publish` gets table rows and notes as they come."""
+def run_model(subject: Subject, choices: Choices, publish: Callable[[list[list[object]], list[str]], None]) -> None:
+    """Every cell and share of one model; `publish` is called with new table rows and notes."""
     widest = max([cell_grid(cell).width for cell in choices.cells] + [PROMPT + 1])
-    rows = zipf_tokens((choices.rows, widest), who.model.vocabulary, 3)
+    rows = zipf_tokens((choices.rows, widest), subject.model.vocabulary, 3)
     count = max(1, round(len(rows) * max(choices.shares) / 100))
-    greedy = with_own_text(who.network, rows[:count], 0, PROMPT, 64)
+    greedy = with_greedy_text(subject.network, rows[:count], 0, PROMPT, 64)
     variety = float(np.mean([len(np.unique(text)) for text in greedy[:, PROMPT:]]))
-    notes = [f"{who.name}: greedy texts of {widest - PROMPT} tokens hold {variety:.0f} distinct tokens on average"]
+    notes = [f"{subject.name}: greedy texts of {widest - PROMPT} tokens have {variety:.0f} distinct tokens on average"]
     for name in choices.contestants:  # warm up
         if name == "generate":
-            notes.append(f"{who.name}: {who.probe(rows)}")
+            notes.append(f"{subject.name}: {subject.probe(rows)}")
         else:
-            who.engine(rows[:8, :40], Grid((32,), (8,)), name)
+            subject.engine(rows[:8, :40], Grid((32,), (8,)), name)
     publish([], notes)
     for cell in choices.cells:
-        grid, held = cell_grid(cell), None
-        for place, share in enumerate(choices.shares):
-            some = recited(rows, greedy, share)[:, : grid.width]
-            timings, said, check = run_cell(who, some, grid, choices, held)
-            held = said if choices.generate_once else None
-            if choices.cacheless and place == 0 and cell != "grid":
-                timings["generate, no cache"] = cacheless(who, some, grid)
-            publish(lines(who, cell, share, timings, check, choices.rate), [])
+        grid, earlier = cell_grid(cell), None
+        for i, share in enumerate(choices.shares):
+            cell_rows = with_recited_share(rows, greedy, share)[:, : grid.width]
+            timings, generate, check = run_cell(subject, cell_rows, grid, choices, earlier)
+            earlier = generate if choices.generate_once else None
+            if choices.cacheless and i == 0 and cell != "grid":
+                timings["generate, no cache"] = cacheless(subject, cell_rows, grid)
+            publish(table_rows(subject, cell, share, timings, check, choices.rate), [])
 
 
-def chosen(arguments: argparse.Namespace) -> Choices:
+def resolve_choices(arguments: argparse.Namespace) -> Choices:
     contestants = tuple(arguments.contestants.split(","))
     if unknown := set(contestants) - set(CONTESTANTS):
         raise SystemExit(f"unknown contestants {', '.join(sorted(unknown))}; choose from {', '.join(CONTESTANTS)}")
@@ -347,7 +357,7 @@ def chosen(arguments: argparse.Namespace) -> Choices:
     )
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, help="neox70m, or NAME=FOLDER; repeatable")
     parser.add_argument("--rows", type=int, default=128)
@@ -355,20 +365,20 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shares", default="0,1,10,50", help="memorized rows, percent")
     parser.add_argument("--cells", default="32+32,32+96,grid")
     parser.add_argument("--contestants", default=",".join(CONTESTANTS))
-    parser.add_argument("--cacheless", action="store_true", help="also generate without a cache (not for the grid)")
+    parser.add_argument("--cacheless", action="store_true", help="also run generate without a cache (not for the grid)")
     parser.add_argument("--generate-once", action="store_true", help="time generate only at the first share")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "mematlas-benchmarks")
-    parser.add_argument("--train-steps", type=int, default=60, help="of neox70m")
+    parser.add_argument("--train-steps", type=int, default=60, help="training steps of neox70m")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's own choice")
-    parser.add_argument("--out", type=Path, help="markdown file, rewritten as results come")
+    parser.add_argument("--out", type=Path, help="Markdown file, rewritten after each result")
     return parser.parse_args()
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    choices = chosen(arguments)
+    choices = resolve_choices(arguments)
     table: list[list[object]] = []
     notes = [
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {torch.get_num_threads()} torch threads, "
@@ -378,16 +388,16 @@ def main() -> None:
     ]
 
     def text() -> str:
-        return "# Scoring speed\n\n" + "".join(f"- {note}\n" for note in notes) + "\n" + markdown(HEAD, table)
+        return "# Scoring speed\n\n" + "".join(f"- {note}\n" for note in notes) + "\n" + markdown_table(HEADER, table)
 
-    def publish(more: list[list[object]], said: list[str]) -> None:
-        table.extend(more)
-        notes.extend(said)
+    def publish(new_rows: list[list[object]], new_notes: list[str]) -> None:
+        table.extend(new_rows)
+        notes.extend(new_notes)
         if arguments.out:
             arguments.out.write_text(text(), encoding="utf-8")
 
     for spec in arguments.model:
-        run_model(subject(spec, arguments.work, arguments.train_steps), choices, publish)
+        run_model(load_subject(spec, arguments.work, arguments.train_steps), choices, publish)
     print(text())
 
 

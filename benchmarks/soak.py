@@ -1,11 +1,11 @@
-"""Twenty random kill points, and the tables that came of each: ``python benchmarks/soak.py [--points 20] [--seed 0]``.
+"""Kill runs at twenty random points and check their tables: ``python benchmarks/soak.py [--points 20] [--seed 0]``.
 
-Each point begins a study afresh, kills one of its processes with SIGKILL (the driver, one of its worker processes, a
-Ray worker, one of several `--shard i/n` processes) at a random moment after its start or after a random number of
-finished shards, and gives the same command again, with workers or an n drawn anew, until all is there. The tables must
-be those of one undisturbed process: keys, matches, verbatim and reason identical, margin within 2e-4, no row twice and
-none lost, also for a plain read of the Parquet folder; what was finished at the kill must not have been written again;
-`mematlas verify` must find nothing. Needs /proc.
+Each point starts a new study and kills one of its processes with SIGKILL (the driver, one of its worker processes, a
+Ray worker, one of several `--shard i/n` processes) at a random time after its start or after a random number of
+finished shards. It then runs the same command again, with a new random number of workers or n, until the study is
+complete. The tables must equal those of one undisturbed process: keys, matches, verbatim and reason identical, margin
+within 2e-4, no row duplicated or lost, also for a plain read of the Parquet folder. Shards that were finished at the
+kill must not have been written again, and `mematlas verify` must find no fault. Needs /proc.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rows import markdown
+from rows import markdown_table
 
 from mematlas.cli.commands.slurm import option_words
 from mematlas.errors import MematlasError
@@ -39,78 +39,78 @@ KEYS = ["model", "row", "context", "continuation"]
 EXACT = [*KEYS, "matches", "verbatim", "reason"]
 MARGIN = 2e-4
 LIMIT = 180.0  # seconds for one command
-ATTEMPTS = 5  # draws of a moment, where the command was done before it came
+ATTEMPTS = 5  # random moments to try, if the command finishes before the kill
 
 
 @dataclass(frozen=True)
-class Question:
-    """A study's question, what one undisturbed process says to it, and the seconds it takes."""
+class StudyCase:
+    """The models and options of a study, the study that one undisturbed process writes, and the seconds it takes."""
 
     name: str
     models: tuple[str, ...]
     options: dict[str, object]
-    whole: Study
+    undisturbed: Study
     seconds: float
 
     def command(self, study: Path, *more: str, workers: int = 1, executor: str = "local") -> list[str]:
-        given = resolve_config(**self.options, study=study, workers=workers, executor=executor)
-        return [sys.executable, "-m", "mematlas", "score", *self.models, *option_words(given), *more]
+        config = resolve_config(**self.options, study=study, workers=workers, executor=executor)
+        return [sys.executable, "-m", "mematlas", "score", *self.models, *option_words(config), *more]
 
     @property
     def tasks(self) -> int:
         return len(self.models) * int(str(self.options["shards"]))
 
 
-Finished = dict[Path, int]
+FinishedShards = dict[Path, int]
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What was killed, when, the shards that were finished then, and how many commands came after."""
+    """What was killed, when, the shards that were finished at that time, and how many commands were run afterwards."""
 
     what: str
     when: str
-    kept: Finished
+    finished: FinishedShards
     commands: int
 
 
-def questions(folder: Path) -> list[Question]:
-    """Stand-ins over rows of which they know some: without signals, with both, and two models in one run."""
+def study_cases(folder: Path) -> list[StudyCase]:
+    """Stand-ins that recite some of the rows: without signals, with both signals, and two models in one run."""
     rows = np.random.default_rng(0).integers(0, VOCABULARY, (ROWS, WIDTH))
     rows[-ROWS // 8 :] = rows[: ROWS // 8]  # equal rows, in other shards
     np.save(folder / "rows.npy", rows)
     np.save(folder / "known.npy", rows[:KNOWN])
     parrot, ngram = f"parrot:{folder / 'known.npy'}", f"ngram:{folder / 'known.npy'}"
-    asked: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
+    cases: list[tuple[str, tuple[str, ...], dict[str, object]]] = [
         ("parrot", (parrot,), {"shards": 40}),
         ("ngram, both signals", (ngram,), {"shards": 24, "signals": ["free", "truth"]}),
         ("parrot and ngram, free", (parrot, ngram), {"shards": 20, "signals": ["free"]}),
     ]
-    return [_asked(folder, *question) for question in asked]
+    return [_study_case(folder, *case) for case in cases]
 
 
-def _asked(folder: Path, name: str, models: tuple[str, ...], options: dict[str, object]) -> Question:
+def _study_case(folder: Path, name: str, models: tuple[str, ...], options: dict[str, object]) -> StudyCase:
     grid = {"corpus": str(folder / "rows.npy"), "context": [8, 12], "continuation": [4, 12], "batch": 8}
-    study = folder / f"whole {name}"
-    question = Question(name, models, grid | options, Study(study), 0.0)
-    began = time.monotonic()
-    subprocess.run(question.command(study), check=True, capture_output=True, timeout=LIMIT)
-    return replace(question, seconds=time.monotonic() - began)
+    study = folder / f"undisturbed {name}"
+    case = StudyCase(name, models, grid | options, Study(study), 0.0)
+    start = time.monotonic()
+    subprocess.run(case.command(study), check=True, capture_output=True, timeout=LIMIT)
+    return replace(case, seconds=time.monotonic() - start)
 
 
-def finished(study: Path) -> Finished:
-    """The scores' shards that are there, and when they were written."""
+def finished(study: Path) -> FinishedShards:
+    """The finished shards of scores, and when they were written."""
     shards = study.glob("scores/*/*/shard-*.parquet")
     return {path: path.stat().st_mtime_ns for path in shards if path.with_suffix(".done").exists()}
 
 
 def descendants(process: int) -> Iterator[int]:
-    """Its children and theirs, as /proc tells them now."""
+    """Its children and their descendants, as /proc lists them now."""
     try:
-        found = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        children = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return
-    for child in found:
+    for child in children:
         yield child
         yield from descendants(child)
 
@@ -123,177 +123,181 @@ def command_line(process: int) -> bytes:
 
 
 @contextmanager
-def started(commands: list[list[str]]) -> Iterator[list[subprocess.Popen[str]]]:
-    """Commands running side by side; none of them or of their descendants is left behind."""
-    quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    piped: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "env": quiet}
+def run_commands(commands: list[list[str]]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Run commands side by side; at the end, they and all their descendants are killed."""
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    piped: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "env": environment}
     running: list[subprocess.Popen[str]] = [subprocess.Popen(words, **piped) for words in commands]
     try:
         yield running
     finally:
         for process in running:
-            below = [*descendants(process.pid)]
+            children = [*descendants(process.pid)]
             process.kill()
             process.wait()
-            for child in below:
-                _end(child)
+            for child in children:
+                _kill(child)
 
 
-def _end(process: int) -> None:
+def _kill(process: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
 
 
-def ended(running: list[subprocess.Popen[str]], killed: int | None = None) -> None:
-    """Wait for the commands; all but the killed one must end well."""
+def wait_for(running: list[subprocess.Popen[str]], killed: int | None = None) -> None:
+    """Wait for the commands; all except the killed one must succeed."""
     for process in running:
-        _, said = process.communicate(timeout=LIMIT)
-        well = process.pid == killed or process.returncode == 0
-        _assert(well, f"a command ended with status {process.returncode}: {said.strip()[-500:]}")
+        _, errors = process.communicate(timeout=LIMIT)
+        succeeded = process.pid == killed or process.returncode == 0
+        _assert(succeeded, f"a command failed with exit code {process.returncode}: {errors.strip()[-500:]}")
 
 
-def moment(draw: random.Random, question: Question, study: Path) -> tuple[str, Callable[[], bool]]:
-    """A random moment in words, and whether it has come: so long after the start, or so many shards finished."""
+def random_moment(draw: random.Random, case: StudyCase, study: Path) -> tuple[str, Callable[[], bool]]:
+    """A random moment (a time after the start, or a number of finished shards) in words, and whether it has come."""
     if draw.random() < 0.25:
-        wait, began = draw.uniform(0.0, question.seconds), time.monotonic()
-        return f"after {wait:.2f} s", lambda: time.monotonic() - began >= wait
-    count = draw.randrange(question.tasks * 9 // 10)
+        wait, start = draw.uniform(0.0, case.seconds), time.monotonic()
+        return f"after {wait:.2f} s", lambda: time.monotonic() - start >= wait
+    count = draw.randrange(case.tasks * 9 // 10)
     return f"at {count} finished shards", lambda: len(finished(study)) >= count
 
 
 def kill_when(due: Callable[[], bool], victims: Callable[[], list[int]], alive: Callable[[], bool]) -> list[int] | None:
-    """Kill the first victim once it is due and there is one; its descendants, or None if the command was faster."""
+    """Kill the first victim as soon as it is due; returns its descendants, or None if the command finished before."""
     while alive():
-        if due() and (found := victims()):
-            below = [*descendants(found[0])]
-            _end(found[0])
-            return below
+        if due() and (processes := victims()):
+            children = [*descendants(processes[0])]
+            _kill(processes[0])
+            return children
         time.sleep(0.002)
     return None
 
 
-def a_driver(draw: random.Random, question: Question, study: Path) -> Kill | None:
-    """The driver is killed: its workers must end with it, and the command be given again."""
-    with started([question.command(study, workers=draw.choice((1, 2)))]) as (driver,):
-        when, due = moment(draw, question, study)
-        below = kill_when(due, lambda: [driver.pid], lambda: driver.poll() is None)
-        if below is None:
+def kill_driver(draw: random.Random, case: StudyCase, study: Path) -> Kill | None:
+    """Kill the driver: its workers must end with it; then the command is run again."""
+    with run_commands([case.command(study, workers=draw.choice((1, 2)))]) as (driver,):
+        when, due = random_moment(draw, case, study)
+        children = kill_when(due, lambda: [driver.pid], lambda: driver.poll() is None)
+        if children is None:
             return None
-        kept = finished(study)
-        ended([driver], driver.pid)
+        shards = finished(study)
+        wait_for([driver], driver.pid)
         deadline = time.monotonic() + 15
-        while any(command_line(child) for child in below):
+        while any(command_line(child) for child in children):
             _assert(time.monotonic() < deadline, "a worker outlived its driver by 15 s")
             time.sleep(0.01)
-    with started([question.command(study, workers=draw.choice((1, 2)))]) as anew:
-        ended(anew)
-    return Kill("driver", when, kept, 1)
+    with run_commands([case.command(study, workers=draw.choice((1, 2)))]) as restarted:
+        wait_for(restarted)
+    return Kill("driver", when, shards, 1)
 
 
-def a_worker(executor: str, mark: bytes, draw: random.Random, question: Question, study: Path) -> Kill | None:
-    """One of two workers is killed: the command must go on by itself."""
-    with started([question.command(study, workers=2, executor=executor)]) as (driver,):
-        when, due = moment(draw, question, study)
-        order = draw.choice((1, -1))  # the first of them, or the last
+def kill_worker(executor: str, mark: bytes, draw: random.Random, case: StudyCase, study: Path) -> Kill | None:
+    """Kill one of two workers: the command must continue by itself."""
+    with run_commands([case.command(study, workers=2, executor=executor)]) as (driver,):
+        when, due = random_moment(draw, case, study)
+        order = draw.choice((1, -1))  # kill the first or the last worker
 
         def workers() -> list[int]:
             return [child for child in descendants(driver.pid) if mark in command_line(child)][::order]
 
         if kill_when(due, workers, lambda: driver.poll() is None) is None:
             return None
-        kept = finished(study)
-        ended([driver])
-    return Kill(f"{executor} worker", when, kept, 0)
+        shards = finished(study)
+        wait_for([driver])
+    return Kill(f"{executor} worker", when, shards, 0)
 
 
-def a_share(draw: random.Random, question: Question, study: Path) -> Kill | None:
-    """One of n processes is killed; those of another n are begun while the others may still be at work."""
+def kill_slice(draw: random.Random, case: StudyCase, study: Path) -> Kill | None:
+    """Kill one of n processes; then start processes for a new n, while the others may still be running."""
     n = draw.choice((2, 3))
-    with started([question.command(study, "--shard", f"{i}/{n}") for i in range(1, n + 1)]) as running:
-        when, due = moment(draw, question, study)
+    with run_commands([case.command(study, "--shard", f"{i}/{n}") for i in range(1, n + 1)]) as running:
+        when, due = random_moment(draw, case, study)
         victim = draw.choice(running)
         if kill_when(due, lambda: [victim.pid], lambda: victim.poll() is None) is None:
             return None
-        kept, other = finished(study), draw.choice((1, 2, 3))
-        with started([question.command(study, "--shard", f"{i}/{other}") for i in range(1, other + 1)]) as more:
-            ended([*running, *more], victim.pid)
-    return Kill(f"share of {n}, then {other}", when, kept, other)
+        shards, new_n = finished(study), draw.choice((1, 2, 3))
+        with run_commands([case.command(study, "--shard", f"{i}/{new_n}") for i in range(1, new_n + 1)]) as more:
+            wait_for([*running, *more], victim.pid)
+    return Kill(f"slice of {n}, then {new_n}", when, shards, new_n)
 
 
-def check_same(question: Question, study: Path, kept: Finished) -> float:
-    """The largest difference of a margin; AssertionError where anything else differs from the undisturbed run."""
-    found, whole = Study(study), question.whole
-    one, other = found.scores().sort(KEYS), whole.scores().sort(KEYS)
-    _assert(one.select(EXACT).equals(other.select(EXACT)), "keys, matches, verbatim or reason differ")
-    _assert(one.select(KEYS).n_unique() == len(one) == len(question.models) * ROWS * 4, "a row is lost or twice there")
-    plain = pl.read_parquet(study / "scores" / found.run().key / "*" / "*.parquet").sort(KEYS)
-    _assert(plain.equals(one), "a plain read of the Parquet folder gives something else")
-    _assert(found.rows().equals(whole.rows()), "rows differ")
-    _assert(found.run().key == whole.run().key == found.manifest().get("current"), "the run or its manifest differs")
-    for kind, recorded in (("free", "token"), ("truth", "hit")):
-        if kind in found.run().question["signals"]:
-            lists = ["model", "row", "context", recorded]
-            same = [of.signals(kind).sort(KEYS).select(lists) for of in (found, whole)]
-            _assert(same[0].equals(same[1]), f"signals {kind} differ")
+def check_same(case: StudyCase, study: Path, finished_at_kill: FinishedShards) -> float:
+    """The largest difference of a margin; AssertionError if anything else differs from the undisturbed run."""
+    restarted, undisturbed = Study(study), case.undisturbed
+    actual, expected = restarted.scores().sort(KEYS), undisturbed.scores().sort(KEYS)
+    _assert(actual.select(EXACT).equals(expected.select(EXACT)), "keys, matches, verbatim or reason differ")
+    _assert(actual.select(KEYS).n_unique() == len(actual) == len(case.models) * ROWS * 4, "a row is lost or duplicated")
+    plain = pl.read_parquet(study / "scores" / restarted.run().key / "*" / "*.parquet").sort(KEYS)
+    _assert(plain.equals(actual), "a plain read of the Parquet folder gives something else")
+    _assert(restarted.rows().equals(undisturbed.rows()), "rows differ")
     _assert(
-        all(finished(study).get(path) == written for path, written in kept.items()), "a finished shard was rewritten"
+        restarted.run().key == undisturbed.run().key == restarted.manifest().get("current"),
+        "the run or its manifest differs",
+    )
+    for kind, recorded in (("free", "token"), ("truth", "hit")):
+        if kind in restarted.run().settings["signals"]:
+            lists = ["model", "row", "context", recorded]
+            tables = [version.signals(kind).sort(KEYS).select(lists) for version in (restarted, undisturbed)]
+            _assert(tables[0].equals(tables[1]), f"signals {kind} differ")
+    _assert(
+        all(finished(study).get(path) == written for path, written in finished_at_kill.items()),
+        "a finished shard was rewritten",
     )
     verdict = verify(study, rows=20)
     _assert(verdict.is_sound and not verdict.unfinished and not verdict.unchecked, f"verify: {verdict.faults}")
-    _assert(one["margin"].is_finite().equals(other["margin"].is_finite()), "margins are null in other places")
-    apart = float(np.nan_to_num(np.abs(one["margin"].to_numpy() - other["margin"].to_numpy())).max())
-    _assert(apart <= MARGIN, f"margins differ by {apart:.1e}")
-    return apart
+    _assert(actual["margin"].is_finite().equals(expected["margin"].is_finite()), "margins are null in other cells")
+    difference = float(np.nan_to_num(np.abs(actual["margin"].to_numpy() - expected["margin"].to_numpy())).max())
+    _assert(difference <= MARGIN, f"margins differ by {difference:.1e}")
+    return difference
 
 
-def _assert(holds: bool, said: str) -> None:
-    if not holds:
-        raise AssertionError(said)
+def _assert(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
 
 
-KINDS: dict[str, Callable[[random.Random, Question, Path], Kill | None]] = {
-    "driver": a_driver,
-    "local worker": partial(a_worker, "local", b"spawn_main"),
-    "share": a_share,
-    "Ray worker": partial(a_worker, "ray", b"ray::_Actor"),
+KILLERS: dict[str, Callable[[random.Random, StudyCase, Path], Kill | None]] = {
+    "driver": kill_driver,
+    "local worker": partial(kill_worker, "local", b"spawn_main"),
+    "slice": kill_slice,
+    "Ray worker": partial(kill_worker, "ray", b"ray::_Actor"),
 }
 
 
-def soak(asked: list[Question], number: int, seed: int, folder: Path) -> tuple[list[object], bool]:
-    """The table's line of point `number`, and whether all was as it must be."""
-    kinds = [kind for kind in KINDS if kind != "Ray worker" or find_spec("ray") is not None]
-    kind, began = kinds[number % len(kinds)], time.monotonic()
+def run_point(cases: list[StudyCase], number: int, seed: int, folder: Path) -> tuple[list[object], bool]:
+    """The table row of point `number`, and whether all checks passed."""
+    kinds = [kind for kind in KILLERS if kind != "Ray worker" or find_spec("ray") is not None]
+    kind, start = kinds[number % len(kinds)], time.monotonic()
     try:
         for attempt in range(ATTEMPTS):
             draw = random.Random(f"{seed}/{number}/{attempt}")
-            question, study = draw.choice(asked), folder / f"point-{number}-{attempt}"
-            if (kill := KINDS[kind](draw, question, study)) is not None:
+            case, study = draw.choice(cases), folder / f"point-{number}-{attempt}"
+            if (kill := KILLERS[kind](draw, case, study)) is not None:
                 break
         else:
-            raise AssertionError(f"{ATTEMPTS} commands were done before they could be killed")
-        apart = check_same(question, study, kill.kept)
+            raise AssertionError(f"{ATTEMPTS} commands finished before they could be killed")
+        difference = check_same(case, study, kill.finished)
     except (AssertionError, MematlasError, subprocess.TimeoutExpired) as error:
         return [number, kind, "", "", "", "", f"DIFFERENT: {error}", ""], False
-    cells = [number, kill.what, question.name, kill.when, f"{len(kill.kept)} of {question.tasks}", kill.commands]
-    return [*cells, f"same, {apart:.0e}", f"{time.monotonic() - began:.1f}"], True
+    cells = [number, kill.what, case.name, kill.when, f"{len(kill.finished)} of {case.tasks}", kill.commands]
+    return [*cells, f"same, {difference:.0e}", f"{time.monotonic() - start:.1f}"], True
 
 
 def main() -> int:
-    """Print a line a point, then the table; 1 if a point's tables differ."""
+    """Print one line per point, then the table; the exit status is 1 if the tables of a point differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="where studies are made; default the system's temporary folder")
-    given = parser.parse_args()
-    found = []
-    with tempfile.TemporaryDirectory(dir=given.work) as name:
-        asked = questions(Path(name))
-        for number in range(given.points):
-            found.append(soak(asked, number, given.seed, Path(name)))
-            print(*found[-1][0], sep="; ", flush=True)
-    head = ["point", "killed", "question", "when", "shards then", "commands after", "tables, margins apart", "s"]
-    print(f"\n{markdown(head, [line for line, _ in found])}")
-    return int(not all(good for _, good in found))
+    parser.add_argument("--work", type=Path, help="folder for the studies; default: the system's temporary folder")
+    arguments = parser.parse_args()
+    results = []
+    with tempfile.TemporaryDirectory(dir=arguments.work) as name:
+        cases = study_cases(Path(name))
+        for number in range(arguments.points):
+            results.append(run_point(cases, number, arguments.seed, Path(name)))
+            print(*results[-1][0], sep="; ", flush=True)
+    header = ["point", "killed", "case", "when", "shards then", "commands after", "tables, margin difference", "s"]
+    print(f"\n{markdown_table(header, [row for row, _ in results])}")
+    return int(not all(passed for _, passed in results))
 
 
 if __name__ == "__main__":

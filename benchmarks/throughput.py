@@ -1,10 +1,11 @@
 """Two Ray actors against two bare processes, the same rows: ``python benchmarks/throughput.py --work FOLDER``.
 
-A bare process holds an engine with one thread and the tokens of its rows, and scores one shard of 256 after another:
-no executor, no table, no marker; two run at once. The other side is `mematlas.score(..., executor="ray", workers=2)` as
-users call it, with everything that it reads, sends and writes. Sides alternate (bare, Ray, bare); no start counts:
-bare processes wait for each other once they are loaded, and Ray's rows are counted from the second shard that came back
-to the last but one. The model is `benchmarks/scoring.py`'s, of Pythia-70M's shape, graded 32 + 32 in float32.
+A bare process has an engine with one thread and the tokens of its rows, and scores one shard of 256 rows after another,
+without executor, tables and markers; two such processes run at once. The other side is `mematlas.score(...,
+executor="ray", workers=2)` as users call it, including everything that it reads, sends and writes. The sides alternate
+(bare, Ray, bare). Start-up does not count: bare processes wait for each other after loading, and Ray's rows are counted
+from the second finished shard to the last but one. The model is that of `benchmarks/scoring.py`, in the shape of
+Pythia-70M, graded 32 + 32 in float32.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rows import markdown, zipf_tokens
+from rows import markdown_table, zipf_tokens
 from scheduling import Clock
 
 import mematlas
@@ -30,11 +31,11 @@ from mematlas.types import Grid, TokenRows
 from scoring import neox70m
 
 SHARD, SHARDS, WIDTH, VOCABULARY = 256, 256, 64, 50304
-WANTED = 0.9
+TARGET = 0.9
 
 
-def bare(model: str, corpus: str, process: int, seconds: float) -> None:
-    """One bare process: says that it is ready, waits for a line, scores for `seconds`, prints rows and seconds."""
+def run_bare_process(model: str, corpus: str, process: int, seconds: float) -> None:
+    """One bare process: prints that it is ready, waits for a line, scores for `seconds`, prints rows and seconds."""
     limit_threads(1)
     source = find_model(model)
     engine = Engine(source.load(LoadOptions("cpu")), source.card, ScoringOptions(Grid((32,), (32,)), "graded"))
@@ -42,17 +43,17 @@ def bare(model: str, corpus: str, process: int, seconds: float) -> None:
     shards = range(process, len(tokens) // SHARD, 2)
     print("ready", flush=True)
     sys.stdin.readline()
-    began, rows = time.monotonic(), 0
+    start, rows = time.monotonic(), 0
     for shard in shards:
         ids = np.arange(shard * SHARD, (shard + 1) * SHARD)
         engine.score(TokenRows(tokens[ids].astype(np.int64), np.full(SHARD, WIDTH)), ids)
         rows += SHARD
-        if time.monotonic() - began >= seconds:
+        if time.monotonic() - start >= seconds:
             break
-    print(json.dumps([rows, time.monotonic() - began]), flush=True)
+    print(json.dumps([rows, time.monotonic() - start]), flush=True)
 
 
-def two_bare(model: Path, corpus: Path, seconds: float) -> list[tuple[int, float]]:
+def measure_bare_processes(model: Path, corpus: Path, seconds: float) -> list[tuple[int, float]]:
     """Rows and seconds of two bare processes at once."""
     words = [sys.executable, __file__, "--bare", str(model), str(corpus)]
     children = [
@@ -66,12 +67,12 @@ def two_bare(model: Path, corpus: Path, seconds: float) -> list[tuple[int, float
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    found = [json.loads(child.communicate()[0]) for child in children]
-    return [(int(rows), float(spent)) for rows, spent in found]
+    results = [json.loads(child.communicate()[0]) for child in children]
+    return [(int(rows), float(seconds)) for rows, seconds in results]
 
 
-def two_actors(model: Path, corpus: Path, rows: int, study: Path) -> tuple[int, float]:
-    """Rows and seconds of two actors, from the second shard that came back to the last but one."""
+def measure_actors(model: Path, corpus: Path, rows: int, study: Path) -> tuple[int, float]:
+    """Rows and seconds of two actors, from the second finished shard to the last but one."""
     clock = Clock()
     mematlas.score(
         str(model),
@@ -83,45 +84,47 @@ def two_actors(model: Path, corpus: Path, rows: int, study: Path) -> tuple[int, 
         workers=2,
         shards=rows // SHARD,
     )
-    counted = clock.heard[1:-1]
+    counted = clock.events[1:-1]
     return sum(rows for _, rows in counted[1:]), counted[-1][0] - counted[0][0]
 
 
-def rate(parts: Sequence[tuple[int, float]]) -> float:
-    """Rows a second of processes that ran at once."""
+def rows_per_second(parts: Sequence[tuple[int, float]]) -> float:
+    """Rows per second of processes that ran at once."""
     return sum(rows / seconds for rows, seconds in parts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, help="folder for the model, the corpus and the study")
-    parser.add_argument("--seconds", type=float, default=330, help="of the Ray side; a bare stretch takes half")
+    parser.add_argument(
+        "--seconds", type=float, default=330, help="duration of the Ray side; each bare part takes half"
+    )
     parser.add_argument("--bare", nargs=4, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.bare:
-        model, corpus, process, seconds = given.bare
-        bare(model, corpus, int(process), float(seconds))
+    arguments = parser.parse_args()
+    if arguments.bare:
+        model, corpus, process, seconds = arguments.bare
+        run_bare_process(model, corpus, int(process), float(seconds))
         return
-    if given.work is None:
-        parser.error("--work FOLDER is needed: it keeps the trained model for the next time")
-    given.work.mkdir(parents=True, exist_ok=True)
-    model, corpus = neox70m(given.work, 60), given.work / "throughput.npy"
+    if arguments.work is None:
+        parser.error("--work FOLDER is needed: it stores the trained model for later runs")
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    model, corpus = neox70m(arguments.work, 60), arguments.work / "throughput.npy"
     np.save(corpus, zipf_tokens((SHARDS * SHARD, WIDTH), VOCABULARY, 3).astype(np.uint16))
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load} at the start", flush=True)
-    before = two_bare(model, corpus, given.seconds / 2)
+    before = measure_bare_processes(model, corpus, arguments.seconds / 2)
     print("bare", before, flush=True)
-    rows = min(max(6, round(rate(before) * given.seconds / SHARD)), SHARDS) * SHARD
-    study = given.work / f"throughput-{time.time():.0f}"
-    actors = two_actors(model, corpus, rows, study)
+    rows = min(max(6, round(rows_per_second(before) * arguments.seconds / SHARD)), SHARDS) * SHARD
+    study = arguments.work / f"throughput-{time.time():.0f}"
+    actors = measure_actors(model, corpus, rows, study)
     print("ray", actors, flush=True)
-    after = two_bare(model, corpus, given.seconds / 2)
-    bares = [rate(before), rate(after)]
-    ratio = rate([actors]) / (sum(bares) / 2)
-    lines = [["two bare processes, before", f"{bares[0]:.2f}", f"{max(spent for _, spent in before):.0f}", ""]]
-    lines += [["two Ray actors", f"{rate([actors]):.2f}", f"{actors[1]:.0f}", f"{ratio:.3f}"]]
-    lines += [["two bare processes, after", f"{bares[1]:.2f}", f"{max(spent for _, spent in after):.0f}", ""]]
-    print(markdown(["side", "rows/s", "seconds counted", f"of bare (wanted {WANTED})"], lines))
+    after = measure_bare_processes(model, corpus, arguments.seconds / 2)
+    bares = [rows_per_second(before), rows_per_second(after)]
+    ratio = rows_per_second([actors]) / (sum(bares) / 2)
+    lines = [["two bare processes, before", f"{bares[0]:.2f}", f"{max(seconds for _, seconds in before):.0f}", ""]]
+    lines += [["two Ray actors", f"{rows_per_second([actors]):.2f}", f"{actors[1]:.0f}", f"{ratio:.3f}"]]
+    lines += [["two bare processes, after", f"{bares[1]:.2f}", f"{max(seconds for _, seconds in after):.0f}", ""]]
+    print(markdown_table(["side", "rows/s", "seconds counted", f"relative to bare (target {TARGET})"], lines))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What the site shows and nobody writes by hand, so that it cannot go stale: a hook of mkdocs.
+"""The generated parts of the site, so that they cannot become outdated: a hook of mkdocs.
 
-A page says where: `<!-- generated: commands -->` is replaced, when the site is built, by what GENERATED names.
+A page contains markers. When the site is built, `<!-- generated: commands -->` is replaced by the output of the
+function with that name in GENERATED.
 """
 
 import ast
@@ -14,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rendered import notebook  # beside this file
+from rendered import notebook  # in the same folder
 
 import mematlas
 from mematlas.cli import app
@@ -25,34 +26,34 @@ MARKER = re.compile(r"<!-- generated: (\w+) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs for every page: what is generated is filled in, and links into the repository lead to pages."""
+    """Called by mkdocs for every page: fills in generated parts and turns links into the repository into page links."""
     filled = MARKER.sub(lambda marker: GENERATED[marker.group(1)](), markdown)
     return filled.replace("../benchmarks/RESULTS.md", "measurements.md")
 
 
 def commands() -> str:
-    """The --help of every command."""
+    """The --help text of every command."""
     names = sorted(name for name in app if not name.startswith("-"))
-    return "\n\n".join(f"## mematlas {name}\n\n```text\n{help_of(name)}\n```" for name in names)
+    return "\n\n".join(f"## mematlas {name}\n\n```text\n{help_text(name)}\n```" for name in names)
 
 
-def help_of(command: str) -> str:
-    """What `mematlas COMMAND --help` prints, 100 columns wide."""
+def help_text(command: str) -> str:
+    """The output of `mematlas COMMAND --help`, 100 columns wide."""
     from rich.console import Console
 
-    page = io.StringIO()
-    app.help_print([command], console=Console(file=page, width=100, color_system=None, legacy_windows=False))
-    return "\n".join(line.rstrip() for line in page.getvalue().strip().splitlines())
+    output = io.StringIO()
+    app.help_print([command], console=Console(file=output, width=100, color_system=None, legacy_windows=False))
+    return "\n".join(line.rstrip() for line in output.getvalue().strip().splitlines())
 
 
-def names() -> str:
+def public_names() -> str:
     """Every public name with its signature and docstring."""
-    public = [name for name in mematlas.__all__ if not name.startswith("_")]
-    return "\n\n".join(part for name in sorted(public) for part in described(name, getattr(mematlas, name)))
+    names = [name for name in mematlas.__all__ if not name.startswith("_")]
+    return "\n\n".join(part for name in sorted(names) for part in describe(name, getattr(mematlas, name)))
 
 
-#: Module -> its names that are meant for users, beside those of `import mematlas` and `mematlas.analyses.recount`.
-ELSEWHERE: dict[str, tuple[str, ...]] = {
+#: Module -> its names that are meant for users, in addition to `import mematlas` and `mematlas.analyses.recount`.
+OTHER_MODULES: dict[str, tuple[str, ...]] = {
     "mematlas.experiments": ("train_family", "TrainedFamily", "TrainingConfig", "PlantingConfig", "Size", "Document"),
     "mematlas.findings.export": ("export_finding",),
     "mematlas.report.charts.specification": ("draw",),
@@ -60,58 +61,58 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 }
 
 
-def elsewhere() -> str:
-    """The names of ELSEWHERE, as those of `import mematlas`."""
-    named = ((module, name) for module, listed in ELSEWHERE.items() for name in listed)
+def other_modules() -> str:
+    """The names of OTHER_MODULES, in the same form as those of `import mematlas`."""
+    pairs = ((module, name) for module, names in OTHER_MODULES.items() for name in names)
     return "\n\n".join(
-        part for module, name in named for part in described(f"{module}.{name}", getattr(import_module(module), name))
+        part for module, name in pairs for part in describe(f"{module}.{name}", getattr(import_module(module), name))
     )
 
 
-def described(name: str, thing: Any) -> Iterator[str]:
-    """The Markdown of one public name; of a class, its fields or methods too."""
+def describe(name: str, value: Any) -> Iterator[str]:
+    """The Markdown of one public name; for a class, including its fields or methods."""
     yield f"## {name}"
-    if not inspect.isclass(thing):
-        yield f"```python\n{signature(thing)}\n```"
-    yield readable(inspect.getdoc(thing) or "")
-    fields = getattr(thing, "model_fields", None)
+    if not inspect.isclass(value):
+        yield f"```python\n{signature(value)}\n```"
+    yield docstring_to_markdown(inspect.getdoc(value) or "")
+    fields = getattr(value, "model_fields", None)
     if fields:
-        yield "\n".join(["| field | default | meaning |", "|---|---|---|", *map(_field, fields, fields.values())])
-    elif inspect.isclass(thing):
-        for method, function in vars(thing).items():
+        yield "\n".join(["| field | default | meaning |", "|---|---|---|", *map(_field_row, fields, fields.values())])
+    elif inspect.isclass(value):
+        for method, function in vars(value).items():
             if inspect.isfunction(function) and not method.startswith("_"):
                 yield f"### {name}.{method}\n\n```python\n{signature(function)}\n```"
-                yield readable(inspect.getdoc(function) or "")
+                yield docstring_to_markdown(inspect.getdoc(function) or "")
 
 
-def _field(name: str, field: Any) -> str:
+def _field_row(name: str, field: Any) -> str:
     default = "required" if field.is_required() else f"`{field.default!r}`"
-    return f"| `{name}` | {default} | {escaped(field.description or '').replace('|', chr(92) + '|')} |"
+    return f"| `{name}` | {default} | {escape_html(field.description or '').replace('|', chr(92) + '|')} |"
 
 
 def signature(function: Callable[..., Any]) -> str:
-    """The function's head as its source has it, without `self`; an argument a line if it is long."""
+    """The function's signature as in its source, without `self`; one argument per line if it is long."""
     node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(node, ast.FunctionDef)
     node.args.args = [argument for argument in node.args.args if argument.arg != "self"]
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    head = f"{node.name}({ast.unparse(node.args)}){returns}"
-    return head if len(head) <= 100 else f"{node.name}(\n{_one_a_line(node.args)}\n){returns}"
+    text = f"{node.name}({ast.unparse(node.args)}){returns}"
+    return text if len(text) <= 100 else f"{node.name}(\n{_one_argument_per_line(node.args)}\n){returns}"
 
 
-def _one_a_line(arguments: ast.arguments) -> str:
-    """Split at the commas between arguments alone: those inside brackets stay."""
+def _one_argument_per_line(arguments: ast.arguments) -> str:
+    """Split only at the commas between arguments, not at those inside brackets."""
     lines, depth = [""], 0
-    for sign in ast.unparse(arguments):
-        depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and depth == 0:
+    for character in ast.unparse(arguments):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
             lines.append("")
         else:
-            lines[-1] += sign
+            lines[-1] += character
     return "\n".join(f"    {line.strip()}," for line in lines)
 
 
-def readable(docstring: str) -> str:
+def docstring_to_markdown(docstring: str) -> str:
     """A docstring as Markdown: its sections become lists."""
     lines: list[str] = []
     section = None
@@ -120,24 +121,24 @@ def readable(docstring: str) -> str:
             section = line.rstrip(":")
             lines += ["", f"**{section}**", ""]
         elif section and re.match(r" {4}\S", line):
-            lines.append(f"- {escaped(_named(line.strip()))}")
+            lines.append(f"- {escape_html(_name_as_code(line.strip()))}")
         elif section and line.startswith("     "):
-            lines.append(f"  {escaped(line.strip())}")
+            lines.append(f"  {escape_html(line.strip())}")
         else:
             section = section if not line.strip() else None
-            lines.append(escaped(line))
+            lines.append(escape_html(line))
     return "\n".join(lines)
 
 
-def _named(entry: str) -> str:
-    """`corpus: a path` -> the name as code."""
+def _name_as_code(entry: str) -> str:
+    """`corpus: a path` with the name formatted as code."""
     return re.sub(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*):", r"`\1`:", entry)
 
 
-def escaped(text: str) -> str:
-    """No HTML outside of code spans."""
+def escape_html(text: str) -> str:
+    """`text` with HTML escaped outside of code spans."""
     parts = text.split("`")
-    return "`".join(part if at % 2 else part.replace("<", "&lt;") for at, part in enumerate(parts))
+    return "`".join(part if i % 2 else part.replace("<", "&lt;") for i, part in enumerate(parts))
 
 
 def measurements() -> str:
@@ -147,8 +148,8 @@ def measurements() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
-    "names": names,
-    "elsewhere": elsewhere,
+    "names": public_names,
+    "other_modules": other_modules,
     "measurements": measurements,
     "leak": partial(notebook, ROOT / "notebooks" / "leak.py"),
     "atlas": partial(notebook, ROOT / "notebooks" / "atlas.py"),

@@ -1,6 +1,6 @@
-"""A notebook as a page: its text, its code and what each cell shows, as the notebook is run when the site is built.
+"""A notebook as a page: its text, its code and the output of each cell. The notebook is run when the site is built.
 
-marimo's own HTML loads its scripts from another host, which no page of this site may.
+marimo's own HTML loads its scripts from another host, which no page of this site may do.
 """
 
 import ast
@@ -19,7 +19,7 @@ from typing import Any
 import mematlas
 from mematlas.study import write_atomically
 
-#: Defined by a cell of every notebook, and here instead of there: where it may write.
+#: The folder for results. A cell of every notebook defines it; here it is passed in instead.
 OUT = "out"
 _TABLE: dict[str, Any] = {
     "tbl_formatting": "MARKDOWN",
@@ -33,17 +33,17 @@ _TABLE: dict[str, Any] = {
 
 
 def notebook(path: Path) -> str:
-    """The Markdown of the notebook at `path`; it is run when it, this file or the package has changed.
+    """The Markdown of the notebook at `path`; the notebook is rerun if it, this file or the package has changed.
 
     Raises:
-        whatever the notebook raises: a notebook that breaks fails the build.
+        whatever the notebook raises: an error in a notebook fails the build.
     """
-    kept = path.parents[1] / ".cache" / "notebooks" / f"{path.stem}-{_fingerprint(path)}.md"
-    if not kept.is_file():
-        imports, title, *more = _parts(path)
-        text = "\n\n".join([title, imports, *more])  # a page begins with its title
-        write_atomically(kept, lambda temporary: _write(temporary, text))
-    return kept.read_text(encoding="utf-8")
+    cached = path.parents[1] / ".cache" / "notebooks" / f"{path.stem}-{_fingerprint(path)}.md"
+    if not cached.is_file():
+        imports, title, *others = _parts(path)
+        text = "\n\n".join([title, imports, *others])  # a page begins with its title
+        write_atomically(cached, lambda temporary: _write(temporary, text))
+    return cached.read_text(encoding="utf-8")
 
 
 def _write(path: Path, text: str) -> None:
@@ -51,10 +51,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _fingerprint(path: Path) -> str:
-    read = hashlib.blake2b(digest_size=10)
+    digest = hashlib.blake2b(digest_size=10)
     for source in (path, Path(__file__), *sorted(Path(mematlas.__file__).parent.rglob("*.py"))):
-        read.update(source.read_bytes())
-    return read.hexdigest()
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def _parts(path: Path) -> Iterator[str]:
@@ -62,13 +62,13 @@ def _parts(path: Path) -> Iterator[str]:
         if not is_hidden:
             yield f"```python\n{code}\n```"
         if output is not None:
-            yield shown(output)
+            yield to_markdown(output)
 
 
 def cells(path: Path) -> list[tuple[str, bool]]:
-    """The code of every cell but the one that defines OUT, as marimo shows it; whether only its output is shown."""
+    """(code, whether only the output is shown) of every cell except the one that defines OUT, as marimo shows it."""
     text = path.read_text(encoding="utf-8")
-    found = []
+    result = []
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef | ast.With):  # With: the imports that all cells share
             *body, last = node.body
@@ -78,24 +78,24 @@ def cells(path: Path) -> list[tuple[str, bool]]:
                 is_hidden = isinstance(node, ast.FunctionDef) and "hide_code=True" in ast.unparse(
                     node.decorator_list[0]
                 )
-                found.append((textwrap.dedent(code), is_hidden))
-    return found
+                result.append((textwrap.dedent(code), is_hidden))
+    return result
 
 
 def _outputs(path: Path) -> tuple[Any, ...]:
-    """What the cells behind the shared imports show; what they print is for the terminal."""
+    """The outputs of the cells after the shared imports; printed text is discarded, as it is meant for the terminal."""
     spec = importlib.util.spec_from_file_location(f"notebook_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    with TemporaryDirectory() as folder, Path(os.devnull).open("w") as devnull, redirect_stdout(devnull):
         outputs, _ = module.app.run(defs={OUT: Path(folder)})
     return tuple(outputs)
 
 
-def shown(output: Any) -> str:
-    """Markdown of text, a frame, a chart (a still picture) or HTML.
+def to_markdown(output: Any) -> str:
+    """The Markdown of a text, a data frame, a chart (as a static picture) or HTML.
 
     Raises:
         TypeError: it is something else.
@@ -110,14 +110,16 @@ def shown(output: Any) -> str:
             return str(output)
     if isinstance(output, alt.TopLevelMixin):
         picture = b64encode(vl_convert.vegalite_to_svg(output.to_dict(), allowed_base_urls=[]).encode()).decode()
-        words = html.escape(output.to_dict().get("description", ""))
-        return _on_white(f'<img alt="{words}" src="data:image/svg+xml;base64,{picture}">')
+        description = html.escape(output.to_dict().get("description", ""))
+        return _on_white(f'<img alt="{description}" src="data:image/svg+xml;base64,{picture}">')
     if isinstance(output, mo.Html):
         text = getattr(output, "_repr_markdown_", None)
         return _on_white(output.text) if text is None else textwrap.dedent(text()).strip()
-    raise TypeError(f"a page cannot show {type(output).__name__}: end the cell with text, a frame, a chart or mo.Html")
+    raise TypeError(
+        f"a page cannot show {type(output).__name__}: end the cell with text, a data frame, a chart or mo.Html"
+    )
 
 
-def _on_white(shown: str) -> str:
-    """HTML that is made for paper, readable in the dark theme too."""
-    return f'<div style="background: white; color: black; padding: 0.5em; overflow-x: auto">{shown}</div>'
+def _on_white(content: str) -> str:
+    """HTML designed for a white background, made readable in the dark theme."""
+    return f'<div style="background: white; color: black; padding: 0.5em; overflow-x: auto">{content}</div>'

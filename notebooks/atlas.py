@@ -24,16 +24,16 @@ def _():
     mo.md("""
     # Exploring a finished study
 
-    A study is a folder of tables. This notebook opens one, looks at its tables, draws its findings, makes a figure
-    of its own, recomputes a number by hand and exports a table for a paper. Name your study:
+    A study is a folder of tables. This notebook opens a study, shows its tables, draws its findings, creates a custom
+    figure, recomputes a number by hand and exports a table for a paper. Name your study:
 
     ```
     python notebooks/atlas.py -- --study demo/study
     marimo edit notebooks/atlas.py -- --study demo/study
     ```
 
-    Without one, a small study is made in a moment, of models whose behaviour is known: each recites what it was
-    told to know.
+    Without a study, a small one is created in a moment from models whose behaviour is known: each model recites
+    exactly the rows that it was given.
     """)
     return
 
@@ -46,23 +46,23 @@ def _():
 
 @app.cell
 def _(out):
-    def made_study(folder: Path) -> mematlas.Study:
-        """Three stand-ins that know 15, 33 and 54 of 96 rows whole, the most shown first; and others in part."""
+    def create_study(folder: Path) -> mematlas.Study:
+        """Three stand-ins that recite 15, 33 and 54 of 96 rows in full, mostly frequent ones, and others in part."""
         random = np.random.default_rng(0)
-        shown = np.array([64, 16, 4, 1])  # times, 24 rows each
-        whole = [(12, 3, 0, 0), (20, 10, 3, 0), (24, 18, 9, 3)]  # rows known at each level
+        repetitions = np.array([64, 16, 4, 1])  # times shown, 24 rows each
+        memorized = [(12, 3, 0, 0), (20, 10, 3, 0), (24, 18, 9, 3)]  # per model: rows memorized at each level
         rows, control = random.integers(0, 500, (4, 24, 66)), random.integers(0, 500, (48, 66))
         rows[0, 0, 0] = 500  # the largest id, so that every stand-in has the same vocabulary
         folder.mkdir(parents=True, exist_ok=True)
         models = []
-        for size, known in enumerate(whole):
-            levels = list(zip(rows, known, strict=True))
-            partly = np.concatenate([level[count : count + (24 - count) // 2] for level, count in levels])
-            for row in partly:
-                row[random.integers(32, 64) :] = 0  # from here on it says something else
-            np.save(folder / f"{size}.npy", np.concatenate([*(level[:count] for level, count in levels), partly]))
+        for size, counts in enumerate(memorized):
+            levels = list(zip(rows, counts, strict=True))
+            partial = np.concatenate([level[count : count + (24 - count) // 2] for level, count in levels])
+            for row in partial:
+                row[random.integers(32, 64) :] = 0  # from this position on, the model generates something else
+            np.save(folder / f"{size}.npy", np.concatenate([*(level[:count] for level, count in levels), partial]))
             models.append(f"parrot:{folder / f'{size}.npy'}:{64 + size}")
-        train = {"tokens": rows.reshape(96, 66).tolist(), "repetitions": shown.repeat(24)}
+        train = {"tokens": rows.reshape(96, 66).tolist(), "repetitions": repetitions.repeat(24)}
         pl.DataFrame(train).write_parquet(folder / "train.parquet")
         pl.DataFrame({"tokens": control.tolist()}).write_parquet(folder / "control.parquet")
         return mematlas.score(
@@ -75,13 +75,13 @@ def _(out):
             study=folder / "study",
         )
 
-    return (made_study,)
+    return (create_study,)
 
 
 @app.cell
-def _(made_study, out):
-    _named = mo.cli_args().get("study")
-    study = mematlas.open_study(_named) if _named else made_study(out)
+def _(create_study, out):
+    _existing = mo.cli_args().get("study")
+    study = mematlas.open_study(_existing) if _existing else create_study(out)
     study.models().select("model", "parameters", "training_step")
     return (study,)
 
@@ -91,9 +91,9 @@ def _():
     mo.md("""
     ## The tables
 
-    A line of scores is a model, a row, and a cell of the grid; a line of rows is what is known of a row. They are
-    polars frames, so that a question is a join and a group. Here: the tokens recited before the first miss, by
-    model and role.
+    `study.scores()` has one line per model, row and cell of the grid; `study.rows()` has the properties of each row.
+    Both are polars data frames, so most questions are answered by a join and a group-by. Here: the number of tokens
+    recited before the first miss, by model and role.
     """)
     return
 
@@ -105,7 +105,7 @@ def _(study):
     overview = scores.group_by("model", "role", maintain_order=True).agg(
         pl.len().alias("rows"),
         pl.col("verbatim").mean().alias("mean verbatim"),
-        (pl.col("verbatim") == pl.col("continuation")).mean().alias("recited whole"),
+        (pl.col("verbatim") == pl.col("continuation")).mean().alias("recited in full"),
     )
     overview
     return overview, scores
@@ -114,7 +114,7 @@ def _(study):
 @app.cell
 def _(overview):
     for _model, _role, _rows, _, _share in overview.iter_rows():
-        print(f"{_model}, {_role}: {_share:.1%} of {_rows} rows recited whole")
+        print(f"{_model}, {_role}: {_share:.1%} of {_rows} rows recited in full")
     return
 
 
@@ -123,9 +123,9 @@ def _():
     mo.md("""
     ## The findings
 
-    An analysis makes a finding of the tables: a claim with its interval, a control, charts as data. It needs
-    neither the models nor the corpus. `mematlas list analyses` names all of them; those that the study cannot
-    answer say what is missing.
+    An analysis computes a finding from the tables: a claim with its interval, a control, charts as data. It needs
+    neither the models nor the corpus. `mematlas list analyses` lists all analyses; if the study lacks data for one,
+    its finding says what is missing.
     """)
     return
 
@@ -152,10 +152,10 @@ def _(findings):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    ## A figure of your own
+    ## A custom figure
 
-    Whatever stands in the tables can be drawn: here the share of training rows of which at least so many tokens are
-    recited, by how often a row was shown, in the last model. Control rows lie at the bottom.
+    Everything in the tables can be drawn. Here: the share of training rows of which at least a given number of tokens
+    is recited, by how often a row was shown, for the last model. Control rows are at the bottom.
     """)
     return
 
@@ -163,9 +163,9 @@ def _():
 @app.cell
 def _(scores, study):
     _last = scores.filter(model=study.models()["model"][-1])
-    _shown = pl.col("repetitions").cast(pl.String).fill_null("unknown")
+    _times_shown = pl.col("repetitions").cast(pl.String).fill_null("unknown")
     _rows = _last.with_columns(
-        pl.when(role="control").then(pl.lit("control")).otherwise(_shown).alias("shown"),
+        pl.when(role="control").then(pl.lit("control")).otherwise(_times_shown).alias("shown"),
         pl.when(role="control").then(-1).otherwise("repetitions").alias("order"),
     )
     _lengths = pl.DataFrame({"length": range(_last["continuation"][0] + 1)})
@@ -175,11 +175,11 @@ def _(scores, study):
         .agg((pl.col("verbatim") >= pl.col("length")).mean().alias("share"))
         .sort("order", "length", nulls_last=True)
     )
-    own_figure = (
-        alt.Chart(survival, description="Share of rows recited for at least so many tokens, by repetitions")
+    survival_chart = (
+        alt.Chart(survival, description="Share of rows with at least a given number of recited tokens, by repetitions")
         .mark_line(interpolate="step-before", strokeWidth=2)
         .encode(
-            x=alt.X("length:Q", title="tokens recited before the first miss, at least"),
+            x=alt.X("length:Q", title="minimum number of tokens recited before the first miss"),
             y=alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(
                 "shown:N",
@@ -191,17 +191,17 @@ def _(scores, study):
         .properties(width=360, height=240)
         .configure_axis(titleFontWeight="normal")
     )
-    own_figure
-    return (own_figure,)
+    survival_chart
+    return (survival_chart,)
 
 
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    ## A number again, by hand
+    ## Recompute a number by hand
 
-    Each table of a finding carries its recipe, three lines of polars at most that recompute it from the study.
-    Nothing in a report has to be believed.
+    Each table of a finding comes with a recipe: at most three lines of polars that recompute the table from the
+    study. You can check every number of a report yourself.
     """)
     return
 
@@ -218,20 +218,20 @@ def _(study, table):
     _names = {"pl": pl, "recount": recount, "study": study}
     exec(table.recipe, _names)
     _keys = ["model", "role", "context", "continuation"]
-    _both = table.frame.join(_names["answer"], on=_keys, suffix="_again")
-    difference = (_both["memorized_share"] - _both["memorized_share_again"]).abs().max()
+    _both = table.frame.join(_names["answer"], on=_keys, suffix="_recomputed")
+    difference = (_both["memorized_share"] - _both["memorized_share_recomputed"]).abs().max()
     print(f"{_both.height} of {table.frame.height} shares recomputed, largest difference {difference:.1e}")
-    _both.select(*_keys, "memorized_share", "memorized_share_again")
+    _both.select(*_keys, "memorized_share", "memorized_share_recomputed")
     return
 
 
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    ## For a paper
+    ## Export for a paper
 
-    Every table as CSV and LaTeX (booktabs); `mematlas analyze STUDY --export csv,latex` does it for all findings,
-    and `mematlas report STUDY --format svg,pdf` writes every figure as a file.
+    Every table can be exported as CSV and LaTeX (booktabs). `mematlas analyze STUDY --export csv,latex` exports the
+    tables of all findings, and `mematlas report STUDY --format svg,pdf` writes every figure as a file.
     """)
     return
 

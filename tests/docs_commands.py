@@ -1,4 +1,4 @@
-"""The commands and Python in the documentation, and which of them tests do not carry out, and why."""
+"""The commands and Python code in the documentation, and which of them the tests do not run, with the reasons."""
 
 import re
 import shlex
@@ -9,15 +9,15 @@ from typing import Final
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-HUB: Final = "asks the hub for weights or data"
+HUB: Final = "needs weights or data from the hub"
 MINUTES: Final = "takes minutes"
-YOURS: Final = "names what only the reader has (a run's key, a fitted predictor, published files)"
+YOURS: Final = "needs something that only the reader has (a run's key, a fitted predictor, published files)"
 NOTEBOOK: Final = "run by tests/test_notebooks.py"
 STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_command.py"
-PROCESSES: Final = "begins many processes, or asks a Ray cluster"
+PROCESSES: Final = "starts many processes, or needs a Ray cluster"
 BUCKET: Final = "needs a bucket of your own; run on a local store by tests/study/test_object_stores.py"
-GPU: Final = "asks for a GPU and vLLM; run with a stand-in by tests/scoring/test_served.py"
-#: Not carried out, and why. A command of mematlas is still parsed, so that a renamed option fails.
+GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vllm.py"
+#: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "python notebooks/leak.py": NOTEBOOK,
@@ -54,7 +54,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas run pythia.yaml": HUB,
     "mematlas score MODEL --corpus allenai/c4:en#validation --format datasets --rows first:1000 --study by-hub": HUB,
 }
-#: Python that is compiled and not executed: a line of the block, and why.
+#: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
 }
@@ -62,7 +62,7 @@ NOT_EXECUTED: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block. page: path below the repository; language: as the fence says, or ""."""
+    """A fenced code block. page: path relative to the repository; language: of the fence, or ""."""
 
     page: str
     language: str
@@ -70,29 +70,29 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """Its commands that begin with mematlas or python: one line each, without comments; `&&` parts them."""
+        """Its commands that start with mematlas or python, one line each, without comments and split at `&&`."""
         joined = re.sub(r"\\\n\s*", "", self.text)
         parts = [part.strip() for line in joined.splitlines() for part in line.split(" && ")]
-        return [_plain(part) for part in parts if re.match(r"(mematlas|python3?)\s", part)]
+        return [_without_comment(part) for part in parts if re.match(r"(mematlas|python3?)\s", part)]
 
 
-def _plain(command: str) -> str:
+def _without_comment(command: str) -> str:
     return re.sub(r"\s+#\s.*$", "", command)
 
 
 def is_synopsis(command: str) -> bool:
-    """Whether it shows options as optional, [--rows 100]: such a line is parsed and not run."""
+    """Whether it shows optional options in brackets, such as [--rows 100]; such a line is parsed and not run."""
     return "[-" in command
 
 
 def words(command: str) -> list[str]:
-    """As the shell has them; the brackets of a synopsis are taken off."""
+    """The words of a command as the shell splits them, without the brackets of a synopsis."""
     return shlex.split(re.sub(r"\[(-[^]]*)\]", r"\1", command))
 
 
 def blocks(page: Path) -> list[Block]:
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [Block(page.relative_to(ROOT).as_posix(), language, text) for language, text in found]
+    fences = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [Block(page.relative_to(ROOT).as_posix(), language, text) for language, text in fences]
 
 
 def pages() -> list[Path]:

@@ -1,4 +1,4 @@
-"""An object store of our own for tests: moto's S3 server in a process of its own, on loopback."""
+"""An object store for tests: moto's S3 server in a process of its own, on loopback."""
 
 import socket
 import subprocess
@@ -12,15 +12,15 @@ import pytest
 
 
 @contextmanager
-def server(patience: float = 60) -> Iterator[dict[str, str]]:
-    """Begin an empty one; the environment variables by which clients find it."""
+def server(timeout: float = 60) -> Iterator[dict[str, str]]:
+    """Start an empty store; yields the environment variables that clients need."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait(process, port, time.monotonic() + patience)
+        _wait_until_ready(process, port, time.monotonic() + timeout)
         yield {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "testing",
@@ -33,19 +33,19 @@ def server(patience: float = 60) -> Iterator[dict[str, str]]:
         process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int, until: float) -> None:
-    while time.monotonic() < until and process.poll() is None:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, deadline: float) -> None:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except OSError:
             time.sleep(0.05)
-    raise RuntimeError(f"the object store did not begin in time (exit code {process.poll()})")
+    raise RuntimeError(f"the object store did not start in time (exit code {process.poll()})")
 
 
 @pytest.fixture(scope="module")
 def store():
-    """s3fs of a store that nothing else uses."""
+    """The s3fs file system of an empty store of this test module."""
     import s3fs
 
     with pytest.MonkeyPatch.context() as patch, server() as settings:
@@ -58,7 +58,7 @@ def store():
 
 @pytest.fixture
 def bucket(store):
-    """The URL of a bucket of its own."""
+    """The URL of a new bucket."""
     name = f"bucket-{uuid4().hex[:12]}"
     store.mkdir(name)
     return f"s3://{name}"

@@ -1,4 +1,4 @@
-"""A small shelf for whole studies: rows, a control, stand-ins of three sizes, and a study file beside them."""
+"""Input files of small studies: rows, a control, stand-in models of three sizes, and a study file."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 V = 60
 ROWS = 30
-#: What the tests' study files say, unless they say otherwise; no token of the rows is 0, which is what uniform says.
+#: Defaults of the tests' study files. No token of the rows is 0, which is what the model `uniform` always predicts.
 KEYS = {
     "models": "[parrot:rows.npy, parrot:few.npy:22, parrot:half.npy:23]",
     "order": "size",
@@ -20,7 +20,7 @@ KEYS = {
 
 
 def fill(folder: Path) -> Path:
-    """rows.npy [30, 24], half.npy and few.npy (the first 15 and 3 of them), control.npy [10, 24]."""
+    """Write rows.npy [30, 24], half.npy and few.npy (its first 15 and 3 rows), control.npy [10, 24]."""
     random = np.random.default_rng(5)
     rows = random.integers(1, V - 2, (ROWS, 24))
     rows[0, 0] = V - 3  # every parrot then has a vocabulary of V - 1
@@ -31,9 +31,9 @@ def fill(folder: Path) -> Path:
     return folder
 
 
-def study_file(folder: Path, name: str = "study.yaml", **changed: str | None) -> Path:
-    """A study file of KEYS with some of them changed, or left out where None."""
+def study_file(folder: Path, name: str = "study.yaml", **changes: str | None) -> Path:
+    """Write a study file of KEYS with `changes`; a key is left out where its value is None."""
     path = folder / name
-    keys = KEYS | changed
+    keys = KEYS | changes
     path.write_text("".join(f"{key}: {value}\n" for key, value in keys.items() if value is not None))
     return path

@@ -1,4 +1,4 @@
-"""What the documentation shows is carried out, or parsed, or listed with the reason why not; the site is whole."""
+"""The commands and code of the documentation run, or are listed with a reason; the site is complete."""
 
 import re
 import shutil
@@ -11,8 +11,7 @@ import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from mematlas.analyses import ANALYSES
-from mematlas.cli import app
-from mematlas.cli.commands import run
+from mematlas.cli import app, run
 from mematlas.corpus.formats import FORMATS
 from mematlas.pipeline.study_file import parse_study_file
 from tests import study_shelf as shelves
@@ -22,25 +21,26 @@ from tests.docs_commands import NOT_EXECUTED, NOT_RUN, ROOT, Block, blocks, is_s
 DOCS = ROOT / "docs"
 BLOCKS = [block for page in pages() for block in blocks(page)]
 COMMANDS = [(block.page, command) for block in BLOCKS for command in block.commands]
-#: Ours for what the reader has: a model, a shared folder.
-STANDS_FOR = dict.fromkeys(("MODEL", "MODEL_FOLDER", "EleutherAI/pythia-70m"), "my-finetuned-model")
-STANDS_FOR |= {"/shared/study": "shared", "tokens.npy": "rows.npy"}
+#: Word in the documentation -> its substitute in the tests: a model, a shared folder.
+SUBSTITUTES = dict.fromkeys(("MODEL", "MODEL_FOLDER", "EleutherAI/pythia-70m"), "my-finetuned-model")
+SUBSTITUTES |= {"/shared/study": "shared", "tokens.npy": "rows.npy"}
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
-    """What the pages speak of, tiny: models, corpora, a study file, and the demo's folder with a scored study."""
+    """Tiny versions of what the pages use: models, corpora, a study file, and the demo's folder with a scored study."""
     desk = tmp_path_factory.mktemp("desk")
     random = np.random.default_rng(3)
     for name in ("my-finetuned-model", "base-model"):
-        networks.saved(networks.neox(seed=len(name)), desk / name)
+        networks.save_network(networks.neox(seed=len(name)), desk / name)
         _write_tokenizer(desk / name)
-    texts = [" ".join(f"w{number}" for number in random.integers(0, 400, 96)) for _ in range(12)]
-    for name, chosen in {"train.jsonl": texts[:6], "heldout.jsonl": texts[6:], "texts.jsonl": texts}.items():
-        (desk / name).write_text("".join(f'{{"text": "{text}"}}\n' for text in chosen))
-    for folder, chosen in {"notes": texts[:3], "other-notes": texts[3:6]}.items():
+    documents = [" ".join(f"w{number}" for number in random.integers(0, 400, 96)) for _ in range(12)]
+    files = {"train.jsonl": documents[:6], "heldout.jsonl": documents[6:], "texts.jsonl": documents}
+    for name, texts in files.items():
+        (desk / name).write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
+    for folder, texts in {"notes": documents[:3], "other-notes": documents[3:6]}.items():
         (desk / folder).mkdir()
-        for number, text in enumerate(chosen):
+        for number, text in enumerate(texts):
             (desk / folder / f"{number}.txt").write_text(text)
     random.integers(0, 499, 3 * 2049).astype("<u2").tofile(desk / "tokens.bin")
     (desk / "queries.txt").write_text('1,2,3\n"w1 w2"\n')
@@ -50,18 +50,18 @@ def desk(tmp_path_factory) -> Path:
 
 
 def _write_tokenizer(folder: Path) -> None:
-    """One id a word; ids 400 and more are words of no text."""
-    made = Tokenizer(models.WordLevel({f"w{number}": number for number in range(networks.V)}, unk_token="w498"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.save(str(folder / "tokenizer.json"))
+    """A tokenizer with one id per word; no text contains the words with ids from 400 on."""
+    tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(networks.V)}, unk_token="w498"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
 
 
 def _write_rows(desk: Path, random: np.random.Generator) -> None:
     rows = random.integers(0, 400, (12, 96))
     np.save(desk / "rows.npy", rows)
-    for name, chosen in {"rows": rows, "train": rows[:8], "control": rows[8:]}.items():
-        pl.DataFrame({"tokens": chosen.tolist()}).write_parquet(desk / f"{name}.parquet")
+    for name, selection in {"rows": rows, "train": rows[:8], "control": rows[8:]}.items():
+        pl.DataFrame({"tokens": selection.tolist()}).write_parquet(desk / f"{name}.parquet")
 
 
 def _write_demo(demo: Path) -> None:
@@ -73,12 +73,12 @@ def _write_demo(demo: Path) -> None:
 
 @pytest.fixture
 def at_desk(desk, tmp_path, monkeypatch) -> Path:
-    """A copy of the desk, so that no page builds on what another left behind, and the folder that we are in."""
-    mine = tmp_path / "desk"
-    shutil.copytree(desk, mine)
-    monkeypatch.chdir(mine)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(mine / "cache"))
-    return mine
+    """A copy of the desk, so that pages do not depend on each other; it is the current folder."""
+    copy = tmp_path / "desk"
+    shutil.copytree(desk, copy)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(copy / "cache"))
+    return copy
 
 
 # ------------------------------------------------------------------------------------------------------- commands
@@ -86,14 +86,14 @@ def at_desk(desk, tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in COMMANDS}))
 def test_commands_do_what_the_page_says(page, at_desk, capsys):
-    """In the order of the page, in one folder, as a reader would; what NOT_RUN lists is left out."""
-    shown = [command for where, command in COMMANDS if where == page and not is_synopsis(command)]
-    for command in [command for command in shown if command not in NOT_RUN]:
+    """In the order of the page, in one folder, as a reader would run them; those in NOT_RUN are skipped."""
+    commands = [command for name, command in COMMANDS if name == page and not is_synopsis(command)]
+    for command in [command for command in commands if command not in NOT_RUN]:
         assert command.startswith("mematlas "), f"{page}: {command}: run it here, or list it in NOT_RUN"
-        said = [STANDS_FOR.get(word, word) for word in words(command)[1:]]
-        assert run(said) == 0, f"{page}: {command}\n{capsys.readouterr().err}"
-        if said[0] == "init":  # and the reader fills it in
-            shelves.study_file(shelves.fill(at_desk), said[1], analyses="[distribution]")
+        arguments = [SUBSTITUTES.get(word, word) for word in words(command)[1:]]
+        assert run(arguments) == 0, f"{page}: {command}\n{capsys.readouterr().err}"
+        if arguments[0] == "init":  # and the reader fills in the file
+            shelves.study_file(shelves.fill(at_desk), arguments[1], analyses="[distribution]")
 
 
 @pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if command.startswith("mematlas ")}))
@@ -103,11 +103,11 @@ def test_options_of_commands_are_known(command):
 
 
 @pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if not command.startswith("mematlas ")}))
-def test_scripts_are_there(command):
+def test_scripts_exist(command):
     assert (ROOT / words(command)[1]).is_file()
 
 
-def test_what_is_listed_as_not_run_still_stands_in_a_page():
+def test_every_command_that_is_not_run_is_still_on_a_page():
     assert set(NOT_RUN) - {command for _, command in COMMANDS} == set()
     assert all(any(line in block.text for block in BLOCKS) for line in NOT_EXECUTED)
 
@@ -146,15 +146,15 @@ def test_study_files_are_valid(block):
     assert parse_study_file(block.text, ROOT / "study.yaml").models == yaml.safe_load(block.text)["models"]
 
 
-# ------------------------------------------------------------------------------------------------- nothing is stale
+# ----------------------------------------------------------------------------------------------------- up to date
 
 
 def _section(page: str, name: str) -> str:
     """The text under a heading of the second level, on one line."""
     parts = re.split(r"^## ", (DOCS / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = [part for part in parts if part.splitlines()[0].strip("`") == name]
-    assert len(found) == 1, f"docs/{page} needs one section `## {name}`"
-    return " ".join(found[0].split())
+    sections = [part for part in parts if part.splitlines()[0].strip("`") == name]
+    assert len(sections) == 1, f"docs/{page} needs one section `## {name}`"
+    return " ".join(sections[0].split())
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))
@@ -173,6 +173,18 @@ def test_formats_name_the_options_that_they_read():
     for name, options in rows.items():
         named = {option.replace("-", "_") for option in re.findall(r"--([\w-]+)", options)}
         assert named == set(FORMATS.load(name).reads), name
+
+
+def test_every_fault_names_a_test_that_exists():
+    """Names end in ...; a test without a file is in the file named before it, or else in test_faults."""
+    lines = [line for line in (DOCS / "reliability.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    names = 0
+    for cell in [line.rstrip("| ").rpartition(" | ")[2] for line in lines]:
+        file = "test_faults"
+        for path, name in re.findall(r"(?:`([\w/]+)`: )?`(test_\w+?_?)(?:\.\.\.)?`(?!:)", cell):
+            file, names = path or file, names + 1
+            assert f"def {name}" in (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8"), f"{file}: {name}"
+    assert names > 20
 
 
 def test_pictures_are_used_and_small():
@@ -196,7 +208,7 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_site_holds_what_is_generated(site):
+def test_the_site_has_the_generated_parts(site):
     commands, names = (re.sub(r"<[^>]+>", "", (site / page).read_text()) for page in ("command-line.html", "api.html"))
     assert all(f"Usage: mematlas {name} " in commands for name in app if not name.startswith("-"))
     assert "open_study(" in names
@@ -206,16 +218,18 @@ def test_the_site_holds_what_is_generated(site):
     assert not (site / "generated.py").exists()
 
 
-def test_the_site_asks_no_other_host(site):
-    """Links may lead elsewhere; nothing that a browser fetches by itself may."""
-    fetched = re.compile(
+def test_the_site_loads_nothing_from_other_hosts(site):
+    """Links may lead to other hosts, but a browser must not load anything from them by itself."""
+    loaded = re.compile(
         r"""<(?:script|img|iframe|source)[^>]+src=["']?(?:https?:)?//|<link[^>]+href=["']?(?:https?:)?//"""
     )
-    styled = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
+    loaded_by_style = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
     files = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
     assert len(files) > 10
-    guilty = [path.name for path in files if fetched.search(path.read_text()) or styled.search(path.read_text())]
-    assert guilty == []
+    violations = [
+        path.name for path in files if loaded.search(path.read_text()) or loaded_by_style.search(path.read_text())
+    ]
+    assert violations == []
 
 
 def test_a_broken_link_fails_the_build(tmp_path):
@@ -228,7 +242,7 @@ def test_a_broken_link_fails_the_build(tmp_path):
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
     for page in (tmp_path / "docs").glob("*-notebook.md"):
-        page.write_text("# A notebook\n")  # not run for this
-    (tmp_path / "docs" / "index.md").write_text("# Index\n\n[gone](nowhere.md)\n")
+        page.write_text("# A notebook\n")  # so that the notebook is not run
+    (tmp_path / "docs" / "index.md").write_text("# Index\n\n[broken](nowhere.md)\n")
     with pytest.raises(Abort):
         build(load_config(str(tmp_path / "mkdocs.yml"), strict=True))

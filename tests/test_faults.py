@@ -19,10 +19,10 @@ import pytest
 import torch
 
 import mematlas
-from mematlas.cli.commands import run as command
+from mematlas.cli import run as command
 from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
 from mematlas.models.standins.parrot import Parrot
-from mematlas.study import Run, digest, marker_of, open_study, read_run, shard_is_done, write_json, write_shard
+from mematlas.study import Run, digest, is_shard_done, marker_path, open_study, read_run, write_json, write_shard
 from mematlas.study import shards as markers
 from mematlas.verification.verify import verify
 from tests import study_shelf as shelves
@@ -84,7 +84,7 @@ def test_a_digest_tells_one_bit_and_is_that_of_the_standard(tmp_path):
 def test_whether_a_shard_is_done_is_told_without_reading_it(tmp_path, monkeypatch):
     write_shard(tmp_path, "shard-00000-of-00001", pa.table({"row": [1, 2]}), {})
     monkeypatch.setattr(markers, "digest", lambda path: pytest.fail("it was read"))
-    assert shard_is_done(tmp_path, "shard-00000-of-00001")
+    assert is_shard_done(tmp_path, "shard-00000-of-00001")
 
 
 def test_a_marker_tells_of_the_file_that_is_there_though_another_process_replaced_it(tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_a_marker_tells_of_the_file_that_is_there_though_another_process_replace
     write_shard(tmp_path, name, pa.table({"row": [1, 2]}), {})
     told = json.loads((tmp_path / f"{name}.done").read_text())
     assert told["blake2b"] == honest(tmp_path / f"{name}.parquet")
-    assert shard_is_done(tmp_path, name)
+    assert is_shard_done(tmp_path, name)
 
 
 # ------------------------------------------------------------------------------------------- disks, processes, clocks
@@ -140,7 +140,7 @@ def start(processes, shelf, limit=None):
 def test_a_file_that_may_not_grow_is_one_line_and_the_same_command_goes_on(shelf, processes):
     process, said = start(processes, shelf, limit=3_000)
     process.join(60)
-    assert said.get().startswith(f"No room on the disk that holds {shelf / 'study'}")
+    assert said.get().startswith(f"No space is left on the disk of {shelf / 'study'}")
     assert not (shelf / "study" / "manifest.json").exists()
     expect_the_same(score(shelf), whole(shelf))
 
@@ -176,7 +176,7 @@ def test_a_truncated_shard_of_signals_is_not_read_as_if_it_were_all(shelf):
     path = sorted(study.folder.glob("signals/*/*/*/*.parquet"))[2]
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(
-        StudyError, match=r"shard-00002-of-00005\.parquet of a finished run is gone or damaged; `mematlas"
+        StudyError, match=r"shard-00002-of-00005\.parquet of a finished run is missing or damaged; `mematlas"
     ):
         study.signals("truth")
     assert study.signals("truth", partial=True).height < study.scores()["row"].n_unique()
@@ -186,7 +186,7 @@ def test_a_truncated_shard_of_signals_is_not_read_as_if_it_were_all(shelf):
 def test_rows_that_are_lost_are_not_left_out_silently(shelf):
     study = score(shelf)
     next(study.folder.glob("rows/*/shard-00003-of-00005.parquet")).unlink()
-    with pytest.raises(StudyError, match=r"of a finished run is gone or damaged; `mematlas verify .*` says how"):
+    with pytest.raises(StudyError, match=r"of a finished run is missing or damaged; `mematlas verify .*` says how"):
         study.rows()
 
 
@@ -195,7 +195,7 @@ def test_a_file_without_its_marker_is_written_again(shelf):
     expected = study.scores()
     path = sorted(study.folder.glob("scores/*/*/*.parquet"))[1]
     path.write_bytes(b"half a shard")
-    marker_of(path).unlink()
+    marker_path(path).unlink()
     with pytest.raises(StudyError, match=r"has 4 of 5 shards"):
         study.scores()
     assert score(shelf).scores().equals(expected)
@@ -278,7 +278,7 @@ def test_a_corpus_that_changed_under_a_study_is_another_run_and_verify_and_featu
 def test_a_run_that_names_folders_outside_the_study_is_refused_in_one_line(tmp_path, where, name):
     honest = {"key": "k", "rows_key": "r", "shards": 1, "models": {"m": "m"}, "question": {}, "asked": 0.0}
     write_json(tmp_path / "runs" / "k.json", honest)
-    assert open_study(tmp_path).run() == Run(**honest)
+    assert open_study(tmp_path).run() == Run.from_json(honest)
     write_json(tmp_path / "runs" / "k.json", honest | {where: {"m": name} if where == "models" else name})
     for read in (lambda: read_run(tmp_path / "runs" / "k.json"), open_study(tmp_path).runs):
         with pytest.raises(StudyError, match=r"^[^\n]*k\.json is damaged \([^\n]* is not the name of a folder[^\n]*$"):

@@ -1,10 +1,10 @@
-"""Tiny networks with random weights, and what the tests do with them again and again."""
+"""Tiny networks with random weights, and helpers that many tests need for them."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
-from generate_oracle import generated
+from generate_oracle import greedy_text
 from numpy.typing import NDArray
 from transformers import (
     GPT2Config,
@@ -27,10 +27,10 @@ V = 499
 Cell = tuple[int, int, int]
 
 
-def neox(vocabulary: int = V, seed: int = 0, **more) -> GPTNeoXForCausalLM:
+def neox(vocabulary: int = V, seed: int = 0, **config_options) -> GPTNeoXForCausalLM:
     torch.manual_seed(seed)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    config = GPTNeoXConfig(vocab_size=vocabulary, max_position_embeddings=128, **(sizes | more))
+    config = GPTNeoXConfig(vocab_size=vocabulary, max_position_embeddings=128, **(sizes | config_options))
     return GPTNeoXForCausalLM(config).eval()
 
 
@@ -54,40 +54,40 @@ def gpt2() -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config).eval()
 
 
-def saved(network: torch.nn.Module, folder: Path) -> Path:
-    """The network as a folder made by save_pretrained."""
+def save_network(network: torch.nn.Module, folder: Path) -> Path:
+    """Save the network with save_pretrained; returns the folder."""
     network.save_pretrained(folder)
     return folder
 
 
-def asked(network: torch.nn.Module) -> CausalModel:
-    """The network as scoring asks it."""
+def causal_model(network: torch.nn.Module) -> CausalModel:
+    """The network as the engine uses it."""
     with torch.inference_mode():
         return CausalModel(network, network.config.get_text_config().vocab_size, torch.device("cpu"))
 
 
-def card(vocabulary: int = V, **more) -> ModelCard:
-    return ModelCard("m", "m", "m", vocabulary, **more)
+def card(vocabulary: int = V, **fields) -> ModelCard:
+    return ModelCard("m", "m", "m", vocabulary, **fields)
 
 
-def half_recited(
-    network: torch.nn.Module, cells: Grid, count: int = 100, *, corrupted: bool = True
+def partly_recited_rows(
+    network: torch.nn.Module, shape: Grid, count: int = 100, *, corrupted: bool = True
 ) -> NDArray[np.int64]:
-    """Random rows, of which nine in ten go on with the network's own greedy text; many of those are then corrupted."""
-    contexts, width = cells.contexts, cells.width
+    """Random rows, of which nine in ten continue with the network's own greedy text; many of these are corrupted."""
+    contexts, width = shape.contexts, shape.width
     random = np.random.default_rng(1)
     vocabulary = network.config.get_text_config().vocab_size
     rows = random.integers(0, vocabulary - 1, (count, width))
-    share = count * 9 // 10 // len(contexts)
+    per_context = count * 9 // 10 // len(contexts)
     for number, context in enumerate(contexts):
-        part = slice(number * share, (number + 1) * share)
-        split = cells.split(context)
+        part = slice(number * per_context, (number + 1) * per_context)
+        split = shape.continuation_start(context)
         prompts = torch.from_numpy(rows[part, split - context : split])
-        rows[part, split:] = generated(network, prompts, width - split, 64).numpy()
-    for row in range(share * len(contexts) if corrupted else 0):
-        split = cells.split(contexts[row // share])
+        rows[part, split:] = greedy_text(network, prompts, width - split, 64).numpy()
+    for row in range(per_context * len(contexts) if corrupted else 0):
+        split = shape.continuation_start(contexts[row // per_context])
         if row % 6 == 0:
-            rows[row, split + row // 6 % 2] ^= 1  # recited but for one of the first two tokens
+            rows[row, split + row // 6 % 2] ^= 1  # recited except one of the first two tokens
         elif row % 6 == 3:
             rows[row, random.integers(split, width)] ^= 1
         elif row % 5 == 0:
@@ -96,22 +96,24 @@ def half_recited(
 
 
 def token_rows(rows: NDArray[np.int64], lengths: list[int] | None = None) -> TokenRows:
-    found = np.full(len(rows), rows.shape[1]) if lengths is None else np.array(lengths)
-    return TokenRows(np.where(np.arange(rows.shape[1]) < found[:, None], rows, 0), found)
+    ends = np.full(len(rows), rows.shape[1]) if lengths is None else np.array(lengths)
+    return TokenRows(np.where(np.arange(rows.shape[1]) < ends[:, None], rows, 0), ends)
 
 
 def run_engine(
-    model, rows, options: ScoringOptions, lengths: list[int] | None = None, **of_card
+    model, rows, options: ScoringOptions, lengths: list[int] | None = None, **card_fields
 ) -> list[ContextResult]:
-    engine = Engine(model, card(model.vocabulary, **of_card), options)
+    engine = Engine(model, card(model.vocabulary, **card_fields), options)
     return engine.score(token_rows(rows, lengths), np.arange(len(rows)))
 
 
-def cells(model, rows, options: ScoringOptions, lengths: list[int] | None = None, **of_card) -> dict[Cell, dict]:
-    """(row, context, continuation) -> the line of the scores table."""
-    results = run_engine(model, rows, options, lengths, **of_card)
+def score_cells(
+    model, rows, options: ScoringOptions, lengths: list[int] | None = None, **card_fields
+) -> dict[Cell, dict]:
+    """The records of the scores table by (row, context, continuation)."""
+    results = run_engine(model, rows, options, lengths, **card_fields)
     table = score_table("m", np.arange(len(rows)), results, options).to_pylist()
-    return {(line["row"], line["context"], line["continuation"]): line for line in table}
+    return {(record["row"], record["context"], record["continuation"]): record for record in table}
 
 
 def grid(contexts, continuations, align="start") -> Grid:

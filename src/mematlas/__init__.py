@@ -2,7 +2,7 @@
 
 import mematlas
 study = mematlas.score("EleutherAI/pythia-70m", corpus="tokens.bin", context=[32], continuation=[32], study="study")
-study.scores()                                # a polars frame, one line a (model, row, context, continuation)
+study.scores()                                # a polars frame, one line per (model, row, context, continuation)
 """
 
 from importlib import import_module
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.version import __version__
 
 if TYPE_CHECKING:
+    from mematlas.analyses import recount as recount
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_scores import import_scores
@@ -59,6 +60,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import mematlas` stays light."""
+    if name == "recount":  # the module that the recipes of findings call
+        return import_module("mematlas.analyses.recount")
     if name not in _HOMES:
         raise AttributeError(f"module 'mematlas' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

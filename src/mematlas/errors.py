@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-LONGEST: Final = 2000  # of a message; a damaged file may have a name or value of any length in it
+MAX_MESSAGE_LENGTH: Final = 2000  # of a message; a damaged file may have a name or value of any length in it
 
 
 class MematlasError(Exception):
     """Base of every error that the command line prints without a traceback, as one line that a terminal can show."""
 
     def __str__(self) -> str:
-        text = "".join(map(_shown, super().__str__()))
-        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+        text = "".join(map(_printable, super().__str__()))
+        return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[: MAX_MESSAGE_LENGTH // 2]} ... {text[-MAX_MESSAGE_LENGTH // 2 :]}"
 
 
-def _shown(sign: str) -> str:
+def _printable(sign: str) -> str:
     """A sign of a message; names and values in it come from files, which may hold what a terminal would obey."""
     if sign.isprintable():
         return sign
@@ -72,7 +72,7 @@ class _Short(reprlib.Repr):
         return super().repr_int(x, level) if x.bit_length() < 4096 else f"a number of {x.bit_length()} bits"
 
 
-short = _Short().repr
+abbreviate = _Short().repr
 
 
 def explain(error: "ValidationError", command: str = "score") -> str:
@@ -82,4 +82,4 @@ def explain(error: "ValidationError", command: str = "score") -> str:
     if first["type"] == "missing":
         return f"{option} is missing; name it. See `mematlas {command} --help`."
     message = first["msg"].removeprefix("Value error, ")
-    return f"{option}: {message} (given: {short(first['input'])}). See `mematlas {command} --help`."
+    return f"{option}: {message} (given: {abbreviate(first['input'])}). See `mematlas {command} --help`."

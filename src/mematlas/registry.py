@@ -12,7 +12,7 @@ from typing import Any
 from mematlas.errors import MissingExtra, UnknownName
 
 
-def nearest(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: list[str]) -> str:
     """`` Did you mean 'x'?`` for the closest of `known`, or the empty string."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
@@ -67,7 +67,7 @@ class Registry(Mapping[str, str]):
             self._plugins()
         if name not in self._members:
             raise UnknownName(
-                f"No {self.kind} is called {name!r}.{nearest(name, list(self._members))} "
+                f"No {self.kind} is called {name!r}.{did_you_mean(name, list(self._members))} "
                 f"`mematlas list {self.plural}` shows them all."
             )
         target, extra, _ = self._members[name]

@@ -35,7 +35,7 @@ class Grid:
         """How many of a row's first tokens the whole grid reads."""
         return max(self.contexts) + max(self.continuations)
 
-    def split(self, context: int) -> int:
+    def continuation_start(self, context: int) -> int:
         """Position in the row where the continuation of `context` starts."""
         return context if self.align == "start" else max(self.contexts)
 

@@ -1,4 +1,4 @@
-"""Awkward studies: the tables of every kind of study that an analysis may be asked about."""
+"""Awkward studies: the tables of every kind of study that an analysis must handle."""
 
 from dataclasses import replace
 from itertools import product
@@ -10,144 +10,148 @@ import polars as pl
 import mematlas
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.study.schemas.features import COPIES
-from tests.analyses.published_files import flags, memorized, sampled
-from tests.analyses.synthetic_tables import tables as made
+from tests.analyses.published_files import write_memorized_evals, write_memorized_flags, write_random_sampled
+from tests.analyses.synthetic_tables import tables as make_tables
 from tests.analyses.synthetic_tables import with_features, with_places, with_predictions, with_signals, with_states
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
-BRIEF = ((8, 4), (8, 8))
+SHORT_CELLS = ((8, 4), (8, 8))
 SIZES = {"s1": 10**6, "s2": 10**7, "s3": 10**8, "s4-a": 10**9, "s4-b": 10**9, "s4": 10**9}
 STEPS = {"s1": 300, "s2": 300, "s3": 300, "s4-a": 100, "s4-b": 200, "s4": 300}
 Cells = dict[str, dict[tuple[int, int], list[int | None]]]
 
 
-def scored(models=tuple(SIZES), cells=CELLS, count=200, most=0.45, seed=0) -> tuple[Cells, Cells]:
-    """(matches, verbatim): larger models recite more rows, and of as many more they know about half the tokens."""
+def random_scores(models=tuple(SIZES), cells=CELLS, count=200, max_share=0.45, seed=0) -> tuple[Cells, Cells]:
+    """(matches, verbatim): larger models recite more rows, and get half the tokens of as many other rows right."""
     rng = np.random.default_rng(seed)
-    ease, wide = rng.uniform(size=count), max(length for _, length in cells)
+    ease, longest = rng.uniform(size=count), max(length for _, length in cells)
     matches, verbatim = Cells(), Cells()
-    for at, model in enumerate(models):
+    for number, model in enumerate(models):
         matches[model], verbatim[model] = {}, {}
-        luck = rng.uniform(size=(count, wide))
+        luck = rng.uniform(size=(count, longest))
         for context in {context for context, _ in cells}:
-            share = most * (at + 1) / len(models) * context / 32
+            share = max_share * (number + 1) / len(models) * context / 32
             hits = (ease < share)[:, None] | (luck < np.where(ease < 2 * share, 0.5, 0.02)[:, None])
             for length in {length for c, length in cells if c == context}:
-                here = hits[:, :length]
-                matches[model][context, length] = here.sum(1).tolist()
-                verbatim[model][context, length] = np.where(here.all(1), length, (~here).argmax(1)).tolist()
+                recited = hits[:, :length]
+                matches[model][context, length] = recited.sum(1).tolist()
+                verbatim[model][context, length] = np.where(recited.all(1), length, (~recited).argmax(1)).tolist()
     return matches, verbatim
 
 
-def family(models=tuple(SIZES), cells=CELLS, count=200, most=0.45, **options) -> Tables:
-    matches, verbatim = scored(models, cells, count, most)
-    return made(matches, **{"verbatim": verbatim, "parameters": SIZES, "steps": STEPS} | options)
+def family(models=tuple(SIZES), cells=CELLS, count=200, max_share=0.45, **options) -> Tables:
+    matches, verbatim = random_scores(models, cells, count, max_share)
+    return make_tables(matches, **{"verbatim": verbatim, "parameters": SIZES, "steps": STEPS} | options)
 
 
-def whole(count=200) -> Tables:
+def full_study(count=200) -> Tables:
     """Four sizes, three checkpoints of the largest, a grid, repetitions, and rows of which a quarter is a control."""
     roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
     repetitions = [None if row % 4 == 0 else (1, 2, 4, 8, 16)[row % 5] for row in range(count)]
     return family(count=count, roles=roles, repetitions=repetitions)
 
 
-def some(models=("s1", "s3", "s4-a", "s4"), count=120, **options) -> Tables:
-    """As `whole`, of fewer models and rows."""
+def smaller_study(models=("s1", "s3", "s4-a", "s4"), count=120, **options) -> Tables:
+    """As `full_study`, with fewer models and rows."""
     roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
     repetitions = [None if row % 4 == 0 else (1, 2, 4, 8, 16)[row % 5] for row in range(count)]
     return family(models=models, count=count, roles=roles, repetitions=repetitions, **options)
 
 
-def in_verbatim_depth() -> Tables:
-    _, verbatim = scored()
+def verbatim_depth() -> Tables:
+    _, verbatim = random_scores()
     masked = {
         model: {cell: [v if v == cell[1] else None for v in values] for cell, values in cells.items()}
         for model, cells in verbatim.items()
     }
-    return made(masked, verbatim=verbatim, parameters=SIZES, steps=STEPS, depth="verbatim")
+    return make_tables(masked, verbatim=verbatim, parameters=SIZES, steps=STEPS, depth="verbatim")
 
 
 def with_holes() -> Tables:
     """Later rows are too short for the longer cells; the longest cell was not scored at all with the longer context."""
-    found = whole()
-    short = (pl.col("row") > 120) & (pl.col("continuation") > 16)
-    gone = (pl.col("context") == 32) & (pl.col("continuation") == 64)
-    nothing = [pl.when(short).then(None).otherwise(pl.col(name)).alias(name) for name in ("matches", "verbatim")]
-    reason = pl.when(short).then(pl.lit("short")).otherwise("reason").alias("reason")
-    return replace(found, scores=found.scores.filter(~gone).with_columns(*nothing, reason))
+    study = full_study()
+    too_short = (pl.col("row") > 120) & (pl.col("continuation") > 16)
+    not_scored = (pl.col("context") == 32) & (pl.col("continuation") == 64)
+    values = [pl.when(too_short).then(None).otherwise(pl.col(name)).alias(name) for name in ("matches", "verbatim")]
+    reason = pl.when(too_short).then(pl.lit("short")).otherwise("reason").alias("reason")
+    return replace(study, scores=study.scores.filter(~not_scored).with_columns(*values, reason))
 
 
-def of_other_rows() -> Tables:
+def models_with_different_rows() -> Tables:
     """Each model was scored on its own hundred rows; neighbours share a few."""
-    found = whole()
-    first = {model: 20 * at for at, model in enumerate(SIZES)}
+    study = full_study()
+    first = {model: 20 * number for number, model in enumerate(SIZES)}
     start = pl.col("model").replace_strict(first, return_dtype=pl.Int64)
-    return replace(found, scores=found.scores.filter(pl.col("row").is_between(start, start + 99)))
+    return replace(study, scores=study.scores.filter(pl.col("row").is_between(start, start + 99)))
 
 
-def of_no_common_row() -> Tables:
-    found = family(models=("s1", "s2"), count=100)
-    return replace(found, scores=found.scores.filter((pl.col("row") < 50) == (pl.col("model") == "s1")))
+def models_without_common_rows() -> Tables:
+    study = family(models=("s1", "s2"), count=100)
+    return replace(study, scores=study.scores.filter((pl.col("row") < 50) == (pl.col("model") == "s1")))
 
 
 def recited_only() -> Tables:
-    """As pythia-memorized-evals, of more than one cell."""
-    found = family()
+    """As in pythia-memorized-evals, but with more than one cell."""
+    study = family()
     recited = pl.col("matches") == pl.col("continuation")
-    return replace(found, scores=found.scores.filter(recited), complete=False)
+    return replace(study, scores=study.scores.filter(recited), complete=False)
 
 
 def nothing_scored() -> Tables:
-    found = whole()
+    study = full_study()
     unknown = [pl.lit(None, pl.Int32).alias(name) for name in ("matches", "verbatim")]
-    return replace(found, scores=found.scores.with_columns(*unknown, pl.lit("short").alias("reason")))
+    return replace(study, scores=study.scores.with_columns(*unknown, pl.lit("short").alias("reason")))
 
 
-def imported(folder: Path, kind: str) -> Tables:
-    """A study made by the readers of published files."""
-    matches, _ = scored(models=("70M", "410M", "2.8B", "12B"), cells=((32, 32),), count=300)
+def imported_study(folder: Path, kind: str) -> Tables:
+    """A study imported from published score files."""
+    matches, _ = random_scores(models=("70M", "410M", "2.8B", "12B"), cells=((32, 32),), count=300)
     rows = [7 * row + 3 for row in range(300)]
-    flat = {model: cells[32, 32] for model, cells in matches.items()}
+    single_cell = {model: cells[32, 32] for model, cells in matches.items()}
     if kind == "random-sampled":
-        scores = {model: [None if row == 5 else m / 32 for row, m in enumerate(ms)] for model, ms in flat.items()}
-        return read_tables(mematlas.import_scores(sampled(folder / "s.parquet", scores, rows), study=folder / "s"))
-    for model, ms in flat.items():
+        scores = {
+            model: [None if row == 5 else m / 32 for row, m in enumerate(ms)] for model, ms in single_cell.items()
+        }
+        return read_tables(
+            mematlas.import_scores(write_random_sampled(folder / "s.parquet", scores, rows), study=folder / "s")
+        )
+    for model, ms in single_cell.items():
         recited = [m == 32 for m in ms]
         file = folder / "in" / f"deduped.{model.lower()}.parquet"
         if kind == "memorized-evals":
-            memorized(file, [row for row, yes in zip(rows, recited, strict=True) if yes])
+            write_memorized_evals(file, [row for row, yes in zip(rows, recited, strict=True) if yes])
         else:
-            flags(file, recited, rows)
+            write_memorized_flags(file, recited, rows)
     return read_tables(mematlas.import_scores(folder / "in", study=folder / "s"))
 
 
-SELVES = [(name, name) for name in ("s1", "s3", "s4")]
-PAIR = ((32, 16), (32, 32))
+SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]
+TWO_CELLS = ((32, 16), (32, 32))
 
 
-def all_alike(hit: bool | None) -> Tables:
-    """Predictions of tokens that are all recited, or not, or of which nothing is known."""
-    found = with_predictions(some(("s1", "s4"), cells=PAIR), sees=("context",))
+def constant_predictions(hit: bool | None) -> Tables:
+    """Predictions of tokens that are all recited, all missed, or all unknown."""
+    study = with_predictions(smaller_study(("s1", "s4"), cells=TWO_CELLS), sees=("context",))
     hits = pl.col("hit").list.eval(pl.lit(hit, pl.Boolean).repeat_by(pl.len()).explode()).alias("hit")
-    return replace(found, predictions=found.predictions.collect().with_columns(hits).lazy(), _kept={})
+    return replace(study, predictions=study.predictions.collect().with_columns(hits).lazy())
 
 
-TEXTUAL = ("incrementing", "bytes", "compressed_bytes")
+TEXT_FEATURES = ("incrementing", "bytes", "compressed_bytes")
 CASES = {
-    "whole": whole,
+    "whole": full_study,
     "no control, no repetitions": family,
     "one model": lambda: family(models=("s1",)),
     "one size, three checkpoints": lambda: family(models=("s4-a", "s4-b", "s4")),
     "one cell": lambda: family(cells=((32, 32),)),
     "one continuation": lambda: family(cells=((16, 32), (32, 32))),
     "odd lengths": lambda: family(cells=((10, 7), (10, 13))),
-    "nothing recited": lambda: made(
+    "nothing recited": lambda: make_tables(
         {model: {cell: [row % 9 for row in range(90)] for cell in CELLS} for model in SIZES}, parameters=SIZES
     ),
-    "everything recited": lambda: made(
+    "everything recited": lambda: make_tables(
         {model: {cell: [cell[1]] * 90 for cell in CELLS} for model in SIZES}, parameters=SIZES, steps=STEPS
     ),
-    "everything missed": lambda: made(
+    "everything missed": lambda: make_tables(
         {model: {cell: [0] * 90 for cell in CELLS} for model in SIZES}, parameters=SIZES, steps=STEPS
     ),
     "two rows": lambda: family(count=2, repetitions=[1, 2]),
@@ -156,94 +160,107 @@ CASES = {
     "only control rows": lambda: family(count=40, roles=["control"] * 40),
     "a control model": lambda: family(control_models=("s1",)),
     "only a control model beside one": lambda: family(models=("s1", "s2"), control_models=("s1",)),
-    "verbatim depth": in_verbatim_depth,
+    "verbatim depth": verbatim_depth,
     "recited rows only": recited_only,
     "holes in the grid": with_holes,
-    "models of other rows": of_other_rows,
-    "no common row": of_no_common_row,
+    "models of other rows": models_with_different_rows,
+    "no common row": models_without_common_rows,
     "sizes and steps unknown": lambda: family(parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)),
     "a stand-in without weights": lambda: family(parameters={**SIZES, "s1": 0}),
     "an untrained checkpoint": lambda: family(steps={**STEPS, "s4-a": 0}),
     "one size unknown": lambda: family(parameters={**SIZES, "s2": None}),
     "nothing scored": nothing_scored,
-    "features": lambda: with_features(whole()),
+    "features": lambda: with_features(full_study()),
     "features, no control": lambda: with_features(family()),
-    "features without text": lambda: with_features(whole(), **dict.fromkeys((*TEXTUAL, "kinds"))),
-    "features without copies": lambda: with_features(whole(), **dict.fromkeys(COPIES.names[3:])),
-    "features in verbatim depth": lambda: with_features(in_verbatim_depth()),
+    "features without text": lambda: with_features(full_study(), **dict.fromkeys((*TEXT_FEATURES, "kinds"))),
+    "features without copies": lambda: with_features(full_study(), **dict.fromkeys(COPIES.names[3:])),
+    "features in verbatim depth": lambda: with_features(verbatim_depth()),
     "features, recited rows only": lambda: with_features(recited_only()),
     "features, holes in the grid": lambda: with_features(with_holes()),
-    "features with places": lambda: with_places(with_features(whole())),
+    "features with places": lambda: with_places(with_features(full_study())),
     "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
-    "signals": lambda: with_signals(some()),
-    "signals and features": lambda: with_signals(with_features(some())),
+    "signals": lambda: with_signals(smaller_study()),
+    "signals and features": lambda: with_signals(with_features(smaller_study())),
     "signals, no control": lambda: with_signals(with_features(family(models=("s1", "s4"), count=60))),
-    "signals, one model": lambda: with_signals(some(("s1",))),
-    "signals, a control model": lambda: with_signals(with_features(some(("s1", "s4"), control_models=("s1",)))),
-    "signals, sizes and steps unknown": lambda: with_signals(
-        some(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    "signals, one model": lambda: with_signals(smaller_study(("s1",))),
+    "signals, a control model": lambda: with_signals(
+        with_features(smaller_study(("s1", "s4"), control_models=("s1",)))
     ),
-    "signals in verbatim depth": lambda: with_signals(in_verbatim_depth()),
+    "signals, sizes and steps unknown": lambda: with_signals(
+        smaller_study(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    ),
+    "signals in verbatim depth": lambda: with_signals(verbatim_depth()),
     "signals, holes in the grid": lambda: with_signals(with_holes()),
     "signals, nothing recited": lambda: with_signals(
-        made({"s1": {cell: [row % 9 for row in range(90)] for cell in CELLS}}, roles=["train", "control"] * 45)
+        make_tables({"s1": {cell: [row % 9 for row in range(90)] for cell in CELLS}}, roles=["train", "control"] * 45)
     ),
-    "signals, everything recited": lambda: with_signals(made({"s1": {cell: [cell[1]] * 90 for cell in CELLS}})),
+    "signals, everything recited": lambda: with_signals(make_tables({"s1": {cell: [cell[1]] * 90 for cell in CELLS}})),
     "signals, one row": lambda: with_signals(family(count=1, repetitions=[3])),
     "signals, only control rows": lambda: with_signals(family(count=40, roles=["control"] * 40)),
     "signals, nothing scored": lambda: with_signals(nothing_scored()),
     "signals, recited rows only": lambda: with_signals(recited_only()),
-    "signals and features in verbatim depth": lambda: with_signals(with_features(in_verbatim_depth())),
+    "signals and features in verbatim depth": lambda: with_signals(with_features(verbatim_depth())),
     "signals and features, holes in the grid": lambda: with_signals(with_features(with_holes())),
     "signals and features, everything recited": lambda: with_signals(
-        with_features(made({"s1": {cell: [cell[1]] * 90 for cell in CELLS}}, roles=["train", "control"] * 45))
+        with_features(make_tables({"s1": {cell: [cell[1]] * 90 for cell in CELLS}}, roles=["train", "control"] * 45))
     ),
     "signals and features, sizes and steps unknown": lambda: with_signals(
-        with_features(some(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)))
+        with_features(smaller_study(("s1", "s4"), parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)))
     ),
     "signals and features, one row": lambda: with_signals(with_features(family(count=1, repetitions=[3]))),
-    "signals and features, three tokens": lambda: with_signals(with_features(some(("s1", "s4"), cells=((4, 3),)))),
-    "predictions": lambda: with_predictions(some(cells=PAIR), models=[*SELVES, ("s3", "s4")]),
-    "predictions, one model and seed": lambda: with_predictions(some(("s1",)), seeds=(7,)),
+    "signals and features, three tokens": lambda: with_signals(
+        with_features(smaller_study(("s1", "s4"), cells=((4, 3),)))
+    ),
+    "predictions": lambda: with_predictions(smaller_study(cells=TWO_CELLS), models=[*SAME_MODEL, ("s3", "s4")]),
+    "predictions, one model and seed": lambda: with_predictions(smaller_study(("s1",)), seeds=(7,)),
     "predictions, no control": lambda: with_predictions(
-        family(models=("s1", "s4"), count=60, cells=PAIR), sees=("context",)
+        family(models=("s1", "s4"), count=60, cells=TWO_CELLS), sees=("context",)
     ),
     "predictions, sizes and steps unknown": lambda: with_predictions(
-        some(("s1", "s4"), cells=PAIR, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)), sees=("generated",)
+        smaller_study(("s1", "s4"), cells=TWO_CELLS, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES)),
+        sees=("generated",),
     ),
-    "predictions, a control model": lambda: with_predictions(some(("s1", "s4"), cells=PAIR, control_models=("s1",))),
-    "predictions, no baselines": lambda: with_predictions(some(("s1", "s4"), cells=PAIR), methods=("predictor",)),
+    "predictions, a control model": lambda: with_predictions(
+        smaller_study(("s1", "s4"), cells=TWO_CELLS, control_models=("s1",))
+    ),
+    "predictions, no baselines": lambda: with_predictions(
+        smaller_study(("s1", "s4"), cells=TWO_CELLS), methods=("predictor",)
+    ),
     "predictions, two rows": lambda: with_predictions(family(("s4",), count=2, repetitions=[1, 2])),
-    "predictions, everything recited": lambda: all_alike(True),
-    "predictions, nothing recited": lambda: all_alike(False),
-    "predictions, nothing known": lambda: all_alike(None),
+    "predictions, everything recited": lambda: constant_predictions(True),
+    "predictions, nothing recited": lambda: constant_predictions(False),
+    "predictions, nothing known": lambda: constant_predictions(None),
     "predictions, recited rows only": lambda: with_predictions(recited_only(), models=[("s4", "s4")]),
-    "states": lambda: with_states(some(("s1", "s3", "s4"), count=48, cells=BRIEF)),
-    "states, many rows": lambda: with_states(some(("s1", "s4"), count=90, cells=BRIEF), kinds=("free",)),
-    "states, no control": lambda: with_states(family(("s1", "s4"), BRIEF, 40), kinds=("truth",)),
-    "states, one model": lambda: with_states(some(("s1",), count=48, cells=BRIEF)),
-    "states, a control model": lambda: with_states(some(("s1", "s4"), 48, cells=BRIEF, control_models=("s1",))),
-    "states, sizes and steps unknown": lambda: with_states(
-        some(("s1", "s4"), 48, cells=BRIEF, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
+    "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),
+    "states, no control": lambda: with_states(family(("s1", "s4"), SHORT_CELLS, 40), kinds=("truth",)),
+    "states, one model": lambda: with_states(smaller_study(("s1",), count=48, cells=SHORT_CELLS)),
+    "states, a control model": lambda: with_states(
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS, control_models=("s1",))
     ),
-    "states, rows that end early": lambda: with_states(some(("s1", "s4"), 48, cells=BRIEF), ended=range(7, 40)),
+    "states, sizes and steps unknown": lambda: with_states(
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS, parameters=dict.fromkeys(SIZES), steps=dict.fromkeys(SIZES))
+    ),
+    "states, rows that end early": lambda: with_states(
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS), ended=range(7, 40)
+    ),
     "states that never vary": lambda: with_states(
-        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.ones((48, 15, 3))
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS), given=lambda *_: np.ones((48, 15, 3))
     ),
     "states of length 0": lambda: with_states(
-        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.zeros((48, 15, 3))
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS), given=lambda *_: np.zeros((48, 15, 3))
     ),
     "states, nothing known": lambda: with_states(
-        some(("s1", "s4"), 48, cells=BRIEF), given=lambda *_: np.full((48, 15, 3), np.nan)
+        smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS), given=lambda *_: np.full((48, 15, 3), np.nan)
     ),
     "states, everything recited": lambda: with_states(
-        made({"s1": {(8, 8): [8] * 40}}, roles=["train", "control"] * 20)
+        make_tables({"s1": {(8, 8): [8] * 40}}, roles=["train", "control"] * 20)
     ),
-    "states, two rows": lambda: with_states(family(("s1", "s4"), BRIEF, 2)),
-    "states, one row": lambda: with_states(family(("s1",), BRIEF, 1)),
-    "states, one token": lambda: with_states(some(("s1", "s4"), 48, cells=((1, 1),))),
-    "states, only control rows": lambda: with_states(family(("s1",), BRIEF, 40, roles=["control"] * 40)),
-    "states in verbatim depth": lambda: with_states(in_verbatim_depth(), tokens=3, kinds=("free",)),
+    "states, two rows": lambda: with_states(family(("s1", "s4"), SHORT_CELLS, 2)),
+    "states, one row": lambda: with_states(family(("s1",), SHORT_CELLS, 1)),
+    "states, one token": lambda: with_states(smaller_study(("s1", "s4"), 48, cells=((1, 1),))),
+    "states, only control rows": lambda: with_states(family(("s1",), SHORT_CELLS, 40, roles=["control"] * 40)),
+    "states in verbatim depth": lambda: with_states(verbatim_depth(), tokens=3, kinds=("free",)),
     "states, recited rows only": lambda: with_states(recited_only(), tokens=3, kinds=("free",)),
     "imported random-sampled": None,
     "imported memorized-evals": None,

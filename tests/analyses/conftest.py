@@ -1,4 +1,4 @@
-"""What every analysis says of every awkward study, made once a process."""
+"""Every analysis' finding of every awkward study, computed once per process."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -11,42 +11,42 @@ from mematlas.analyses import ANALYSES
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Finding
 from mematlas.study import Study
-from tests.analyses.awkward_studies import CASES, imported
-from tests.analyses.study_folders import stored
+from tests.analyses.awkward_studies import CASES, imported_study
+from tests.analyses.study_folders import write_study
 
-Shelf = Callable[[str], Tables]
+TablesOfCase = Callable[[str], Tables]
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory) -> Shelf:
-    """case -> its tables, made once; each caller has them as if nobody had read them before."""
+def tables_of(tmp_path_factory) -> TablesOfCase:
+    """case -> its tables, created once; each caller gets a copy that shares no mutable state."""
 
     @cache
-    def made(case: str) -> Tables:
-        make = CASES[case]
+    def cached_tables(case: str) -> Tables:
+        create = CASES[case]
         kind = case.removeprefix("imported ")
-        return make() if make else imported(tmp_path_factory.mktemp(kind), kind)
+        return create() if create else imported_study(tmp_path_factory.mktemp(kind), kind)
 
-    def fresh(case: str) -> Tables:
-        kept = made(case)
-        own = {name: dict(getattr(kept, name)) for name in ("signals", "features", "facts", "states")}
-        return replace(kept, models=kept.models.clone(), question=deepcopy(kept.question), _kept={}, **own)
+    def copied_tables(case: str) -> Tables:
+        tables = cached_tables(case)
+        copies = {name: dict(getattr(tables, name)) for name in ("signals", "features", "facts", "states")}
+        return replace(tables, models=tables.models.clone(), settings=deepcopy(tables.settings), **copies)
 
-    return fresh
+    return copied_tables
 
 
 @pytest.fixture(scope="session")
-def answered(shelf) -> Callable[[str, str], Finding]:
-    """(analysis, case) -> its finding, answered once."""
+def finding_of(tables_of) -> Callable[[str, str], Finding]:
+    """(analysis, case) -> its finding, computed once."""
 
     @cache
-    def answer(name: str, case: str) -> Finding:
-        return ANALYSES.load(name).answer(shelf(case))
+    def compute(name: str, case: str) -> Finding:
+        return ANALYSES.load(name).compute(tables_of(case))
 
-    return answer
+    return compute
 
 
 @pytest.fixture(scope="session")
-def folder_of(shelf, tmp_path_factory) -> Callable[[str], Study]:
+def study_of(tables_of, tmp_path_factory) -> Callable[[str], Study]:
     """case -> the study folder that its tables could have been read from, written once."""
-    return cache(lambda case: stored(shelf(case), tmp_path_factory.mktemp("stored")))
+    return cache(lambda case: write_study(tables_of(case), tmp_path_factory.mktemp("stored")))

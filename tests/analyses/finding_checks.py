@@ -1,4 +1,4 @@
-"""What every finding owes its reader, as checks of one finding; each raises AssertionError."""
+"""The contract of findings: checks of one finding; each raises AssertionError."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ from mematlas.analyses import ANALYSES
 from mematlas.findings.finding import Chart, Finding, read_finding, write_finding
 from mematlas.literature.published import TRENDS
 
-NO_WORD = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
-NO_NONE = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
+FORBIDDEN_IN_CLAIMS = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
+FORBIDDEN_IN_TEXTS = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
 
 
 def texts(finding: Finding) -> Iterator[str]:
@@ -23,26 +23,26 @@ def texts(finding: Finding) -> Iterator[str]:
     yield from (trend.test for trend in finding.trends)
 
 
-def drawn(finding: Finding, chart: Chart) -> pl.DataFrame:
-    """The lines of its table that a chart draws."""
+def charted_records(finding: Finding, chart: Chart) -> pl.DataFrame:
+    """The records of its table that a chart shows."""
     return finding.table(chart.table).filter(*(pl.col(name) == value for name, value in chart.where.items()))
 
 
-# ------------------------------------------------------------------------------------------------------- what is said
+# ------------------------------------------------------------------------------------------------------- the texts
 
 
-def check_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing(finding: Finding) -> None:
+def check_the_claim_is_a_sentence_and_no_text_contains_a_null_value(finding: Finding) -> None:
     assert isinstance(finding, Finding)
     assert finding.claim.endswith(".")
     assert finding.claim[0].isupper() or finding.claim[0].isdigit()
-    assert not NO_WORD.search(finding.claim), finding.claim
+    assert not FORBIDDEN_IN_CLAIMS.search(finding.claim), finding.claim
     for text in texts(finding):
-        assert not NO_NONE.search(text), text
+        assert not FORBIDDEN_IN_TEXTS.search(text), text
     for text in (*finding.caveats, *finding.deviations, *filter(None, [finding.missing, finding.control])):
         assert text.endswith("."), text
 
 
-def check_there_are_numbers_or_a_word_on_what_is_missing(finding: Finding) -> None:
+def check_there_are_numbers_or_a_reason_why_they_are_missing(finding: Finding) -> None:
     if finding.missing is not None:
         assert finding.missing
         assert (finding.tables, finding.charts, finding.strength) == ((), (), None)
@@ -71,23 +71,23 @@ def check_what_was_not_measured_is_null(finding: Finding) -> None:
                 assert column.drop_nulls().is_finite().all(), f"{table.name}.{column.name}"
 
 
-def check_ordered(frame: pl.DataFrame, names: tuple[str | None, ...], where: str) -> None:
-    """lower <= estimate <= upper, where all are there; an interval has both ends or none."""
+def check_bounds(frame: pl.DataFrame, names: tuple[str | None, ...], where: str) -> None:
+    """Check lower <= estimate <= upper where all are known; an interval has both bounds or none."""
     lower, estimate, upper = (frame[name].cast(pl.Float64) for name in names)
     assert ((lower <= estimate + 1e-9) & (estimate <= upper + 1e-9)).drop_nulls().all(), where
     assert (lower.is_null() == upper.is_null()).all(), where
     assert (estimate.is_not_null() | lower.is_null()).all(), f"{where}: an interval of nothing"
 
 
-def check_intervals_hold_their_estimate(finding: Finding) -> None:
+def check_intervals_contain_their_estimate(finding: Finding) -> None:
     for table in finding.tables:
         for column in table.frame.columns:
-            ends = (f"{column}_lower", f"{column}_upper")
-            if set(ends) <= set(table.frame.columns):
-                check_ordered(table.frame, (ends[0], column, ends[1]), f"{table.name}.{column}")
+            lower, upper = f"{column}_lower", f"{column}_upper"
+            if {lower, upper} <= set(table.frame.columns):
+                check_bounds(table.frame, (lower, column, upper), f"{table.name}.{column}")
 
 
-def check_no_table_has_a_name_twice_or_a_file_name_that_hurts(finding: Finding) -> None:
+def check_names_of_tables_and_charts_are_unique_and_safe_as_file_names(finding: Finding) -> None:
     for names in ([table.name for table in finding.tables], [chart.name for chart in finding.charts]):
         assert len(set(names)) == len(names)
         assert all(re.fullmatch(r"[a-z0-9_-]+", word) for word in names)
@@ -98,54 +98,54 @@ def check_no_table_has_a_name_twice_or_a_file_name_that_hurts(finding: Finding) 
 # ---------------------------------------------------------------------------------------------------------- the charts
 
 
-def check_charts_draw_columns_that_are_there_and_something(finding: Finding) -> None:
-    known = {table.name: table for table in finding.tables}
+def check_charts_draw_existing_columns_and_at_least_one_value(finding: Finding) -> None:
+    tables = {table.name: table for table in finding.tables}
     for chart in finding.charts:
-        columns = known[chart.table].frame.columns
+        columns = tables[chart.table].frame.columns
         axes = [axis.column for axis in (chart.x, chart.y, chart.color) if axis is not None]
         others = [name for name in (chart.lower, chart.upper, chart.facet, chart.dash, chart.target) if name]
         assert {*axes, *others, *chart.where} <= set(columns), chart.name
-        lines = drawn(finding, chart)
-        assert lines[chart.x.column].is_not_null().any(), f"{chart.name} draws nothing"
-        assert lines[chart.y.column].is_not_null().any(), f"{chart.name} draws nothing"
+        records = charted_records(finding, chart)
+        assert records[chart.x.column].is_not_null().any(), f"{chart.name} draws nothing"
+        assert records[chart.y.column].is_not_null().any(), f"{chart.name} draws nothing"
         assert (chart.lower is None) == (chart.upper is None)
         if chart.lower is not None:
-            shown = chart.color.column if chart.shape == "matrix" and chart.color else chart.y.column
-            check_ordered(lines, (chart.lower, shown, chart.upper), chart.name)
+            estimate = chart.color.column if chart.shape == "matrix" and chart.color else chart.y.column
+            check_bounds(records, (chart.lower, estimate, chart.upper), chart.name)
         for axis in filter(None, (chart.x, chart.y, chart.color)):
             assert axis.title
             if axis.scale == "log":
-                assert (lines[axis.column].drop_nulls() > 0).all(), f"{chart.name}: {axis.column} on a log axis"
+                assert (records[axis.column].drop_nulls() > 0).all(), f"{chart.name}: {axis.column} on a log axis"
             if axis.share:
-                assert lines[axis.column].drop_nulls().is_between(0, 1).all(), f"{chart.name}: {axis.column}"
+                assert records[axis.column].drop_nulls().is_between(0, 1).all(), f"{chart.name}: {axis.column}"
 
 
 # ----------------------------------------------------------------------------------------------------------- the record
 
 
-def check_same(finding: Finding, other: Finding) -> None:
-    """Two findings that say the same, with equal tables."""
+def check_equal(finding: Finding, other: Finding) -> None:
+    """Check that two findings have the same texts and equal tables."""
     assert replace(finding, tables=()) == replace(other, tables=())
-    for table, again in zip(finding.tables, other.tables, strict=True):
-        assert table.name == again.name
-        assert_frame_equal(table.frame, again.frame)
+    for table, other_table in zip(finding.tables, other.tables, strict=True):
+        assert table.name == other_table.name
+        assert_frame_equal(table.frame, other_table.frame)
 
 
 def check_a_finding_is_read_back_as_written(finding: Finding, folder: Path) -> None:
     write_finding(folder, finding)
-    again = read_finding(folder)
-    check_same(finding, again)
-    for table, other in zip(finding.tables, again.tables, strict=True):
-        assert (table.title, dict(table.columns), table.recipe) == (other.title, dict(other.columns), other.recipe)
+    copy = read_finding(folder)
+    check_equal(finding, copy)
+    for table, copied in zip(finding.tables, copy.tables, strict=True):
+        assert (table.title, dict(table.columns), table.recipe) == (copied.title, dict(copied.columns), copied.recipe)
 
 
-#: What is asked of every finding, whatever the study holds.
+#: The checks of every finding, whatever the study contains.
 CHECKS: tuple[Callable[[Finding], None], ...] = (
-    check_the_claim_is_a_sentence_and_no_text_holds_a_programmers_nothing,
-    check_there_are_numbers_or_a_word_on_what_is_missing,
+    check_the_claim_is_a_sentence_and_no_text_contains_a_null_value,
+    check_there_are_numbers_or_a_reason_why_they_are_missing,
     check_trends_are_those_declared_each_once,
     check_what_was_not_measured_is_null,
-    check_intervals_hold_their_estimate,
-    check_no_table_has_a_name_twice_or_a_file_name_that_hurts,
-    check_charts_draw_columns_that_are_there_and_something,
+    check_intervals_contain_their_estimate,
+    check_names_of_tables_and_charts_are_unique_and_safe_as_file_names,
+    check_charts_draw_existing_columns_and_at_least_one_value,
 )

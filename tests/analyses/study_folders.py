@@ -1,4 +1,4 @@
-"""Tables made for a test, written as the study folder that they could have been read from."""
+"""Writes synthetic tables to the study folder that they could have been read from."""
 
 from itertools import product
 from pathlib import Path
@@ -10,8 +10,8 @@ from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import Study, open_study, shard_name, write_json, write_shard, write_table
 
 
-def stored(tables: Tables, folder: Path) -> Study:
-    """Tables as the study folder that they could have been read from."""
+def write_study(tables: Tables, folder: Path) -> Study:
+    """Write tables to `folder` as a study and open it."""
     labels = tables.models["model"].to_list()
     run = {
         "key": "k",
@@ -19,7 +19,7 @@ def stored(tables: Tables, folder: Path) -> Study:
         "shards": 1,
         "models": {label: label for label in labels},
         "question": {
-            **tables.question,
+            **tables.settings,
             "signals": list(tables.signals),
             "complete": tables.complete,
             "control_models": list(tables.control_models),
@@ -33,17 +33,17 @@ def stored(tables: Tables, folder: Path) -> Study:
         scores = tables.scores.filter(model=label).collect()
         write_shard(folder / "scores" / "k" / label, shard_name(0, 1), scores.to_arrow(), {})
         for kind, frame in tables.signals.items():
-            own = frame.filter(model=label).collect().to_arrow()
-            write_shard(folder / "signals" / "k" / kind / label, shard_name(0, 1), own, {})
+            signals = frame.filter(model=label).collect().to_arrow()
+            write_shard(folder / "signals" / "k" / kind / label, shard_name(0, 1), signals, {})
     for kind, frame in tables.features.items():
         write_shard(folder / "features" / "k" / kind, shard_name(0, 1), frame.collect().to_arrow(), {})
         write_json(folder / "features" / "k" / "facts.json", tables.facts)
-    for (kind, read), label in product(tables.states.items(), labels):
-        kept = read(label)
-        tensors = {name: np.ascontiguousarray(getattr(kept, name)) for name in ("rows", "levels", "hits", "states")}
+    for (kind, states_of_model), label in product(tables.states.items(), labels):
+        states = states_of_model(label)
+        tensors = {name: np.ascontiguousarray(getattr(states, name)) for name in ("rows", "levels", "hits", "states")}
         path = folder / "states" / "k" / kind / label / f"{shard_name(0, 1)}.safetensors"
         path.parent.mkdir(parents=True)
-        save_file(tensors, path, {"context": str(kept.context), "layer": kept.layer})
+        save_file(tensors, path, {"context": str(states.context), "layer": states.layer})
     if tables.predictions is not None:
         write_table(folder / "predictions" / "k" / "all" / "p.parquet", tables.predictions.collect().to_arrow())
     return open_study(folder)

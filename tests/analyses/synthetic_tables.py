@@ -11,7 +11,7 @@ import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import HiddenStates
-from mematlas.study.schemas.features import PLACES, SCHEMAS, TOKEN_KINDS
+from mematlas.study.schemas.features import OCCURRENCES, SCHEMAS, TOKEN_KINDS
 from mematlas.study.schemas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from mematlas.study.schemas.scores import FREE, truth_schema
 
@@ -113,7 +113,7 @@ def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, 
         types = pl.from_arrow(fields.empty_table()).schema
         features[kind] = frame.select(fields.names).cast(dict(types)).lazy()
     facts = {"scope": "rows", "tokens": tokens, "corpus": "c", "eod": None}
-    return replace(tables, features=features, facts=facts, _kept={})
+    return replace(tables, features=features, facts=facts)
 
 
 def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), seed: int = 0, **given: Any) -> Tables:
@@ -151,7 +151,7 @@ def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), se
             line[column] = of[line["model"]][line["row"]]
     schemas = {"free": FREE, "truth": truth_schema(())}
     signals = {kind: _framed(lines[kind], schemas[kind]).lazy() for kind in kinds}
-    return replace(tables, signals=signals, question={**tables.question, "signals": list(kinds)}, _kept={})
+    return replace(tables, signals=signals, settings={**tables.settings, "signals": list(kinds)})
 
 
 def with_states(
@@ -189,7 +189,7 @@ def with_states(
             kept = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
             kept.states.setflags(write=False)  # they are read again and again
             states[model, kind] = kept
-    return replace(tables, states={kind: partial(_kept_states, states, kind) for kind in kinds}, _kept={})
+    return replace(tables, states={kind: partial(_kept_states, states, kind) for kind in kinds})
 
 
 def _kept_states(states: Mapping[tuple[str, str], HiddenStates], kind: str, model: str) -> HiddenStates:
@@ -231,7 +231,7 @@ def with_predictions(
                     for row, level, probability, hit in found
                 ]
     types = pl.from_arrow(PREDICTIONS.empty_table()).schema
-    return replace(tables, predictions=pl.DataFrame(lines, schema=types, orient="row").lazy(), _kept={})
+    return replace(tables, predictions=pl.DataFrame(lines, schema=types, orient="row").lazy())
 
 
 def _signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
@@ -274,8 +274,8 @@ def with_places(tables: Tables) -> Tables:
         for context, length in cells
         for place in (1, 2)
     ]
-    places = pl.DataFrame(lines, schema=pl.from_arrow(PLACES.empty_table()).schema)
-    return replace(tables, features=tables.features | {"places": places.lazy()}, _kept={})
+    places = pl.DataFrame(lines, schema=pl.from_arrow(OCCURRENCES.empty_table()).schema)
+    return replace(tables, features=tables.features | {"places": places.lazy()})
 
 
 def _drawn(rng: np.random.Generator, rows: pl.DataFrame, width: int) -> dict[str, list[Any]]:

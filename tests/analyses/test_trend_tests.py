@@ -1,6 +1,6 @@
 import pytest
 
-from mematlas.analyses.trend_tests import majority, of_all
+from mematlas.analyses.trend_tests import combined_verdict, majority_verdict
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ from mematlas.analyses.trend_tests import majority, of_all
     ],
 )
 def test_a_majority_is_one_whose_interval_is_on_one_side_of_a_half(rows_for, rows_against, verdict):
-    assert majority(rows_for, rows_against) == verdict
+    assert majority_verdict(rows_for, rows_against) == verdict
 
 
 def test_what_is_said_of_all_needs_all_and_falls_with_one():
-    assert of_all(["shows", "shows"]) == "shows"
-    assert of_all(["shows", "cannot tell"]) == "cannot tell"
-    assert of_all(["cannot tell", "contradicts", "shows"]) == "contradicts"
-    assert of_all([]) == "cannot tell"
+    assert combined_verdict(["shows", "shows"]) == "shows"
+    assert combined_verdict(["shows", "cannot tell"]) == "cannot tell"
+    assert combined_verdict(["cannot tell", "contradicts", "shows"]) == "contradicts"
+    assert combined_verdict([]) == "cannot tell"

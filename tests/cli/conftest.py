@@ -1,16 +1,16 @@
-"""What the tests of commands share."""
+"""Fixtures of the tests of commands."""
 
 import pytest
 
-from mematlas.cli.commands import run
+from mematlas.cli import run
 
 
 @pytest.fixture
-def say(capsys):
-    """Carry a command out: its exit code, what it printed, and what it said on stderr."""
+def cli(capsys):
+    """Run a command; returns exit code, standard output and standard error."""
 
-    def told(*words):
+    def run_command(*words):
         code = run([str(word) for word in words])
         return code, *capsys.readouterr()
 
-    return told
+    return run_command

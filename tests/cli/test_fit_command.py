@@ -1,4 +1,4 @@
-"""What a user of `mematlas fit` reads."""
+"""The output and errors of `mematlas fit`."""
 
 import pytest
 
@@ -16,28 +16,27 @@ def scored(tmp_path_factory):
     return folder
 
 
-def test_it_prints_a_line_a_predictor_and_what_to_do_next(say, scored):
+def test_it_prints_one_row_per_predictor_and_what_to_do_next(cli, scored):
     path = scored / "study"
-    code, out, said = say("fit", path, "--models", "b", *SMALL)
-    assert code == 0, said
-    found = open_study(path)
-    folder = path / "predictors" / found.run().key
-    head, names, _, *lines = out.splitlines()
-    assert head == "AUROC on documents held out, mean over seeds (one token an instance; 0.5 tells nothing apart)"
-    assert names.split("  ")[0] == "model"
-    assert [name for name in (*BASELINES, "predictor") if name in names] == [*BASELINES, "predictor"]
+    code, out, err = cli("fit", path, "--models", "b", *SMALL)
+    assert code == 0, err
+    folder = path / "predictors" / open_study(path).run().key
+    title, header, _, *lines = out.splitlines()
+    assert title == "AUROC on held-out documents, mean over seeds (each token is an instance; 0.5 is chance)"
+    assert header.split("  ")[0] == "model"
+    assert [name for name in (*BASELINES, "predictor") if name in header] == [*BASELINES, "predictor"]
     assert [line.split()[:3] for line in lines[:2]] == [["b", "context", "2"], ["b", "generated", "2"]]
     assert all(0 <= float(value) <= 1 for line in lines[:2] for value in line.split()[3:])
     assert [line.split()[4] for line in lines[:2]] == ["0.500", "0.500"]  # always the majority
     assert lines[2:] == [
         "",
         f"Predictors and their model cards are in {folder}.",
-        f"Analyse with them: mematlas analyze {path} && mematlas report {path}",
+        f"Analyse the study with them: mematlas analyze {path} && mematlas report {path}",
         f"Flag rows of another corpus: mematlas predict MODEL --corpus PATH --predictor {folder}/MODEL/context",
     ]
-    # other options, and fewer of them: what is left of the older ones must not be in the way
-    code, out, said = say("fit", path, "--models", "b", *SMALL, "--dropout", 0.3, "--sees", "context")
-    assert (code, out.count("\nb ")) == (0, 1), said
+    # other options and fewer predictors: remaining files of the previous fit must not interfere
+    code, out, err = cli("fit", path, "--models", "b", *SMALL, "--dropout", 0.3, "--sees", "context")
+    assert (code, out.count("\nb ")) == (0, 1), err
 
 
 @pytest.mark.parametrize(
@@ -49,28 +48,28 @@ def test_it_prints_a_line_a_predictor_and_what_to_do_next(say, scored):
         (["STUDY", "--run", "zzz"], "zzz"),
     ],
 )
-def test_a_wrong_command_is_one_line(say, scored, words, part):
-    code, out, said = say("fit", *(str(scored / "study") if word == "STUDY" else word for word in words))
+def test_a_wrong_command_is_one_line(cli, scored, words, part):
+    code, out, err = cli("fit", *(str(scored / "study") if word == "STUDY" else word for word in words))
     assert (code, out) == (1, "")
-    assert said.startswith("mematlas: ")
-    assert part in said
-    assert said.count("\n") == 1
+    assert err.startswith("mematlas: ")
+    assert part in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", [["--sees", "all"], ["--inputs", "colour"], ["--seeds", "0"], ["--no-such-option"]])
-def test_a_value_that_is_none_is_refused(say, scored, words):
-    code, out, said = say("fit", scored / "study", *words)
+def test_an_invalid_value_is_rejected(cli, scored, words):
+    code, out, err = cli("fit", scored / "study", *words)
     assert (code in (1, 2), out) == (True, "")
-    assert words[0] in said
-    assert " --help`" in said
-    assert "Traceback" not in said
+    assert words[0] in err
+    assert " --help`" in err
+    assert "Traceback" not in err
 
 
-def test_a_study_without_hidden_states_is_one_line_with_the_remedy(say, scored):
+def test_a_study_without_hidden_states_is_one_line_with_the_remedy(cli, scored):
     study(scored, ("a",), study=scored / "plain", signals=["free"])
-    code, out, said = say("fit", scored / "plain")
+    code, out, err = cli("fit", scored / "plain")
     assert (code, out) == (1, "")
-    assert said == (
+    assert err == (
         f"mematlas: {scored / 'plain'} keeps no hidden states to fit predictors to; score with --signals hidden "
         "--signals free --signals truth, or leave predictors out.\n"
     )

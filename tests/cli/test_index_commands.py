@@ -1,4 +1,4 @@
-"""What a user of `mematlas index` and `mematlas count` reads."""
+"""The output and errors of `mematlas index` and `mematlas count`."""
 
 import json
 
@@ -11,7 +11,7 @@ WORDS = ["<eod>", "to", "be", "or", "not", "that", "is", "the", "question"]
 
 @pytest.fixture
 def rows(tmp_path):
-    """Two rows of eight tokens: the first holds the end of a document."""
+    """Two rows of eight tokens; the first contains the end of a document."""
     np.save(tmp_path / "rows.npy", np.array([[1, 2, 3, 4, 1, 2, 0, 5], [6, 7, 8, 1, 2, 3, 4, 1]]))
     return tmp_path / "rows.npy"
 
@@ -19,43 +19,43 @@ def rows(tmp_path):
 @pytest.fixture
 def tokenizer(tmp_path):
     """A folder with a tokenizer of WORDS, one id each."""
-    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<eod>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<eod>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     folder = tmp_path / "tokenizer"
     folder.mkdir()
-    made.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     return folder
 
 
-def test_an_index_is_built_asked_and_left_alone(say, rows, tmp_path):
-    out = tmp_path / "index"
-    code, said, errors = say("index", rows, "--eod", 0, "--out", out, "--verify", "--tables")
-    assert code == 0, errors
-    assert f"The index of 16 tokens, 2 rows and 3 documents is in {out}." in said
-    assert "Verified: every file is as it was written, every suffix in its order." in said
-    assert f"Tables: {out / 'unigrams.parquet'}, {out / 'bigrams.parquet'}" in said
-    assert f"Ask it: mematlas count {out} --ids 1,2,3" in said
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert say("index", rows, "--eod", 0, "--out", out)[0] == 0
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+def test_an_index_is_built_once_and_queried(cli, rows, tmp_path):
+    index = tmp_path / "index"
+    code, out, err = cli("index", rows, "--eod", 0, "--out", index, "--verify", "--tables")
+    assert code == 0, err
+    assert f"The index of 16 tokens, 2 rows and 3 documents is in {index}." in out
+    assert "Verified: every file is unchanged, every suffix is in order." in out
+    assert f"Tables: {index / 'unigrams.parquet'}, {index / 'bigrams.parquet'}" in out
+    assert f"Query it: mematlas count {index} --ids 1,2,3" in out
+    before = {path.name: path.read_bytes() for path in index.iterdir()}
+    assert cli("index", rows, "--eod", 0, "--out", index)[0] == 0
+    assert {path.name: path.read_bytes() for path in index.iterdir()} == before
 
 
-def test_counts_come_with_their_places(say, rows, tmp_path):
-    out = tmp_path / "index"
-    say("index", rows, "--eod", 0, "--out", out)
-    code, said, _ = say("count", out, "--ids", "1,2", "--hits", 2, "--around", 3)
+def test_counts_are_printed_with_their_positions(cli, rows, tmp_path):
+    index = tmp_path / "index"
+    cli("index", rows, "--eod", 0, "--out", index)
+    code, out, _ = cli("count", index, "--ids", "1,2", "--hits", 2, "--around", 3)
     assert code == 0
-    assert said == (
+    assert out == (
         "1 2 (2 tokens): 3 times within documents\n"
         "  row 0, offset 0, document 0:\n"
         "    ...>>>1 2<<<3 4 1...\n"
         "  row 0, offset 4, document 0:\n"
         "    ...2 3 4>>>1 2<<<0...\n"
     )
-    found = json.loads(say("count", out, "--ids", "5,6", "--scope", "stream", "--json")[1])
-    assert (found["count"], found["scope"], found["ids"], found["text"]) == (1, "stream", [5, 6], None)
-    assert found["hits"][0] | {"before": 0, "after": 0} == {
+    result = json.loads(cli("count", index, "--ids", "5,6", "--scope", "stream", "--json")[1])
+    assert (result["count"], result["scope"], result["ids"], result["text"]) == (1, "stream", [5, 6], None)
+    assert result["hits"][0] | {"before": 0, "after": 0} == {
         "position": 7,
         "row": 0,
         "offset": 7,
@@ -63,83 +63,83 @@ def test_counts_come_with_their_places(say, rows, tmp_path):
         "before": 0,
         "after": 0,
     }
-    assert json.loads(say("count", out, "--ids", "5,6", "--json")[1])["count"] == 0
+    assert json.loads(cli("count", index, "--ids", "5,6", "--json")[1])["count"] == 0
 
 
-def test_texts_are_counted_with_the_tokenizer_of_the_index(say, rows, tokenizer, tmp_path):
-    out = tmp_path / "index"
-    assert say("index", rows, "--eod", 0, "--out", out, "--tokenizer", tokenizer)[0] == 0
-    code, said, _ = say("count", out, "to be or not to")
+def test_texts_are_counted_with_the_tokenizer_of_the_index(cli, rows, tokenizer, tmp_path):
+    index = tmp_path / "index"
+    assert cli("index", rows, "--eod", 0, "--out", index, "--tokenizer", tokenizer)[0] == 0
+    code, out, _ = cli("count", index, "to be or not to")
     assert code == 0
-    assert "(5 tokens): 2 times within documents" in said
+    assert "(5 tokens): 2 times within documents" in out
     (tmp_path / "queries.txt").write_text('1,2\n"the question"\n\n[3, 4]\n')
-    lines = say("count", out, "--file", tmp_path / "queries.txt", "--json", "--hits", 0)[1].splitlines()
+    lines = cli("count", index, "--file", tmp_path / "queries.txt", "--json", "--hits", 0)[1].splitlines()
     assert [json.loads(line)["count"] for line in lines] == [3, 1, 2]
     assert [json.loads(line)["ids"] for line in lines] == [[1, 2], [7, 8], [3, 4]]
 
 
-def test_another_tokenizer_is_refused(say, rows, tokenizer, tmp_path):
-    out, other = tmp_path / "index", tmp_path / "other"
-    say("index", rows, "--eod", 0, "--out", out, "--tokenizer", tokenizer)
+def test_another_tokenizer_is_rejected(cli, rows, tokenizer, tmp_path):
+    index, other = tmp_path / "index", tmp_path / "other"
+    cli("index", rows, "--eod", 0, "--out", index, "--tokenizer", tokenizer)
     other.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         text = (tokenizer / name).read_text()
         (other / name).write_text(text.replace('"question"', '"answer"'))
-    code, _, said = say("count", out, "to be", "--tokenizer", other)
+    code, _, err = cli("count", index, "to be", "--tokenizer", other)
     assert code == 1
-    assert "was made with another tokenizer" in said
-    assert said.count("\n") == 1
+    assert "was built with another tokenizer" in err
+    assert err.count("\n") == 1
 
 
-def test_documents_that_nothing_tells_apart_are_named(say, rows, tmp_path):
-    said = say("index", rows, "--out", tmp_path / "index")[1]
-    assert "Documents end where rows do, since nothing else says where; --eod names the token that ends them." in said
+def test_a_corpus_without_document_ends_is_reported(cli, rows, tmp_path):
+    out = cli("index", rows, "--out", tmp_path / "index")[1]
+    assert "Documents are taken to end with rows, because nothing marks their ends; --eod names the token that" in out
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Give one of: a text, --ids 1,2,3, or --file QUERIES."),
-        (("text", "--ids", "1"), "Give one of: a text, --ids 1,2,3, or --file QUERIES."),
-        (("text",), "The index names no tokenizer to make tokens of a text; give --tokenizer, or --ids 1,2,3."),
-        (("--ids", "1,x"), "--ids: '1,x' are no token ids; write them as 1,2,3."),
-        (("--ids", ""), "An empty n-gram stands everywhere and nowhere; give at least one token."),
+        ((), "Give exactly one of: a text, --ids 1,2,3, or --file QUERIES."),
+        (("text", "--ids", "1"), "Give exactly one of: a text, --ids 1,2,3, or --file QUERIES."),
+        (("text",), "The index was built without a tokenizer, so a text cannot be tokenized; give --tokenizer, or"),
+        (("--ids", "1,x"), "--ids: '1,x' is not a list of token ids; write them as 1,2,3."),
+        (("--ids", ""), "An empty n-gram cannot be searched for; give at least one token."),
         (("--ids", "1,70000000000"), "The token id 70000000000 is outside the vocabulary, 0 to 4294967295; were"),
         (("--ids", ",".join("1" * 17)), "An n-gram of 17 tokens is longer than the corpus (16); shorten it."),
         (("--file", "nothing.txt"), "nothing.txt cannot be read"),
     ],
 )
-def test_mistakes_are_one_line(say, rows, tmp_path, words, message):
-    out = tmp_path / "index"
-    say("index", rows, "--out", out)
-    code, said, error = say("count", out, *words)
-    assert (code, said) == (1, "")
-    assert error.startswith(f"mematlas: {message}")
-    assert error.count("\n") == 1
+def test_mistakes_are_one_line(cli, rows, tmp_path, words, message):
+    index = tmp_path / "index"
+    cli("index", rows, "--out", index)
+    code, out, err = cli("count", index, *words)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"mematlas: {message}")
+    assert err.count("\n") == 1
 
 
-def test_an_empty_or_strange_file_of_queries_is_told(say, rows, tmp_path):
-    out, queries = tmp_path / "index", tmp_path / "queries.txt"
-    say("index", rows, "--out", out)
+def test_an_empty_or_invalid_file_of_queries_is_reported(cli, rows, tmp_path):
+    index, queries = tmp_path / "index", tmp_path / "queries.txt"
+    cli("index", rows, "--out", index)
     queries.write_text("\n")
-    assert "queries.txt holds no query; write one a line" in say("count", out, "--file", queries)[2]
+    assert "queries.txt contains no query; write one per line" in cli("count", index, "--file", queries)[2]
     queries.write_text('1,2\n"open\n')
-    assert 'queries.txt, line 2: "open is no text as JSON has it' in say("count", out, "--file", queries)[2]
+    assert 'queries.txt, line 2: "open is not a JSON string' in cli("count", index, "--file", queries)[2]
 
 
-def test_what_is_no_index_is_told(say, tmp_path):
-    code, _, error = say("count", tmp_path, "--ids", "1")
+def test_a_folder_that_is_not_an_index_is_reported(cli, tmp_path):
+    code, _, err = cli("count", tmp_path, "--ids", "1")
     assert code == 1
-    assert error == f"mematlas: {tmp_path} holds no index; build one: mematlas index CORPUS --out {tmp_path}.\n"
+    assert err == f"mematlas: {tmp_path} contains no index; build one: mematlas index CORPUS --out {tmp_path}.\n"
 
 
-def test_an_index_goes_out_to_infini_gram_and_is_asked_there(say, rows, tmp_path):
-    out, infini = tmp_path / "index", tmp_path / "infini"
-    code, said, _ = say("index", rows, "--eod", 0, "--vocabulary", 9, "--out", out, "--infini-gram", infini)
+def test_an_index_is_exported_to_infini_gram_and_queried_there(cli, rows, tmp_path):
+    index, infini = tmp_path / "index", tmp_path / "infini"
+    code, out, _ = cli("index", rows, "--eod", 0, "--vocabulary", 9, "--out", index, "--infini-gram", infini)
     assert code == 0
-    assert f"An infini-gram v4 directory is in {infini}." in said
-    code, said, _ = say("count", infini, "--ids", "1,2", "--hits", 1)
-    assert said.startswith("1 2 (2 tokens): 3 times within documents\n  document 0:\n")
-    code, _, error = say("count", infini, "--ids", "1,2", "--scope", "rows")
-    assert (code, error.count("\n")) == (1, 1)
-    assert "This index knows no scope 'rows', only documents" in error
+    assert f"An infini-gram v4 directory is in {infini}." in out
+    code, out, _ = cli("count", infini, "--ids", "1,2", "--hits", 1)
+    assert out.startswith("1 2 (2 tokens): 3 times within documents\n  document 0:\n")
+    code, _, err = cli("count", infini, "--ids", "1,2", "--scope", "rows")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "This index does not support the scope 'rows'; choose one of: documents." in err

@@ -93,10 +93,10 @@ class TestFormat:
 
     def test_absent_and_empty(self, name: str, tmp_path: Path) -> None:
         _, options = WRITERS[name](tmp_path, [[97, 98, 99]])
-        with pytest.raises(CorpusError, match=r"There is no file|holds no shard|neither a folder|cannot be opened"):
+        with pytest.raises(CorpusError, match=r"There is no file|has no shard|neither a folder|cannot be opened"):
             open_corpus(tmp_path / "absent and gone", format=name, options=options)
         (tmp_path / "empty").write_bytes(b"")
-        with pytest.raises(CorpusError, match=r"is empty|There is no file|holds no shard|neither a folder"):
+        with pytest.raises(CorpusError, match=r"is empty|There is no file|has no shard|neither a folder"):
             open_corpus(tmp_path / "empty", format=name, options=options)
 
     def test_refuses_an_option_that_it_does_not_use(self, name: str, tmp_path: Path) -> None:

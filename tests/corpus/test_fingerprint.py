@@ -43,7 +43,7 @@ def test_every_byte_counts_up_to_the_limit(tmp_path: Path) -> None:
 
 
 def test_samples_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "WHOLE_BYTES", 1 << 20)
+    monkeypatch.setattr(room, "FULL_HASH_BYTES", 1 << 20)
     total = 16 << 20
     parts = list(room._hashed_parts(total))
     assert len(parts) == 66

@@ -87,12 +87,12 @@ def test_a_folder_and_blank_lines(tmp_path: Path, options: CorpusOptions) -> Non
         (b'{"tokens": [1, 2', r"rows\.jsonl, line 2 is not valid JSON: .* each line is one object"),
         (b"[1, 2]\n", r"line 2 is \[1, 2\], but each line is one JSON object"),
         (b'{"token": [1]}\n', r"line 2 has no 'tokens'; every line needs it; it has: token"),
-        (b'{"tokens": [1, -2]}\n', r"line 2: 'tokens' holds -2, but tokens are integers, 0 or more"),
-        (b'{"tokens": [1, 2.0]}\n', r"line 2: 'tokens' holds 2\.0, but"),
-        (b'{"tokens": [true]}\n', r"line 2: 'tokens' holds true, but"),
-        (b'{"tokens": [[1]]}\n', r"line 2: 'tokens' holds \[1\], but"),
+        (b'{"tokens": [1, -2]}\n', r"line 2: 'tokens' has -2, but tokens are integers, 0 or more"),
+        (b'{"tokens": [1, 2.0]}\n', r"line 2: 'tokens' has 2\.0, but"),
+        (b'{"tokens": [true]}\n', r"line 2: 'tokens' has true, but"),
+        (b'{"tokens": [[1]]}\n', r"line 2: 'tokens' has \[1\], but"),
         (b'{"tokens": "one"}\n', r"line 2: 'tokens' is \"one\", but tokens are a list"),
-        (b'{"tokens": [99999999999999999999]}\n', r"line 2: 'tokens' holds 99999999999999999999, but"),
+        (b'{"tokens": [99999999999999999999]}\n', r"line 2: 'tokens' has 99999999999999999999, but"),
         (b'{"tokens": "caf\xe9"}\n', r"line 2 is not valid JSON: 'utf-8' codec"),
     ],
 )
@@ -133,5 +133,5 @@ def test_columns(tmp_path: Path, options: CorpusOptions) -> None:
 
 def test_no_lines(tmp_path: Path, options: CorpusOptions) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(CorpusError, match="has no line; a corpus needs at least one JSON object"):
+    with pytest.raises(CorpusError, match="has no lines; a corpus needs at least one JSON object"):
         open_corpus(tmp_path / "rows.jsonl", options=options)

@@ -81,7 +81,7 @@ def test_truncated_files(tmp_path: Path) -> None:
     index, tokens = tmp_path / "corpus.idx", tmp_path / "corpus.bin"
     whole = index.read_bytes()
     for size, message in [
-        (len(whole) - 8, r"126 bytes, but its header promises 134 \(5 seq"),
+        (len(whole) - 8, r"126 bytes, but its header declares 134 \(5 seq"),
         (20, r"within its header"),
     ]:
         index.write_bytes(whole[:size])
@@ -90,7 +90,7 @@ def test_truncated_files(tmp_path: Path) -> None:
     index.write_bytes(whole)
     for content, message in [
         (tokens.read_bytes()[:-2], "points outside"),
-        (bytes(24), r"24 bytes, but .* promises 22"),
+        (bytes(24), r"24 bytes, but .* declares 22"),
     ]:
         tokens.write_bytes(content)
         with pytest.raises(CorpusError, match=message):
@@ -123,7 +123,7 @@ def test_other_indexes(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"fairseq's variant, which has no document index; write .* Megatron"):
         open_corpus(tmp_path / "fairseq")
     (tmp_path / "tokengrams.idx").write_bytes(struct.pack("<6Q", *range(6)))
-    with pytest.raises(CorpusError, match=r"begins with .*, not with .* it is no Megatron index"):
+    with pytest.raises(CorpusError, match=r"begins with .*, not with .* it is not a Megatron index"):
         open_corpus(tmp_path / "tokengrams.idx", format="megatron")
 
 

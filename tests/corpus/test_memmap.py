@@ -38,17 +38,17 @@ def test_fingerprint_depends_on_how_it_is_cut(tmp_path: Path) -> None:
 
 def test_a_partial_token_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "tokens.bin").write_bytes(packed([list(range(8))])[:-1])
-    with pytest.raises(CorpusError, match=r"15 bytes, no multiple of 2, .* truncated, or .* --token-dtype"):
+    with pytest.raises(CorpusError, match=r"15 bytes, not a multiple of 2, .* truncated, or .* --token-dtype"):
         opened(tmp_path / "tokens.bin")
 
 
 @pytest.mark.parametrize(
     ("row_length", "token_dtype", "message"),
     [
-        (None, "uint16", r"no header that gives its row length; name it: --row-length 2049"),
+        (None, "uint16", r"no header with its row length; name it: --row-length 2049"),
         (0, "uint16", r"row length 0 is not positive"),
         (9, "uint16", r"8 tokens, less than one row of 9; name a shorter --row-length"),
-        (4, None, r"no header that gives its dtype; name it: --token-dtype uint16"),
+        (4, None, r"no header with its dtype; name it: --token-dtype uint16"),
         (4, "int64", r"No token dtype is called 'int64'; headerless tokens are one of uint16, uint32"),
     ],
 )

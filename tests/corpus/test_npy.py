@@ -31,8 +31,8 @@ def test_flat_arrays_need_a_row_length(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 3)), r"holds float64, but token ids are integers"),
-        (np.zeros((2, 3), bool), r"holds bool, but token ids are integers"),
+        (np.zeros((2, 3)), r"has float64 values, but token ids are integers"),
+        (np.zeros((2, 3), bool), r"has bool values, but token ids are integers"),
         (np.asfortranarray(np.arange(6).reshape(2, 3)), r"Fortran order, .*numpy\.ascontiguousarray"),
         (np.zeros((2, 3, 4), int), r"the shape \(2, 3, 4\); a corpus is a 2-D array"),
         (np.zeros((0, 4), int), r"the shape \(0, 4\); .* not empty"),
@@ -54,7 +54,7 @@ def test_truncated(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.zeros((20, 30), "i4"))
     whole = (tmp_path / "rows.npy").read_bytes()
     (tmp_path / "rows.npy").write_bytes(whole[:-1])
-    with pytest.raises(CorpusError, match=r"has 2527 bytes, but its header promises 2528 .* truncated; write it again"):
+    with pytest.raises(CorpusError, match=r"has 2527 bytes, but its header declares 2528 .* truncated; write it again"):
         open_corpus(tmp_path / "rows.npy")
     (tmp_path / "rows.npy").write_bytes(whole[:40])
     with pytest.raises(CorpusError, match=r"no readable \.npy header"):
@@ -65,5 +65,5 @@ def test_negative_tokens_name_their_row(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.array([[1, 2], [3, -100]]))
     corpus = open_corpus(tmp_path / "rows.npy")
     assert corpus.read(np.array([0, 1]), 1).ids.tolist() == [[1], [3]]
-    with pytest.raises(CorpusError, match=r"Row 1 holds the token -100; token ids are 0 or more"):
+    with pytest.raises(CorpusError, match=r"Row 1 has the token -100; token ids are 0 or more"):
         corpus.read(np.array([0, 1]), 2)

@@ -107,7 +107,7 @@ def test_truncated(tmp_path: Path, size: int) -> None:
     pq.write_table(pa.table({"tokens": RAGGED}), path)
     os.truncate(path, size % path.stat().st_size)
     with pytest.raises(
-        CorpusError, match=r"rows\.parquet is no readable Parquet file \(.*\); it is damaged or truncated"
+        CorpusError, match=r"rows\.parquet is not readable as Parquet \(.*\); it is damaged or truncated"
     ):
         open_corpus(path)
 
@@ -118,7 +118,7 @@ def test_damaged_pages(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:120] = bytes(116)
     path.write_bytes(content)
-    with pytest.raises(CorpusError, match="is no readable Parquet file"):
+    with pytest.raises(CorpusError, match="is not readable as Parquet"):
         rows_of(open_corpus(path))
 
 
@@ -141,9 +141,9 @@ def test_tables_that_are_no_corpus(tmp_path: Path, table: dict[str, object], col
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1], None], r"holds null where tokens should be"),
-        ([[1], [None]], r"holds null where tokens should be"),
-        ([[1], [4, -3]], r"Row 1 holds the token -3; token ids are 0 or more"),
+        ([[1], None], r"has null instead of tokens"),
+        ([[1], [None]], r"has null instead of tokens"),
+        ([[1], [4, -3]], r"Row 1 has the token -3; token ids are 0 or more"),
     ],
 )
 def test_values_that_are_no_tokens(tmp_path: Path, rows: list[object], message: str) -> None:
@@ -158,7 +158,7 @@ def test_values_that_are_no_tokens(tmp_path: Path, rows: list[object], message: 
 def test_null_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", None]}), tmp_path / "rows.parquet")
     options = CorpusOptions(row_length=1, encoder=ENCODER, cache=tmp_path / "cache")
-    with pytest.raises(CorpusError, match="holds null where text should be"):
+    with pytest.raises(CorpusError, match="has null instead of text"):
         open_corpus(tmp_path / "rows.parquet", options=options)
 
 

@@ -42,7 +42,7 @@ def test_the_index_says_how_many_rows(folder: Path) -> None:
     write_idx(folder / "document.idx", [ROW_LENGTH] * 7, list(range(8)))
     assert open_corpus(folder).details["index"] is True
     write_idx(folder / "document.idx", [ROW_LENGTH] * 8, list(range(9)))
-    with pytest.raises(CorpusError, match=r"promises 8 rows \(32784 bytes\), but the shards hold 28686; .* truncated"):
+    with pytest.raises(CorpusError, match=r"declares 8 rows \(32784 bytes\), but the shards have 28686; .* truncated"):
         open_corpus(folder)
     write_idx(folder / "document.idx", [65] * 7, list(range(8)))
     with pytest.raises(CorpusError, match=r"rows of 65 uint16 tokens, not 2049 uint16; .* --row-length 65"):

@@ -66,12 +66,12 @@ def test_ids_beyond_one_block(tmp_path: Path) -> None:
         ("all:3", OptionError, r"'all:3' is not of the form all"),
         ("first", OptionError, r"'first' is not of the form first:N, with numbers of 0 or more"),
         ("first:-1", OptionError, r"not of the form first:N"),
-        ("first:0", OptionError, r"asks for no row; N is 1 or more"),
+        ("first:0", OptionError, r"selects no row; N is 1 or more"),
         ("sample:3:1:2", OptionError, r"not of the form sample:N\[:SEED\]"),
         ("slice:3", OptionError, r"not of the form slice:A:B"),
         ("slice:3:11", CorpusError, r"slice:3:11 is not within the corpus' 10 rows; A < B <= 10"),
         ("slice:3:3", CorpusError, r"A < B"),
-        ("sample:11", CorpusError, r"sample:11 asks for more rows than the corpus has \(10\); ask for fewer"),
+        ("sample:11", CorpusError, r"sample:11 selects more rows than the corpus has \(10\); select fewer"),
         ("ids:no-such-file", CorpusError, r"there is no file no-such-file; the form is ids:FILE"),
     ],
 )
@@ -84,9 +84,9 @@ def test_refusals(spec: str, error: type[Exception], message: str) -> None:
     ("content", "message"),
     [
         ("3\n10\n-1\n", r"2 of 3 ids are not in the corpus of 10 rows, the first is -1; check .* this corpus"),
-        ("3\nfour\n", r"is no list of row ids \(.*'four'.*\); write one integer a line"),
-        ("99999999999999999999", r"is no list of row ids"),
-        ("", r"holds 0 values"),
+        ("3\nfour\n", r"is not a list of row ids \(.*'four'.*\); write one integer per line"),
+        ("99999999999999999999", r"is not a list of row ids"),
+        ("", r"has 0 values"),
     ],
 )
 def test_lists_that_do_not_fit(tmp_path: Path, content: str, message: str) -> None:
@@ -97,8 +97,8 @@ def test_lists_that_do_not_fit(tmp_path: Path, content: str, message: str) -> No
 
 def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.array([0.5]))
-    with pytest.raises(CorpusError, match="holds 1 values of float64; a list of row ids has integers"):
+    with pytest.raises(CorpusError, match="has 1 values of float64; a list of row ids has one or more integers"):
         select(10, f"ids:{tmp_path / 'ids.npy'}")
     np.save(tmp_path / "ids.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(CorpusError, match="is no list of row ids"):
+    with pytest.raises(CorpusError, match="is not a list of row ids"):
         select(10, f"ids:{tmp_path / 'ids.npy'}")

@@ -146,7 +146,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path, options: CorpusOptio
     corpus = open_corpus(tmp_path / "x.txt", options=replace(options, encoder=replace(ENCODER, vocabulary=1 << 17)))
     assert corpus.details["token_dtype"] == "uint32"
     assert corpus.read(np.array([0]), 3).ids.tolist() == [[97, 0x1F600, 98]]
-    with pytest.raises(CorpusError, match=r"Document 0 holds the token 128512, but tokens are at most 65535"):
+    with pytest.raises(CorpusError, match=r"Document 0 has the token 128512, but tokens are at most 65535"):
         open_corpus(tmp_path / "x.txt", options=options)
 
 
@@ -169,10 +169,10 @@ def test_many_documents_are_encoded_in_batches(tmp_path: Path, options: CorpusOp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoder": None}, r"is text, but the model's folder has no tokenizer .* --tokenizer, or give .* token ids"),
-        ({"row_length": None}, r"documents of any length, .* name it: --row-length"),
-        ({"row_length": 11}, r"gives no row: none of its 4 documents has 11 tokens; .* --cut window"),
-        ({"cut": "words"}, r"No cut is called 'words'; it is rows or window"),
+        ({"encoder": None}, r"is text, but the model's folder has no tokenizer; .* --tokenizer, or give .* token ids"),
+        ({"row_length": None}, r"documents of different lengths, .* name it: --row-length"),
+        ({"row_length": 11}, r"has no row: none of its 4 documents has 11 tokens; .* --cut window"),
+        ({"cut": "words"}, r"No cut is called 'words'; choose rows or window"),
     ],
 )
 def test_what_text_needs(folder: Path, options: CorpusOptions, changes: dict[str, object], message: str) -> None:

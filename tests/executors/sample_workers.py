@@ -1,4 +1,4 @@
-"""Workers that need no model, as functions of a module, so that they can be called in another process."""
+"""Workers that need no model, as functions of a module, so that they can be pickled."""
 
 import os
 import signal
@@ -10,25 +10,25 @@ from mematlas.errors import ModelError
 
 
 def make_squarer(threads):
-    """Tells (task, its square, the process, the threads it may use)."""
+    """Its worker returns (task, its square, the process, the threads it may use)."""
     return lambda task: (task, task * task, os.getpid(), threads)
 
 
-def make_mortal(folder, deadly, deaths, threads):
-    """Squares, but its process is killed by the task `deadly`, `deaths` times; each try leaves a file."""
+def make_killed_worker(folder, deadly_task, deaths, threads):
+    """Its worker squares, but is killed by `deadly_task` the first `deaths` times; each attempt leaves a file."""
 
     def work(task):
         (Path(folder) / f"{task}-{time.monotonic_ns()}").touch()
-        tries = len(list(Path(folder).glob(f"{task}-*")))
-        if task == deadly and tries <= deaths:
+        attempts = len(list(Path(folder).glob(f"{task}-*")))
+        if task == deadly_task and attempts <= deaths:
             os.kill(os.getpid(), signal.SIGKILL)
         return task * task
 
     return work
 
 
-def make_refusing(folder, threads):
-    """Refuses the task 2, as for want of a model."""
+def make_failing_worker(folder, threads):
+    """Its worker raises a user error for task 2."""
 
     def work(task):
         (Path(folder) / str(task)).touch()
@@ -39,17 +39,17 @@ def make_refusing(folder, threads):
     return work
 
 
-def mortal(folder, deadly, deaths):
-    return partial(make_mortal, str(folder), deadly, deaths)
+def killed_worker(folder, deadly_task, deaths):
+    return partial(make_killed_worker, str(folder), deadly_task, deaths)
 
 
-def refusing(folder):
-    return partial(make_refusing, str(folder))
+def failing_worker(folder):
+    return partial(make_failing_worker, str(folder))
 
 
-def kills_its_process_once(mark, make, *arguments):
-    """What `make` makes of the arguments, but the first process that has a task is killed by it; it leaves `mark`."""
-    return partial(_killed_once, Path(mark), make(*arguments))
+def killed_once(mark, make_factory, *arguments):
+    """Returns `make_factory(*arguments)`, but the first process that gets a task creates `mark` and is killed."""
+    return partial(_killed_once, Path(mark), make_factory(*arguments))
 
 
 def _killed_once(mark, make_worker, threads):

@@ -1,4 +1,4 @@
-"""Which GPU a worker sees, on machines that are only told of."""
+"""Which GPU a worker sees, on simulated machines."""
 
 import os
 
@@ -8,18 +8,18 @@ from mematlas.executors import gpus, local
 from mematlas.executors.base import WorkerPool
 from mematlas.executors.gpus import gpu_of, listed_gpus, visible_gpus
 from mematlas.executors.local import LocalExecutor
-from tests.executors import environment_probe as looking
-from tests.executors.sample_workers import kills_its_process_once
+from tests.executors import environment_probe
+from tests.executors.sample_workers import killed_once
 
 TWO = "GPU 0: NVIDIA A100 (UUID: GPU-aaa-1)\nGPU 1: NVIDIA A100 (UUID: GPU-bbb-2)\n"
-CUT = (
+PARTITIONED = (
     "GPU 0: NVIDIA H100 (UUID: GPU-aaa)\n  MIG 1g.10gb Device 0: (UUID: MIG-1)\n  MIG 1g.10gb Device 1: (UUID: MIG-2)\n"
     "GPU 1: NVIDIA H100 (UUID: GPU-bbb)\n"
 )
 
 
 @pytest.mark.parametrize(
-    ("chosen", "found"),
+    ("chosen", "expected"),
     [
         ("0,1,2", ["0", "1", "2"]),
         (" 3 , 1", ["3", "1"]),
@@ -30,16 +30,17 @@ CUT = (
         ("", []),
     ],
 )
-def test_the_gpus_that_a_user_chose_are_all_that_there_are(monkeypatch, chosen, found):
-    monkeypatch.setattr(gpus, "_listed", lambda: ["GPU-aaa-1"] * 9)
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": chosen}) == found
+def test_the_gpus_that_a_user_chose_are_all_that_there_are(monkeypatch, chosen, expected):
+    monkeypatch.setattr(gpus, "_driver_gpus", lambda: ["GPU-aaa-1"] * 9)
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": chosen}) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [(TWO, ["GPU-aaa-1", "GPU-bbb-2"]), (CUT, ["MIG-1", "MIG-2", "GPU-bbb"]), ("No devices", [])]
+    ("text", "expected"),
+    [(TWO, ["GPU-aaa-1", "GPU-bbb-2"]), (PARTITIONED, ["MIG-1", "MIG-2", "GPU-bbb"]), ("No devices", [])],
 )
-def test_where_none_were_chosen_the_driver_lists_them(text, found):
-    assert listed_gpus(text) == found
+def test_where_none_were_chosen_the_driver_lists_them(text, expected):
+    assert listed_gpus(text) == expected
 
 
 def test_without_a_driver_there_are_none(monkeypatch, tmp_path):
@@ -54,37 +55,37 @@ def test_without_a_driver_there_are_none(monkeypatch, tmp_path):
 
 
 def test_workers_take_turns_and_one_gpu_is_no_choice():
-    assert [gpu_of(place, ["4", "7"]) for place in range(5)] == ["4", "7", "4", "7", "4"]
+    assert [gpu_of(position, ["4", "7"]) for position in range(5)] == ["4", "7", "4", "7", "4"]
     assert gpu_of(0, ["4"]) is None
     assert gpu_of(3, []) is None
 
 
-def seen(crew, tasks, make_worker=looking.make_looker):
-    """What workers find in their environment, by the process that found it."""
-    found = []
-    lost = LocalExecutor(crew).run(make_worker, tasks, found.append, lambda text: None)
-    assert lost == []
-    return found
+def probe_environments(pool, tasks, make_worker=environment_probe.make_probe):
+    """What the workers report of their environment, one entry per task."""
+    reports = []
+    failed = LocalExecutor(pool).run(make_worker, tasks, reports.append, lambda text: None)
+    assert failed == []
+    return reports
 
 
-def test_a_worker_sees_its_gpu_alone_before_anything_is_imported_and_its_successor_the_same(monkeypatch, tmp_path):
+def test_a_worker_sees_its_gpu_alone_before_anything_is_imported_and_its_replacement_the_same(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-bbb-2")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    killed = kills_its_process_once(tmp_path / "killed", lambda: looking.make_looker)
-    found = seen(WorkerPool(2), list(range(8)), killed)
+    killed = killed_once(tmp_path / "killed", lambda: environment_probe.make_probe)
+    reports = probe_environments(WorkerPool(2), list(range(8)), killed)
     assert (tmp_path / "killed").is_file()
-    by_process = {(process, gpu) for process, gpu, _, _ in found}
+    by_process = {(process, gpu) for process, gpu, _, _ in reports}
     assert {gpu for _, gpu in by_process} == {"5", "GPU-bbb-2"}
     assert len({process for process, _ in by_process}) == len(by_process) == 2
-    assert {at_import == gpu for _, gpu, at_import, _ in found} == {True}
-    assert {threads for *_, threads in found} == {str(max(1, local.cores() // 2))}
+    assert {at_import == gpu for _, gpu, at_import, _ in reports} == {True}
+    assert {threads for *_, threads in reports} == {str(max(1, local.cores() // 2))}
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,GPU-bbb-2"
 
 
 def test_a_worker_without_a_gpu_of_its_own_sees_what_the_command_sees(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    ((_, gpu, _, threads),) = seen(WorkerPool(2, gpus=0), [0])
+    ((_, gpu, _, threads),) = probe_environments(WorkerPool(2, gpus=0), [0])
     assert (gpu, threads) == ("0,1", "3")
 
 
@@ -101,7 +102,7 @@ def test_a_worker_without_a_gpu_of_its_own_sees_what_the_command_sees(monkeypatc
     ],
 )
 def test_scoring_takes_turns_unless_a_device_or_a_map_of_several_is_named(options, gpus):
-    from mematlas.pipeline.steps.score import _gpus
+    from mematlas.pipeline.steps.score import gpus_per_worker
     from mematlas.scoring.config import resolve_config
 
-    assert _gpus(resolve_config(corpus="c.npy", study="s", **options)) == gpus
+    assert gpus_per_worker(resolve_config(corpus="c.npy", study="s", **options)) == gpus

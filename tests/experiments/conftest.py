@@ -1,4 +1,4 @@
-"""A family that trains in about a second: made-up documents, two sizes of a few thousand weights."""
+"""A family that trains in about a second: synthetic documents, two sizes of a few thousand weights."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ TINY = TrainingConfig(
 
 
 def documents() -> list[Document]:
-    """Twenty documents of words that are drawn at random, so that rows share no passage."""
+    """Twenty documents of random words, so that rows share no passage."""
     random = np.random.default_rng(0)
     words = ["".join(chr(97 + letter) for letter in random.integers(0, 26, size=5)) for _ in range(200)]
     return [Document(f"made/{i:02d}.txt", " ".join(random.choice(words, size=120))) for i in range(20)]
@@ -32,7 +32,7 @@ def documents() -> list[Document]:
 def train(
     out: Path, config: TrainingConfig = TINY, progress: Progress | None = None, at_once: int = 2
 ) -> TrainedFamily:
-    """`train_family` on the made-up documents, every size with one thread: sums are then taken in one order."""
+    """`train_family` on the synthetic documents, with one thread per size, so that the order of sums is fixed."""
     before = torch.get_num_threads()
     torch.set_num_threads(at_once)
     try:
@@ -47,5 +47,5 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> TrainedFamily:
 
 
 def weights(folder: Path) -> bytes:
-    """The weights of a checkpoint, as they lie on disk."""
+    """The file of a checkpoint's weights."""
     return (folder / "model.safetensors").read_bytes()

@@ -1,4 +1,4 @@
-"""Training: the same to the bit for a seed, interrupted or not; never mixed up with another configuration's results."""
+"""Training: bitwise equal for a seed, interrupted or not; results of other configurations are never reused."""
 
 import json
 import shutil
@@ -20,11 +20,11 @@ from tests.experiments.conftest import TINY, documents, train, weights
 
 
 class StoppedError(Exception):
-    """What the tests' callbacks raise to stop a training."""
+    """Raised by the tests' callbacks to stop a training."""
 
 
 class Recorder:
-    """A progress callback that keeps its calls, and stops the training at one of them."""
+    """A progress callback that records its calls, and stops the training at one of them."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         self.calls: list[tuple[str, int]] = []
@@ -68,12 +68,12 @@ def test_another_seed_gives_other_weights(family: TrainedFamily, tmp_path: Path)
     assert weights(other.members[-1].folder) != weights(family.members[len(TINY.checkpoint_steps) - 1].folder)
 
 
-@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("size_index", [0, 1])
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
-    family: TrainedFamily, tmp_path: Path, where: int, at_once: int
+    family: TrainedFamily, tmp_path: Path, size_index: int, at_once: int
 ) -> None:
-    label = labels()[where]
+    label = labels()[size_index]
     resume_at = TINY.checkpoint_steps[1]
     with pytest.raises(StoppedError):
         train(tmp_path, TINY, Recorder((label, resume_at + 1)), at_once)
@@ -83,7 +83,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
     assert (label, resume_at) not in recorder.calls
     assert at_once > 1 or recorder.trained()[0] == (label, resume_at + 1)
     assert all_weights(resumed) == all_weights(family)
-    assert not list((tmp_path / "models").rglob("*.pt")), "the training state is gone when a size is finished"
+    assert not list((tmp_path / "models").rglob("*.pt")), "the training state is deleted when a size is finished"
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -96,7 +96,7 @@ def test_a_finished_family_is_not_trained_again(family: TrainedFamily) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in family.folder.rglob("model.safetensors")}
 
 
-def test_a_lost_checkpoint_is_made_again(family: TrainedFamily, tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_written_again(family: TrainedFamily, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(family.folder, copy)
     shutil.rmtree(copy / "models" / labels()[0] / family.members[0].folder.name)
@@ -111,8 +111,8 @@ def test_a_changed_configuration_reuses_nothing(family: TrainedFamily, tmp_path:
     config = replace(TINY, **change)
     changed = train(copy, config, recorder)
     assert sorted(recorder.trained()) == [(label, step) for label in labels() for step in range(1, config.steps + 1)]
-    kept = sorted(path.parent for path in copy.rglob("model.safetensors"))
-    assert kept == sorted(member.folder for member in changed.members), "no checkpoint of the old run is left"
+    checkpoints = sorted(path.parent for path in copy.rglob("model.safetensors"))
+    assert checkpoints == sorted(member.folder for member in changed.members), "no checkpoint of the old run remains"
 
 
 def test_a_state_of_another_configuration_is_not_resumed(family: TrainedFamily, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_every_size_sees_the_same_rows_in_the_same_order(family: TrainedFamily) 
         facts = json.loads((member.folder / "mematlas.json").read_text())
         digests.setdefault(member.training_step, set()).add(facts["data"])
     assert list(digests) == list(TINY.checkpoint_steps)
-    assert all(len(seen) == 1 for seen in digests.values())
+    assert all(len(by_size) == 1 for by_size in digests.values())
     assert len(set().union(*digests.values())) == len(digests)
 
 
@@ -149,9 +149,9 @@ def test_checkpoints_are_ordinary_hugging_face_folders(family: TrainedFamily) ->
         model = AutoModelForCausalLM.from_pretrained(member.folder)
         assert model.num_parameters() == size.parameters(300) == member.parameters
         assert model.config.model_type == "gpt_neox"
-        own = AutoTokenizer.from_pretrained(member.folder)
-        assert own(text)["input_ids"] == tokenizer(text)["input_ids"]
-        assert own.eos_token_id == 0
+        saved_tokenizer = AutoTokenizer.from_pretrained(member.folder)
+        assert saved_tokenizer(text)["input_ids"] == tokenizer(text)["input_ids"]
+        assert saved_tokenizer.eos_token_id == 0
         facts = json.loads((member.folder / "mematlas.json").read_text())
         assert facts["training_step"] == TINY.steps
         assert facts["presentations"] == TINY.planting.presentations == member.presentations
@@ -163,7 +163,7 @@ def test_parameter_counts_of_the_tiny_sizes(family: TrainedFamily) -> None:
     assert [member.parameters for member in family.final] == [5_688, 16_192]
 
 
-def test_training_lowers_the_loss_and_often_shown_rows_are_known_better(tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_often_shown_rows_are_memorized_better(tmp_path: Path) -> None:
     planting = replace(TINY.planting, repetitions=(1, 32), rows_per_level=8)
     config = replace(TINY, planting=planting, sizes=(Size(32, 1, 2, 2e-2),), checkpoints=())
     recorder = Recorder()
@@ -177,9 +177,9 @@ def test_training_lowers_the_loss_and_often_shown_rows_are_known_better(tmp_path
         with torch.no_grad():
             return (model(ids).logits[:, :-1].argmax(-1) == ids[:, 1:]).float().mean(1).numpy()
 
-    known = accuracy(table["tokens"].to_pylist())
-    often = known[table["repetitions"].to_numpy() == 32].mean()
-    assert often > known[table["repetitions"].to_numpy() == 1].mean() + 0.3
+    trained = accuracy(table["tokens"].to_pylist())
+    often = trained[table["repetitions"].to_numpy() == 32].mean()
+    assert often > trained[table["repetitions"].to_numpy() == 1].mean() + 0.3
     assert often > accuracy(control["tokens"].to_pylist()).mean() + 0.3
 
 
@@ -191,7 +191,7 @@ def test_torch_keeps_its_random_state_and_threads(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     other = tmp_path / "models" / labels()[0] / "precious.txt"
     other.parent.mkdir(parents=True)
     other.write_text("mine")
@@ -200,16 +200,16 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
     assert other.read_text() == "mine"
 
 
-def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(StudyError, match=r"cannot be written \(.*\); choose another"):
         train(tmp_path / "out", TINY)
 
 
-def test_a_full_disk_is_said_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
-    with pytest.raises(StudyError, match=r"has 1 MB free and the models need \d+ MB; free some room"):
+    with pytest.raises(StudyError, match=r"has 1 MB free and the models need \d+ MB; free some space"):
         train(tmp_path, TINY)
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
         train(tmp_path, TINY)
 
 
-def test_the_room_is_light_until_a_name_is_asked_for() -> None:
+def test_importing_the_package_imports_no_heavy_library() -> None:
     code = (
         "import sys, mematlas.experiments as e; e.TrainingConfig; "
         "sys.exit(bool({'torch', 'transformers', 'tokenizers', 'pyarrow'} & set(sys.modules)))"
@@ -230,8 +230,8 @@ def test_the_room_is_light_until_a_name_is_asked_for() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    import mematlas.experiments as room
+    from mematlas import experiments
 
-    assert all(getattr(room, name) for name in room.__all__)
+    assert all(getattr(experiments, name) for name in experiments.__all__)
     with pytest.raises(AttributeError, match="no attribute 'train_famly'"):
-        room.train_famly  # noqa: B018
+        experiments.train_famly  # noqa: B018

@@ -1,4 +1,4 @@
-"""Jobs at once: every report arrives in the caller's thread, and one failure ends them all."""
+"""Concurrent jobs: every report arrives in the caller's thread, and one failure ends them all."""
 
 import threading
 import time
@@ -10,26 +10,26 @@ from mematlas.experiments.training.side_by_side import Progress, side_by_side
 
 
 def silent(step: int, steps: int, loss: float | None, label: str) -> None:
-    """Listen to nothing."""
+    """Ignore the report."""
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_every_report_arrives_in_the_callers_thread(at_once: int) -> None:
-    heard: list[tuple[str, int]] = []
+    reports: list[tuple[str, int]] = []
     threads = set()
 
-    def listen(step: int, steps: int, loss: float | None, label: str) -> None:
-        heard.append((label, step))
+    def record(step: int, steps: int, loss: float | None, label: str) -> None:
+        reports.append((label, step))
         threads.add(threading.get_ident())
 
     def job(name: str, progress: Progress) -> None:
         for step in range(50):
             progress(step, 50, 0.0, name)
 
-    side_by_side([lambda p, n=name: job(n, p) for name in "abcd"], at_once, listen)
+    side_by_side([lambda p, n=name: job(n, p) for name in "abcd"], at_once, record)
     assert threads == {threading.get_ident()}
     for name in "abcd":
-        assert [step for label, step in heard if label == name] == list(range(50))
+        assert [step for label, step in reports if label == name] == list(range(50))
 
 
 def test_a_failing_job_stops_the_others_and_is_raised() -> None:
@@ -63,14 +63,14 @@ def test_no_job_starts_after_a_failure() -> None:
     assert "ended" not in started
 
 
-def test_threads_are_dealt_out_and_given_back() -> None:
+def test_threads_are_divided_and_restored() -> None:
     before = torch.get_num_threads()
-    found: list[int] = []
+    thread_counts: list[int] = []
 
     def job(progress: Progress) -> None:
         torch.ones(4) @ torch.ones(4)
-        found.append(torch.get_num_threads())
+        thread_counts.append(torch.get_num_threads())
 
     side_by_side([job, job], 2, silent)
-    assert found == [max(1, before // 2)] * 2
+    assert thread_counts == [max(1, before // 2)] * 2
     assert torch.get_num_threads() == before

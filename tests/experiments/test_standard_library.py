@@ -16,7 +16,7 @@ def test_the_running_python_has_sources_in_sorted_order() -> None:
     assert not any({"test", "tests", "site-packages"} & set(source.split("/")[:-1]) for source in sources)
 
 
-def test_no_document_names_a_folder_of_this_machine() -> None:
+def test_no_document_contains_a_path_of_this_machine() -> None:
     assert not any(document.source.startswith("_sysconfigdata") for document in standard_library_documents())
     assert not any(sys.base_prefix in document.source for document in standard_library_documents())
 

@@ -1,4 +1,4 @@
-"""distinct-n against counting by hand, and against the naive way on drawn windows."""
+"""distinct-n against counting by hand, and against a naive implementation on random windows."""
 
 import numpy as np
 import pytest
@@ -7,23 +7,23 @@ from mematlas.features.redundancy import distinct_ratio
 
 
 def naive(window, n):
-    grams = [tuple(window[at : at + n]) for at in range(len(window) - n + 1)]
-    return len(set(grams)) / len(grams)
+    ngrams = [tuple(window[start : start + n]) for start in range(len(window) - n + 1)]
+    return len(set(ngrams)) / len(ngrams)
 
 
-def of(*windows, n):
+def ratios(*windows, n):
     return distinct_ratio(np.array(windows, np.int64), n).tolist()
 
 
-def test_one_token_over_and_over_is_most_redundant_and_all_distinct_least():
-    assert of([7, 7, 7, 7], [1, 2, 3, 4], n=1) == [0.25, 1.0]
-    assert of([7, 7, 7, 7], [1, 2, 3, 4], n=2) == [pytest.approx(1 / 3), 1.0]
+def test_a_repeated_token_is_most_redundant_and_distinct_tokens_least():
+    assert ratios([7, 7, 7, 7], [1, 2, 3, 4], n=1) == [0.25, 1.0]
+    assert ratios([7, 7, 7, 7], [1, 2, 3, 4], n=2) == [pytest.approx(1 / 3), 1.0]
 
 
 def test_the_order_of_tokens_matters_from_two():
-    assert of([1, 2, 1, 2, 1], n=1) == [0.4]
-    assert of([1, 2, 1, 2, 1], n=2) == [0.5]
-    assert of([1, 1, 2, 2, 1], n=2) == [1.0]
+    assert ratios([1, 2, 1, 2, 1], n=1) == [0.4]
+    assert ratios([1, 2, 1, 2, 1], n=2) == [0.5]
+    assert ratios([1, 1, 2, 2, 1], n=2) == [1.0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
@@ -34,7 +34,7 @@ def test_as_counted_naively_whatever_the_ids(n, scale):
     assert distinct_ratio(windows, n).tolist() == pytest.approx([naive(window, n) for window in windows.tolist()])
 
 
-def test_many_kinds_of_long_ngrams_do_not_run_over():
+def test_many_distinct_long_ngrams_do_not_overflow():
     windows = np.random.default_rng(0).integers(0, 2**62, size=(300, 40))
     windows[:, 20:] = windows[:, :20]
     assert distinct_ratio(windows, 8).tolist() == pytest.approx([naive(window, 8) for window in windows.tolist()])

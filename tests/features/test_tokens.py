@@ -8,7 +8,7 @@ from mematlas.features.tokens import tokens_table
 from mematlas.types import TokenRows
 
 
-def test_rows_keep_their_own_lengths_and_lose_what_pads_them():
+def test_rows_keep_their_lengths_and_lose_their_padding():
     rows = TokenRows(np.array([[5, 6, 7], [8, 0, 0], [0, 0, 0]]), np.array([3, 1, 0]))
     table = tokens_table(rows, np.array([4, 9, 2]))
     assert table.to_pydict() == {"row": [4, 9, 2], "tokens": [[5, 6, 7], [8], []]}

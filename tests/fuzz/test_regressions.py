@@ -16,7 +16,7 @@ import zstandard
 from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.formats.parquet import ParquetTable
 from mematlas.corpus.opening import open_corpus
-from mematlas.corpus.reading.compression import lines
+from mematlas.corpus.reading.compression import read_lines
 from mematlas.errors import MematlasError
 from mematlas.pipeline.study_file import parse_study_file
 from tests.fuzz.inputs import ENCODER
@@ -77,7 +77,7 @@ class TestCompressed:
         assert path.stat().st_size < 64 << 10
         tracemalloc.start()
         try:
-            assert sum(1 for line in lines(path) if len(line) == 1023) == 256 * 1024
+            assert sum(1 for line in read_lines(path) if len(line) == 1023) == 256 * 1024
             assert tracemalloc.get_traced_memory()[1] < 160 << 20
         finally:
             tracemalloc.stop()
@@ -87,7 +87,7 @@ class TestCompressed:
         for content in (b"", b"\n", b"ab\n" * 900_000, b"x" * (3 << 20) + b"\n\ny", b"\n" + b"z" * (1 << 20)):
             path.write_bytes(content)
             expected = content.split(b"\n")
-            assert list(lines(path)) == (expected if expected[-1] else expected[:-1])
+            assert list(read_lines(path)) == (expected if expected[-1] else expected[:-1])
 
 
 class TestNpy:
@@ -128,7 +128,7 @@ class TestTables:
         path = tmp_path / "a.parquet"
         path.write_bytes(content.getvalue().replace(b"wxyz", b"\xff\xfe\xfd\xfc"))
         said = refused(lambda: read_all(path, text_options(tmp_path)))
-        assert "a.parquet holds a damaged table" in said
+        assert "a.parquet is a damaged table" in said
         assert "UTF8" in said
 
     def test_a_row_group_of_fewer_rows_than_none(self, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ class TestTables:
         content = path.read_bytes()
         place = content.rindex(b"\x90\x4e")  # 5000 as Thrift writes it; -5000 is one less
         path.write_bytes(content[:place] + b"\x8f" + content[place + 1 :])
-        assert "row group 0 says that it has -5000 rows" in refused(lambda: ParquetTable([path]))
+        assert "row group 0 declares -5000 rows" in refused(lambda: ParquetTable([path]))
 
     @pytest.mark.parametrize("which", [0, 1])
     def test_a_name_of_a_column_that_is_no_text(self, which: int, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ class TestTables:
         pq.write_table(pa.table({"tokens": [[1], [2]]}), tmp_path / "a.parquet")
         table = ParquetTable([tmp_path / "a.parquet"])
         table._starts[-1] = 7
-        assert "a row group ends before" in refused(lambda: list(table.take(np.array([0, 6]), ["tokens"])))
+        assert "a row group has fewer rows than it declares" in refused(lambda: list(table.take(np.array([0, 6]), ["tokens"])))
 
     @pytest.mark.parametrize(("ids", "part"), [([1, None], "row 1 has no id"), ([1, 2**63], "a number above 2^63")])
     def test_ids_that_are_none(self, tmp_path: Path, ids: list[int | None], part: str) -> None:
@@ -209,7 +209,7 @@ class TestStudyFile:
 
     @pytest.mark.parametrize("value", ["!!bool ja", "!!int ''", "!!timestamp now", "!!float x", "2026-13-45"])
     def test_a_value_that_does_not_fit_its_tag(self, value: str) -> None:
-        assert "study.yaml is no YAML" in refused(lambda: self.parsed(f"settle: {value}"))
+        assert "study.yaml is not valid YAML" in refused(lambda: self.parsed(f"settle: {value}"))
 
     @pytest.mark.parametrize("opening", ["[", "{a: ", "- " * 1500 + "\n"])
     def test_brackets_in_brackets(self, opening: str) -> None:
@@ -240,4 +240,4 @@ class TestStudyFile:
         ],
     )
     def test_a_path_that_is_none(self, key: str, path: str) -> None:
-        assert "holds what is no path" in refused(lambda: self.parsed(f"{key}: {path}"))
+        assert "is not a valid path" in refused(lambda: self.parsed(f"{key}: {path}"))

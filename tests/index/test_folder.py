@@ -1,4 +1,4 @@
-"""An index on disk: built, resumed, verified, and refused where it is damaged or another one."""
+"""An index on disk: built, resumed, verified, and refused where it is damaged or belongs to another corpus."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import pytest
 from mematlas.errors import IndexFault
 from mematlas.index import building
 from mematlas.index.building import IndexOptions, build_index
-from mematlas.index.folder import StoredStream, open_index, read_index, verify_index
-from mematlas.index.lookup import look_up, open_any
+from mematlas.index.folder import StoredStream, open_index, read_manifest, verify_index
+from mematlas.index.lookup import look_up, open_any_index
 from tests.index.oracle import Oracle, Rows
 
 ROWS = Rows(np.random.default_rng(3).integers(0, 9, (40, 12)).tolist(), [number // 3 for number in range(40)])
@@ -27,8 +27,8 @@ def index(tmp_path):
     return tmp_path / "index"
 
 
-def test_what_it_was_made_from_is_kept(index):
-    facts = read_index(index)
+def test_the_manifest_records_corpus_and_options(index):
+    facts = read_manifest(index)
     assert (facts.tokens, facts.rows, facts.corpus, facts.eod, facts.dtype) == (480, 40, "made by hand", 0, "<u2")
     assert facts.documents == len(set(Oracle(ROWS, 0).document_of))
     assert len(facts.shards) == 5
@@ -42,12 +42,15 @@ def test_a_complete_index_is_left_alone(index, monkeypatch):
     assert contents(index) == before
 
 
-@pytest.mark.parametrize("lost", ["index.json", "suffixes-00002-of-00005.bin", "stream.json"])
-def test_an_interrupted_build_is_refused_and_finished(index, lost):
+@pytest.mark.parametrize("missing_file", ["index.json", "suffixes-00002-of-00005.bin", "stream.json"])
+def test_an_interrupted_build_is_refused_and_finished(index, missing_file):
     before = contents(index)
     (index / "index.json").unlink()
-    (index / lost).unlink(missing_ok=True)
-    with pytest.raises(IndexFault, match=r"holds (an index whose build was interrupted; run the same|no index; build)"):
+    (index / missing_file).unlink(missing_ok=True)
+    with pytest.raises(
+        IndexFault,
+        match=r"contains (an index whose build was interrupted; run the same|no index; build)",
+    ):
         open_index(index)
     build_index(ROWS, index, OPTIONS)
     assert contents(index) == before
@@ -88,11 +91,11 @@ def test_verifying_finds_a_changed_byte_and_a_wrong_order(index):
     table.tofile(path)
     with pytest.raises(IndexFault, match=r"suffixes-00001-of-00005.bin has changed since it was built; delete"):
         verify_index(index)
-    kept = json.loads((index / "index.json").read_text())
-    from mematlas.index.folder import digest
+    manifest = json.loads((index / "index.json").read_text())
+    from mematlas.index.folder import digest_file
 
-    kept["files"][path.name][1] = digest(path)
-    (index / "index.json").write_text(json.dumps(kept))
+    manifest["files"][path.name][1] = digest_file(path)
+    (index / "index.json").write_text(json.dumps(manifest))
     with pytest.raises(IndexFault, match=r"suffixes-00001-of-00005.bin is out of order at entry 1[12]; delete"):
         verify_index(index)
 
@@ -111,28 +114,28 @@ def test_another_corpus_or_other_options_are_refused(index):
     open_index(index, corpus="made by hand")
 
 
-def test_a_damaged_manifest_is_told(index):
+def test_a_damaged_manifest_is_reported(index):
     (index / "index.json").write_text("{")
     with pytest.raises(IndexFault, match=r"index.json is damaged .*; delete the folder and build the index again"):
         open_index(index)
     (index / "index.json").write_text('{"layout": 99}')
-    with pytest.raises(IndexFault, match=r"is of layout 99, not 1; build the index again"):
+    with pytest.raises(IndexFault, match=r"has layout 99, not 1; build the index again"):
         open_index(index)
 
 
 def test_nothing_is_no_index(tmp_path):
-    with pytest.raises(IndexFault, match=r"holds no index; build one: mematlas index CORPUS --out"):
-        open_any(tmp_path)
+    with pytest.raises(IndexFault, match=r"contains no index; build one: mematlas index CORPUS --out"):
+        open_any_index(tmp_path)
 
 
-def test_places_are_shown_with_what_stands_around_them(index):
+def test_hits_are_shown_with_the_tokens_around_them(index):
     oracle = Oracle(ROWS, 0)
     ngram = ROWS.rows[7][2:5]
-    found = next(iter(look_up(open_any(index), [ngram], "rows", 100, 3)))
-    places = oracle.places(ngram, "rows")
-    assert [hit.position for hit in found.hits] == places
-    assert found.count == len(places)
-    for hit in found.hits:
+    result = next(iter(look_up(open_any_index(index), [ngram], "rows", 100, 3)))
+    positions = oracle.positions(ngram, "rows")
+    assert [hit.position for hit in result.hits] == positions
+    assert result.count == len(positions)
+    for hit in result.hits:
         row = ROWS.rows[hit.row]
         assert (row[hit.offset : hit.offset + 3], hit.document) == (ngram, oracle.document_of[hit.position])
         assert hit.before == row[max(0, hit.offset - 3) : hit.offset]
@@ -142,7 +145,7 @@ def test_places_are_shown_with_what_stands_around_them(index):
 def test_a_tokenizer_that_is_another_than_the_index_s_is_refused(tmp_path):
     options = IndexOptions("by hand", 9, tokenizer="mine", tokenizer_fingerprint="aaa", workers=1)
     build_index(ROWS, tmp_path, options)
-    opened = open_any(tmp_path)
+    opened = open_any_index(tmp_path)
     opened.check_tokenizer("aaa", "mine")
     with pytest.raises(
         IndexFault, match=r"another tokenizer \(fingerprint aaa\) than yours \(bbb\): the same text has ot"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mematlas.errors import IndexFault
 from mematlas.index.building import IndexOptions, build_index
 from mematlas.index.infinigram import export_infinigram, open_infinigram
-from mematlas.index.lookup import look_up, open_any
+from mematlas.index.lookup import look_up, open_any_index
 from tests.index.oracle import Oracle, Rows
 
 EOD = 0
@@ -23,8 +23,8 @@ def exported(rows, folder, *, shard=1 << 20, vocabulary=None, eod=EOD):
 
 
 def naive_table(data, width):
-    """Pointers to all tokens, in the order of the bytes that follow."""
-    return sorted(range(0, len(data), width), key=lambda place: data[place:])
+    """Pointers to all tokens, sorted by the bytes that follow."""
+    return sorted(range(0, len(data), width), key=lambda offset: data[offset:])
 
 
 def test_every_byte_of_two_documents(tmp_path):
@@ -65,14 +65,14 @@ def test_pointers_are_as_wide_as_the_file_needs(tmp_path, tokens, pointer):
     st.sampled_from([3, 11, 1 << 20]),
     st.sampled_from([1000, 70000]),
 )
-def test_what_was_written_answers_as_the_oracle(tmp_path_factory, rows, shard, vocabulary):
+def test_an_exported_index_agrees_with_the_oracle(tmp_path_factory, rows, shard, vocabulary):
     folder = exported(Rows(rows), tmp_path_factory.mktemp("infini"), shard=shard, vocabulary=vocabulary)
     oracle = Oracle(Rows(rows), EOD)
     engine = open_infinigram(folder, {1000: "uint16", 70000: "uint32"}[vocabulary])
     stream = [token for row in rows for token in row if token != EOD]
     ngrams = [[1], [2, 1], [256]] + [stream[start : start + n] for start in range(0, len(stream), 3) for n in (1, 2, 4)]
     ngrams = [ngram for ngram in ngrams if len(ngram) <= len(stream)]
-    assert engine.count(ngrams).tolist() == [len(oracle.places(ngram, "documents")) for ngram in ngrams]
+    assert engine.count(ngrams).tolist() == [len(oracle.positions(ngram, "documents")) for ngram in ngrams]
     assert [found.tolist() for found in engine.documents(ngrams)] == [
         oracle.documents(ngram, "documents") for ngram in ngrams
     ]
@@ -82,9 +82,9 @@ def test_what_was_written_answers_as_the_oracle(tmp_path_factory, rows, shard, v
         assert dict(zip(found.tokens.tolist(), found.counts.tolist(), strict=True)) == following
 
 
-def test_places_are_shown_within_their_document(tmp_path):
+def test_hits_are_shown_within_their_document(tmp_path):
     folder = exported(Rows([[5, 6, 7, 0, 8, 6, 7, 9], [6, 7]]), tmp_path, vocabulary=20)
-    found = next(iter(look_up(open_any(folder), [[6, 7]], "documents", 9, 5)))
+    found = next(iter(look_up(open_any_index(folder), [[6, 7]], "documents", 9, 5)))
     assert [(hit.document, hit.before, hit.after, hit.row) for hit in found.hits] == [
         (0, [5], [], None),
         (1, [8], [9], None),
@@ -94,18 +94,20 @@ def test_places_are_shown_within_their_document(tmp_path):
 
 def test_rows_and_the_stream_are_unknown_there(tmp_path):
     engine = open_infinigram(exported(Rows([[1, 2], [3, 4]]), tmp_path, vocabulary=9))
-    with pytest.raises(IndexFault, match=r"This index knows no scope 'stream', only documents; choose one of these\."):
+    with pytest.raises(IndexFault, match=r"This index does not support the scope 'stream'; choose one of: documents\."):
         engine.count([[1]], "stream")
     with pytest.raises(IndexFault, match=r"The token id 65535 is outside the vocabulary, 0 to 65534"):
         engine.count([[65535]])
 
 
 def test_the_separator_as_a_token_cannot_be_written(tmp_path):
-    with pytest.raises(IndexFault, match=r"holds the token 65535, which is infini-gram's separator; it cannot be writ"):
+    with pytest.raises(
+        IndexFault, match=r"contains the token 65535, which is the separator of infini-gram; it cannot be exp"
+    ):
         exported(Rows([[1, 65535]], details={"token_dtype": "uint16"}), tmp_path)
 
 
-def test_damage_is_told(tmp_path):
+def test_damage_is_reported(tmp_path):
     folder = exported(Rows([[1, 2, 3], [3, 4]]), tmp_path, vocabulary=9)
     table, data = (folder / "table.0").read_bytes(), (folder / "tokenized.0").read_bytes()
     (folder / "table.0").write_bytes(table[:-1])
@@ -121,12 +123,14 @@ def test_damage_is_told(tmp_path):
     with pytest.raises(IndexFault, match=r"tokenized.0 has no separators where its offsets point"):
         open_infinigram(folder)
     (folder / "tokenized.0").rename(folder / "tokenized")
-    with pytest.raises(IndexFault, match=r"is laid out as infini-gram v6 .*; only v4 is read"):
-        open_any(folder)
+    with pytest.raises(
+        IndexFault, match=r"has the layout of infini-gram v6 .*, which is not supported; build it as v4"
+    ):
+        open_any_index(folder)
     (folder / "table.0").unlink()
     (folder / "tokenized").rename(folder / "tokenized.0")
     with pytest.raises(IndexFault, match=r"table.0 is missing: an infini-gram shard has tokenized, table and offset"):
-        open_any(folder)
+        open_any_index(folder)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("infini_gram") is None, reason="infini-gram is not installed (no wheel?)")

@@ -1,4 +1,4 @@
-"""One planted n-gram: a copy inside a document, one across a document border, one across a row border."""
+"""One planted n-gram: a copy inside a document, one across a document boundary, one across a row boundary."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,7 @@ from tests.index.test_engines import ENGINES, engine
 
 PLANTED = [7, 8, 9]
 EOD = 0
-#: 7 8 9 inside a document; 7 8 | 9 across the border of documents 0 and 1, which are one row; 7 | 8 9 across rows, of
-#: which the second goes on with the first one's document
+#: 7 8 9 inside a document; 7 | 8 9 across two rows of one document
 ROWS = Rows([[1, 7, 8, 9, 2, 3], [4, 5, 7], [8, 9, 5], [6, 7, 8]], [0, 1, 1, 2])
 ROWS_WITH_EOD = Rows([[1, 7, 8, 9, 2, 0, 3], [4, 7, 8, 0, 9], [5, 6, 7], [8, 9, 6]], [0, 1, 2, 2])
 
@@ -29,7 +28,7 @@ def test_a_planted_ngram_counts_as_the_scopes_say(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_an_end_of_document_token_is_a_border_inside_a_row(kind, tmp_path):
+def test_an_end_of_document_token_is_a_boundary_inside_a_row(kind, tmp_path):
     across = [8, EOD, 9]
     with_eod = engine(kind, ROWS_WITH_EOD, tmp_path / "eod", eod=EOD)
     without = engine(kind, ROWS_WITH_EOD, tmp_path / "none", eod=None)
@@ -39,11 +38,11 @@ def test_an_end_of_document_token_is_a_border_inside_a_row(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_joined_rows_let_documents_go_on(kind, tmp_path):
+def test_documents_continue_through_joined_rows(kind, tmp_path):
     rows = Rows([[1, 7, 8], [9, 0, 7], [8, 9, 2]])
-    apart = engine(kind, rows, tmp_path / "apart", eod=EOD)
+    separate = engine(kind, rows, tmp_path / "separate", eod=EOD)
     joined = engine(kind, rows, tmp_path / "joined", eod=EOD, joined=True)
-    assert int(apart.count([PLANTED], "documents")[0]) == 0
+    assert int(separate.count([PLANTED], "documents")[0]) == 0
     assert int(joined.count([PLANTED], "documents")[0]) == 2
     assert int(joined.count([PLANTED], "rows")[0]) == 0
     assert [found.tolist() for found in joined.documents([PLANTED])] == [[0, 1]]
@@ -63,69 +62,69 @@ def test_an_end_of_document_token_outside_the_vocabulary_is_refused():
 @pytest.mark.parametrize(
     ("ngrams", "scope", "message"),
     [
-        ([[1], []], "rows", r"An empty n-gram stands everywhere and nowhere; give at least one token\."),
+        ([[1], []], "rows", r"An empty n-gram cannot be searched for; give at least one token\."),
         ([[1, 10]], "rows", r"The token id 10 is outside the vocabulary, 0 to 9; were the ids made with the index's"),
         ([[1, -1]], "rows", r"The token id -1 is outside the vocabulary, 0 to 9"),
         ([[1] * 16], "stream", r"An n-gram of 16 tokens is longer than the corpus \(15\); shorten it\."),
-        ([[1]], "books", r"This index knows no scope 'books', only rows, documents, stream; choose one of these\."),
+        ([[1]], "books", r"This index does not support the scope 'books'; choose one of: rows, documents, stream\."),
         ([[0.5]], "rows", r"N-grams are token ids, not float64 values; encode the text first\."),
     ],
 )
-def test_questions_without_an_answer_are_refused(kind, tmp_path, ngrams, scope, message):
+def test_invalid_queries_are_refused(kind, tmp_path, ngrams, scope, message):
     index = engine(kind, ROWS, tmp_path, eod=None, vocabulary=10)
-    for ask in (index.count, index.contains, index.documents, index.next_counts):
+    for query in (index.count, index.contains, index.documents, index.next_counts):
         with pytest.raises(IndexFault, match=message):
-            ask(ngrams, scope)
+            query(ngrams, scope)
     with pytest.raises(IndexFault, match=message):
         index.positions(ngrams, 3, scope)
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_no_question_has_no_answer(kind, tmp_path):
+def test_no_queries_give_no_results(kind, tmp_path):
     index = engine(kind, ROWS, tmp_path, eod=None)
     assert index.count([]).tolist() == []
     assert index.positions([], 1) == index.documents([]) == index.next_counts([]) == []
     assert index.count(np.zeros((0, 3), np.int64)).tolist() == []
 
 
-def test_a_token_outside_the_vocabulary_in_the_corpus_is_told():
+def test_a_token_of_the_corpus_outside_the_vocabulary_is_reported():
     with pytest.raises(
-        IndexFault, match=r"The corpus holds the token 9, outside the vocabulary, 0 to 8; name the token"
+        IndexFault, match=r"The corpus contains the token 9, outside the vocabulary, 0 to 8; name the token"
     ):
         Scan(CorpusStream(ROWS, 9)).count([[1]])
 
 
-def test_equal_hashes_are_told_apart():
+def test_equal_hashes_are_distinguished():
     """A Thue-Morse word and its complement have one polynomial hash modulo 2^64, whatever the odd multiplier."""
-    from mematlas.index.matching import Targets
+    from mematlas.index.matching import NGramMatcher
 
     word = np.array([bin(place).count("1") % 2 for place in range(2048)], np.uint32)
-    both = Targets(np.stack([word, 1 - word]))
+    both = NGramMatcher(np.stack([word, 1 - word]))
     assert len(set(both._table.keys.tolist())) == 1, "no collision: the test tests nothing"
     assert len(both) == 2
     tokens = np.concatenate([1 - word, [5], word, [5], 1 - word]).astype(np.uint32)
     none, total = np.zeros(0, np.int64), np.zeros((3, 2), np.int64)
     both.count(tokens, len(tokens), none, none, total)
-    assert total[2][both.members].tolist() == [1, 2]
-    one = Targets(word[None])
-    assert np.flatnonzero(one.match(tokens, len(tokens)) >= 0).tolist() == [2049]
+    assert total[2][both.inverse].tolist() == [1, 2]
+    single = NGramMatcher(word[None])
+    assert np.flatnonzero(single.match(tokens, len(tokens)) >= 0).tolist() == [2049]
 
 
 def test_long_windows_are_counted_one_by_one():
-    from mematlas.index.matching import Targets
+    from mematlas.index.matching import NGramMatcher
 
     random = np.random.default_rng(5)
     tokens = random.integers(0, 2, 5000).astype(np.uint32)
     tokens[::7] += 70000
     windows = np.lib.stride_tricks.sliding_window_view(tokens, 9)
-    targets = Targets(windows[::3])
-    total = np.zeros((3, len(targets)), np.int64)
+    matcher = NGramMatcher(windows[::3])
+    total = np.zeros((3, len(matcher)), np.int64)
     none = np.zeros(0, np.int64)
-    targets.count(tokens, len(tokens), none, none, total)
+    matcher.count(tokens, len(tokens), none, none, total)
     distinct, counts = np.unique(windows, axis=0, return_counts=True)
-    known = {tuple(window): count for window, count in zip(distinct.tolist(), counts.tolist(), strict=True)}
-    assert total[2][targets.members].tolist() == [known[tuple(window)] for window in windows[::3].tolist()]
-    assert len(targets) == len({tuple(window) for window in windows[::3].tolist()})
+    expected = {tuple(window): count for window, count in zip(distinct.tolist(), counts.tolist(), strict=True)}
+    assert total[2][matcher.inverse].tolist() == [expected[tuple(window)] for window in windows[::3].tolist()]
+    assert len(matcher) == len({tuple(window) for window in windows[::3].tolist()})
 
 
 @pytest.mark.parametrize("kind", ENGINES)
@@ -137,7 +136,7 @@ def test_arrays_of_ngrams_may_be_mixed_with_single_ones(kind, tmp_path):
     assert index.count(np.array([[7, 8], [8, 9]]), "stream").tolist() == [3, 2]
 
 
-def test_a_short_question_reads_no_whole_corpus():
+def test_a_lower_bound_of_the_length_does_not_read_the_whole_corpus():
     class Counting(Rows):
         def read(self, positions, width):
             read.append(len(positions))

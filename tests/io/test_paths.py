@@ -9,35 +9,35 @@ from uuid import uuid4
 
 import pytest
 
-from mematlas.cli.commands import run as command
+from mematlas.cli import run as command
 from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MissingExtra, OptionError, StudyError
-from mematlas.io import local_copies as fetching
-from mematlas.io import paths as storage
+from mematlas.io import local_copies
+from mematlas.io import paths as storage_paths
 from mematlas.io.local_copies import digest, fetch, fetch_all, fetch_folder, version_and_size
 from mematlas.io.paths import delete_folder, study_path, write_atomically, write_json
 from mematlas.pipeline.study_file import parse_study_file
-from mematlas.study import marker_of, shard_is_done, shard_name, write_marker
+from mematlas.study import is_shard_done, marker_path, shard_name, write_marker
 from mematlas.study.shards import finished_shards
 
 pytest_plugins = ("tests.object_store",)  # fixtures
 
 
-def memory():
-    """The URL of a study that no other test has."""
+def memory_url():
+    """A new URL in fsspec's memory, which no other test uses."""
     return f"memory://bucket/{uuid4().hex}"
 
 
 # ------------------------------------------------------------------------------------------------------------- paths
 
 
-@pytest.mark.parametrize("place", ["study", "/tmp/a/study", Path("study"), "file:///tmp/a", "s3:/bucket", "C:\\a"])
-def test_what_is_no_url_of_a_store_stays_a_path_of_this_machine(place):
-    assert type(study_path(place)) is PosixPath
-    assert study_path(place) == Path(str(place).removeprefix("file://"))
+@pytest.mark.parametrize("location", ["study", "/tmp/a/study", Path("study"), "file:///tmp/a", "s3:/bucket", "C:\\a"])
+def test_what_is_not_the_url_of_a_store_is_a_local_path(location):
+    assert type(study_path(location)) is PosixPath
+    assert study_path(location) == Path(str(location).removeprefix("file://"))
 
 
-def test_a_local_study_loads_nothing_of_object_stores():
+def test_a_local_study_imports_no_library_for_object_stores():
     script = (
         "from mematlas.study import Study; Study('nowhere').runs(); "
         "import sys; assert not {'fsspec', 'upath'} & {*sys.modules}"
@@ -48,10 +48,10 @@ def test_a_local_study_loads_nothing_of_object_stores():
 @pytest.mark.parametrize(
     ("url", "error", "text"),
     [
-        ("s3://me:my-secret@bucket/a", OptionError, "The URL s3://... of a study must hold no user, password, token"),
+        ("s3://me:my-secret@bucket/a", OptionError, "The URL s3://... of a study must not contain a user, password,"),
         ("s3://bucket/a?token=my-secret", OptionError, "give them in the environment or in fsspec's configuration"),
         ("nothing://bucket/a", OptionError, "fsspec knows no file system 'nothing'; write a URL such as s3://"),
-        ("simplecache::s3://bucket/a", OptionError, "is no URL of an object store; write it as s3://bucket/study"),
+        ("simplecache::s3://bucket/a", OptionError, "is not the URL of an object store; write it as s3://bucket/study"),
         ("memory://", OptionError, "memory:// names no bucket; write it as memory://bucket/study."),
         ("gs://bucket/a", MissingExtra, "gs://bucket/a needs a package that is not installed ("),
     ],
@@ -66,8 +66,8 @@ def test_a_url_that_cannot_be_a_study_is_refused_in_one_line(url, error, text, m
     assert capsys.readouterr().err == f"mematlas: {raised.value}\n"
 
 
-def test_a_missing_s3fs_is_told_with_the_extra_that_brings_it(monkeypatch):
-    import fsspec  # noqa: F401  it has a name of its own called registry
+def test_the_message_about_a_missing_s3fs_names_the_extra_that_installs_it(monkeypatch):
+    import fsspec  # noqa: F401  it has an attribute of its own called registry
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
@@ -84,19 +84,19 @@ def test_a_study_file_and_a_configuration_keep_a_url(tmp_path):
 
 
 @pytest.mark.parametrize(("subject", "option"), [("score", "--cache"), ("predict", "--out")])
-def test_what_must_lie_on_this_machine_is_no_url(subject, option, capsys):
+def test_a_folder_that_must_be_on_this_machine_cannot_be_a_url(subject, option, capsys):
     study = ["--study", "study"] if subject == "score" else ["--predictor", "study"]
     assert command([subject, "uniform:9", "--corpus", "rows.npy", *study, option, "s3://bucket/a"]) > 0
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{option}" in line
-    assert "this is a folder of this machine; an object store can hold a study alone (--study)" in line
+    assert "this must be a folder on this machine; only the study (--study) can be in an object store" in line
 
 
 # ------------------------------------------------------------------------------------------------- files and markers
 
 
-def test_a_file_is_put_whole_or_not_at_all(monkeypatch):
-    path = study_path(memory()) / "runs" / "a.json"
+def test_a_file_is_written_whole_or_not_at_all(monkeypatch):
+    path = study_path(memory_url()) / "runs" / "a.json"
     write_json(path, {"a": 1})
     assert json.loads(path.read_text()) == {"a": 1}
 
@@ -109,44 +109,43 @@ def test_a_file_is_put_whole_or_not_at_all(monkeypatch):
     assert json.loads(path.read_text()) == {"a": 1}
 
 
-def test_a_marker_tells_of_the_object_that_another_process_has_put_there(monkeypatch):
-    path = study_path(memory()) / "shard-00000-of-00001.parquet"
+def test_a_marker_describes_the_object_that_another_process_has_written(monkeypatch):
+    path = study_path(memory_url()) / "shard-00000-of-00001.parquet"
     write_atomically(path, lambda temporary: temporary.write_text("mine"))
-    whole, looks = digest, []
+    digests = []
 
-    def meanwhile(of):
-        found = whole(of)
-        if not looks:
+    def digest_and_overwrite(file):
+        digests.append(digest(file))
+        if len(digests) == 1:
             write_atomically(path, lambda temporary: temporary.write_text("another's"))
-        looks.append(found)
-        return found
+        return digests[-1]
 
-    monkeypatch.setattr("mematlas.study.shards.digest", meanwhile)
+    monkeypatch.setattr("mematlas.study.shards.digest", digest_and_overwrite)
     write_marker(path, 3)
-    assert len(looks) == 2
-    assert json.loads(marker_of(path).read_text()) == {"rows": 3, "bytes": 9, "blake2b": whole(path)}
+    assert len(digests) == 2
+    assert json.loads(marker_path(path).read_text()) == {"rows": 3, "bytes": 9, "blake2b": digest(path)}
 
 
-@pytest.mark.parametrize("place", ["a folder", "memory"])
-def test_finished_shards_are_those_whose_marker_agrees(place, tmp_path):
-    folder = study_path(memory()) if place == "memory" else tmp_path
+@pytest.mark.parametrize("location", ["a folder", "memory"])
+def test_finished_shards_are_those_whose_marker_agrees(location, tmp_path):
+    folder = study_path(memory_url()) if location == "memory" else tmp_path
     for index in range(6):
         path = folder / f"{shard_name(index, 6)}.parquet"
         write_atomically(path, lambda temporary: temporary.write_text("four"))
         write_marker(path, 1)
-    marks = [folder / f"{shard_name(index, 6)}.done" for index in range(6)]
-    write_json(marks[1], {"bytes": 5})
-    write_json(marks[2], None)
-    marks[3].unlink()
+    markers = [folder / f"{shard_name(index, 6)}.done" for index in range(6)]
+    write_json(markers[1], {"bytes": 5})
+    write_json(markers[2], None)
+    markers[3].unlink()
     (folder / f"{shard_name(4, 6)}.parquet").unlink()
-    done = [name for index in range(6) if shard_is_done(folder, name := shard_name(index, 6))]
-    assert finished_shards(folder) == done == [shard_name(0, 6), shard_name(5, 6)]
+    finished = [name for index in range(6) if is_shard_done(folder, name := shard_name(index, 6))]
+    assert finished_shards(folder) == finished == [shard_name(0, 6), shard_name(5, 6)]
     delete_folder(folder)
     assert finished_shards(folder) == []
-    delete_folder(folder)  # nothing there is nothing to do
+    delete_folder(folder)  # a folder that does not exist is not an error
 
 
-def test_a_copy_is_of_the_object_as_it_is_now_and_comes_once(bucket, monkeypatch):
+def test_a_copy_has_the_current_content_and_is_downloaded_once(bucket, monkeypatch):
     folder = study_path(f"{bucket}/study")
     paths = [folder / name / "a.txt" for name in ("one", "two")] + [folder / "one" / "b.txt"]
     for path in paths:
@@ -163,26 +162,26 @@ def test_a_copy_is_of_the_object_as_it_is_now_and_comes_once(bucket, monkeypatch
 
 
 def _fetch_one(connection):
-    """What a worker does, which ends without what `atexit` knows."""
-    path = study_path(memory()) / "a.txt"
+    """The main function of a worker process, which does not run `atexit` functions."""
+    path = study_path(memory_url()) / "a.txt"
     write_atomically(path, lambda temporary: temporary.write_text("a"))
     connection.send(str(fetch(path)))
 
 
-def test_copies_go_with_the_worker_that_made_them():
-    spawning = multiprocessing.get_context("spawn")
-    here, there = spawning.Pipe()
-    worker = spawning.Process(target=_fetch_one, args=(there,))
+def test_copies_are_deleted_when_the_worker_that_made_them_ends():
+    spawn = multiprocessing.get_context("spawn")
+    parent_end, child_end = spawn.Pipe()
+    worker = spawn.Process(target=_fetch_one, args=(child_end,))
     worker.start()
-    copy = Path(here.recv())
+    copy = Path(parent_end.recv())
     worker.join()
     assert worker.exitcode == 0
     assert copy.parent.name.startswith("mematlas-")
     assert not copy.parent.exists()
 
 
-def test_a_list_of_rows_may_lie_in_a_store_as_a_gallerys_does():
-    path = study_path(memory()) / "rows.txt"
+def test_a_list_of_rows_may_be_in_a_store_as_that_of_a_gallery():
+    path = study_path(memory_url()) / "rows.txt"
     write_atomically(path, lambda temporary: temporary.write_text("7\n3\n"))
     assert select(10, f"ids:{path}").tolist() == [3, 7]
     with pytest.raises(CorpusError, match=r"there is no file memory:\S+none.txt; the form is ids:FILE, one row id a"):
@@ -190,7 +189,7 @@ def test_a_list_of_rows_may_lie_in_a_store_as_a_gallerys_does():
 
 
 def test_a_forked_process_deletes_no_copy_of_its_parent():
-    path = study_path(memory()) / "a.txt"
+    path = study_path(memory_url()) / "a.txt"
     write_atomically(path, lambda temporary: temporary.write_text("a"))
     copy = fetch(path)
     child = multiprocessing.get_context("fork").Process(target=int)
@@ -200,36 +199,36 @@ def test_a_forked_process_deletes_no_copy_of_its_parent():
 
 
 def test_an_object_whose_name_leads_out_of_the_study_is_refused(tmp_path, monkeypatch):
-    folder = study_path(memory())
+    folder = study_path(memory_url())
     write_json(folder / "runs" / "a.json", 1)
-    key = f"{storage.key_of(folder)}/../../escaped.txt"
+    key = f"{storage_paths.object_key(folder)}/../../escaped.txt"
     monkeypatch.setattr(type(folder.fs), "find", lambda self, path: [key])
-    with pytest.raises(StudyError, match=r"holds an object '../../escaped.txt', whose name leads out of it; delete"):
+    with pytest.raises(StudyError, match=r"has an object '../../escaped.txt', whose name leads out of the folder;"):
         fetch_folder(folder)
 
 
-# --------------------------------------------------------------------------------------------- stores out of reach
+# --------------------------------------------------------------------------------------------- unreachable stores
 
 
 @pytest.mark.parametrize("command_line", ["show", "score"])
-def test_a_bucket_that_is_not_there_is_one_line_and_is_not_made(command_line, store, capsys):
+def test_a_missing_bucket_is_reported_in_one_line_and_not_created(command_line, store, capsys):
     url = "s3://misspelt-bucket/study"
-    more = ["uniform:9", "--corpus", "rows.npy", "--study"] if command_line == "score" else []
-    assert command([command_line, *more, url]) == 1
+    arguments = ["uniform:9", "--corpus", "rows.npy", "--study"] if command_line == "score" else []
+    assert command([command_line, *arguments, url]) == 1
     assert capsys.readouterr().err == (
-        f"mematlas: There is no bucket 'misspelt-bucket' for {url}, or these credentials do not see it; make the "
+        f"mematlas: There is no bucket 'misspelt-bucket' for {url}, or these credentials do not see it; create the "
         "bucket, or name another --study.\n"
     )
     assert not store.exists("misspelt-bucket")
 
 
-def test_a_store_without_a_study_is_told_as_a_folder_is(bucket, capsys):
+def test_a_store_without_a_study_is_reported_as_a_folder_without_one(bucket, capsys):
     assert command(["show", f"{bucket}/none"]) == 1
     assert f"{bucket}/none is no study: it has no runs/ folder." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fault", ["no credentials", "no network"])
-def test_a_store_that_cannot_be_reached_is_one_line(fault, bucket, monkeypatch, capsys, tmp_path):
+def test_an_unreachable_store_is_reported_in_one_line(fault, bucket, monkeypatch, capsys, tmp_path):
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -246,37 +245,37 @@ def test_a_store_that_cannot_be_reached_is_one_line(fault, bucket, monkeypatch, 
     s3fs.S3FileSystem.clear_instance_cache()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"mematlas: {bucket}/study cannot be reached (")
-    assert "; see to the bucket, its credentials, its endpoint and the network" in line
+    assert "; check the bucket, its credentials, its endpoint and the network" in line
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device without room")
-def test_no_room_for_copies_is_not_taken_for_a_store_out_of_reach():
-    path = study_path(memory()) / "a.txt"
+def test_a_full_disk_for_copies_is_not_reported_as_an_unreachable_store():
+    path = study_path(memory_url()) / "a.txt"
     write_atomically(path, lambda temporary: temporary.write_text("a" * 100_000))
     with (
         pytest.raises(
-            StudyError, match=r"^No room in \S+ for copies of memory:\S+ \(No space.*let TMPDIR name another"
+            StudyError, match=r"^No space is left in \S+ for copies of memory:\S+ \(No space.*let TMPDIR name another"
         ),
-        storage.translate_os_errors(path),
+        storage_paths.translate_os_errors(path),
     ):
-        path.fs.get_file(storage.key_of(path), "/dev/full")
+        path.fs.get_file(storage_paths.object_key(path), "/dev/full")
 
 
-@pytest.mark.parametrize("request_of_one", [fetching.read_bytes, version_and_size, digest, fetch])
-def test_a_request_that_fails_is_one_line_wherever_it_is_made(request_of_one, monkeypatch):
-    path = study_path(memory()) / "a.txt"
+@pytest.mark.parametrize("read", [local_copies.read_bytes, version_and_size, digest, fetch])
+def test_a_failed_request_is_reported_in_one_line(read, monkeypatch):
+    path = study_path(memory_url()) / "a.txt"
     write_atomically(path, lambda temporary: temporary.write_text("a"))
     # as if the client's own code had raised: in a module of fsspec
-    code = "def refused(self, *given, **named):\n    raise TimeoutError('no answer')"
-    exec(code, client := {"__name__": "fsspec.client"})  # a function of another module can be made in no other way
+    code = "def refused(self, *args, **kwargs):\n    raise TimeoutError('no answer')"
+    exec(code, client := {"__name__": "fsspec.client"})  # there is no other way to create a function of another module
     for name in ("cat_file", "info", "get_file"):
         monkeypatch.setattr(type(path.fs), name, client["refused"])
-    with pytest.raises(StudyError, match=r"cannot be reached \(TimeoutError: no answer\); see to the bucket"):
-        request_of_one(path)
+    with pytest.raises(StudyError, match=r"cannot be reached \(TimeoutError: no answer\); check the bucket"):
+        read(path)
 
 
-def test_a_mistake_of_ours_is_not_taken_for_a_store_out_of_reach():
-    assert storage.unreached(KeyError("ours")) is None
-    with pytest.raises(KeyError, match="ours"), storage.translate_os_errors(study_path(memory())):
+def test_an_error_of_our_own_code_is_not_reported_as_an_unreachable_store():
+    assert storage_paths.unreachable_message(KeyError("ours")) is None
+    with pytest.raises(KeyError, match="ours"), storage_paths.translate_os_errors(study_path(memory_url())):
         raise KeyError("ours")
-    assert fetching.listed(study_path(memory())) == {}
+    assert local_copies.list_objects(study_path(memory_url())) == {}

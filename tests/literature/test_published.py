@@ -1,4 +1,4 @@
-"""What the papers report, as data: no number without source and label."""
+"""Published trends and numbers: none without a source and an evidence label."""
 
 from dataclasses import fields
 from typing import get_args
@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.literature.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, papers_named
+from mematlas.literature.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, cited_papers
 
 LABELS = set(get_args(Evidence))
 
@@ -16,11 +16,11 @@ def test_every_label_is_explained():
     assert "unverified" in EVIDENCE["M"]
 
 
-@pytest.mark.parametrize("found", [*TRENDS.values(), *TABLES.values(), *NUMBERS.values(), *SLOPES])
-def test_nothing_stands_without_source_and_label(found):
-    assert found.evidence in LABELS
-    assert found.source
-    texts = [getattr(found, field.name) for field in fields(found) if isinstance(getattr(found, field.name), str)]
+@pytest.mark.parametrize("entry", [*TRENDS.values(), *TABLES.values(), *NUMBERS.values(), *SLOPES])
+def test_everything_has_a_source_and_a_label(entry):
+    assert entry.evidence in LABELS
+    assert entry.source
+    texts = [getattr(entry, field.name) for field in fields(entry) if isinstance(getattr(entry, field.name), str)]
     assert all(text == text.strip() and text for text in texts)
 
 
@@ -33,7 +33,7 @@ def test_a_trend_is_a_sentence_of_a_known_analysis(name):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_has_one_value_a_column(name):
+def test_a_table_has_one_value_per_column(name):
     table = TABLES[name]
     assert table.lines
     for line in table.lines:
@@ -44,35 +44,35 @@ def test_a_table_has_one_value_a_column(name):
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_is_a_share_or_says_its_unit(name):
+def test_a_number_has_a_unit_and_a_share_is_between_0_and_1(name):
     number = NUMBERS[name]
     assert number.quantity
     assert number.unit
     assert not number.unit.startswith(("share", "R2")) or 0 <= number.value <= 1
 
 
-def line(table, **values):
-    """The lines of a published table that hold these values."""
-    found = TABLES[table]
-    names = [name for name, _ in found.columns]
-    lines = [dict(zip(names, entry, strict=True)) for entry in found.lines]
-    return [entry for entry in lines if values.items() <= entry.items()]
+def select(name, **values):
+    """The rows of a published table that contain these values."""
+    table = TABLES[name]
+    columns = [column for column, _ in table.columns]
+    rows = [dict(zip(columns, line, strict=True)) for line in table.lines]
+    return [row for row in rows if values.items() <= row.items()]
 
 
-def test_values_as_the_papers_give_them():
-    (half,) = line("token-frequency", model="1B", rows="half")
+def test_values_are_as_in_the_papers():
+    (half,) = select("token-frequency", model="1B", rows="half")
     assert (half["context"], half["continuation"], half["boundary_difference"]) == (1.711, 1.832, 0.270)
-    (odd,) = line("predictor-accuracy", continuation=16, model="6.9B")
+    (odd,) = select("predictor-accuracy", continuation=16, model="6.9B")
     assert (odd["token_accuracy"], odd["full_accuracy"]) == (77.4, 8.3)
-    (forecast,) = line("forecast-of-12b", model="2.8B")
+    (forecast,) = select("forecast-of-12b", model="2.8B")
     assert (forecast["precision"], forecast["recall"]) == (0.909, 0.658)
-    (largest,) = line("memorized-rows", training="duped", model="12B", training_step=143_000)
+    (largest,) = select("memorized-rows", training="duped", model="12B", training_step=143_000)
     assert largest["rows"] == 2_382_326
     assert (NUMBERS["context-50"].value, NUMBERS["context-450"].value) == (0.33, 0.65)
     assert NUMBERS["rows-with-score-1/32"].value == pytest.approx(34_340_259 / 146_432_000, abs=5e-5)
 
 
-def test_what_is_from_memory_says_so():
+def test_values_from_memory_are_labelled():
     assert TABLES["forecast-of-12b"].evidence == "M"
     assert {table.evidence for name, table in TABLES.items() if name != "forecast-of-12b"} == {"S", "S2"}
 
@@ -83,10 +83,10 @@ def test_a_column_is_looked_up_by_name():
         TABLES["forecast-of-12b"].column("f1")
 
 
-def test_every_trend_names_a_paper_that_is_listed():
+def test_every_trend_cites_a_listed_paper():
     for name, trend in TRENDS.items():
-        assert papers_named([trend.source]), name
+        assert cited_papers([trend.source]), name
 
 
-def test_papers_are_found_by_whole_words_in_their_order():
-    assert list(papers_named(["K1, abstract", "P1, Fig. 2; P12 is none", "XP9"])) == ["P1", "K1"]
+def test_cited_papers_are_whole_words_in_the_order_of_papers():
+    assert list(cited_papers(["K1, abstract", "P1, Fig. 2; P12 is none", "XP9"])) == ["P1", "K1"]

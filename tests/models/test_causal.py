@@ -1,4 +1,4 @@
-"""A network asked in steps, forked and rewound, says what it says when asked at once."""
+"""A network fed in steps, forked and rewound gives the same logits as one forward pass."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def net(request):
         for name, weight in network.named_parameters():
             if weight.dim() == 2 and "A_log" not in name:
                 weight.mul_(4)
-    return request.param, network, networks.asked(network)
+    return request.param, network, networks.causal_model(network)
 
 
 def logits(model, states):
@@ -92,7 +92,7 @@ def test_feeding_in_pieces_forking_and_rewinding_equal_one_whole_forward(net):
 
 
 @torch.inference_mode()
-def test_the_kept_layer_is_the_librarys_however_it_is_fed(net):
+def test_the_kept_layer_equals_that_of_transformers_however_it_is_fed(net):
     _, network, model = net
     tokens, rows = sample(), torch.tensor([4, 1, 1])
     whole = network(input_ids=tokens, use_cache=False, output_hidden_states=True).hidden_states
@@ -116,34 +116,36 @@ def test_the_kept_layer_is_the_librarys_however_it_is_fed(net):
 def test_scores_equal_generate_beyond_any_window(net, depth):
     _, network, model = net
     shape = networks.grid([6, 12], [4, 14])
-    rows = networks.half_recited(network, shape, 30)
+    rows = networks.partly_recited_rows(network, shape, 30)
     truth = oracle(network, rows, shape.contexts, shape.continuations)
-    found = networks.cells(model, rows, ScoringOptions(shape, depth, batch=7))
+    records = networks.score_cells(model, rows, ScoringOptions(shape, depth, batch=7))
     assert (truth[12, 14][0] == 14).sum() >= 3
     wrong = []
-    for (row, context, length), line in found.items():
+    for (row, context, length), record in records.items():
         matches, verbatim = (int(values[row]) for values in truth[context, length])
         expected = (matches if depth == "graded" or verbatim == length else None, verbatim)
-        if (line["matches"], line["verbatim"]) != expected:
-            wrong.append(((row, context, length), line["margin"]))
+        if (record["matches"], record["verbatim"]) != expected:
+            wrong.append(((row, context, length), record["margin"]))
     assert wrong == []
 
 
 @pytest.mark.parametrize("head", ["cpu", "disk"])
-def test_a_network_that_is_offloaded_in_part_says_the_same(tmp_path, head):
-    """A device map of accelerate: what is on disk is fetched layer by layer, and on no device meanwhile."""
+def test_a_partly_offloaded_network_gives_the_same_scores(tmp_path, head):
+    """With a device map of accelerate, layers on disk are loaded one by one while they run."""
     network = networks.neox()
-    folder = str(networks.saved(network, tmp_path / "tiny"))
-    placed = {"embed_in": "disk", "emb_dropout": "cpu", "rotary_emb": "cpu", "final_layer_norm": "cpu"}
-    placed |= {"layers.0": "cpu", "layers.1": "disk"}
-    mapped = {f"gpt_neox.{name}": place for name, place in placed.items()} | {"lm_head": head}
-    options = LoadOptions(device="cpu", device_map=mapped)
+    folder = str(networks.save_network(network, tmp_path / "tiny"))
+    devices = {"embed_in": "disk", "emb_dropout": "cpu", "rotary_emb": "cpu", "final_layer_norm": "cpu"}
+    devices |= {"layers.0": "cpu", "layers.1": "disk"}
+    device_map = {f"gpt_neox.{name}": device for name, device in devices.items()} | {"lm_head": head}
+    options = LoadOptions(device="cpu", device_map=device_map)
     model = load_causal(folder, networks.card(), options, offload_folder=str(tmp_path / "disk"))
     assert model.network.get_input_embeddings().weight.device.type == "meta"
     assert model.device.type == "cpu"
     shape = networks.grid([4, 9], [3, 8])
-    rows = networks.half_recited(network, shape, 12)
+    rows = networks.partly_recited_rows(network, shape, 12)
     for depth in ("graded", "verbatim"):
         options = ScoringOptions(shape, depth, ("free",), batch=5)
-        expected, found = (networks.cells(way, rows, options) for way in (networks.asked(network), model))
-        assert found == expected
+        expected, records = (
+            networks.score_cells(each, rows, options) for each in (networks.causal_model(network), model)
+        )
+        assert records == expected

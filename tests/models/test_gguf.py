@@ -1,4 +1,4 @@
-"""A .gguf file scores as the same weights in a folder, and a damaged one is refused in one line."""
+"""A .gguf file gives the same scores as the same weights in a folder; a damaged one is refused in one line."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ CPU = LoadOptions("cpu")
 
 
 def llama() -> LlamaForCausalLM:
-    """No value that the header states is transformers' default, so that none can be forgotten unseen."""
+    """A network none of whose header values is transformers' default, so that a forgotten one is noticed."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=networks.V,
@@ -64,7 +64,7 @@ def llama() -> LlamaForCausalLM:
     network = LlamaForCausalLM(config).eval()
     with torch.inference_mode():
         for weight in network.parameters():
-            # larger matrices than at the start of training, and norms that differ: decisions hang on every tensor
+            # larger matrices than at the start of training and different norms, so that every tensor affects decisions
             weight.copy_(weight * 4 if weight.dim() == 2 else 0.5 + torch.rand_like(weight))
     return network
 
@@ -77,10 +77,10 @@ def in_gguf_order(name: str, weight: np.ndarray) -> np.ndarray:
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def header(path: Path, config: LlamaConfig, leave: tuple[str, ...] = ()) -> gguf.GGUFWriter:
-    """A writer that holds the metadata, but for those calls that are named in `leave`."""
-    writer = gguf.GGUFWriter(path, "" if "architecture" in leave else "llama")
-    facts = {
+def header(path: Path, config: LlamaConfig, omit: tuple[str, ...] = ()) -> gguf.GGUFWriter:
+    """A writer with the metadata, except those calls that are named in `omit`."""
+    writer = gguf.GGUFWriter(path, "" if "architecture" in omit else "llama")
+    values = {
         "add_context_length": config.max_position_embeddings,
         "add_embedding_length": config.hidden_size,
         "add_block_count": config.num_hidden_layers,
@@ -97,22 +97,22 @@ def header(path: Path, config: LlamaConfig, leave: tuple[str, ...] = ()) -> gguf
         "add_bos_token_id": BOS,
         "add_eos_token_id": EOS,
     }
-    for call, value in facts.items():
-        if call not in leave:
+    for call, value in values.items():
+        if call not in omit:
             getattr(writer, call)(value)
     return writer
 
 
-def written(network: LlamaForCausalLM, path: Path, precision: str = "float32", leave: tuple[str, ...] = ()) -> Path:
-    """The network as llama.cpp's converter would write it."""
+def write_gguf(network: LlamaForCausalLM, path: Path, precision: str = "float32", omit: tuple[str, ...] = ()) -> Path:
+    """Write the network as llama.cpp's converter would; returns the path."""
     path.parent.mkdir(exist_ok=True)
-    writer = header(path, network.config, leave)
+    writer = header(path, network.config, omit)
     kind = PRECISIONS[precision]
     for name, tensor in network.state_dict().items():
         weight = np.ascontiguousarray(in_gguf_order(name, tensor.numpy()))
         for theirs, ours in NAMES.items():
             name = name.replace(theirs, ours)
-        if name not in leave:
+        if name not in omit:
             packed = gguf.quantize(weight, kind) if weight.ndim == 2 else weight
             writer.add_tensor(name, packed, raw_dtype=kind if weight.ndim == 2 else None)
     writer.write_header_to_file()
@@ -124,22 +124,22 @@ def written(network: LlamaForCausalLM, path: Path, precision: str = "float32", l
 
 @pytest.fixture(scope="module", params=PRECISIONS)
 def pair(request, tmp_path_factory):
-    """The same weights in a file and in a folder, and rows of which they recite some."""
-    shelf, network = tmp_path_factory.mktemp("pair"), llama()
-    file = written(network, shelf / "file.gguf", request.param)
+    """A file and a folder with the same weights, and rows of which they recite some."""
+    folder_path, network = tmp_path_factory.mktemp("pair"), llama()
+    file = write_gguf(network, folder_path / "file.gguf", request.param)
     with torch.inference_mode():
         for weight in network.parameters():
-            if weight.dim() == 2:  # the folder holds what the file's blocks stand for
+            if weight.dim() == 2:  # the folder contains the dequantized blocks of the file
                 kind = PRECISIONS[request.param]
                 weight.copy_(torch.from_numpy(gguf.dequantize(gguf.quantize(weight.numpy(), kind), kind)))
-    folder = networks.saved(network, shelf / "folder")
-    np.save(shelf / "rows.npy", networks.half_recited(network, networks.grid([8, 12], [12]), 60))
-    return file, folder, shelf / "rows.npy"
+    folder = networks.save_network(network, folder_path / "folder")
+    np.save(folder_path / "rows.npy", networks.partly_recited_rows(network, networks.grid([8, 12], [12]), 60))
+    return file, folder, folder_path / "rows.npy"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return written(llama(), tmp_path_factory.mktemp("whole") / "tiny.gguf")
+def gguf_file(tmp_path_factory):
+    return write_gguf(llama(), tmp_path_factory.mktemp("whole") / "tiny.gguf")
 
 
 def logits(path: Path) -> torch.Tensor:
@@ -162,73 +162,73 @@ def test_a_file_scores_as_the_same_weights_in_a_folder(pair, tmp_path):
     assert (whole_rows < 6).sum() >= 3
 
 
-def test_the_card_says_what_the_folder_says(pair):
+def test_the_card_equals_that_of_the_folder(pair):
     file, folder = (find_model(str(path)).card for path in pair[:2])
     for name in ("vocabulary", "parameters", "max_length", "bos", "eos", "width"):
         assert getattr(file, name) == getattr(folder, name) is not None, name
     assert (file.label, file.vocabulary, file.parameters) == ("file", networks.V, 50_528)
 
 
-def test_a_file_that_states_no_size_has_the_vocabulary_of_its_tokens(whole, tmp_path):
-    silent = written(llama(), tmp_path / "silent.gguf", leave=("add_vocab_size",))
+def test_a_file_that_states_no_size_has_the_vocabulary_of_its_tokens(gguf_file, tmp_path):
+    silent = write_gguf(llama(), tmp_path / "silent.gguf", omit=("add_vocab_size",))
     assert find_model(str(silent)).card.vocabulary == networks.V
 
 
-def test_the_file_is_tokenized_by_the_tokens_in_it_whatever_lies_beside_it(whole, tmp_path):
-    shutil.copy(whole, tmp_path / "tiny.gguf")
-    beside = Tokenizer(WordLevel({"the": 0, "cat": 1, "?": 2}, unk_token="?"))
-    beside.save(str(tmp_path / "tokenizer.json"))
-    found = find_model(str(tmp_path / "tiny.gguf")).encoder()
-    assert found is not None
+def test_the_file_is_tokenized_by_its_own_tokens_even_beside_a_tokenizer_file(gguf_file, tmp_path):
+    shutil.copy(gguf_file, tmp_path / "tiny.gguf")
+    other_tokenizer = Tokenizer(WordLevel({"the": 0, "cat": 1, "?": 2}, unk_token="?"))
+    other_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = find_model(str(tmp_path / "tiny.gguf")).encoder()
+    assert encoder is not None
     texts = {"the cat": ["the", "Ġ", "c", "a", "t"], "th<bos>": ["th", "<bos>"], "<|": ["<", "|"]}
-    assert found.encode(list(texts)) == [[TOKENS.index(token) for token in tokens] for tokens in texts.values()]
-    assert found.vocabulary == networks.V
+    assert encoder.encode(list(texts)) == [[TOKENS.index(token) for token in tokens] for tokens in texts.values()]
+    assert encoder.vocabulary == networks.V
 
 
-def test_a_token_that_only_transformers_knows_is_never_given(whole):
+def test_a_token_that_only_transformers_knows_is_never_given(gguf_file):
     assert "<|endoftext|>" not in TOKENS
-    ids = find_model(str(whole)).encoder().encode(["a<|endoftext|>"])[0]
+    ids = find_model(str(gguf_file)).encoder().encode(["a<|endoftext|>"])[0]
     assert ids == [TOKENS.index(character) for character in "a<|endoftext|>"]
 
 
-def test_precisions_of_one_model_share_their_tokenizer_and_other_tokens_do_not(whole, tmp_path, monkeypatch):
-    packed = written(llama(), tmp_path / "packed.gguf", "Q8_0")
+def test_precisions_of_one_model_share_their_tokenizer_and_other_tokens_do_not(gguf_file, tmp_path, monkeypatch):
+    packed = write_gguf(llama(), tmp_path / "packed.gguf", "Q8_0")
     monkeypatch.setitem(globals(), "MERGES", ["t h", "h e"])
-    other = written(llama(), tmp_path / "other.gguf")
-    cards = [find_model(str(path)).card for path in (whole, packed, other)]
+    other = write_gguf(llama(), tmp_path / "other.gguf")
+    cards = [find_model(str(path)).card for path in (gguf_file, packed, other)]
     assert cards[0].tokenizer == cards[1].tokenizer != cards[2].tokenizer
     assert len({card.fingerprint for card in cards}) == 3
 
 
-def test_a_file_of_the_same_name_in_the_working_directory_is_not_taken(whole, tmp_path, monkeypatch):
+def test_a_file_of_the_same_name_in_the_working_directory_is_not_taken(gguf_file, tmp_path, monkeypatch):
     network = llama()
     with torch.inference_mode():
         network.lm_head.weight.mul_(-1)
-    written(network, tmp_path / whole.name)
-    expected = logits(whole)
+    write_gguf(network, tmp_path / gguf_file.name)
+    expected = logits(gguf_file)
     monkeypatch.chdir(tmp_path)
-    assert torch.equal(logits(whole), expected)
-    assert torch.equal(logits(Path(whole.name)), -expected)
+    assert torch.equal(logits(gguf_file), expected)
+    assert torch.equal(logits(Path(gguf_file.name)), -expected)
 
 
 def test_blocks_become_plain_matrices(pair):
     network = find_model(str(pair[0])).load(CPU).network
-    # transformers drops this once nothing is packed; where it stays, a kernel would have kept the blocks
+    # transformers removes this attribute when nothing is quantized; a kernel would keep it and the blocks
     assert not hasattr(network.config, "quantization_config")
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
 
 
-def test_loading_prints_nothing_and_leaves_the_librarys_bar_in_place(whole, capfd):
+def test_loading_prints_nothing_and_leaves_the_librarys_bar_in_place(gguf_file, capfd):
     from transformers import modeling_gguf_pytorch_utils as conversion
 
     before = conversion.tqdm
-    find_model(str(whole)).load(CPU)
+    find_model(str(gguf_file)).load(CPU)
     assert capfd.readouterr() == ("", "")
     assert conversion.tqdm is before
 
 
-def damaged(whole: Path, target: Path, size: int | None = None, at: int = 0, byte: bytes = b"") -> Path:
-    data = whole.read_bytes()
+def damaged(gguf_file: Path, target: Path, size: int | None = None, at: int = 0, byte: bytes = b"") -> Path:
+    data = gguf_file.read_bytes()
     target.write_bytes((data[:at] + byte + data[at + len(byte) :])[:size])
     return target
 
@@ -247,30 +247,30 @@ def damaged(whole: Path, target: Path, size: int | None = None, at: int = 0, byt
         ({"at": 65, "byte": b"\xff"}, None),  # no UTF-8
     ],
 )
-def test_a_damaged_file_is_refused_in_one_line(whole, tmp_path, damage, size):
-    path = damaged(whole, tmp_path / "hurt.gguf", **damage)
+def test_a_damaged_file_is_refused_in_one_line(gguf_file, tmp_path, damage, size):
+    path = damaged(gguf_file, tmp_path / "hurt.gguf", **damage)
     with pytest.raises(ModelError) as caught:
         find_model(str(path))
-    said = str(caught.value)
-    assert said.startswith(f"{path} cannot be read as a GGUF file: its {size or f'{os.stat(path).st_size:,}'} bytes")
-    assert said.endswith("; fetch it again.")
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read as a GGUF file: its {size or f'{os.stat(path).st_size:,}'} bytes")
+    assert message.endswith("; fetch it again.")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("leave", "said"),
+    ("omit", "message"),
     [
         (("architecture",), "states no general.architecture.*; convert or fetch it again"),
         (("add_vocab_size", "add_token_list"), "states neither llama.vocab_size nor tokenizer.*; convert it again"),
     ],
 )
-def test_a_header_that_lacks_what_scoring_needs_is_refused(tmp_path, leave, said):
-    with pytest.raises(ModelError, match=said):
-        find_model(str(written(llama(), tmp_path / "lacking.gguf", leave=leave)))
+def test_a_header_that_lacks_what_scoring_needs_is_refused(tmp_path, omit, message):
+    with pytest.raises(ModelError, match=message):
+        find_model(str(write_gguf(llama(), tmp_path / "lacking.gguf", omit=omit)))
 
 
-def test_an_absent_weight_is_refused_and_not_made_up(tmp_path):
-    path = written(llama(), tmp_path / "lacking.gguf", leave=("blk.1.ffn_up.weight",))
+def test_a_missing_weight_is_refused_and_not_random(tmp_path):
+    path = write_gguf(llama(), tmp_path / "lacking.gguf", omit=("blk.1.ffn_up.weight",))
     with pytest.raises(
         ModelError, match=r"lacking.gguf' lacks 1 of its weights .*model\.layers\.1\.mlp\.up_proj\.weight"
     ):
@@ -280,25 +280,25 @@ def test_an_absent_weight_is_refused_and_not_made_up(tmp_path):
 def test_a_weight_of_another_shape_is_refused(tmp_path):
     network = llama()
     network.config.intermediate_size = 96
-    path = written(network, tmp_path / "wide.gguf")
+    path = write_gguf(network, tmp_path / "wide.gguf")
     with pytest.raises(
         ModelError, match=r"lacks 6 of its weights .*first: model\.layers\.0\.mlp\.down_proj\.weight"
-    ) as told:
+    ) as error:
         find_model(str(path)).load(CPU)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_configuration_that_cannot_be_is_one_line(tmp_path):
+def test_an_impossible_configuration_is_refused_in_one_line(tmp_path):
     network = llama()
     network.config.num_attention_heads = 5
-    path = written(network, tmp_path / "odd.gguf")
-    with pytest.raises(ModelError, match=r"cannot be loaded as a causal language model: .*hidden size") as said:
+    path = write_gguf(network, tmp_path / "odd.gguf")
+    with pytest.raises(ModelError, match=r"cannot be loaded as a causal language model: .*hidden size") as error:
         find_model(str(path)).load(CPU)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(error.value)
 
 
-def test_without_the_gguf_package_the_error_says_what_to_install(whole, monkeypatch):
+def test_without_the_gguf_package_the_error_says_what_to_install(gguf_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
     monkeypatch.delitem(sys.modules, "mematlas.models.gguf")
     with pytest.raises(MissingExtra, match=r'needs the library .gguf.*run: pip install "mematlas\[gguf\]"'):
-        find_model(str(whole))
+        find_model(str(gguf_file))

@@ -12,7 +12,7 @@ import pytest
 import mematlas
 from mematlas.analyses import ANALYSES
 from mematlas.errors import OptionError, StudyError, UnknownName
-from mematlas.findings.export import check_kinds, escaped, export_finding, latex
+from mematlas.findings.export import parse_formats, escape_latex, export_finding, latex
 from mematlas.findings.finding import Finding, Table, Taxonomy, read_finding
 from mematlas.study.build_stamps import is_current, record
 from tests import study_shelf as shelves
@@ -50,7 +50,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(study):
 
 
 def test_an_unknown_run_is_one_line(study):
-    with pytest.raises(StudyError, match="holds no run feed"):
+    with pytest.raises(StudyError, match="has no run feed"):
         mematlas.analyze(study, run="feed")
 
 
@@ -137,12 +137,12 @@ def test_latex_is_escaped_and_ruled(tmp_path):
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    assert escaped("#1 $") == r"\#1 \$"
+    assert escape_latex("#1 $") == r"\#1 \$"
     assert latex(AWKWARD).count("&") - latex(AWKWARD).count(r"\&") == 4 * 3 + 1  # and the one of the comment
 
 
-def test_an_unknown_kind_is_answered_with_the_nearest():
-    assert check_kinds("csv, latex") == ["csv", "latex"]
-    assert check_kinds("") == []
-    with pytest.raises(OptionError, match=r"--export latx: it is one of csv, latex. Did you mean 'latex'"):
-        check_kinds("latx")
+def test_an_unknown_format_is_an_error_that_suggests_the_nearest():
+    assert parse_formats("csv, latex") == ["csv", "latex"]
+    assert parse_formats("") == []
+    with pytest.raises(OptionError, match=r"--export latx: must be one of csv, latex. Did you mean 'latex'"):
+        parse_formats("latx")

@@ -7,13 +7,14 @@ import pytest
 import mematlas
 from mematlas.analyses import ANALYSES
 from mematlas.analyses.scores.size import finding as size
-from mematlas.cli.commands import run
+from mematlas.cli import run
 from mematlas.errors import OptionError, StudyError
 from mematlas.executors.base import FailedTask
 from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
-from mematlas.pipeline.steps.analyze import analyze_run
+from mematlas.pipeline.steps.analyze import recompute_findings
 from mematlas.pipeline.steps.analyze_one import LONGEST, longest_first
+from mematlas.progress import Silent
 from tests import study_shelf as shelves
 
 TWO = WorkerOptions(workers=2)
@@ -31,6 +32,16 @@ def contents(study):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+class Listening(Silent):
+    """Keeps what it is told to say."""
+
+    def __init__(self):
+        self.messages = []
+
+    def say(self, text):
+        self.messages.append(text)
+
+
 class Here(LocalExecutor):
     """Does all tasks in this process, the last first."""
 
@@ -46,31 +57,31 @@ def test_two_processes_say_what_one_says_to_the_byte(study):
     known, made = contents(study), (study.folder / "made.json").stat().st_mtime_ns
     for path in (study.folder / "findings").rglob("*.json"):
         path.unlink()
-    said = []
-    done = analyze_run(study, again=True, say=said.append, workers=TWO)
+    listening = Listening()
+    outcome = recompute_findings(study, progress=listening, workers=TWO)
     assert contents(study) == known
-    assert list(done.findings) == list(ANALYSES)
+    assert list(outcome.findings) == list(ANALYSES)
     assert len(known) > 2 * len(ANALYSES)
     assert (study.folder / "made.json").stat().st_mtime_ns != made
-    assert said[0] == f"{len(ANALYSES)} analyses, 2 workers ..."
-    assert sorted(said[1:]) == sorted(f"analysis {name}: done" for name in ANALYSES)
+    assert listening.messages[0] == f"{len(ANALYSES)} analyses, 2 workers ..."
+    assert sorted(listening.messages[1:]) == sorted(f"analysis {name}: done" for name in ANALYSES)
 
 
 def test_an_analysis_that_breaks_or_kills_its_workers_keeps_no_other_from_being_written(study, monkeypatch):
     class Losing(Here):
         def run(self, make_worker, tasks, on_result, say):
             super().run(make_worker, [task for task in tasks if task != "overlap"], on_result, say)
-            return [FailedTask("overlap", 4, "signal 9, often for want of memory")]
+            return [FailedTask("overlap", 4, "signal 9, often for lack of memory")]
 
     monkeypatch.setattr("mematlas.executors.local.LocalExecutor", Losing)
-    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, answer=lambda tables: 1 // 0))
-    done = analyze_run(study, ["size", "distribution", "overlap", "context"], again=True, workers=TWO)
-    assert list(done.findings) == ["distribution", "context"]  # however they came
-    assert list(done.failures) == ["size", "overlap"]
+    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, compute=lambda tables: 1 // 0))
+    outcome = recompute_findings(study, ["size", "distribution", "overlap", "context"], workers=TWO)
+    assert list(outcome.findings) == ["distribution", "context"]  # in whatever order they came
+    assert list(outcome.failures) == ["size", "overlap"]
     with pytest.raises(
         StudyError, match=r"2 of 4 .*: size \(ZeroDivisionError: .*\); overlap \(4 workers died of it \(the"
     ):
-        done.check()
+        outcome.check()
 
 
 def test_the_longest_are_begun_first_and_none_is_left_out():
@@ -94,6 +105,6 @@ def test_the_command_line_passes_the_options_on(study, capsys):
     assert run(["analyze", "study", "--only", "size", "--workers", "2"]) == 0
     assert "analysis size ..." in capsys.readouterr().err  # one task needs no second process
     assert run(["analyze", "study", "--address", "auto"]) == 1
-    assert "--address auto is said to a Ray cluster: add --executor ray" in capsys.readouterr().err
+    assert "--address auto is an option of Ray clusters only: add --executor ray" in capsys.readouterr().err
     with pytest.raises(OptionError, match="--workers: Input should be greater than 0"):
         mematlas.analyze(study, workers=0)

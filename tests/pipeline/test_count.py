@@ -11,29 +11,29 @@ import pytest
 
 import mematlas
 from mematlas import make_features
-from mematlas.cli.commands import run
+from mematlas.cli import run
 from mematlas.errors import CorpusError, OptionError, StudyError
 from mematlas.executors.local import LocalExecutor
 from mematlas.executors.options import WorkerOptions
 from mematlas.index.base import SCOPES
 from mematlas.index.scan import Scan
-from mematlas.index.stream import CorpusStream, Measured
+from mematlas.index.stream import CorpusStream, MeteredStream
 from mematlas.pipeline.steps import count as counting
 from mematlas.pipeline.steps import features as featuring
-from mematlas.pipeline.steps.count import Counting, Part, Sums, counters, parts_of
+from mematlas.pipeline.steps.count import CountOptions, CountTask, CountTotals, count_workers, number_of_parts
 from mematlas.progress import Silent
 from mematlas.scoring.reopen import reopen_rows
 from mematlas.study import Study
 from mematlas.study.schemas.features import SCHEMAS
 from tests import study_shelf as shelves
-from tests.executors.sample_workers import kills_its_process_once
+from tests.executors.sample_workers import killed_once
 from tests.index.oracle import Oracle, Rows
 
 ASKED = [
-    Counting("rows"),
-    Counting("documents", eod=3),
-    Counting("stream", eod=3, joined=True),
-    Counting("rows", order=Path("order.npy")),
+    CountOptions("rows"),
+    CountOptions("documents", eod=3),
+    CountOptions("stream", eod=3, joined=True),
+    CountOptions("rows", order=Path("order.npy")),
 ]
 
 
@@ -104,10 +104,10 @@ def test_what_parts_hold_adds_up_to_what_a_list_holds(study, asked):
     bigrams = sorted(set(pairwise(stream)))
     sums, tokens, begun = np.zeros((3, len(bigrams)), int), 0, 0
     for number in range(7):
-        part = Measured(asked.stream(corpus, (number, 7)))
-        scan = Scan(part, 1, piece=50)
-        found = scan.ask(bigrams)
-        sums += found.spread(scan.totals(found))
+        part = MeteredStream(asked.stream(corpus, (number, 7)))
+        scan = Scan(part, 1, chunk_tokens=50)
+        found = scan.prepare(bigrams)
+        sums += found.expand(scan.count_distinct(found))
         tokens, begun = tokens + part.tokens, begun + part.documents
     for line, scope in enumerate(SCOPES):
         known = Counter(pair for at, pair in enumerate(pairwise(stream)) if at + 1 not in borders[scope])
@@ -118,7 +118,7 @@ def test_what_parts_hold_adds_up_to_what_a_list_holds(study, asked):
 def test_two_processes_of_which_one_is_killed_count_the_same_in_one_bar(study, monkeypatch, tmp_path):
     make_features(study, scope="rows")
     known = contents(study)
-    monkeypatch.setattr(featuring, "counters", partial(kills_its_process_once, tmp_path / "killed", counters))
+    monkeypatch.setattr(featuring, "count_workers", partial(killed_once, tmp_path / "killed", count_workers))
     for path in study.features_folder().rglob("*.done"):
         path.unlink()
     watcher = Watching()
@@ -159,8 +159,8 @@ def test_only_groups_that_are_missing_are_counted(study, monkeypatch):
 
 def test_workers_read_the_corpus_once_less(study):
     scored = reopen_rows(study)
-    assert featuring.passes_left(study, scored, Counting()) == 4
-    assert featuring.passes_left(study, scored, Counting(), WorkerOptions(workers=2)) == 3
+    assert featuring.passes_left(study, scored, CountOptions()) == 4
+    assert featuring.passes_left(study, scored, CountOptions(), WorkerOptions(workers=2)) == 3
 
 
 def test_how_a_corpus_is_cut_depends_on_it_alone():
@@ -171,17 +171,17 @@ def test_how_a_corpus_is_cut_depends_on_it_alone():
         def __len__(self):
             return self.count
 
-    assert [parts_of(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
-    assert parts_of(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
+    assert [number_of_parts(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
+    assert number_of_parts(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
 
 
 def test_a_worker_that_finds_another_order_counts_nothing(study):
-    order = Counting("rows", order=Path("order.npy"))
+    order = CountOptions("rows", order=Path("order.npy"))
     scored = reopen_rows(study)
     corpus = order.corpus(scored).fingerprint
     np.save("order.npy", np.arange(30))
     with pytest.raises(CorpusError, match=r"A worker found another training order in order\.npy than the command did"):
-        counters(study, scored, order, corpus, 4)(1)
+        count_workers(study, scored, order, corpus, 4)(1)
 
 
 def test_a_part_that_kills_every_worker_is_named_and_finished_groups_stay(study, monkeypatch):
@@ -196,8 +196,8 @@ def test_a_part_that_kills_every_worker_is_named_and_finished_groups_stay(study,
     with pytest.raises(StudyError) as caught:
         make_features(study, workers=2)
     assert str(caught.value) == (
-        "part 1 of 16 of the corpus, counted for the rows of shard-00002-of-00003 was given up after 4 workers died of "
-        "it (the last one: signal 9) and 15 more parts were given up; tables of rows that were counted in all parts "
+        "part 1 of 16 of the corpus, counted for the rows of shard-00002-of-00003 was given up after 4 workers died "
+        "while running it (the last one: signal 9) and 15 more parts were given up; tables of rows that were counted in all parts "
         "are kept. Take fewer --workers, and run the same command again."
     )
     assert len(list((study.features_folder() / "copies").glob("*.done"))) == 2
@@ -218,9 +218,10 @@ def test_older_features_stay_until_a_worker_has_answered(study, monkeypatch):
 
 
 def test_sums_are_given_once_the_last_part_has_come():
-    sums = Sums()
+    sums = CountTotals()
     counted = [
-        counting.Counted(Part(0, 1, n, 2), 5, 10 + n, 1, [np.array([[n], [255], [1]], np.uint8)]) for n in (1, 0)
+        counting.PartCounts(CountTask(0, 1, n, 2), 5, 10 + n, 1, [np.array([[n], [255], [1]], np.uint8)])
+        for n in (1, 0)
     ]
     assert sums.add(counted[0]) is None
     (total,) = sums.add(counted[1])
@@ -233,7 +234,7 @@ def test_the_command_line_refuses_what_means_nothing_in_one_line(study, capsys):
     assert (
         capsys.readouterr()
         .err.strip()
-        .endswith("--address auto is said to a Ray cluster: add --executor ray, or leave it out.")
+        .endswith("--address auto is an option of Ray clusters only: add --executor ray, or leave it out.")
     )
     with pytest.raises(
         OptionError, match=r"--workers: Input should be greater than 0 \(given: 0\)\. See `mematlas features --help`"
@@ -246,7 +247,7 @@ def test_the_command_line_refuses_what_means_nothing_in_one_line(study, capsys):
 
 @pytest.mark.parametrize("lengths", [[4, 0, 4, 4], [4, 0, 4, 0, 4, 0], [0, 0, 3], [2, 3, 0, 0, 5], [0]])
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_rows_without_tokens_begin_no_document_wherever_a_part_or_a_piece_ends(lengths, size):
+def test_rows_without_tokens_begin_no_document_wherever_a_part_or_a_chunk_ends(lengths, size):
     documents = [1, 2, 2, 3, 3, 4][: len(lengths)]
     stream = iter(range(1, 100))
     rows = Rows([[next(stream) for _ in range(length)] for length in lengths], documents)
@@ -257,10 +258,10 @@ def test_rows_without_tokens_begin_no_document_wherever_a_part_or_a_piece_ends(l
     for parts in range(1, len(lengths) + 1):
         counted = begun = 0
         for part in range(parts):
-            measured = Measured(CorpusStream(rows, part=(part, parts)))
-            scan = Scan(measured, 1, piece=size)
+            measured = MeteredStream(CorpusStream(rows, part=(part, parts)))
+            scan = Scan(measured, 1, chunk_tokens=size)
             if trigrams:
-                found = scan.ask(trigrams)
-                counted += int(found.spread(scan.totals(found))[SCOPES.index("documents")].sum())
+                found = scan.prepare(trigrams)
+                counted += int(found.expand(scan.count_distinct(found))[SCOPES.index("documents")].sum())
                 begun += measured.documents
         assert (counted, begun) == (within, len(set(numbers)) if trigrams else 0), parts

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import mematlas
-from mematlas.cli.commands import run
+from mematlas.cli import run
 from mematlas.models.huggingface import FolderSource
 from tests.experiments.conftest import PLANTING, TINY, train
 
@@ -21,7 +21,7 @@ def out(tmp_path_factory):
     pytest.importorskip("altair")
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mematlas.experiments.train_family", trained)
+        patch.setattr("mematlas.experiments.repetition.train_family", trained)
         mematlas.demo(folder)
     return folder
 
@@ -32,7 +32,7 @@ def trained(out, config=None, progress=None):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setattr("mematlas.experiments.train_family", trained)
+    monkeypatch.setattr("mematlas.experiments.repetition.train_family", trained)
 
 
 def refuse(*_):
@@ -83,7 +83,7 @@ def test_the_demo_again_prints_the_table_the_claims_and_the_report(out, monkeypa
     assert "6 rows a column, 8 control rows." in said
     assert "What stands out:\n- " in said
     assert f"The report: open {out / 'study' / 'report.html'}" in said
-    assert f"Ask something else: edit {out / 'study.yaml'}, then: mematlas run {out / 'study.yaml'}" in said
+    assert f"Change the settings: edit {out / 'study.yaml'}, then: mematlas run {out / 'study.yaml'}" in said
     assert (out / "study" / "report.html").stat().st_size > 10_000
 
 
@@ -96,6 +96,6 @@ def test_an_edited_study_file_is_left_as_it_is(out, capsys):
         assert run(["demo", "--out", str(out)]) == 0
         assert "it was edited; the demo asked its own question" in capsys.readouterr().out
         assert "continuation: [8]" in path.read_text()
-        assert mematlas.open_study(out / "study").run().question["continuation"] == [16, 32, 48, 64]
+        assert mematlas.open_study(out / "study").run().settings["continuation"] == [16, 32, 48, 64]
     finally:
         path.write_text(text)

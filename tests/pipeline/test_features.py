@@ -19,7 +19,7 @@ from mematlas.study.build_stamps import combined_fingerprint, features_name
 from mematlas.study.schemas.features import SCHEMAS
 from mematlas.types import Grid
 from tests import study_shelf as shelves
-from tests.analyses.published_files import memorized
+from tests.analyses.published_files import write_memorized_evals
 
 KINDS = tuple(SCHEMAS)
 
@@ -104,7 +104,7 @@ def test_the_facts_say_what_was_counted(shelf):
     assert study.feature_facts() == {
         "scope": "stream",
         "tokens": 30 * 24,
-        "corpus": study.run().question["fingerprints"][0]["corpus"],
+        "corpus": study.run().settings["fingerprints"][0]["corpus"],
         "eod": 3,
         "joined": True,
         "ordered": False,
@@ -125,7 +125,7 @@ def test_a_training_order_counts_rows_as_often_as_they_were_shown(shelf):
     assert [shown[row] for row in range(1, 6)] == [1, 1, 1, 3, 1]  # row 2 stands in row 7, which was shown once
     facts = study.feature_facts()
     assert (facts["ordered"], facts["rows"], facts["tokens"]) == (True, len(order), len(order) * 24)
-    assert facts["corpus"] != study.run().question["fingerprints"][0]["corpus"]
+    assert facts["corpus"] != study.run().settings["fingerprints"][0]["corpus"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_training_order_counts_rows_as_often_as_they_were_shown(shelf):
         (np.array([0.5]), "must hold one row of integers"),
         (np.zeros((2, 2), int), "must hold one row of integers"),
         (np.zeros(0, int), "must hold one row of integers"),
-        ("text", "is no readable .npy file"),
+        ("text", "is not a readable .npy file"),
     ],
 )
 def test_a_wrong_training_order_is_refused_in_one_line(shelf, values, part):
@@ -159,7 +159,7 @@ def test_nothing_is_made_twice(shelf, monkeypatch):
     study = score(shelf)
     make_features(study)
     before = times(study.folder)
-    monkeypatch.setattr(featuring, "_measured", None)
+    monkeypatch.setattr(featuring.FeaturesStep, "_measure", None)
     listening = Listening()
     make_features(study, progress=listening)
     assert times(study.folder) == before
@@ -209,13 +209,13 @@ def test_what_was_interrupted_goes_on_and_is_not_read_before(shelf, monkeypatch)
     monkeypatch.setattr(featuring, "write_shard", stopped)
     with pytest.raises(KeyboardInterrupt):
         make_features(study)
-    with pytest.raises(StudyError, match="no row features yet; `mematlas features study` makes them"):
+    with pytest.raises(StudyError, match="no row features yet; `mematlas features study` computes them"):
         study.features("counts")
     kept = times(study.features_folder() / "texts")
     calls.clear()
     monkeypatch.setattr(featuring, "write_shard", lambda *arguments: (calls.append(1), write(*arguments)))
     make_features(study)
-    shards = -(-15 // featuring.rows_a_pass(featuring.reopen_rows(study).grid))
+    shards = -(-15 // featuring.rows_per_pass(featuring.reopen_rows(study).grid))
     assert shards > 3
     assert len(calls) == len(KINDS) * (shards - 2)  # two groups were whole
     after = times(study.features_folder() / "texts")
@@ -230,7 +230,7 @@ def test_progress_is_told_in_rows_and_in_tokens(shelf, monkeypatch):
     monkeypatch.setattr(featuring, "PASS_TOKENS", 2 * 200)
     study, listening = score(shelf), Listening()
     make_features(study, progress=listening)
-    passes = -(-15 // featuring.rows_a_pass(featuring.reopen_rows(study).grid))
+    passes = -(-15 // featuring.rows_per_pass(featuring.reopen_rows(study).grid))
     tokens = 30 * 24 * passes
     assert listening.started == [("reading the corpus", 30, 0, "rows"), ("counting n-grams", tokens, 0, "tokens")]
     assert listening.done == [30, tokens]
@@ -238,7 +238,7 @@ def test_progress_is_told_in_rows_and_in_tokens(shelf, monkeypatch):
 
 def test_a_pass_takes_fewer_rows_where_a_row_has_more_to_look_for():
     small, large = Grid((8,), (4,)), Grid((8, 16), (16, 32))
-    assert 250_000 > featuring.rows_a_pass(small) > 4 * featuring.rows_a_pass(large) > 40_000
+    assert 250_000 > featuring.rows_per_pass(small) > 4 * featuring.rows_per_pass(large) > 40_000
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
@@ -253,19 +253,19 @@ def refused(study, error, **options):
 
 def test_another_corpus_than_was_scored_is_refused_with_both_fingerprints(shelf):
     study = score(shelf)
-    old = study.run().question["fingerprints"][0]["corpus"]
+    old = study.run().settings["fingerprints"][0]["corpus"]
     np.save("few_kinds.npy", np.load("few_kinds.npy")[::-1])
     new = mematlas.open_corpus("few_kinds.npy").fingerprint
     said = refused(study, CorpusError)
-    assert f"few_kinds.npy is not the corpus that was scored: its fingerprint is {new}, that one's was {old}." in said
-    assert "Bring that corpus back, or score this one" in said
+    assert f"few_kinds.npy is not the corpus that was scored: its fingerprint is {new}, the scored one's was {old}." in said
+    assert "Restore that corpus, or score this one" in said
 
 
 def test_other_rows_and_another_control_are_refused(shelf):
     Path("ids.txt").write_text("1\n2\n3\n")
     study = score(shelf, rows="ids:ids.txt")
     Path("ids.txt").write_text("1\n2\n4\n")
-    assert "--rows ids:ids.txt names other rows of few_kinds.npy than were scored" in refused(study, CorpusError)
+    assert "--rows ids:ids.txt selects other rows of few_kinds.npy than were scored" in refused(study, CorpusError)
     study = score(shelf, "other")
     np.save("control.npy", np.load("control.npy")[::-1])
     assert "control.npy is not the corpus that was scored" in refused(study, CorpusError)
@@ -278,10 +278,10 @@ def test_a_corpus_that_is_gone_is_told(shelf):
 
 
 def test_published_scores_have_no_corpus_to_count_in(shelf):
-    memorized(shelf / "deduped.70m.parquet", [1, 2])
+    write_memorized_evals(shelf / "deduped.70m.parquet", [1, 2])
     study = mematlas.import_scores(shelf / "deduped.70m.parquet", study=shelf / "published")
     said = refused(study, StudyError)
-    assert "holds published scores" in said
+    assert "contains published scores but no corpus" in said
     assert "`mematlas score MODEL --corpus PATH --study FOLDER`" in said
 
 
@@ -299,14 +299,14 @@ def test_an_end_of_document_token_that_is_nowhere_is_refused_and_leaves_what_is_
     make_features(study)
     before = times(study.folder)
     said = refused(study, IndexFault, eod=59)
-    assert "--eod 59 stands nowhere in the corpus (720 tokens); name the id that ends its documents" in said
+    assert "--eod 59 does not occur in the corpus (720 tokens); name the id that ends its documents" in said
     assert times(study.folder) == before
     assert "--eod ID" in refused(study, IndexFault, joined=True)
 
 
 def test_a_folder_that_is_no_study_is_told(shelf):
     assert "is no study" in refused("nowhere", StudyError)
-    assert "holds no run abc" in refused(score(shelf), StudyError, run="abc")
+    assert "has no run abc" in refused(score(shelf), StudyError, run="abc")
 
 
 # --------------------------------------------------------------------------------------------------- moved and reopened
@@ -327,11 +327,11 @@ def test_a_study_is_found_from_elsewhere_with_what_lies_beside_it(shelf, tmp_pat
 
 def test_the_models_are_found_where_the_last_command_named_them(tmp_path, monkeypatch):
     from mematlas.experiments.data.tokenizer import train_tokenizer
-    from tests.tiny_networks import neox, saved
+    from tests.tiny_networks import neox, save_network
 
     (tmp_path / "below").mkdir()
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).integers(0, 200, (6, 16)))
-    saved(neox(300), tmp_path / "tiny")
+    save_network(neox(300), tmp_path / "tiny")
     train_tokenizer(["the cat sat on the mat. " * 20], 270, 64).save_pretrained(tmp_path / "tiny")
     for folder, lead in (("below", "../"), (".", "./")):
         monkeypatch.chdir(tmp_path / folder)
@@ -359,7 +359,7 @@ def test_a_corpus_of_text_is_opened_as_it_was_scored(tmp_path, monkeypatch):
     options = {"context": [4], "continuation": [4], "row_length": 12, "tokenizer": "tokenizer", "cache": "cache"}
     study = mematlas.score("uniform:300", corpus="corpus.txt", study="s", **options)
     make_features(study, scope="rows")
-    assert study.run().question["corpus_details"]["row_length"] == 12
+    assert study.run().settings["corpus_details"]["row_length"] == 12
     counts = study.features("counts")
     assert counts["kinds"].null_count() == 0
     assert counts["unigrams"].list.len().unique().to_list() == [8]

@@ -25,9 +25,9 @@ from mematlas.study.schemas.predictions import (
     PREDICTOR,
     SHUFFLED,
 )
-from tests.predictors.synthetic_examples import Listening, quick, study
+from tests.predictors.synthetic_examples import RecordingProgress, quick_config, study
 
-QUICK = quick(epochs=2, seeds=2, sees=["context"]).model_dump()
+QUICK = quick_config(epochs=2, seeds=2, sees=["context"]).model_dump()
 GUESSES = {MAJORITY, BY_POSITION, ENTROPY}
 
 
@@ -70,14 +70,14 @@ def of(found, model, name):
 def test_two_processes_fit_what_one_fits(shelf, fitted, tmp_path):
     """In the last digits numbers of threads may differ, as everywhere in torch."""
     other = open_study(shutil.copytree(shelf / "study", tmp_path / "other"))
-    listening = Listening()
+    listening = RecordingProgress()
     fit_predictors(other, models=["a"], progress=listening, workers=2, **QUICK)
     one, two = (found.scan_predictions().collect().filter(model="a") for found in (fitted, other))
     assert one.drop("probability").equals(two.drop("probability"))
     far = np.stack(one["probability"].to_list()) - np.stack(two["probability"].to_list())
     assert np.abs(far).max() < 1e-4
     assert len(one) > 100
-    assert (listening.done, listening.said) == (2, [])
+    assert (listening.done, listening.messages) == (2, [])
     (card,) = other.folder.rglob("README.md")
     assert card.read_text().count("\n") == of(fitted, "a", "README.md").read_text().count("\n")
 
@@ -162,7 +162,7 @@ def test_transferred_hits_and_weights_are_the_tested_models(shelf):
     for line in lines.iter_rows(named=True):
         assert (line["hit"], line["weight"]) == (hits[line["row"]], weights[line["row"]])
     made = read_examples(found, "a", ["entropy"])
-    fit = fit_once(made, quick(epochs=2, seeds=2, sees=["context"]), "context", 0, shuffled=False)
+    fit = fit_once(made, quick_config(epochs=2, seeds=2, sees=["context"]), "context", 0, shuffled=False)
     some = lines.filter(seed=0)
     pick = np.array([other.rows.tolist().index(row) for row in some["row"]])
     assert np.allclose(
@@ -175,7 +175,7 @@ def test_transferred_hits_and_weights_are_the_tested_models(shelf):
 
 def test_what_is_fitted_is_kept(fitted):
     before, made = times(fitted), (fitted.folder / "made.json").read_bytes()
-    watcher = Listening()
+    watcher = RecordingProgress()
     folder = fit_predictors(fitted, models=["a", "b"], progress=watcher, **QUICK)
     assert folder == fitted.folder / "predictors" / fitted.run().key
     assert times(fitted) == before
@@ -191,7 +191,7 @@ def test_a_lost_file_is_made_again_and_the_same(fitted, name):
     kept = pl.read_parquet(of(fitted, "a", "context-seed-1.parquet"))
     of(fitted, "a", name).unlink()
     before = times(fitted)
-    watcher = Listening()
+    watcher = RecordingProgress()
     fit_predictors(fitted, models=["a", "b"], progress=watcher, **QUICK)
     assert changed(fitted, before) == {"context-seed-1.parquet", "seed-1.safetensors", "README.md"}
     assert (watcher.started[0][1:3], watcher.done) == ((4, 3), 1)
@@ -218,7 +218,7 @@ def test_a_run_that_was_killed_goes_on(fitted, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("mematlas.pipeline.steps.fit.write_table", killed)
+        patched.setattr("mematlas.pipeline.steps.fit_one.write_table", killed)
         with pytest.raises(KeyboardInterrupt):
             fit_predictors(fitted, models=["a", "b"], **QUICK)
     assert len(written) == 1

@@ -12,9 +12,9 @@ from mematlas.predictors.splitting import split
 from mematlas.study import open_study
 from mematlas.study.build_stamps import predictions_name
 from mematlas.study.schemas.predictions import ENTROPY
-from tests.predictors.synthetic_examples import Listening, examples, quick, study
+from tests.predictors.synthetic_examples import RecordingProgress, examples, quick_config, study
 
-QUICK = quick(epochs=2, seeds=2, sees=["context"]).model_dump()
+QUICK = quick_config(epochs=2, seeds=2, sees=["context"]).model_dump()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_an_unknown_model_and_a_wrong_option_are_refused(shelf):
 def test_inputs_that_were_not_recorded_are_refused_with_the_remedy(shelf, tmp_path):
     bare = study(shelf, ("a",), study=tmp_path / "bare", signals=["hidden"])
     expected = (
-        r"^No predictor could be fitted\. a: .*bare holds no entropies; score with --signals hidden --signals free"
+        r"^No predictor could be fitted\. a: .*bare contains no entropies; score with --signals hidden --signals free"
     )
     with pytest.raises(StudyError, match=expected):
         fit_predictors(bare, **QUICK)
@@ -80,13 +80,13 @@ def examples_of(made):
 
 def test_a_model_that_recites_nothing_is_told_and_left(scored, monkeypatch):
     one_class(monkeypatch, {"a"})
-    watcher = Listening()
+    watcher = RecordingProgress()
     fit_predictors(scored, models=["a", "b"], progress=watcher, **QUICK | {"seeds": 1})
     assert {*scored.scan_predictions().collect()["model"]} == {"b"}
-    (said,) = watcher.said
+    (said,) = watcher.messages
     assert said.startswith("No predictor of a, seed 0: Among the ")
     assert (
-        "rows to stop by no token is recited: there is nothing to tell apart. Score more rows, or a model that" in said
+        "rows to stop by no token is recited: there is nothing to distinguish. Score more rows, or a model that" in said
     )
     with pytest.raises(
         StudyError, match=r"^No predictor could be fitted\. a, seed 0: Among the \d+ rows to stop by no t"
@@ -97,11 +97,11 @@ def test_a_model_that_recites_nothing_is_told_and_left(scored, monkeypatch):
 
 def test_a_split_that_cannot_be_fitted_to_stops_no_other(scored, monkeypatch):
     one_class(monkeypatch, {"a"}, seeds=[0])
-    watcher = Listening()
+    watcher = RecordingProgress()
     fit_predictors(scored, models=["a"], progress=watcher, **QUICK | {"sees": ["context", "generated"]})
     lines = scored.scan_predictions().select("sees", "seed").unique().collect()
     assert {*lines.iter_rows()} == {("context", 1), ("generated", 1)}
-    assert [said.partition(":")[0] for said in watcher.said] == ["No predictor of a, seed 0"]
+    assert [said.partition(":")[0] for said in watcher.messages] == ["No predictor of a, seed 0"]
     assert predictions_name(scored.run()) in (scored.folder / "made.json").read_text()
 
 
@@ -110,10 +110,10 @@ def test_a_full_disk_is_said_once_and_stops(scored, monkeypatch):
         raise StudyError("No room on the disk that holds it.")
 
     monkeypatch.setattr("mematlas.predictors.predictor.save_predictor", full)
-    watcher = Listening()
+    watcher = RecordingProgress()
     with pytest.raises(StudyError, match=r"^No room on the disk that holds it\.$"):
         fit_predictors(scored, models=["a", "b"], progress=watcher, **QUICK | {"epochs": 1})
-    assert watcher.said == []
+    assert watcher.messages == []
 
 
 def test_a_predictor_of_another_width_is_refused(scored):

@@ -9,7 +9,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 import mematlas
 from mematlas.findings.finding import Finding, Taxonomy
-from mematlas.pipeline.steps.gallery import GALLERY, choose
+from mematlas.pipeline.steps.gallery import choose
+from mematlas.study.schemas.gallery import GALLERY
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
 from tests.analyses.synthetic_tables import tables
@@ -92,7 +93,7 @@ def test_a_text_that_ends_generates_nothing_behind_its_end(shelf, monkeypatch):
 def test_rows_of_text_are_the_same_rows_and_shown_as_text(shelf):
     """Text is cut by the grid's width: the gallery, which asks one cell, must not cut it anew."""
     words = [f"w{number}" for number in range(1, networks.V - 1)]
-    networks.saved(networks.neox(), shelf / "tiny")
+    networks.save_network(networks.neox(), shelf / "tiny")
     tokenizer = Tokenizer(WordLevel({word: at for at, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(shelf / "tiny" / "tokenizer.json"))
@@ -184,7 +185,7 @@ def test_half_a_character_is_the_replacement_sign_and_spaces_stay(tmp_path):
     from mematlas.experiments.data.tokenizer import train_tokenizer
     from mematlas.models.huggingface import FolderSource
 
-    networks.saved(networks.neox(), tmp_path / "tiny")
+    networks.save_network(networks.neox(), tmp_path / "tiny")
     train_tokenizer(["the cat sat on the mat. " * 20], 270, 64).save_pretrained(tmp_path / "tiny")
     encoder = FolderSource(tmp_path / "tiny", "tiny", "tiny").encoder()
     (tokens,) = encoder.encode(["the mat\u00e9\n"])

@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 import mematlas
-from mematlas.pipeline.steps.occurrences import write_occurrences
+from mematlas.executors.options import SINGLE_PROCESS
+from mematlas.pipeline.steps.occurrences import OccurrencesStep
 from mematlas.progress import Silent
 from mematlas.scoring.reopen import reopen_rows
 from mematlas.study import open_study
-from mematlas.study.schemas.features import PLACES
+from mematlas.study.schemas.features import OCCURRENCES
 from tests import study_shelf as shelves
 
 
@@ -36,9 +37,9 @@ def studied(shelf, **changed):
 
 def test_recited_rows_and_control_rows_are_looked_up(shelf):
     study = studied(shelf)
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     found = study.features("places").filter(continuation=12).sort("row")
-    assert found.schema == pl.from_arrow(PLACES.empty_table()).schema
+    assert found.schema == pl.from_arrow(OCCURRENCES.empty_table()).schema
     assert found.select("row", "elsewhere", "corpus_row", "offset").rows() == [
         (0, 1, 20, 3),
         (1, 0, None, None),
@@ -49,25 +50,25 @@ def test_recited_rows_and_control_rows_are_looked_up(shelf):
 
 def test_places_are_looked_up_once(shelf):
     study = studied(shelf)
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     (path,) = (study.features_folder() / "places").glob("*.parquet")
     before = path.stat().st_mtime_ns
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     assert path.stat().st_mtime_ns == before
     path.unlink()
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     assert path.is_file()
 
 
 def test_a_control_model_makes_no_row_worth_looking_up(shelf):
     study = studied(shelf, models="uniform:60", control_models="[parrot:few.npy]")
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     assert not (study.features_folder() / "places").exists()
 
 
 def test_without_features_nothing_is_looked_up(shelf):
     study = studied(shelf, features="false")
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     assert not study.features_folder().exists()
     assert not (shelf / "study" / "gallery" / "places.parquet").exists()
 
@@ -84,7 +85,7 @@ def test_the_gallery_looks_up_its_recited_rows_in_its_cell(shelf):
 
 def test_the_gallery_takes_what_was_looked_up_before(shelf):
     study = studied(shelf)
-    write_occurrences(study, reopen_rows(study), Silent())
+    OccurrencesStep(study, reopen_rows(study)).execute(SINGLE_PROCESS, Silent())
     (path,) = (study.features_folder() / "places").glob("*.parquet")
     planted = pl.read_parquet(path).with_columns(pl.col("elsewhere") + 70).filter(pl.col("row") != 2)
     planted.write_parquet(path)

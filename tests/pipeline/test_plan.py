@@ -4,7 +4,8 @@ import pytest
 
 import mematlas
 from mematlas.models.standins.standin import HistorySession
-from mematlas.pipeline.plan import ModelPlan, Probe, _seconds, _uncounted, plan_study
+from mematlas.pipeline.plan import ModelPlan, Probe, _seconds, plan_study
+from mematlas.pipeline.steps.score import models_of_unknown_width
 from mematlas.pipeline.study_file import read_study_file
 from mematlas.scoring.job import resolve_job
 from tests import study_shelf as shelves
@@ -73,6 +74,7 @@ def test_the_study_is_left_as_it_is(shelf):
     assert [model.label for model in planned.models] == ["parrot-22", "parrot-23", "parrot"]
     assert planned.steps["scoring"] == "3 of 3 models to score"
     assert planned.steps["features"] == "to do, 2 times all rows of the corpus"
+    assert planned.steps["occurrences"] == "to do"
     assert planned.steps["gallery"] == "to do"
     assert planned.steps["report"] == "off"
     assert [probe.model for probe in planned.probes] == ["parrot-22", "parrot-23"]
@@ -84,14 +86,14 @@ def test_what_is_there_is_not_counted_again(shelf):
     done = plan(shelf)
     assert done.seconds is None
     assert done.probes == ()
-    steps = {"scoring": "done", "features": "done", "predictors": "off"}
+    steps = {"scoring": "done", "features": "done", "occurrences": "done", "predictors": "off"}
     steps |= {"analyses": "done", "gallery": "done", "report": "off"}
     assert done.steps == steps
     more = plan(shelf, models="[parrot:rows.npy, parrot:few.npy:22, uniform:60]", order="given")
     assert [model.rows_left for model in more.models] == [0, 0, 40]
     assert more.steps["scoring"] == "1 of 3 models to score"
     assert plan(shelf, gallery_rows="3").steps["gallery"] == "to do"
-    assert plan(shelf, features="false").steps == steps | {"features": "off"}
+    assert plan(shelf, features="false").steps == steps | {"features": "off", "occurrences": "off"}
     other = plan(shelf, scope="rows").steps
     assert other["features"] == "to do, 2 times all rows of the corpus"
     assert other["analyses"].endswith(" to do")
@@ -111,8 +113,8 @@ def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):
 @pytest.mark.parametrize(("shards", "signals", "without"), [("1", "[hidden]", "[]"), ("3", "[hidden, truth]", "truth")])
 @pytest.mark.parametrize("rows", ["200", "7"])
 def test_hidden_states_take_the_disk_that_is_planned_and_no_more(shelf, shards, signals, without, rows):
-    networks.saved(networks.neox(60), shelf / "neox")
-    networks.saved(networks.gpt2(), shelf / "gpt")
+    networks.save_network(networks.neox(60), shelf / "neox")
+    networks.save_network(networks.gpt2(), shelf / "gpt")
     keys = {"models": "[neox, gpt, uniform:60]", "order": "given", "features": "false", "gallery": "false"}
     keys |= {"shards": shards, "analyses": "size", "hidden_rows": rows}
     planned = plan(shelf, **keys, signals=signals)
@@ -125,14 +127,17 @@ def test_hidden_states_take_the_disk_that_is_planned_and_no_more(shelf, shards, 
 
 
 def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
-    networks.saved(networks.neox(60), shelf / "net")
+    networks.save_network(networks.neox(60), shelf / "net")
     config = shelf / "net" / "config.json"
     config.write_text(config.read_text().replace('"hidden_size"', '"breadth"'))
     file = read_study_file(shelves.study_file(shelf, signals="hidden"))
     question = resolve_job([str(shelf / "net"), "uniform:60"], file.config)
-    assert _uncounted(question) == " (disk without the hidden states of net, of unknown width)"
-    assert _uncounted(resolve_job(["uniform:60"], question.config)) == ""
-    assert _uncounted(resolve_job([str(shelf / "net")], question.config.model_copy(update={"signals": []}))) == ""
+    assert models_of_unknown_width(question) == " (disk without the hidden states of net, of unknown width)"
+    assert models_of_unknown_width(resolve_job(["uniform:60"], question.config)) == ""
+    assert (
+        models_of_unknown_width(resolve_job([str(shelf / "net")], question.config.model_copy(update={"signals": []})))
+        == ""
+    )
 
 
 @pytest.mark.parametrize(

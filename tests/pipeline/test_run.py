@@ -71,11 +71,11 @@ def test_a_model_that_is_asked_again_as_a_member_is_no_control_any_more(shelf, m
     monkeypatch.chdir(shelf)
     options = {"corpus": "rows.npy", "context": [8], "continuation": [4], "study": "s"}
     study = mematlas.score("parrot:rows.npy", control_models=["uniform:60", "uniform:61"], **options)
-    assert study.run().question["control_models"] == ["uniform-60", "uniform-61"]
+    assert study.run().settings["control_models"] == ["uniform-60", "uniform-61"]
     mematlas.score("uniform:60", **options)
-    assert study.run().question["control_models"] == ["uniform-61"]
+    assert study.run().settings["control_models"] == ["uniform-61"]
     assert len(study.runs()) == 1
-    assert study.manifest()["runs"][study.run().key]["question"] == study.run().question
+    assert study.manifest()["runs"][study.run().key]["question"] == study.run().settings
 
 
 def test_a_file_names_all_models_of_its_run(shelf):
@@ -101,7 +101,7 @@ def test_the_same_file_twice_does_nothing(shelf, monkeypatch):
     study = mematlas.run(path)
     before = times(shelf / "study")
     monkeypatch.setattr(StandInSource, "load", refuse)
-    monkeypatch.setattr("mematlas.pipeline.steps.analyze.answer", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.analyze.run_analysis", refuse)
     monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
     mematlas.run(path)
     index = study.folder / "findings" / study.run().key / "index.json"
@@ -159,8 +159,8 @@ def broken(_):
 
 def test_an_analysis_that_breaks_stops_no_other_and_is_told(shelf, monkeypatch):
     path = shelves.study_file(shelf)
-    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, answer=broken))
-    with pytest.raises(StudyError, match=r"1 of \d+ analyses broke: size \(ZeroDivisionError: .*test_running.py, line"):
+    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, compute=broken))
+    with pytest.raises(StudyError, match=r"1 of \d+ analyses broke: size \(ZeroDivisionError: .*test_run.py, line"):
         mematlas.run(path)
     study = mematlas.open_study(shelf / "study")
     findings = study.folder / "findings" / study.run().key
@@ -175,7 +175,7 @@ def test_an_unforeseen_error_is_not_hidden(shelf, monkeypatch):
     def unforeseen(_):
         raise RuntimeError("never seen")
 
-    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, answer=unforeseen))
+    monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, compute=unforeseen))
     with pytest.raises(RuntimeError, match="never seen"):
         mematlas.run(shelves.study_file(shelf))
 

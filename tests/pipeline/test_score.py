@@ -27,10 +27,10 @@ def shelf(tmp_path_factory):
     """A tiny model and rows of which it recites some."""
     folder = tmp_path_factory.mktemp("shelf")
     network = networks.neox()
-    rows = networks.half_recited(network, networks.grid([8, 12], [12]), 60)
+    rows = networks.partly_recited_rows(network, networks.grid([8, 12], [12]), 60)
     np.save(folder / "rows.npy", rows)
     np.save(folder / "control.npy", np.random.default_rng(9).integers(0, networks.V, (7, 24)))
-    networks.saved(network, folder / "tiny")
+    networks.save_network(network, folder / "tiny")
     return folder
 
 
@@ -142,10 +142,10 @@ def test_a_changed_option_never_meets_an_old_shard(shelf, tmp_path, change):
 def test_changed_rows_and_changed_weights_never_meet_an_old_shard(shelf, tmp_path):
     rows = np.load(shelf / "rows.npy")
     np.save(tmp_path / "rows.npy", rows)
-    networks.saved(networks.neox(), tmp_path / "tiny")
+    networks.save_network(networks.neox(), tmp_path / "tiny")
     options = {"corpus": str(tmp_path / "rows.npy")}
     first = ask(shelf, tmp_path / "s", str(tmp_path / "tiny"), **options).scores()
-    networks.saved(networks.neox(seed=1), tmp_path / "tiny")
+    networks.save_network(networks.neox(seed=1), tmp_path / "tiny")
     second = ask(shelf, tmp_path / "s", str(tmp_path / "tiny"), **options)
     assert len(shards(second)) == 12
     assert second.scores().shape == first.shape
@@ -245,7 +245,7 @@ def test_settled_rows_are_what_float32_says_and_changed_ones_are_counted(shelf, 
 
 def test_models_in_folders_of_the_same_name_get_labels_of_their_own(shelf, tmp_path):
     for parent in ("a", "b"):
-        networks.saved(networks.neox(seed=ord(parent)), tmp_path / parent / "tiny")
+        networks.save_network(networks.neox(seed=ord(parent)), tmp_path / parent / "tiny")
     study = ask(shelf, tmp_path / "s", str(tmp_path / "a" / "tiny"), str(tmp_path / "b" / "tiny"))
     assert study.models()["model"].to_list() == ["a-tiny", "b-tiny"]
     assert study.scores()["model"].unique(maintain_order=True).to_list() == ["a-tiny", "b-tiny"]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from mematlas.errors import MematlasError, OptionError, StudyError
-from mematlas.pipeline.study_file import EXAMPLE, StudyFile, parse_study_file, read_study_file, study_file_text
+from mematlas.pipeline.study_file import StudyFile, parse_study_file, read_study_file
+from mematlas.pipeline.study_file_template import EXAMPLE, study_file_text
 from mematlas.scoring.config import ScoreConfig
 from tests import study_shelf as shelves
 
@@ -80,11 +81,11 @@ def test_a_dataset_of_the_hub_stays_a_name():
         ("analyses: [size, transition]", ["line 4", "no analysis is called 'transition'", "'transitions'"]),
         ("gallery_rows: 0", ["line 4", "gallery_rows", "greater than 0", "given: 0"]),
         ("report: perhaps", ["line 4", "report", "boolean", "'perhaps'"]),
-        ("batch: 4\nbatch: 5", ["line 5", "batch stands here and in line 4"]),
-        ("7: 8", ["line 4", "the key 7 is no word"]),
+        ("batch: 4\nbatch: 5", ["line 5", "batch is already in line 4"]),
+        ("7: 8", ["line 4", "the key 7 is not text"]),
         ("temperature: [0.5]", ["study.yaml", "temperature is read", "add signals truth"]),
-        ("context: [8", ["line 5", "no YAML"]),
-        ("\tbatch: 4", ["line 4", "no YAML"]),
+        ("context: [8", ["line 5", "not valid YAML"]),
+        ("\tbatch: 4", ["line 4", "not valid YAML"]),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(added, parts):
@@ -102,8 +103,8 @@ def test_a_mistake_is_one_line_with_its_place(added, parts):
     [
         ("", "the key corpus is missing; add a line `corpus: ...`"),
         ("models: []\ncorpus: c\nstudy: s", "line 1: models: List should have at least 1 item"),
-        ("- a\n- b", "holds no keys"),
-        ("models: \x07", "is no YAML"),
+        ("- a\n- b", "has no keys"),
+        ("models: \x07", "is not valid YAML"),
     ],
 )
 def test_a_file_that_is_none_is_one_line(text, part):

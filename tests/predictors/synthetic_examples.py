@@ -1,4 +1,4 @@
-"""Examples made by hand, options that fit in a second, and a scored study that predictors can be fitted to."""
+"""Synthetic examples, options that fit in a second, and a scored study that predictors can be fitted to."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ POSITIONS = CONTEXT + LENGTH - 1
 FAMILY = ("a", "b", "wide")
 
 
-def quick(**options) -> PredictorConfig:
-    """Options of a network that learns what is planted here within a second."""
+def quick_config(**options) -> PredictorConfig:
+    """Options of a network that learns the planted labels within a second."""
     small = {
         "members": 1,
         "width": 8,
@@ -31,13 +31,13 @@ def quick(**options) -> PredictorConfig:
     return predictor_config(**(small | options))
 
 
-def examples(rows: int = 200, control: int = 0, seed: int = 0, width: int = WIDTH, **given) -> Examples:
-    """Examples of noise alone: the last `control` rows are the control's, each row is a document and stands for 1.
+def examples(rows: int = 200, control: int = 0, seed: int = 0, width: int = WIDTH, **fields) -> Examples:
+    """Examples of pure noise: the last `control` rows are the control's, each row is a document and has weight 1.
 
-    given: fields of Examples that are not noise.
+    fields: fields of Examples that are not noise.
     """
     random = np.random.default_rng(seed)
-    fields = {
+    noise = {
         "rows": 100 + np.arange(rows),
         "train": np.arange(rows) < rows - control,
         "groups": np.arange(rows),
@@ -50,7 +50,7 @@ def examples(rows: int = 200, control: int = 0, seed: int = 0, width: int = WIDT
         "context": CONTEXT,
         "layer": "last",
     }
-    return Examples(**(fields | given))
+    return Examples(**(noise | fields))
 
 
 def planted(sees: str, rows: int = 300, seed: int = 0) -> Examples:
@@ -67,32 +67,34 @@ def planted(sees: str, rows: int = 300, seed: int = 0) -> Examples:
 
 
 def study(folder: Path, models: tuple[str, ...] = FAMILY, **options) -> Study:
-    """A study of the models a, b (of one width) and wide: 120 rows, of which each recites other ones, and 20 of a
-    control. Row n, n + 40 and n + 80 have one context."""
+    """A study of the models a and b (of equal width) and wide: 120 rows, of which each model recites its own, and a
+    control of 20 rows. Rows n, n + 40 and n + 80 have the same context."""
     if not (folder / "rows.npy").exists():
-        _fill(folder)
-    asked = {"context": [32], "continuation": [8, 16], "signals": ["hidden", "free", "truth"], "hidden_rows": 100}
+        _write_inputs(folder)
+    defaults = {"context": [32], "continuation": [8, 16], "signals": ["hidden", "free", "truth"], "hidden_rows": 100}
     paths = {"corpus": str(folder / "rows.npy"), "control": str(folder / "control.npy"), "study": folder / "study"}
-    return mematlas.score(*(str(folder / name) for name in models), **(paths | asked | options))
+    return mematlas.score(*(str(folder / name) for name in models), **(paths | defaults | options))
 
 
-def _fill(folder: Path) -> None:
+def _write_inputs(folder: Path) -> None:
     shape = networks.grid((32,), (16,))
-    made = (networks.neox(), networks.neox(seed=1), networks.neox(seed=2, hidden_size=48))
-    for name, network in zip(FAMILY, made, strict=True):
-        networks.saved(network, folder / name)
-    np.save(folder / "rows.npy", np.concatenate([networks.half_recited(network, shape, 40) for network in made]))
+    models = (networks.neox(), networks.neox(seed=1), networks.neox(seed=2, hidden_size=48))
+    for name, network in zip(FAMILY, models, strict=True):
+        networks.save_network(network, folder / name)
+    np.save(
+        folder / "rows.npy", np.concatenate([networks.partly_recited_rows(network, shape, 40) for network in models])
+    )
     np.save(folder / "control.npy", np.random.default_rng(9).integers(0, networks.V - 1, (20, 48)))
 
 
-class Listening(Silent):
-    """Keeps what a watcher of a command is told."""
+class RecordingProgress(Silent):
+    """Records the calls of a progress display."""
 
     def __init__(self):
-        self.said, self.started, self.done = [], [], 0
+        self.messages, self.started, self.done = [], [], 0
 
     def say(self, text):
-        self.said.append(text)
+        self.messages.append(text)
 
     def start(self, label, total, done, unit="rows"):
         self.started.append((label, total, done, unit))

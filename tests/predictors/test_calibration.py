@@ -1,4 +1,4 @@
-"""Slopes and offsets that were planted are found again."""
+"""Simulated slopes and offsets are recovered."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from mematlas.predictors.calibration import AS_THEY_ARE, calibrated, fit_calibration
+from mematlas.predictors.calibration import IDENTITY, calibrate, fit_calibration
 from tests.predictors.synthetic_examples import LENGTH, examples
 
 
@@ -18,23 +18,23 @@ def simulated(slope, offset, rows=6000, seed=0):
 
 
 @pytest.mark.parametrize(("slope", "offset"), [(0.5, -1.5), (1.5, 0.8), (-0.7, 0.3)])
-def test_slope_and_offset_are_found_again(slope, offset):
-    found = fit_calibration(*simulated(slope, offset))
-    assert found == pytest.approx((slope, offset), abs=0.06)
+def test_slope_and_offset_are_recovered(slope, offset):
+    result = fit_calibration(*simulated(slope, offset))
+    assert result == pytest.approx((slope, offset), abs=0.06)
 
 
 def test_a_weight_of_three_is_three_copies():
-    logits, whole = simulated(0.5, -1.0, rows=80)
-    heavy = examples(80, hits=whole.hits, weights=np.where(np.arange(80) < 25, 3.0, 1.0))
+    logits, data = simulated(0.5, -1.0, rows=80)
+    heavy = examples(80, hits=data.hits, weights=np.where(np.arange(80) < 25, 3.0, 1.0))
     copies = np.repeat(np.arange(80), np.where(np.arange(80) < 25, 3, 1))
-    weighted, copied = fit_calibration(logits, heavy), fit_calibration(logits[copies], whole.take(copies))
+    weighted, copied = fit_calibration(logits, heavy), fit_calibration(logits[copies], data.take(copies))
     assert weighted == pytest.approx(copied, abs=1e-3)
-    assert weighted != pytest.approx(fit_calibration(logits, whole), abs=1e-2)
+    assert weighted != pytest.approx(fit_calibration(logits, data), abs=1e-2)
 
 
-def test_tokens_that_are_not_there_do_not_count():
-    logits, whole = simulated(1.0, 0.5, rows=200)
-    hits, odd = whole.hits.copy(), logits.copy()
+def test_missing_tokens_do_not_count():
+    logits, data = simulated(1.0, 0.5, rows=200)
+    hits, odd = data.hits.copy(), logits.copy()
     hits[::2, 3:], odd[::2, 3:] = -1, 50
     cut = fit_calibration(odd, examples(200, hits=hits))
     odd[::2, 3:] = -50
@@ -43,10 +43,10 @@ def test_tokens_that_are_not_there_do_not_count():
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_one_class_alone_leaves_logits_as_they_are(value):
+def test_one_class_alone_leaves_logits_unchanged(value):
     hits = np.full((10, LENGTH), value, np.int8)
     hits[3, 2] = -1
-    assert fit_calibration(np.ones((10, LENGTH), "f4"), examples(10, hits=hits)) == AS_THEY_ARE == (1.0, 0.0)
+    assert fit_calibration(np.ones((10, LENGTH), "f4"), examples(10, hits=hits)) == IDENTITY == (1.0, 0.0)
 
 
 def test_logits_that_do_not_vary_give_the_share():
@@ -54,11 +54,11 @@ def test_logits_that_do_not_vary_give_the_share():
     hits[:30] = 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        line = fit_calibration(np.full((100, LENGTH), 2.5, "f4"), examples(100, hits=hits))
-    assert calibrated(np.full((1, 1), 2.5, "f4"), line)[0, 0] == pytest.approx(0.3, abs=0.01)
+        calibration = fit_calibration(np.full((100, LENGTH), 2.5, "f4"), examples(100, hits=hits))
+    assert calibrate(np.full((1, 1), 2.5, "f4"), calibration)[0, 0] == pytest.approx(0.3, abs=0.01)
 
 
-def test_a_line_makes_a_probability():
-    found = calibrated(np.array([[0.0, 1.0, -400.0]], "f4"), (2.0, -1.0))
-    assert found.dtype == np.float32
-    assert found[0] == pytest.approx([expit(-1), expit(1), 0.0])
+def test_logits_become_probabilities():
+    result = calibrate(np.array([[0.0, 1.0, -400.0]], "f4"), (2.0, -1.0))
+    assert result.dtype == np.float32
+    assert result[0] == pytest.approx([expit(-1), expit(1), 0.0])

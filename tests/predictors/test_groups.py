@@ -1,4 +1,4 @@
-"""Rows that may not be torn apart: those of a document, those with 13 tokens in common, and chains of both."""
+"""Rows that must stay is_joined: those of a document, those with 13 tokens in common, and chains of both."""
 
 from types import SimpleNamespace
 
@@ -6,40 +6,40 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.predictors.groups import SHARED, document_groups, joined
+from mematlas.predictors.groups import SHARED_TOKENS, connected_groups, document_groups
 
 
 def fresh(count, start):
     return list(range(start, start + count))
 
 
-@pytest.mark.parametrize(("shared", "together"), [(SHARED, True), (SHARED - 1, False)])
-def test_thirteen_tokens_in_common_join_and_twelve_do_not(shared, together):
-    piece = fresh(shared, 0)
-    texts = [fresh(5, 100) + piece + fresh(7, 200), fresh(9, 300) + piece, piece + fresh(20, 400)]
-    assert SHARED == 13
-    assert joined("xyz", texts).tolist() == ([0, 0, 0] if together else [0, 1, 2])
+@pytest.mark.parametrize(("shared", "is_joined"), [(SHARED_TOKENS, True), (SHARED_TOKENS - 1, False)])
+def test_thirteen_tokens_in_common_join_and_twelve_do_not(shared, is_joined):
+    passage = fresh(shared, 0)
+    texts = [fresh(5, 100) + passage + fresh(7, 200), fresh(9, 300) + passage, passage + fresh(20, 400)]
+    assert SHARED_TOKENS == 13
+    assert connected_groups("xyz", texts).tolist() == ([0, 0, 0] if is_joined else [0, 1, 2])
 
 
 def test_the_same_tokens_in_another_order_do_not_join():
-    assert joined("xy", [fresh(40, 0), fresh(40, 0)[::-1]]).tolist() == [0, 1]
+    assert connected_groups("xy", [fresh(40, 0), fresh(40, 0)[::-1]]).tolist() == [0, 1]
 
 
 def test_chains_join_their_ends():
     ab, bc = fresh(13, 0), fresh(13, 50)
     texts = [ab + fresh(5, 100), fresh(30, 200), bc + ab, fresh(5, 300) + bc, []]
-    assert joined(["a", "other", "b", "c", "c"], texts).tolist() == [0, 1, 0, 0, 0]  # the last by its document
+    assert connected_groups(["a", "other", "b", "c", "c"], texts).tolist() == [0, 1, 0, 0, 0]  # the last by its key
 
 
 def test_short_and_absent_texts_join_nothing():
-    assert joined("abc", [[1] * 12, [1] * 12, ()]).tolist() == [0, 1, 2]
-    assert joined((), ()).tolist() == []
+    assert connected_groups("abc", [[1] * 12, [1] * 12, ()]).tolist() == [0, 1, 2]
+    assert connected_groups((), ()).tolist() == []
 
 
-def stub(lines, tokens=None):
+def stub(records, tokens=None):
     """What document_groups asks a study for."""
     schema = {"row": pl.Int64, "role": pl.String, "source": pl.String, "document": pl.Int64}
-    rows = pl.LazyFrame(lines, schema=schema, orient="row")
+    rows = pl.LazyFrame(records, schema=schema, orient="row")
     words = pl.LazyFrame(
         {"row": list(tokens or {}), "tokens": list((tokens or {}).values())},
         schema={"row": pl.Int64, "tokens": pl.List(pl.Int32)},
@@ -52,7 +52,7 @@ def stub(lines, tokens=None):
 
 
 def test_rows_of_a_document_are_a_group_and_unknown_ones_are_alone():
-    lines = [
+    records = [
         (5, "train", "a", 1),
         (6, "train", "a", 2),
         (7, "train", "b", 1),  # another source counts its own documents
@@ -61,21 +61,21 @@ def test_rows_of_a_document_are_a_group_and_unknown_ones_are_alone():
         (10, "train", None, 1),
         (11, "train", None, None),
         (12, "train", None, None),
-        (13, "train", "b", None),  # of a known source, but who knows what document
+        (13, "train", "b", None),  # of a known source, but of unknown document
         (14, "train", "b", None),
     ]
-    found = document_groups(stub(lines), [14, 8, 6, 5, 7, 9, 10, 11, 12, 13])
-    assert found.tolist() == [0, 1, 2, 1, 3, 4, 5, 6, 7, 8]
-    assert found.dtype == np.int64
+    groups = document_groups(stub(records), [14, 8, 6, 5, 7, 9, 10, 11, 12, 13])
+    assert groups.tolist() == [0, 1, 2, 1, 3, 4, 5, 6, 7, 8]
+    assert groups.dtype == np.int64
 
 
-def test_a_row_that_is_named_twice_is_of_its_own_group():
-    lines = [(1, "train", None, None), (2, "train", None, None)]
-    assert document_groups(stub(lines), [1, 2, 1]).tolist() == [0, 1, 0]
+def test_a_row_given_twice_is_in_one_group():
+    records = [(1, "train", None, None), (2, "train", None, None)]
+    assert document_groups(stub(records), [1, 2, 1]).tolist() == [0, 1, 0]
 
 
 def test_texts_join_documents_where_features_are_there():
-    lines = [
+    records = [
         (1, "train", "s", 1),
         (2, "train", "s", 2),
         (3, "train", "s", 2),
@@ -83,8 +83,8 @@ def test_texts_join_documents_where_features_are_there():
         (5, "train", "s", 5),
     ]
     tokens = {1: fresh(20, 0), 3: fresh(20, 7), 4: fresh(20, 8), 2: fresh(20, 90), 99: fresh(40, 0)}
-    assert document_groups(stub(lines), [1, 2, 3, 4, 5]).tolist() == [0, 1, 1, 2, 3]
+    assert document_groups(stub(records), [1, 2, 3, 4, 5]).tolist() == [0, 1, 1, 2, 3]
     # row 3 shares 13 tokens with row 1 and 19 with row 4; row 5 has no features
-    assert document_groups(stub(lines, tokens), [1, 2, 3, 4, 5]).tolist() == [0, 0, 0, 0, 1]
-    # rows that were not asked for join nothing: 99 would join 1 and 4
-    assert document_groups(stub(lines, tokens), [1, 4, 5]).tolist() == [0, 1, 2]
+    assert document_groups(stub(records, tokens), [1, 2, 3, 4, 5]).tolist() == [0, 0, 0, 0, 1]
+    # rows that were not given join nothing: 99 would join 1 and 4
+    assert document_groups(stub(records, tokens), [1, 4, 5]).tolist() == [0, 1, 2]

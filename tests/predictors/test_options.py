@@ -1,4 +1,4 @@
-"""The options of predictors, and what their errors say."""
+"""The options of predictors, and the messages of their errors."""
 
 import pytest
 
@@ -6,14 +6,14 @@ from mematlas.errors import OptionError
 from mematlas.predictors.options import predictor_config
 
 
-def test_what_is_named_twice_or_in_another_order_is_the_same():
-    one = predictor_config(sees=["generated", "context"], inputs=["frequency", "entropy", "entropy"])
-    assert one == predictor_config(sees=["context", "generated"], inputs=["entropy", "frequency"])
+def test_duplicates_and_order_of_values_do_not_matter():
+    config = predictor_config(sees=["generated", "context"], inputs=["frequency", "entropy", "entropy"])
+    assert config == predictor_config(sees=["context", "generated"], inputs=["entropy", "frequency"])
     assert predictor_config(inputs=[]).inputs == []
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"heads": 3, "width": 64}, "--heads 3 does not divide --width 64; take 1 or 2 or 4 or 8."),
         ({"seeds": 0}, "--seeds: Input should be greater than 0 (given: 0). See `mematlas fit --help`."),
@@ -24,10 +24,10 @@ def test_what_is_named_twice_or_in_another_order_is_the_same():
         ({"width_of": 3}, "--width-of: Extra inputs are not permitted (given: 3). See `mematlas fit --help`."),
     ],
 )
-def test_an_option_that_breaks_a_rule_is_named(options, said):
+def test_an_option_that_breaks_a_rule_is_named(options, message):
     with pytest.raises(OptionError) as error:
         predictor_config(**options)
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 

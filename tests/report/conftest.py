@@ -1,8 +1,8 @@
-"""One study with findings of every shape, and its report."""
+"""A study with findings of every chart shape, and its report."""
 
 import pytest
 
-from tests.report import sample_findings as made
+from tests.report import sample_findings as sample
 
 
 @pytest.fixture(scope="session")
@@ -10,7 +10,7 @@ def study(tmp_path_factory):
     pytest.importorskip("altair")
     folder = tmp_path_factory.mktemp("report") / "study"
     folder.mkdir()
-    return made.study(folder)
+    return sample.study(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""Findings of every chart shape, made by hand; a study folder that holds them; and a gallery."""
+"""Hand-written findings of every chart shape, a study folder that contains them, and a gallery."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -42,16 +43,16 @@ def finding(name: str, frame: pl.DataFrame, chart: Chart | None, **changed) -> F
 
 
 def series_frame(facets: tuple[int, ...] = (16, 32)) -> pl.DataFrame:
-    """Memorized share by size: four sizes, four continuations, a facet a context, rows of both roles."""
-    lines = []
+    """Memorized share by size: four sizes, four continuations, one facet per context, rows of both roles."""
+    records = []
     for context in facets:
         for role in ("control", "train"):
             for length in (16, 32, 48, 64):
-                for at, size in enumerate((137_664, 287_616, 674_368, 1_841_920)):
-                    share = 0.002 if role == "control" else 0.04 + 0.11 * at * 16 / length + context / 800
-                    lines.append(
+                for i, size in enumerate((137_664, 287_616, 674_368, 1_841_920)):
+                    share = 0.002 if role == "control" else 0.04 + 0.11 * i * 16 / length + context / 800
+                    records.append(
                         {
-                            "model": MODELS[at],
+                            "model": MODELS[i],
                             "parameters": size,
                             "role": role,
                             "context": context,
@@ -62,7 +63,7 @@ def series_frame(facets: tuple[int, ...] = (16, 32)) -> pl.DataFrame:
                             "rows": 384,
                         }
                     )
-    return pl.DataFrame(lines)
+    return pl.DataFrame(records)
 
 
 SIZE = Axis("parameters", "parameters", "log")
@@ -93,14 +94,14 @@ def steps() -> Finding:
         [
             {
                 "model": model,
-                "tokens": at,
-                "share": (0.9 - 0.15 * number) * 0.97**at,
-                "lower": 0.85 * (0.9 - 0.15 * number) * 0.97**at,
-                "upper": min(1, 1.15 * (0.9 - 0.15 * number) * 0.97**at),
+                "tokens": tokens,
+                "share": (0.9 - 0.15 * number) * 0.97**tokens,
+                "lower": 0.85 * (0.9 - 0.15 * number) * 0.97**tokens,
+                "upper": min(1, 1.15 * (0.9 - 0.15 * number) * 0.97**tokens),
                 "rows": 384,
             }
             for number, model in enumerate(MODELS)
-            for at in depth
+            for tokens in depth
         ]
     )
     chart = Chart(
@@ -180,8 +181,8 @@ def stacked() -> Finding:
     frame = pl.DataFrame(
         [
             {"model": model, "level": level, "share": share, "rows": round(384 * share)}
-            for model, found in zip(MODELS, shares, strict=True)
-            for level, share in zip(LEVELS, found, strict=True)
+            for model, level_shares in zip(MODELS, shares, strict=True)
+            for level, share in zip(LEVELS, level_shares, strict=True)
         ]
     )
     chart = Chart(
@@ -197,17 +198,17 @@ def stacked() -> Finding:
 
 
 def matrix() -> Finding:
-    lines = []
+    records = []
     for pair in ("0.14m → 0.29m", "0.29m → 0.67m"):
-        for a, smaller in enumerate(LEVELS):
-            for b, larger in enumerate(LEVELS):
-                known = None if a == 3 else (0.6 if a == b else 0.1)
-                lines.append(
+        for i, smaller in enumerate(LEVELS):
+            for j, larger in enumerate(LEVELS):
+                share = None if i == 3 else (0.6 if i == j else 0.1)
+                records.append(
                     {
                         "pair": pair,
                         "smaller": smaller,
                         "larger": larger,
-                        "share": known,
+                        "share": share,
                         "rows": 77,
                         "lower": None,
                         "upper": None,
@@ -223,17 +224,17 @@ def matrix() -> Finding:
         Axis("share", "share of rows", share=True),
         facet="pair",
     )
-    return finding("transitions", pl.DataFrame(lines, infer_schema_length=None), chart, strength=6.0)
+    return finding("transitions", pl.DataFrame(records, infer_schema_length=None), chart, strength=6.0)
 
 
 def flow() -> Finding:
-    lines = []
-    moved = {0: (70, 20, 10), 1: (8, 30, 22), 2: (2, 6, 90)}
+    records = []
+    transitions = {0: (70, 20, 10), 1: (8, 30, 22), 2: (2, 6, 90)}
     for step, model in enumerate(MODELS):
-        for source, targets in moved.items():
+        for source, targets in transitions.items():
             for target, rows in enumerate(targets):
                 last = step == len(MODELS) - 1
-                lines.append(
+                records.append(
                     {
                         "model": model,
                         "level": LEVELS[2 * source],
@@ -251,7 +252,7 @@ def flow() -> Finding:
         Axis("level", "score level", "ordinal"),
         target="next",
     )
-    return finding("passage", pl.DataFrame(lines), chart, strength=1.0)
+    return finding("passage", pl.DataFrame(records), chart, strength=1.0)
 
 
 def lacking() -> Finding:
@@ -288,20 +289,18 @@ ALL = (lines, steps, points, bars, stacked, matrix, flow, lacking, hostile)
 
 
 def all_findings() -> list[Finding]:
-    """Every shape once, a missing one and a hostile one; `size` gives a verdict on a published trend."""
-    first, *others = (make() for make in ALL)
+    """Every shape once, a finding that lacks data and a hostile one; `size` gives a verdict on a published trend."""
+    first, *others = (factory() for factory in ALL)
     trend = Trend("recited-rows-grow-with-size", "shows", "4.0 % in the smallest, 37.0 % in the largest")
     return [finding_with(first, trends=(trend,)), *others]
 
 
-def finding_with(found: Finding, **changed) -> Finding:
-    from dataclasses import replace
-
-    return replace(found, **changed)
+def finding_with(original: Finding, **changed) -> Finding:
+    return replace(original, **changed)
 
 
 def study(folder: Path, findings: list[Finding] | None = None, *, gallery: bool = True) -> Study:
-    """A study folder with one run, its models and manifest, the findings and a gallery: no scores."""
+    """A study folder with one run, its models and manifest, findings and a gallery, but without scores."""
     question = {
         "corpus": HOSTILE,
         "corpus_format": "npy",
@@ -326,9 +325,9 @@ def study(folder: Path, findings: list[Finding] | None = None, *, gallery: bool 
     sizes = (137_664, 287_616, 674_368, None)
     (folder / "models").mkdir()
     for model, size in zip(MODELS, sizes, strict=True):
-        line = {"model": model, "spec": f"models/{model}", "parameters": size, "training_step": 765, "tokenizer": "t"}
-        line |= {"vocabulary": 4096, "fingerprint": "fc34ca99"}
-        pl.DataFrame([line]).write_parquet(folder / "models" / f"{model}.parquet")
+        record = {"model": model, "spec": f"models/{model}", "parameters": size, "training_step": 765, "tokenizer": "t"}
+        record |= {"vocabulary": 4096, "fingerprint": "fc34ca99"}
+        pl.DataFrame([record]).write_parquet(folder / "models" / f"{model}.parquet")
     run = {
         "configuration": {
             "corpus": HOSTILE,
@@ -346,8 +345,8 @@ def study(folder: Path, findings: list[Finding] | None = None, *, gallery: bool 
         "timings": {MODELS[0]: {"load_seconds": 0.04, "seconds": 3.512, "rows": 784}},
     }
     write_json(folder / "manifest.json", {"current": RUN, "runs": {RUN: run}})
-    for kept in all_findings() if findings is None else findings:
-        write_finding(findings_folder(folder, RUN) / kept.name, kept)
+    for finding in all_findings() if findings is None else findings:
+        write_finding(findings_folder(folder, RUN) / finding.name, finding)
     if gallery:
         (folder / "gallery").mkdir()
         gallery_frame().write_parquet(folder / "gallery" / "gallery.parquet")
@@ -355,7 +354,7 @@ def study(folder: Path, findings: list[Finding] | None = None, *, gallery: bool 
 
 
 def gallery_frame() -> pl.DataFrame:
-    """Two rows: one with hostile tokens and a miss, one of text with line ends and no repetitions known."""
+    """Two rows: one with hostile tokens and a miss, one with invisible characters and unknown repetitions."""
     true = [HOSTILE, " is", "\n", " known"]
     return pl.DataFrame(
         {

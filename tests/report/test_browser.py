@@ -7,7 +7,7 @@ import time
 import pytest
 
 pytest.importorskip("altair")
-from tests.report import sample_findings as made
+from tests.report import sample_findings as sample
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +31,7 @@ def browser():
 
 
 def open_page(browser, page, width, theme="light"):
-    """Open the page at a width and wait for its charts; returns console messages and addresses asked for."""
+    """Open the page at a width and wait for its charts; returns console messages and requested addresses."""
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     features = [{"name": "prefers-color-scheme", "value": theme}]
@@ -49,25 +49,27 @@ def open_page(browser, page, width, theme="light"):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_is_whole_silent_and_fits(browser, report, size, theme):
-    console, asked = open_page(browser, report, SIZES[size], theme)
+def test_the_page_is_complete_logs_nothing_and_fits(browser, report, size, theme):
+    console, requests = open_page(browser, report, SIZES[size], theme)
     assert console == []
-    assert asked == [report.as_uri()]
+    assert requests == [report.as_uri()]
     root = "document.documentElement"
     assert browser.execute_script("return window.innerWidth") == SIZES[size]
     assert browser.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
-    for finding in made.all_findings():
+    for finding in sample.all_findings():
         section = browser.find_element("id", finding.name)
         assert section.is_displayed()
-        assert len(section.find_elements("css selector", ".live > svg, .live svg.marks")) == len(finding.charts)
-    for chart in browser.find_elements("css selector", ".live"):
+        assert len(section.find_elements("css selector", ".interactive > svg, .interactive svg.marks")) == len(
+            finding.charts
+        )
+    for chart in browser.find_elements("css selector", ".interactive"):
         drawn = browser.execute_script("return arguments[0].querySelector('svg').getBoundingClientRect().width", chart)
         assert 100 < drawn <= chart.size["width"] + 1, chart.get_attribute("data-chart")
         assert browser.execute_script("return arguments[0].querySelectorAll('path, text').length", chart) > 5
 
 
 def test_charts_follow_the_theme(browser, report):
-    ink = "return getComputedStyle(document.querySelector('.live svg text')).fill"
+    ink = "return getComputedStyle(document.querySelector('.interactive svg text')).fill"
     open_page(browser, report, 1280, "light")
     light = browser.execute_script(ink)
     open_page(browser, report, 1280, "dark")
@@ -84,33 +86,33 @@ def test_the_first_tab_stop_skips_to_the_findings(browser, report):
     assert focused.location["x"] >= 0
 
 
-def test_what_the_corpus_holds_does_not_run(browser, report):
+def test_corpus_text_does_not_run(browser, report):
     open_page(browser, report, 1280)
     assert not browser.find_elements("css selector", "img[src='x']")
-    assert browser.execute_script("return document.scripts.length") == 4  # data, packed library, ours, library
+    assert browser.execute_script("return document.scripts.length") == 4  # data, compressed library, page.js, library
 
 
-def test_a_browser_that_cannot_unpack_shows_the_still_pictures(browser, report):
-    gone = {"source": "delete window.DecompressionStream"}
-    kept = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", gone)["identifier"]
+def test_a_browser_that_cannot_decompress_shows_the_static_images(browser, report):
+    removal = {"source": "delete window.DecompressionStream"}
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", removal)["identifier"]
     try:
         browser.get(report.as_uri())
-        assert browser.find_element("css selector", ".still").is_displayed()
-        assert not browser.find_element("css selector", ".live").is_displayed()
+        assert browser.find_element("css selector", ".static").is_displayed()
+        assert not browser.find_element("css selector", ".interactive").is_displayed()
     finally:
-        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": kept})
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": script})
     assert "DecompressionStream" in browser.get_log("browser")[0]["message"]  # and nothing for the next test
 
 
-def test_print_opens_the_tables_and_shows_still_pictures(browser, report):
+def test_print_opens_the_tables_and_shows_static_images(browser, report):
     open_page(browser, report, 1280)
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    still = browser.find_element("css selector", ".still")
-    assert still.is_displayed()
-    assert browser.execute_script("return arguments[0].naturalWidth", still) > 100
-    assert not browser.find_element("css selector", ".live").is_displayed()
+    image = browser.find_element("css selector", ".static")
+    assert image.is_displayed()
+    assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
+    assert not browser.find_element("css selector", ".interactive").is_displayed()
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script("return document.querySelectorAll('details.numbers[open]').length") == 0

@@ -1,4 +1,4 @@
-"""Every analysis' charts can be drawn, on good tables and on poor ones."""
+"""The charts of every analysis can be drawn, from rich and from poor tables."""
 
 import pytest
 
@@ -14,15 +14,13 @@ MODELS = ("m0", "m1", "m2")
 
 
 def scores(share, **options):
-    """Three models of which each recites more of 60 rows than the one before; the other rows have M = 1/4 or 0."""
+    """Three models, each reciting more of 60 rows than the previous one; the other rows have M = 1/4 or 0."""
     matches = {
         model: {
-            (context, length): [
-                length if row < share * (at + 1) else length // 4 if row % 2 else 0 for row in range(60)
-            ]
+            (context, length): [length if row < share * (i + 1) else length // 4 if row % 2 else 0 for row in range(60)]
             for context, length in CELLS
         }
-        for at, model in enumerate(MODELS)
+        for i, model in enumerate(MODELS)
     }
     return tables(matches, **options)
 
@@ -42,7 +40,7 @@ STUDIES = {
 @pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize("name", ANALYSES)
 def test_every_chart_is_drawn_or_has_nothing_to_draw(name, study):
-    finding = ANALYSES.load(name).answer(STUDIES[study]())
+    finding = ANALYSES.load(name).compute(STUDIES[study]())
     assert finding.claim
     for chart in finding.charts:
         drawing = draw(chart, finding.table(chart.table), finding.claim)

@@ -1,6 +1,6 @@
 """A report of a study whose every name and text tries to break out of the page: nothing runs, all of it is text.
 
-Each payload would set `window.broken` or ask for an address; both stay undone, in the page and in its pictures alone.
+Each payload would set `window.broken` or request an address; neither happens, on the page or in its image files.
 """
 
 import csv
@@ -20,18 +20,18 @@ from mematlas.findings.export import latex
 from mematlas.findings.finding import Table, Trend, findings_folder, write_finding
 from mematlas.report.page import pictures_folder, write_report
 from mematlas.study import open_study, write_json
-from tests.report import sample_findings as made
+from tests.report import sample_findings as sample
 from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
 
-ELSEWHERE = "http://127.0.0.1:9/asked"
+EXTERNAL_URL = "http://127.0.0.1:9/asked"
 PAYLOADS = (
     "<script>window.broken='script'</script>",
     "</script></style></title></textarea><script>window.broken='closed'</script>",
     "\"><img src=x onerror=\"window.broken='img'\">",
     "'><svg/onload=window.broken='svg'><animate onbegin=window.broken='animate' attributeName=x dur=1s>",
     "<a href=\"javascript:window.broken='link'\">javascript:window.broken='link'</a>",
-    f"<link rel=stylesheet href={ELSEWHERE}><iframe src={ELSEWHERE}></iframe><img src={ELSEWHERE}>",
-    f"<meta http-equiv=refresh content='0;url={ELSEWHERE}'><base href={ELSEWHERE}>",
+    f"<link rel=stylesheet href={EXTERNAL_URL}><iframe src={EXTERNAL_URL}></iframe><img src={EXTERNAL_URL}>",
+    f"<meta http-equiv=refresh content='0;url={EXTERNAL_URL}'><base href={EXTERNAL_URL}>",
     "<!--<script>--><![CDATA[]]><?xml version='1.0'?><!ENTITY a SYSTEM 'file:///etc/hosts'>&a;&lt;b&gt;",
     "{{ 7 * 7 }}{% raw %}${window.broken='template'}`<b onclick=window.broken='tick'>`",
     "\u2028window.broken='separator'\u2029//\r\n*/window.broken='comment'/*",
@@ -46,43 +46,43 @@ PAYLOADS = (
 LABELS = tuple(f"{at} {payload}" for at, payload in enumerate(PAYLOADS))
 
 
-def hostile(found, number):
+def hostile(finding, number):
     """A finding of a chart shape with hostile words and with hostile names in its text columns."""
-    ours = dict(zip(made.MODELS, LABELS, strict=False)) | dict(zip(made.LEVELS, LABELS[4:], strict=False))
-    ours |= dict(zip(("model size", "repetitions of the row", "precision", "recall"), LABELS[9:], strict=False))
+    replacements = dict(zip(sample.MODELS, LABELS, strict=False)) | dict(zip(sample.LEVELS, LABELS[4:], strict=False))
+    replacements |= dict(zip(("model size", "repetitions of the row", "precision", "recall"), LABELS[9:], strict=False))
 
-    def named(table):
-        texts = [name for name, dtype in table.frame.schema.items() if dtype == pl.String]
-        frame = table.frame.with_columns(pl.col(texts).replace(ours))
+    def hostile_table(table):
+        text_columns = [name for name, dtype in table.frame.schema.items() if dtype == pl.String]
+        frame = table.frame.with_columns(pl.col(text_columns).replace(replacements))
         meanings = {name: LABELS[number % len(LABELS)] for name in table.columns}
         return Table(table.name, f"Title {LABELS[0]}", frame, meanings, "answer = 1  # " + PAYLOADS[0] + PAYLOADS[10])
 
-    def titled(chart):
+    def hostile_chart(chart):
         axes = {name: getattr(chart, name) for name in ("x", "y", "color")}
-        worded = {name: replace(axis, title=LABELS[3]) for name, axis in axes.items() if axis is not None}
+        retitled = {name: replace(axis, title=LABELS[3]) for name, axis in axes.items() if axis is not None}
         reference = chart.reference and (chart.reference[0], LABELS[7])
-        return replace(chart, title=LABELS[(number + 2) % len(LABELS)], reference=reference, **worded)
+        return replace(chart, title=LABELS[(number + 2) % len(LABELS)], reference=reference, **retitled)
 
-    words = " ".join(LABELS)
+    text = " ".join(LABELS)
     return replace(
-        found,
+        finding,
         title=f"Finding {LABELS[number]}",
-        claim=f"It says {words}.",
-        source=words,
-        missing=None if found.missing is None else words,
-        control=words,
-        tables=tuple(map(named, found.tables)),
-        charts=tuple(map(titled, found.charts)),
+        claim=f"It says {text}.",
+        source=text,
+        missing=None if finding.missing is None else text,
+        control=text,
+        tables=tuple(map(hostile_table, finding.tables)),
+        charts=tuple(map(hostile_chart, finding.charts)),
         caveats=LABELS,
         deviations=LABELS,
         rows={7: LABELS[1], 300: LABELS[4]},
-        trends=tuple(Trend(trend.trend, trend.verdict, words) for trend in found.trends),
+        trends=tuple(Trend(trend.trend, trend.verdict, text) for trend in finding.trends),
     )
 
 
 def gallery():
-    frame = made.gallery_frame()
-    lines = frame.select(
+    frame = sample.gallery_frame()
+    rows = frame.select(
         "row",
         pl.lit(LABELS[1]).alias("why"),
         pl.lit(" ".join(LABELS)).alias("source"),
@@ -93,17 +93,17 @@ def gallery():
         pl.lit([at % 2 == 0 for at in range(len(LABELS))], pl.List(pl.Boolean)).alias("hit"),
         pl.lit([-0.5] * len(LABELS), pl.List(pl.Float32)).alias("log_probability"),
     )
-    return lines.select(frame.columns)
+    return rows.select(frame.columns)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile") / "a study <b>"
     folder.mkdir()
-    made.study(folder, findings=[])
-    for number, make in enumerate(made.ALL):
-        found = hostile(make(), number)
-        write_finding(findings_folder(folder, made.RUN) / found.name, found)
+    sample.study(folder, findings=[])
+    for number, factory in enumerate(sample.ALL):
+        finding = hostile(factory(), number)
+        write_finding(findings_folder(folder, sample.RUN) / finding.name, finding)
     _hostile_manifest(folder)
     gallery().write_parquet(folder / "gallery" / "gallery.parquet")
     return write_report(open_study(folder), formats=("svg", "png"))
@@ -111,35 +111,37 @@ def page(tmp_path_factory):
 
 def _hostile_manifest(folder):
     """Labels of models, the corpus, options, versions and timings, as the study's files hold them."""
-    run = json.loads((folder / "runs" / f"{made.RUN}.json").read_text())
-    run["models"] = dict(zip(LABELS, made.MODELS, strict=False))
+    run = json.loads((folder / "runs" / f"{sample.RUN}.json").read_text())
+    run["models"] = dict(zip(LABELS, sample.MODELS, strict=False))
     run["question"] |= {name: " ".join(LABELS) + "\ud83d" for name in ("corpus", "control", "rows", "dtype")}
-    write_json(folder / "runs" / f"{made.RUN}.json", run)
+    write_json(folder / "runs" / f"{sample.RUN}.json", run)
     for label, name in run["models"].items():
         path = folder / "models" / f"{name}.parquet"
         pl.read_parquet(path).with_columns(model=pl.lit(label), fingerprint=pl.lit(label)).write_parquet(path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    kept = manifest["runs"][made.RUN]
-    kept["configuration"] = dict.fromkeys(LABELS, LABELS[0]) | {"corpus": LABELS[1]}
-    kept["models"] = {label: {"spec": label} for label in LABELS}
-    kept["versions"] = {"mematlas": '0"; touch broken #', LABELS[2]: LABELS[3]}
-    kept["timings"] = {LABELS[4]: {LABELS[5]: LABELS[6]}}
+    recorded = manifest["runs"][sample.RUN]
+    recorded["configuration"] = dict.fromkeys(LABELS, LABELS[0]) | {"corpus": LABELS[1]}
+    recorded["models"] = {label: {"spec": label} for label in LABELS}
+    recorded["versions"] = {"mematlas": '0"; touch broken #', LABELS[2]: LABELS[3]}
+    recorded["timings"] = {LABELS[4]: {LABELS[5]: LABELS[6]}}
     write_json(folder / "manifest.json", manifest)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_runs_nothing_and_asks_for_nothing(browser, page, width):  # noqa: F811
-    console, asked = open_page(browser, page, width)
+def test_the_page_runs_nothing_and_requests_nothing(browser, page, width):  # noqa: F811
+    console, requests = open_page(browser, page, width)
     assert console == []
-    assert asked == [page.as_uri()]
+    assert requests == [page.as_uri()]
     assert browser.execute_script("return document.scripts.length") == 4
-    for kind in ("img:not(.still)", "iframe", "link", "base", "object", "embed", "[onload]", "[onerror]"):
+    for kind in ("img:not(.static)", "iframe", "link", "base", "object", "embed", "[onload]", "[onerror]"):
         assert not browser.find_elements("css selector", kind), kind
     links = browser.find_elements("css selector", "a[href]")
     hrefs = browser.execute_script("return arguments[0].map((link) => link.getAttribute('href'))", links)
     assert all(href.startswith(("#", "data:image/svg+xml,")) for href in hrefs)
-    assert len(browser.find_elements("css selector", ".live > svg, .live svg.marks")) == len(made.ALL) - 1
+    assert (
+        len(browser.find_elements("css selector", ".interactive > svg, .interactive svg.marks")) == len(sample.ALL) - 1
+    )
 
 
 @pytest.mark.browser
@@ -156,7 +158,7 @@ def test_pointing_and_pressing_anywhere_runs_nothing(browser, page):  # noqa: F8
 
 
 @pytest.mark.browser
-def test_what_it_holds_is_read_as_text(browser, page):  # noqa: F811
+def test_payloads_are_shown_as_text(browser, page):  # noqa: F811
     open_page(browser, page, 1280)
     text = browser.execute_script("return document.querySelector('main').textContent")
     for at in (0, 1, 2, 4, 5, 6, 12, 13, 14):
@@ -172,9 +174,11 @@ def test_a_tooltip_shows_markup_as_text(browser, page):  # noqa: F811
     from selenium.webdriver.common.action_chains import ActionChains
 
     open_page(browser, page, 1280)
-    bar = browser.find_element("css selector", "#forecast .live path[aria-roledescription='bar'], #forecast .live path")
+    bar = browser.find_element(
+        "css selector", "#forecast .interactive path[aria-roledescription='bar'], #forecast .interactive path"
+    )
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", bar)
-    for mark in browser.find_elements("css selector", "#forecast .live g.mark-rect path")[:3]:
+    for mark in browser.find_elements("css selector", "#forecast .interactive g.mark-rect path")[:3]:
         ActionChains(browser).move_to_element(mark).perform()
     shown = browser.execute_script("return document.querySelector('#vg-tooltip-element')?.textContent")
     assert shown is not None
@@ -183,9 +187,9 @@ def test_a_tooltip_shows_markup_as_text(browser, page):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_a_picture_opened_alone_runs_nothing(browser, page):  # noqa: F811
+def test_an_image_opened_on_its_own_runs_nothing(browser, page):  # noqa: F811
     pictures = sorted(pictures_folder(page).glob("*.svg"))
-    assert len(pictures) == len(made.ALL) - 1
+    assert len(pictures) == len(sample.ALL) - 1
     for picture in pictures:
         browser.get_log("browser"), browser.get_log("performance")
         browser.get(picture.as_uri())
@@ -194,11 +198,11 @@ def test_a_picture_opened_alone_runs_nothing(browser, page):  # noqa: F811
         assert browser.execute_script("return document.documentElement.nodeName") == "svg"
         assert browser.get_log("browser") == []
         events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        assert asked == [picture.as_uri()]
+        requests = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        assert requests == [picture.as_uri()]
 
 
-def test_pictures_are_whole_xml_without_scripts(page):
+def test_images_are_well_formed_xml_without_scripts(page):
     pictures = sorted(pictures_folder(page).glob("*.svg"))
     assert {path.suffix for path in pictures_folder(page).iterdir()} == {".svg", ".png"}
     for picture in pictures:
@@ -222,13 +226,13 @@ TABLE = Table(
 )
 
 
-def test_csv_holds_what_the_study_holds():
+def test_csv_is_the_same_as_in_the_study():
     """A cell that a spreadsheet would take for a formula stays as it is: CSV is for programs, and text is data."""
     lines = list(csv.reader(io.StringIO(as_csv(TABLE), newline="")))
     assert lines == [["model", "share"], *([payload, "-0.5"] for payload in PAYLOADS)]
 
 
-def test_latex_holds_nothing_that_latex_obeys():
+def test_latex_contains_no_commands():
     text = latex(TABLE)
     lines = text.splitlines()
     begin = next(at for at, line in enumerate(lines) if line.startswith(r"\begin{tabular}"))
@@ -239,7 +243,9 @@ def test_latex_holds_nothing_that_latex_obeys():
     for line in body:
         cell = line.removesuffix(r" & -0.5 \\")
         assert cell != line
-        known = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]|\{\[\}"
-        assert not re.search(r"[\\%$#_^~&{}<>|]", re.sub(known, "", cell)), line
+        allowed = (
+            r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]|\{\[\}"
+        )
+        assert not re.search(r"[\\%$#_^~&{}<>|]", re.sub(allowed, "", cell)), line
         assert cell.isprintable()
         assert not cell.startswith(("[", "*"))  # after \\ they would be arguments

@@ -1,4 +1,4 @@
-"""As much of vLLM's interface as mematlas uses, over a transformers network on the CPU, without a cache."""
+"""The part of vLLM's interface that mematlas uses, over a transformers network on the CPU, without a cache."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -43,10 +43,10 @@ class LLM:
 
     loaded: ClassVar[list[dict[str, Any]]] = []
 
-    def __init__(self, model: str, max_model_len: int, max_logprobs: int, dtype: str, **more: Any) -> None:
-        LLM.loaded.append({"model": model, "max_model_len": max_model_len, "dtype": dtype, **more})
+    def __init__(self, model: str, max_model_len: int, max_logprobs: int, dtype: str, **options: Any) -> None:
+        LLM.loaded.append({"model": model, "max_model_len": max_model_len, "dtype": dtype, **options})
         self._network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
-        self._longest, self._most = max_model_len, max_logprobs
+        self._max_model_len, self._max_logprobs = max_model_len, max_logprobs
         self._own_eos = self._network.generation_config.eos_token_id
 
     def generate(
@@ -54,15 +54,15 @@ class LLM:
     ) -> list[RequestOutput]:
         assert sampling_params.temperature == 0
         assert sampling_params.logprobs is not None
-        assert sampling_params.logprobs <= self._most
+        assert sampling_params.logprobs <= self._max_logprobs
         assert len({len(prompt["prompt_token_ids"]) for prompt in prompts}) == 1
-        return self._answers([prompt["prompt_token_ids"] for prompt in prompts], sampling_params)
+        return self._complete([prompt["prompt_token_ids"] for prompt in prompts], sampling_params)
 
     @torch.inference_mode()
-    def _answers(self, prompts: list[list[int]], params: SamplingParams) -> list[RequestOutput]:
-        assert len(prompts[0]) + params.max_tokens <= self._longest
+    def _complete(self, prompts: list[list[int]], params: SamplingParams) -> list[RequestOutput]:
+        assert len(prompts[0]) + params.max_tokens <= self._max_model_len
         stops = {*params.stop_token_ids, *([] if params.ignore_eos else [self._own_eos])}
-        found = [CompletionOutput([], [], "length") for _ in prompts]
+        completions = [CompletionOutput([], [], "length") for _ in prompts]
         text = torch.tensor(prompts)
         for step in range(params.max_tokens):
             logits = self._network(input_ids=text).logits[:, -1].float()
@@ -71,10 +71,10 @@ class LLM:
                 allowed[:, list(stops)] = float("-inf")
             chosen, logs = allowed.argmax(1), logits.log_softmax(1)
             text = torch.cat([text, chosen[:, None]], dim=1)
-            for said, token, log in zip(found, chosen.tolist(), logs, strict=True):
-                if said.finish_reason == "length":
-                    named = [token, *log.topk(params.logprobs).indices.tolist()]
-                    said.token_ids.append(token)
-                    said.logprobs.append({name: Logprob(float(log[name])) for name in named})
-                    said.finish_reason = "stop" if token in stops else "length"
-        return [RequestOutput(prompt, [said]) for prompt, said in zip(prompts, found, strict=True)]
+            for completion, token, log in zip(completions, chosen.tolist(), logs, strict=True):
+                if completion.finish_reason == "length":
+                    listed = [token, *log.topk(params.logprobs).indices.tolist()]
+                    completion.token_ids.append(token)
+                    completion.logprobs.append({name: Logprob(float(log[name])) for name in listed})
+                    completion.finish_reason = "stop" if token in stops else "length"
+        return [RequestOutput(prompt, [completion]) for prompt, completion in zip(prompts, completions, strict=True)]

@@ -1,4 +1,4 @@
-"""Models whose answers are known, and their signals as a test reads them."""
+"""Models with known predictions, and their signals in a form that tests can index."""
 
 import numpy as np
 import torch
@@ -10,41 +10,45 @@ from tests.tiny_networks import run_engine
 BOTH = ("free", "truth")
 
 
-def tables(model, rows, options, lengths=None, **of_card):
-    """The signal tables, as kind -> (row, context) -> line."""
-    results = run_engine(model, rows, options, lengths, **of_card)
-    found = signal_tables("m", np.arange(len(rows)), results, options)
-    return {kind: {(line["row"], line["context"]): line for line in table.to_pylist()} for kind, table in found.items()}
+def signals_by_row(model, rows, options, lengths=None, **card_fields):
+    """The signal tables as kind -> (row, context) -> record."""
+    results = run_engine(model, rows, options, lengths, **card_fields)
+    tables = signal_tables("m", np.arange(len(rows)), results, options)
+    return {
+        kind: {(record["row"], record["context"]): record for record in table.to_pylist()}
+        for kind, table in tables.items()
+    }
 
 
 def random_rows(count=12, width=24, vocabulary=50, seed=0):
     return np.random.default_rng(seed).integers(0, vocabulary, (count, width))
 
 
-class Scripted(StandIn):
-    """Says the same tokens whatever was said before: after t tokens it says script[t]."""
+class ScriptedModel(StandIn):
+    """Predicts script[t] after any history of t tokens."""
 
     def __init__(self, script, vocabulary):
         self.script, self.vocabulary = torch.tensor(script), vocabulary
 
     def states_of(self, history, last):
         end = history.shape[1]
-        said = self.script[torch.arange(end - last + 1, end + 1)]
-        return said.expand(len(history), last)[:, :, None]
+        predicted = self.script[torch.arange(end - last + 1, end + 1)]
+        return predicted.expand(len(history), last)[:, :, None]
 
     def head(self, states):
         return one_hot_logits(states[:, 0], self.vocabulary)
 
 
-class Counting(StandIn):
-    """A parrot that notes how many rows each of its sessions had, and has memory for `fits` of them."""
+class RowCountingModel(StandIn):
+    """A model that records the number of rows of each session, and has memory for `max_rows` rows."""
 
-    def __init__(self, inner, fits=10**9):
-        self.inner, self.fits, self.seen, self.vocabulary = inner, fits, [], inner.vocabulary
+    def __init__(self, inner, max_rows=10**9):
+        self.inner, self.max_rows, self.vocabulary = inner, max_rows, inner.vocabulary
+        self.session_rows = []
 
     def start(self, rows, capacity):
-        self.seen.append(rows)
-        if rows > self.fits:
+        self.session_rows.append(rows)
+        if rows > self.max_rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         return self.inner.start(rows, capacity)
 

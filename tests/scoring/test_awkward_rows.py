@@ -1,4 +1,4 @@
-"""Rows too short for a cell, rows that stand twice, batches that do not fit into memory, tokens that are none."""
+"""Rows too short for a cell, duplicate rows, batches that do not fit into memory, invalid tokens."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.tables import score_table
 from mematlas.types import TokenRows
 from tests import tiny_networks as networks
-from tests.scoring.standins import BOTH, Counting, random_rows, tables
-from tests.tiny_networks import cells, grid, run_engine
+from tests.scoring.standins import BOTH, RowCountingModel, random_rows, signals_by_row
+from tests.tiny_networks import grid, run_engine, score_cells
 
 
 @pytest.mark.parametrize("align", ["start", "end"])
@@ -20,23 +20,25 @@ from tests.tiny_networks import cells, grid, run_engine
 def test_cells_that_a_row_is_too_short_for_are_null_with_the_reason(batch, align):
     rows, lengths = random_rows(8, 24), [24, 3, 12, 15, 16, 23, 0, 20]
     shape = grid([4, 8], [4, 8, 16], align)
-    found = cells(Parrot(rows, 51), rows, ScoringOptions(shape, signals=BOTH, batch=batch), lengths)
-    for (row, context, continuation), line in found.items():
-        fits = lengths[row] >= shape.split(context) + continuation
+    records = score_cells(Parrot(rows, 51), rows, ScoringOptions(shape, signals=BOTH, batch=batch), lengths)
+    for (row, context, continuation), record in records.items():
+        fits = lengths[row] >= shape.continuation_start(context) + continuation
         value = continuation if fits else None
-        assert (line["matches"], line["verbatim"]) == (value, value)
-        assert line["reason"] == (None if fits else "short")
-        assert (line["margin"] is None) == (not fits)
+        assert (record["matches"], record["verbatim"]) == (value, value)
+        assert record["reason"] == (None if fits else "short")
+        assert (record["margin"] is None) == (not fits)
 
 
 @pytest.mark.parametrize("batch", [1, 64])
 def test_signals_reach_as_far_as_the_row_whatever_is_scored_beside_it(batch):
     rows, lengths = random_rows(4, 24), [24, 15, 20, 9]
-    found = tables(Parrot(rows, 51), rows, ScoringOptions(grid([4, 8], [4, 16]), signals=BOTH, batch=batch), lengths)
-    for (row, context), line in found["free"].items():
-        assert len(line["token"]) == line["continuation"] == min(16, lengths[row] - context)
-    # one teacher-forced record a row, kept with the longest context that the row allows
-    assert {key: len(line["hit"]) for key, line in found["truth"].items()} == {
+    records = signals_by_row(
+        Parrot(rows, 51), rows, ScoringOptions(grid([4, 8], [4, 16]), signals=BOTH, batch=batch), lengths
+    )
+    for (row, context), record in records["free"].items():
+        assert len(record["token"]) == record["continuation"] == min(16, lengths[row] - context)
+    # one teacher-forced record per row, stored with the longest context that the row allows
+    assert {key: len(record["hit"]) for key, record in records["truth"].items()} == {
         (0, 8): 24,
         (1, 8): 15,
         (2, 8): 20,
@@ -46,55 +48,55 @@ def test_signals_reach_as_far_as_the_row_whatever_is_scored_beside_it(batch):
 
 def test_verbatim_depth_leaves_matches_unmeasured_after_a_miss_and_says_so():
     rows = random_rows()
-    found = cells(Parrot(rows[:6], 51), rows, ScoringOptions(grid([8], [4, 16]), "verbatim"))
-    for (row, _, continuation), line in found.items():
+    records = score_cells(Parrot(rows[:6], 51), rows, ScoringOptions(grid([8], [4, 16]), "verbatim"))
+    for (row, _, continuation), record in records.items():
         known = row < 6
-        assert line["matches"] == (continuation if known else None)
-        assert line["reason"] == (None if known else "depth")
+        assert record["matches"] == (continuation if known else None)
+        assert record["reason"] == (None if known else "depth")
 
 
 def test_duplicates_are_scored_once_and_every_copy_gets_the_answer():
     rows = random_rows(5)[[0, 1, 0, 2, 0, 3, 4, 1]]
-    model = Counting(Parrot(rows[:2], 51))
+    model = RowCountingModel(Parrot(rows[:2], 51))
     options = ScoringOptions(grid([8], [16]), batch=2, signals=BOTH)
-    told = []
+    done_rows = []
     engine = Engine(model, networks.card(51), options)
-    results = engine.score(TokenRows(rows, np.full(8, 24)), np.arange(8), told.append)
+    results = engine.score(TokenRows(rows, np.full(8, 24)), np.arange(8), done_rows.append)
     matches = score_table("m", np.arange(8), results, options)["matches"].to_pylist()
-    assert model.seen == [2, 2, 1]
-    assert sum(told) == 8
+    assert model.session_rows == [2, 2, 1]
+    assert sum(done_rows) == 8
     assert matches == [16, 16, 16, 0, 16, 0, 0, 16]
 
 
 def test_rows_that_differ_only_in_length_are_no_duplicates():
     rows = np.zeros((2, 24), dtype=np.int64)
-    found = cells(Uniform(5), rows, ScoringOptions(grid([8], [8, 16])), [24, 16])
-    assert found[0, 8, 16]["matches"] == 16
-    assert found[1, 8, 16]["reason"] == "short"
+    records = score_cells(Uniform(5), rows, ScoringOptions(grid([8], [8, 16])), [24, 16])
+    assert records[0, 8, 16]["matches"] == 16
+    assert records[1, 8, 16]["reason"] == "short"
 
 
 # memory
 
 
-@pytest.mark.parametrize("fits", [1, 3, 5])
-def test_out_of_memory_halves_the_batch_says_so_and_changes_no_number(fits):
+@pytest.mark.parametrize("max_rows", [1, 3, 5])
+def test_out_of_memory_halves_the_batch_says_so_and_changes_no_number(max_rows):
     rows = random_rows(20)
     options = ScoringOptions(grid([8], [8, 16]), batch=16)
-    model = Counting(Parrot(rows[:7], 51), fits)
-    said = []
-    engine = Engine(model, networks.card(51), options, said.append)
+    model = RowCountingModel(Parrot(rows[:7], 51), max_rows)
+    messages = []
+    engine = Engine(model, networks.card(51), options, messages.append)
     results = engine.score(TokenRows(rows, np.full(20, 24)), np.arange(20))
-    found = score_table("m", np.arange(20), results, options)
+    records = score_table("m", np.arange(20), results, options)
     plain = Engine(Parrot(rows[:7], 51), networks.card(51), options)
     expected = score_table("m", np.arange(20), plain.score(TokenRows(rows, np.full(20, 24)), np.arange(20)), options)
-    assert found.equals(expected)
-    assert engine.batch <= fits
-    assert said[0] == "Out of memory with 16 rows at a time; going on with 8."
+    assert records.equals(expected)
+    assert engine.batch <= max_rows
+    assert messages[0] == "Out of memory with 16 rows at a time; continuing with 8."
 
 
 def test_one_row_that_does_not_fit_is_an_error_with_a_remedy():
     with pytest.raises(OutOfMemory, match=r"One row of 24 tokens does not fit into memory .* use a shorter grid"):
-        run_engine(Counting(Uniform(51), 0), random_rows(), ScoringOptions(grid([8], [16])))
+        run_engine(RowCountingModel(Uniform(51), 0), random_rows(), ScoringOptions(grid([8], [16])))
 
 
 def test_other_errors_of_the_network_are_not_taken_for_memory():
@@ -112,7 +114,7 @@ def test_other_errors_of_the_network_are_not_taken_for_memory():
 def test_a_token_outside_the_vocabulary_is_named_with_its_row_and_position():
     rows = random_rows()
     rows[5, 7] = 51
-    with pytest.raises(CorpusError, match="Row 5 holds the token id 51 at position 7, outside the vocabulary"):
+    with pytest.raises(CorpusError, match="Row 5 contains the token id 51 at position 7, outside the vocabulary"):
         run_engine(Uniform(51), rows, ScoringOptions(grid([8], [16])))
 
 

@@ -1,4 +1,4 @@
-"""`--batch auto`: the batch that memory allows, by a meter that is told what a row takes."""
+"""`--batch auto`: the batch that memory allows, with a meter for which tests state what a row takes."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import mematlas
 from mematlas.errors import OptionError
 from mematlas.progress import Silent
 from mematlas.scoring.engines import causal as engine_module
-from mematlas.scoring.engines.batch_size import SAFE, CudaMeter, ResidentMeter, largest_batch, meter_of
+from mematlas.scoring.engines.batch_size import SAFE_SHARE, CudaMeter, ResidentMeter, largest_batch, memory_meter
 from mematlas.scoring.options import ScoringOptions
 from tests import tiny_networks as networks
 
@@ -21,63 +21,63 @@ ROOM = 100_000
 
 
 class FakeMeter:
-    """A device with `room` bytes, of which a batch of n rows takes `takes(n)`."""
+    """A device with `room` bytes, of which a batch of n rows takes `usage(n)`."""
 
-    def __init__(self, takes, room=ROOM):
-        self.takes, self.room, self.tried = takes, room, []
+    def __init__(self, usage, room=ROOM):
+        self.usage, self.room, self.tried = usage, room, []
 
     def free(self):
         return self.room
 
     def peak(self, work):
         work()
-        return self.takes(self.tried[-1])
+        return self.usage(self.tried[-1])
 
     def score(self, rows):
         self.tried.append(rows)
-        if self.takes(rows) > self.room:
+        if self.usage(rows) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def found(takes, most=4096, room=ROOM):
-    meter = FakeMeter(takes, room)
-    return largest_batch(meter.score, meter, most), meter.tried
+def measure(usage, max_rows=4096, room=ROOM):
+    meter = FakeMeter(usage, room)
+    return largest_batch(meter.score, meter, max_rows), meter.tried
 
 
 @pytest.mark.parametrize("constant", [0, 5_000, 40_000])
-@pytest.mark.parametrize("a_row", [7, 100, 1_000])
-def test_a_line_gives_the_largest_multiple_of_eight_that_fits_safely(constant, a_row):
-    batch, tried = found(lambda rows: constant + a_row * rows)
-    fits = [rows for rows in range(8, 4097, 8) if constant + a_row * rows <= SAFE * ROOM]
+@pytest.mark.parametrize("per_row", [7, 100, 1_000])
+def test_a_line_gives_the_largest_multiple_of_eight_that_fits_safely(constant, per_row):
+    batch, tried = measure(lambda rows: constant + per_row * rows)
+    fits = [rows for rows in range(8, 4097, 8) if constant + per_row * rows <= SAFE_SHARE * ROOM]
     assert batch == max(fits)
     assert tried[:3] == [1, 8, 16]
-    assert len(tried) == 3 + (constant + a_row * batch > SAFE * ROOM / 2)  # tried before it is trusted
+    assert len(tried) == 3 + (constant + per_row * batch > SAFE_SHARE * ROOM / 2)  # tried first
 
 
 def test_nothing_is_tried_where_half_of_the_room_would_do():
-    assert found(lambda rows: 9 * rows) == (4096, [1, 8, 16])
-    assert found(lambda rows: 700, most=100) == (100, [1, 8, 16])  # less than a meter can see
+    assert measure(lambda rows: 9 * rows) == (4096, [1, 8, 16])
+    assert measure(lambda rows: 700, max_rows=100) == (100, [1, 8, 16])  # less than a meter can measure
 
 
-@pytest.mark.parametrize("most", [1, 3, 8, 13, 256])
-def test_never_more_rows_than_there_are(most):
-    batch, tried = found(lambda rows: rows, most)
-    assert batch == most
-    assert max(tried) <= most
+@pytest.mark.parametrize("max_rows", [1, 3, 8, 13, 256])
+def test_never_more_rows_than_there_are(max_rows):
+    batch, tried = measure(lambda rows: rows, max_rows)
+    assert batch == max_rows
+    assert max(tried) <= max_rows
 
 
 def test_a_line_that_lies_is_found_out_by_trying():
-    takes = lambda rows: 50 * rows + rows**2  # noqa: E731
-    batch, tried = found(takes)
-    assert takes(batch) <= SAFE * ROOM
-    assert takes(4 * batch) > SAFE * ROOM
+    usage = lambda rows: 50 * rows + rows**2  # noqa: E731
+    batch, tried = measure(usage)
+    assert usage(batch) <= SAFE_SHARE * ROOM
+    assert usage(4 * batch) > SAFE_SHARE * ROOM
     assert batch % 8 == 0
     assert tried[3] > batch
 
 
-@pytest.mark.parametrize(("a_row", "batch"), [(ROOM / 12, 8), (ROOM / 5, 4), (ROOM * 2, 1)])
-def test_memory_that_runs_out_while_probing_leaves_what_was_seen_to_fit(a_row, batch):
-    assert found(lambda rows: a_row * rows)[0] == batch
+@pytest.mark.parametrize(("per_row", "batch"), [(ROOM / 12, 8), (ROOM / 5, 4), (ROOM * 2, 1)])
+def test_memory_that_runs_out_while_probing_leaves_what_was_seen_to_fit(per_row, batch):
+    assert measure(lambda rows: per_row * rows)[0] == batch
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
@@ -111,8 +111,8 @@ def test_free_memory_is_the_machines_or_what_the_control_group_leaves(tmp_path, 
 
 
 def test_a_system_that_does_not_say_is_known_as_such(tmp_path):
-    assert not ResidentMeter(tmp_path).known()
-    assert meter_of(torch.device("meta")) is None
+    assert not ResidentMeter(tmp_path).is_available()
+    assert memory_meter(torch.device("meta")) is None
 
 
 #: In a process of its own: elsewhere, what earlier tests have freed may go back to the system at the same moment.
@@ -121,7 +121,7 @@ import numpy as np
 from mematlas.scoring.engines.batch_size import ResidentMeter
 
 meter = ResidentMeter()
-if meter.known():
+if meter.is_available():
     print(meter.peak(lambda: np.ones(40 << 20, dtype=np.uint8).sum()), meter.peak(lambda: None))
 """
 
@@ -145,58 +145,58 @@ def test_cuda_memory_is_that_of_arrays_that_are_gone_again():
     assert abs(free - meter.free()) < 64 << 20
 
 
-class Watcher(Silent):
+class MessageRecorder(Silent):
     def __init__(self):
-        self.said = []
+        self.messages = []
 
     def say(self, text):
-        self.said.append(text)
+        self.messages.append(text)
 
 
 @pytest.fixture
 def rows(tmp_path):
     grid = networks.grid([4], [8])
-    np.save(tmp_path / "rows.npy", networks.half_recited(networks.neox(), grid, 40).astype(np.uint16))
+    np.save(tmp_path / "rows.npy", networks.partly_recited_rows(networks.neox(), grid, 40).astype(np.uint16))
     return {"corpus": str(tmp_path / "rows.npy"), "context": [4], "continuation": [8], "device": "cpu"}
 
 
 @pytest.fixture
 def metered(monkeypatch):
-    """A device on which a row takes a thousandth of the room; rows scored at a time, in their order."""
-    meter, attempts = FakeMeter(lambda rows: 3_000 * rows + 1_000), []
+    """The batches scored, in their order, on a device on which a row takes three percent of the memory."""
+    meter, batches = FakeMeter(lambda rows: 3_000 * rows + 1_000), []
 
     class Taking(FakeMeter):
         def peak(self, work):
             work()
-            return self.takes(attempts[-1])
+            return self.usage(batches[-1])
 
-    attempt = engine_module.Engine._attempt
+    score_rows = engine_module.Engine._score_rows
 
-    def noting(self, rows, part, contexts):
-        attempts.append(len(part))
-        return attempt(self, rows, part, contexts)
+    def recording(self, rows, part, contexts):
+        batches.append(len(part))
+        return score_rows(self, rows, part, contexts)
 
-    monkeypatch.setattr(engine_module, "meter_of", lambda device: Taking(meter.takes))
-    monkeypatch.setattr(engine_module.Engine, "_attempt", noting)
-    return attempts
+    monkeypatch.setattr(engine_module, "memory_meter", lambda device: Taking(meter.usage))
+    monkeypatch.setattr(engine_module.Engine, "_score_rows", recording)
+    return batches
 
 
 @pytest.mark.parametrize("depth", ["graded", "verbatim"])
 def test_a_run_with_batch_auto_gives_the_same_numbers_and_tells_its_batch(rows, tmp_path, metered, depth):
-    model = str(networks.saved(networks.neox(), tmp_path / "tiny"))
+    model = str(networks.save_network(networks.neox(), tmp_path / "tiny"))
     fixed = mematlas.score(model, study=tmp_path / "study", depth=depth, shards=1, **rows)
-    before, watcher = fixed.run(), Watcher()
+    before, progress = fixed.run(), MessageRecorder()
     metered.clear()
     study = mematlas.score(
-        model, study=tmp_path / "study", depth=depth, shards=1, batch="auto", progress=watcher, **rows
+        model, study=tmp_path / "study", depth=depth, shards=1, batch="auto", progress=progress, **rows
     )
     run = study.run()
     assert metered == [1, 8, 16, 28, 24, 16]  # the third probe, then 24 and 16 of 40 rows
-    assert watcher.said == ["tiny: 24 rows at a time, by --batch auto."]
-    assert (before.question["batch"], run.question["batch"]) == (128, "auto")
+    assert progress.messages == ["tiny: 24 rows at a time, by --batch auto."]
+    assert (before.settings["batch"], run.settings["batch"]) == (128, "auto")
     tables, files = [], []
-    for found in (before, run):
-        files.append(next((study.folder / "scores" / found.key).glob("*/*.parquet")))
+    for each in (before, run):
+        files.append(next((study.folder / "scores" / each.key).glob("*/*.parquet")))
         tables.append(pl.read_parquet(files[-1]))
     assert tables[0].drop("margin").equals(tables[1].drop("margin"))
     assert (tables[0]["margin"] - tables[1]["margin"]).abs().max() < 1e-4
@@ -204,11 +204,11 @@ def test_a_run_with_batch_auto_gives_the_same_numbers_and_tells_its_batch(rows, 
 
 
 def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "meter_of", lambda device: None)
-    model, said = networks.asked(networks.neox()), []
+    monkeypatch.setattr(engine_module, "memory_meter", lambda device: None)
+    model, messages = networks.causal_model(networks.neox()), []
     options = ScoringOptions(networks.grid([4], [8]), batch="auto")
-    assert engine_module.Engine(model, networks.card(), options, said.append).batch == 128
-    assert said == ["m: 128 rows at a time; --batch auto cannot measure memory on this system."]
+    assert engine_module.Engine(model, networks.card(), options, messages.append).batch == 128
+    assert messages == ["m: 128 rows at a time; --batch auto cannot measure memory on this system."]
 
 
 def test_a_key_that_stands_keeps_its_value_whatever_is_new(rows, tmp_path):
@@ -238,6 +238,6 @@ def test_what_was_scored_with_batch_auto_is_verified_and_planned(rows, tmp_path)
     from mematlas.verification.verify import verify
 
     study = tmp_path / "study"
-    mematlas.score(str(networks.saved(networks.neox(), tmp_path / "tiny")), study=study, batch="auto", **rows)
+    mematlas.score(str(networks.save_network(networks.neox(), tmp_path / "tiny")), study=study, batch="auto", **rows)
     verified = verify(study, rows=10)
     assert [agreement.differences for agreement in verified.agreements] == [()]

@@ -1,33 +1,40 @@
-"""What scoring costs: the formula by hand, and the hours of the published family."""
+"""The cost of scoring: the formula checked by hand, and the hours of the published family."""
 
 import pytest
 
-from mematlas.cli.commands import run
+from mematlas.cli import run
 from mematlas.models.base import ModelCard
-from mematlas.scoring.cost import PYTHIA, Shape, cost, forwards_a_row, predictions_a_row, shape_of
+from mematlas.scoring.cost import (
+    PYTHIA_SHAPES,
+    ModelShape,
+    fed_tokens_per_row,
+    model_shape,
+    predictions_per_row,
+    scoring_cost,
+)
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid
 
 ROWS = 146_432_000
 
 
-def options(contexts=(32,), continuations=(32,), **asked):
-    return ScoringOptions(Grid(contexts, continuations, asked.pop("align", "start")), **asked)
+def options(contexts=(32,), continuations=(32,), **fields):
+    return ScoringOptions(Grid(contexts, continuations, fields.pop("align", "start")), **fields)
 
 
 def test_a_row_by_hand():
-    shape = Shape("m", parameters=1_000, width=7, vocabulary=11)
-    assert (shape.head, shape.body) == (77, 846)
-    assert Shape("m", 1_000, 7, 11, tied=True).body == 923
-    found = cost(shape, 5, options((4,), (3,)), rate=1_000.0)
+    shape = ModelShape("m", parameters=1_000, width=7, vocabulary=11)
+    assert (shape.head_parameters, shape.body_parameters) == (77, 846)
+    assert ModelShape("m", 1_000, 7, 11, tied=True).body_parameters == 923
+    total = scoring_cost(shape, 5, options((4,), (3,)), rate=1_000.0)
     row = 2 * (846 * 6 + 77 * 3)  # four tokens of context and two of three columns fed, three columns predicted
-    assert found.flop == 5 * row
-    assert found.rows_a_second == pytest.approx(1_000 / row)
-    assert found.hours == pytest.approx(5 * row / 1_000 / 3_600)
+    assert total.flop == 5 * row
+    assert total.rows_per_second == pytest.approx(1_000 / row)
+    assert total.hours == pytest.approx(5 * row / 1_000 / 3_600)
 
 
 @pytest.mark.parametrize(
-    ("asked", "fed", "predicted"),
+    ("scoring_options", "fed", "predicted"),
     [
         (options((32,), (16, 32)), 63, 32),
         (options((16, 32), (16, 32)), 32 + 2 * 31, 64),
@@ -37,49 +44,49 @@ def test_a_row_by_hand():
         (options((32,), (32,), bos=True), 64, 32),
     ],
 )
-def test_tokens_a_row(asked, fed, predicted):
-    assert (forwards_a_row(asked), predictions_a_row(asked)) == (fed, predicted)
+def test_tokens_per_row(scoring_options, fed, predicted):
+    assert (fed_tokens_per_row(scoring_options), predictions_per_row(scoring_options)) == (fed, predicted)
 
 
 @pytest.mark.parametrize(("name", "hours"), [("70m", 0.41), ("410m", 4.2), ("1b", 11), ("6.9b", 84), ("12b", 147)])
 def test_the_paper_s_rows_in_hours_of_a_device_of_400_tflops(name, hours):
-    shape = next(shape for shape in PYTHIA if shape.label == f"pythia-{name}")
-    assert cost(shape, ROWS, options()).hours == pytest.approx(hours, rel=0.02)
+    shape = next(shape for shape in PYTHIA_SHAPES if shape.label == f"pythia-{name}")
+    assert scoring_cost(shape, ROWS, options()).hours == pytest.approx(hours, rel=0.02)
 
 
 def test_a_card_gives_its_shape_or_none():
     card = ModelCard("m", "m", "f", vocabulary=11, parameters=1_000, width=7)
-    assert shape_of(card) == Shape("m", 1_000, 7, 11)
-    assert shape_of(ModelCard("m", "m", "f", vocabulary=100, parameters=1_000, width=7)).tied
-    assert shape_of(ModelCard("m", "m", "f", vocabulary=11, parameters=1_000)) is None
-    assert shape_of(ModelCard("m", "m", "f", vocabulary=11, width=7)) is None
+    assert model_shape(card) == ModelShape("m", 1_000, 7, 11)
+    assert model_shape(ModelCard("m", "m", "f", vocabulary=100, parameters=1_000, width=7)).tied
+    assert model_shape(ModelCard("m", "m", "f", vocabulary=11, parameters=1_000)) is None
+    assert model_shape(ModelCard("m", "m", "f", vocabulary=11, width=7)) is None
 
 
-def test_no_rows_cost_nothing_that_could_be_said():
+def test_the_cost_of_no_rows_is_undefined():
     with pytest.raises(ValueError, match="rows and rate must be positive, not 0 and 1"):
-        cost(PYTHIA[0], 0, options(), 1.0)
+        scoring_cost(PYTHIA_SHAPES[0], 0, options(), 1.0)
 
 
 def test_the_command_prints_hours_and_what_it_assumes(capsys):
     assert run(["plan", "--devices", "64", "--tflops", "200"]) == 0
-    said = capsys.readouterr().out
-    assert "146,432,000 rows, contexts [32] x continuations [32]: 63 tokens fed a row" in said
-    assert [line.split()[0] for line in said.splitlines() if line.startswith("pythia-")][-1] == "pythia-12b"
-    assert "all: 594 device hours, 9.3 hours on 64; 32.8 GB of tables at most" in said
-    assert "Assumed, not measured: 200 TFLOP/s effective a device" in said
+    output = capsys.readouterr().out
+    assert "146,432,000 rows, contexts [32] x continuations [32]: 63 tokens fed per row" in output
+    assert [line.split()[0] for line in output.splitlines() if line.startswith("pythia-")][-1] == "pythia-12b"
+    assert "all: 594 device hours, 9.3 hours on 64; 32.8 GB of tables at most" in output
+    assert "Assumed, not measured: 200 TFLOP/s effective per device" in output
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("arguments", "message"),
     [
         (["--rows", "0"], "--rows must be positive (given: 0)."),
         (["--tflops", "-1"], "--tflops must be positive (given: -1)."),
         (["--context", "0"], "contexts must be positive, ascending and distinct, not (0,)"),
-        (["uniform:50"], "'uniform:50' does not say how many weights it has"),
+        (["uniform:50"], "'uniform:50' does not state its number of weights"),
     ],
 )
-def test_what_cannot_be_planned_is_one_line(asked, said, capsys):
-    assert run(["plan", *asked]) == 1
+def test_what_cannot_be_planned_is_one_line(arguments, message, capsys):
+    assert run(["plan", *arguments]) == 1
     error = capsys.readouterr().err.strip()
-    assert said in error
+    assert message in error
     assert "\n" not in error

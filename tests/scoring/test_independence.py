@@ -12,23 +12,23 @@ from tests.tiny_networks import grid
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("invariance")
     network, shape = networks.neox(), grid([8, 12], [4, 12])
-    rows = networks.half_recited(network, shape, 40)
+    rows = networks.partly_recited_rows(network, shape, 40)
     rows[5] = rows[11]
     np.save(folder / "rows.npy", rows)
-    networks.saved(network, folder / "model")
+    networks.save_network(network, folder / "model")
     return folder, rows
 
 
-def scored(folder, study, corpus="rows.npy", **options):
-    found = mematlas.score(
+def scored(folder, path, corpus="rows.npy", **options):
+    study = mematlas.score(
         str(folder / "model"),
         corpus=str(folder / corpus),
-        study=study,
+        study=path,
         context=[8, 12],
         continuation=[4, 12],
         **options,
     )
-    return found.scores()
+    return study.scores()
 
 
 @pytest.mark.parametrize("options", [{"batch": 1}, {"batch": 7, "shards": 4}, {"shards": 10}, {"signals": ["truth"]}])
@@ -47,5 +47,5 @@ def test_scores_do_not_depend_on_the_order_of_the_rows(corpus, tmp_path):
     exact = ["context", "continuation", "matches", "verbatim"]
     plain = scored(folder, tmp_path / "a")
     other = scored(folder, tmp_path / "b", "shuffled.npy", batch=7)
-    for place, row in enumerate(order.tolist()):
-        assert plain.filter(row=row).select(exact).equals(other.filter(row=place).select(exact))
+    for position, row in enumerate(order.tolist()):
+        assert plain.filter(row=row).select(exact).equals(other.filter(row=position).select(exact))

@@ -3,88 +3,92 @@
 import numpy as np
 import pytest
 
-from mematlas.stats.extraction import chance, discoverable_rows, samples_needed
+from mematlas.stats.extraction import count_discoverable, extraction_probability, samples_needed
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 4), (0.9, 14), (0.999, 40)])
 def test_the_papers_example(p, n):
     assert samples_needed(np.log(0.162), p) == n
-    assert chance(np.log(0.162), n) >= p > chance(np.log(0.162), n - 1)
+    assert extraction_probability(np.log(0.162), n) >= p > extraction_probability(np.log(0.162), n - 1)
 
 
-def test_a_row_that_is_never_drawn_needs_no_finite_number_and_a_sure_one_needs_one():
+def test_an_impossible_row_needs_infinitely_many_samples_and_a_certain_row_needs_one():
     assert samples_needed([-np.inf, 0.0, 1e-7], 0.9).tolist() == [np.inf, 1, 1]
-    assert chance([-np.inf, 0.0], 10**9).tolist() == [0, 1]
-    assert chance([-np.inf, 0.0, -1.0], 0).tolist() == [0, 0, 0]
+    assert extraction_probability([-np.inf, 0.0], 10**9).tolist() == [0, 1]
+    assert extraction_probability([-np.inf, 0.0, -1.0], 0).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("p_z", [0.5, 0.1, 0.9, 0.999])
-def test_one_sample_is_enough_where_the_chance_wanted_is_that_of_one(p_z):
+def test_one_sample_is_enough_where_p_equals_p_z(p_z):
     assert samples_needed(np.log(p_z), p_z) == 1
     assert samples_needed(np.log(p_z), p_z + 1e-6) == 2
 
 
-def test_probabilities_far_below_the_smallest_float_still_give_a_number():
+def test_probabilities_that_underflow_still_give_a_number():
     for log_probability in (-50.0, -699.0, -701.0, -705.0):
         expected = np.log10(np.log(2)) - log_probability / np.log(10)
         assert np.log10(samples_needed(log_probability, 0.5)) == pytest.approx(expected, abs=1e-11)
     assert samples_needed(-800.0, 0.5) == np.inf
 
 
-def test_a_probability_near_one_is_told_from_one():
-    # 1 - p_z = 1e-12: two samples for a chance that one does not give, three for one that two do not
+def test_a_probability_near_one_is_distinguished_from_one():
+    # 1 - p_z = 1e-12: one sample reaches a probability of 1 - 1e-11
     log_probability = np.log1p(-1e-12)
     assert samples_needed(log_probability, 1 - 1e-11) == 1
-    assert chance(log_probability, 1) == pytest.approx(1 - 1e-12, abs=1e-16)
+    assert extraction_probability(log_probability, 1) == pytest.approx(1 - 1e-12, abs=1e-16)
 
 
-def test_a_row_of_unknown_probability_is_refused_where_rows_are_counted():
+def test_counting_refuses_rows_without_a_probability():
     assert np.isnan(samples_needed([np.nan], 0.5)).all()
-    with pytest.raises(ValueError, match="known for every row"):
-        discoverable_rows([0.0, np.nan], [1], 0.5)
+    with pytest.raises(ValueError, match="must not contain NaN"):
+        count_discoverable([0.0, np.nan], [1], 0.5)
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, -0.1, 1.1])
-def test_a_chance_that_is_none_is_refused(p):
+def test_a_p_that_is_not_between_0_and_1_is_refused(p):
     with pytest.raises(ValueError, match="between 0 and 1"):
         samples_needed([-1.0], p)
 
 
-def test_rows_are_counted_from_the_number_of_samples_that_they_need():
+def test_rows_are_counted_by_the_number_of_samples_they_need():
     needs = np.log([0.162, 0.162, 1.0, 1e-3])
     rows = np.append(needs, -np.inf)
-    assert discoverable_rows(rows, [1, 3, 4, 692, 693, 10**9], 0.5).tolist() == [1, 1, 3, 3, 4, 4]
-    assert discoverable_rows(rows, [13, 14], 0.9).tolist() == [1, 3]
-    assert discoverable_rows([], [1, 10], 0.9).tolist() == [0, 0]
+    assert count_discoverable(rows, [1, 3, 4, 692, 693, 10**9], 0.5).tolist() == [1, 1, 3, 3, 4, 4]
+    assert count_discoverable(rows, [13, 14], 0.9).tolist() == [1, 3]
+    assert count_discoverable([], [1, 10], 0.9).tolist() == [0, 0]
 
 
-def test_what_is_given_stays_as_it_was():
-    given = np.array([-3.0, 0.5])
-    given.flags.writeable = False
-    samples_needed(given, 0.5)
-    discoverable_rows(given, [2], 0.5)
-    assert given.tolist() == [-3.0, 0.5]
+def test_inputs_are_not_changed():
+    log_probabilities = np.array([-3.0, 0.5])
+    log_probabilities.flags.writeable = False
+    samples_needed(log_probabilities, 0.5)
+    count_discoverable(log_probabilities, [2], 0.5)
+    assert log_probabilities.tolist() == [-3.0, 0.5]
 
 
-def drawn(rng: np.random.Generator, start: np.ndarray, moves: np.ndarray, samples: int, length: int) -> np.ndarray:
-    """Texts of a first-order toy model: [samples, length] tokens."""
+def sample_texts(
+    rng: np.random.Generator, start: np.ndarray, transitions: np.ndarray, samples: int, length: int
+) -> np.ndarray:
+    """Texts sampled from a first-order Markov model: [samples, length] tokens."""
     texts = np.empty((samples, length), int)
     texts[:, 0] = rng.choice(len(start), samples, p=start)
-    for at in range(1, length):
-        steps = moves.cumsum(1)[texts[:, at - 1]]
-        texts[:, at] = (rng.uniform(size=(samples, 1)) > steps[:, :-1]).sum(1)
+    for i in range(1, length):
+        thresholds = transitions.cumsum(1)[texts[:, i - 1]]
+        texts[:, i] = (rng.uniform(size=(samples, 1)) > thresholds[:, :-1]).sum(1)
     return texts
 
 
 def test_sampling_of_a_toy_model_agrees():
     rng = np.random.default_rng(5)
-    start, moves = np.array([0.5, 0.3, 0.2]), np.array([[0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.7, 0.1, 0.2]])
+    start, transitions = np.array([0.5, 0.3, 0.2]), np.array([[0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.7, 0.1, 0.2]])
     truth = (0, 1, 2)
-    log_probability = np.log(start[0]) + np.log(moves[0, 1]) + np.log(moves[1, 2])
+    log_probability = np.log(start[0]) + np.log(transitions[0, 1]) + np.log(transitions[1, 2])
     samples, n = 120_000, 3
-    hits = (drawn(rng, start, moves, samples, len(truth)) == truth).all(1)
+    hits = (sample_texts(rng, start, transitions, samples, len(truth)) == truth).all(1)
     assert hits.mean() == pytest.approx(np.exp(log_probability), abs=4 * 0.5 / np.sqrt(samples))
     at_least_once = hits.reshape(-1, n).any(1).mean()
-    assert at_least_once == pytest.approx(chance(log_probability, n), abs=4 * 0.5 / np.sqrt(samples / n))
+    assert at_least_once == pytest.approx(
+        extraction_probability(log_probability, n), abs=4 * 0.5 / np.sqrt(samples / n)
+    )
     assert samples_needed(log_probability, 0.5) == n
-    assert chance(log_probability, n - 1) < 0.5 <= chance(log_probability, n)
+    assert extraction_probability(log_probability, n - 1) < 0.5 <= extraction_probability(log_probability, n)

@@ -1,4 +1,5 @@
-"""Tables -> Finding. One file a perspective; each is a pure function over a study's tables, without torch or corpus."""
+"""The table of analyses. Each is a pure function from a study's tables to a finding and needs neither torch nor a
+corpus."""
 
 from mematlas.registry import Registry
 
@@ -23,7 +24,7 @@ ANALYSES = Registry(
         "context": (
             "mematlas.analyses.scores.context:ANALYSIS",
             None,
-            "memorized rows against the context, and those that a longer one brings out (P1 Fig. 2c)",
+            "memorized rows against the context, and those that only a longer one brings out (P1 Fig. 2c)",
         ),
         "transitions": (
             "mematlas.analyses.family.transitions.finding:ANALYSIS",
@@ -38,7 +39,7 @@ ANALYSES = Registry(
         "forecast": (
             "mematlas.analyses.family.forecast.finding:ANALYSIS",
             None,
-            "what smaller models and earlier checkpoints foretell: precision, recall, F1, order of rows (K1)",
+            "forecasts by smaller models and earlier checkpoints: precision, recall, F1, order of rows (K1)",
         ),
         "overlap": (
             "mematlas.analyses.family.overlap.finding:ANALYSIS",
@@ -48,7 +49,7 @@ ANALYSES = Registry(
         "taxonomy": (
             "mematlas.analyses.corpus.taxonomy.finding:ANALYSIS",
             None,
-            "recited rows as recitation, reconstruction, recollection, and models that tell them (K2)",
+            "recited rows as recitation, reconstruction, recollection, and classifiers of these (K2)",
         ),
         "repetition": (
             "mematlas.analyses.corpus.repetition:ANALYSIS",
@@ -58,7 +59,7 @@ ANALYSES = Registry(
         "boundary_input": (
             "mematlas.analyses.positions.boundary_input.finding:ANALYSIS",
             None,
-            "corpus counts around the border and where reciting stops, by class of rows (P1 Fig. 4)",
+            "corpus counts around the boundary and where reciting stops, by class of rows (P1 Fig. 4)",
         ),
         "frequency_strata": (
             "mematlas.analyses.positions.frequency_strata.finding:ANALYSIS",
@@ -68,12 +69,12 @@ ANALYSES = Registry(
         "provenance": (
             "mematlas.analyses.corpus.provenance.finding:ANALYSIS",
             None,
-            "whether recited continuations stand elsewhere in the corpus, and control rows that do (our choice)",
+            "whether recited continuations occur elsewhere in the corpus, and control rows that do (our choice)",
         ),
         "entropy": (
             "mematlas.analyses.positions.entropy.finding:ANALYSIS",
             None,
-            "entropy by position, at the border and where reciting stops, by class of rows and model size (P1 Fig. 6)",
+            "entropy by position, at the boundary and where reciting stops, by row class and model size (P1 Fig. 6)",
         ),
         "embedding": (
             "mematlas.analyses.states.embedding.finding:ANALYSIS",
@@ -88,7 +89,7 @@ ANALYSES = Registry(
         "probability": (
             "mematlas.analyses.extraction.probability.finding:ANALYSIS",
             None,
-            "rows that sampling draws in n tries with chance p, extraction strength, memory unit length (K3, K12, P8)",
+            "rows extractable by n samples with probability p, extraction strength, memory unit length (K3, K12, P8)",
         ),
         "inference": (
             "mematlas.analyses.extraction.membership.finding:ANALYSIS",

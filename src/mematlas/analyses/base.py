@@ -1,69 +1,110 @@
-"""What an analysis declares beside its function."""
+"""The plug-in interface of an analysis: its metadata and the function that computes its finding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Finding, Granularity, Retrievability, Taxonomy, Trend
 
+Compute = Callable[[Tables], Finding]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, init=False)
 class Analysis:
-    """A perspective.
+    """One analysis of a study.
 
-    name: as on the command line; source: paper and section; trends: names in `mematlas.literature.published.TRENDS`
-    on which each of its findings says a word; needs: what a study must hold, in words; answer: the pure function.
+    name: as on the command line; source: paper and section; needs: what a study must contain, in words; compute: the
+    pure function from tables to a finding; trends: names in `mematlas.literature.published.TRENDS`, each of which every
+    finding of the analysis must report on.
     """
 
     name: str
     title: str
     source: str
     needs: str
-    answer: Callable[[Tables], Finding]
+    compute: Compute
     trends: tuple[str, ...] = ()
     granularity: Granularity = "verbatim"
     retrievability: Retrievability = "k-discoverable"
 
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        source: str,
+        needs: str,
+        compute: Compute | None = None,
+        trends: tuple[str, ...] = (),
+        granularity: Granularity = "verbatim",
+        retrievability: Retrievability = "k-discoverable",
+        *,
+        answer: Compute | None = None,
+    ) -> None:
+        """`answer` is the former name of `compute`; if it is given, it takes precedence."""
+        if answer is None and compute is None:
+            raise TypeError(f"analysis {name!r}: `compute` is missing; pass the function from Tables to a Finding")
+        values = (name, title, source, needs, answer or compute, trends, granularity, retrievability)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
+
+    @property
+    def answer(self) -> Compute:
+        """The former name of `compute`."""
+        return self.compute
+
     def find(self, tables: Tables) -> Finding:
-        """`answer`, held back where the family's tokenizers differ: the same ids may then stand for other texts, so
-        that models are not compared on the same rows. The numbers stay, no trend is decided, no claim is picked."""
-        finding = self.answer(tables)
+        """Compute the finding, and withhold its verdicts where the family's tokenizers differ.
+
+        The same ids may then stand for different texts, so the models are not compared on the same rows: the numbers
+        stay, but no trend is decided and the summary does not pick the claim.
+        """
+        finding = self.compute(tables)
         if len(tables.tokenizers) < 2:
             return finding
-        why = f"the models have {len(tables.tokenizers)} different tokenizers"
+        reason = f"the models have {len(tables.tokenizers)} different tokenizers"
         caveat = (
-            f"{why[0].upper()}{why[1:]}: what is said across models holds only if they give these ids the same text."
+            f"{reason[0].upper()}{reason[1:]}: what is said across models holds only if they give these ids the same "
+            "text."
         )
         return replace(
             finding,
             strength=None,
             caveats=(caveat, *finding.caveats),
-            trends=tuple(Trend(trend.trend, "cannot tell", f"{why}; {trend.test}") for trend in finding.trends),
+            trends=tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends),
         )
 
     def taxonomy(self, tables: Tables) -> Taxonomy:
         return Taxonomy(self.granularity, self.retrievability, tables.contexts)
 
-    def lacking(self, tables: Tables, question: str, what: str, remedy: str) -> Finding:
-        """The finding that says what cannot be said: `question` as a clause ("whether memorization grows with size"),
-        `what` the study lacks, and the `remedy` as a sentence."""
+    def insufficient_data(self, tables: Tables, question: str, missing: str, remedy: str) -> Finding:
+        """The finding of a study that lacks the data for this analysis.
+
+        Args:
+            question: what cannot be answered, as a clause ("whether memorization grows with size").
+            missing: what the study lacks.
+            remedy: how to add it, as a sentence.
+        """
         return Finding(
             self.name,
             self.title,
-            f"{question[0].upper()}{question[1:]} cannot be said: the study lacks {what}.",
+            f"{question[0].upper()}{question[1:]} cannot be said: the study lacks {missing}.",
             self.source,
             self.taxonomy(tables),
             missing=remedy,
-            trends=tuple(Trend(name, "cannot tell", f"the study lacks {what}") for name in self.trends),
+            trends=tuple(Trend(name, "cannot tell", f"the study lacks {missing}") for name in self.trends),
         )
 
-    def lacking_rows(self, tables: Tables, question: str) -> Finding:
-        """The finding about a study that holds no scores, or those of recited rows alone."""
-        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
-        return self.lacking(tables, question, "scores of all rows of a selection", remedy)
+    def lacking(self, tables: Tables, question: str, what: str, remedy: str) -> Finding:
+        """The former name of `insufficient_data`."""
+        return self.insufficient_data(tables, question, what, remedy)
 
-    def lacking_counts(self, tables: Tables, question: str) -> Finding:
-        """The finding about a study without row features."""
-        return self.lacking(
+    def without_scores(self, tables: Tables, question: str) -> Finding:
+        """The finding of a study without scores, or with scores of recited rows only."""
+        remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
+        return self.insufficient_data(tables, question, "scores of all rows of a selection", remedy)
+
+    def without_features(self, tables: Tables, question: str) -> Finding:
+        """The finding of a study without row features."""
+        return self.insufficient_data(
             tables, question, "row features (corpus counts of its tokens)", "Make them: `mematlas features STUDY`."
         )

@@ -1,13 +1,13 @@
-"""What the recipes of findings are written with: tables to count on by hand, and what is no sum or mean.
+"""The functions that recipes of findings call: tables to aggregate, and statistics that polars does not provide.
 
-The analyses use the same functions, on counts of their own; `docs/studies.md` says what each is for.
+The analyses call the same functions on counts of their own; `docs/studies.md` describes each of them.
 """
 
 from mematlas.analyses.corpus.provenance.other_occurrences import elsewhere_contrasts, lines_elsewhere
 from mematlas.analyses.corpus.repetition import copy_agreement, copy_buckets, copy_slopes
 from mematlas.analyses.corpus.taxonomy.category_models import category_coefficients, category_models
+from mematlas.analyses.corpus.taxonomy.covariates import row_traits, trait_means
 from mematlas.analyses.corpus.taxonomy.finding import category_shares
-from mematlas.analyses.corpus.taxonomy.traits import row_traits, trait_means
 from mematlas.analyses.extraction.approximate.similarity import definition_lines, similarity_lines
 from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
 from mematlas.analyses.extraction.membership.discrimination import (
@@ -24,7 +24,7 @@ from mematlas.analyses.family.forecast.clustering import spread_quantiles, sprea
 from mematlas.analyses.family.forecast.finding import with_forecasts
 from mematlas.analyses.family.overlap.memorizer_sets import memorizers, overlap_sets, steps
 from mematlas.analyses.family.scaling.laws import fit_laws, law_points, law_residuals
-from mematlas.analyses.family.transitions.level_moves import symmetry_tests
+from mematlas.analyses.family.transitions.level_transitions import symmetry_tests
 from mematlas.analyses.frames.copies import lines_with_features
 from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, rows_by_copies
 from mematlas.analyses.frames.levels import LEVELS
@@ -38,7 +38,7 @@ from mematlas.analyses.positions.boundary_step import (
     boundary_slopes,
     sentence_frequencies,
 )
-from mematlas.analyses.positions.entropy.curves import (
+from mematlas.analyses.positions.entropy.profiles import (
     signal_contrasts,
     signal_curves,
     signal_slopes,

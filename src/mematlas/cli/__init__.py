@@ -1,4 +1,4 @@
-"""One command, `mematlas`. An error that a user can mend is one line on standard error; --help loads nothing heavy."""
+"""The command `mematlas`. Errors that users can fix are one line on standard error; --help imports no heavy library."""
 
 import ast
 import sys
@@ -9,17 +9,17 @@ from cyclopts.exceptions import CycloptsError
 
 import mematlas
 from mematlas.errors import MematlasError, explain
-from mematlas.io.paths import unreached
+from mematlas.io.paths import unreachable_message
 
 app = App(
     name="mematlas",
-    help="Finds out what a language model knows by heart, and why.",
+    help="Measures what a language model has memorized, and why.",
     version=mematlas.__version__,
     help_format="plaintext",
-    suppress_keyboard_interrupt=False,  # `run` says what is kept
+    suppress_keyboard_interrupt=False,  # `run` prints a message of its own
     default_parameter=Parameter(negative_iterable=()),
 )
-#: command -> (module of cli/commands, function); a module is imported when its command is called.
+#: command -> (module of cli/commands, function); a module is only imported when its command is called.
 _COMMANDS = {
     "run": ("run", "run"),
     "init": ("init", "init"),
@@ -42,10 +42,10 @@ _COMMANDS = {
 
 
 def _help(module: str, function: str) -> str:
-    """What the function's docstring says before its parameters, read without importing the module."""
+    """The function's docstring up to its parameters, read without importing the module."""
     tree = ast.parse((Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return (ast.get_docstring(found) or "").partition("\n\nParameters\n")[0]
+    node = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return (ast.get_docstring(node) or "").partition("\n\nParameters\n")[0]
 
 
 for _name, (_module, _function) in _COMMANDS.items():
@@ -53,7 +53,7 @@ for _name, (_module, _function) in _COMMANDS.items():
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; ends the process with 0, 1 (an error to mend), 2 (a wrong option) or 130 (stopped)."""
+    """Run the command line and exit with 0, 1 (an error to fix), 2 (a wrong option) or 130 (stopped by the user)."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -66,17 +66,18 @@ def run(arguments: list[str]) -> int:
     except MematlasError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
-        return _fail("Stopped. Finished shards are kept; run the same command again to go on.", 130)
+        return _fail("Stopped. Finished shards are kept; run the same command again to continue.", 130)
     except BrokenPipeError:
         return 0
     except Exception as error:
-        if (text := unreached(error)) is None:
+        if (text := unreachable_message(error)) is None:
             raise
         return _fail(text, 1)
     return 0
 
 
 def _one_line(error: CycloptsError, arguments: list[str]) -> str:
+    """The error as one line that names the option and where to find help."""
     from pydantic import ValidationError
 
     if isinstance(error.__cause__, ValidationError):

@@ -1,16 +1,16 @@
-"""Plain tables on standard output: they survive pipes, logs and narrow terminals."""
+"""Plain tables and numbers for standard output; they stay readable in pipes, logs and narrow terminals."""
 
 from collections.abc import Sequence
 
 
-def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns of text; the first is left-aligned, the others are right-aligned."""
-    table = [list(header), *map(list, lines)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    for number, line in enumerate(table):
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for number, row in enumerate(table):
         cells = [
             text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
         if number == 0:
@@ -18,16 +18,17 @@ def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def percent(share: float | None) -> str:
-    """A share in percent, or a dash where there was nothing to count."""
+    """A share in percent, or a dash if it is unknown."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def number(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` decimals, or a dash if it is unknown."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def count(value: int | None) -> str:
-    """A count with a short unit: 1.8 M."""
+    """A count with a unit, such as 1.8 M, or a dash if it is unknown."""
     if value is None:
         return "-"
     for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
@@ -37,7 +38,7 @@ def count(value: int | None) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in the largest unit that leaves a number above 1: 1.8 GB."""
+    """Bytes in the largest unit that gives a number of at least 1, such as 1.8 GB."""
     for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"
@@ -45,5 +46,5 @@ def size(count: float) -> str:
 
 
 def significant(value: float) -> str:
-    """A number with two or three digits that count: 0.41, 16.2, 1,934."""
+    """A number with two or more significant digits: 0.41, 16.2, 1,934."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"

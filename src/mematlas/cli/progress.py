@@ -1,4 +1,4 @@
-"""A bar on standard error with rows or tokens a second and time left; a line now and then without a terminal."""
+"""A progress bar on standard error, with speed and remaining time; without a terminal, a line from time to time."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-_EVERY = 30.0  # seconds between lines where there is no terminal
+_LINE_INTERVAL = 30.0  # seconds between lines if there is no terminal
 
 
 class _Speed(ProgressColumn):
@@ -17,19 +17,20 @@ class _Speed(ProgressColumn):
 
 
 class Bar:
-    """Progress of one model after another (see `mematlas.progress.Progress`)."""
+    """Progress of one task after another, on the terminal (implements `mematlas.progress.Progress`)."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar: RichProgress | None = None
-        self._label, self._unit, self._total, self._done, self._from, self._last = "", "rows", 0, 0, 0, 0.0
+        self._label, self._unit, self._total, self._done, self._initial = "", "rows", 0, 0, 0
+        self._start_time = self._last_line_time = 0.0
 
     def start(self, label: str, total: int, done: int, unit: str = "rows") -> None:
         self.stop()
-        self._label, self._unit, self._total, self._done, self._from = label, unit, total, done, done
-        self._began = self._last = time.monotonic()
+        self._label, self._unit, self._total, self._done, self._initial = label, unit, total, done, done
+        self._start_time = self._last_line_time = time.monotonic()
         if done == total:
-            self.say(f"{label}: all {total:,} {unit} are there already.")
+            self.say(f"{label}: all {total:,} {unit} are done already.")
         elif self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -41,7 +42,7 @@ class Bar:
             self._bar = RichProgress(*columns, console=self._console, transient=False)
             self._task = self._bar.add_task(label, total=total, completed=done, unit=unit)
             self._bar.start()
-        else:  # loading and the first batch can take minutes: say at once what was begun
+        else:  # loading and the first batch can take minutes: announce the task immediately
             self.say(f"{label}: {total:,} {unit}, {done:,} of them done")
 
     def advance(self, rows: int) -> None:
@@ -50,12 +51,12 @@ class Bar:
             self._bar.advance(self._task, rows)
             return
         now = time.monotonic()
-        if now - self._last >= _EVERY or self._done == self._total:
-            self._last = now
-            speed = (self._done - self._from) / max(now - self._began, 1e-9)
-            left = (self._total - self._done) / max(speed, 1e-9)
-            now_at = f"{self._done:,} of {self._total:,} {self._unit}"
-            self.say(f"{self._label}: {now_at}, {speed:,.1f} {self._unit}/s, {left:,.0f} s left")
+        if now - self._last_line_time >= _LINE_INTERVAL or self._done == self._total:
+            self._last_line_time = now
+            speed = (self._done - self._initial) / max(now - self._start_time, 1e-9)
+            remaining = (self._total - self._done) / max(speed, 1e-9)
+            state = f"{self._done:,} of {self._total:,} {self._unit}"
+            self.say(f"{self._label}: {state}, {speed:,.1f} {self._unit}/s, {remaining:,.0f} s left")
 
     def say(self, text: str) -> None:
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""Token rows in: one reader per format, found by content where the format has a signature, else named."""
+"""Reads corpora as rows of token ids: one reader per format, detected by content or named by the user."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What a corpus is to the rest of the house: an addressable, fingerprinted sequence of token rows with ids."""
+"""The interface of a corpus: an addressable, fingerprinted sequence of token rows with ids."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,15 @@ Cut = Literal["rows", "window"]
 
 @dataclass(frozen=True, slots=True)
 class CorpusOptions:
-    """What the user says about a corpus; None where it should be found out.
+    """The options of a corpus; None where a value is to be detected.
 
-    row_length: tokens a row of headerless token files, and of text when it is cut.
-    text_row_length: tokens a row of text where `row_length` is not named.
+    row_length: tokens per row, of headerless token files and of text that is cut into rows.
+    text_row_length: tokens per row of text if `row_length` is None.
     token_dtype: "uint16" or "uint32", for headerless token files.
     column: name of the text or token column (JSONL, Parquet, datasets).
-    cut: "rows" cuts each document into consecutive rows, "window" takes one window a document.
+    cut: "rows" cuts each document into consecutive rows, "window" takes one window per document.
     encoder: the model's tokenizer, for text.
-    cache: folder in which tokenized text is kept; None is the user's cache folder.
+    cache: folder in which tokenized text is cached; None is the user's cache folder.
     """
 
     row_length: int | None = None
@@ -34,17 +34,16 @@ class CorpusOptions:
 
 
 class Corpus(Protocol):
-    """Rows are addressed by position 0 .. len-1, in training order where the source has one.
+    """Rows are addressed by position 0 .. len-1, in training order if the source has one.
 
-    Files are opened lazily and read with plain reads, so that memory stays flat whatever the corpus' size. One thread
-    reads at a time; a process that is forked or that opens the corpus again may read beside it.
+    Files are opened lazily and read with plain reads, so that memory use does not grow with the corpus. Only one thread
+    may read at a time; a forked process, or one that opens the corpus again, may read at the same time.
     """
 
     format: str
     fingerprint: str
-    details: dict[
-        str, object
-    ]  # what was found or chosen: row length, dtype, cut, dropped tails; goes into the manifest
+    #: Row length, dtype, cut, dropped tails ..., as detected or chosen; written to the manifest.
+    details: dict[str, object]
 
     def __len__(self) -> int: ...
 
@@ -52,35 +51,35 @@ class Corpus(Protocol):
         """The first `width` tokens of the rows at `positions` (any order, repeats allowed).
 
         Raises:
-            ValueError: a position lies outside 0 .. len-1, or `width` is not positive.
+            ValueError: a position is outside 0 .. len-1, or `width` is not positive.
             CorpusError: the files changed since they were opened, or a token is negative.
         """
         ...
 
     def row_ids(self, positions: Ids) -> Ids:
-        """Ids of these rows: the positions themselves unless the source carries its own ids."""
+        """Ids of these rows: the positions themselves unless the source has its own ids."""
         ...
 
     def provenance(self, positions: Ids) -> Provenance:
-        """Where these rows come from, as far as the source says."""
+        """Where these rows come from, as far as the source contains it."""
         ...
 
 
 class CorpusFormat(Protocol):
-    """One way of keeping rows in files. Classes of FORMATS are called without arguments."""
+    """A file format of corpora. The classes in FORMATS are created without arguments."""
 
     name: str
-    reads: frozenset[str]  # the fields of CorpusOptions that `open` looks at; naming another one is an error
+    reads: frozenset[str]  # the fields of CorpusOptions that `open` uses; setting another one is an error
 
     def detect(self, path: Path) -> bool:
-        """Whether the content at `path` bears this format's signature; False where nothing lies there."""
+        """Whether the content at `path` has this format's signature; False if nothing is there."""
         ...
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
-        """The corpus at `path`.
+        """Open the corpus at `path`.
 
         Raises:
-            CorpusError: it is absent, empty or damaged, or an option that it needs is missing.
+            CorpusError: it is absent, empty or damaged, or a required option is missing.
         """
         ...
 
@@ -89,7 +88,7 @@ def as_positions(values: object, length: int | None = None) -> Ids:
     """`values` as a one-dimensional int64 array.
 
     Raises:
-        ValueError: `length` is given and a position lies outside 0 .. length-1.
+        ValueError: `length` is given and a position is outside 0 .. length-1.
     """
     positions = np.asarray(values, dtype=np.int64).reshape(-1)
     if length is not None and positions.size and not 0 <= positions.min() <= positions.max() < length:
@@ -98,5 +97,5 @@ def as_positions(values: object, length: int | None = None) -> Ids:
 
 
 def unknown_provenance(count: int) -> Provenance:
-    """The provenance of `count` rows of a source that says nothing."""
+    """The provenance of `count` rows of a source that does not contain any."""
     return Provenance([None] * count, [None] * count, [None] * count)

@@ -1,4 +1,4 @@
-"""Rows chosen from a corpus and its control, and how they are cut into shards."""
+"""The selected rows of a corpus and its control, and their division into shards."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from mematlas.types import Ids, TokenRows
 
 @dataclass(frozen=True, slots=True)
 class RowSet:
-    """Some rows of one corpus. offset: added to its row ids, so that control rows have ids of their own."""
+    """Selected rows of one corpus. offset: added to its row ids, so that ids of control rows are distinct."""
 
     role: str
     corpus: Corpus
@@ -26,7 +26,7 @@ class RowSet:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """All rows of a run, in one line, cut into `count` shards of nearly equal size."""
+    """All rows of a run, concatenated and divided into `count` shards of nearly equal size."""
 
     sets: tuple[RowSet, ...]
     count: int
@@ -37,7 +37,7 @@ class ShardPlan:
 
     @property
     def largest(self) -> int:
-        """Rows of the largest shard."""
+        """The number of rows of the largest shard."""
         return -(-self.total // self.count)
 
     def size(self, index: int) -> int:
@@ -48,46 +48,47 @@ class ShardPlan:
 
     def parts(self, index: int) -> list[tuple[RowSet, slice]]:
         """The rows of shard `index`, as slices of the row sets."""
-        start, stop, before, found = self._bound(index), self._bound(index + 1), 0, []
+        start, stop = self._bound(index), self._bound(index + 1)
+        offset, parts = 0, []
         for rows in self.sets:
-            low, high = max(start - before, 0), min(stop - before, len(rows.positions))
+            low, high = max(start - offset, 0), min(stop - offset, len(rows.positions))
             if low < high:
-                found.append((rows, slice(low, high)))
-            before += len(rows.positions)
-        return found
+                parts.append((rows, slice(low, high)))
+            offset += len(rows.positions)
+        return parts
 
     def read(self, index: int, width: int) -> tuple[TokenRows, Ids]:
         """The first `width` tokens of the shard's rows, and their ids."""
         parts = [(rows.corpus.read(rows.positions[part], width), rows.ids(part)) for rows, part in self.parts(index)]
         tokens = TokenRows(
-            np.concatenate([found.ids for found, _ in parts]), np.concatenate([found.lengths for found, _ in parts])
+            np.concatenate([part.ids for part, _ in parts]), np.concatenate([part.lengths for part, _ in parts])
         )
         return tokens, np.concatenate([ids for _, ids in parts])
 
     def rows_table(self, index: int) -> pa.Table:
-        """One line a row of the shard; see `ROWS`."""
+        """The table of the shard's rows, one row each; see `ROWS`."""
         tables = []
         for rows, part in self.parts(index):
-            origin = rows.corpus.provenance(rows.positions[part])
+            provenance = rows.corpus.provenance(rows.positions[part])
             ids = rows.ids(part)
             columns = [pa.array(ids), pa.repeat(rows.role, len(ids))]
             columns += [
                 pa.array(values, type=ROWS.field(name).type)
                 for name, values in (
-                    ("repetitions", origin.repetitions),
-                    ("document", origin.document),
-                    ("source", origin.source),
+                    ("repetitions", provenance.repetitions),
+                    ("document", provenance.document),
+                    ("source", provenance.source),
                 )
             ]
             tables.append(pa.table(columns, schema=ROWS))
         return pa.concat_tables(tables)
 
 
-def default_shards(total: int) -> int:
-    """Our choice: 256 rows a shard, so that little is lost when a run is stopped, and at most 2,000 shards."""
+def default_shard_count(total: int) -> int:
+    """Our choice: 256 rows per shard, so that little is lost when a run is stopped, but at most 2,000 shards."""
     return max(1, min(2000, -(-total // 256)))
 
 
 def longest_row(rows: RowSet, width: int) -> int:
-    """The longest of the first thousand rows, as far as `width` reaches: a quick look before long work."""
+    """The length of the longest of the first thousand rows, at most `width`: a quick check before a long run."""
     return int(rows.corpus.read(rows.positions[:1000], width).lengths.max(initial=0))

@@ -1,4 +1,4 @@
-"""A corpus in the order in which training showed its rows: a row stands in it as often as it was shown."""
+"""A corpus in the order in which training showed its rows; a row occurs in it as often as it was shown."""
 
 import hashlib
 from pathlib import Path
@@ -10,8 +10,8 @@ from mematlas.errors import CorpusError
 from mematlas.types import Ids, Provenance, TokenRows
 
 
-class ShownRows:
-    """The rows of `corpus` one after the other as they were shown; see Corpus for the methods.
+class TrainingOrder:
+    """The rows of `corpus` in the order in which they were shown; see Corpus for the methods.
 
     Args:
         order: shape (presentations,), positions in the corpus.
@@ -32,25 +32,27 @@ class ShownRows:
         return self._corpus.provenance(self._order[positions])
 
 
-def read_order(path: Path, corpus: Corpus) -> ShownRows:
-    """The corpus as the .npy file at `path` orders it: positions of rows, each as often as the row was shown.
+def read_training_order(path: Path, corpus: Corpus) -> TrainingOrder:
+    """Read a training order from a .npy file: positions of rows, each as often as the row was shown.
 
     Raises:
-        CorpusError: the file is absent or no .npy file of such positions.
+        CorpusError: the file is absent, or not a .npy file of such positions.
     """
     try:
-        found = np.load(path, allow_pickle=False)
+        order = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise CorpusError(f"There is no training order {path}; check the path, or leave it out.") from None
     except (OSError, ValueError) as error:
-        raise CorpusError(f"{path} is no readable .npy file ({error}); save the order with numpy.save.") from None
-    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
-        raise CorpusError(f"{path} must hold one row of integers, positions of the corpus' rows as they were shown.")
-    if not 0 <= found.min() <= found.max() < len(corpus):
+        raise CorpusError(f"{path} is not a readable .npy file ({error}); save the order with numpy.save.") from None
+    if not isinstance(order, np.ndarray) or order.ndim != 1 or order.dtype.kind not in "iu" or not order.size:
         raise CorpusError(
-            f"{path} names the positions {found.min()} to {found.max()}, but the corpus has the rows 0 to "
+            f"{path} must be one array of integers, the positions of the corpus' rows in the order they were shown."
+        )
+    if not 0 <= order.min() <= order.max() < len(corpus):
+        raise CorpusError(
+            f"{path} names the positions {order.min()} to {order.max()}, but the corpus has the rows 0 to "
             f"{len(corpus) - 1}; is it the order of another corpus?"
         )
-    order = as_positions(found)
+    order = as_positions(order)
     digest = hashlib.blake2b(order.tobytes(), digest_size=10, person=b"training order")
-    return ShownRows(corpus, order, f"{corpus.fingerprint}-{digest.hexdigest()}")
+    return TrainingOrder(corpus, order, f"{corpus.fingerprint}-{digest.hexdigest()}")

@@ -1,4 +1,4 @@
-"""Where work is done: the same tasks in processes of this machine, or on a cluster. None knows what a task is."""
+"""Executors run the same tasks in processes of this machine or on a cluster. None of them knows what a task is."""
 
 from mematlas.registry import Registry
 

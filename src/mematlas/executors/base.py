@@ -1,7 +1,7 @@
-"""What the core asks of an executor, and no more: carry tasks out in other processes, wherever these are.
+"""The interface of an executor, which runs tasks in worker processes, and what all executors share.
 
-A worker is anything that can be called with a task; it is made once in its process and keeps what it has loaded. At
-most one task is out with a worker, so that neither tasks nor results pile up anywhere.
+A worker is a callable that takes a task. It is created once per process and keeps what it has loaded. Each worker has
+at most one task at a time, so that neither tasks nor results pile up anywhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,19 +12,27 @@ from mematlas.errors import MematlasError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+#: Shows one line of text to the user, as `Progress.say` does.
 Say = Callable[[str], None]
 
-#: From the number of threads that a worker may use to the worker; it is pickled, so a function of a module it must be.
-MakeWorker = Callable[[int], Callable[[Task], Result]]
+#: Called with a number of threads in the worker process, it returns the worker. It is pickled, so it must be a function
+#: of a module, or a `partial` of one.
+WorkerFactory = Callable[[int], Callable[[Task], Result]]
 
-#: How often a task is tried again after its worker died. Our choice: a node may leave, but a task that kills must end.
+#: How often a task is retried after its worker died. Our choice: a node may leave, but a task that kills must end.
 RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """The workers asked for. address: of the cluster, None for one of this machine alone; gpus: of each worker, None
-    for one where there are any, in turn where they are fewer (processes of this machine)."""
+    """The requested workers.
+
+    Args:
+        workers: their number.
+        address: of the cluster; None for one of this machine alone.
+        gpus: per worker; None for one where the machine has any, taken in turn by processes of this machine.
+    """
 
     workers: int
     address: str | None = None
@@ -33,93 +41,97 @@ class WorkerPool:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask(Generic[Task]):
-    """A task given up after `tries`, because its worker died every time; how: of what, the last time."""
+    """A task that was given up after `attempts`, because its worker died each time; reason: of the last death."""
 
     task: Task
-    tries: int
-    how: str
+    attempts: int
+    reason: str
 
 
 class Executor(Protocol):
-    """Carries tasks out; made with a `WorkerPool`."""
+    """Runs tasks in worker processes; created with a `WorkerPool`."""
 
     def run(
         self,
-        make_worker: "MakeWorker[Task, Result]",
+        make_worker: "WorkerFactory[Task, Result]",
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
     ) -> "list[FailedTask[Task]]":
-        """Carry out `tasks`, begun in their order; `on_result` hears of each that is done, in this process.
+        """Run `tasks`, started in their order; `on_result` is called with each result, in this process.
 
         Returns:
-            The tasks whose workers died again and again; all others are done.
+            The tasks that were given up because their workers kept dying; all others are done.
 
         Raises:
-            MematlasError: a worker met something that a user must mend; no further task was begun then.
+            MematlasError: a worker raised an error that the user must fix; no further task was started then.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class UserError:
-    """The answer of a worker that met what a user must mend."""
+    """Returned by a worker in place of a result: an error that the user must fix."""
 
     error: MematlasError
 
 
 class WorkerSlot(Generic[Task, Result]):
-    """A worker's place in its own process: makes the worker with its first task, and answers errors as values."""
+    """The place of one worker in its process: creates the worker with its first task, and returns errors as values."""
 
-    def __init__(self, make_worker: "MakeWorker[Task, Result]", threads: int) -> None:
-        self._make, self._threads = make_worker, threads
+    def __init__(self, make_worker: "WorkerFactory[Task, Result]", threads: int) -> None:
+        self._make_worker, self._threads = make_worker, threads
         self._worker: Callable[[Task], Result] | None = None
 
-    def do(self, task: Task) -> Result | UserError:
+    def run(self, task: Task) -> Result | UserError:
         try:
             if self._worker is None:
-                self._worker = self._make(self._threads)
+                self._worker = self._make_worker(self._threads)
             return self._worker(task)
         except MematlasError as error:
             return UserError(error)
 
 
 class TaskQueue(Generic[Task]):
-    """The tasks still to be begun, how often each was tried, and those given up."""
+    """The tasks still to be started, how often each was tried, and those that were given up."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._waiting = [(task, 0) for task in reversed(tasks)]
-        self.lost: list[FailedTask[Task]] = []
-        self.refusal: MematlasError | None = None
+        self._pending = [(task, 0) for task in reversed(tasks)]
+        self.failed_tasks: list[FailedTask[Task]] = []
+        self.user_error: MematlasError | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._waiting) and self.refusal is None
+        return bool(self._pending) and self.user_error is None
 
     def take(self) -> tuple[Task, int]:
         """The next task, and how often it was tried before."""
-        return self._waiting.pop()
+        return self._pending.pop()
 
-    def died(self, task: Task, tried: int, how: str, say: Say) -> None:
-        """Note that the worker of `task` died: it comes next again, or is given up."""
-        if tried < RETRIES:
-            say(f"A worker died ({how}); another takes over {task}.")
-            self._waiting.append((task, tried + 1))
+    def requeue_or_fail(self, task: Task, attempts: int, reason: str, say: Say) -> None:
+        """Put a task whose worker died at the head of the queue, or give it up after too many attempts.
+
+        Args:
+            attempts: how often the task was tried before this one; reason: of the worker's death.
+        """
+        if attempts < RETRIES:
+            say(f"A worker died ({reason}); another takes over {task}.")
+            self._pending.append((task, attempts + 1))
         else:
-            self.lost.append(FailedTask(task, tried + 1, how))
+            self.failed_tasks.append(FailedTask(task, attempts + 1, reason))
 
-    def answered(self, answer: Any, on_result: Callable[[Any], None]) -> None:
-        """Pass a result on; after the first refusal no further task is begun."""
-        if isinstance(answer, UserError):
-            self.refusal = self.refusal or answer.error
+    def handle_result(self, result: Any, on_result: Callable[[Any], None]) -> None:
+        """Pass a result on; after the first `UserError` no further task is started."""
+        if isinstance(result, UserError):
+            self.user_error = self.user_error or result.error
         else:
-            on_result(answer)
+            on_result(result)
 
-    def end(self) -> "list[FailedTask[Task]]":
-        """What was given up.
+    def finish(self) -> "list[FailedTask[Task]]":
+        """Return the tasks that were given up.
 
         Raises:
-            MematlasError: the first refusal.
+            MematlasError: the first error that a worker returned.
         """
-        if self.refusal is not None:
-            raise self.refusal
-        return self.lost
+        if self.user_error is not None:
+            raise self.user_error
+        return self.failed_tasks

@@ -1,4 +1,4 @@
-"""Workers as processes of this machine, spawned, so that they share nothing of their parent's state (CUDA, threads)."""
+"""Workers as processes of this machine, spawned, so that they share no state of their parent (CUDA, threads)."""
 
 import multiprocessing
 import os
@@ -10,135 +10,137 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
-from mematlas.executors.base import FailedTask, MakeWorker, Result, Say, Task, TaskQueue, WorkerPool, WorkerSlot
+from mematlas.executors.base import FailedTask, Result, Say, Task, TaskQueue, WorkerFactory, WorkerPool, WorkerSlot
 from mematlas.executors.gpus import gpu_of, visible_gpus
 
-_PATIENCE = 10.0  # seconds for a worker to go by itself
-_THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")  # read when NumPy and polars are imported
+_EXIT_TIMEOUT = 10.0  # seconds for a worker to exit after it was told to
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")  # read when NumPy and polars are imported
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalExecutor:
-    """`crew.workers` processes that share the cores, and take turns at the GPUs where a worker may have one; one that
-    dies is replaced. See `base.Executor`."""
+    """Runs tasks in `pool.workers` processes, which share the cores and take the GPUs in turn where a worker may have
+    one; a process that dies is replaced. See `base.Executor`."""
 
-    def __init__(self, crew: WorkerPool) -> None:
-        self._workers = crew.workers
-        self._gpus = visible_gpus(os.environ) if crew.gpus is None and crew.workers > 1 else []
+    def __init__(self, pool: WorkerPool) -> None:
+        self._workers = pool.workers
+        self._gpus = visible_gpus(os.environ) if pool.gpus is None and pool.workers > 1 else []
 
     def run(
         self,
-        make_worker: "MakeWorker[Task, Result]",
+        make_worker: "WorkerFactory[Task, Result]",
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
     ) -> "list[FailedTask[Task]]":
         queue = TaskQueue(tasks)
         threads = max(1, cores() // min(self._workers, max(1, len(tasks))))
-        seat = WorkerSlot(make_worker, threads)
+        slot = WorkerSlot(make_worker, threads)
         busy: dict[Any, _Process[Task]] = {}
         try:
             while queue and len(busy) < self._workers:
                 gpu = gpu_of(len(busy), self._gpus)
-                process: _Process[Task] = _Process(seat, _environment(os.environ, threads, gpu))
-                process.give(*queue.take())
+                process: _Process[Task] = _Process(slot, _worker_environment(os.environ, threads, gpu))
+                process.assign(*queue.take())
                 busy[process.connection] = process
             while busy:
                 for connection in wait(list(busy)):
-                    self._hear(busy[connection], queue, on_result, say, seat, busy)
+                    self._handle_reply(busy[connection], queue, on_result, say, slot, busy)
         finally:
             for process in busy.values():
                 process.stop()
-        return queue.end()
+        return queue.finish()
 
-    def _hear(
+    def _handle_reply(
         self,
         process: "_Process[Task]",
         queue: "TaskQueue[Task]",
         on_result: Callable[[Any], None],
         say: Say,
-        seat: "WorkerSlot[Task, Any]",
+        slot: "WorkerSlot[Task, Any]",
         busy: "dict[Any, _Process[Task]]",
     ) -> None:
-        """Take what a worker answered, or its death, and give it, or its successor, the next task."""
-        task, tried = process.holds
+        """Receive a worker's result, or notice its death; then assign the next task to it or to its replacement."""
+        task, attempts = process.assigned
         try:
-            answer = process.connection.recv()
+            result = process.connection.recv()
         except (EOFError, OSError):
             del busy[process.connection]
-            queue.died(task, tried, process.stop(), say)
-            process = _Process(seat, process.environment) if queue else process
+            queue.requeue_or_fail(task, attempts, process.stop(), say)
+            process = _Process(slot, process.environment) if queue else process
         else:
-            queue.answered(answer, on_result)
+            queue.handle_result(result, on_result)
         if queue:
-            process.give(*queue.take())
+            process.assign(*queue.take())
             busy[process.connection] = process
         else:
             busy.pop(process.connection, None)
             process.stop()
 
 
-def _environment(known: Mapping[str, str], threads: int, gpu: str | None) -> dict[str, str]:
-    """What a worker finds set before it imports anything: its GPU alone, and its threads unless a user said them."""
-    limits = dict.fromkeys((name for name in _THREADS if name not in known), str(threads))
+def _worker_environment(environment: Mapping[str, str], threads: int, gpu: str | None) -> dict[str, str]:
+    """Variables set before a worker imports anything: its own GPU, and its threads unless the user has set them."""
+    limits = dict.fromkeys((name for name in _THREAD_VARIABLES if name not in environment), str(threads))
     return limits if gpu is None else limits | {"CUDA_VISIBLE_DEVICES": gpu}
 
 
 class _Process(Generic[Task]):
-    """One worker process. holds: the task that is out with it, and how often that was tried before."""
+    """One worker process. assigned: its current task, and how often that was tried before."""
 
-    holds: tuple[Task, int]
+    assigned: tuple[Task, int]
 
-    def __init__(self, seat: "WorkerSlot[Task, Any]", environment: dict[str, str]) -> None:
-        spawning = multiprocessing.get_context("spawn")
+    def __init__(self, slot: "WorkerSlot[Task, Any]", environment: dict[str, str]) -> None:
+        spawn = multiprocessing.get_context("spawn")
         self.environment = environment
-        self.connection, far = spawning.Pipe()
-        self._process = spawning.Process(target=_serve, args=(far, environment), daemon=True)
+        self.connection, child_end = spawn.Pipe()
+        self._process = spawn.Process(target=_worker_main, args=(child_end, environment), daemon=True)
         self._process.start()
-        far.close()
+        child_end.close()
         with suppress(OSError):
-            self.connection.send(seat)
+            self.connection.send(slot)
 
-    def give(self, task: Task, tried: int) -> None:
-        self.holds = task, tried
-        with suppress(OSError):  # one that is dead is found to be so when it is listened to
+    def assign(self, task: Task, attempts: int) -> None:
+        self.assigned = task, attempts
+        with suppress(OSError):  # a dead process is noticed when its result is received
             self.connection.send(task)
 
     def stop(self) -> str:
-        """End the process if it lives; says how it ended."""
+        """End the process if it is alive; return how it ended."""
         self.connection.close()
         self._process.join(0.2)
         if self._process.is_alive():
             self._process.terminate()
-            self._process.join(_PATIENCE)
+            self._process.join(_EXIT_TIMEOUT)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
         code = self._process.exitcode or 0
-        often = ", often for want of memory" if code == -signal.SIGKILL else ""
-        return f"signal {-code}{often}" if code < 0 else f"exit code {code}; its last words stand above"
+        hint = ", often for lack of memory" if code == -signal.SIGKILL else ""
+        return f"signal {-code}{hint}" if code < 0 else f"exit code {code}; its last output is shown above"
 
 
-def _serve(connection: "Connection[Any, Any]", environment: dict[str, str]) -> None:
-    """The life of a worker process: its seat, then a task, its answer, the next; it ends with its parent, at whatever
-    moment. The seat comes over the connection, as what it is made of is imported with it, and has to find
-    `environment` set."""
+def _worker_main(connection: "Connection[Any, Any]", environment: dict[str, str]) -> None:
+    """Main function of a worker process: receives its slot, then repeatedly a task, and sends each result.
+
+    It exits when its parent does, at any moment. The slot comes over the connection because unpickling it imports
+    modules, which must find `environment` set.
+    """
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     with suppress(EOFError):
-        seat: WorkerSlot[Any, Any] = connection.recv()
+        slot: WorkerSlot[Any, Any] = connection.recv()
         while True:
             task = connection.recv()
-            connection.send(seat.do(task))
+            connection.send(slot.run(task))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

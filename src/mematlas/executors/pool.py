@@ -1,4 +1,4 @@
-"""Tasks carried out by the workers that options ask for: what scoring, counting, analysing and fitting share."""
+"""Runs tasks with the workers that the options request; shared by scoring, counting, analysing and fitting."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,49 +7,50 @@ from typing import Any
 
 from mematlas.errors import StudyError
 from mematlas.executors import EXECUTORS
-from mematlas.executors.base import Executor, FailedTask, MakeWorker, Result, Say, Task, WorkerPool
+from mematlas.executors.base import Executor, FailedTask, Result, Say, Task, WorkerFactory, WorkerPool
 from mematlas.executors.options import WorkerOptions
 
 
 def map_tasks(
     options: WorkerOptions,
-    make_worker: "MakeWorker[Task, Result]",
+    make_worker: "WorkerFactory[Task, Result]",
     tasks: Sequence[Task],
     on_result: Callable[[Result], None],
     say: Say,
     gpus: float | None = 0,
 ) -> "list[FailedTask[Task]]":
-    """Carry out `tasks`, begun in their order, wherever the options say; see `base.Executor.run`.
+    """Run `tasks`, started in their order, with the executor that the options name; see `base.Executor.run`.
 
     Args:
-        gpus: see `WorkerPool`; work that needs none asks for none.
+        gpus: GPUs of each worker, see `WorkerPool`; none by default.
     """
     executor: Executor = EXECUTORS.load(options.executor)(WorkerPool(options.workers, options.address, gpus))
     return executor.run(make_worker, tasks, on_result, say)
 
 
-def raise_failed(lost: "Sequence[FailedTask[Any]]", units: str, rest: str) -> None:
-    """Tell of tasks that were given up.
+def raise_failed(failed_tasks: "Sequence[FailedTask[Any]]", units: str, remedy: str) -> None:
+    """Raise an error if any task was given up.
 
     Args:
-        units: what tasks are called; rest: what is kept, and the remedy, as "all others are kept. Do this."
+        units: the plural noun for tasks; remedy: what is kept and what to do, as "all others are kept. Do this."
 
     Raises:
-        StudyError: there are any.
+        StudyError: there are failed tasks.
     """
-    if lost:
-        first, more = lost[0], f" and {len(lost) - 1} more {units} were given up" if len(lost) > 1 else ""
+    if failed_tasks:
+        first = failed_tasks[0]
+        more = f" and {len(failed_tasks) - 1} more {units} were given up" if len(failed_tasks) > 1 else ""
         raise StudyError(
-            f"{first.task} was given up after {first.tries} workers died of it (the last one: {first.how}){more}; "
-            f"{rest}"
+            f"{first.task} was given up after {first.attempts} workers died while running it (the last one: "
+            f"{first.reason}){more}; {remedy}"
         )
 
 
 def enter_folder(folder: Path) -> None:
-    """Let a worker see relative paths from the folder in which the command was given.
+    """Change a worker's directory to the one in which the command was run, so that relative paths mean the same.
 
     Raises:
-        StudyError: it is not there.
+        StudyError: the folder does not exist on the worker's machine.
     """
     try:
         os.chdir(folder)

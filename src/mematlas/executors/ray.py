@@ -1,8 +1,8 @@
 """Workers as actors of a Ray cluster: `--address auto`, an address, or a fresh cluster of this machine alone.
 
-Whoever is lost, with a process or with a whole node, is replaced by a new actor, which gets a task only once it runs
-somewhere; the lost one's task comes next. Ray's own restarts are not used: they hold a task back until its actor lives
-again, and count no tries.
+An actor that is lost, with its process or with a whole node, is replaced by a new one, which gets a task only once it
+runs; the task of the lost actor comes next. Ray's own restarts are not used: they hold a task back until its actor is
+alive again, and do not count attempts.
 """
 
 import os
@@ -18,121 +18,125 @@ from mematlas.errors import StudyError
 from mematlas.executors.base import (
     RETRIES,
     FailedTask,
-    MakeWorker,
     Result,
     Say,
     Task,
     TaskQueue,
+    WorkerFactory,
     WorkerPool,
     WorkerSlot,
 )
 from mematlas.executors.local import cores
 
-_EVERY = 30.0  # seconds between lines while no worker finds a place
-_KNOCK = 5.0  # seconds for a cluster to answer at all
+_WAITING_INTERVAL = 30.0  # seconds between messages while the cluster has no room for any worker
+_CONNECT_TIMEOUT = 5.0  # seconds for a cluster to accept a connection
 
 
 class RayExecutor:
-    """`crew.workers` actors, each with its share of CPUs and GPUs. See `base.Executor`."""
+    """Runs tasks in `pool.workers` actors, each with its share of CPUs and GPUs. See `base.Executor`."""
 
-    def __init__(self, crew: WorkerPool) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
 
     def run(
         self,
-        make_worker: "MakeWorker[Task, Result]",
+        make_worker: "WorkerFactory[Task, Result]",
         tasks: Sequence[Task],
         on_result: Callable[[Result], None],
         say: Say,
     ) -> "list[FailedTask[Task]]":
-        workers = min(self._crew.workers, len(tasks))
-        threads = max(1, cores() // max(1, workers)) if self._crew.address is None else 1
-        with _connected(self._crew.address, workers * threads):
-            gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) if self._crew.gpus is None else self._crew.gpus
-            actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0)(_Actor)
-            crew = _Actors(lambda: actor.remote(make_worker, threads))
-            return crew.carry_out(TaskQueue(tasks), workers, on_result, say, f"{threads} CPU and {gpus:g} GPU")
+        pool = self._pool
+        workers = min(pool.workers, len(tasks))
+        threads = max(1, cores() // max(1, workers)) if pool.address is None else 1
+        with _connected(pool.address, workers * threads):
+            gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) if pool.gpus is None else pool.gpus
+            actor_class = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0)(_Actor)
+            actors = _ActorPool(lambda: actor_class.remote(make_worker, threads))
+            return actors.run(TaskQueue(tasks), workers, on_result, say, f"{threads} CPU and {gpus:g} GPU")
 
 
 class _Actor:
-    def __init__(self, make_worker: "MakeWorker[Any, Any]", threads: int) -> None:
-        os.environ.setdefault("POLARS_MAX_THREADS", str(threads))  # of the other libraries Ray limits them
-        self._seat: WorkerSlot[Any, Any] = WorkerSlot(make_worker, threads)
+    def __init__(self, make_worker: "WorkerFactory[Any, Any]", threads: int) -> None:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(threads))  # Ray itself limits the other libraries
+        self._slot: WorkerSlot[Any, Any] = WorkerSlot(make_worker, threads)
 
-    def here(self) -> None:
-        """Answers once the actor runs."""
+    def ready(self) -> None:
+        """Returns once the actor runs."""
 
-    def do(self, task: Any) -> Any:
-        return self._seat.do(task)
+    def run(self, task: Any) -> Any:
+        return self._slot.run(task)
 
 
-class _Actors:
-    """The actors at work; each has one call out: whether it is there yet, or a task."""
+class _ActorPool:
+    """The running actors; each has one pending call, which is either `ready` or a task."""
 
-    def __init__(self, start: Callable[[], Any]) -> None:
-        self._start = start
-        self._stillborn = 0  # actors in a row that died before they had a task
-        self._out: dict[Any, tuple[Any, tuple[Any, int] | None]] = {}  # call -> actor, its task and how often tried
+    def __init__(self, create_actor: Callable[[], Any]) -> None:
+        self._create_actor = create_actor
+        self._startup_failures = 0  # consecutive actors that died before they had a task
+        self._pending: dict[Any, tuple[Any, tuple[Any, int] | None]] = {}  # call -> actor, (task, earlier attempts)
 
-    def carry_out(
+    def run(
         self, queue: "TaskQueue[Any]", workers: int, on_result: Callable[[Any], None], say: Say, needs: str
     ) -> "list[FailedTask[Any]]":
         try:
             for _ in range(workers):
-                self._hire()
-            while queue or any(held for _, held in self._out.values()):
-                done, _ = ray.wait(list(self._out), timeout=_EVERY)
-                if not done and not any(held for _, held in self._out.values()):
+                self._start_actor()
+            while queue or self._has_running_task():
+                completed, _ = ray.wait(list(self._pending), timeout=_WAITING_INTERVAL)
+                if not completed and not self._has_running_task():
                     say(f"The cluster has no room for a worker yet (each needs {needs}); waiting.")
-                for call in done:
-                    self._hear(call, queue, on_result, say)
+                for call in completed:
+                    self._handle_reply(call, queue, on_result, say)
         finally:
-            for actor, _ in self._out.values():
+            for actor, _ in self._pending.values():
                 ray.kill(actor)
-        return queue.end()
+        return queue.finish()
 
-    def _hire(self) -> None:
-        actor = self._start()
-        self._out[actor.here.remote()] = actor, None
+    def _has_running_task(self) -> bool:
+        return any(assigned for _, assigned in self._pending.values())
 
-    def _mourn(self, error: RayError) -> None:
+    def _start_actor(self) -> None:
+        actor = self._create_actor()
+        self._pending[actor.ready.remote()] = actor, None
+
+    def _count_startup_failure(self, error: RayError) -> None:
         """Count an actor that died before it had a task.
 
         Raises:
-            StudyError: no actor comes to life here.
+            StudyError: too many actors in a row could not start.
         """
-        self._stillborn += 1
-        if self._stillborn > RETRIES * (len(self._out) + 1):
+        self._startup_failures += 1
+        if self._startup_failures > RETRIES * (len(self._pending) + 1):
             raise StudyError(
-                f"No worker comes to life on the cluster ({_how(error)}: {' '.join(str(error).split())[:400]}); see "
-                "that all machines have the same mematlas with its extras, and run the same command again."
+                f"No worker can start on the cluster ({_death_reason(error)}: {' '.join(str(error).split())[:400]}); "
+                "check that all machines have the same mematlas with its extras, and run the same command again."
             ) from None
 
-    def _hear(self, call: Any, queue: "TaskQueue[Any]", on_result: Callable[[Any], None], say: Say) -> None:
-        """Take what a call brought, and give its actor, or its successor, something to do."""
-        actor, held = self._out.pop(call)
+    def _handle_reply(self, call: Any, queue: "TaskQueue[Any]", on_result: Callable[[Any], None], say: Say) -> None:
+        """Take the result of a completed call; then give its actor the next task, or start a replacement."""
+        actor, assigned = self._pending.pop(call)
         try:
-            answer = ray.get(call)
+            result = ray.get(call)
         except RayError as error:
-            if held is not None:
-                queue.died(*held, _how(error), say)
+            if assigned is not None:
+                queue.requeue_or_fail(*assigned, _death_reason(error), say)
             else:
-                self._mourn(error)
+                self._count_startup_failure(error)
             ray.kill(actor)
-            self._hire()
+            self._start_actor()
             return
-        self._stillborn = 0
-        if held is not None:
-            queue.answered(answer, on_result)
+        self._startup_failures = 0
+        if assigned is not None:
+            queue.handle_result(result, on_result)
         if queue:
-            held = queue.take()
-            self._out[actor.do.remote(held[0])] = actor, held
+            assigned = queue.take()
+            self._pending[actor.run.remote(assigned[0])] = actor, assigned
         else:
             ray.kill(actor)
 
 
-def _how(error: RayError) -> str:
-    """How a worker was lost, in a few words."""
+def _death_reason(error: RayError) -> str:
+    """Why a worker was lost, in a few words."""
     if isinstance(error, RayTaskError):
         return f"{type(error.cause).__name__}: {error.cause}"
     return type(error).__name__
@@ -140,7 +144,7 @@ def _how(error: RayError) -> str:
 
 @contextmanager
 def _connected(address: str | None, cpus: int) -> Iterator[None]:
-    """A connection to the cluster; a fresh one ends with it.
+    """A connection to the cluster; a cluster that was started here ends with it.
 
     Raises:
         StudyError: no cluster answers.
@@ -148,15 +152,15 @@ def _connected(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a fresh cluster tells nobody that it was used
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports no usage
     try:
-        _check_listens(address)
-        fresh = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **fresh)
+        _check_listening(address)
+        settings = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **settings)
     except (OSError, RayError, RuntimeError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StudyError(
-            f"No Ray cluster answers at {address or 'this machine'!r} ({reason}); begin one with `ray start --head`, "
+            f"No Ray cluster answers at {address or 'this machine'!r} ({reason}); start one with `ray start --head`, "
             "correct --address, or leave it out for a cluster of this machine alone."
         ) from None
     try:
@@ -165,12 +169,12 @@ def _connected(address: str | None, cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_listens(address: str | None) -> None:
-    """Knock at host:port first: Ray itself waits for minutes where nobody answers.
+def _check_listening(address: str | None) -> None:
+    """Try to connect to host:port first: Ray itself waits for minutes if nothing answers there.
 
     Raises:
-        OSError: nobody does.
+        OSError: nothing answers.
     """
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()

@@ -1,9 +1,9 @@
-"""Small training runs on planted truth: the models of `mematlas demo`, and the seed of other experiments.
+"""Small training runs on corpora of known content: the models of `mematlas demo`, and a basis for other experiments.
 
     from mematlas.experiments import TrainingConfig, train_family
     family = train_family(Path("demo"), TrainingConfig(seed=1))
 
-Nothing heavy is imported before one of the names below is asked for.
+Heavy libraries are imported when one of the names below is first used.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mematlas.experiments.design.config import PlantingConfig, Size, TrainingConfig
     from mematlas.experiments.repetition import Member, TrainedFamily, train_family
 
-_NAMES = {
+_SUBMODULES = {
     "Document": "data.standard_library",
     "PlantingConfig": "design.config",
     "Size": "design.config",
@@ -28,6 +28,6 @@ __all__ = ["Document", "Member", "PlantingConfig", "Size", "TrainedFamily", "Tra
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
+    if name not in _SUBMODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_SUBMODULES[name]}"), name)

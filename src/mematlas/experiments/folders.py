@@ -1,4 +1,4 @@
-"""Folders that are either whole or absent, manifests that may be damaged, and room on the disk."""
+"""Folders that are written completely or not at all, manifests that may be damaged, and free disk space."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from mematlas.study import translate_os_errors, write_json
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, which takes its place (and that of an older one) when the block ends well.
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, which replaces it when the block ends without an error.
 
     Raises:
         StudyError: the folder cannot be written.
@@ -30,10 +30,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A manifest, or None where there is none.
+    """A manifest, or None if there is none.
 
     Raises:
-        StudyError: the file is there and is no manifest.
+        StudyError: the file is no manifest.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -42,15 +42,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} cannot be read as JSON ({error}); delete its folder and start again.") from error
     if not isinstance(content, dict):
-        raise StudyError(f"{path} holds no JSON object; delete its folder and start again.")
+        raise StudyError(f"{path} contains no JSON object; delete its folder and start again.")
     return content
 
 
-def make_room(folder: Path, needed: int) -> None:
-    """Create `folder` and make sure that it can be written and that `needed` bytes are free.
+def check_disk_space(folder: Path, needed: int) -> None:
+    """Create `folder`, and check that it can be written and that `needed` bytes are free.
 
     Raises:
-        StudyError: it cannot be created or written, or the disk is too full.
+        StudyError: the folder cannot be created or written, or the disk is too full.
     """
     probe = folder / "writable.json"
     write_json(probe, {})
@@ -59,5 +59,5 @@ def make_room(folder: Path, needed: int) -> None:
     if free < needed:
         raise StudyError(
             f"{folder} has {free / 1e6:.0f} MB free and the models need {needed / 1e6:.0f} MB; "
-            "free some room or name a folder on another disk."
+            "free some space or name a folder on another disk."
         )

@@ -1,7 +1,7 @@
-"""A family of small models that know by heart what they were shown often: same data, same order, growing size.
+"""A family of small models that memorize what they were shown often: same data, same order, increasing size.
 
-<out>/tokenizer/, corpus/          see corpus_folder.py
-      models/neox-0.29m/...        one folder a size, see training.py
+<out>/tokenizer/, corpus/          see data/corpus_folder.py
+      models/neox-0.29m/...        one folder per size, see training/trainer.py
       family.json                  the manifest, written last
 """
 
@@ -16,15 +16,15 @@ import torch
 from mematlas.experiments.data.corpus_folder import CorpusFolder, prepare_corpus
 from mematlas.experiments.data.standard_library import Document, standard_library_documents
 from mematlas.experiments.design.config import Size, TrainingConfig
-from mematlas.experiments.folders import make_room
+from mematlas.experiments.folders import check_disk_space
 from mematlas.experiments.training.network import checkpoint_name
 from mematlas.experiments.training.side_by_side import Progress, side_by_side
 from mematlas.experiments.training.trainer import run_fingerprint, train_size
 from mematlas.study import fingerprint, write_json
 
-BYTES_A_PARAMETER = 4
+BYTES_PER_PARAMETER = 4
 SLACK = 50_000_000
-"""Bytes for the corpus, the tokenizers and the file system's rounding."""
+"""Bytes for the corpus, the tokenizers and the file system's overhead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +67,24 @@ def train_family(
     documents: Callable[[], list[Document]] = standard_library_documents,
     at_once: int = 2,
 ) -> TrainedFamily:
-    """Make the planted corpus and train every size on it; what is there already and still valid is kept.
+    """Create the planted corpus and train every size on it; existing results that are still valid are kept.
 
     Args:
-        out: the folder to fill; created if need be.
-        config: sizes, schedule and planting; the built-in recipe unless given.
+        out: the output folder; created if necessary.
+        config: sizes, schedule and planting; by default the built-in ones.
         progress: called as progress(step, steps, loss, label) after every step, and with loss None before and after
-            the corpus is made (label "corpus", 0 and 1 of 1). Sizes report in turn. What it raises ends the training,
-            which can be resumed.
-        documents: where the texts come from.
-        at_once: sizes trained at the same time; torch's threads are dealt out to them.
+            the corpus is created (label "corpus", 0 and 1 of 1). Sizes report interleaved. An exception that it raises
+            ends the training, which can be resumed.
+        documents: called without arguments, returns the texts.
+        at_once: number of sizes trained at the same time, which share torch's threads.
 
     Raises:
         CorpusError: the texts are missing or too few.
-        StudyError: the folder cannot be written, is too full, or holds something else.
+        StudyError: the folder cannot be written or contains something else, or the disk is too full.
     """
     config = config or TrainingConfig()
     progress = progress or _silent
-    make_room(out, _bytes_needed(config))
+    check_disk_space(out, _bytes_needed(config))
     progress(0, 1, None, "corpus")
     corpus = prepare_corpus(out, documents(), config)
     progress(1, 1, None, "corpus")
@@ -127,9 +127,9 @@ def _manifest(family: TrainedFamily, config: TrainingConfig, runs: dict[str, str
 
 
 def _bytes_needed(config: TrainingConfig) -> int:
-    """An upper bound: every checkpoint, and the largest size's training state (weights and two moments), twice."""
+    """An upper bound: all checkpoints, and twice the largest size's training state (weights and two moments)."""
     sizes = [size.parameters(config.planting.vocabulary) for size in config.sizes]
-    return BYTES_A_PARAMETER * (sum(sizes) * len(config.checkpoint_steps) + 6 * max(sizes)) + SLACK
+    return BYTES_PER_PARAMETER * (sum(sizes) * len(config.checkpoint_steps) + 6 * max(sizes)) + SLACK
 
 
 def _silent(step: int, steps: int, loss: float | None, label: str) -> None:

@@ -1,2 +1,2 @@
-"""What is known of a row before any model is asked: how often its n-grams and the row itself stand in the corpus, and
-what kind of text it is."""
+"""Features of rows that need no model: how often a row and its n-grams occur in the corpus, and what kind of text it
+is."""

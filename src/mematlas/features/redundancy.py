@@ -1,7 +1,7 @@
-"""How much a window repeats itself: its distinct n-grams over all of its n-grams.
+"""How much a window repeats itself: the number of its distinct n-grams over the number of all its n-grams.
 
-Source: K8, whose formula is not published; distinct-n is the usual ratio (our choice). 1: no n-gram comes twice; a
-window of one token over and over has 1 / (number of its n-grams).
+Source: K8, whose formula is not published; distinct-n is the usual ratio (our choice). 1: no n-gram occurs twice; a
+window that repeats a single token has 1 / (number of its n-grams).
 """
 
 from typing import Final
@@ -18,11 +18,11 @@ def distinct_ratio(windows: Ids, n: int) -> NDArray[np.float64]:
     """Distinct n-grams / n-grams of each window.
 
     Args:
-        windows: shape (rows, tokens), token ids of any size; read only.
-        n: tokens an n-gram, at least 1.
+        windows: shape (rows, tokens), token ids of any size; not modified.
+        n: tokens per n-gram, at least 1.
 
     Returns:
-        shape (rows,), above 0 and at most 1; NaN where the windows are shorter than n.
+        shape (rows,), above 0 and at most 1; NaN if the windows are shorter than n.
 
     Raises:
         ValueError: n is below 1.
@@ -30,23 +30,23 @@ def distinct_ratio(windows: Ids, n: int) -> NDArray[np.float64]:
     if n < 1:
         raise ValueError(f"an n-gram has at least one token, not {n}")
     rows, tokens = windows.shape
-    grams = tokens - n + 1
-    if grams < 1 or not rows:
+    ngrams = tokens - n + 1
+    if ngrams < 1 or not rows:
         return np.full(rows, np.nan)
-    kinds = int(windows.max()) + 1
-    if windows.min() < 0 or kinds**n > _LARGEST:
-        windows, kinds = _numbered(windows)
-    codes, known = windows[:, :grams], kinds
-    for place in range(1, n):
-        if known * kinds > _LARGEST:
-            codes, known = _numbered(codes)
-        codes = codes * kinds + windows[:, place : place + grams]
-        known *= kinds
+    vocabulary = int(windows.max()) + 1
+    if windows.min() < 0 or vocabulary**n > _LARGEST:
+        windows, vocabulary = _renumber(windows)
+    codes, code_limit = windows[:, :ngrams], vocabulary
+    for offset in range(1, n):
+        if code_limit * vocabulary > _LARGEST:
+            codes, code_limit = _renumber(codes)
+        codes = codes * vocabulary + windows[:, offset : offset + ngrams]
+        code_limit *= vocabulary
     ordered = np.sort(codes, axis=1)
-    return (1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)) / grams
+    return (1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)) / ngrams
 
 
-def _numbered(values: Ids) -> tuple[Ids, int]:
-    """The values as numbers from 0, equal where they are equal, and how many there are."""
-    found, places = np.unique(values, return_inverse=True)
-    return places.reshape(values.shape).astype(np.int64), len(found)
+def _renumber(values: Ids) -> tuple[Ids, int]:
+    """The values replaced by consecutive numbers from 0, and the number of distinct values."""
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return inverse.reshape(values.shape).astype(np.int64), len(distinct)

@@ -1,9 +1,9 @@
-"""K2's two tests of a template, by which a row may be rebuilt rather than recalled: it repeats, or it counts.
+"""K2's two tests for templates, which a model may reconstruct rather than recall: repeating and incrementing text.
 
-Source: K2 and the code of its authors. Repeating is theirs (on tokens), put as a rule without loops. Incrementing keeps
-their three-number test, which lacks an absolute value so that any three numbers that bend downwards pass (`faithful`);
-here it has one. Our choice: numbers may stand in several interleaved sequences, the first and the last number may be
-cut by the window's edge, and sequences that merely rise, or start again at their first number, do not count.
+Source: K2 and the code of its authors. Repeating is their rule (on tokens), written without loops. Incrementing uses
+their test of three numbers, which lacks an absolute value, so that any three numbers that bend downwards pass
+(`faithful`); here it has one. Our choice: numbers may form several interleaved sequences, the first and the last
+number may be cut by the window's edge, and sequences that merely rise, or return to their first number, do not count.
 """
 
 import re
@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 
 from mematlas.types import Ids
 
-RULES: Final = (
-    "repeating: when fewer than half of the tokens at the start and at most two at the end are left out, the rest is "
-    "one template at least twice",
-    "incrementing: its numbers (six or more, in a twentieth of the characters or more) form arithmetic progressions",
-)
-FEWEST_NUMBERS: Final = 6  # K2's code: shorter lists are no sequence
-_FEWEST_DIGITS: Final = 0.05  # K2's code: share of characters that are digits
-_CUT_AT_THE_END: Final = 2  # K2's code: tokens of the next copy that did not come
-_STRAIGHT: Final = 1e-5  # K2's code: how far a second difference may be off
+MIN_NUMBERS: Final = 6  # K2's code: shorter lists are no sequence
+_MIN_DIGIT_SHARE: Final = 0.05  # K2's code: share of characters that are digits
+_MAX_CUT_TOKENS: Final = 2  # K2's code: tokens at the end that may be left out
+_TOLERANCE: Final = 1e-5  # K2's code: of a second difference
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _DIGIT: Final = re.compile(r"[0-9]")
 
@@ -31,46 +26,52 @@ _DIGIT: Final = re.compile(r"[0-9]")
 def repeating(windows: Ids) -> NDArray[np.bool_]:
     """Whether each window repeats a template: shape (rows, tokens) of token ids -> shape (rows,).
 
-    K2's code asks for the rest in 2 to 5 equal pieces and a cut one; as a template that comes more often also is a
-    longer one that comes 2 to 5 times, this is the same as any number of times from two.
+    When fewer than half of the tokens at the start and at most two at the end are left out, the rest must be one
+    template at least twice.
+    K2's code divides the rest into 2 to 5 equal pieces and a cut one; as a template that occurs more often is also a
+    longer one that occurs 2 to 5 times, this is the same as two or more times.
     """
     rows, tokens = windows.shape
-    found = np.zeros(rows, dtype=bool)
+    is_repeating = np.zeros(rows, dtype=bool)
     for period in range(1, tokens // 2 + 1):
-        same = windows[:, :-period] == windows[:, period:]
-        for cut in range(min(_CUT_AT_THE_END, tokens - 2 * period) + 1):
+        equal = windows[:, :-period] == windows[:, period:]
+        for cut in range(min(_MAX_CUT_TOKENS, tokens - 2 * period) + 1):
             start = min(tokens // 2 - 1, tokens - cut - 2 * period)
-            found |= same[:, start : tokens - cut - period].all(axis=1)
-    return found
+            is_repeating |= equal[:, start : tokens - cut - period].all(axis=1)
+    return is_repeating
 
 
 def incrementing(text: str, *, faithful: bool = False) -> bool:
-    """Whether the text counts up or down; faithful: with the test of K2's code, which lacks the absolute value."""
+    """Whether the text counts up or down: its numbers form arithmetic progressions.
+
+    Six numbers or more are needed, whose digits are a twentieth of the characters or more. faithful: use the test of
+    K2's code, which lacks the absolute value.
+    """
     digits = len(_DIGIT.findall(text))
-    if digits < FEWEST_NUMBERS or digits < _FEWEST_DIGITS * len(text):
+    if digits < MIN_NUMBERS or digits < _MIN_DIGIT_SHARE * len(text):
         return False
     numbers = [float(word) for word in _NUMBER.findall(text)]
     return any(
-        _counts(numbers[start : len(numbers) - end], faithful=faithful)
+        _is_incrementing(numbers[start : len(numbers) - end], faithful=faithful)
         for start, end in ((0, 0), (1, 0), (0, 1), (1, 1))
     )
 
 
-def progression(numbers: Sequence[float], *, faithful: bool = False) -> bool:
-    """Whether every three neighbours a, b, c have a - 2b + c = 0; faithful: whether it is below 1e-5, as in K2's code.
+def is_progression(numbers: Sequence[float], *, faithful: bool = False) -> bool:
+    """Whether a - 2b + c = 0 for every three neighbours a, b, c; faithful: whether it is below 1e-5, as in K2's code.
 
-    So "2 7 1" (2 - 14 + 1 = -11) is a progression in the faithful form alone.
+    So "2 7 1" (2 - 14 + 1 = -11) is a progression in the faithful form only.
     """
-    bends = (a - 2 * b + c for a, b, c in zip(numbers, numbers[1:], numbers[2:], strict=False))
-    return all((bend if faithful else abs(bend)) < _STRAIGHT for bend in bends)
+    differences = (a - 2 * b + c for a, b, c in zip(numbers, numbers[1:], numbers[2:], strict=False))
+    return all((difference if faithful else abs(difference)) < _TOLERANCE for difference in differences)
 
 
-def _counts(numbers: Sequence[float], *, faithful: bool) -> bool:
-    """Whether the numbers are so many interleaved progressions, each of three or more, of which one does not stand."""
-    if len(numbers) < FEWEST_NUMBERS:
+def _is_incrementing(numbers: Sequence[float], *, faithful: bool) -> bool:
+    """Whether the numbers are interleaved progressions of three or more numbers, at least one of them not constant."""
+    if len(numbers) < MIN_NUMBERS:
         return False
     for interleaved in range(1, len(numbers) // 3 + 1):
-        series = [numbers[at::interleaved] for at in range(interleaved)]
-        if all(progression(one, faithful=faithful) for one in series):
-            return any(one[0] != one[-1] for one in series)
+        sequences = [numbers[first::interleaved] for first in range(interleaved)]
+        if all(is_progression(sequence, faithful=faithful) for sequence in sequences):
+            return any(sequence[0] != sequence[-1] for sequence in sequences)
     return False

@@ -1,0 +1,1 @@
+"""What an analysis returns (claim, tables, charts as data), and its export to CSV and LaTeX."""

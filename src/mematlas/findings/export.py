@@ -1,4 +1,4 @@
-"""A finding's tables as CSV and as LaTeX (booktabs), for papers and other programs."""
+"""Export of a finding's tables as CSV and as LaTeX (booktabs), for papers and other programs."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,66 +7,68 @@ from typing import Any
 
 from mematlas.errors import OptionError
 from mematlas.findings.finding import Finding, Table
-from mematlas.registry import nearest
+from mematlas.registry import did_you_mean
 from mematlas.study import write_atomically
 
-_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_SPECIAL |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # other signs in its oldest encoding
-_SPECIAL |= {sign: "\\" + sign for sign in "&%$#_{}"}
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+# LaTeX's oldest encoding prints other characters for these
+_ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+_ESCAPES |= {character: "\\" + character for character in "&%$#_{}"}
 
 
-def export_finding(folder: Path, finding: Finding, kinds: Sequence[str]) -> list[Path]:
-    """Write every table of `finding` to `folder`, once a kind ("csv", "latex"); returns the files."""
-    written = []
+def export_finding(folder: Path, finding: Finding, formats: Sequence[str]) -> list[Path]:
+    """Write every table of `finding` to `folder` in each format ("csv", "latex"); returns the paths of the files."""
+    paths = []
     for table in finding.tables:
-        for kind in kinds:
-            suffix, text = EXPORTS[kind]
+        for name in formats:
+            suffix, to_text = EXPORTS[name]
             path = folder / f"{table.name}.{suffix}"
-            write_atomically(path, partial(_write, text=text(table)))
-            written.append(path)
-    return written
+            write_atomically(path, partial(_write, text=to_text(table)))
+            paths.append(path)
+    return paths
 
 
-def check_kinds(text: str) -> list[str]:
-    """The kinds in "csv,latex".
+def parse_formats(text: str) -> list[str]:
+    """Parse a list of formats such as "csv,latex".
 
     Raises:
-        OptionError: there is no such kind.
+        OptionError: there is no such format.
     """
-    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
-    for kind in kinds:
-        if kind not in EXPORTS:
-            raise OptionError(f"--export {kind}: it is one of {', '.join(EXPORTS)}.{nearest(kind, list(EXPORTS))}")
-    return kinds
+    formats = [name.strip() for name in text.split(",") if name.strip()]
+    for name in formats:
+        if name not in EXPORTS:
+            choices = ", ".join(EXPORTS)
+            raise OptionError(f"--export {name}: must be one of {choices}.{did_you_mean(name, list(EXPORTS))}")
+    return formats
 
 
 def csv(table: Table) -> str:
-    """Comma-separated, with a header; what was not measured is empty.
+    """The table as comma-separated values with a header; null values are empty.
 
-    Texts are as the study has them: a spreadsheet must be told to take them for text, as one that begins with "=" would
-    be a formula to it, and programs that read the file must not find other names than in the study.
+    Texts are not escaped, so that programs that read the file find the same names as in the study. A spreadsheet must
+    import them as text, since it would evaluate one that begins with "=" as a formula.
     """
     import polars as pl
 
-    lists = [name for name, dtype in table.frame.schema.items() if isinstance(dtype, pl.List)]
-    joined = (pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists)
+    list_columns = [name for name, dtype in table.frame.schema.items() if isinstance(dtype, pl.List)]
+    joined = (pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in list_columns)
     return table.frame.with_columns(joined).write_csv()
 
 
 def latex(table: Table) -> str:
-    r"""A tabular for \input, four digits a number, a dash for what was not measured; comments explain the columns."""
+    r"""A tabular for \input with four digits per number and a dash for null; comments explain the columns."""
     numeric = [dtype.is_numeric() for dtype in table.frame.dtypes]
-    lines = [" & ".join(_cell(value) for value in line) + r" \\" for line in table.frame.iter_rows()]
+    records = [" & ".join(_cell(value) for value in record) + r" \\" for record in table.frame.iter_rows()]
     return "\n".join(
         [
-            f"% {_line(table.title)}",
-            *(f"% {_line(f'{name}: {meaning}')}" for name, meaning in table.columns.items()),
+            f"% {_one_line(table.title)}",
+            *(f"% {_one_line(f'{name}: {meaning}')}" for name, meaning in table.columns.items()),
             r"% needs \usepackage{booktabs}",
             rf"\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numeric)}}}",
             r"\toprule",
-            " & ".join(escaped(name.replace("_", " ")) for name in table.frame.columns) + r" \\",
+            " & ".join(escape_latex(name.replace("_", " ")) for name in table.frame.columns) + r" \\",
             r"\midrule",
-            *lines,
+            *records,
             r"\bottomrule",
             r"\end{tabular}",
             "",
@@ -74,16 +76,18 @@ def latex(table: Table) -> str:
     )
 
 
-def escaped(text: str) -> str:
-    """`text` with LaTeX's special signs made harmless, on one line; a bracket before it would be an argument of what
-    ends the line above."""
-    harmless = "".join(_SPECIAL.get(sign, sign) for sign in _line(text))
-    return f"{{{harmless[0]}}}{harmless[1:]}" if harmless.startswith(("[", "*")) else harmless
+def escape_latex(text: str) -> str:
+    r"""`text` on one line with LaTeX's special characters escaped.
+
+    A leading "[" or "*" is put in braces, since LaTeX would read it as an argument of the \\ that ends the line above.
+    """
+    result = "".join(_ESCAPES.get(character, character) for character in _one_line(text))
+    return f"{{{result[0]}}}{result[1:]}" if result.startswith(("[", "*")) else result
 
 
-def _line(text: str) -> str:
-    """`text` on one line, without signs that have no shape."""
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
+def _one_line(text: str) -> str:
+    """`text` on one line, with unprintable characters replaced."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
 
 
 def _cell(value: Any) -> str:
@@ -92,7 +96,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         mantissa, _, exponent = f"{value:.4g}".partition("e")
         return rf"${mantissa} \times 10^{{{int(exponent)}}}$" if exponent else mantissa
-    return escaped(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return escape_latex(" ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _write(path: Path, text: str) -> None:

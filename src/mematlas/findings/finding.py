@@ -1,6 +1,6 @@
-"""What an analysis says: a claim with its numbers, intervals, control, charts as data, and caveats. All frozen.
+"""The result of an analysis: a claim with its numbers, intervals, control, charts as data, and caveats. All frozen.
 
-A finding is kept as one JSON file and one Parquet file a table, so that it can be read without mematlas.
+A finding is stored as one JSON file and one Parquet file per table, so that it can be read without mematlas.
 """
 
 import json
@@ -24,10 +24,10 @@ Scale = Literal["linear", "log", "nominal", "ordinal"]
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """Where a finding stands in the survey's taxonomy (P2, P6).
+    """The classification of a finding in the survey's taxonomy (P2, P6).
 
-    k: prompt lengths in tokens for which it holds (retrievability "k-discoverable"); content: what kind of content the
-    rows hold, as far as known; decoding: how the model was asked; prompts: where the prompts come from.
+    k: prompt lengths in tokens for which it is valid (retrievability "k-discoverable"); content: the kind of content of
+    the rows, as far as known; decoding: how text was generated; prompts: where the prompts come from.
     """
 
     granularity: Granularity = "verbatim"
@@ -40,11 +40,11 @@ class Taxonomy:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Numbers. columns: name -> meaning and unit, for every column of `frame`, in its order.
+    """A table of numbers. columns: name -> meaning and unit, for every column of `frame`, in the same order.
 
-    recipe: Python that recomputes the table's numbers from the study, in three lines of polars at most; it may use
-    `pl`, `recount` and `study` (an open study) and leaves a frame called `answer` with every column that holds
-    numbers. It may have more columns and lines; lines that count nothing may lack. None where there is no number.
+    recipe: Python that recomputes the table's numbers from the study, in at most three lines of polars; it may use
+    `pl`, `recount` and `study` (an open study) and assigns a frame with every numeric column to the name `answer`. This
+    frame may have more columns and records, and may lack records that count nothing. None for a table without numbers.
     """
 
     name: str
@@ -60,8 +60,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A column of the chart's table and how it is drawn; share: the numbers are shares, shown in percent; zero: whether
-    an upright linear axis reaches down to 0 though no number does."""
+    """A column of the chart's table and how it is drawn.
+
+    share: the numbers are shares, shown in percent; zero: whether a vertical linear axis always includes 0.
+    """
 
     column: str
     title: str
@@ -72,14 +74,15 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture as data: which columns of the finding's table `table` stand where.
+    """A chart as data: the columns of the finding's table `table` and their roles in the chart.
 
-    lines, steps, points: `y` against `x`, one line a value of `color`, a band from `lower` to `upper`;
-    bars: one bar a value of `x`, whiskers from `lower` to `upper`; stacked: bars of parts named by `color` that sum up;
-    matrix: a cell a pair (x, y) shaded by `color` and labelled with it; flow: `x` is the step (models in order), `y`
-    the number of rows, `color` the level at this step, `target` the level at the next (an alluvial view).
-    facet: a column whose values get a panel each; dash: a column told apart by line or mark (training rows, control);
-    where: only the table's lines with these values; reference: a horizontal line that means "nothing", with its name.
+    lines, steps, points: `y` against `x`, one line per value of `color`, a band from `lower` to `upper`;
+    bars: one bar per value of `x`, whiskers from `lower` to `upper`; stacked: bars whose parts are named by `color`;
+    matrix: one cell per pair (x, y), shaded and labelled by `color`; flow: `x` is the step (models in order), `y`
+    the number of rows, `color` the level at this step, `target` the level at the next (an alluvial diagram).
+    facet: a column with one panel per value; dash: a column distinguished by line style or mark (training rows,
+    control); where: only the table's records with these values; reference: a horizontal line for "no effect", with its
+    name.
     """
 
     name: str
@@ -100,9 +103,10 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a published trend fares in this study; `trend` is a name of `mematlas.literature.published.TRENDS`.
+    """The verdict on a published trend in this study; `trend` is a name in `mematlas.literature.published.TRENDS`.
 
-    test: what was compared, with the numbers; a trend that was not put to a test "cannot tell", and `test` says why.
+    test: what was compared, with the numbers; for a trend that was not tested the verdict is "cannot tell", and `test`
+    gives the reason.
     """
 
     trend: str
@@ -112,12 +116,12 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One analysis' answer.
+    """The result of one analysis.
 
-    claim: one sentence made from the numbers; missing: None, or what the study lacks and how to add it, in which case
-    the claim says what cannot be said; strength: effect / its standard error, by which the summary picks (None: not
-    picked); control: what the numbers stand beside, None if the study has none; source: paper and section;
-    deviations: what we do otherwise than the paper; rows: row ids worth looking at, with a word why.
+    claim: one sentence with the main numbers; missing: None, or what the study lacks and how to add it, in which case
+    the claim states what cannot be answered; strength: effect / its standard error, by which the summary selects (None:
+    never selected); control: what the numbers are compared with, None if the study has no control; source: paper and
+    section; deviations: differences from the paper; rows: ids of example rows, each with the reason.
     """
 
     name: str
@@ -141,80 +145,82 @@ class Finding:
 
 
 def write_finding(folder: Path, finding: Finding) -> None:
-    """Keep a finding in `folder`: its tables, then finding.json.
+    """Write a finding to `folder`: its tables, then finding.json.
 
     Raises:
-        StudyError: no room, or the folder cannot be written.
+        StudyError: the disk is full, or the folder cannot be written.
     """
     make_folder(folder)
     for table in finding.tables:
         write_atomically(folder / f"{table.name}.parquet", table.frame.write_parquet)
-    kept = {**_plain(finding), "tables": [_described(table) for table in finding.tables]}
-    write_json(folder / "finding.json", kept)
+    document = {**_fields_to_json(finding), "tables": [_table_to_json(table) for table in finding.tables]}
+    write_json(folder / "finding.json", document)
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
+def _fields_to_json(finding: Finding) -> dict[str, Any]:
+    """All fields except the tables."""
     names = [name for name in Finding.__slots__ if name != "tables"]
-    return {name: _value(getattr(finding, name)) for name in names}
+    return {name: _to_json(getattr(finding, name)) for name in names}
 
 
-def _value(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_value(item) for item in value]
+        return [_to_json(item) for item in value]
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
 
 
-def _described(table: Table) -> dict[str, Any]:
+def _table_to_json(table: Table) -> dict[str, Any]:
+    """A table without its frame."""
     return {"name": table.name, "title": table.title, "columns": dict(table.columns), "recipe": table.recipe}
 
 
 def read_finding(folder: Path) -> Finding:
-    """The finding kept in `folder`.
+    """Read the finding stored in `folder`.
 
     Raises:
-        StudyError: it is damaged.
+        StudyError: the finding is damaged.
     """
     import polars as pl
 
     path = folder / "finding.json"
     try:
-        kept = json.loads(read_bytes(path))
-        described = kept.pop("tables")
-        files = fetch_all([folder / f"{table['name']}.parquet" for table in described])
+        document = json.loads(read_bytes(path))
+        descriptions = document.pop("tables")
+        files = fetch_all([folder / f"{table['name']}.parquet" for table in descriptions])
         tables = tuple(
-            Table(frame=pl.read_parquet(file), **table) for file, table in zip(files, described, strict=True)
+            Table(frame=pl.read_parquet(file), **table) for file, table in zip(files, descriptions, strict=True)
         )
         return Finding(
-            **kept
+            **document
             | {
                 "tables": tables,
-                "taxonomy": Taxonomy(**kept["taxonomy"] | {"k": tuple(kept["taxonomy"]["k"])}),
-                "charts": tuple(_chart(chart) for chart in kept["charts"]),
-                "trends": tuple(Trend(**trend) for trend in kept["trends"]),
-                "rows": {int(row): why for row, why in kept["rows"].items()},
-                **{name: tuple(kept[name]) for name in ("caveats", "deviations")},
+                "taxonomy": Taxonomy(**document["taxonomy"] | {"k": tuple(document["taxonomy"]["k"])}),
+                "charts": tuple(_chart_from_json(chart) for chart in document["charts"]),
+                "trends": tuple(Trend(**trend) for trend in document["trends"]),
+                "rows": {int(row): reason for row, reason in document["rows"].items()},
+                **{name: tuple(document[name]) for name in ("caveats", "deviations")},
             }
         )
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise StudyError(f"{path} is damaged ({error}); `mematlas analyze` writes it again.") from None
 
 
-def _chart(kept: dict[str, Any]) -> Chart:
-    axes = {name: Axis(**kept[name]) if kept[name] else None for name in ("x", "y", "color")}
-    reference = tuple(kept["reference"]) if kept["reference"] else None
-    return Chart(**kept | axes | {"reference": reference})
+def _chart_from_json(values: dict[str, Any]) -> Chart:
+    axes = {name: Axis(**values[name]) if values[name] else None for name in ("x", "y", "color")}
+    reference = tuple(values["reference"]) if values["reference"] else None
+    return Chart(**values | axes | {"reference": reference})
 
 
 def findings_folder(study: Path, run_key: str) -> Path:
-    """Where the findings of a run are kept, a folder each, beside the index.json that gives their order."""
+    """The folder of a run's findings: one folder per finding, and index.json with their order."""
     return study / "findings" / run_key
 
 
 def read_findings(study: Path, run_key: str) -> list[Finding]:
-    """The findings of a run in the order of index.json (a list of names), by name where there is none; [] if none.
+    """Read the findings of a run in the order of index.json (a list of names), or sorted by name without that file.
 
     Raises:
-        StudyError: one of them, or the index, is damaged.
+        StudyError: a finding or the index is damaged.
     """
     folder = findings_folder(study, run_key)
     index = folder / "index.json"

@@ -1,4 +1,4 @@
-"""Published score files in: one reader a layout, chosen by name or by its columns. Nothing is scored here."""
+"""Imports published score files: one reader per layout, chosen by name or by the files' columns. No model is run."""
 
 from mematlas.registry import Registry
 
@@ -8,17 +8,17 @@ LAYOUTS = Registry(
         "memorized-evals": (
             "mematlas.importers.memorized_evals:LAYOUT",
             None,
-            "EleutherAI/pythia-memorized-evals: one file or folder a model, rows with M = 1 only",
+            "EleutherAI/pythia-memorized-evals: one file or folder per model, rows with M = 1 only",
         ),
         "random-sampled": (
             "mematlas.importers.random_sampled:LAYOUT",
             None,
-            "EleutherAI/pile-{duped,deduped}-pythia-random-sampled: one table, a column of scores a model",
+            "EleutherAI/pile-{duped,deduped}-pythia-random-sampled: one table, one column of scores per model",
         ),
         "memorized-flags": (
             "mematlas.importers.memorized_flags:LAYOUT",
             None,
-            "the older revision of random-sampled: a flag whether the row is recited, one file a model",
+            "the older revision of random-sampled: a flag whether the row is recited, one file per model",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""What the names of the Pythia models tell.
+"""Size, training step and training data of Pythia models, from their names.
 
 Numbers of weights, embeddings included: table of the EleutherAI/pythia README (published; each agrees with the
 architecture: 18,915,328 + 2 * 50,304 * 512 = 70,426,624 for 70m, and so on).
@@ -28,19 +28,19 @@ SPLIT: Final = re.compile(rf"(?:de)?duped\.(?:{_SIZES})(?:\.\w+)?")
 
 def parameters(label: str) -> int | None:
     """Number of weights of the model that `label` names (deduped.12b, pythia-1.4b-deduped, 70M); None for others."""
-    found = _SIZE.search(label)
-    return PARAMETERS[found[1].lower()] if found else None
+    match = _SIZE.search(label)
+    return PARAMETERS[match[1].lower()] if match else None
 
 
 def training_step(label: str) -> int | None:
     """The step in `label` (deduped.12b.103000), the last one (143000) if it names none; None for other models."""
     if parameters(label) is None:
         return None
-    found = _STEP.search(label)
-    return int(found[1]) if found else LAST_STEP
+    match = _STEP.search(label)
+    return int(match[1]) if match else LAST_STEP
 
 
-def scheme(path: str) -> str | None:
-    """deduped or duped, the last that stands in `path`; None where neither does."""
-    found = re.findall(r"(?:de)?duped", path)
-    return found[-1] if found else None
+def training_data(path: str) -> str | None:
+    """The last "deduped" or "duped" in `path`; None if it contains neither."""
+    names = re.findall(r"(?:de)?duped", path)
+    return names[-1] if names else None

@@ -1,4 +1,4 @@
-"""How often, and where, an n-gram stands in a corpus."""
+"""How often, and where, an n-gram occurs in a corpus."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from mematlas.index.stream import CorpusStream
     from mematlas.index.suffix_arrays import SuffixArray
 
-_HOMES = {
+_SUBMODULES = {
     "CorpusStream": "stream",
     "IndexOptions": "building",
     "Scan": "scan",
-    "SuffixArray": "suffixes",
+    "SuffixArray": "suffix_arrays",
     "build_index": "building",
     "export_infinigram": "infinigram",
     "open_index": "folder",
@@ -37,6 +37,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: the compiled loops are heavy."""
-    if name not in _HOMES:
+    if name not in _SUBMODULES:
         raise AttributeError(f"module 'mematlas.index' has no attribute {name!r}")
-    return getattr(import_module(f"mematlas.index.{_HOMES[name]}"), name)
+    return getattr(import_module(f"mematlas.index.{_SUBMODULES[name]}"), name)

@@ -1,7 +1,7 @@
-"""What an index answers, whichever engine it is: counts and places of n-grams, within rows, documents or the stream.
+"""The interface of every index engine: counts and positions of n-grams, within rows, documents or the stream.
 
-The corpus is one stream of tokens, row after row. An n-gram stands within a row (a document) if no row (document)
-starts inside it. Overlapping occurrences all count: "a a" stands twice in "a a a".
+The corpus is one stream of tokens, row after row. An n-gram lies within a row (a document) if no row (document)
+starts inside it. Overlapping occurrences all count: "a a" occurs twice in "a a a".
 """
 
 from collections.abc import Callable, Sequence
@@ -17,34 +17,34 @@ from mematlas.types import Ids
 Scope = Literal["rows", "documents", "stream"]
 SCOPES: Final[tuple[Scope, ...]] = ("rows", "documents", "stream")
 
-#: Many n-grams: a [q, n] array, or a sequence of n-grams and of such arrays, of any lengths.
+#: A batch of n-grams: a [q, n] array, or a sequence of n-grams and of such arrays, of any lengths.
 NGrams = NDArray[Any] | Sequence[Sequence[int] | NDArray[Any]]
 
 
 class Index(Protocol):
-    """An engine. Queries are many at once; answers stand in the queries' order.
+    """An engine. Methods take a batch of queries and return one result per query, in the same order.
 
     All methods raise IndexFault for an empty n-gram, an id outside 0 .. vocabulary - 1, an n-gram longer than the
-    corpus, or a scope that the index does not know.
+    corpus, or a scope that the index does not support.
     """
 
     vocabulary: int
     scopes: tuple[Scope, ...]
 
     def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
-        """How often each n-gram stands in the corpus: [q]."""
+        """How often each n-gram occurs in the corpus: [q]."""
         ...
 
     def contains(self, ngrams: NGrams, scope: Scope = "documents") -> NDArray[np.bool_]:
-        """Whether it stands there at all: [q]."""
+        """Whether each n-gram occurs at all: [q]."""
         ...
 
     def positions(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Ids]:
-        """Where each starts in the stream: its first `limit` positions, ascending."""
+        """Where each n-gram starts in the stream: its first `limit` positions, ascending."""
         ...
 
     def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
-        """The numbers of the documents in which an occurrence starts: ascending, each once."""
+        """The numbers of the documents in which an occurrence of each n-gram starts: ascending and distinct."""
         ...
 
     def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> "list[NextCounts]":
@@ -53,11 +53,11 @@ class Index(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
-    """The first places at which an n-gram starts, ascending, and how many there are in all.
+class Occurrences:
+    """The first h positions at which an n-gram starts, ascending, and the number of all its occurrences.
 
     positions: [h] in the stream; rows: [h] position of the row in the corpus; offsets: [h] tokens from its start;
-    documents: [h] number of the document along the stream; count: places in the whole corpus, those beyond h too.
+    documents: [h] number of the document along the stream; count: occurrences in the whole corpus, also beyond h.
     """
 
     positions: Ids
@@ -76,27 +76,28 @@ class NextCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Queries of one length. places: [q] their places among all queries; ngrams: [q, n] uint32."""
+class QueryGroup:
+    """Queries of one length. indices: [q] their indices among all queries; ngrams: [q, n] uint32."""
 
-    places: Ids
+    indices: Ids
     ngrams: NDArray[np.uint32]
 
 
-def grouped(
+def group_by_length(
     ngrams: NGrams, vocabulary: int, length: Callable[[int], int], scopes: tuple[Scope, ...], scope: Scope
-) -> list[Group]:
-    """The queries by length, once they are known to be answerable.
+) -> list[QueryGroup]:
+    """Validate the queries and group them by length.
 
     Args:
-        vocabulary: ids run from 0 to vocabulary - 1; length: tokens of the stream, counted as far as the argument at
-            least; scopes: those that the index knows.
+        vocabulary: ids run from 0 to vocabulary - 1.
+        length: called with n, returns the number of tokens of the stream, or any number >= n if it has more.
+        scopes: those that the index supports.
 
     Raises:
         IndexFault: see Index.
     """
     if scope not in scopes:
-        raise IndexFault(f"This index knows no scope {scope!r}, only {', '.join(scopes)}; choose one of these.")
+        raise IndexFault(f"This index does not support the scope {scope!r}; choose one of: {', '.join(scopes)}.")
     blocks = [np.atleast_2d(np.asarray(block)) for block in ([ngrams] if isinstance(ngrams, np.ndarray) else ngrams)]
     ends = np.cumsum([len(block) for block in blocks])
     by_length: dict[int, list[int]] = {}
@@ -110,19 +111,19 @@ def grouped(
         )
         for _, numbers in sorted(by_length.items())
     ]
-    return [Group(places, _checked(values, vocabulary, length)) for places, values in groups]
+    return [QueryGroup(indices, _check_ngrams(values, vocabulary, length)) for indices, values in groups]
 
 
-def _checked(ngrams: NDArray[Any], vocabulary: int, length: Callable[[int], int]) -> NDArray[np.uint32]:
+def _check_ngrams(ngrams: NDArray[Any], vocabulary: int, length: Callable[[int], int]) -> NDArray[np.uint32]:
     if ngrams.shape[1] == 0:
-        raise IndexFault("An empty n-gram stands everywhere and nowhere; give at least one token.")
+        raise IndexFault("An empty n-gram cannot be searched for; give at least one token.")
     if not np.issubdtype(ngrams.dtype, np.integer):
         raise IndexFault(f"N-grams are token ids, not {ngrams.dtype} values; encode the text first.")
     lowest, highest = int(ngrams.min()), int(ngrams.max())
     if lowest < 0 or highest >= vocabulary:
-        wrong = lowest if lowest < 0 else highest
+        invalid = lowest if lowest < 0 else highest
         raise IndexFault(
-            f"The token id {wrong} is outside the vocabulary, 0 to {vocabulary - 1}; "
+            f"The token id {invalid} is outside the vocabulary, 0 to {vocabulary - 1}; "
             "were the ids made with the index's tokenizer?"
         )
     tokens = length(ngrams.shape[1])

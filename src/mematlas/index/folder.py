@@ -1,12 +1,12 @@
-"""An index on disk: the stream, its borders, a suffix array a shard; the manifest is written last.
+"""An index on disk: the stream, its boundaries, one suffix array per shard; the manifest is written last.
 
-    INDEX/stream.json                         what the stream was made from
+    INDEX/stream.json                         the corpus and options of the stream
     INDEX/tokens.bin                          uint16 or uint32, little-endian, row after row
-    INDEX/rows.bin, INDEX/documents.bin       int64: where rows and documents start in it
-    INDEX/suffixes-00000-of-00003.bin         uint32: the shard's places in the order of the text that follows
-    INDEX/index.json                          all of stream.json, with size and hash of every file
+    INDEX/rows.bin, INDEX/documents.bin       int64: where rows and documents start in the stream
+    INDEX/suffixes-00000-of-00003.bin         uint32: the shard's positions, sorted by the tokens that follow
+    INDEX/index.json                          the manifest: all of stream.json, with size and hash of every file
 
-A build that is interrupted goes on with the shard that is missing; a folder without index.json is no index.
+An interrupted build continues with the missing shards; a folder without index.json is not an index yet.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from mematlas.errors import IndexFault
 from mematlas.index.base import SCOPES, Scope
-from mematlas.index.stream import PIECE, Borders, Piece
+from mematlas.index.stream import CHUNK_TOKENS, Boundaries, Chunk
 from mematlas.index.suffix_arrays import Shard, SuffixArray, out_of_order
 
-LAYOUT: Final = 1  # of the folder; raised when it changes
+LAYOUT: Final = 1  # version of the folder's layout
 
 
 @dataclass(frozen=True, slots=True)
-class IndexFacts:
-    """What an index was made from. tokenizer: as the user named it; tokenizer_fingerprint: of its files."""
+class IndexManifest:
+    """The corpus and options of an index. tokenizer: as the user named it; tokenizer_fingerprint: of its files."""
 
     corpus: str
     source: str
@@ -46,7 +46,7 @@ class IndexFacts:
 
     @property
     def shards(self) -> list[tuple[int, int]]:
-        """First token, and the one after the last, of each shard."""
+        """Start and stop of each shard, in tokens of the stream."""
         starts = range(0, self.tokens, self.shard_tokens)
         return [(start, min(start + self.shard_tokens, self.tokens)) for start in starts]
 
@@ -56,122 +56,129 @@ class IndexFacts:
 
 def open_index(
     folder: Path, *, corpus: str | None = None, tokenizer: str | None = None
-) -> tuple[SuffixArray, IndexFacts]:
-    """An index for questions, in constant time.
+) -> tuple[SuffixArray, IndexManifest]:
+    """Open an index for queries, in constant time.
 
     Args:
-        corpus, tokenizer: fingerprints that it must have been made from, if given.
+        corpus, tokenizer: fingerprints that the index must have been built from, if given.
 
     Raises:
-        IndexFault: there is none, it is incomplete, truncated, of another corpus or tokenizer.
+        IndexFault: there is no index, or it is incomplete, truncated, or of another corpus or tokenizer.
     """
-    facts = read_index(folder)
-    fingerprints = (("corpus", corpus, facts.corpus), ("tokenizer", tokenizer, facts.tokenizer_fingerprint))
-    for what, asked, known in fingerprints:
-        if asked is not None and asked != known:
+    manifest = read_manifest(folder)
+    fingerprints = (("corpus", corpus, manifest.corpus), ("tokenizer", tokenizer, manifest.tokenizer_fingerprint))
+    for name, expected, actual in fingerprints:
+        if expected is not None and expected != actual:
             raise IndexFault(
-                f"{folder} is the index of another {what} (fingerprint {known}, not {asked}); "
-                f"build one of this {what}: mematlas index CORPUS --out INDEX."
+                f"{folder} is the index of another {name} (fingerprint {actual}, not {expected}); "
+                f"build one of this {name}: mematlas index CORPUS --out INDEX."
             )
-    tokens = mapped(folder / "tokens.bin", facts.dtype)
-    borders: dict[Scope, Borders] = {name: _borders(folder, name) for name in ("rows", "documents")}
+    tokens = memory_map(folder / "tokens.bin", manifest.dtype)
+    boundaries: dict[Scope, Boundaries] = {name: _read_boundaries(folder, name) for name in ("rows", "documents")}
     shards = []
-    for number, (start, stop) in enumerate(facts.shards):
-        shards.append(Shard(start, tokens[start:stop], mapped(folder / facts.shard_file(number), "<u4")))
-    return SuffixArray(shards, tokens, facts.vocabulary, borders, SCOPES, borders["documents"]), facts
+    for number, (start, stop) in enumerate(manifest.shards):
+        shards.append(Shard(start, tokens[start:stop], memory_map(folder / manifest.shard_file(number), "<u4")))
+    return SuffixArray(shards, tokens, manifest.vocabulary, boundaries, SCOPES, boundaries["documents"]), manifest
 
 
-def read_index(folder: Path) -> IndexFacts:
-    """What a complete index was made from; its files are there in full length.
+def read_manifest(folder: Path) -> IndexManifest:
+    """The manifest of a complete index, once every file is found in its full size.
 
     Raises:
         IndexFault: see open_index.
     """
-    facts = read_facts(folder / "index.json")
-    if facts is None:
-        begun = (folder / "stream.json").is_file()
+    manifest = read_manifest_file(folder / "index.json")
+    if manifest is None:
+        is_interrupted = (folder / "stream.json").is_file()
         raise IndexFault(
-            f"{folder} holds an index whose build was interrupted; run the same command again to finish it."
-            if begun
-            else f"{folder} holds no index; build one: mematlas index CORPUS --out {folder}."
+            f"{folder} contains an index whose build was interrupted; run the same command again to finish it."
+            if is_interrupted
+            else f"{folder} contains no index; build one: mematlas index CORPUS --out {folder}."
         )
-    for name, (size, _) in _files(folder).items():
-        found = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if found != size:
+    for name, (size, _) in _read_files(folder).items():
+        actual = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if actual != size:
             raise IndexFault(
-                f"{folder / name} {'is missing' if found is None else f'has {found} bytes, not {size}'}: the index is "
-                f"damaged; delete {folder} and build it again."
+                f"{folder / name} {'is missing' if actual is None else f'has {actual} bytes, not {size}'}: the index "
+                f"is damaged; delete {folder} and build it again."
             )
-    return facts
+    return manifest
 
 
-def verify_index(folder: Path) -> IndexFacts:
-    """Read the whole index: every file has its hash, and every suffix stands in its order.
+def verify_index(folder: Path) -> IndexManifest:
+    """Read the whole index, and check the hash of every file and the order of every suffix.
 
     Raises:
-        IndexFault: it does not.
+        IndexFault: a check fails.
     """
-    facts = read_index(folder)
-    for name, (_, known) in _files(folder).items():
-        if digest(folder / name) != known:
+    manifest = read_manifest(folder)
+    for name, (_, digest) in _read_files(folder).items():
+        if digest_file(folder / name) != digest:
             raise IndexFault(f"{folder / name} has changed since it was built; delete {folder} and build it again.")
-    tokens = mapped(folder / "tokens.bin", facts.dtype)
-    for number, (start, stop) in enumerate(facts.shards):
-        name = facts.shard_file(number)
-        line = out_of_order(Shard(start, tokens[start:stop], mapped(folder / name, "<u4")))
-        if line is not None:
-            raise IndexFault(f"{folder / name} is out of order at entry {line}; delete {folder} and build it again.")
-    return facts
+    tokens = memory_map(folder / "tokens.bin", manifest.dtype)
+    for number, (start, stop) in enumerate(manifest.shards):
+        name = manifest.shard_file(number)
+        entry = out_of_order(Shard(start, tokens[start:stop], memory_map(folder / name, "<u4")))
+        if entry is not None:
+            raise IndexFault(f"{folder / name} is out of order at entry {entry}; delete {folder} and build it again.")
+    return manifest
 
 
 class StoredStream:
     """The stream of an index. See Stream."""
 
     def __init__(self, folder: Path) -> None:
-        facts = read_index(folder)
-        self.vocabulary, self._length = facts.vocabulary, facts.tokens
-        self._tokens = mapped(folder / "tokens.bin", facts.dtype)
-        self._rows, self._documents = (Borders(mapped(folder / f"{name}.bin", "<i8")) for name in ("rows", "documents"))
+        manifest = read_manifest(folder)
+        self.vocabulary, self._length = manifest.vocabulary, manifest.tokens
+        self._tokens = memory_map(folder / "tokens.bin", manifest.dtype)
+        self._rows, self._documents = (_read_boundaries(folder, name) for name in ("rows", "documents"))
 
     def length(self, least: int) -> int:
         """See Stream.length."""
         return self._length
 
-    def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
-        """See Stream.pieces."""
+    def chunks(self, overlap: int, size: int = CHUNK_TOKENS) -> Iterator[Chunk]:
+        """See Stream.chunks."""
         for start in range(0, self._length, size):
-            own, stop = min(size, self._length - start), min(start + size + overlap, self._length)
-            rows, documents = self._rows.cut(start, stop), self._documents.cut(start, stop)
-            yield Piece(start, self._tokens[start:stop].astype(np.uint32), own, rows, documents)
+            own_length, stop = min(size, self._length - start), min(start + size + overlap, self._length)
+            rows, documents = self._rows.slice(start, stop), self._documents.slice(start, stop)
+            yield Chunk(start, self._tokens[start:stop].astype(np.uint32), own_length, rows, documents)
 
 
-def read_facts(path: Path) -> IndexFacts | None:
+def read_manifest_file(path: Path) -> IndexManifest | None:
+    """The content of index.json or stream.json, None if there is no such file.
+
+    Raises:
+        IndexFault: the file is damaged, or of another layout.
+    """
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["layout"] != LAYOUT:
-            raise IndexFault(f"{path} is of layout {kept['layout']}, not {LAYOUT}; build the index again.")
-        return IndexFacts(**{field.name: kept[field.name] for field in fields(IndexFacts)})
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["layout"] != LAYOUT:
+            raise IndexFault(f"{path} has layout {content['layout']}, not {LAYOUT}; build the index again.")
+        return IndexManifest(**{field.name: content[field.name] for field in fields(IndexManifest)})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexFault(f"{path} is damaged ({error}); delete the folder and build the index again.") from None
 
 
-def _files(folder: Path) -> Mapping[str, tuple[int, str]]:
+def _read_files(folder: Path) -> Mapping[str, tuple[int, str]]:
+    """File name -> size in bytes and hash."""
     return json.loads((folder / "index.json").read_text(encoding="utf-8"))["files"]
 
 
-def digest(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """The BLAKE2b hash of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=10)).hexdigest()
 
 
-def _borders(folder: Path, name: str) -> Borders:
-    return Borders(mapped(folder / f"{name}.bin", "<i8"))
+def _read_boundaries(folder: Path, name: str) -> Boundaries:
+    return Boundaries(memory_map(folder / f"{name}.bin", "<i8"))
 
 
-def mapped(path: Path, dtype: str) -> NDArray[Any]:
-    """The file as an array; an empty file cannot be mapped."""
+def memory_map(path: Path, dtype: str) -> NDArray[Any]:
+    """The file as a memory-mapped array; an empty file, which cannot be mapped, as an empty array."""
     if path.stat().st_size == 0:
         return np.zeros(0, dtype)
     return np.asarray(np.memmap(path, dtype, "r"))

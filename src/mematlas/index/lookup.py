@@ -1,4 +1,4 @@
-"""A few n-grams looked up in an index of any kind: counts, and the first places with the tokens around them."""
+"""Looking up a few n-grams in an index of any kind: counts, and the first occurrences with the tokens around them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,11 @@ from mematlas.index.suffix_arrays import SuffixArray
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place. row, offset: in the corpus, None where the index knows no rows; before, after: tokens around it, as far
-    as the scope reaches."""
+    """One occurrence of an n-gram.
+
+    position: in the stream; row, offset: in the corpus, None if the index does not record rows; before, after: the
+    tokens around it, as far as the scope reaches.
+    """
 
     position: int
     row: int | None
@@ -25,8 +28,8 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was asked for and what there is."""
+class LookupResult:
+    """A query, the number of its occurrences, and the first of them."""
 
     ngram: list[int]
     scope: Scope
@@ -35,8 +38,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
-    """An open index. tokenizer: the one it was made with, as it was named then; None if it was not named."""
+class OpenedIndex:
+    """An open index. tokenizer: the one it was built with, as the user named it then; None if none was named."""
 
     folder: Path
     engine: SuffixArray
@@ -44,40 +47,46 @@ class Lookup:
     tokenizer_fingerprint: str | None = None
 
     def check_tokenizer(self, fingerprint: str, name: str) -> None:
-        """Refuse a tokenizer that is known to be another than the index's."""
+        """Check that a tokenizer is the index's.
+
+        Raises:
+            IndexFault: the index was built with another one.
+        """
         if self.tokenizer_fingerprint not in (None, fingerprint):
             raise IndexFault(
-                f"{self.folder} was made with another tokenizer (fingerprint {self.tokenizer_fingerprint}) than {name} "
-                f"({fingerprint}): the same text has other ids there; give --tokenizer with the right one."
+                f"{self.folder} was built with another tokenizer (fingerprint {self.tokenizer_fingerprint}) than "
+                f"{name} ({fingerprint}): the same text has other ids there; give --tokenizer with the right one."
             )
 
 
-def open_any(folder: Path) -> Lookup:
+def open_any_index(folder: Path) -> OpenedIndex:
     """A mematlas index, or an infini-gram v4 directory.
 
     Raises:
-        IndexFault: it is neither, incomplete or damaged.
+        IndexFault: the folder is neither, or the index is incomplete or damaged.
     """
     if is_infinigram(folder):
-        return Lookup(folder, open_infinigram(folder))
+        return OpenedIndex(folder, open_infinigram(folder))
     engine, facts = open_index(folder)
-    return Lookup(folder, engine, facts.tokenizer, facts.tokenizer_fingerprint)
+    return OpenedIndex(folder, engine, facts.tokenizer, facts.tokenizer_fingerprint)
 
 
-def look_up(opened: Lookup, ngrams: Sequence[Sequence[int]], scope: Scope, hits: int, around: int) -> Iterator[Found]:
-    """Counts of the n-grams, with their first `hits` places and `around` tokens on each side.
+def look_up(
+    opened: OpenedIndex, ngrams: Sequence[Sequence[int]], scope: Scope, hits: int, around: int
+) -> Iterator[LookupResult]:
+    """Look up n-grams: their counts, and their first `hits` occurrences with `around` tokens on each side.
 
     Raises:
         IndexFault: see Index.
     """
     counts = opened.engine.count(ngrams, scope).tolist()
-    places = opened.engine.positions(ngrams, hits, scope)
-    for ngram, count, found in zip(ngrams, counts, places, strict=True):
-        shown = [_hit(opened.engine, int(place), len(ngram), scope, around) for place in found]
-        yield Found([int(token) for token in ngram], scope, count, shown)
+    positions = opened.engine.positions(ngrams, hits, scope)
+    for ngram, count, first_positions in zip(ngrams, counts, positions, strict=True):
+        shown = [_hit(opened.engine, int(position), len(ngram), scope, around) for position in first_positions]
+        yield LookupResult([int(token) for token in ngram], scope, count, shown)
 
 
-def _hit(engine: SuffixArray, place: int, n: int, scope: Scope, around: int) -> Hit:
-    row, offset, document = engine.locate(place)
-    before, after = engine.surroundings(place, n, scope, around)
-    return Hit(place, row, offset, document, before, after)
+def _hit(engine: SuffixArray, position: int, n: int, scope: Scope, around: int) -> Hit:
+    row, offset, document = engine.locate(position)
+    before, after = engine.surroundings(position, n, scope, around)
+    return Hit(position, row, offset, document, before, after)

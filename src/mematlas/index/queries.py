@@ -1,54 +1,68 @@
-"""Queries by length with equal ones once, and what was found for the distinct ones given back to each query."""
+"""A batch of queries without duplicates: grouped by length, searched once each, results handed back to every query."""
 
 import numpy as np
 
-from mematlas.index.base import Group
-from mematlas.index.matching import Targets
+from mematlas.index.base import QueryGroup
+from mematlas.index.matching import NGramMatcher
 from mematlas.types import Ids
 
 
 class DistinctQueries:
-    """groups: the queries by length; targets: the distinct n-grams of each group."""
+    """The distinct n-grams of a batch. groups: the queries by length; matchers: the distinct n-grams of each group."""
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups, self.targets = groups, [Targets(group.ngrams) for group in groups]
+    def __init__(self, groups: list[QueryGroup]) -> None:
+        self.groups, self.matchers = groups, [NGramMatcher(group.ngrams) for group in groups]
 
-    def spread(self, totals: list[Ids]) -> Ids:
-        """For each query its column of `totals`: [k, t] a length, a column a target -> [k, q]."""
-        count = sum(len(group.places) for group in self.groups)
-        found = np.zeros((len(totals[0]) if totals else 0, count), np.int64)
-        for group, targets, total in zip(self.groups, self.targets, totals, strict=True):
-            found[:, group.places] = total[:, targets.members]
-        return found
+    def expand(self, totals: list[Ids]) -> Ids:
+        """Results of the distinct n-grams, expanded to all queries.
 
-    def answers(self, found: list[Ids]) -> list[Ids]:
-        """For each query its part [k - 1, h] of `found`: a [k, h] array a length, sorted by its first line, which says
-        which n-gram a column is about."""
-        answers: list[Ids] = [np.zeros(0, np.int64)] * sum(len(group.places) for group in self.groups)
-        for group, targets, hits in zip(self.groups, self.targets, found, strict=True):
-            ends = np.searchsorted(hits[0], np.arange(len(targets) + 1))
-            for place, member in zip(group.places.tolist(), targets.members.tolist(), strict=True):
-                answers[place] = hits[1:, ends[member] : ends[member + 1]]
-        return answers
+        Args:
+            totals: one array [k, t] per length, with one column per distinct n-gram.
 
-    def each(self, values: list[Ids]) -> list[int]:
-        """For each query its one of `values`, which has one a target of each length."""
-        return self.spread([known[None] for known in values])[0].tolist() if values else []
+        Returns:
+            [k, q], one column per query.
+        """
+        count = sum(len(group.indices) for group in self.groups)
+        expanded = np.zeros((len(totals[0]) if totals else 0, count), np.int64)
+        for group, matcher, total in zip(self.groups, self.matchers, totals, strict=True):
+            expanded[:, group.indices] = total[:, matcher.inverse]
+        return expanded
+
+    def split_by_query(self, hits: list[Ids]) -> list[Ids]:
+        """The hits of each query.
+
+        Args:
+            hits: one array [k, h] per length, with one column per hit; its first row is the number of the distinct
+                n-gram, by which the columns are sorted.
+
+        Returns:
+            for each query, the other rows of its columns: [k - 1, hits of the query].
+        """
+        results: list[Ids] = [np.zeros(0, np.int64)] * sum(len(group.indices) for group in self.groups)
+        for group, matcher, columns in zip(self.groups, self.matchers, hits, strict=True):
+            bounds = np.searchsorted(columns[0], np.arange(len(matcher) + 1))
+            for query, ngram in zip(group.indices.tolist(), matcher.inverse.tolist(), strict=True):
+                results[query] = columns[1:, bounds[ngram] : bounds[ngram + 1]]
+        return results
+
+    def expand_values(self, values: list[Ids]) -> list[int]:
+        """One value per query; values: for each length, one value per distinct n-gram."""
+        return self.expand([row[None] for row in values])[0].tolist() if values else []
 
 
-def added_up(keys: Ids, counts: Ids) -> tuple[Ids, Ids]:
+def sum_by_key(keys: Ids, counts: Ids) -> tuple[Ids, Ids]:
     """The distinct keys, ascending, and the sum of the counts of each."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    firsts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
-    return keys[firsts], np.add.reduceat(counts[order], firsts) if len(firsts) else counts[:0]
+    starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+    return keys[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts[:0]
 
 
-def packed(members: Ids, values: Ids) -> Ids:
-    """Pairs of an n-gram's number and a value, both below 2^32, as one sortable number each."""
-    return (members << 32) | values
+def pack_pairs(first: Ids, second: Ids) -> Ids:
+    """Pairs of numbers below 2^32 as one sortable key each."""
+    return (first << 32) | second
 
 
-def unpacked(keys: Ids) -> Ids:
-    """[2, k]: members and values of `packed` keys."""
+def unpack_pairs(keys: Ids) -> Ids:
+    """[2, k]: the first and second numbers of the keys of `pack_pairs`."""
     return np.stack([keys >> 32, keys & 0xFFFFFFFF])

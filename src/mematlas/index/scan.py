@@ -1,7 +1,7 @@
-"""The targeted engine: no index, one pass over the corpus for each batch of queries.
+"""The engine without an index: one pass over the corpus for each batch of queries.
 
-Memory is bounded by the queries and a few pieces of the stream. Pieces are matched in several threads (the loops hold
-no interpreter lock), while one thread reads. What is counted in parts of the stream adds up.
+Memory is bounded by the queries and a few chunks of the stream. Chunks are matched in several threads (the loops
+release the interpreter lock), while one thread reads. The counts of the parts of a stream add up to its own.
 """
 
 import os
@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.index.base import SCOPES, Group, NextCounts, NGrams, Places, Scope, grouped
-from mematlas.index.matching import Targets
-from mematlas.index.queries import DistinctQueries, added_up, packed, unpacked
-from mematlas.index.stream import PIECE, Piece, Stream
+from mematlas.index.base import SCOPES, NextCounts, NGrams, Occurrences, QueryGroup, Scope, group_by_length
+from mematlas.index.matching import NGramMatcher
+from mematlas.index.queries import DistinctQueries, pack_pairs, sum_by_key, unpack_pairs
+from mematlas.index.stream import CHUNK_TOKENS, Chunk, Stream
 from mematlas.types import Ids
 
 Result = TypeVar("Result")
@@ -28,46 +28,46 @@ class Scan:
 
     Args:
         stream: the corpus.
-        threads: that match; None for one a processor.
-        piece: tokens matched at once by a thread.
-        on_tokens: told the number of tokens of each piece that is done.
+        threads: number of matching threads; None for one per processor.
+        chunk_tokens: tokens matched at once by a thread.
+        on_tokens: called with the number of tokens of each finished chunk.
     """
 
     def __init__(
         self,
         stream: Stream,
         threads: int | None = None,
-        piece: int = PIECE,
+        chunk_tokens: int = CHUNK_TOKENS,
         on_tokens: Callable[[int], None] | None = None,
     ) -> None:
         self.vocabulary, self.scopes = stream.vocabulary, SCOPES
-        self._stream, self._piece, self._on_tokens = stream, piece, on_tokens
+        self._stream, self._chunk_tokens, self._on_tokens = stream, chunk_tokens, on_tokens
         self._threads = threads or _processors()
 
-    # ------------------------------------------------------------------------------------------------------- answers
+    # ------------------------------------------------------------------------------------------------------- queries
 
     def count_scopes(self, ngrams: NGrams) -> Ids:
         """[3, q]: as `count`, for all SCOPES in one pass."""
-        asked = self.ask(ngrams)
-        return asked.spread(self.totals(asked)) if asked.groups else np.zeros((len(SCOPES), 0), np.int64)
+        queries = self.prepare(ngrams)
+        return queries.expand(self.count_distinct(queries)) if queries.groups else np.zeros((len(SCOPES), 0), np.int64)
 
-    def ask(self, ngrams: NGrams) -> DistinctQueries:
-        """The n-grams made ready to be looked for, in this stream or in any part of it."""
+    def prepare(self, ngrams: NGrams) -> DistinctQueries:
+        """The n-grams prepared for searching this stream or any part of it."""
         return DistinctQueries(self._grouped(ngrams, "stream"))
 
-    def totals(self, asked: DistinctQueries) -> list[Ids]:
-        """[3, t] counts, for SCOPES, of each length's targets; those of the parts of a stream add up to its own."""
-        known = asked.targets
-        sums = [[np.zeros((len(SCOPES), len(targets)), np.int64) for targets in known] for _ in range(self._threads)]
-        free = list(sums)
+    def count_distinct(self, queries: DistinctQueries) -> list[Ids]:
+        """For each length, the counts [3, t], for SCOPES, of its distinct n-grams; counts of parts add up."""
+        matchers = queries.matchers
+        sums = [[np.zeros((len(SCOPES), len(matcher)), np.int64) for matcher in matchers] for _ in range(self._threads)]
+        unused = list(sums)
 
-        def add(piece: Piece) -> None:
-            into = free.pop()
-            for targets, total in zip(known, into, strict=True):
-                targets.count(piece.tokens, piece.own, piece.rows.starts, piece.documents.starts, total)
-            free.append(into)
+        def add(chunk: Chunk) -> None:
+            totals = unused.pop()
+            for matcher, total in zip(matchers, totals, strict=True):
+                matcher.count(chunk.tokens, chunk.own_length, chunk.rows.starts, chunk.documents.starts, total)
+            unused.append(totals)
 
-        for _ in self._each(add, max((targets.n for targets in known), default=1) - 1):
+        for _ in self._map_chunks(add, max((matcher.n for matcher in matchers), default=1) - 1):
             pass
         return [np.sum(parts, axis=0) for parts in zip(*sums, strict=True)]
 
@@ -82,81 +82,83 @@ class Scan:
 
     def positions(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Ids]:
         """See Index.positions."""
-        return [places.positions for places in self.places(ngrams, limit, scope)]
+        return [occurrences.positions for occurrences in self.occurrences(ngrams, limit, scope)]
 
-    def places(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Places]:
-        """Where each n-gram starts: its first `limit` places, told as row, offset and document, and their number."""
-        asked = DistinctQueries(self._grouped(ngrams, scope))
-        had = [np.zeros(len(targets), np.int64) for targets in asked.targets]
-        kept = [[np.zeros((5, 0), np.int64)] for _ in had]
-        begun = 0  # where the row that goes on into the next piece starts in the stream
-        for piece, hits in self._hits(asked, scope, 0):
-            begins = np.concatenate([[begun], piece.start + piece.rows.starts])
-            for group, (members, places) in enumerate(hits):
-                order = np.argsort(members, kind="stable")
-                members, places = members[order], places[order]
-                earlier = np.arange(len(members)) - np.searchsorted(members, members) + had[group][members]
+    def occurrences(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Occurrences]:
+        """The first `limit` occurrences of each n-gram, with row, offset and document, and the number of all."""
+        queries = DistinctQueries(self._grouped(ngrams, scope))
+        counts = [np.zeros(len(matcher), np.int64) for matcher in queries.matchers]
+        kept = [[np.zeros((5, 0), np.int64)] for _ in counts]
+        unfinished_row = 0  # where the row that continues in the next chunk starts in the stream
+        for chunk, matches in self._matches(queries, scope, 0):
+            row_starts = np.concatenate([[unfinished_row], chunk.start + chunk.rows.starts])
+            for group, (numbers, indices) in enumerate(matches):
+                order = np.argsort(numbers, kind="stable")
+                numbers, indices = numbers[order], indices[order]
+                earlier = np.arange(len(numbers)) - np.searchsorted(numbers, numbers) + counts[group][numbers]
                 first = earlier < limit
-                kept[group].append(np.stack([members[first], *_told(piece, begins, places[first])]))
-                had[group] += np.bincount(members, minlength=len(had[group]))
-            begun = int(begins[np.searchsorted(piece.rows.starts, piece.own)])
-        found = [np.concatenate(hits, axis=1) for hits in kept]
-        answers = asked.answers([hits[:, np.argsort(hits[0], kind="stable")] for hits in found])
+                kept[group].append(np.stack([numbers[first], *_locate(chunk, row_starts, indices[first])]))
+                counts[group] += np.bincount(numbers, minlength=len(counts[group]))
+            unfinished_row = int(row_starts[np.searchsorted(chunk.rows.starts, chunk.own_length)])
+        hits = [np.concatenate(columns, axis=1) for columns in kept]
+        results = queries.split_by_query([columns[:, np.argsort(columns[0], kind="stable")] for columns in hits])
         return [
-            Places(answer[0], answer[1], answer[2], answer[3], count)
-            for answer, count in zip(answers, asked.each(had), strict=True)
+            Occurrences(result[0], result[1], result[2], result[3], count)
+            for result, count in zip(results, queries.expand_values(counts), strict=True)
         ]
 
     def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
         """See Index.documents."""
-        asked = DistinctQueries(self._grouped(ngrams, scope))
-        kept = [[_NONE] for _ in asked.targets]
-        for piece, hits in self._hits(asked, scope, 0):
-            for group, (members, places) in enumerate(hits):
-                kept[group].append(np.unique(packed(members, piece.documents.numbers(places))))
-        found = [unpacked(np.unique(np.concatenate(keys))) for keys in kept]
-        return [answer[0] for answer in asked.answers(found)]
+        queries = DistinctQueries(self._grouped(ngrams, scope))
+        kept = [[_NONE] for _ in queries.matchers]
+        for chunk, matches in self._matches(queries, scope, 0):
+            for group, (numbers, indices) in enumerate(matches):
+                kept[group].append(np.unique(pack_pairs(numbers, chunk.documents.numbers_at(indices))))
+        hits = [unpack_pairs(np.unique(np.concatenate(keys))) for keys in kept]
+        return [result[0] for result in queries.split_by_query(hits)]
 
     def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> list[NextCounts]:
         """See Index.next_counts."""
-        asked = DistinctQueries(self._grouped(contexts, scope))
-        kept = [(_NONE, _NONE) for _ in asked.targets]
-        for piece, hits in self._hits(asked, scope, 1):
-            for group, (members, places) in enumerate(hits):
-                keys = packed(members, piece.tokens[places + asked.targets[group].n].astype(np.int64))
-                known, counts = kept[group]
-                kept[group] = added_up(np.append(known, keys), np.append(counts, np.ones_like(keys)))
-        found = [np.concatenate([unpacked(keys), counts[None]]) for keys, counts in kept]
-        return [NextCounts(tokens, counts) for tokens, counts in asked.answers(found)]
+        queries = DistinctQueries(self._grouped(contexts, scope))
+        kept = [(_NONE, _NONE) for _ in queries.matchers]
+        for chunk, matches in self._matches(queries, scope, 1):
+            for group, (numbers, indices) in enumerate(matches):
+                new_keys = pack_pairs(numbers, chunk.tokens[indices + queries.matchers[group].n].astype(np.int64))
+                keys, counts = kept[group]
+                kept[group] = sum_by_key(np.append(keys, new_keys), np.append(counts, np.ones_like(new_keys)))
+        hits = [np.concatenate([unpack_pairs(keys), counts[None]]) for keys, counts in kept]
+        return [NextCounts(tokens, counts) for tokens, counts in queries.split_by_query(hits)]
 
     # -------------------------------------------------------------------------------------------------------- passes
 
-    def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
-        return grouped(ngrams, self.vocabulary, self._stream.length, self.scopes, scope)
+    def _grouped(self, ngrams: NGrams, scope: Scope) -> list[QueryGroup]:
+        return group_by_length(ngrams, self.vocabulary, self._stream.length, self.scopes, scope)
 
-    def _hits(self, asked: DistinctQueries, scope: Scope, beyond: int) -> Iterator[tuple[Piece, list[tuple[Ids, Ids]]]]:
-        """Each piece with, for each length, which n-gram stands at which of its places within the scope: [h], [h].
+    def _matches(
+        self, queries: DistinctQueries, scope: Scope, following: int
+    ) -> Iterator[tuple[Chunk, list[tuple[Ids, Ids]]]]:
+        """Each chunk with its matches within the scope: for each length, numbers of n-grams [h] and indices [h].
 
-        beyond: how many tokens after the n-gram must lie within the scope, too.
+        following: how many tokens after the n-gram must lie within the scope, too.
         """
 
-        def find(piece: Piece) -> tuple[Piece, list[tuple[Ids, Ids]]]:
-            return piece, [_within(targets, piece, scope, beyond) for targets in asked.targets]
+        def find(chunk: Chunk) -> tuple[Chunk, list[tuple[Ids, Ids]]]:
+            return chunk, [_matches_within(matcher, chunk, scope, following) for matcher in queries.matchers]
 
-        return self._each(find, max((targets.n for targets in asked.targets), default=1) - 1 + beyond)
+        return self._map_chunks(find, max((matcher.n for matcher in queries.matchers), default=1) - 1 + following)
 
-    def _each(self, work: Callable[[Piece], Result], overlap: int) -> Iterator[Result]:
-        """`work` on every piece, in threads; results in the order of the stream."""
+    def _map_chunks(self, function: Callable[[Chunk], Result], overlap: int) -> Iterator[Result]:
+        """Apply `function` to every chunk, in threads; results are in the order of the stream."""
         with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[tuple[int, Future[Result]]] = deque()
-            for piece in self._stream.pieces(overlap, self._piece):
-                waiting.append((piece.own, pool.submit(work, piece)))
-                if len(waiting) > self._threads:
-                    yield self._done(*waiting.popleft())
-            while waiting:
-                yield self._done(*waiting.popleft())
+            pending: deque[tuple[int, Future[Result]]] = deque()
+            for chunk in self._stream.chunks(overlap, self._chunk_tokens):
+                pending.append((chunk.own_length, pool.submit(function, chunk)))
+                if len(pending) > self._threads:
+                    yield self._finish(*pending.popleft())
+            while pending:
+                yield self._finish(*pending.popleft())
 
-    def _done(self, tokens: int, future: "Future[Result]") -> Result:
+    def _finish(self, tokens: int, future: "Future[Result]") -> Result:
         result = future.result()
         if self._on_tokens is not None:
             self._on_tokens(tokens)
@@ -167,19 +169,23 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _told(piece: Piece, begins: Ids, places: Ids) -> tuple[Ids, Ids, Ids, Ids]:
-    """Position in the stream, row, offset in it and document of places in a piece; begins: where its rows start."""
-    positions = piece.start + places
-    offsets = positions - begins[np.searchsorted(piece.rows.starts, places, side="right")]
-    return positions, piece.rows.numbers(places), offsets, piece.documents.numbers(places)
+def _locate(chunk: Chunk, row_starts: Ids, indices: Ids) -> tuple[Ids, Ids, Ids, Ids]:
+    """Position in the stream, row, offset in the row and document of the tokens at `indices` of a chunk.
+
+    row_starts: where the rows start in the stream, that of the chunk's first token included.
+    """
+    positions = chunk.start + indices
+    offsets = positions - row_starts[np.searchsorted(chunk.rows.starts, indices, side="right")]
+    return positions, chunk.rows.numbers_at(indices), offsets, chunk.documents.numbers_at(indices)
 
 
-def _within(targets: Targets, piece: Piece, scope: Scope, beyond: int) -> tuple[Ids, Ids]:
-    found = targets.match(piece.tokens, piece.own)
-    places = np.flatnonzero(found >= 0)
-    n = targets.n + beyond
-    good = places + n <= len(piece.tokens)
+def _matches_within(matcher: NGramMatcher, chunk: Chunk, scope: Scope, following: int) -> tuple[Ids, Ids]:
+    """Numbers of the n-grams that start in a chunk, and the indices at which they do; following: see Scan._matches."""
+    matches = matcher.match(chunk.tokens, chunk.own_length)
+    indices = np.flatnonzero(matches >= 0)
+    n = matcher.n + following
+    is_within = indices + n <= len(chunk.tokens)
     if scope != "stream":
-        good &= ~(piece.rows if scope == "rows" else piece.documents).crossed(places, n)
-    places = places[good]
-    return found[places].astype(np.int64), places
+        is_within &= ~(chunk.rows if scope == "rows" else chunk.documents).crossed_by(indices, n)
+    indices = indices[is_within]
+    return matches[indices].astype(np.int64), indices

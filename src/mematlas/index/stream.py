@@ -1,7 +1,8 @@
-"""A corpus as one stream of tokens, row after row, with the places where rows and documents start.
+"""A corpus as one stream of tokens, row after row, with the positions at which rows and documents start.
 
-A row begins a new document unless the corpus says that it goes on with the one before, or its rows are `joined`:
-consecutive cuts of one text. Inside rows a document starts after every end-of-document token, where one is named.
+A row begins a new document unless the corpus says that it continues the document of the row before, or its rows are
+`joined`: consecutive pieces of one text. Inside rows, a document starts after every end-of-document token, if one is
+given.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from mematlas.errors import IndexFault
 from mematlas.types import Ids, Provenance, TokenRows
 
-PIECE: Final = 1 << 22  # tokens read at once: bounds the memory of a pass
-_LOOK: Final = 1 << 12
+CHUNK_TOKENS: Final = 1 << 22  # tokens read at once: bounds the memory of a pass over the corpus
+_LOOKAHEAD_TOKENS: Final = 1 << 12  # read at once where a few tokens are needed
 
 
 class RowSource(Protocol):
-    """What the stream is read from; a corpus is one."""
+    """The rows that a stream is read from; a corpus implements it."""
 
     fingerprint: str
     details: dict[str, object]
@@ -30,95 +31,96 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Borders:
-    """Where rows or documents start, as ascending indices into a stretch of tokens.
+class Boundaries:
+    """Where rows or documents start, as ascending indices into a segment of the stream.
 
-    before: the number of the row or document that stands just before the stretch, -1 at the stream's beginning.
+    number_before: the number of the row or document just before the segment, -1 at the stream's beginning.
     """
 
     starts: Ids
-    before: int = -1
+    number_before: int = -1
 
-    def numbers(self, places: Ids) -> Ids:
-        """The number of the row or document that the token at each place belongs to."""
-        return self.before + np.searchsorted(self.starts, places, side="right")
+    def numbers_at(self, positions: Ids) -> Ids:
+        """The number of the row or document that the token at each position belongs to."""
+        return self.number_before + np.searchsorted(self.starts, positions, side="right")
 
-    def cut(self, start: int, stop: int) -> "Borders":
-        """Those of the tokens start .. stop-1, counted from `start`."""
+    def slice(self, start: int, stop: int) -> "Boundaries":
+        """The boundaries within the tokens start .. stop-1, as indices counted from `start`."""
         low, high = np.searchsorted(self.starts, [start, stop])
-        return Borders(np.asarray(self.starts[low:high]) - start, self.before + int(low))
+        return Boundaries(np.asarray(self.starts[low:high]) - start, self.number_before + int(low))
 
-    def then(self, other: "Borders", tokens: int) -> "Borders":
-        """With those of the stretch that follows after `tokens` tokens."""
-        return Borders(np.concatenate([self.starts, other.starts + tokens]), self.before)
+    def extended_by(self, other: "Boundaries", tokens: int) -> "Boundaries":
+        """These boundaries and those of the following segment, which begins after `tokens` tokens."""
+        return Boundaries(np.concatenate([self.starts, other.starts + tokens]), self.number_before)
 
-    def crossed(self, places: Ids, n: int) -> NDArray[np.bool_]:
-        """Whether an n-gram at each place has a start inside it."""
-        return np.searchsorted(self.starts, places, "right") < np.searchsorted(self.starts, places + n)
+    def crossed_by(self, positions: Ids, n: int) -> NDArray[np.bool_]:
+        """Whether the n-gram at each position crosses a boundary: whether a row or document starts inside it."""
+        return np.searchsorted(self.starts, positions, "right") < np.searchsorted(self.starts, positions + n)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of the stream.
+class Chunk:
+    """A segment of the stream, followed by the first tokens of the next one as overlap.
 
-    start: place of its first token in the stream; tokens: `own` tokens of its own, then as many of the following ones
-    as were asked for; rows, documents: where they start within `tokens`.
+    start: position of its first token in the stream; tokens: `own_length` tokens of the segment, then the overlap;
+    rows, documents: where they start within `tokens`.
     """
 
     start: int
     tokens: NDArray[np.uint32]
-    own: int
-    rows: Borders
-    documents: Borders
+    own_length: int
+    rows: Boundaries
+    documents: Boundaries
 
-    def tail(self, start: int) -> "Piece":
-        """The piece from its token `start` on."""
-        rows, documents = (borders.cut(start, len(self.tokens)) for borders in (self.rows, self.documents))
-        return Piece(self.start + start, self.tokens[start:], len(self.tokens) - start, rows, documents)
+    def tail(self, start: int) -> "Chunk":
+        """The chunk from its token `start` on."""
+        rows, documents = (boundaries.slice(start, len(self.tokens)) for boundaries in (self.rows, self.documents))
+        return Chunk(self.start + start, self.tokens[start:], len(self.tokens) - start, rows, documents)
 
-    def then(self, other: "Piece") -> "Piece":
-        """With the piece that follows."""
+    def extended_by(self, other: "Chunk") -> "Chunk":
+        """This chunk and the following one as a single chunk."""
         length = len(self.tokens)
-        return Piece(
+        return Chunk(
             self.start,
             np.concatenate([self.tokens, other.tokens]),
-            length + other.own,
-            self.rows.then(other.rows, length),
-            self.documents.then(other.documents, length),
+            length + other.own_length,
+            self.rows.extended_by(other.rows, length),
+            self.documents.extended_by(other.documents, length),
         )
 
 
 class Stream(Protocol):
-    """A corpus as pieces. vocabulary: ids run from 0 to vocabulary - 1."""
+    """A corpus read in chunks. vocabulary: ids run from 0 to vocabulary - 1."""
 
     vocabulary: int
 
     def length(self, least: int) -> int:
-        """Tokens of the stream, counted until there are `least` or to the end."""
+        """The number of tokens of the stream; counting may stop once there are at least `least`."""
         ...
 
-    def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
-        """The whole stream, about `size` tokens at a time, each piece followed by `overlap` tokens of the next.
+    def chunks(self, overlap: int, size: int = CHUNK_TOKENS) -> Iterator[Chunk]:
+        """The whole stream in chunks of about `size` tokens, each followed by `overlap` tokens of the next.
 
-        Every token is some piece's own. The numbers of rows and documents go on from piece to piece.
+        Every token belongs to one chunk, disregarding overlap. Rows and documents are numbered through all chunks.
 
         Raises:
-            CorpusError: the corpus' files are damaged or changed.
+            CorpusError: the files of the corpus are damaged or have changed.
             IndexFault: a token is outside the vocabulary.
         """
         ...
 
 
 class CorpusStream:
-    """The stream of a corpus' rows, read as it goes by; nothing is kept. See Stream.
+    """The stream of the rows of a corpus, read lazily and not cached. See Stream.
 
     Args:
         rows: the corpus.
         vocabulary: number of token ids, where known.
         eod: id of the end-of-document token; None if documents end where rows do.
-        joined: rows are consecutive cuts of one text, so that a document may go on in the next row; needs `eod`.
-        part: (k, n) for the k-th of n parts of the rows, from 0: counts of n-grams that start there. Those of all parts
-            add up to the corpus'; positions and document numbers begin with the part.
+        joined: rows are consecutive pieces of one text, so that a document may continue in the next row; needs `eod`.
+        part: (k, n) for the k-th of n parts of the rows, from 0. An n-gram belongs to the part that it starts in, so
+            that the counts of all parts add up to those of the corpus; positions and document numbers start at the
+            part.
     """
 
     def __init__(
@@ -130,67 +132,67 @@ class CorpusStream:
         part: tuple[int, int] = (0, 1),
     ) -> None:
         if joined and eod is None:
-            raise IndexFault("Joined rows need the end-of-document token, which alone tells documents apart: --eod ID.")
+            raise IndexFault("Joined rows need the end-of-document token, which alone separates documents: --eod ID.")
         self.vocabulary = vocabulary or 1 << 32
         if eod is not None and not 0 <= eod < self.vocabulary:
             raise IndexFault(f"--eod {eod} is outside the vocabulary, 0 to {self.vocabulary - 1}; name one of its ids.")
         self._rows, self._eod, self._joined = rows, eod, joined
         index, count = part
         if not 0 <= index < count:
-            raise IndexFault(f"Part {index} of {count} is none of them; parts run from 0 to {count - 1}.")
+            raise IndexFault(f"Part {index} of {count} does not exist; parts run from 0 to {count - 1}.")
         self._first, self._stop = (number * len(rows) // count for number in (index, index + 1))
-        self._width, self._is_bound = row_width(rows.details)
-        self._counted, self._ended = 0, False
+        self._width, self._is_width_exact = row_width(rows.details)
+        self._tokens_counted, self._is_count_complete = 0, False
 
     def length(self, least: int) -> int:
         """See Stream.length."""
-        if self._counted < least and not self._ended:
-            self._counted = 0
-            for block in self._blocks(0, len(self._rows), _LOOK):
-                self._counted += len(block.tokens)
-                if self._counted >= least:
-                    return self._counted
-            self._ended = True
-        return self._counted
+        if self._tokens_counted < least and not self._is_count_complete:
+            self._tokens_counted = 0
+            for block in self._blocks(0, len(self._rows), _LOOKAHEAD_TOKENS):
+                self._tokens_counted += len(block.tokens)
+                if self._tokens_counted >= least:
+                    return self._tokens_counted
+            self._is_count_complete = True
+        return self._tokens_counted
 
-    def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
-        """See Stream.pieces."""
-        held: Piece | None = None
+    def chunks(self, overlap: int, size: int = CHUNK_TOKENS) -> Iterator[Chunk]:
+        """See Stream.chunks."""
+        pending: Chunk | None = None
         for block in self._blocks(self._first, self._stop, size):
-            piece = block if held is None else held.then(block)
-            own = len(piece.tokens) - overlap
-            if own > 0:
-                yield replace(piece, own=own)
-            held = piece.tail(own) if own > 0 else piece
-        if held is not None and len(held.tokens):
-            yield replace(self._continued(held, overlap), own=len(held.tokens))
+            chunk = block if pending is None else pending.extended_by(block)
+            own_length = len(chunk.tokens) - overlap
+            if own_length > 0:
+                yield replace(chunk, own_length=own_length)
+            pending = chunk.tail(own_length) if own_length > 0 else chunk
+        if pending is not None and len(pending.tokens):
+            yield replace(self._with_overlap(pending, overlap), own_length=len(pending.tokens))
 
-    def _continued(self, piece: Piece, overlap: int) -> Piece:
-        """The part's last piece with the tokens that follow in the next one, `overlap` of them if there are so many."""
-        own = len(piece.tokens)
-        for block in self._blocks(self._stop, len(self._rows), _LOOK):
-            if len(piece.tokens) - own >= overlap:
+    def _with_overlap(self, chunk: Chunk, overlap: int) -> Chunk:
+        """The part's last chunk, followed by at least `overlap` tokens of the next part if it has so many."""
+        own_length = len(chunk.tokens)
+        for block in self._blocks(self._stop, len(self._rows), _LOOKAHEAD_TOKENS):
+            if len(chunk.tokens) - own_length >= overlap:
                 break
-            piece = piece.then(block)
-        return piece
+            chunk = chunk.extended_by(block)
+        return chunk
 
-    def _blocks(self, row: int, stop: int, size: int) -> Iterator[Piece]:
-        """Rows row .. stop - 1 as they are, about `size` tokens at a time."""
+    def _blocks(self, row: int, stop: int, size: int) -> Iterator[Chunk]:
+        """Rows row .. stop - 1, about `size` tokens at a time, without overlap."""
         start, documents = 0, 0
-        last = self._before(row)
+        previous = self._last_before(row)
         while row < stop:
             positions, tokens, lengths = self._read(row, stop, size)
-            rows = Borders(np.cumsum(lengths) - lengths, row - 1)
-            held = lengths > 0  # a row without tokens begins no document
-            told = zip(self._rows.provenance(positions).document, held.tolist(), strict=True)
-            known = [document for document, has_tokens in told if has_tokens]
-            begun = Borders(self._document_starts(tokens, rows.starts[held], known, last), documents - 1)
-            yield Piece(start, tokens, len(tokens), rows, begun)
-            row, start, documents = row + len(positions), start + len(tokens), documents + len(begun.starts)
-            last = (known[-1], int(tokens[-1])) if known else last
+            rows = Boundaries(np.cumsum(lengths) - lengths, row - 1)
+            is_filled = lengths > 0  # a row without tokens begins no document
+            row_documents = zip(self._rows.provenance(positions).document, is_filled.tolist(), strict=True)
+            numbers = [document for document, has_tokens in row_documents if has_tokens]
+            starts = self._document_starts(tokens, rows.starts[is_filled], numbers, previous)
+            yield Chunk(start, tokens, len(tokens), rows, Boundaries(starts, documents - 1))
+            row, start, documents = row + len(positions), start + len(tokens), documents + len(starts)
+            previous = (numbers[-1], int(tokens[-1])) if numbers else previous
 
-    def _before(self, row: int) -> tuple[int | None, int | None]:
-        """Document and last token of what stands before a row; None where nothing does, or it is not known."""
+    def _last_before(self, row: int) -> tuple[int | None, int | None]:
+        """Document number and last token of the nearest non-empty row before `row`; None where unknown or absent."""
         for earlier in range(row - 1, -1, -1):  # rows may be empty
             _, tokens, _ = self._read(earlier, row, 1)
             if len(tokens):
@@ -198,46 +200,55 @@ class CorpusStream:
         return None, None
 
     def _read(self, row: int, stop: int, size: int) -> tuple[Ids, NDArray[np.uint32], Ids]:
-        """Some whole rows from `row` on, of any length: their positions, tokens one after the other, and lengths."""
+        """Some complete rows from `row` on: their positions, their concatenated tokens, and their lengths."""
         while True:
             positions = np.arange(row, min(row + max(1, size // self._width), stop))
-            found = self._rows.read(positions, self._width)
-            if self._is_bound or found.lengths.max() < self._width:
+            block = self._rows.read(positions, self._width)
+            if self._is_width_exact or block.lengths.max() < self._width:
                 break
             self._width *= 2
-        whole = bool((found.lengths == self._width).all())
-        ids = found.ids.reshape(-1) if whole else found.ids[np.arange(self._width) < found.lengths[:, None]]
+        is_full = bool((block.lengths == self._width).all())
+        ids = block.ids.reshape(-1) if is_full else block.ids[np.arange(self._width) < block.lengths[:, None]]
         if ids.size and int(ids.max()) >= self.vocabulary:
             raise IndexFault(
-                f"The corpus holds the token {int(ids.max())}, outside the vocabulary, 0 to {self.vocabulary - 1}; "
+                f"The corpus contains the token {int(ids.max())}, outside the vocabulary, 0 to {self.vocabulary - 1}; "
                 "name the tokenizer that it was made with."
             )
-        return positions, ids.astype(np.uint32), found.lengths
+        return positions, ids.astype(np.uint32), block.lengths
 
     def _document_starts(
-        self, tokens: NDArray[np.uint32], rows: Ids, known: list[int | None], last: tuple[int | None, int | None]
+        self,
+        tokens: NDArray[np.uint32],
+        row_starts: Ids,
+        numbers: list[int | None],
+        previous: tuple[int | None, int | None],
     ) -> Ids:
-        """Indices into `tokens` at which a document starts; last: document and last token of what stands before."""
+        """Indices into `tokens` at which a document starts.
+
+        Args:
+            row_starts, numbers: of each row that has tokens, where it starts and its document's number, None if
+                unknown; previous: document number and last token of the row before them.
+        """
         if not len(tokens):
-            return rows
-        before, ending = last
-        numbers = [before, *known]
-        goes_on = np.array([self._joined or (b is not None and a == b) for a, b in zip(numbers, known, strict=False)])
-        if ending is None:
-            goes_on[0] = False
-        starts = rows[~goes_on]
+            return row_starts
+        previous_number, previous_token = previous
+        pairs = zip([previous_number, *numbers], numbers, strict=False)
+        continues = np.array([self._joined or (b is not None and a == b) for a, b in pairs])
+        if previous_token is None:
+            continues[0] = False
+        starts = row_starts[~continues]
         if self._eod is None:
             return starts
-        after = np.flatnonzero(tokens[:-1] == self._eod) + 1
-        if ending == self._eod:
-            after = np.concatenate([[0], after])
-        return np.union1d(starts, after)
+        after_eod = np.flatnonzero(tokens[:-1] == self._eod) + 1
+        if previous_token == self._eod:
+            after_eod = np.concatenate([[0], after_eod])
+        return np.union1d(starts, after_eod)
 
 
-class Measured:
-    """A stream that tells how much of it went by, in whole or in part. See Stream.
+class MeteredStream:
+    """A stream that counts the tokens and documents that are read from it. See Stream.
 
-    tokens, documents: those of all pieces' own tokens; a document counts where it starts.
+    tokens, documents: read so far, the overlap of chunks not counted; a document counts where it starts.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -245,16 +256,16 @@ class Measured:
         self.tokens, self.documents = 0, 0
         self._stream = stream
 
-    def pieces(self, overlap: int, size: int = PIECE) -> Iterator[Piece]:
-        """See Stream.pieces."""
-        for piece in self._stream.pieces(overlap, size):
-            self.tokens += piece.own
-            self.documents += int(np.searchsorted(piece.documents.starts, piece.own))
-            yield piece
+    def chunks(self, overlap: int, size: int = CHUNK_TOKENS) -> Iterator[Chunk]:
+        """See Stream.chunks."""
+        for chunk in self._stream.chunks(overlap, size):
+            self.tokens += chunk.own_length
+            self.documents += int(np.searchsorted(chunk.documents.starts, chunk.own_length))
+            yield chunk
 
 
 def row_width(details: Mapping[str, Any]) -> tuple[int, bool]:
-    """How many tokens to read of a row, and whether no row is known to have more."""
+    """How many tokens of a row to read, and whether it is known that no row has more."""
     for name in ("row_length", "longest_row"):
         if isinstance(details.get(name), int) and details[name] > 0:
             return details[name], True

@@ -1,9 +1,9 @@
-"""Suffix arrays: all places of the stream in the order of the text that follows, so that any n-gram is an interval.
+"""Suffix arrays: all positions of the stream, sorted by the tokens that follow, so that any n-gram is an interval.
 
-The table is mapped, not read: opening takes no time, and a query touches a few pages. Shards are searched one by one;
-n-grams that begin in one shard and end in the next are looked for at the borders.
+The table is memory-mapped: opening takes no time, and a query touches a few pages. Shards are searched one by one;
+n-grams that begin in one shard and end in the next are searched for at the ends of the shards.
 
-Tables are pointers, of any width as infini-gram's are, in units of `unit`; tokens are compared by value,
+Tables consist of pointers, of any width as infini-gram's, in units of `unit`; tokens are compared by value,
 or, in infini-gram's order, by their little-endian bytes.
 """
 
@@ -16,23 +16,23 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.index.base import Group, NextCounts, NGrams, Scope, grouped
-from mematlas.index.matching import Targets
-from mematlas.index.queries import added_up
-from mematlas.index.stream import Borders
+from mematlas.index.base import NextCounts, NGrams, QueryGroup, Scope, group_by_length
+from mematlas.index.matching import NGramMatcher
+from mematlas.index.queries import sum_by_key
+from mematlas.index.stream import Boundaries
 from mematlas.types import Ids
 
 _NONE: Final = np.zeros(0, np.int64)
-_CHUNK: Final = 1 << 22  # places looked at together, where an n-gram has very many
+_BLOCK: Final = 1 << 22  # positions processed together, where an n-gram has very many
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Tokens start .. start + len(tokens) - 1 of the stream, and their order.
+    """Tokens start .. start + len(tokens) - 1 of the stream, and their sorted suffixes.
 
     tokens: [t] uint16 or uint32; table: pointers, [t] uint32, or [t, width] uint8 as little-endian bytes; unit:
-    pointers are `unit` x the place in `tokens`; by_bytes: the order is that of the tokens' little-endian bytes, not of
-    their values.
+    a pointer is `unit` x the index into `tokens`; by_bytes: sorted by the tokens' little-endian bytes, not their
+    values.
     """
 
     start: int
@@ -42,16 +42,16 @@ class Shard:
     by_bytes: bool = False
 
     def intervals(self, ngrams: NDArray[np.uint32]) -> Ids:
-        """[2, q]: the first line of the table whose suffix begins with each n-gram, and the first after them."""
+        """[2, q]: start and stop of the table entries whose suffixes begin with each n-gram."""
         order = np.lexsort(ngrams.T[::-1])  # neighbours in the table share most of their search
-        found = np.zeros((2, len(ngrams)), np.int64)
-        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams[order], found)
-        answers = np.empty_like(found)
-        answers[:, order] = found
-        return answers
+        ordered = np.zeros((2, len(ngrams)), np.int64)
+        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams[order], ordered)
+        intervals = np.empty_like(ordered)
+        intervals[:, order] = ordered
+        return intervals
 
-    def places(self, low: int, high: int) -> Ids:
-        """Places in the stream that lines low .. high - 1 of the table point at."""
+    def positions(self, low: int, high: int) -> Ids:
+        """Positions in the stream that the entries low .. high - 1 of the table point at."""
         pointers = self.table[low:high]
         if pointers.ndim == 2:
             wide = np.zeros((high - low, 8), np.uint8)
@@ -59,17 +59,17 @@ class Shard:
             pointers = wide.view("<i8")[:, 0]
         return pointers.astype(np.int64) // self.unit + self.start
 
-    def inside(self, intervals: Ids, starts: Ids, n: int) -> Ids:
-        """[q]: how many of the places of each interval have none of `starts` inside the n-gram that begins there."""
-        found = np.zeros(intervals.shape[1], np.int64)
-        _inside(self.table, self.unit, self.start, intervals, starts, n, found)
-        return found
+    def count_inside(self, intervals: Ids, starts: Ids, n: int) -> Ids:
+        """[q]: how many n-grams of each interval have none of `starts` inside them."""
+        counts = np.zeros(intervals.shape[1], np.int64)
+        _count_inside(self.table, self.unit, self.start, intervals, starts, n, counts)
+        return counts
 
 
-class Numbering(Protocol):
-    """What tells the documents' numbers; Borders do."""
+class DocumentNumbering(Protocol):
+    """Maps positions in the stream to document numbers; Boundaries implement it."""
 
-    def numbers(self, places: Ids) -> Ids: ...
+    def numbers_at(self, positions: Ids) -> Ids: ...
 
 
 class SuffixArray:
@@ -77,10 +77,10 @@ class SuffixArray:
 
     Args:
         shards: in the order of the stream.
-        tokens: all shards' tokens, one after the other; None where no n-gram crosses from shard to shard.
+        tokens: the concatenated tokens of all shards; None if no n-gram crosses from shard to shard.
         vocabulary: number of token ids.
-        borders: where rows and documents start, by the scopes that can be told apart from the stream.
-        scopes: those that can be asked for; scopes without borders are counted as they stand.
+        boundaries: where rows and documents start, for the scopes that differ from the whole stream.
+        scopes: those that can be queried; a scope without boundaries counts every occurrence.
         documents: numbers the documents.
     """
 
@@ -89,23 +89,23 @@ class SuffixArray:
         shards: Sequence[Shard],
         tokens: NDArray[Any] | None,
         vocabulary: int,
-        borders: dict[Scope, Borders],
+        boundaries: dict[Scope, Boundaries],
         scopes: tuple[Scope, ...],
-        documents: Numbering,
+        documents: DocumentNumbering,
     ) -> None:
         self.vocabulary, self.scopes = vocabulary, scopes
-        self._shards, self._tokens, self._borders, self._documents = list(shards), tokens, borders, documents
+        self._shards, self._tokens, self._boundaries, self._documents = list(shards), tokens, boundaries, documents
         self._length = sum(len(shard.tokens) for shard in shards)
 
     def count(self, ngrams: NGrams, scope: Scope = "documents") -> Ids:
         """See Index.count."""
-        groups = self._grouped(ngrams, scope)
-        found = np.zeros(sum(len(group.places) for group in groups), np.int64)
+        groups = self._group(ngrams, scope)
+        counts = np.zeros(sum(len(group.indices) for group in groups), np.int64)
         for group in groups:
-            found[group.places] = sum(self._count(shard, group.ngrams, scope) for shard in self._shards)
+            counts[group.indices] = sum(self._count(shard, group.ngrams, scope) for shard in self._shards)
             if self._tokens is not None and len(self._shards) > 1:
-                found[group.places] += self._count_crossing(self._tokens, group.ngrams, scope)
-        return found
+                counts[group.indices] += self._count_crossing(self._tokens, group.ngrams, scope)
+        return counts
 
     def contains(self, ngrams: NGrams, scope: Scope = "documents") -> NDArray[np.bool_]:
         """See Index.contains."""
@@ -114,123 +114,126 @@ class SuffixArray:
     def positions(self, ngrams: NGrams, limit: int, scope: Scope = "documents") -> list[Ids]:
         """See Index.positions."""
         return [
-            reduce(lambda kept, places: np.sort(np.concatenate([kept, places]))[:limit], found, _NONE)
-            for found in self._each(ngrams, scope, 0)
+            reduce(lambda kept, positions: np.sort(np.concatenate([kept, positions]))[:limit], blocks, _NONE)
+            for blocks in self._positions_by_query(ngrams, scope, 0)
         ]
 
     def documents(self, ngrams: NGrams, scope: Scope = "documents") -> list[Ids]:
         """See Index.documents."""
         return [
-            reduce(lambda kept, places: np.union1d(kept, self._documents.numbers(places)), found, _NONE)
-            for found in self._each(ngrams, scope, 0)
+            reduce(lambda kept, positions: np.union1d(kept, self._documents.numbers_at(positions)), blocks, _NONE)
+            for blocks in self._positions_by_query(ngrams, scope, 0)
         ]
 
     def next_counts(self, contexts: NGrams, scope: Scope = "documents") -> list[NextCounts]:
         """See Index.next_counts."""
         lengths = [len(context) for context in contexts]
-        answers = []
-        for n, found in zip(lengths, self._each(contexts, scope, 1), strict=True):
+        results = []
+        for n, blocks in zip(lengths, self._positions_by_query(contexts, scope, 1), strict=True):
             tokens, counts = _NONE, _NONE
-            for places in found:
-                following = self._tokens_at(places + n)
-                tokens, counts = added_up(np.append(tokens, following), np.append(counts, np.ones_like(following)))
-            answers.append(NextCounts(tokens, counts))
-        return answers
+            for positions in blocks:
+                next_tokens = self._tokens_at(positions + n)
+                tokens, counts = sum_by_key(
+                    np.append(tokens, next_tokens), np.append(counts, np.ones_like(next_tokens))
+                )
+            results.append(NextCounts(tokens, counts))
+        return results
 
-    def locate(self, place: int) -> tuple[int | None, int | None, int]:
-        """Row, offset in the row (None where rows are unknown) and document of a place in the stream."""
-        document = int(self._documents.numbers(np.array([place]))[0])
-        if "rows" not in self._borders:
+    def locate(self, position: int) -> tuple[int | None, int | None, int]:
+        """Row, offset in the row (None where rows are unknown) and document of a position in the stream."""
+        document = int(self._documents.numbers_at(np.array([position]))[0])
+        if "rows" not in self._boundaries:
             return None, None, document
-        rows = self._borders["rows"]
-        row = int(rows.numbers(np.array([place]))[0])
-        return row, place - int(rows.starts[row]), document
+        rows = self._boundaries["rows"]
+        row = int(rows.numbers_at(np.array([position]))[0])
+        return row, position - int(rows.starts[row]), document
 
-    def surroundings(self, place: int, n: int, scope: Scope, around: int) -> tuple[list[int], list[int]]:
-        """Up to `around` tokens before and after the n tokens at `place`, as far as the scope reaches."""
-        low, high = max(0, place - around), min(place + n + around, self._length)
-        if scope in self._borders:
-            starts = self._borders[scope].starts
-            number = int(np.searchsorted(starts, place, side="right"))
+    def surroundings(self, position: int, n: int, scope: Scope, around: int) -> tuple[list[int], list[int]]:
+        """Up to `around` tokens before and after the n tokens at `position`, as far as the scope reaches."""
+        low, high = max(0, position - around), min(position + n + around, self._length)
+        if scope in self._boundaries:
+            starts = self._boundaries[scope].starts
+            number = int(np.searchsorted(starts, position, side="right"))
             low = max(low, int(starts[number - 1]))
             high = min(high, int(starts[number])) if number < len(starts) else high
-        before = self._tokens_at(np.arange(low, place)).tolist()
-        after = self._tokens_at(np.arange(place + n, high)).tolist()
+        before = self._tokens_at(np.arange(low, position)).tolist()
+        after = self._tokens_at(np.arange(position + n, high)).tolist()
         if self._tokens is not None:
             return before, after
         ends = [index for index, token in enumerate(before) if token >= self.vocabulary]  # separators
         stop = next((index for index, token in enumerate(after) if token >= self.vocabulary), len(after))
         return before[ends[-1] + 1 if ends else 0 :], after[:stop]
 
-    def _grouped(self, ngrams: NGrams, scope: Scope) -> list[Group]:
-        return grouped(ngrams, self.vocabulary, lambda n: self._length, self.scopes, scope)
+    def _group(self, ngrams: NGrams, scope: Scope) -> list[QueryGroup]:
+        return group_by_length(ngrams, self.vocabulary, lambda n: self._length, self.scopes, scope)
 
     def _count(self, shard: Shard, ngrams: NDArray[np.uint32], scope: Scope) -> Ids:
         intervals = shard.intervals(ngrams)
-        if scope not in self._borders or ngrams.shape[1] == 1:
+        if scope not in self._boundaries or ngrams.shape[1] == 1:
             return intervals[1] - intervals[0]
-        return shard.inside(intervals, self._borders[scope].starts, ngrams.shape[1])
+        return shard.count_inside(intervals, self._boundaries[scope].starts, ngrams.shape[1])
 
     def _count_crossing(self, tokens: NDArray[Any], ngrams: NDArray[np.uint32], scope: Scope) -> Ids:
-        targets, n = Targets(ngrams), ngrams.shape[1]
-        members = [np.zeros(0, np.int64)]
-        for start, own in self._crossings(n):
-            found = targets.match(tokens[start : start + own + n - 1].astype(np.uint32), own)
-            places = self._scoped(np.flatnonzero(found >= 0) + start, n, scope)
-            members.append(found[places - start].astype(np.int64))
-        return np.bincount(np.concatenate(members), minlength=len(targets))[targets.members]
+        matcher, n = NGramMatcher(ngrams), ngrams.shape[1]
+        numbers = [np.zeros(0, np.int64)]
+        for start, length in self._crossings(n):
+            matches = matcher.match(tokens[start : start + length + n - 1].astype(np.uint32), length)
+            positions = self._within_scope(np.flatnonzero(matches >= 0) + start, n, scope)
+            numbers.append(matches[positions - start].astype(np.int64))
+        return np.bincount(np.concatenate(numbers), minlength=len(matcher))[matcher.inverse]
 
     def _crossings(self, n: int) -> Iterator[tuple[int, int]]:
-        """First place, and number of places, from which n tokens cross the end of a shard that is not the last."""
+        """First position, and number of positions, from which n tokens cross the end of each shard but the last."""
         for shard in self._shards[:-1]:
             end = shard.start + len(shard.tokens)
             start = max(shard.start, end - n + 1)
-            own = min(end, self._length - n + 1) - start
-            if own > 0:
-                yield start, own
+            length = min(end, self._length - n + 1) - start
+            if length > 0:
+                yield start, length
 
-    def _scoped(self, places: Ids, n: int, scope: Scope) -> Ids:
-        """Those of the places at which n tokens lie within the scope."""
-        places = places[places + n <= self._length]
-        borders = self._borders.get(scope)
-        return places if borders is None else places[~borders.crossed(places, n)]
+    def _within_scope(self, positions: Ids, n: int, scope: Scope) -> Ids:
+        """The positions at which n tokens lie within the scope."""
+        positions = positions[positions + n <= self._length]
+        boundaries = self._boundaries.get(scope)
+        return positions if boundaries is None else positions[~boundaries.crossed_by(positions, n)]
 
-    def _each(self, ngrams: NGrams, scope: Scope, beyond: int) -> Iterator[Iterator[Ids]]:
-        """For each query its places, some at a time; beyond: tokens after the n-gram that must lie in the scope."""
-        groups = self._grouped(ngrams, scope)
-        queries = {place: group.ngrams[i] for group in groups for i, place in enumerate(group.places.tolist())}
-        for place in sorted(queries):
-            yield self._places(queries[place], scope, beyond)
+    def _positions_by_query(self, ngrams: NGrams, scope: Scope, following: int) -> Iterator[Iterator[Ids]]:
+        """For each query its positions, in blocks; following: tokens after the n-gram that must lie in the scope."""
+        groups = self._group(ngrams, scope)
+        queries = {query: group.ngrams[i] for group in groups for i, query in enumerate(group.indices.tolist())}
+        for query in sorted(queries):
+            yield self._position_blocks(queries[query], scope, following)
 
-    def _places(self, ngram: NDArray[np.uint32], scope: Scope, beyond: int) -> Iterator[Ids]:
+    def _position_blocks(self, ngram: NDArray[np.uint32], scope: Scope, following: int) -> Iterator[Ids]:
+        n = len(ngram)
         for shard in self._shards:
             low, high = shard.intervals(ngram[None])[:, 0].tolist()
-            for first in range(low, high, _CHUNK):
-                places = shard.places(first, min(first + _CHUNK, high))
-                yield self._scoped(self._followed(places, len(ngram), beyond), len(ngram) + beyond, scope)
+            for first in range(low, high, _BLOCK):
+                positions = shard.positions(first, min(first + _BLOCK, high))
+                yield self._within_scope(self._followed_by_tokens(positions, n, following), n + following, scope)
         if self._tokens is not None:
-            targets = Targets(ngram[None])
-            for start, own in self._crossings(len(ngram)):
-                found = targets.match(self._tokens[start : start + own + len(ngram) - 1].astype(np.uint32), own)
-                yield self._scoped(np.flatnonzero(found >= 0) + start, len(ngram) + beyond, scope)
+            matcher = NGramMatcher(ngram[None])
+            for start, length in self._crossings(n):
+                matches = matcher.match(self._tokens[start : start + length + n - 1].astype(np.uint32), length)
+                yield self._within_scope(np.flatnonzero(matches >= 0) + start, n + following, scope)
 
-    def _followed(self, places: Ids, n: int, beyond: int) -> Ids:
-        """Of the places of an n-gram those that a token follows: where shards stand alone a separator may."""
-        if self._tokens is not None or not beyond:
-            return places
-        places = places[places + n < self._length]
-        return places[self._tokens_at(places + n) < self.vocabulary]
+    def _followed_by_tokens(self, positions: Ids, n: int, following: int) -> Ids:
+        """The positions of an n-gram that a token follows: in separate shards, a separator may follow instead."""
+        if self._tokens is not None or not following:
+            return positions
+        positions = positions[positions + n < self._length]
+        return positions[self._tokens_at(positions + n) < self.vocabulary]
 
-    def _tokens_at(self, places: Ids) -> Ids:
+    def _tokens_at(self, positions: Ids) -> Ids:
         if self._tokens is not None:
-            return np.asarray(self._tokens[places]).astype(np.int64)
+            return np.asarray(self._tokens[positions]).astype(np.int64)
         starts = np.array([shard.start for shard in self._shards])
-        numbers = np.searchsorted(starts, places, side="right") - 1
-        found = np.zeros(len(places), np.int64)
+        numbers = np.searchsorted(starts, positions, side="right") - 1
+        tokens = np.zeros(len(positions), np.int64)
         for number in np.unique(numbers).tolist():
-            here = numbers == number
-            found[here] = self._shards[number].tokens[places[here] - starts[number]]
-        return found
+            is_in_shard = numbers == number
+            tokens[is_in_shard] = self._shards[number].tokens[positions[is_in_shard] - starts[number]]
+        return tokens
 
 
 def _compiled(function: Any) -> Any:
@@ -238,18 +241,18 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def _pointer(table, line, unit):  # type: ignore[no-untyped-def]
+def _pointer(table, entry, unit):  # type: ignore[no-untyped-def]
     if table.ndim == 1:
-        return np.int64(table[line]) // unit
+        return np.int64(table[entry]) // unit
     value = np.int64(0)
     for byte in range(table.shape[1] - 1, -1, -1):
-        value = (value << 8) | np.int64(table[line, byte])
+        value = (value << 8) | np.int64(table[entry, byte])
     return value // unit
 
 
 @_compiled
-def _turned(token, size):  # type: ignore[no-untyped-def]
-    """The token with its bytes in the other order; size: of a token in bytes, 0 to leave it as it is."""
+def _swap_bytes(token, size):  # type: ignore[no-untyped-def]
+    """The token with its bytes reversed; size: of a token in bytes, 0 to leave it unchanged."""
     token = np.uint32(token)
     if size == 2:
         return ((token >> 8) | (token << 8)) & np.uint32(0xFFFF)
@@ -260,30 +263,30 @@ def _turned(token, size):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _compare(tokens, place, ngram, turned):  # type: ignore[no-untyped-def]
-    """-1, 0 or 1: the suffix at `place` stands before the n-gram, begins with it, or stands after."""
+def _compare(tokens, position, ngram, swap_size):  # type: ignore[no-untyped-def]
+    """-1, 0 or 1: the suffix at `position` sorts before the n-gram, begins with it, or sorts after it."""
     for index in range(len(ngram)):
-        if place + index >= len(tokens):
+        if position + index >= len(tokens):
             return -1
-        one, other = _turned(tokens[place + index], turned), _turned(ngram[index], turned)
-        if one != other:
-            return -1 if one < other else 1
+        token, expected = _swap_bytes(tokens[position + index], swap_size), _swap_bytes(ngram[index], swap_size)
+        if token != expected:
+            return -1 if token < expected else 1
     return 0
 
 
 @_compiled
-def _first(tokens, table, unit, turned, ngram, low, above):  # type: ignore[no-untyped-def]
-    """The first line from `low` on that is not before the n-gram (above = 0), or that is after it (above = 1).
+def _search(tokens, table, unit, swap_size, ngram, low, above):  # type: ignore[no-untyped-def]
+    """The first entry from `low` on that does not sort before the n-gram (above = 0), or sorts after it (above = 1).
 
-    It looks near `low` first, in growing steps: an interval is short, and sorted queries follow each other closely.
+    Galloping search from `low`: intervals are short, and sorted queries are close to each other.
     """
     step, high = 1, low
-    while high < len(table) and _compare(tokens, _pointer(table, high, unit), ngram, turned) < above:
+    while high < len(table) and _compare(tokens, _pointer(table, high, unit), ngram, swap_size) < above:
         low, high, step = high + 1, high + step, 2 * step
     high = min(high, len(table))
     while low < high:
         middle = (low + high) // 2
-        if _compare(tokens, _pointer(table, middle, unit), ngram, turned) < above:
+        if _compare(tokens, _pointer(table, middle, unit), ngram, swap_size) < above:
             low = middle + 1
         else:
             high = middle
@@ -291,59 +294,59 @@ def _first(tokens, table, unit, turned, ngram, low, above):  # type: ignore[no-u
 
 
 @_compiled
-def _intervals(tokens, table, unit, by_bytes, ngrams, found):  # type: ignore[no-untyped-def]
-    turned = tokens.itemsize if by_bytes else 0
+def _intervals(tokens, table, unit, by_bytes, ngrams, intervals):  # type: ignore[no-untyped-def]
+    swap_size = tokens.itemsize if by_bytes else 0
     low = 0
     for query in range(len(ngrams)):
-        if low > 0 and _compare(tokens, _pointer(table, low - 1, unit), ngrams[query], turned) >= 0:
-            low = 0  # this query stands before the one before
-        low = _first(tokens, table, unit, turned, ngrams[query], low, 0)
-        found[0, query] = low
-        found[1, query] = _first(tokens, table, unit, turned, ngrams[query], low, 1)
+        if low > 0 and _compare(tokens, _pointer(table, low - 1, unit), ngrams[query], swap_size) >= 0:
+            low = 0  # this query sorts before the previous one
+        low = _search(tokens, table, unit, swap_size, ngrams[query], low, 0)
+        intervals[0, query] = low
+        intervals[1, query] = _search(tokens, table, unit, swap_size, ngrams[query], low, 1)
 
 
 @_compiled
-def _inside(table, unit, start, intervals, starts, n, found):  # type: ignore[no-untyped-def]
+def _count_inside(table, unit, start, intervals, starts, n, counts):  # type: ignore[no-untyped-def]
     for query in range(intervals.shape[1]):
-        for line in range(intervals[0, query], intervals[1, query]):
-            place = _pointer(table, line, unit) + start
-            following = np.searchsorted(starts, place, side="right")
-            found[query] += following == len(starts) or starts[following] >= place + n
+        for entry in range(intervals[0, query], intervals[1, query]):
+            position = _pointer(table, entry, unit) + start
+            following = np.searchsorted(starts, position, side="right")
+            counts[query] += following == len(starts) or starts[following] >= position + n
 
 
 def suffix_order(tokens: NDArray[Any], by_bytes: bool) -> Ids:
-    """All places of `tokens` (uint16 or uint32), in the order of the suffixes that begin there.
+    """All indices of `tokens` (uint16 or uint32), sorted by the suffixes that begin there.
 
     The library sorts bytes: big-endian ones are in the order of the tokens' values, little-endian in infini-gram's.
     """
     from pydivsufsort import divsufsort  # type: ignore[import-untyped]
 
     size = tokens.dtype.itemsize
-    kept = tokens.astype(f"{'<' if by_bytes else '>'}u{size}")
-    order = divsufsort(kept.view(np.uint8))
+    ordered = tokens.astype(f"{'<' if by_bytes else '>'}u{size}")
+    order = divsufsort(ordered.view(np.uint8))
     return order[order % size == 0] // size
 
 
 def out_of_order(shard: Shard) -> int | None:
-    """The first line of the table that does not stand after the line before it; None if all do."""
-    line = int(_first_disorder(shard.tokens, shard.table, shard.unit, shard.by_bytes))
-    return None if line < 0 else line
+    """The first entry of the table that does not sort after the one before it; None if all do."""
+    entry = int(_first_unsorted(shard.tokens, shard.table, shard.unit, shard.by_bytes))
+    return None if entry < 0 else entry
 
 
 @_compiled
-def _first_disorder(tokens, table, unit, by_bytes):  # type: ignore[no-untyped-def]
-    turned = tokens.itemsize if by_bytes else 0
-    for line in range(len(table)):
-        place = _pointer(table, line, unit)
-        if not 0 <= place < len(tokens):
-            return line
-        if line == 0:
+def _first_unsorted(tokens, table, unit, by_bytes):  # type: ignore[no-untyped-def]
+    swap_size = tokens.itemsize if by_bytes else 0
+    for entry in range(len(table)):
+        position = _pointer(table, entry, unit)
+        if not 0 <= position < len(tokens):
+            return entry
+        if entry == 0:
             continue
-        one, other = _pointer(table, line - 1, unit), place
-        while one < len(tokens) and other < len(tokens) and tokens[one] == tokens[other]:
-            one, other = one + 1, other + 1
-        if other >= len(tokens) or (
-            one < len(tokens) and _turned(tokens[one], turned) > _turned(tokens[other], turned)
+        first, second = _pointer(table, entry - 1, unit), position
+        while first < len(tokens) and second < len(tokens) and tokens[first] == tokens[second]:
+            first, second = first + 1, second + 1
+        if second >= len(tokens) or (
+            first < len(tokens) and _swap_bytes(tokens[first], swap_size) > _swap_bytes(tokens[second], swap_size)
         ):
-            return line
+            return entry
     return -1

@@ -1,14 +1,14 @@
-"""Where a study lives: a folder, or a place in an object store that a URL names (s3://bucket/study), through fsspec.
+"""Paths of a study: a folder, or a URL in an object store (s3://bucket/study), which is accessed with fsspec.
 
-A folder is a pathlib.Path and nothing here gets in its way. A URL becomes a UPath, which has the interface of pathlib,
-so that code says `study / "runs"` of both; it is typed as Path. What an object store does otherwise stands here:
+A folder is a pathlib.Path and is used directly. A URL becomes a UPath, which has the interface of pathlib, so that
+`study / "runs"` works for both; it is typed as Path. Object stores differ in these ways, which this module handles:
 
-- a file is written here first and then put in one upload, which a store shows whole or not at all;
-- libraries that want files of this machine (polars, pyarrow, safetensors) read copies, see `mematlas.io.local_copies`;
-- clients raise what they like, see `translate_os_errors`.
+- a file is written to a temporary folder first and then uploaded; a store shows either the whole file or none of it;
+- libraries that need local files (polars, pyarrow, safetensors) read copies, see `mematlas.io.local_copies`;
+- clients raise errors of many types, see `translate_os_errors`.
 
-How a store is reached (endpoint, credentials) is fsspec's configuration and its clients' environment, never ours, so
-that nothing of it can land in a manifest.
+The endpoint and credentials of a store come from fsspec's configuration and its clients' environment, never from our
+options, so that no secret can get into a manifest.
 """
 
 import errno
@@ -24,25 +24,27 @@ from typing import Any, Final
 
 from mematlas.errors import MematlasError, MissingExtra, OptionError, StudyError
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # ------------------------------------------------------------------------------------------------------------- paths
 
 
-def study_path(place: str | Path) -> Path:
-    """A folder as pathlib.Path, a URL as a path of its object store; what is a path already stays as it is.
+def study_path(location: str | Path) -> Path:
+    """A folder as pathlib.Path, a URL as a path of its object store; a path is returned unchanged.
 
     Raises:
-        OptionError: the URL is none that a study can have, or holds a secret.
+        OptionError: the URL is not valid for a study, or contains a secret.
         MissingExtra: the package that reaches the store is not installed.
     """
-    if not isinstance(place, str):
-        return place if is_url(place) else Path(place)
-    if not is_url(place):
-        return Path(place)
-    protocol, _, rest = place.partition("://")
+    if not isinstance(location, str):
+        return location if is_url(location) else Path(location)
+    if not is_url(location):
+        return Path(location)
+    protocol, _, rest = location.partition("://")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", protocol):
-        raise OptionError(f"{place} is no URL of an object store; write it as s3://bucket/study, or name a folder.")
+        raise OptionError(
+            f"{location} is not the URL of an object store; write it as s3://bucket/study, or name a folder."
+        )
     if protocol in ("file", "local"):
         return Path(rest)
     _check_no_secret(protocol, rest)
@@ -50,11 +52,11 @@ def study_path(place: str | Path) -> Path:
 
 
 def _check_no_secret(protocol: str, rest: str) -> None:
-    """A study's URL stands in its manifest and in commands that are printed; so it must not open the store."""
+    """Refuse a URL with credentials: a study's URL is written to its manifest and printed."""
     if "@" in rest.partition("/")[0] or "?" in rest:
         raise OptionError(
-            f"The URL {protocol}://... of a study must hold no user, password, token or query, for it is written into "
-            "the manifest; give them in the environment or in fsspec's configuration."
+            f"The URL {protocol}://... of a study must not contain a user, password, token or query, as it is "
+            "written to the manifest; give them in the environment or in fsspec's configuration."
         )
 
 
@@ -64,13 +66,13 @@ def _object_path(protocol: str, rest: str) -> Path:
         from fsspec.registry import known_implementations
         from upath import UPath
 
-        path: Any = UPath(url, use_listings_cache=False)  # other processes write there, too
-        path.fs  # noqa: B018  the client is made now, so that a missing one is told now
+        path: Any = UPath(url, use_listings_cache=False)  # other processes write to it, too
+        path.fs  # noqa: B018  creates the client, so that a missing package is reported here
     except ImportError as error:
         package = known_implementations.get(protocol, {"class": protocol})["class"].partition(".")[0]
-        wanted = '"mematlas[s3]"' if package == "s3fs" else package
+        requirement = '"mematlas[s3]"' if package == "s3fs" else package
         raise MissingExtra(
-            f"{url} needs a package that is not installed ({error}); run: pip install {wanted}"
+            f"{url} needs a package that is not installed ({error}); run: pip install {requirement}"
         ) from None
     except ValueError:
         raise OptionError(
@@ -78,29 +80,29 @@ def _object_path(protocol: str, rest: str) -> Path:
         ) from None
     if not rest:
         raise OptionError(f"{url} names no bucket; write it as {protocol}://bucket/study.")
-    found: Path = path
-    return found
+    typed: Path = path
+    return typed
 
 
 def is_url(value: object) -> bool:
-    """Whether it is the URL of a study, as text or opened."""
+    """Whether the value is a URL, as text or as a path of an object store."""
     return "://" in value if isinstance(value, str) else hasattr(value, "protocol")
 
 
 def is_remote(path: Path) -> bool:
-    """Whether it lies in an object store."""
+    """Whether the path is in an object store."""
     return not isinstance(path, Path)
 
 
 def check_shared(folder: Path) -> None:
-    """Refuse to let other processes work on what only this one sees.
+    """Refuse to share a folder with worker processes that cannot see it.
 
     Raises:
-        OptionError: it lies in this process' memory.
+        OptionError: the folder is in the memory of this process.
     """
     if str(folder).startswith("memory:"):
         raise OptionError(
-            f"{folder} lies in the memory of one process, which no other worker sees; take --workers 1, or a study in "
+            f"{folder} is in the memory of one process, which no other worker sees; take --workers 1, or a study in "
             "a folder or an object store."
         )
 
@@ -110,24 +112,25 @@ def check_shared(folder: Path) -> None:
 
 @contextmanager
 def translate_os_errors(folder: Path) -> Iterator[None]:
-    """Turn what the operating system or an object store's client says about `folder` into one line with a remedy."""
+    """Turn an error of the operating system or an object store's client into a StudyError with a remedy."""
     try:
         yield
     except MematlasError:
         raise
     except Exception as error:
-        text = unreached(error, folder) if is_remote(folder) else _from_system(folder, error)
-        if text is None:
+        message = unreachable_message(error, folder) if is_remote(folder) else _os_error_message(error, folder)
+        if message is None:
             raise
-        raise StudyError(text) from error
+        raise StudyError(message) from error
 
 
-def _from_system(folder: Path, error: Exception) -> str | None:
+def _os_error_message(error: Exception, folder: Path) -> str | None:
+    """What to tell the user if the operating system raised `error`; None if it is another error."""
     if not isinstance(error, OSError):
         return None
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         return (
-            f"No room on the disk that holds {folder} ({error.strerror}). Free some space and run the same "
+            f"No space is left on the disk of {folder} ({error.strerror}). Free some and run the same "
             "command again: finished shards are kept."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
@@ -135,23 +138,24 @@ def _from_system(folder: Path, error: Exception) -> str | None:
     return None
 
 
-def unreached(error: Exception, place: object = "The object store of the study") -> str | None:
-    """What to tell if an object store's client raised `error`; None if something else did."""
-    frame, through = error.__traceback__, False
+def unreachable_message(error: Exception, location: object = "The object store of the study") -> str | None:
+    """What to tell the user if an object store's client raised `error`; None if other code did."""
+    frame, raised_by_client = error.__traceback__, False
     while frame is not None:
-        through |= frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("fsspec", "upath")
+        package = frame.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        raised_by_client |= package in ("fsspec", "upath")
         frame = frame.tb_next
-    if not through:
+    if not raised_by_client:
         return None
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return (
-            f"No room in {tempfile.gettempdir()} for copies of {place} ({error.strerror}); free some, or let TMPDIR "
-            "name another folder, and run the same command again."
+            f"No space is left in {tempfile.gettempdir()} for copies of {location} ({error.strerror}); free some, or "
+            "let TMPDIR name another folder, and run the same command again."
         )
-    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    details = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return (
-        f"{place} cannot be reached ({type(error).__name__}: {said}); see to the bucket, its credentials, its endpoint "
-        "and the network, and run the same command again: finished shards are kept."
+        f"{location} cannot be reached ({type(error).__name__}: {details}); check the bucket, its credentials, its "
+        "endpoint and the network, and run the same command again: finished shards are kept."
     )
 
 
@@ -159,44 +163,46 @@ def unreached(error: Exception, place: object = "The object store of the study")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; an object store needs none, but its bucket must be there.
+    """Create a folder and its parents; in an object store nothing is created, but the bucket must exist.
 
     Raises:
-        StudyError: it cannot be made, or the store cannot be reached.
+        StudyError: it cannot be created, or the store cannot be reached.
     """
     if is_remote(folder):
-        reach(folder)
+        check_reachable(folder)
     else:
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
 
-def reach(folder: Path) -> None:
-    """See that the object store answers and has the bucket. Nothing is made: a bucket that is misspelt is not wanted.
+def check_reachable(folder: Path) -> None:
+    """Check that the object store answers and has the bucket. No bucket is created: its name may be misspelt.
 
     Raises:
-        StudyError: it does not.
+        StudyError: the store does not answer, or has no such bucket.
     """
     if not is_remote(folder):
         return
     with translate_os_errors(folder):
         try:
-            files_of(folder).ls(key_of(folder))
-        except FileNotFoundError:  # of the study, which is to be made, or of its bucket
-            if not folder.drive or files_of(folder).exists(folder.drive):
+            filesystem_of(folder).ls(object_key(folder))
+        except FileNotFoundError:  # the study, which may still be created, or its bucket
+            if not folder.drive or filesystem_of(folder).exists(folder.drive):
                 return
             raise StudyError(
-                f"There is no bucket {folder.drive!r} for {folder}, or these credentials do not see it; make the "
-                "bucket, or name another --study."
+                f"There is no bucket {folder.drive!r} for {folder}, or these credentials do not see it; create "
+                "the bucket, or name another --study."
             ) from None
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, then put it in place in one step: beside `path` and flushed to the disk, or,
-    for an object store, in a folder for temporary files and then uploaded.
+    """Let `write` fill a temporary file, then move it to `path` in one step.
+
+    The temporary file is beside `path` and flushed to the disk; for an object store it is in the folder for temporary
+    files, and is uploaded.
 
     Raises:
-        StudyError: no room, no permission, or an object store that cannot be reached.
+        StudyError: no space, no permission, or an object store that cannot be reached.
     """
     if is_remote(path):
         _upload(path, write)
@@ -217,12 +223,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _upload(path: Path, write: Callable[[Path], None]) -> None:
-    above = Path(tempfile.gettempdir())
-    with translate_os_errors(above), tempfile.TemporaryDirectory(prefix="mematlas-", dir=above) as folder:
+    parent = Path(tempfile.gettempdir())
+    with translate_os_errors(parent), tempfile.TemporaryDirectory(prefix="mematlas-", dir=parent) as folder:
         temporary = Path(folder) / path.name
         write(temporary)
         with translate_os_errors(path.parent):
-            files_of(path).put_file(str(temporary), key_of(path))
+            filesystem_of(path).put_file(str(temporary), object_key(path))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -235,19 +241,19 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder with all that is in it; nothing if there is none."""
+    """Delete a folder with everything in it, if it exists."""
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
         with translate_os_errors(folder):
-            files_of(folder).rm(key_of(folder), recursive=True)
+            filesystem_of(folder).rm(object_key(folder), recursive=True)
 
 
-def files_of(path: Any) -> Any:
+def filesystem_of(path: Any) -> Any:
     """The fsspec file system of a path in an object store."""
     return path.fs
 
 
-def key_of(path: Any) -> str:
-    """What the file system calls it."""
+def object_key(path: Any) -> str:
+    """The key of a path in an object store, as its file system names it."""
     return str(path.path)

@@ -1,0 +1,1 @@
+"""Trends and tables that papers report, as data."""

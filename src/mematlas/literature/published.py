@@ -1,7 +1,7 @@
-"""What the papers report: trends and tables as data, each with its source and how well that is established.
+"""What papers report: trends, tables and numbers as data, each with its source and a label of its evidence.
 
-Evidence labels: S seen in the paper, its official code or released data; S2 seen in a secondary note; C computed from
-released files; M from memory, not verified. A number is shown with its label.
+Evidence labels: S: seen in the paper, its official code or released data; S2: seen in a secondary note; C: computed
+from released files; M: from memory, not verified. Numbers are always shown with their label.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 Evidence = Literal["S", "S2", "C", "M"]
 
-#: The papers, by the letter and number that findings name them with.
+#: The papers, by the key with which findings cite them.
 PAPERS: Final[dict[str, str]] = {
     "P1": "Chen, Han, Miyao: A Multi-Perspective Analysis of Memorization in LLMs. arXiv 2405.11577",
     "P2": "Satvaty, Verberne, Turkmen: Undesirable Memorization in LLMs: A Survey. arXiv 2410.02650",
@@ -31,15 +31,15 @@ PAPERS: Final[dict[str, str]] = {
 }
 
 
-def papers_named(texts: Iterable[str]) -> dict[str, str]:
-    """The PAPERS that any of `texts` names, in their order."""
-    named = {word for text in texts for word in re.findall(r"\b[PK]\d+\b", text)}
-    return {name: paper for name, paper in PAPERS.items() if name in named}
+def cited_papers(texts: Iterable[str]) -> dict[str, str]:
+    """The PAPERS cited in any of `texts`, in the order of PAPERS."""
+    keys = {key for text in texts for key in re.findall(r"\b[PK]\d+\b", text)}
+    return {key: paper for key, paper in PAPERS.items() if key in keys}
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedTrend:
-    """A direction that a paper reports. analysis: the one whose findings say a word on it."""
+    """A direction that a paper reports. analysis: name of the analysis whose findings test it."""
 
     statement: str
     source: str
@@ -49,7 +49,7 @@ class PublishedTrend:
 
 @dataclass(frozen=True, slots=True)
 class PublishedSlope:
-    """Change of the memorized share per tenfold of the law's quantity; r2: None where not reported."""
+    """Change of the memorized share per tenfold of the quantity that `law` names. r2: None if not reported."""
 
     law: str
     models: str
@@ -226,7 +226,7 @@ SLOPES: Final = (
     PublishedSlope("context", "GPT-J 6B, from 33 % at 50 and 65 % at 450 tokens", 0.335, None, "P9, Figure 1", "C"),
 )
 
-#: What a label means, in words for a reader.
+#: What each evidence label means.
 EVIDENCE: Final[dict[Evidence, str]] = {
     "S": "seen in the paper, its code or its data",
     "S2": "seen in a secondary note",
@@ -237,7 +237,7 @@ EVIDENCE: Final[dict[Evidence, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class PublishedNumber:
-    """A number that a paper reports: what is counted, the value in its unit ("share", "points", "rows" ...)."""
+    """A number that a paper reports: what is counted, and its value and unit ("share", "points", "rows" ...)."""
 
     quantity: str
     value: float
@@ -248,7 +248,7 @@ class PublishedNumber:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """A table that a paper reports. columns: (name, meaning and unit) each; lines: values in that order."""
+    """A table that a paper reports. columns: (name, meaning and unit) of each; lines: the rows, in that order."""
 
     title: str
     source: str
@@ -260,10 +260,10 @@ class PublishedTable:
         """The values of one column.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: there is no such column.
         """
-        at = {title: place for place, (title, _) in enumerate(self.columns)}[name]
-        return tuple(line[at] for line in self.lines)
+        index = {column: position for position, (column, _) in enumerate(self.columns)}[name]
+        return tuple(line[index] for line in self.lines)
 
 
 TABLES: Final[dict[str, PublishedTable]] = {

@@ -1,4 +1,4 @@
-"""One row's record -> one number. Each metric is a file; each declares its unit, direction and paper."""
+"""Metrics: each computes one number per row from its scores or signals, and declares its unit, direction and source."""
 
 from mematlas.registry import Registry
 
@@ -13,7 +13,7 @@ METRICS = Registry(
         "verbatim_length": (
             "mematlas.metrics.verbatim_length:verbatim_length",
             None,
-            "tokens recited before the first miss, 0 to L",
+            "number of tokens recited before the first miss, 0 to L",
         ),
         "extractable": (
             "mematlas.metrics.extractable:extractable",
@@ -23,27 +23,27 @@ METRICS = Registry(
         "mean_log_probability": (
             "mematlas.metrics.mean_log_probability:mean_log_probability",
             None,
-            "mean log-probability of the row's tokens, minus the loss; of truth signals (K6)",
+            "mean log-probability of the row's tokens, that is minus the loss (K6); needs truth signals",
         ),
         "min_k": (
             "mematlas.metrics.min_k:min_k",
             None,
-            "Min-K%: mean over the 20 % least likely tokens; of truth signals (K6)",
+            "Min-K%: mean log-probability of the 20 % least likely tokens (K6); needs truth signals",
         ),
         "min_k_plus_plus": (
             "mematlas.metrics.min_k_plus_plus:min_k_plus_plus",
             None,
-            "Min-K%++: the same of log-probabilities standardised over the vocabulary; of truth signals (K6)",
+            "Min-K%++: Min-K% of log-probabilities standardized over the vocabulary (K6); needs truth signals",
         ),
         "extraction_strength": (
             "mematlas.metrics.extraction_strength:extraction_strength",
             None,
-            "1 - k / L: share of the continuation that its beginning and the context bring out (K12); needs signals",
+            "1 - k / L, where k tokens of the continuation of length L must be given (K12); needs truth signals",
         ),
         "memory_unit_length": (
             "mematlas.metrics.memory_unit_length:memory_unit_length",
             None,
-            "mean run of consecutive tokens right along the truth, in tokens (P8, A.3); needs signals",
+            "mean length of runs of correctly predicted tokens (P8, A.3); needs truth signals",
         ),
     },
 )

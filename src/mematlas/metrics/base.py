@@ -1,4 +1,4 @@
-"""What a metric declares beside its formula."""
+"""The declaration of a metric."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number a row, as an expression over the columns it `needs` of a score table; null where they do not tell it.
+    """A number per row: an expression over the columns of a score table that it `needs`, null where it is undefined.
 
     unit: of the number; more_memorized: which direction means more memorization; source: the paper, or "our choice".
     """

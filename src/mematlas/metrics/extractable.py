@@ -1,6 +1,6 @@
 """Whether the whole continuation is recited: M = 1, k-extractable.
 
-Known from either count of tokens: published scores hold matches alone, verbatim depth the verbatim length alone.
+Computed from either token count: published scores have only `matches`, and `--depth verbatim` only `verbatim`.
 Source: P9 (a), K1: greedy f(p) = s with k context tokens.
 """
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def _expression() -> "pl.Expr":
     import polars as pl
 
-    whole = pl.col("continuation")
-    return pl.coalesce(pl.col("matches") == whole, pl.col("verbatim") == whole)
+    length = pl.col("continuation")
+    return pl.coalesce(pl.col("matches") == length, pl.col("verbatim") == length)
 
 
 extractable = Metric(

@@ -1,8 +1,8 @@
-"""How much of the continuation its own beginning brings out: 1 - k / L, 0 to 1.
+"""Extraction strength 1 - k / L, 0 to 1: how little of the continuation must be given for the rest to be recited.
 
-Source: K12. k is the smallest number of true tokens of the continuation after which every most probable token is the
-true one; L is the continuation's length. 1: the context alone is enough, M = 1; 0: the last token is missed. The open
-code stops at k = L - 1 where nothing matches, and so gives 1 / L; here that is 0, as its formula says.
+Source: K12. k is the smallest number of true tokens of the continuation after which all top-1 predictions are correct;
+L is the length of the continuation. 1: the context alone suffices, M = 1; 0: the last token is missed. If nothing
+matches, the published code stops at k = L - 1 and gives 1 / L; here it is 0, as the formula says.
 """
 
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def _expression() -> "pl.Expr":
-    """Over signals along the truth that are cut to a cell; null where a hit of the continuation is not known."""
+    """From teacher-forced signals cut to a cell; null if a hit of the continuation is not measured."""
     import polars as pl
 
     length = pl.col("continuation")
     hits = pl.col("hit").list.slice("context", length).cast(pl.List(pl.Int8))
-    known = (hits.list.len() == length) & (hits.list.sum() + (1 - hits).list.sum() == length)
-    last_hits = pl.when(hits.list.sum() == length).then(length).otherwise(hits.list.reverse().list.arg_min())
-    return pl.when(known).then(last_hits / length)
+    measured = (hits.list.len() == length) & (hits.list.sum() + (1 - hits).list.sum() == length)
+    final_hits = pl.when(hits.list.sum() == length).then(length).otherwise(hits.list.reverse().list.arg_min())
+    return pl.when(measured).then(final_hits / length)
 
 
 extraction_strength = Metric(

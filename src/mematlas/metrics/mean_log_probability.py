@@ -1,4 +1,4 @@
-"""Mean log-probability of a row's tokens, minus its loss; of teacher-forced signals.
+"""Mean log-probability of a row's tokens, that is minus its loss, from teacher-forced signals.
 
 Source: Yeom et al. 2018; the baseline of K6.
 """

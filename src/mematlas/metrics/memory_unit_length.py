@@ -1,4 +1,4 @@
-"""How long the stretches are that a model gets right along the truth: mean run of consecutive hits, in tokens.
+"""Mean length of the runs of consecutive hits in teacher-forced signals, in tokens.
 
 Source: P8, A.3: the run length of consecutive memorized tokens, averaged; 1101110 has (2 + 3) / 2 = 2.5.
 """
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 
 
 def _expression() -> "pl.Expr":
-    """Over signals along the truth that are cut to a cell: of the row's tokens but the first, which nothing precedes;
-    null where one of these hits is not known, and where there is no hit and so no run."""
+    """From teacher-forced signals cut to a cell; the first token, which has no prediction, is left out.
+
+    Null if a hit is not measured, and if there is no hit and so no run.
+    """
     import polars as pl
 
     width = pl.col("context") + pl.col("continuation") - 1
     hits = pl.col("hit").list.slice(1).cast(pl.List(pl.Int8))
     total = hits.list.sum()
-    known = (hits.list.len() == width) & (total + (1 - hits).list.sum() == width)
-    # a run starts where a hit follows a miss, or at the first place
+    measured = (hits.list.len() == width) & (total + (1 - hits).list.sum() == width)
+    # a run starts where a hit follows a miss, or at the first position
     runs = hits.list.eval(pl.element().diff().clip(lower_bound=0)).list.sum() + hits.list.first()
-    return pl.when(known & (total > 0)).then(total / runs)
+    return pl.when(measured & (total > 0)).then(total / runs)
 
 
 memory_unit_length = Metric(

@@ -1,6 +1,7 @@
-"""Min-K%: mean log-probability of the 20 % of a row's tokens that the model found least likely; of truth signals.
+"""Min-K%: mean log-probability of the 20 % least likely tokens of a row, from teacher-forced signals.
 
-Source: K6, 2310.16789. At least one token (our choice); `stats.classification.membership.lowest_mean` has any K.
+Source: K6, 2310.16789. At least one token is used (our choice). For other K see
+`stats.classification.membership.min_k_mean`.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 SHARE: Final = 0.2  # K6
 
 
-def lowest_mean(values: "pl.Expr", share: float = SHARE) -> "pl.Expr":
-    """The mean of the lowest `share` of a list's entries that are not null, int(share * entries) of them or one."""
-    known = values.list.drop_nulls().list.sort()
-    return known.list.head((known.list.len() * share + 1e-9).floor().clip(1).cast(int)).list.mean()
+def min_k_mean(values: "pl.Expr", share: float = SHARE) -> "pl.Expr":
+    """Mean of the lowest int(share * entries), at least one, of the entries of a list that are not null."""
+    measured = values.list.drop_nulls().list.sort()
+    return measured.list.head((measured.list.len() * share + 1e-9).floor().clip(1).cast(int)).list.mean()
 
 
 def _expression() -> "pl.Expr":
     import polars as pl
 
-    return lowest_mean(pl.col("log_probability").cast(pl.List(pl.Float64)))
+    return min_k_mean(pl.col("log_probability").cast(pl.List(pl.Float64)))
 
 
 min_k = Metric("min_k", ("log_probability",), "nats a token", "higher", "K6 (Min-K%)", _expression)

@@ -1,4 +1,4 @@
-"""How a model is asked: Hugging Face causal models, GGUF files, and the stand-ins that ship with the package."""
+"""Model backends: Hugging Face causal models, GGUF files, and the stand-ins that come with the package."""
 
 from mematlas.registry import Registry
 

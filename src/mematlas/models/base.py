@@ -1,11 +1,11 @@
-"""What scoring asks of a model, and no more.
+"""The interface between scoring and a model.
 
-A *session* holds some rows that stand at the same position; states are whatever the model's head needs:
+A *session* feeds tokens to some rows that are all at the same position. *States* are the input of the model's head:
 
     tokens fed     z_0   z_1   ...  z_{t-1}
     states         s_0   s_1   ...  s_{t-1}         head(s_i) = logits of the token that follows z_i, i.e. of z_{i+1}
 
-so the first token of a row has no prediction, and a continuation that starts at position C is read from s_{C-1} on.
+so the first token of a row has no prediction, and a continuation at position C is predicted from s_{C-1} on.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,11 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How to load. device: "auto", "cpu", "cuda", "cuda:1", "mps"; device_map: accelerate's, for models larger than one
-    GPU; trust_remote_code runs code that comes with the model."""
+    """How to load a model.
+
+    device: "auto", "cpu", "cuda", "cuda:1", "mps"; device_map: accelerate's, for models larger than one GPU;
+    trust_remote_code: whether to run code that comes with the model.
+    """
 
     device: str = "auto"
     dtype: Dtype = "float32"
@@ -33,12 +36,12 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What is known of a model before it is loaded; one line of the study's `models/` table.
+    """What is known about a model before it is loaded; stored in the study's folder `models/`.
 
-    label: short name used in the tables; parameters: number of weights; training_step: optimizer steps, where the
-    source says; tokenizer: fingerprint of the tokenizer, None without one; vocabulary: number of token ids the model
-    takes; max_length: tokens it was built for; eos: ids that end a text; bos: id that starts one; width: numbers in a
-    hidden state.
+    label: short name used in the tables; spec: name as given by the user; vocabulary: number of token ids that the
+    model accepts; parameters: number of weights; training_step: optimizer steps, if the source states them; tokenizer:
+    fingerprint of the tokenizer, None without one; max_length: the most tokens that the model was built for; eos: ids
+    that end a text; bos: id that starts a text; width: numbers in a hidden state.
     """
 
     label: str
@@ -55,19 +58,20 @@ class ModelCard:
 
 
 class Session(Protocol):
-    """Rows in step. Every method keeps the rows' order.
+    """Rows that are fed the same number of tokens. Every method keeps the order of the rows.
 
-    kept: states of the model's kept layer at the positions that the last `feed` returned, [rows, last or k, width].
+    kept: hidden states of the layer chosen by `Model.keep`, at the positions whose states the last `feed` returned:
+        [rows, last or k, width].
     """
 
     kept: Tensor
 
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
-        """Append tokens [rows, k] (int64) to every row; returns the last states [rows, last or k, width]."""
+        """Append tokens [rows, k] (int64) to the rows; returns their last states [rows, last or k, width]."""
         ...
 
     def fork(self, rows: Tensor, length: int) -> "Session":
-        """A new session holding the first `length` tokens of the chosen rows (int64 indices)."""
+        """A new session with the first `length` tokens of the rows at these indices (int64)."""
         ...
 
     def rewind(self, length: int) -> None:
@@ -76,7 +80,7 @@ class Session(Protocol):
 
 
 class Model(Protocol):
-    """A causal model ready to be asked. layers: number of the last layer; 0 are the embeddings, if there are others."""
+    """A loaded causal model. layers: number of the last layer, where 0 is the embeddings."""
 
     layers: int
     vocabulary: int
@@ -88,11 +92,11 @@ class Model(Protocol):
         ...
 
     def keep(self, layer: int) -> None:
-        """From now on sessions keep the hidden states of `layer`, 0 to `layers`; the head reads the last as before."""
+        """Choose the layer, 0 to `layers`, whose hidden states sessions keep; `feed` still returns the head's input."""
         ...
 
     def release(self) -> None:
-        """Give back the memory that is kept from session to session; those that there were are at their end."""
+        """Free the memory that sessions share; sessions started before must not be used any more."""
         ...
 
     def head(self, states: Tensor) -> Tensor:
@@ -101,24 +105,30 @@ class Model(Protocol):
 
 
 class ModelSource(Protocol):
-    """A model that has been found but not loaded: its card costs no weights in memory."""
+    """A model that has been resolved but not loaded; reading its card loads no weights."""
 
     card: ModelCard
 
     def encoder(self) -> Encoder | None:
-        """The model's tokenizer, None where it has none."""
+        """The model's tokenizer, None if it has none."""
         ...
 
-    def load(self, options: LoadOptions) -> Model: ...
+    def load(self, options: LoadOptions) -> Model:
+        """Load the weights."""
+        ...
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its type."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def pick_device(name: str) -> torch.device:
-    """The torch device called `name`; "auto" takes a CUDA device, else the CPU.
+    """The torch device called `name`; "auto" is a CUDA device if there is one, else the CPU.
 
     Raises:
-        ModelError: no such device on this machine.
+        ModelError: this machine has no such device.
     """
-
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

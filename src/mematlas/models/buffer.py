@@ -1,4 +1,4 @@
-"""An array used again and again."""
+"""A buffer that is reused for one array after another."""
 
 import math
 
@@ -8,8 +8,8 @@ from torch import Tensor
 class Scratch:
     """Memory for one array at a time, kept between uses.
 
-    On a CPU a fresh array of megabytes comes from the system page by page, which costs more than the arithmetic done in
-    it (measured: 3x for the entropy of 32 rows of 50,304 logits). What `take` gave is valid until the next `take`.
+    On a CPU, the system provides a new array of megabytes page by page, which takes longer than the arithmetic in it
+    (measured: 3x for the entropy of 32 rows of 50,304 logits). The array from `take` is valid until the next `take`.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Any Hugging Face causal model as a session: the ordinary forward, with a cache that we control.
+"""Any Hugging Face causal model as a session: the ordinary forward pass, with a key-value cache of our own.
 
-The cache is allocated once for the whole row and written in place, so that a step copies nothing; it can be forked at a
-shorter length, which is how contexts that start together share one prefill. Models whose state is no key-value cache
-(Mamba, RWKV, hybrids) are scored without a cache: slower, equally exact.
+The cache is allocated once for the whole row and written in place, so that a step copies nothing. It can be forked at a
+shorter length, so that contexts with the same start share one prefill. Models whose state is not a key-value cache
+(Mamba, RWKV, hybrids) are scored without a cache: slower, but equally exact.
 """
 
 from collections.abc import Callable
@@ -55,12 +55,12 @@ class FixedLayer(DynamicLayer):
         if self.full_keys is not None and self.full_values is not None:
             rows = rows.to(self.full_keys.device)
             layer.dtype, layer.device, layer.is_initialized = self.dtype, self.device, True
-            layer.full_keys = _selected(self.full_keys, rows, length)
-            layer.full_values = _selected(self.full_values, rows, length)
+            layer.full_keys = _select_rows(self.full_keys, rows, length)
+            layer.full_values = _select_rows(self.full_values, rows, length)
         return layer
 
     def restore(self, keys: Tensor, values: Tensor, length: int) -> None:
-        """Take the first `length` positions from arrays that hold these rows, and maybe more."""
+        """Copy the first `length` positions back from arrays with these rows first, and possibly more."""
         assert self.full_keys is not None
         assert self.full_values is not None
         self.length = length
@@ -68,10 +68,10 @@ class FixedLayer(DynamicLayer):
         self.full_values[:, :, :length] = values[: len(self.full_values), :, :length]
 
 
-def _selected(full: Tensor, rows: Tensor, length: int) -> Tensor:
-    chosen = full.new_empty((len(rows), *full.shape[1:]))
-    chosen[:, :, :length] = full[rows, :, :length]
-    return chosen
+def _select_rows(full: Tensor, rows: Tensor, length: int) -> Tensor:
+    selected = full.new_empty((len(rows), *full.shape[1:]))
+    selected[:, :, :length] = full[rows, :, :length]
+    return selected
 
 
 class CachedSession:
@@ -95,7 +95,7 @@ class CachedSession:
 
 
 class RecomputingSession:
-    """Rows without a cache: every feed runs the whole history again."""
+    """Rows without a cache: every feed runs the model on the whole history again."""
 
     def __init__(self, model: "CausalModel", history: Tensor) -> None:
         self._model, self._history = model, history
@@ -113,7 +113,7 @@ class RecomputingSession:
 
 
 class CausalModel:
-    """A loaded transformers model, split into body (states) and head (logits)."""
+    """A loaded transformers model, split into its body (states) and its head (logits)."""
 
     def __init__(self, network: Any, vocabulary: int, device: torch.device) -> None:
         self.network = network
@@ -124,44 +124,44 @@ class CausalModel:
         kinds = set(getattr(text, "layer_types", None) or ["attention"])
         self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
         self.layers = int(text.num_hidden_layers)
-        self._kept: int | None = None  # the layer, if it is another tensor than that which the head reads
+        self._kept: int | None = None  # None: the kept states are the head's input
         self._output = network.get_output_embeddings()
         self._scratch = Scratch()
         self._head = self._exact_head()
 
     @torch.inference_mode()
     def _exact_head(self) -> Callable[[Tensor], Tensor] | None:
-        """The first way from the body's states to logits that reproduces the network's own answer bit for bit.
+        """The first function from states to logits that reproduces the network's own logits bit for bit.
 
-        The output matrix alone serves most models; where logits are scaled, capped or projected, the network's own
-        forward is run around a body that returns given states. None: states are the logits themselves.
+        For most models the output matrix is enough. If logits are scaled, capped or projected, the network's own
+        forward is called with a body that returns the given states. None if no function does: states are then logits.
         """
         probe = (torch.arange(12, device=self.device) * 7919 % self.vocabulary)[None]
-        whole = self.network(input_ids=probe, use_cache=False).logits[0]
+        expected = self.network(input_ids=probe, use_cache=False).logits[0]
         states = self.network.base_model(input_ids=probe, use_cache=False).last_hidden_state[0]
-        for head in (self._scratch_head, self._matrix_head, self._own_head):
+        for head in (self._scratch_head, self._matrix_head, self._network_head):
             try:
-                if torch.equal(head(states).to(whole.device), whole):
+                if torch.equal(head(states).to(expected.device), expected):
                     return head
             except (RuntimeError, TypeError, ValueError, AttributeError):
-                continue  # shapes do not fit: this architecture is not split that way
+                continue  # this architecture cannot be split this way
         return None
 
     def _scratch_head(self, states: Tensor) -> Tensor:
         weight = self._output.weight
         if type(self._output) is not torch.nn.Linear or self._output.bias is not None or weight.device.type != "cpu":
-            raise TypeError("not a bare matrix on a CPU")
+            raise TypeError("the output layer is not a plain matrix on a CPU")
         return torch.mm(states, weight.T, out=self._scratch.take(states, len(states), len(weight)))
 
     def _matrix_head(self, states: Tensor) -> Tensor:
         device = self._output.weight.device
         return self._output(
             states if device.type == "meta" else states.to(device)
-        )  # meta: offloaded, fetched by a hook
+        )  # meta: offloaded weights, loaded by a hook
 
-    def _own_head(self, states: Tensor) -> Tensor:
+    def _network_head(self, states: Tensor) -> Tensor:
         body = self.network.base_model
-        hooked = body.__dict__.get("forward")  # accelerate's, where the body is offloaded
+        hooked = body.__dict__.get("forward")  # accelerate's hook, if the body is offloaded
         body.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states[:, None])
         try:
             return self.network(input_ids=torch.zeros((len(states), 1), dtype=torch.int64, device=self.device)).logits[
@@ -174,28 +174,28 @@ class CausalModel:
                 body.forward = hooked
 
     def release(self) -> None:
-        """Nothing is kept."""
+        """Sessions share no memory."""
 
     def keep(self, layer: int) -> None:
         self._kept = None if layer == self.layers and self._head is not None else layer
 
     def states(self, tokens: Tensor, cache: Cache | None, last: int) -> tuple[Tensor, Tensor]:
-        """States [rows, last, width] of the last tokens of [rows, k], which follow what `cache` holds.
+        """States [rows, last, width] of the last of `tokens` [rows, k], which follow the tokens in `cache`.
 
         Returns:
-            What the head reads, and the kept layer's: the same tensor but for another layer than the last.
+            The head's input, and the states of the kept layer: the same tensor if that is the last layer.
         """
         arguments = {"input_ids": tokens.to(self.device), "past_key_values": cache, "use_cache": cache is not None}
-        if self._kept is not None:  # as fast as a hook on that layer, and right for every architecture
+        if self._kept is not None:  # as fast as a hook on that layer, and correct for every architecture
             arguments["output_hidden_states"] = True
         if self._head is None:
-            found = self.network(**arguments, logits_to_keep=last)
-            states = found.logits[:, -last:]
+            output = self.network(**arguments, logits_to_keep=last)
+            states = output.logits[:, -last:]
         else:
-            found = self.network.base_model(**arguments)
-            states = found.last_hidden_state[:, -last:]
-        kept = states if self._kept is None else found.hidden_states[self._kept][:, -last:]
-        return states, kept.to(self.device)  # with a device map, layers are on several
+            output = self.network.base_model(**arguments)
+            states = output.last_hidden_state[:, -last:]
+        kept = states if self._kept is None else output.hidden_states[self._kept][:, -last:]
+        return states, kept.to(self.device)  # a device map puts layers on several devices
 
     @torch.inference_mode()
     def head(self, states: Tensor) -> Tensor:
@@ -212,8 +212,8 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
     """Load a causal model from `folder` for scoring.
 
     Raises:
-        ModelError: transformers cannot load it, a weight is absent or of another shape, or its embedding does not have
-            the vocabulary its card states.
+        ModelError: transformers cannot load it, a weight is missing or has another shape, or the embedding is smaller
+            than the vocabulary that the card states.
     """
     from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging
@@ -223,10 +223,10 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
         extra["device_map"] = options.device_map
     logging.disable_progress_bar()
     try:
-        network, found = AutoModelForCausalLM.from_pretrained(
+        network, loading_info = AutoModelForCausalLM.from_pretrained(
             folder,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are named below: transformers only says that there are some
+            ignore_mismatched_sizes=True,  # reported below with their names
             dtype=getattr(torch, options.dtype),
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
@@ -237,11 +237,12 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
         raise ModelError(f"{card.spec!r} cannot be loaded as a causal language model: {reason}") from error
-    unfilled = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
-    if unfilled:
+    mismatched = (name for name, *_ in loading_info["mismatched_keys"])
+    invalid = sorted({*loading_info["missing_keys"], *mismatched})
+    if invalid:
         raise ModelError(
-            f"{card.spec!r} lacks {len(unfilled)} of its weights or has them in another shape than it states (first: "
-            f"{unfilled[0]}), and random numbers would stand in for them; fetch or convert the model again."
+            f"{card.spec!r} lacks {len(invalid)} of its weights or has them in another shape than it states "
+            f"(first: {invalid[0]}), so they would be random; fetch or convert the model again."
         )
     if options.device_map is None:
         network = network.to(device)
@@ -257,6 +258,6 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
 
 
 def _input_device(embeddings: Any) -> torch.device:
-    """Where tokens go: an offloaded embedding is on no device but while it is used."""
-    used_on = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
-    return embeddings.weight.device if used_on is None else torch.device(used_on)
+    """The device for input tokens: an offloaded embedding is on a device only while it is used."""
+    execution_device = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
+    return embeddings.weight.device if execution_device is None else torch.device(execution_device)

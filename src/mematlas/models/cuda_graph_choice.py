@@ -1,4 +1,4 @@
-"""`--graphs`: whether a model's decoding steps are replayed as CUDA graphs, decided by measuring when it is loaded."""
+"""`--graphs`: decide by a measurement whether a model's decoding steps are replayed as CUDA graphs."""
 
 import time
 from collections.abc import Callable
@@ -11,127 +11,128 @@ import torch
 from torch import Tensor
 
 from mematlas.errors import ModelError
-from mematlas.models.base import Model, ModelCard, Session
+from mematlas.models.base import Model, ModelCard, Session, first_line
 
 if TYPE_CHECKING:
     from mematlas.models.causal import CausalModel
 
 Graphs = Literal["auto", "on", "off"]
 
-#: Parameters from which a step is bound by arithmetic, not by launches; our choice, after the cost model.
-LARGE: Final = 2e9
-#: Logits of the two ways may differ by so much: what batch shapes alone were seen to do, doubled (performance.md, 4).
-TOLERANCE: Final = {torch.float32: 2e-4, torch.bfloat16: 1.6, torch.float16: 0.2}
+#: Parameters from which a step is bound by arithmetic, not by kernel launches; our choice, after the cost model.
+LARGE_PARAMETERS: Final = 2e9
+#: Largest accepted difference of logits: twice the difference seen between batch shapes alone (performance.md, 4).
+LOGIT_TOLERANCE: Final = {torch.float32: 2e-4, torch.bfloat16: 1.6, torch.float16: 0.2}
 _PREFIX, _STEPS = 8, 8
-#: Tokens fed at once while comparing: single ones, then stages of `scoring/branches.py`, each until it is replayed.
-_FEEDS: Final = (1,) * 2 * _STEPS + (2, 2, 2, 4, 4, 4, 8, 8, 8)
+#: Tokens fed at once in the comparison: single ones, then the stages of `engines/batch.py`, each until it is replayed.
+_FEED_SIZES: Final = (1,) * 2 * _STEPS + (2, 2, 2, 4, 4, 4, 8, 8, 8)
 
 
-class Compared(NamedTuple):
-    """plain, replayed: median seconds a step; apart: the largest difference of a logit."""
+class DecodingComparison(NamedTuple):
+    """plain_seconds, replayed_seconds: median seconds per step; logit_difference: the largest difference of a logit."""
 
-    plain: float
-    replayed: float
-    apart: float
+    plain_seconds: float
+    replayed_seconds: float
+    logit_difference: float
 
 
 def with_graphs(
     model: Model, card: ModelCard, wanted: Graphs, rows: int, capacity: int, say: Callable[[str], None]
 ) -> Model:
-    """`model`, its steps replayed if that is wanted, possible, and right; for "auto" also only if it is faster.
+    """`model`, with steps replayed as CUDA graphs if that is wanted, possible and correct, and for "auto" also faster.
 
     Args:
-        rows, capacity: in step, and tokens a row, for the measurement.
-        say: hears what was decided, where that needed a measurement.
+        rows, capacity: number of rows and tokens per row in the measurement.
+        say: called with the decision if it needed a measurement.
 
     Raises:
-        ModelError: "on" for a model or a device that has no such steps.
+        ModelError: "on" for a model or a device that does not support CUDA graphs.
     """
     if wanted == "off":
         return model
-    reason = unsuited(model)
+    reason = unsuitable_reason(model)
     if reason is not None:
         if wanted == "on":
-            raise ModelError(f"--graphs on is not for {card.label}, {reason}; leave it out.")
+            raise ModelError(f"--graphs on cannot be used for {card.label}, {reason}; leave it out.")
         return model
-    if wanted == "auto" and (card.parameters or 0) >= LARGE:
+    if wanted == "auto" and (card.parameters or 0) >= LARGE_PARAMETERS:
         return model
-    return better_of(model, card.label, wanted, (rows, capacity), say)  # type: ignore[arg-type]
+    return choose_faster(model, card.label, wanted, (rows, capacity), say)  # type: ignore[arg-type]
 
 
-def unsuited(model: Model) -> str | None:
-    """Why a model's steps cannot be replayed, None if they may be."""
+def unsuitable_reason(model: Model) -> str | None:
+    """Why a model's steps cannot be replayed as CUDA graphs; None if they can."""
     from mematlas.models.causal import CausalModel
 
     if not isinstance(model, CausalModel):
-        return "which is no transformers network"
+        return "which is not a transformers network"
     if not model.cached:
-        return "whose state is no key-value cache"
+        return "whose state is not a key-value cache"
     if not getattr(model.network, "_can_compile_fullgraph", False):
-        return "whose network transformers does not call fit for a cache of fixed size"
+        return "which transformers does not support with a cache of fixed size"
     if model.device.type != "cuda":
-        return f"which is on the device {model.device}, and not on a CUDA device"
+        return f"which is on the device {model.device}, not on a CUDA device"
     if len(set((getattr(model.network, "hf_device_map", None) or {}).values())) > 1:
         return "whose layers are on several devices"
     return None
 
 
-def better_of(
+def choose_faster(
     model: "CausalModel", label: str, wanted: Graphs, shape: tuple[int, int], say: Callable[[str], None]
 ) -> "CausalModel | Model":
-    """The model as it is or with replayed steps, whichever a measurement speaks for; shape: rows and tokens a row."""
-    from mematlas.models.cuda_graphs import GraphedModel, first_line
+    """The model as it is or with replayed steps, as a measurement decides; shape: number of rows and tokens per row."""
+    from mematlas.models.cuda_graphs import GraphedModel
 
-    failed: list[str] = []
-    graphed = GraphedModel(model, failed.append)
+    failures: list[str] = []
+    graphed = GraphedModel(model, failures.append)
     try:
-        found = compare(model, graphed, *shape)
-    except Exception as error:  # noqa: BLE001  a network not made for a fixed cache says so in any way
-        failed.append(first_line(error))
-    if failed:
-        say(f"{label}: going on without CUDA graphs, which could not be recorded ({failed[0]})")
+        comparison = compare_decoding(model, graphed, *shape)
+    except Exception as error:  # noqa: BLE001  a network without support for a fixed cache may raise anything
+        failures.append(first_line(error))
+    if failures:
+        say(f"{label}: continuing without CUDA graphs, which could not be recorded ({failures[0]})")
         return model
-    if not found.apart <= TOLERANCE[model.dtype]:
-        say(f"{label}: going on without CUDA graphs, whose logits are apart by up to {found.apart:.2g}")
+    if not comparison.logit_difference <= LOGIT_TOLERANCE[model.dtype]:
+        say(f"{label}: continuing without CUDA graphs, whose logits differ by up to {comparison.logit_difference:.2g}")
         return model
-    if wanted == "auto" and found.replayed >= found.plain:
+    if wanted == "auto" and comparison.replayed_seconds >= comparison.plain_seconds:
         return model
-    times = f"{1e3 * found.replayed:.2f} ms a step instead of {1e3 * found.plain:.2f}"
+    times = f"{1e3 * comparison.replayed_seconds:.2f} ms per step instead of {1e3 * comparison.plain_seconds:.2f}"
     say(f"{label}: decoding steps are replayed as CUDA graphs, {times} with {shape[0]} rows")
     return graphed
 
 
 @torch.inference_mode()
-def compare(model: "CausalModel", graphed: Model, rows: int, capacity: int = 0) -> Compared:
-    """Both ways over the same random tokens, alternating step by step.
+def compare_decoding(model: "CausalModel", graphed: Model, rows: int, capacity: int = 0) -> DecodingComparison:
+    """Decode the same random tokens with and without CUDA graphs, alternating step by step.
 
     Args:
-        capacity: of the caches, which hold what is fed here at least: a mask may depend on it.
+        rows: number of rows.
+        capacity: tokens per row that the caches have room for, since masks may depend on it; at least those fed here.
     """
-    random = torch.Generator().manual_seed(0)
-    tokens = torch.randint(model.vocabulary, (rows, _PREFIX + sum(_FEEDS)), generator=random).to(model.device)
-    ways: tuple[Model, Model] = (model, graphed)
-    sessions = [way.start(rows, max(capacity, tokens.shape[1])) for way in ways]
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(model.vocabulary, (rows, _PREFIX + sum(_FEED_SIZES)), generator=generator).to(model.device)
+    models: tuple[Model, Model] = (model, graphed)
+    sessions = [each.start(rows, max(capacity, tokens.shape[1])) for each in models]
     for session in sessions:
         session.feed(tokens[:, :_PREFIX])
     seconds: list[list[float]] = [[], []]
     differences = []
-    for place, count in zip(accumulate(_FEEDS, initial=_PREFIX), _FEEDS, strict=False):
+    for position, count in zip(accumulate(_FEED_SIZES, initial=_PREFIX), _FEED_SIZES, strict=False):
         logits = []
-        for way, session, times in zip(ways, sessions, seconds, strict=True):
-            states, taken = _timed(session, tokens[:, place : place + count], model.device)
-            times.append(taken)
-            logits.append(way.head(states[:8, 0]).clone())
+        for each, session, times in zip(models, sessions, seconds, strict=True):
+            states, elapsed = _timed_feed(session, tokens[:, position : position + count], model.device)
+            times.append(elapsed)
+            logits.append(each.head(states[:8, 0]).clone())
         differences.append(float((logits[0] - logits[1]).abs().max()))
-    apart = max(differences, key=lambda apart: (isnan(apart), apart))
-    # the first single tokens warm up, are recorded, and are no measurement; nor are the longer feeds
-    return Compared(median(seconds[0][_STEPS : 2 * _STEPS]), median(seconds[1][_STEPS : 2 * _STEPS]), apart)
+    largest = max(differences, key=lambda difference: (isnan(difference), difference))
+    # only the later single tokens are measured: the first ones warm up and are recorded
+    return DecodingComparison(median(seconds[0][_STEPS : 2 * _STEPS]), median(seconds[1][_STEPS : 2 * _STEPS]), largest)
 
 
-def _timed(session: Session, tokens: Tensor, device: torch.device) -> tuple[Tensor, float]:
-    """The states after one token, and the seconds it took."""
-    began = _now(device)
-    return session.feed(tokens, 1), _now(device) - began
+def _timed_feed(session: Session, tokens: Tensor, device: torch.device) -> tuple[Tensor, float]:
+    """The states after feeding `tokens`, and the seconds it took."""
+    started = _now(device)
+    return session.feed(tokens, 1), _now(device) - started
 
 
 def _now(device: torch.device) -> float:

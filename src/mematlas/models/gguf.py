@@ -1,4 +1,4 @@
-"""A .gguf file: llama.cpp's container, dequantized to a plain transformers model when it is loaded."""
+"""GGUF files, the model format of llama.cpp, dequantized to a plain transformers model when they are loaded."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from mematlas.types import Encoder
 
 
 class GgufSource:
-    """The card is read from the file's header by the `gguf` package."""
+    """A model in a .gguf file, whose card is read from the file's header by the `gguf` package."""
 
     def __init__(self, path: Path, spec: str) -> None:
-        # absolute: transformers prefers a file of this name in the working directory to the one that is meant
+        # absolute, since transformers would prefer a file of the same name in the working directory
         self.path = path.absolute()
         try:
             reader = GGUFReader(self.path)
@@ -36,21 +36,21 @@ class GgufSource:
         return lazy_encoder(self.card, self._tokenizer)
 
     def _tokenizer(self) -> Any:
-        with TemporaryDirectory() as empty:  # a tokenizer.json beside the file would be taken for the file's own
-            return _only_own_tokens(load_tokenizer(empty, gguf_file=str(self.path)), self._tokens)
+        with TemporaryDirectory() as empty:  # else a tokenizer.json beside the file would be used
+            return _drop_added_tokens(load_tokenizer(empty, gguf_file=str(self.path)), self._tokens)
 
     def load(self, options: LoadOptions) -> Model:
         from mematlas.models.causal import load_causal
 
-        with TemporaryDirectory() as empty, _quiet_conversion():
-            return load_causal(empty, self.card, options, gguf_file=str(self.path), **_dequantized())
+        with TemporaryDirectory() as empty, _no_progress_bar():
+            return load_causal(empty, self.card, options, gguf_file=str(self.path), **_dequantize_options())
 
 
 def _card(reader: GGUFReader, path: Path, spec: str) -> ModelCard:
-    """What the header states.
+    """The model card, from the file's header.
 
     Raises:
-        ModelError: it states no architecture or no vocabulary.
+        ModelError: the header states no architecture or no vocabulary.
     """
     fields = reader.fields
     if "general.architecture" not in fields:
@@ -88,7 +88,7 @@ def _token_count(reader: GGUFReader) -> int:
 
 
 def _tokenizer_fingerprint(reader: GGUFReader, architecture: str) -> str:
-    """blake2b over the vocabulary's fields only: files of one model at several precisions share their tokenizer."""
+    """A blake2b hash of the tokenizer's fields only, so that all precisions of one model have the same tokenizer."""
     digest = hashlib.blake2b(architecture.encode(), digest_size=16)
     for name in sorted(reader.fields):
         if name.startswith("tokenizer.ggml."):
@@ -98,43 +98,43 @@ def _tokenizer_fingerprint(reader: GGUFReader, architecture: str) -> str:
     return digest.hexdigest()
 
 
-def _only_own_tokens(tokenizer: Any, count: int) -> Any:
+def _drop_added_tokens(tokenizer: Any, count: int) -> Any:
     """The tokenizer without ids from `count` on: transformers adds GPT-2's <|endoftext|> to vocabularies without it."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     if len(tokenizer) <= count:
         return tokenizer
-    described = json.loads(tokenizer.backend_tokenizer.to_str())
-    described["added_tokens"] = [token for token in described["added_tokens"] if token["id"] < count]
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(described)))
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    settings["added_tokens"] = [token for token in settings["added_tokens"] if token["id"] < count]
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(settings)))
 
 
-def _dequantized() -> dict[str, Any]:
-    """Options that ask for plain matrices: newer releases of transformers keep the blocks where they have a kernel."""
+def _dequantize_options() -> dict[str, Any]:
+    """Loading options for plain matrices: newer transformers releases keep quantized blocks if they have a kernel."""
     import transformers
 
-    asked = getattr(transformers, "GgufConfig", None)
-    return {} if asked is None else {"quantization_config": asked(dequantize=True)}
+    config = getattr(transformers, "GgufConfig", None)
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
 
 
 @contextmanager
-def _quiet_conversion() -> Iterator[None]:
-    """transformers' GGUF reader calls tqdm directly; lend it the one that obeys the library's progress bar switch."""
+def _no_progress_bar() -> Iterator[None]:
+    """Replace the tqdm of transformers' GGUF reader by the one that respects the library's progress bar switch."""
     from transformers import modeling_gguf_pytorch_utils as conversion
     from transformers.utils import logging
 
-    own = conversion.tqdm
+    original = conversion.tqdm
     conversion.tqdm = logging.tqdm
     try:
         yield
     finally:
-        conversion.tqdm = own
+        conversion.tqdm = original
 
 
 def resolve(rest: str) -> GgufSource:
-    """The path of a .gguf file."""
+    """Resolve the path of a .gguf file."""
     path = Path(rest).expanduser()
     if not path.is_file():
-        raise ModelError(f"No GGUF file at {rest!r}; give the path of a .gguf file.")
+        raise ModelError(f"There is no GGUF file {rest!r}; give the path of a .gguf file.")
     return GgufSource(path, rest)

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mematlas.errors import ModelError
-from mematlas.models.base import LoadOptions, Model, ModelCard
+from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
 from mematlas.types import Encoder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-_WIDTHS = ("hidden_size", "n_embd", "d_model", "n_embed")  # what architectures call a hidden state's width
-_STEP = re.compile(r"(?:^|[-_/@])(?:step|checkpoint|global_step)[-_]?(\d+)$")
+_WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "n_embed")  # names of a hidden state's width in configurations
+_STEP_NAME = re.compile(r"(?:^|[-_/@])(?:step|checkpoint|global_step)[-_]?(\d+)$")
 
 
 def digest_files(paths: list[Path], *, first: str = "") -> str:
-    """blake2b over the names and whole contents of `paths`, in their order."""
+    """A blake2b hash of the names and contents of `paths`, in their order."""
     digest = hashlib.blake2b(first.encode(), digest_size=16)
     for path in paths:
         digest.update(f"{path.name}:{path.stat().st_size};".encode())
@@ -34,10 +34,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON ({error}); fetch or save the model again.") from None
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _ids(value: object) -> tuple[int, ...]:
@@ -46,11 +46,11 @@ def _ids(value: object) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list) else ()
 
 
-def _weights(folder: Path) -> list[Path]:
-    """The safetensors files of `folder`, complete and well-formed.
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of `folder`.
 
     Raises:
-        ModelError: none, only pickled ones, a shard of the index missing, or a truncated file.
+        ModelError: there are none, they are pickled, or a file that the index names is missing.
     """
     index = read_json(folder / "model.safetensors.index.json")
     names = sorted(set(index.get("weight_map", {}).values()))
@@ -61,15 +61,19 @@ def _weights(folder: Path) -> list[Path]:
     if not paths:
         if any((folder / name).is_file() for name in _PICKLED):
             raise ModelError(
-                f"{folder} holds pickled weights only; mematlas reads safetensors. "
+                f"{folder} contains only pickled weights; mematlas reads safetensors. "
                 "Load it once with transformers and save it with save_pretrained."
             )
-        raise ModelError(f"{folder} holds no *.safetensors weights; give a folder made by save_pretrained.")
+        raise ModelError(f"{folder} contains no *.safetensors weights; give a folder made by save_pretrained.")
     return paths
 
 
 def count_parameters(paths: list[Path]) -> int:
-    """Number of weights in safetensors files, from their headers alone."""
+    """Number of weights in safetensors files, from their headers alone.
+
+    Raises:
+        ModelError: a file is truncated.
+    """
     total = 0
     for path in paths:
         with path.open("rb") as file:
@@ -92,12 +96,12 @@ def count_parameters(paths: list[Path]) -> int:
 
 
 def training_step(folder: Path, spec: str) -> int | None:
-    """Optimizer steps behind a checkpoint: from mematlas.json, trainer_state.json, or a name such as step1000."""
+    """Optimizer steps of a checkpoint: from mematlas.json, trainer_state.json, or a name such as step1000."""
     for name, key in (("mematlas.json", "training_step"), ("trainer_state.json", "global_step")):
         step = read_json(folder / name).get(key)
         if isinstance(step, int):
             return step
-    match = _STEP.search(spec.rstrip("/"))
+    match = _STEP_NAME.search(spec.rstrip("/"))
     return int(match[1]) if match else None
 
 
@@ -114,7 +118,7 @@ class FolderSource:
         if not isinstance(vocabulary, int):
             raise ModelError(f"{folder}/config.json states no vocab_size; mematlas scores causal language models.")
         generation = read_json(folder / "generation_config.json")
-        weights = _weights(folder)
+        weights = _weight_files(folder)
         self.card = ModelCard(
             label=label,
             spec=spec,
@@ -126,7 +130,7 @@ class FolderSource:
             max_length=text.get("max_position_embeddings") or text.get("n_positions"),
             eos=_ids(generation.get("eos_token_id")) or _ids(text.get("eos_token_id")),
             bos=next(iter(_ids(text.get("bos_token_id"))), None),
-            width=next((text[name] for name in _WIDTHS if isinstance(text.get(name), int)), None),
+            width=next((text[name] for name in _WIDTH_KEYS if isinstance(text.get(name), int)), None),
         )
 
     def encoder(self) -> Encoder | None:
@@ -140,19 +144,19 @@ class FolderSource:
 
 def _tokenizer_fingerprint(folder: Path) -> str | None:
     present = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    # tokenizer.json is whole by itself; the others beside it only repeat it
+    # tokenizer.json is complete by itself; the other files only repeat it
     return (
         digest_files(present[:1] if present and present[0].name == "tokenizer.json" else present) if present else None
     )
 
 
 def folder_encoder(folder: Path, card: ModelCard) -> Encoder | None:
-    """The tokenizer in `folder`, loaded when it is first used; None where the folder has none."""
+    """The tokenizer in `folder`, loaded at its first use; None if the folder has none."""
     return lazy_encoder(card, partial(load_tokenizer, str(folder)))
 
 
 def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
-    """The tokenizer that `load` brings, loaded when it is first used; None where the card says that there is none."""
+    """The tokenizer that `load` returns, loaded at its first use; None if the card states none."""
     if card.tokenizer is None:
         return None
     tokenizer = _LazyTokenizer(card, load)
@@ -160,16 +164,17 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
 
 
 def load_tokenizer(folder: str, **extra: str) -> Any:
-    """What AutoTokenizer finds in `folder`."""
+    """The tokenizer in `folder`, loaded by AutoTokenizer."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, **extra)
 
 
 def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
-    """The tokenizer in the folder or hub repository `name`, for models that take `vocabulary` ids.
+    """The tokenizer in the folder or hub repository `name`.
 
-    vocabulary: None where there is no model: the tokenizer's own ids then.
+    Args:
+        vocabulary: number of token ids that the models accept; None without a model: the tokenizer's own number then.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -179,7 +184,9 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
         folder = _download(repository, revision or None)
     fingerprint = _tokenizer_fingerprint(folder)
     if fingerprint is None:
-        raise ModelError(f"{name!r} holds no tokenizer (tokenizer.json or tokenizer.model); name a folder that does.")
+        raise ModelError(
+            f"{name!r} contains no tokenizer (tokenizer.json or tokenizer.model); name a folder that does."
+        )
     if vocabulary is None:
         vocabulary = max(load_tokenizer(str(folder)).get_vocab().values(), default=-1) + 1
     encoder = folder_encoder(folder, ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint))
@@ -189,36 +196,35 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
 
 class _LazyTokenizer:
     def __init__(self, card: ModelCard, load: Callable[[], Any]) -> None:
-        self._card, self._bring = card, load
+        self._card, self._load_tokenizer = card, load
         self._encode: Callable[[list[str]], list[list[int]]] | None = None
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         if self._encode is None:
-            self._encode = self._load()
+            self._encode = self._load_encode()
         return self._encode(texts)
 
     def decode(self, ids: list[int]) -> list[str]:
-        """The text of each id by itself, read behind another token: at the start of a text some lose their space."""
-        before = self(["a"])[0][-1:]
-        lead = len(self._text(before))
-        return [self._text([*before, token])[lead:] for token in ids]
+        """The text of each id by itself, decoded after another token, as some lose their space at a text's start."""
+        prefix = self(["a"])[0][-1:]
+        start = len(self._text(prefix))
+        return [self._text([*prefix, token])[start:] for token in ids]
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _load(self) -> Callable[[list[str]], list[list[int]]]:
+    def _load_encode(self) -> Callable[[list[str]], list[list[int]]]:
         try:
-            tokenizer = self._bring()
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            tokenizer = self._load_tokenizer()
+        except Exception as error:  # the tokenizers library raises no narrower type
             raise ModelError(
-                f"The tokenizer of {self._card.spec!r} cannot be loaded ({reason}); fetch the model again, "
+                f"The tokenizer of {self._card.spec!r} cannot be loaded ({first_line(error)}); fetch the model again, "
                 "or name another tokenizer with --tokenizer."
             ) from error
         largest = max(tokenizer.get_vocab().values(), default=-1)
         if largest >= self._card.vocabulary:
             raise ModelError(
-                f"The tokenizer of {self._card.label} gives ids up to {largest}, but the model takes "
+                f"The tokenizer of {self._card.label} has ids up to {largest}, but the model's vocabulary has only "
                 f"{self._card.vocabulary}: they do not belong together. Put the model's own tokenizer into the folder, "
                 "or name one with --tokenizer."
             )
@@ -227,7 +233,7 @@ class _LazyTokenizer:
         if fast is not None:
             fast.no_truncation()
             fast.no_padding()
-            return lambda texts: [found.ids for found in fast.encode_batch(texts, add_special_tokens=False)]
+            return lambda texts: [encoding.ids for encoding in fast.encode_batch(texts, add_special_tokens=False)]
         return lambda texts: tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
 
 
@@ -236,10 +242,10 @@ def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.py"]
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.py"]
     name = f"{repository}@{revision}" if revision else repository
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except HFValidationError:
         raise ModelError(
             f"{name!r} is neither a folder on this machine nor a hub id (owner/name[@revision])."
@@ -247,18 +253,18 @@ def _download(repository: str, revision: str | None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"No folder is called {name!r} here, and the hub did not give a model of that id ({reason}). "
+            f"There is no folder {name!r} on this machine, and the hub has no model with this id ({reason}). "
             "Check the spelling, the network and your access, or give a local folder."
         ) from None
 
 
 def _label(folder: Path) -> str:
-    """The folder's name, with its parent's in front where it only says which checkpoint it is."""
-    return f"{folder.parent.name}-{folder.name}" if _STEP.search(folder.name) else folder.name
+    """The folder's name, prefixed with its parent's if it only names a checkpoint, such as step1000."""
+    return f"{folder.parent.name}-{folder.name}" if _STEP_NAME.search(folder.name) else folder.name
 
 
 def resolve(rest: str) -> FolderSource:
-    """A local folder, or a hub id with an optional @revision."""
+    """Resolve a local folder, or a hub id with an optional @revision."""
     folder = Path(rest).expanduser()
     if folder.is_dir():
         return FolderSource(folder, rest, _label(folder.resolve()))

@@ -1,8 +1,8 @@
-"""How many cores one of several workers takes."""
+"""The number of CPU threads per worker."""
 
 
 def limit_threads(count: int) -> None:
-    """Let torch use `count` threads in this process; more workers than cores would otherwise wait for each other."""
+    """Make torch use `count` threads in this process, so that workers on one machine do not compete for cores."""
     import torch
 
     torch.set_num_threads(count)

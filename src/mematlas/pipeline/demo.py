@@ -1,7 +1,7 @@
-"""The main job on what every machine with Python has: a family of small models, trained on the standard library.
+"""A demonstration that needs nothing but Python: a family of small models, trained on its standard library.
 
-Some rows are shown 1, 2, 4 ... 128 times, a held-out part never (the control); see `mematlas.experiments`. What is
-asked of the family stands in a study file beside it, to be changed and run again.
+Some rows are shown 1, 2, 4 ... 128 times, a held-out part never (the control); see `mematlas.experiments`. The family
+is studied with a study file beside it, to be changed and run again.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mematlas.errors import MematlasError
 from mematlas.pipeline.run import RunOutcome, run_file
-from mematlas.pipeline.study_file import parse_study_file, study_file_text
+from mematlas.pipeline.study_file import parse_study_file
+from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.progress import Progress, Silent
 from mematlas.study import Study, write_atomically
 
@@ -24,7 +26,7 @@ Training = Callable[[int, int, float | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Recited:
-    """A row that the largest model recites whole, as text."""
+    """A row that the largest model recites in full, as text."""
 
     source: str
     repetitions: int
@@ -34,18 +36,18 @@ class Recited:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """The trained family, and what its study came to; edited: the study file there is another than the demo's."""
+    """The trained family and the outcome of its study. edited: the study file in the folder is not the demo's own."""
 
     family: "TrainedFamily"
-    carried: RunOutcome
+    outcome: RunOutcome
     edited: bool
 
     @property
     def study(self) -> Study:
-        return self.carried.study
+        return self.outcome.study
 
     def examples(self, context: int = 32, continuation: int = 32, limit: int = 3) -> list[Recited]:
-        """Rows that the largest model recites whole, each from another file, the least shown first."""
+        """Rows that the largest model recites in full, each from a different file, the least repeated first."""
         import polars as pl
 
         from mematlas.experiments.data.tokenizer import read_tokenizer
@@ -62,10 +64,10 @@ class Demonstration:
             .head(limit)
         )
         tokens = pl.read_parquet(self.family.train, columns=["tokens"])["tokens"]
-        found = []
+        examples = []
         for row, source, repetitions in rows.select("row", "source", "repetitions").iter_rows():
             ids = tokens[row].to_list()
-            found.append(
+            examples.append(
                 Recited(
                     source,
                     repetitions,
@@ -73,7 +75,7 @@ class Demonstration:
                     tokenizer.decode(ids[context : context + continuation]),
                 )
             )
-        return found
+        return examples
 
 
 def demo(
@@ -84,33 +86,41 @@ def demo(
     training: Training | None = None,
     progress: Progress | None = None,
 ) -> Demonstration:
-    """Train the family in `folder` (kept if it is there already) and carry out `folder`/study.yaml on it.
+    """Train the family in `folder` (kept if it exists already) and study it with `folder`/study.yaml.
 
-    A study file that is there already is left as it is; the demo always asks its own question.
+    A study file that exists already is left as it is; the demo always runs its own settings.
 
     Args:
         folder: models, corpus and study go here; about 200 MB.
         full: fit predictors to the hidden states of every model, with more seeds, instead of the largest alone.
-        config: another recipe than the built-in one.
+        config: a training recipe in place of the built-in one.
         training: called as training(step, steps, loss, label) while models train.
-        progress: watcher of the study.
+        progress: display of the study's progress; none by default.
 
     Raises:
-        MematlasError: no standard library sources, no room, or a folder that holds something else.
+        MematlasError: no sources of the standard library, no disk space, or a folder with other contents.
     """
     from mematlas.experiments.repetition import train_family
 
     out = Path(folder)
     family = train_family(out, config, training)
     path = out / "study.yaml"
-    text, other = (study_file_text(_asked(family, which), path.name) for which in (full, not full))
-    if not path.exists() or path.read_text(encoding="utf-8") == other:
+    text, other = (study_file_text(_study_settings(family, which), path.name) for which in (full, not full))
+    if not path.exists() or _has_settings(path, other):
         write_atomically(path, lambda temporary: _write(temporary, text))
-    carried = run_file(parse_study_file(text, path), progress or Silent())
-    return Demonstration(family, carried, path.read_text(encoding="utf-8") != text)
+    outcome = run_file(parse_study_file(text, path), progress or Silent())
+    return Demonstration(family, outcome, not _has_settings(path, text))
 
 
-def _asked(family: "TrainedFamily", full: bool) -> dict[str, object]:
+def _has_settings(path: Path, text: str) -> bool:
+    """Whether the study file at `path` says the same as `text`, comments aside."""
+    try:
+        return parse_study_file(path.read_text(encoding="utf-8"), path) == parse_study_file(text, path)
+    except MematlasError:
+        return False
+
+
+def _study_settings(family: "TrainedFamily", full: bool) -> dict[str, object]:
     """The demo's study: the fully trained models, and all checkpoints of the largest."""
     largest = family.final[-1].label
     members = [member for member in family.members if member.is_final or member.label == largest]

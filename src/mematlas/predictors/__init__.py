@@ -1,1 +1,1 @@
-"""Predicting memorization from hidden states: examples, the Transformer, its baselines, and what they said."""
+"""Predicting memorization from hidden states: examples, the Transformer, its baselines, and their predictions."""

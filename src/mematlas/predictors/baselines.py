@@ -1,7 +1,7 @@
-"""What a predictor must beat, fitted to the same rows: guessing, entropy, and the classifiers of scikit-learn.
+"""The baselines of a predictor, fitted to the same rows: guessing, entropy, and the classifiers of scikit-learn.
 
-The classifiers read, at each index, the state and inputs there and their means over all positions seen so far, and the
-index: what the network sees, but for the order. States wider than 256 are reduced to their principal components.
+At each index the classifiers read the state and inputs at that index, their means over all positions up to it, and the
+index: all that the network sees except the order. States wider than 256 are reduced to their principal components.
 """
 
 from collections.abc import Callable
@@ -15,107 +15,110 @@ from mematlas.predictors.examples import Examples, Floats
 from mematlas.predictors.scaling import Scaling
 from mematlas.study.schemas.predictions import BOOSTING, BY_POSITION, ENTROPY, LOGISTIC, MAJORITY, Sees
 
-WIDEST: Final = 256
-_POSITIONS: Final = 20_000  # from which principal components are found
-_SURE: Final = 1e-6
+MAX_WIDTH: Final = 256
+_PCA_POSITIONS: Final = 20_000  # that principal components are fitted to
+_EPSILON: Final = 1e-6
 
 
 def baseline_logits(
     fit: Examples, validation: Examples, scaling: Scaling, sees: Sees, seed: int
 ) -> dict[str, Callable[[Examples], Floats]]:
     """Fitted baselines: name -> (examples -> logits [n, L])."""
-    found: dict[str, Callable[[Examples], Floats]] = {MAJORITY: _majority(fit), BY_POSITION: _by_position(fit)}
+    logits: dict[str, Callable[[Examples], Floats]] = {MAJORITY: _fit_majority(fit), BY_POSITION: _fit_by_position(fit)}
     if "entropy" in fit.names:
-        found[ENTROPY] = lambda examples: _sureness(examples, scaling, sees)
+        logits[ENTROPY] = lambda examples: _negative_entropy(examples, scaling, sees)
     features = _Features(fit, scaling, sees, seed)
-    found[LOGISTIC] = _logistic(fit, features)
-    found[BOOSTING] = _boosting(fit, validation, features, seed)
-    return found
+    logits[LOGISTIC] = _fit_logistic(fit, features)
+    logits[BOOSTING] = _fit_boosting(fit, validation, features, seed)
+    return logits
 
 
-def _majority(fit: Examples) -> Callable[[Examples], Floats]:
-    """The share of recited tokens, rows weighted, everywhere."""
-    share = _share(fit, fit.known, axis=None)
-    return lambda examples: np.full(examples.hits.shape, share, np.float32)
+def _fit_majority(fit: Examples) -> Callable[[Examples], Floats]:
+    """The weighted share of recited tokens, the same at every index."""
+    logit_of_share = _logit_of_share(fit, axis=None)
+    return lambda examples: np.full(examples.hits.shape, logit_of_share, np.float32)
 
 
-def _by_position(fit: Examples) -> Callable[[Examples], Floats]:
-    there = fit.known.any(0)  # an index that no row has is guessed as the others are
-    shares = np.where(there, _share(fit, fit.known, axis=0), _share(fit, fit.known, axis=None))
-    return lambda examples: np.broadcast_to(shares, examples.hits.shape).astype(np.float32)
+def _fit_by_position(fit: Examples) -> Callable[[Examples], Floats]:
+    """The weighted share of recited tokens at each index."""
+    has_rows = fit.has_label.any(0)  # an index without labels gets the overall share
+    logits = np.where(has_rows, _logit_of_share(fit, axis=0), _logit_of_share(fit, axis=None))
+    return lambda examples: np.broadcast_to(logits, examples.hits.shape).astype(np.float32)
 
 
-def _share(fit: Examples, known: np.ndarray, axis: int | None) -> np.ndarray:
-    weights = fit.weights[:, None] * known
-    share = (weights * (fit.hits == 1)).sum(axis) / np.maximum(weights.sum(axis), _SURE)
-    return logit(np.clip(share, _SURE, 1 - _SURE))
+def _logit_of_share(fit: Examples, axis: int | None) -> np.ndarray:
+    weights = fit.weights[:, None] * fit.has_label
+    share = (weights * (fit.hits == 1)).sum(axis) / np.maximum(weights.sum(axis), _EPSILON)
+    return logit(np.clip(share, _EPSILON, 1 - _EPSILON))
 
 
-def _at_indices(values: NDArray[Any], examples: Examples, sees: Sees) -> NDArray[Any]:
-    """[n, L, ...]: what is known at each index, of values at positions."""
+def _values_at_indices(values: NDArray[Any], examples: Examples, sees: Sees) -> NDArray[Any]:
+    """[n, L, ...]: the latest value visible at each index, from values at positions [n, P, ...]."""
     last = examples.context - 1
     if sees == "generated":
         return values[:, last:]
     return np.repeat(values[:, last : last + 1], examples.hits.shape[1], axis=1)
 
 
-def _sureness(examples: Examples, scaling: Scaling, sees: Sees) -> Floats:
-    """Minus the entropy at hand, in deviations; that of the first token before anything is generated."""
+def _negative_entropy(examples: Examples, scaling: Scaling, sees: Sees) -> Floats:
+    """Minus the latest visible entropy, in standard deviations."""
     column = examples.names.index("entropy")
-    behind = column - len(examples.names)  # counted from the end: states of any width stand before
-    entropy = (examples.inputs[..., column] - scaling.mean[behind]) / scaling.deviation[behind]
-    return -np.nan_to_num(_at_indices(entropy, examples, sees))
+    from_end = column - len(examples.names)  # the scaling's inputs come after states of any width
+    entropy = (examples.inputs[..., column] - scaling.mean[from_end]) / scaling.deviation[from_end]
+    return -np.nan_to_num(_values_at_indices(entropy, examples, sees))
 
 
 class _Features:
-    """[n * L, F] float32: see the module."""
+    """The classifiers' features, [n * L, F] float32; see the module's docstring."""
 
     def __init__(self, fit: Examples, scaling: Scaling, sees: Sees, seed: int) -> None:
         self._scaling, self._sees, self._components = scaling, sees, None
-        if fit.states.shape[2] > WIDEST:
+        if fit.states.shape[2] > MAX_WIDTH:
             from sklearn.decomposition import PCA
 
             flat = scaling(fit.states, fit.inputs)[..., : fit.states.shape[2]].reshape(-1, fit.states.shape[2])
-            some = np.random.default_rng((3, seed)).permutation(len(flat))[:_POSITIONS]
-            self._components = PCA(WIDEST, svd_solver="randomized", random_state=seed).fit(flat[some]).components_.T
+            sample = np.random.default_rng((3, seed)).permutation(len(flat))[:_PCA_POSITIONS]
+            pca = PCA(MAX_WIDTH, svd_solver="randomized", random_state=seed).fit(flat[sample])
+            self._components = pca.components_.T
 
     def __call__(self, examples: Examples, index: str) -> Floats:
-        """index: "number", or "columns" (one an index), for what is linear."""
-        read = self._scaling(examples.states, examples.inputs)
+        """index: how the index is given, as a "number", or one-hot in "columns" (for linear models)."""
+        values = self._scaling(examples.states, examples.inputs)
         if self._components is not None:
             width = examples.states.shape[2]
-            read = np.concatenate([read[..., :width] @ self._components, read[..., width:]], axis=2)
-        means = np.cumsum(read, axis=1, dtype=np.float32) / np.arange(1, read.shape[1] + 1, dtype=np.float32)[:, None]
+            values = np.concatenate([values[..., :width] @ self._components, values[..., width:]], axis=2)
+        counts = np.arange(1, values.shape[1] + 1, dtype=np.float32)[:, None]
+        means = np.cumsum(values, axis=1, dtype=np.float32) / counts
         rows, length = examples.hits.shape
-        places = np.arange(length)[:, None] / length if index == "number" else np.eye(length)
+        indices = np.arange(length)[:, None] / length if index == "number" else np.eye(length)
         parts = (
-            _at_indices(read, examples, self._sees),
-            _at_indices(means, examples, self._sees),
-            np.broadcast_to(places.astype(np.float32), (rows, *places.shape)),
+            _values_at_indices(values, examples, self._sees),
+            _values_at_indices(means, examples, self._sees),
+            np.broadcast_to(indices.astype(np.float32), (rows, *indices.shape)),
         )
         return np.concatenate(parts, axis=2).reshape(rows * length, -1)
 
 
-def _logistic(fit: Examples, features: _Features) -> Callable[[Examples], Floats]:
+def _fit_logistic(fit: Examples, features: _Features) -> Callable[[Examples], Floats]:
     from sklearn.linear_model import LogisticRegression
 
-    known = fit.known.reshape(-1)
+    has_label = fit.has_label.reshape(-1)
     model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
-    model.fit(features(fit, "columns")[known], fit.hits.reshape(-1)[known])
+    model.fit(features(fit, "columns")[has_label], fit.hits.reshape(-1)[has_label])
     return lambda examples: model.decision_function(features(examples, "columns")).reshape(examples.hits.shape)
 
 
-def _boosting(fit: Examples, validation: Examples, features: _Features, seed: int) -> Callable[[Examples], Floats]:
+def _fit_boosting(fit: Examples, validation: Examples, features: _Features, seed: int) -> Callable[[Examples], Floats]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    known, other = fit.known.reshape(-1), validation.known.reshape(-1)
+    has_label, validation_has_label = fit.has_label.reshape(-1), validation.has_label.reshape(-1)
     model = HistGradientBoostingClassifier(
         max_iter=200, max_bins=63, class_weight="balanced", early_stopping=True, random_state=seed
     )
     model.fit(
-        features(fit, "number")[known],
-        fit.hits.reshape(-1)[known],
-        X_val=features(validation, "number")[other],
-        y_val=validation.hits.reshape(-1)[other],
+        features(fit, "number")[has_label],
+        fit.hits.reshape(-1)[has_label],
+        X_val=features(validation, "number")[validation_has_label],
+        y_val=validation.hits.reshape(-1)[validation_has_label],
     )
     return lambda examples: model.decision_function(features(examples, "number")).reshape(examples.hits.shape)

@@ -1,4 +1,4 @@
-"""Logits made probabilities: fitted to documents that were held out, weighted as rows stand in the scored corpus."""
+"""Calibration of logits to probabilities, fitted to held-out documents, weighted as rows are in the scored corpus."""
 
 from typing import Final
 
@@ -7,22 +7,23 @@ from scipy.special import expit
 
 from mematlas.predictors.examples import Examples, Floats
 
-Line = tuple[float, float]  # probability = expit(slope * logit + offset)
-AS_THEY_ARE: Final[Line] = (1.0, 0.0)
+Calibration = tuple[float, float]  # probability = expit(slope * logit + offset)
+IDENTITY: Final[Calibration] = (1.0, 0.0)
 
 
-def fit_calibration(logits: Floats, examples: Examples) -> Line:
-    """Slope and offset (Platt 1999) of logits [n, L] of `examples`; as they are where one class is absent."""
+def fit_calibration(logits: Floats, examples: Examples) -> Calibration:
+    """Slope and offset (Platt 1999) for logits [n, L] of `examples`; IDENTITY where one class is absent."""
     from sklearn.linear_model import LogisticRegression
 
-    known = examples.known
-    labels, weights = examples.hits[known], np.repeat(examples.weights[:, None], known.shape[1], 1)[known]
+    has_label = examples.has_label
+    labels, weights = examples.hits[has_label], np.repeat(examples.weights[:, None], has_label.shape[1], 1)[has_label]
     if len(np.unique(labels)) < 2:
-        return AS_THEY_ARE
-    fitted = LogisticRegression().fit(logits[known][:, None], labels, sample_weight=weights)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+        return IDENTITY
+    regression = LogisticRegression().fit(logits[has_label][:, None], labels, sample_weight=weights)
+    return float(regression.coef_[0, 0]), float(regression.intercept_[0])
 
 
-def calibrated(logits: Floats, line: Line) -> Floats:
-    slope, offset = line
+def calibrate(logits: Floats, calibration: Calibration) -> Floats:
+    """Probabilities from logits."""
+    slope, offset = calibration
     return expit(slope * logits.astype(np.float64) + offset).astype(np.float32)

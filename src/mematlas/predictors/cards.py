@@ -1,4 +1,4 @@
-"""The model card of a predictor: facts for machines in its file, and a README.md beside the files for people."""
+"""The model card of a predictor: machine-readable in its file, and as README.md beside the files."""
 
 from pathlib import Path
 from typing import Final
@@ -14,14 +14,14 @@ from mematlas.study.schemas.predictions import PREDICTOR, SHUFFLED, Sees
 
 _WHEN: Final = {
     "context": "before anything is generated, from the context's states alone",
-    "generated": "while the model generates, at each token from all states up to the one it is chosen from",
+    "generated": "while the model generates, at each token from all states up to the one that the token is chosen from",
 }
 
 
-def card_of(
+def build_card(
     fit: Fit,
     examples: Examples,
-    held: Examples,
+    held_out: Examples,
     origin: tuple[str, str, str],
     task: tuple[Sees, int],
     config: PredictorConfig,
@@ -30,12 +30,12 @@ def card_of(
     """The card of a fit.
 
     Args:
-        held: the rows held out; origin: model, its fingerprint, run; task: sees, seed.
+        held_out: the test and control rows; origin: model, its fingerprint, run; task: sees, seed.
     """
     model, fingerprint, run = origin
     sees, seed = task
     fitted = examples.take(fit.parts.fit)
-    test = held.take(held.train)
+    test = held_out.take(held_out.train)
     return PredictorCard(
         model,
         fingerprint,
@@ -49,9 +49,9 @@ def card_of(
         seed,
         {name: int(getattr(fit.parts, name).sum()) for name in ("fit", "validation", "test")},
         len(np.unique(examples.groups[examples.train])),
-        float(fitted.hits[fitted.known].mean()),
+        float(fitted.hits[fitted.has_label].mean()),
         fit.trained.epochs,
-        fit.trained.best,
+        fit.trained.best_epoch,
         fit.trained.validation_loss,
         fit.methods[PREDICTOR][1],
         {method: _auroc(fit, method, test) for method in fit.methods},
@@ -64,10 +64,10 @@ def _auroc(fit: Fit, method: str, examples: Examples) -> float | None:
     from sklearn.metrics import roc_auc_score
 
     hits = fit.hits(method, examples)
-    known = hits >= 0
-    if len(np.unique(hits[known])) < 2:
+    has_label = hits >= 0
+    if len(np.unique(hits[has_label])) < 2:
         return None
-    return float(roc_auc_score(hits[known], fit.probabilities(method, examples)[known]))
+    return float(roc_auc_score(hits[has_label], fit.probabilities(method, examples)[has_label]))
 
 
 def write_readme(folder: Path) -> None:
@@ -81,10 +81,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def readme(cards: list[PredictorCard]) -> str:
-    """The model card of predictors that differ in their seed alone."""
+    """The README of predictors that differ only in their seed."""
     card = cards[0]
     methods = [PREDICTOR, *(name for name in card.scores if name not in (PREDICTOR, SHUFFLED)), SHUFFLED]
-    lines = [f"| {name} | " + " | ".join(_number(found.scores.get(name)) for found in cards) + " |" for name in methods]
+    table = [f"| {name} | " + " | ".join(_number(other.scores.get(name)) for other in cards) + " |" for name in methods]
     layers = "one layer" if card.config["layers"] == 1 else f"{card.config['layers']} layers"
     inputs = ", ".join(card.inputs) or "nothing"
     return f"""# Predictor of memorization for {card.model}
@@ -94,20 +94,20 @@ Predicts which of the next {card.continuation} tokens {card.model} recites after
 
 - **Reads** the states of layer {card.layer} ({card.width} numbers a token), and beside them: {inputs}.
 - **Is** the mean of {card.config["members"]} Transformers of {layers} and width {card.config["width"]}, with learned
-  positions, that never look ahead.
+  positions and causal attention.
 - **Was fitted** to {card.rows["fit"]} training rows (run {card.run}), of which {card.recited:.1%} of the tokens are
   recited; stopped by {card.rows["validation"]} rows and tested on {card.rows["test"]} rows of other documents
-  ({card.documents} groups of documents in all; rows that share a piece of 13 tokens are in one group where row features
-  were there). Classes weigh the same in the loss; probabilities are calibrated to the scored corpus on the rows that it
-  was stopped by.
-- **Not for** other models, layers or contexts, nor for saying that a text was *not* trained on: it foretells reciting.
+  ({card.documents} groups of documents in all; rows that share 13 consecutive tokens are in one group if row features
+  were available). Classes weigh the same in the loss; probabilities are calibrated to the scored corpus on the rows
+  that stopped the training.
+- **Not for** other models, layers or contexts, nor as evidence that a text was *not* trained on: it predicts reciting.
 
-AUROC on the documents held out, by seed, one token an instance (0.5 tells nothing apart; intervals and all other
+AUROC on the documents held out, by seed, with one instance per token (0.5 is chance level; intervals and all other
 figures are in the study's report, section "predict"):
 
-| method | {" | ".join(f"seed {found.seed}" for found in cards)} |
+| method | {" | ".join(f"seed {other.seed}" for other in cards)} |
 |---|{"---|" * len(cards)}
-{chr(10).join(lines)}
+{chr(10).join(table)}
 
 Use it: `mematlas predict MODEL --corpus PATH --predictor FOLDER`. Options: {_options(card)}.
 """
@@ -118,5 +118,5 @@ def _number(value: float | None) -> str:
 
 
 def _options(card: PredictorCard) -> str:
-    left = ("sees", "inputs", "seeds", "members", "width", "layers")
-    return ", ".join(f"{name} {value}" for name, value in card.config.items() if name not in left)
+    shown_above = ("sees", "inputs", "seeds", "members", "width", "layers")
+    return ", ".join(f"{name} {value}" for name, value in card.config.items() if name not in shown_above)

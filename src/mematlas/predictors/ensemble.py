@@ -1,4 +1,4 @@
-"""The predictors in a folder taken together, what the study that they were fitted in says, and whom they suit."""
+"""The predictors in a folder as an ensemble, the study that they were fitted in, and the models that they can read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from mematlas.models.base import Model, ModelCard
     from mematlas.predictors.predictor import Predictor, PredictorCard
 
-#: What seeds of one predictor have in common.
-_SHARED: Final = ("fingerprint", "sees", "inputs", "width", "layer", "context", "continuation")
+#: Fields of the card that are equal for all seeds of a predictor.
+_SHARED_FIELDS: Final = ("fingerprint", "sees", "inputs", "width", "layer", "context", "continuation")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How the states were recorded that predictors were fitted to.
+    """How the states that predictors were fitted to were recorded.
 
-    vocabulary, tokenizer: of their model; bos, eos: as `mematlas score` was told; truth: whether the entropies at every
-    token of the context were recorded, and not at the last alone.
+    vocabulary, tokenizer: of their model; bos, eos: options of `mematlas score`; truth: whether entropies were recorded
+    at every token of the context, not only at its last one.
     """
 
     vocabulary: int
@@ -37,7 +37,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Predictors that differ in their seed alone. digest: of their files; origin: None if their study is not found."""
+    """Predictors that differ only in their seed. digest: of their files; origin: None if their study is not found."""
 
     predictors: "list[Predictor]"
     digest: str
@@ -49,7 +49,7 @@ class Ensemble:
 
 
 def open_ensemble(path: Path) -> Ensemble:
-    """The predictors in a file or a folder, if one forward pass over a context is all that they need.
+    """Open the predictors in a file or a folder; they must need no more than one forward pass over the context.
 
     Raises:
         ModelError: there are none, they are damaged or differ in more than their seed, or need more than the context.
@@ -58,54 +58,54 @@ def open_ensemble(path: Path) -> Ensemble:
 
     predictors = load_predictors(path)
     cards = [predictor.card for predictor in predictors]
-    for name in _SHARED:
-        found = list({getattr(card, name): None for card in cards})
-        if len(found) > 1:
+    for name in _SHARED_FIELDS:
+        values = list({getattr(card, name): None for card in cards})
+        if len(values) > 1:
             raise ModelError(
-                f"The predictors in {path} differ in more than their seed: {name} {found[0]} and {found[1]}; "
+                f"The predictors in {path} differ in more than their seed: {name} {values[0]} and {values[1]}; "
                 "name one of the files, or a folder as `mematlas fit` writes it."
             )
     _check_inputs(path, cards[0])
     files = sorted(path.glob("seed-*.safetensors")) if path.is_dir() else [path]
     digests = sorted(hashlib.blake2b(file.read_bytes(), digest_size=10).hexdigest() for file in files)
-    return Ensemble(predictors, ",".join(digests), _origin(path, cards[0]))
+    return Ensemble(predictors, ",".join(digests), _read_origin(path, cards[0]))
 
 
 def _check_inputs(path: Path, card: "PredictorCard") -> None:
     if card.sees != "context":
-        beside = (path if path.is_dir() else path.parent).parent / "context"
-        remedy = f"take {beside}" if beside.is_dir() else "`mematlas fit STUDY --sees context` makes one"
+        sibling = (path if path.is_dir() else path.parent).parent / "context"
+        remedy = f"take {sibling}" if sibling.is_dir() else "fit one: `mematlas fit STUDY --sees context`"
         raise ModelError(
-            f"{path} predicts while the model generates, but no row is decoded here; a predictor that sees the "
-            f"context alone can be used: {remedy}."
+            f"{path} predicts while the model generates, but `mematlas predict` does not generate; use a predictor "
+            f"that sees the context alone: {remedy}."
         )
     counts = [name for name in card.inputs if name != "entropy"]
     if counts:
         raise ModelError(
-            f"{path} reads corpus counts ({', '.join(counts)}) beside the states, which are not made here; fit one "
-            "without them: `mematlas fit STUDY --inputs entropy`."
+            f"{path} reads corpus counts ({', '.join(counts)}) beside the states, which `mematlas predict` does not "
+            "compute; fit one without them: `mematlas fit STUDY --inputs entropy`."
         )
 
 
-def _origin(path: Path, card: "PredictorCard") -> Origin | None:
-    """What STUDY says, if the predictors still lie in STUDY/predictors/RUN/MODEL/SEES."""
-    above = (path if path.is_dir() else path.parent).resolve().parents
-    if len(above) < 4:
+def _read_origin(path: Path, card: "PredictorCard") -> Origin | None:
+    """How STUDY recorded the states, if the predictors are still stored in STUDY/predictors/RUN/MODEL/SEES."""
+    parents = (path if path.is_dir() else path.parent).resolve().parents
+    if len(parents) < 4:
         return None
     try:
-        noted = Study(above[3]).manifest()["runs"][card.run]
-        question, model = noted["question"], noted["models"][card.model]
+        run = Study(parents[3]).manifest()["runs"][card.run]
+        question, model = run["question"], run["models"][card.model]
         truth = "truth" in question["signals"]
         return Origin(model["vocabulary"], model["tokenizer"], question["bos"], question["eos"], truth)
     except (StudyError, KeyError, TypeError, ValueError, OSError):
         return None
 
 
-def check_suits(ensemble: Ensemble, model: "ModelCard") -> list[str]:
-    """Look whether the predictors can read a model; returns what a user should know, a line each.
+def check_compatible(ensemble: Ensemble, model: "ModelCard") -> list[str]:
+    """Check that the predictors can read a model; returns warnings for the user, one line each.
 
     Raises:
-        ModelError: its states have another width, or its tokens are others.
+        ModelError: its states have another width, or its tokens have other meanings.
     """
     card, origin = ensemble.card, ensemble.origin
     if model.width is not None and model.width != card.width:
@@ -115,30 +115,31 @@ def check_suits(ensemble: Ensemble, model: "ModelCard") -> list[str]:
         )
     if origin is not None:
         _check_tokens(card.model, origin, model)
-    lines = []
+    warnings = []
     if card.fingerprint != model.fingerprint:
-        lines.append(
-            f"Careful: {model.label} is not the model that the predictor was fitted to. {_auroc(ensemble.predictors)} "
+        warnings.append(
+            f"Warning: {model.label} is not the model that the predictor was fitted to. {_auroc(ensemble.predictors)} "
             f"was measured on {card.model}, and nothing was measured on {model.label}."
         )
     if origin is None:
-        lines.append(
-            "Careful: the study that the predictor was fitted in is not found around it, so that the tokenizer of "
-            f"{card.model} cannot be compared; contexts are taken to begin without BOS, with entropies at every token."
+        warnings.append(
+            "Warning: the predictor is not in the folder of the study that it was fitted in, so that the tokenizer of "
+            f"{card.model} cannot be compared; contexts are assumed to begin without BOS, with entropies at every "
+            "token."
         )
-    return lines
+    return warnings
 
 
 def _check_tokens(name: str, origin: Origin, model: "ModelCard") -> None:
     """Equal tokenizers are enough: models of one family pad their vocabularies differently."""
     if None not in (origin.tokenizer, model.tokenizer):
-        same, what = origin.tokenizer == model.tokenizer, "tokenizer"
+        is_equal, compared = origin.tokenizer == model.tokenizer, "tokenizer"
     else:
-        same, what = origin.vocabulary == model.vocabulary, "vocabulary"
-    if not same:
+        is_equal, compared = origin.vocabulary == model.vocabulary, "vocabulary"
+    if not is_equal:
         raise ModelError(
-            f"{model.label} has another {what} than {name}, to which the predictor was fitted, so that its tokens "
-            f"are others; {_remedy(model.label)}"
+            f"{model.label} has another {compared} than {name}, to which the predictor was fitted, so that its token "
+            f"ids mean something else; {_remedy(model.label)}"
         )
 
 
@@ -148,12 +149,12 @@ def _remedy(label: str) -> str:
 
 def _auroc(predictors: "Sequence[Predictor]") -> str:
     scores = [predictor.card.scores.get(PREDICTOR) for predictor in predictors]
-    found = [score for score in scores if score is not None]
-    return f"Its AUROC of {mean(found):.3f} on documents held out" if found else "What its card states"
+    measured = [score for score in scores if score is not None]
+    return f"Its AUROC of {mean(measured):.3f} on documents held out" if measured else "The accuracy on its card"
 
 
 def check_layer(ensemble: Ensemble, model: "Model", label: str) -> None:
-    """Look whether a loaded model has the layer that the predictors read.
+    """Check that a loaded model has the layer that the predictors read.
 
     Raises:
         ModelError: it has fewer.

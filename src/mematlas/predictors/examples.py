@@ -1,4 +1,4 @@
-"""What predictors learn from: hidden states, what stands beside them, and which tokens were recited."""
+"""The training data of predictors: hidden states, additional inputs, and which tokens were recited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import StudyError
 from mematlas.predictors.groups import document_groups
-from mematlas.scoring.options import nearest
+from mematlas.scoring.options import closest_to_32
 from mematlas.scoring.records.states import LEVELS
 from mematlas.types import Ids
 
@@ -25,12 +25,12 @@ _NGRAMS = ("unigrams", "bigrams", "trigrams")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Rows of one model. n rows, P = context + L - 1 positions; position p is that after its p-th token was read.
+    """Rows of one model: n rows, P = context + L - 1 positions; position p is after the row's p-th token was read.
 
-    rows [n]: ids; train [n]: whether the row is of the training corpus, not of the control; groups [n]: rows that must
-    not be torn apart; levels [n]: score level, 0 to 4; weights [n]: scored rows of the run that the row stands for;
-    states [n, P, width] float16; inputs [n, P, F]: `names`, NaN where not known; hits [n, L]: 1 recited, 0 not, -1 no
-    such token; context: its length, in tokens; layer: that the states are of.
+    rows [n]: ids; train [n]: whether the row is of the training corpus, not of the control; groups [n]: rows of one
+    group must stay in one part of a split; levels [n]: score level, 0 to 4; weights [n]: the number of scored rows of
+    the run that the row represents; states [n, P, width] float16; inputs [n, P, F]: the columns `names`, NaN where
+    unknown; hits [n, L]: 1 recited, 0 not, -1 no such token; context: its length, in tokens; layer: of the states.
     """
 
     rows: Ids
@@ -45,25 +45,25 @@ class Examples:
     context: int
     layer: str
 
-    def take(self, pick: NDArray[Any]) -> "Examples":
-        """The examples at `pick`, indices or a mask."""
+    def take(self, selection: NDArray[Any]) -> "Examples":
+        """The examples at `selection`, indices or a mask."""
         fields = ("rows", "train", "groups", "levels", "weights", "states", "inputs", "hits")
-        return replace(self, **{name: getattr(self, name)[pick] for name in fields})
+        return replace(self, **{name: getattr(self, name)[selection] for name in fields})
 
     @property
-    def known(self) -> Mask:
+    def has_label(self) -> Mask:
         """[n, L]: whether there is a token to predict."""
         return self.hits >= 0
 
 
 def read_examples(study: "Study", model: str, inputs: Sequence[str], run: str | None = None) -> Examples:
-    """The examples that a study holds of a model, along its own text.
+    """The examples that a study contains for a model, along the model's own text.
 
     Args:
-        inputs: of "entropy", "frequency" (PredictorConfig.inputs).
+        inputs: any of "entropy", "frequency" (PredictorConfig.inputs).
 
     Raises:
-        StudyError: the run kept no hidden states of the model, or lacks what an input is made from.
+        StudyError: the run has no hidden states of the model, or lacks the records that an input is computed from.
     """
     states = study.states(model, "free", run)
     rows = states.rows.tolist()
@@ -89,11 +89,11 @@ def read_examples(study: "Study", model: str, inputs: Sequence[str], run: str | 
 
 def _roles(study: "Study", states: "HiddenStates", run: str | None) -> dict[int, str]:
     """Row id -> role, of the rows that have states."""
-    known = study.scan_rows(run).join(_chosen(states), on="row", how="semi")
-    return dict(known.select("row", "role").collect().iter_rows())
+    rows = study.scan_rows(run).join(_row_frame(states), on="row", how="semi")
+    return dict(rows.select("row", "role").collect().iter_rows())
 
 
-def _chosen(states: "HiddenStates") -> "pl.LazyFrame":
+def _row_frame(states: "HiddenStates") -> "pl.LazyFrame":
     import polars as pl
 
     return pl.LazyFrame({"row": states.rows})
@@ -102,64 +102,65 @@ def _chosen(states: "HiddenStates") -> "pl.LazyFrame":
 def _columns(
     study: "Study", model: str, states: "HiddenStates", inputs: Sequence[str], run: str | None
 ) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
+    columns: dict[str, Floats] = {}
     if "entropy" in inputs:
-        found["entropy"] = _entropies(study, model, states, run)
+        columns["entropy"] = _entropies(study, model, states, run)
     if "frequency" in inputs:
-        found |= _frequencies(study, states, run)
-    return found
+        columns |= _frequencies(study, states, run)
+    return columns
 
 
 def _entropies(study: "Study", model: str, states: "HiddenStates", run: str | None) -> Floats:
-    """[n, P] nats, of the distribution read from each state: the context's from the teacher-forced record, later ones
-    from the free-running one; NaN where a record was not asked for."""
+    """[n, P] in nats, of the next-token distribution at each state: within the context from the teacher-forced record,
+    after it from the free-running one; NaN where a record is absent."""
     import polars as pl
 
     context = states.context
-    found = np.full(states.states.shape[:2], np.nan, np.float32)
-    recorded = [kind for kind in ("truth", "free") if kind in study.run(run).question["signals"]]
+    entropies = np.full(states.states.shape[:2], np.nan, np.float32)
+    recorded = [kind for kind in ("truth", "free") if kind in study.run(run).settings["signals"]]
     if not recorded:
         raise StudyError(
-            f"{study.folder} holds no entropies; score with --signals hidden --signals free (and truth for those of "
+            f"{study.folder} contains no entropies; score with --signals hidden --signals free (and truth for those of "
             "the context), or fit with --inputs none."
         )
     for kind in recorded:
-        lines = study.scan_signals(kind, run, context=context, continuation=1 if kind == "truth" else None)
-        own = lines.filter(pl.col("model") == model, pl.col("context") == context)
-        record = dict(own.join(_chosen(states), on="row", how="semi").select("row", "entropy").collect().iter_rows())
-        for place, row in enumerate(states.rows.tolist()):
-            values = np.array(record.get(row, ()), np.float32)
+        signals = study.scan_signals(kind, run, context=context, continuation=1 if kind == "truth" else None)
+        signals = signals.filter(pl.col("model") == model, pl.col("context") == context)
+        signals = signals.join(_row_frame(states), on="row", how="semi").select("row", "entropy")
+        by_row = dict(signals.collect().iter_rows())
+        for index, row in enumerate(states.rows.tolist()):
+            values = np.array(by_row.get(row, ()), np.float32)
             if kind == "truth":
-                values = values[1 : context + 1]  # that of the row's first token is not known
-                found[place, : len(values)] = values
+                values = values[1 : context + 1]  # there is none for the row's first token
+                entropies[index, : len(values)] = values
             else:
-                found[place, context - 1 : context - 1 + len(values)] = values
-    return found
+                entropies[index, context - 1 : context - 1 + len(values)] = values
+    return entropies
 
 
 def _frequencies(study: "Study", states: "HiddenStates", run: str | None) -> dict[str, Floats]:
-    """[n, P] each: log10(1 + corpus count) of the 1-, 2- and 3-gram that ends at each token of the context; NaN behind
-    it, where the true tokens are not known to whoever predicts."""
-    counted = study.scan_features("counts", run).join(_chosen(states), on="row", how="semi")
-    lines = counted.select("row", *_NGRAMS).collect()
-    found = {}
+    """[n, P] each: log10(1 + corpus count) of the 1-, 2- and 3-gram that ends at each token of the context; NaN after
+    the context, where the true tokens are unknown at prediction time."""
+    features = study.scan_features("counts", run).join(_row_frame(states), on="row", how="semi")
+    counts = features.select("row", *_NGRAMS).collect()
+    columns = {}
     for name in _NGRAMS:
-        counts = dict(lines.select("row", name).iter_rows())
+        by_row = dict(counts.select("row", name).iter_rows())
         values = np.full(states.states.shape[:2], np.nan, np.float32)
-        for place, row in enumerate(states.rows.tolist()):
-            seen = np.array(counts[row][: states.context], np.float32)
-            values[place, : len(seen)] = np.log10(1 + seen)
-        found[name] = values
-    return found
+        for index, row in enumerate(states.rows.tolist()):
+            row_counts = np.array(by_row[row][: states.context], np.float32)
+            values[index, : len(row_counts)] = np.log10(1 + row_counts)
+        columns[name] = values
+    return columns
 
 
 def _weights(
     study: "Study", model: str, states: "HiddenStates", roles: dict[int, str], run: str | None
 ) -> NDArray[np.float64]:
-    """[n]: scored rows of the row's role and level, divided by the rows of them in the sample."""
+    """[n]: the number of scored rows of the row's role and level, divided by the number of them in the sample."""
     import polars as pl
 
-    length = nearest(tuple(study.run(run).question["continuation"]))
+    length = closest_to_32(tuple(study.run(run).settings["continuation"]))
     scored = (
         study.scan_scores(run)
         .filter(model=model, context=states.context, continuation=length)
@@ -169,7 +170,7 @@ def _weights(
         .agg(pl.len())
         .collect()
     )
-    rows = {(role, level): count for role, level, count in scored.iter_rows()}
+    scored_counts = {(role, level): count for role, level, count in scored.iter_rows()}
     keys = [(roles[row], level) for row, level in zip(states.rows.tolist(), states.levels.tolist(), strict=True)]
     sampled = {key: keys.count(key) for key in set(keys)}
-    return np.array([rows.get(key, sampled[key]) / sampled[key] for key in keys])
+    return np.array([scored_counts.get(key, sampled[key]) / sampled[key] for key in keys])

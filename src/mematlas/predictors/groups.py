@@ -1,4 +1,4 @@
-"""Which rows must stay together when documents are held out: those of a document, and near-duplicates of them."""
+"""Groups of rows that must stay together when documents are held out: rows of one document, and near-duplicates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -10,49 +10,53 @@ from mematlas.types import Ids
 if TYPE_CHECKING:
     from mematlas.study import Study
 
-SHARED: Final = 13  # tokens: rows that have so long a piece in common count as near-duplicates (our choice)
+SHARED_TOKENS: Final = 13  # rows that share this many consecutive tokens count as near-duplicates (our choice)
 
 
 def document_groups(study: "Study", rows: Sequence[int], run: str | None = None) -> Ids:
-    """The group of each of `rows` (row ids): rows of one group may not stand on both sides of a split.
+    """The group of each of `rows` (row ids): rows of one group must be on the same side of a split.
 
-    Rows of one document are a group, and documents are joined where two of these rows share a piece of 13 tokens; that
-    needs row features (`mematlas features`), without which documents alone are kept apart. Rows whose document is not
-    known are documents of their own.
+    Rows of one document are a group, and the groups of two rows that share 13 consecutive tokens are merged; this needs
+    row features (`mematlas features`), without which groups are documents. A row of unknown document is a document of
+    its own.
 
     Returns:
         [n] numbers 0, 1, ... in the order in which groups appear.
     """
     import polars as pl
 
-    chosen = pl.LazyFrame({"row": rows}, schema={"row": pl.Int64})
-    known = study.scan_rows(run).select("row", "role", "source", "document")
-    lines = chosen.join(known, on="row", how="left", maintain_order="left").collect()
+    selected = pl.LazyFrame({"row": rows}, schema={"row": pl.Int64})
+    documents = study.scan_rows(run).select("row", "role", "source", "document")
+    records = selected.join(documents, on="row", how="left", maintain_order="left").collect()
     keys = [
-        (role, source, document) if document is not None else row for row, role, source, document in lines.iter_rows()
+        (role, source, document) if document is not None else row for row, role, source, document in records.iter_rows()
     ]
     tokens: Mapping[int, Sequence[int]] = {}
     if "tokens" in study.feature_kinds(run):
-        words = study.scan_features("tokens", run).join(chosen, on="row", how="semi")
-        tokens = dict(words.select("row", "tokens").collect().iter_rows())
-    return joined(keys, [tokens.get(row, ()) for row in rows])
+        features = study.scan_features("tokens", run).join(selected, on="row", how="semi")
+        tokens = dict(features.select("row", "tokens").collect().iter_rows())
+    return connected_groups(keys, [tokens.get(row, ()) for row in rows])
 
 
-def joined(keys: Sequence[object], texts: Iterable[Sequence[int]]) -> Ids:
-    """Groups of rows that have a key in common, or a piece of 13 tokens of their texts, also by way of others."""
+def connected_groups(keys: Sequence[object], texts: Iterable[Sequence[int]]) -> Ids:
+    """Connected components of rows that share a key or 13 consecutive tokens of their texts (union-find).
+
+    Returns:
+        [n] numbers 0, 1, ... in the order in which groups appear.
+    """
     parent = list(range(len(keys)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
 
-    first: dict[object, int] = {}
-    for place, (key, text) in enumerate(zip(keys, texts, strict=True)):
-        pieces = (tuple(text[start : start + SHARED]) for start in range(len(text) - SHARED + 1))
-        for mark in (("key", key), *pieces):
-            parent[root(place)] = root(first.setdefault(mark, place))
-    roots = [root(place) for place in range(len(keys))]
-    order = {found: number for number, found in enumerate(dict.fromkeys(roots))}
-    return np.array([order[found] for found in roots], np.int64)
+    first_with: dict[object, int] = {}
+    for index, (key, text) in enumerate(zip(keys, texts, strict=True)):
+        ngrams = (tuple(text[start : start + SHARED_TOKENS]) for start in range(len(text) - SHARED_TOKENS + 1))
+        for item in (("key", key), *ngrams):
+            parent[root(index)] = root(first_with.setdefault(item, index))
+    roots = [root(index) for index in range(len(keys))]
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(roots))}
+    return np.array([numbers[group] for group in roots], np.int64)

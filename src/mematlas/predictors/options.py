@@ -1,4 +1,4 @@
-"""How predictors are fitted: one model of the options serves the command line, the Python API and the model card."""
+"""The options of fitting predictors: one pydantic model for the command line, the Python API and the model card."""
 
 from typing import Literal
 
@@ -17,23 +17,31 @@ class PredictorConfig(BaseModel):
 
     sees: list[Sees] = Field(
         default=["context", "generated"],
-        description="context: predicts before anything is generated; generated: at each token, from all up to it.",
+        description="context: predicts before anything is generated; generated: at each token, from all tokens so far.",
     )
     inputs: list[Input] = Field(
         default=["entropy"],
-        description="Beside the states: entropy of the next token, frequency (corpus counts of the context), or none.",
+        description="Inputs besides states: entropy of the next token, frequency (counts of the context), or none.",
     )
-    seeds: int = Field(default=3, description="Splits, first weights and orders of rows that are tried.", gt=0)
-    members: int = Field(default=2, description="Transformers whose mean is taken; they differ in their start.", gt=0)
-    width: int = Field(default=32, description="Numbers a position inside the Transformer.", gt=0)
+    seeds: int = Field(
+        default=3, description="Number of seeds, each with its own split, initial weights and order of rows.", gt=0
+    )
+    members: int = Field(
+        default=2,
+        description="Transformers per predictor, which differ in their initial weights; their mean is used.",
+        gt=0,
+    )
+    width: int = Field(default=32, description="Width of the Transformer.", gt=0)
     layers: int = Field(default=2, description="Layers of the Transformer.", gt=0)
     heads: int = Field(default=2, description="Attention heads; must divide the width.", gt=0)
-    dropout: float = Field(default=0.2, description="Share of numbers dropped while it learns.", ge=0, lt=1)
-    learning_rate: float = Field(default=2e-3, description="Of AdamW.", gt=0)
-    weight_decay: float = Field(default=0.05, description="Of AdamW.", ge=0)
-    batch: int = Field(default=32, description="Rows a step.", gt=0)
-    epochs: int = Field(default=100, description="Passes over the rows at most.", gt=0)
-    patience: int = Field(default=8, description="Passes without a better validation loss before it stops.", gt=0)
+    dropout: float = Field(default=0.2, description="Dropout rate during training.", ge=0, lt=1)
+    learning_rate: float = Field(default=2e-3, description="Learning rate of AdamW.", gt=0)
+    weight_decay: float = Field(default=0.05, description="Weight decay of AdamW.", ge=0)
+    batch: int = Field(default=32, description="Rows per training step.", gt=0)
+    epochs: int = Field(default=100, description="Maximum number of passes over the rows.", gt=0)
+    patience: int = Field(
+        default=8, description="Passes without a better validation loss after which training stops.", gt=0
+    )
 
     @field_validator("sees", "inputs")
     @classmethod
@@ -42,30 +50,30 @@ class PredictorConfig(BaseModel):
 
     @field_validator("inputs")
     @classmethod
-    def _none_alone(cls, values: list[str]) -> list[str]:
+    def _none_is_exclusive(cls, values: list[str]) -> list[str]:
         if "none" in values and len(values) > 1:
-            raise ValueError("none stands alone")
+            raise ValueError("none cannot be combined with other inputs")
         return [value for value in values if value != "none"]
 
     @field_validator("sees")
     @classmethod
-    def _some(cls, values: list[str]) -> list[str]:
+    def _not_empty(cls, values: list[str]) -> list[str]:
         if not values:
             raise ValueError("name context, generated, or both")
         return values
 
 
 def predictor_config(**options: object) -> PredictorConfig:
-    """Checked hyper-parameters.
+    """Validate hyper-parameters.
 
     Raises:
-        OptionError: one breaks a rule; the message names it as the command line does.
+        OptionError: a value breaks a rule; the message names the option as the command line does.
     """
     try:
         config = PredictorConfig.model_validate(options)
     except ValidationError as error:
         raise OptionError(explain(error, "fit")) from None
     if config.width % config.heads:
-        fitting = " or ".join(str(heads) for heads in (1, 2, 4, 8) if not config.width % heads)
-        raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; take {fitting}.")
+        divisors = " or ".join(str(heads) for heads in (1, 2, 4, 8) if not config.width % heads)
+        raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; take {divisors}.")
     return config

@@ -1,6 +1,6 @@
 """A fitted predictor: network, scaling, calibration and card in one safetensors file; a folder of them is an ensemble.
 
-FOLDER/seed-0.safetensors ...   one a seed; FOLDER/README.md   the model card for people
+FOLDER/seed-0.safetensors ...   one per seed; FOLDER/README.md   the model card for people
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from mematlas.errors import ModelError
 from mematlas.io.local_copies import fetch
 from mematlas.io.paths import study_path, write_atomically
-from mematlas.predictors.calibration import Line, calibrated
+from mematlas.predictors.calibration import Calibration, calibrate
 from mematlas.predictors.examples import Floats
 from mematlas.predictors.network import PredictorNetwork
 from mematlas.predictors.options import PredictorConfig
@@ -25,12 +25,13 @@ from mematlas.study.schemas.predictions import Sees
 
 @dataclass(frozen=True, slots=True)
 class PredictorCard:
-    """What a predictor is and how it came about.
+    """What a predictor reads, and how it was fitted.
 
-    model, fingerprint: to whose states it was fitted; run: of the study; sees, inputs, config: see `PredictorConfig`;
-    width: numbers a state; layer: that the states are of; context, continuation: tokens; rows: how many of each part,
-    documents: groups of documents that they come from; recited: share of the tokens of the fitted rows; epochs, best:
-    passes run, and the one kept; calibration: slope and offset; scores: method -> AUROC on the documents held out.
+    model, fingerprint: the model whose states it was fitted to; run: of the study; sees, inputs, config: see
+    `PredictorConfig`; width: numbers per state; layer: of the states; context, continuation: in tokens; rows: number
+    of rows in each part of the split; documents: number of groups of documents; recited: share of the tokens of the
+    fitted rows; epochs: passes run; best: the pass whose weights are stored; calibration: slope and offset; scores:
+    method -> AUROC on the documents held out.
     """
 
     model: str
@@ -49,7 +50,7 @@ class PredictorCard:
     epochs: int
     best: int
     validation_loss: float
-    calibration: Line
+    calibration: Calibration
     scores: dict[str, float | None]
     config: dict[str, Any]
     versions: dict[str, str]
@@ -64,19 +65,19 @@ class Predictor:
     card: PredictorCard
 
     def logits(self, states: np.ndarray, inputs: Floats) -> Floats:
-        """[n, continuation], from states [n, positions, width] and inputs [n, positions, F]; not calibrated."""
+        """Uncalibrated logits [n, continuation], from states [n, positions, width] and inputs [n, positions, F]."""
         return network_logits(self.network, self.scaling, states, inputs)
 
     def probabilities(self, states: np.ndarray, inputs: Floats) -> Floats:
-        """[n, continuation]: that each token is recited.
+        """The probability that each token is recited: [n, continuation].
 
         Args:
             states: [n, positions, width] of `card.layer`; a predictor that sees the context alone needs `card.context`
                 positions, another one context + continuation - 1.
-            inputs: [n, positions, F], `card.inputs` in their order; NaN where not known.
+            inputs: [n, positions, F], in the order of `card.inputs`; NaN where unknown.
 
         Raises:
-            ModelError: states of another width, or too few positions.
+            ModelError: the states have another width, or too few positions.
         """
         card = self.card
         needed = card.context if card.sees == "context" else card.context + card.continuation - 1
@@ -87,13 +88,13 @@ class Predictor:
             )
         if states.shape[1] < needed:
             raise ModelError(
-                f"This predictor reads the states of {needed} tokens a row; these rows have {states.shape[1]}."
+                f"This predictor reads the states of {needed} tokens per row; these rows have {states.shape[1]}."
             )
-        return calibrated(self.logits(states[:, :needed], inputs[:, :needed]), card.calibration)
+        return calibrate(self.logits(states[:, :needed], inputs[:, :needed]), card.calibration)
 
 
 def save_predictor(predictor: Predictor, folder: Path) -> Path:
-    """Write it to `folder`; its file."""
+    """Write a predictor to `folder`; returns the path of its file."""
     from safetensors.torch import save_file
 
     path = folder / f"seed-{predictor.card.seed}.safetensors"
@@ -110,11 +111,11 @@ def load_predictors(path: str | Path) -> list[Predictor]:
     Raises:
         ModelError: there is none, or a file is damaged.
     """
-    found = study_path(path)
-    files = sorted(found.glob("seed-*.safetensors")) if found.is_dir() else [found]
+    location = study_path(path)
+    files = sorted(location.glob("seed-*.safetensors")) if location.is_dir() else [location]
     if not files or not files[0].is_file():
         raise ModelError(
-            f"{path} holds no predictor; `mematlas fit STUDY` writes them to STUDY/predictors/RUN/MODEL/context."
+            f"{path} contains no predictor; `mematlas fit STUDY` writes them to STUDY/predictors/RUN/MODEL/context."
         )
     return sorted((_load(file) for file in files), key=lambda predictor: predictor.card.seed)
 
@@ -129,9 +130,10 @@ def _load(path: Path) -> Predictor:
 
     try:
         with safe_open(fetch(path), framework="pt") as file:
-            kept = json.loads(file.metadata()["card"])
+            fields = json.loads(file.metadata()["card"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-        card = PredictorCard(**kept | {"inputs": tuple(kept["inputs"]), "calibration": tuple(kept["calibration"])})
+        fields |= {"inputs": tuple(fields["inputs"]), "calibration": tuple(fields["calibration"])}
+        card = PredictorCard(**fields)
         config = PredictorConfig.model_validate(card.config)
         network = PredictorNetwork(
             config,
@@ -141,12 +143,13 @@ def _load(path: Path) -> Predictor:
             context=card.context,
             continuation=card.continuation,
         )
-        own = {name.removeprefix("network."): values for name, values in tensors.items() if name.startswith("network.")}
-        network.load_state_dict(own)
+        prefix = "network."
+        weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        network.load_state_dict(weights)
         scaling = Scaling(tensors["scaling.mean"].numpy(), tensors["scaling.deviation"].numpy())
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise ModelError(f"{path} is no predictor, or a damaged one ({reason}); `mematlas fit` writes it.") from None
+        raise ModelError(f"{path} is no predictor, or is damaged ({reason}); fit one: `mematlas fit STUDY`.") from None
     return Predictor(network.eval(), scaling, card)
 
 

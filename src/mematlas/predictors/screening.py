@@ -1,10 +1,11 @@
 """Rows of a corpus at risk of being recited, by one forward pass over each context: what `mematlas predict` does.
 
-OUT/<model>-<key>/shard-00000-of-00004.parquet + .done   one line a row; see `PREDICTED`
+OUT/<model>-<key>/shard-00000-of-00004.parquet + .done   one record per row; see `PREDICTED`
 OUT/<model>-<key>/flagged.npy                            ids of the flagged rows, for `mematlas score --rows ids:FILE`
-OUT/<model>-<key>/facts.json                             what was asked, and the totals; last
+OUT/<model>-<key>/facts.json                             the settings and the totals; written last
 
-The key hashes all that can change a number: the same command goes on where it stopped, another one begins elsewhere.
+The key is a hash of everything that can change a number: the same command resumes in its folder, a different one uses
+another folder.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mematlas.errors import CorpusError, ModelError, OptionError
-from mematlas.predictors.ensemble import Ensemble, check_layer, check_suits, open_ensemble
+from mematlas.predictors.ensemble import Ensemble, check_compatible, check_layer, open_ensemble
 from mematlas.predictors.screening_config import PredictConfig, prediction_config, prediction_rows
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 #: Part of every key; raised when a change of the code can change a number.
 VERSION: Final = 1
 
+#: Schema of the shards.
 PREDICTED: Final = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
@@ -63,11 +65,12 @@ PREDICTED: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PredictedRows:
-    """What was predicted of a corpus.
+    """The predictions for a corpus.
 
-    folder: of the tables; model: label; context, continuation: tokens; rows: predicted, of which `flagged` have an
-    expected score of `threshold` or more; short: rows left out because they are shorter than the context; expected:
-    mean over the rows of their expected memorization score M; bos: whether contexts began with the model's BOS token.
+    folder: of the tables; model: label; context, continuation: in tokens; rows: number of rows with a prediction, of
+    which `flagged` have an expected score of `threshold` or more; short: rows left out because they are shorter than
+    the context; expected: mean over the rows of their expected memorization score M; bos: whether contexts began with
+    the model's BOS token.
     """
 
     folder: Path
@@ -82,71 +85,73 @@ class PredictedRows:
     bos: bool
 
     def scan(self) -> "pl.LazyFrame":
-        """One line a row, unread; see `PREDICTED`."""
+        """One record per row, as a lazy frame; see `PREDICTED`."""
         import polars as pl
 
         return pl.scan_parquet(sorted(self.folder.glob("shard-*.parquet")))
 
     def table(self) -> "pl.DataFrame":
-        """One line a row; see `PREDICTED`."""
+        """One record per row; see `PREDICTED`."""
         return self.scan().collect()
 
 
 def predict_rows(model: str, *, progress: Progress | None = None, **options: object) -> PredictedRows:
-    """Predict how much of each row a model recites, without decoding; the Python twin of `mematlas predict`.
+    """Predict how much of each row a model recites, without decoding, as `mematlas predict` does.
 
     Args:
         model: folder, hub id, .gguf file or stand-in.
-        progress: watcher; silent by default.
-        options: as `PredictConfig`: corpus, predictor, out, threshold, rows ...
+        progress: shows the progress; silent by default.
+        options: see `PredictConfig`: corpus, predictor, out, threshold, rows ...
 
     Raises:
-        MematlasError: one line with value, rule and remedy; finished shards stay.
+        MematlasError: one line with value, rule and remedy; finished shards are kept.
     """
-    return predict_with(model, prediction_config(**options), progress or Silent())
+    return run_prediction(model, prediction_config(**options), progress or Silent())
 
 
-def predict_with(model: str, config: PredictConfig, watcher: Progress) -> PredictedRows:
-    """`predict_rows` with a configuration that is already checked."""
+def run_prediction(model: str, config: PredictConfig, progress: Progress) -> PredictedRows:
+    """`predict_rows` with a validated configuration."""
     from mematlas.models.resolve import find_model
 
     ensemble = open_ensemble(config.predictor)
     source = find_model(model)
-    for line in check_suits(ensemble, source.card):
-        watcher.say(line)
-    work = _Work(config, ensemble, source, prediction_rows(config, ensemble.card, source))
+    for warning in check_compatible(ensemble, source.card):
+        progress.say(warning)
+    job = PredictionJob(config, ensemble, source, prediction_rows(config, ensemble.card, source))
     try:
-        work.folder.mkdir(parents=True, exist_ok=True)
+        job.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--out {config.out} cannot be written ({error.strerror}); name another folder.") from None
-    missing = work.missing()
+    missing = missing_shards(job.folder, job.plan.count)
     try:
-        watcher.start(source.card.label, work.plan.total, work.plan.total - sum(map(work.plan.size, missing)))
+        progress.start(source.card.label, job.plan.total, job.plan.total - sum(map(job.plan.size, missing)))
         if missing:
-            engine = work.engine(watcher.say)
+            engine = job.engine(progress.say)
             with translate_os_errors(config.out):
                 for index in missing:
-                    work.predict_shard(index, engine, watcher.advance)
+                    job.predict_shard(index, engine, progress.advance)
     finally:
-        watcher.stop()
-    return work.conclude()
+        progress.stop()
+    return job.finish()
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class PredictionJob:
+    """One model's predictions for the rows of a corpus, shard by shard."""
+
     config: PredictConfig
     ensemble: Ensemble
     source: "ModelSource"
     plan: "ShardPlan"
 
     @property
-    def question(self) -> dict[str, Any]:
-        """All that can change a number of the table."""
-        chosen = self.plan.sets[0]
+    def settings(self) -> dict[str, Any]:
+        """Everything that can change a number of the table."""
+        rows = self.plan.sets[0]
         return {
             "model": self.source.card.fingerprint,
-            "corpus": chosen.corpus.fingerprint,
-            "rows": digest_positions(chosen.positions),
+            "corpus": rows.corpus.fingerprint,
+            "rows": digest_positions(rows.positions),
             "predictor": self.ensemble.digest,
             "bos": self.options.bos,
             "eos": self.options.eos,
@@ -159,13 +164,14 @@ class _Work:
 
     @property
     def folder(self) -> Path:
-        return self.config.out / f"{self.source.card.label.replace('/', '_')}-{fingerprint(self.question)}"
+        return self.config.out / f"{self.source.card.label.replace('/', '_')}-{fingerprint(self.settings)}"
 
     @property
     def options(self) -> "ScoringOptions":
-        """The question to the model: states of the context and entropies as the study recorded them. One token is
-        chosen after the context, from a state that is there, so that nothing is decoded."""
+        """The states and entropies to record, as the study recorded them.
 
+        The continuation is one token, chosen from the context's last state, so that nothing is decoded.
+        """
         card, origin = self.ensemble.card, self.ensemble.origin
         entropies: Literal["truth", "free"] = "truth" if origin is None or origin.truth else "free"
         return ScoringOptions(
@@ -177,11 +183,8 @@ class _Work:
             hidden_layer=card.layer,
         )
 
-    def missing(self) -> list[int]:
-        return missing_shards(self.folder, self.plan.count)
-
     def engine(self, say: Callable[[str], None]) -> "Engine":
-        """The model, loaded and ready to be asked."""
+        """Load the model into an engine."""
         from mematlas.models.base import LoadOptions
         from mematlas.scoring.engines.causal import Engine
 
@@ -195,62 +198,62 @@ class _Work:
         """Predict the rows of shard `index` that are as long as the context, and write them with their marker."""
         context = self.ensemble.card.context
         tokens, ids = self.plan.read(index, context)
-        whole = np.flatnonzero(tokens.lengths >= context)
-        on_rows(len(ids) - len(whole))
-        # the engine wants a token to judge behind the context; no state that is read here sees it
+        long_enough = np.flatnonzero(tokens.lengths >= context)
+        on_rows(len(ids) - len(long_enough))
+        # the engine needs one token after the context; no state that is read here depends on it
         padded = TokenRows(np.pad(tokens.ids, ((0, 0), (0, 1))), tokens.lengths + 1)
-        found = np.zeros((len(whole), self.ensemble.card.continuation), np.float32)
+        probabilities = np.zeros((len(long_enough), self.ensemble.card.continuation), np.float32)
         start = 0
-        while start < len(whole):  # states of a whole shard may be too many
-            part = slice(start, start + engine.batch)
-            places = whole[part]
-            rows = TokenRows(padded.ids[places], padded.lengths[places])
-            for result in engine.score(rows, ids[places], on_rows):
-                found[part][result.rows] = self.probabilities(result)
-            start += len(places)
-        facts = {"context": context, "batch": engine.batch, **self.question}
-        table = _table(self.plan.rows_table(index).take(pa.array(whole)), found, self.config.threshold)
-        write_shard(self.folder, shard_name(index, self.plan.count), table, {k: str(v) for k, v in facts.items()})
+        while start < len(long_enough):  # the states of a complete shard may not fit into memory
+            batch = slice(start, start + engine.batch)
+            indices = long_enough[batch]
+            rows = TokenRows(padded.ids[indices], padded.lengths[indices])
+            for result in engine.score(rows, ids[indices], on_rows):
+                probabilities[batch][result.rows] = self.probabilities(result)
+            start += len(indices)
+        metadata = {"context": context, "batch": engine.batch, **self.settings}
+        table = _table(self.plan.rows_table(index).take(pa.array(long_enough)), probabilities, self.config.threshold)
+        write_shard(self.folder, shard_name(index, self.plan.count), table, {k: str(v) for k, v in metadata.items()})
 
     def probabilities(self, result: "ContextResult") -> NDArray[np.float32]:
-        """[n, continuation] of the rows of `result`.
+        """The predicted probabilities [n, continuation] of the rows of `result`.
 
         Raises:
-            ModelError: the model gave states that are no numbers, which the predictor would take for unknown ones.
+            ModelError: states are NaN, which the predictor would treat as unknown.
         """
         from mematlas.predictors.predictor import mean_probabilities
 
         if np.isnan(result.states["free"]).any():
             raise ModelError(
-                f"{self.source.card.label} gives hidden states that are no numbers (NaN) with --dtype "
+                f"{self.source.card.label} gives hidden states that are NaN with --dtype "
                 f"{self.config.dtype}; use --dtype float32, or bfloat16, or check the model's weights."
             )
         card = self.ensemble.card
         entropies = np.full((len(result.rows), card.context, len(card.inputs)), np.nan, np.float32)
         if result.truth:
-            first = 1 - result.truth_from  # with a BOS, the record begins at the state of that
+            first = 1 - result.truth_from  # with a BOS, the record begins at the BOS's state
             entropies[:, :, 0] = result.truth["entropy"][:, first : first + card.context]
         elif card.inputs:
             entropies[:, -1, 0] = result.free["entropy"][:, 0]
         return mean_probabilities(self.ensemble.predictors, result.states["free"], entropies)
 
-    def conclude(self) -> PredictedRows:
-        """Count, and write the ids of flagged rows and the facts.
+    def finish(self) -> PredictedRows:
+        """Count the rows, and write the ids of flagged rows and facts.json.
 
         Raises:
-            CorpusError: no row was as long as the context.
+            CorpusError: every row is shorter than the context.
         """
         import polars as pl
 
         card = self.ensemble.card
-        lines = pl.scan_parquet(sorted(self.folder.glob("shard-*.parquet")))
-        rows, expected = lines.select(pl.len(), pl.col("expected").mean().alias("mean")).collect().row(0)
+        predictions = pl.scan_parquet(sorted(self.folder.glob("shard-*.parquet")))
+        rows, expected = predictions.select(pl.len(), pl.col("expected").mean().alias("mean")).collect().row(0)
         if not rows:
             raise CorpusError(
                 f"None of the {self.plan.total:,} rows of {self.config.corpus} has the {card.context} tokens that this "
                 "predictor reads; take longer rows, or fit a predictor to a shorter context."
             )
-        flagged = lines.filter("flagged").select("row").collect()["row"].to_numpy()
+        flagged = predictions.filter("flagged").select("row").collect()["row"].to_numpy()
         if len(flagged):
             write_atomically(self.folder / "flagged.npy", lambda temporary: _save(temporary, flagged))
         predicted = PredictedRows(
@@ -265,18 +268,18 @@ class _Work:
             expected,
             self.options.bos,
         )
-        facts = {**asdict(predicted), "question": self.question, "configuration": self.config.model_dump(mode="json")}
+        facts = {**asdict(predicted), "question": self.settings, "configuration": self.config.model_dump(mode="json")}
         write_json(self.folder / "facts.json", {**facts, "folder": str(self.folder), "versions": versions()})
         return predicted
 
 
 def _save(path: Path, values: NDArray[np.int64]) -> None:
-    with path.open("wb") as file:  # np.save would give the path another ending
+    with path.open("wb") as file:  # given a path, np.save would append .npy
         np.save(file, values)
 
 
 def _table(rows: pa.Table, probability: NDArray[np.float32], threshold: float) -> pa.Table:
-    """Lines of `PREDICTED`, of rows as `ShardPlan.rows_table` gives them and probabilities [n, continuation]."""
+    """The PREDICTED table, from rows of `ShardPlan.rows_table` and probabilities [n, continuation]."""
     expected = probability.mean(1, dtype=np.float64)
     columns = [rows["row"], rows["document"], rows["source"], expected, probability.sum(1, dtype=np.float64)]
     lists = pa.FixedSizeListArray.from_arrays(pa.array(probability.reshape(-1)), probability.shape[1])

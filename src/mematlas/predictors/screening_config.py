@@ -1,4 +1,4 @@
-"""The question of `mematlas predict`: its options, and the rows of a corpus that they choose."""
+"""The options of `mematlas predict`, and the rows of a corpus that they select."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,42 +17,46 @@ if TYPE_CHECKING:
     from mematlas.predictors.predictor import PredictorCard
 
 
-def _as_in_score(name: str) -> Any:
+def _score_field(name: str) -> Any:
     """Default, rule and description of an option of `mematlas score`."""
     return ScoreConfig.model_fields[name]
 
 
 class PredictConfig(BaseModel):
-    """Options of `mematlas predict`; what they share with `mematlas score` is defined there."""
+    """Options of `mematlas predict`; those shared with `mematlas score` are defined there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    corpus: str = _as_in_score("corpus")
+    corpus: str = _score_field("corpus")
     predictor: StudyPath = Field(
-        description="Folder of a predictor's seeds (STUDY/predictors/RUN/MODEL/context), or a file."
+        description="Folder with a predictor's seeds (STUDY/predictors/RUN/MODEL/context), or the file of one seed."
     )
     out: LocalPath = Field(
-        default=Path("predicted"), description="Folder for the tables; the same command goes on there."
+        default=Path("predicted"), description="Folder for the tables; running the same command again continues there."
     )
-    threshold: float = Field(default=0.5, description="Rows of this expected score M or more are flagged.", ge=0, le=1)
-    rows: str = _as_in_score("rows")
-    format: str | None = _as_in_score("format")
-    row_length: int | None = _as_in_score("row_length")
-    token_dtype: Literal["uint16", "uint32"] | None = _as_in_score("token_dtype")
-    column: str | None = _as_in_score("column")
-    cut: Cut = _as_in_score("cut")
-    tokenizer: str | None = _as_in_score("tokenizer")
-    cache: Path | None = _as_in_score("cache")
-    dtype: Literal["float32", "bfloat16", "float16"] = _as_in_score("dtype")
-    device: str = _as_in_score("device")
-    device_map: str | None = _as_in_score("device_map")
-    trust_remote_code: bool = _as_in_score("trust_remote_code")
-    batch: Batch = _as_in_score("batch")
-    shards: int | None = Field(default=None, description="Files of the table; default about 256 rows each.", gt=0)
+    threshold: float = Field(
+        default=0.5, description="Rows with an expected score M of at least this are flagged.", ge=0, le=1
+    )
+    rows: str = _score_field("rows")
+    format: str | None = _score_field("format")
+    row_length: int | None = _score_field("row_length")
+    token_dtype: Literal["uint16", "uint32"] | None = _score_field("token_dtype")
+    column: str | None = _score_field("column")
+    cut: Cut = _score_field("cut")
+    tokenizer: str | None = _score_field("tokenizer")
+    cache: Path | None = _score_field("cache")
+    dtype: Literal["float32", "bfloat16", "float16"] = _score_field("dtype")
+    device: str = _score_field("device")
+    device_map: str | None = _score_field("device_map")
+    trust_remote_code: bool = _score_field("trust_remote_code")
+    batch: Batch = _score_field("batch")
+    shards: int | None = Field(
+        default=None, description="Number of files of the table; by default about 256 rows each.", gt=0
+    )
 
 
 def prediction_config(**options: object) -> PredictConfig:
-    """A checked configuration.
+    """Validate a configuration.
 
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
@@ -64,13 +68,13 @@ def prediction_config(**options: object) -> PredictConfig:
 
 
 def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "ModelSource") -> "ShardPlan":
-    """The rows that the options choose. Text is cut as `mematlas score` would cut it for the predictor's cell.
+    """The rows that the options select, in shards; text is cut as `mematlas score` would for the predictor's lengths.
 
     Raises:
-        CorpusError: the corpus cannot be opened, or no row is chosen.
-        OptionError: more shards than rows are asked for.
+        CorpusError: the corpus cannot be opened, or no row is selected.
+        OptionError: there are more shards than rows.
     """
-    from mematlas.corpus.row_sets import RowSet, ShardPlan, default_shards
+    from mematlas.corpus.row_sets import RowSet, ShardPlan, default_shard_count
     from mematlas.models.huggingface import tokenizer_encoder
 
     options = CorpusOptions(
@@ -86,9 +90,9 @@ def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "Model
     positions = select(len(corpus), config.rows, row_ids=corpus.row_ids)
     if not len(positions):
         raise CorpusError(
-            f"--rows {config.rows} takes no row of {config.corpus} ({len(corpus)} rows); choose at least one."
+            f"--rows {config.rows} selects no row of {config.corpus} ({len(corpus)} rows); select at least one."
         )
-    shards = config.shards or default_shards(len(positions))
+    shards = config.shards or default_shard_count(len(positions))
     if shards > len(positions):
         raise OptionError(f"--shards {shards} is more than the {len(positions)} rows; give at most {len(positions)}.")
     return ShardPlan((RowSet("train", corpus, positions),), shards)

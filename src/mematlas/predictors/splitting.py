@@ -1,4 +1,4 @@
-"""Documents to fit to, to stop by, and to test on."""
+"""Splitting documents into those to fit to, those to stop the training by, and those to test on."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,13 +8,13 @@ import numpy as np
 from mematlas.errors import StudyError
 from mematlas.predictors.examples import Examples, Mask
 
-TEST: Final = 0.2  # shares of the rows; our choice
-VALIDATION: Final = 0.2
+TEST_SHARE: Final = 0.2  # of the rows; our choice
+VALIDATION_SHARE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Masks [n] over examples; no document has rows in two of them, and control rows are in none."""
+    """Masks [n] over examples; no group of documents is in two of them, and control rows are in none."""
 
     fit: Mask
     validation: Mask
@@ -22,7 +22,7 @@ class Split:
 
 
 def split(examples: Examples, seed: int) -> Split:
-    """Training rows in three parts, whole groups of documents in random order.
+    """Split training rows into three parts; every group of documents is in one part.
 
     Raises:
         StudyError: there are too few documents, or the rows to fit to or to stop by have no token of one class.
@@ -35,22 +35,22 @@ def split(examples: Examples, seed: int) -> Split:
         )
     order = np.random.default_rng((1, seed)).permutation(len(groups))
     ends = np.cumsum(sizes[order]) - sizes[order] / 2
-    part = np.searchsorted([TEST, TEST + VALIDATION], ends / sizes.sum(), side="right")
+    part = np.searchsorted([TEST_SHARE, TEST_SHARE + VALIDATION_SHARE], ends / sizes.sum(), side="right")
     part[0], part[-1] = 0, 2
     if not (part == 1).any():
         part[1] = 1
     masks = [np.isin(examples.groups, groups[order[part == number]]) & examples.train for number in range(3)]
-    found = Split(fit=masks[2], validation=masks[1], test=masks[0])
-    _check(examples, found)
-    return found
+    parts = Split(fit=masks[2], validation=masks[1], test=masks[0])
+    _check_classes(examples, parts)
+    return parts
 
 
-def _check(examples: Examples, found: Split) -> None:
-    for name, mask in (("fit to", found.fit), ("stop by", found.validation)):
+def _check_classes(examples: Examples, parts: Split) -> None:
+    for purpose, mask in (("fit to", parts.fit), ("stop by", parts.validation)):
         hits = examples.hits[mask]
-        for value, what in ((1, "recited"), (0, "missed")):
+        for value, label in ((1, "recited"), (0, "missed")):
             if not (hits == value).any():
                 raise StudyError(
-                    f"Among the {mask.sum()} rows to {name} no token is {what}: there is nothing to tell apart. Score "
-                    "more rows, or a model that recites some and misses some."
+                    f"Among the {mask.sum()} rows to {purpose} no token is {label}: there is nothing to distinguish. "
+                    "Score more rows, or a model that recites some and misses some."
                 )

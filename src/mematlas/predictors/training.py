@@ -1,4 +1,4 @@
-"""Fitting one network: class weights, early stopping on documents held out, one seed for all that is random."""
+"""Training one network: class weights, early stopping on held-out documents, one seed for everything random."""
 
 import copy
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.scaling import Scaling
 from mematlas.study.schemas.predictions import Sees
 
-_ROWS = 256
+_BATCH_ROWS = 256  # in one forward pass without gradients
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A network and how it came about. epochs: passes run; best: the pass whose weights were kept, from 1."""
+class TrainedNetwork:
+    """A trained network. epochs: passes run; best_epoch: the pass whose weights are kept, from 1."""
 
     network: PredictorNetwork
     epochs: int
-    best: int
+    best_epoch: int
     validation_loss: float
 
 
 def train(
     examples: Examples, validation: Examples, scaling: Scaling, config: PredictorConfig, sees: Sees, seed: int
-) -> Trained:
-    """Minimise the weighted cross-entropy of every token of `examples`; keep what does best on `validation`.
+) -> TrainedNetwork:
+    """Minimise the weighted cross-entropy over the tokens of `examples`; keep the weights that do best on `validation`.
 
-    Missed and recited tokens weigh the same in all (class weights), so that the rarer class is not given up.
+    Missed and recited tokens have the same total weight (class weights), so that the rarer class is not neglected.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -53,41 +53,41 @@ def _minimise(
     scaling: Scaling,
     config: PredictorConfig,
     seed: int,
-) -> Trained:
+) -> TrainedNetwork:
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     weight = float((examples.hits == 0).sum() / (examples.hits == 1).sum())
     order, generator = np.arange(len(examples.rows)), np.random.default_rng((2, seed))
-    kept, lowest, best, epoch = network.state_dict(), float("inf"), 0, 0
+    best_weights, lowest_loss, best_epoch, epoch = network.state_dict(), float("inf"), 0, 0
     for epoch in range(1, config.epochs + 1):
         network.train()
         generator.shuffle(order)
         for start in range(0, len(order), config.batch):
-            some = examples.take(order[start : start + config.batch])
-            loss = _loss(network(_read(some, scaling)), some, weight)
+            batch = examples.take(order[start : start + config.batch])
+            loss = _loss(network(_to_tensor(batch, scaling)), batch, weight)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-        loss_there = _mean_loss(network, validation, scaling, weight)
-        if loss_there < lowest:
-            kept, lowest, best = copy.deepcopy(network.state_dict()), loss_there, epoch
-        elif epoch - best >= config.patience:
+        validation_loss = _mean_loss(network, validation, scaling, weight)
+        if validation_loss < lowest_loss:
+            best_weights, lowest_loss, best_epoch = copy.deepcopy(network.state_dict()), validation_loss, epoch
+        elif epoch - best_epoch >= config.patience:
             break
-    network.load_state_dict(kept)
-    return Trained(network.eval(), epoch, best, lowest)
+    network.load_state_dict(best_weights)
+    return TrainedNetwork(network.eval(), epoch, best_epoch, lowest_loss)
 
 
-def _read(examples: Examples, scaling: Scaling) -> Tensor:
+def _to_tensor(examples: Examples, scaling: Scaling) -> Tensor:
     return torch.from_numpy(scaling(examples.states, examples.inputs))
 
 
 def _loss(logits: Tensor, examples: Examples, weight: float) -> Tensor:
-    """Mean over the known tokens of logits [n, L], and over members if there are [members, n, L]."""
-    known = torch.from_numpy(examples.known)
-    labels = torch.from_numpy((examples.hits == 1).astype(np.float32))
-    told = logits[..., known]
+    """Mean loss of logits [n, L] over the tokens with labels, and over members for logits [members, n, L]."""
+    has_label = torch.from_numpy(examples.has_label)
+    labels = torch.from_numpy((examples.hits == 1).astype(np.float32))[has_label]
+    labelled = logits[..., has_label]
     return nn.functional.binary_cross_entropy_with_logits(
-        told, labels[known].expand_as(told), pos_weight=torch.tensor(weight)
+        labelled, labels.expand_as(labelled), pos_weight=torch.tensor(weight)
     )
 
 
@@ -97,13 +97,13 @@ def _mean_loss(network: PredictorNetwork, examples: Examples, scaling: Scaling, 
 
 
 def network_logits(network: PredictorNetwork, scaling: Scaling, states: np.ndarray, inputs: Floats) -> Floats:
-    """[n, L] logits of rows; positions that are absent behind the last one given are read as the mean."""
+    """Logits [n, L] of rows; missing positions at the end are replaced by the mean."""
     missing = network.positions - states.shape[1]
     parts = [np.zeros((0, network.positions - network.context + 1), np.float32)]
     network.eval()
     with torch.inference_mode():
-        for start in range(0, len(states), _ROWS):
-            read = scaling(states[start : start + _ROWS], inputs[start : start + _ROWS])
-            padded = np.pad(read, ((0, 0), (0, missing), (0, 0)))
+        for start in range(0, len(states), _BATCH_ROWS):
+            scaled = scaling(states[start : start + _BATCH_ROWS], inputs[start : start + _BATCH_ROWS])
+            padded = np.pad(scaled, ((0, 0), (0, missing), (0, 0)))
             parts.append(network(torch.from_numpy(padded)).mean(0).numpy())
     return np.concatenate(parts)

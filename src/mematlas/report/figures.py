@@ -1,4 +1,4 @@
-"""A finding's charts as the page shows them: numbered, live, with a still picture for print and without scripts."""
+"""The charts of findings as figures of the page: interactive, with a static image for print and without scripts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,61 +8,64 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mematlas.findings.finding import Chart, Finding
-from mematlas.report.charts.export import slim, svg
+from mematlas.report.charts.export import minify_svg, svg
 from mematlas.report.charts.specification import Drawing, draw
 from mematlas.report.charts.theme import THEMES, config, ramp
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """chart: what was asked for; number: in the page, from 1; drawing: None where nothing can be drawn; words: for
-    those who do not see it; still: a data address of an SVG."""
+    """A numbered figure.
+
+    finding: name of its finding; number: on the page, from 1; drawing: None if there is nothing to draw; alt_text: for
+    readers who do not see the image; image: an SVG as a data URI.
+    """
 
     finding: str
     chart: Chart
     number: int
     drawing: Drawing | None
-    words: str
-    still: str
+    alt_text: str
+    image: str
 
     @property
     def key(self) -> str:
-        """Its name among all figures of the page, and of its image files."""
+        """The unique name of the figure on the page, and of its image files."""
         return f"{self.finding}-{self.chart.name}"
 
 
-def figures(findings: Sequence[Finding]) -> Iterator[Figure]:
-    """The figures of all findings in order."""
+def build_figures(findings: Sequence[Finding]) -> Iterator[Figure]:
+    """The figures of all findings, in order."""
     number = 0
     for finding in findings:
         for chart in finding.charts:
             number += 1
-            words = f"{chart.title}. {finding.claim}"
-            drawing = draw(chart, finding.table(chart.table), words)
-            still = "" if drawing is None else _address(slim(svg(drawing)))
-            yield Figure(finding.name, chart, number, drawing, words, still)
+            alt_text = f"{chart.title}. {finding.claim}"
+            drawing = draw(chart, finding.table(chart.table), alt_text)
+            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing)))
+            yield Figure(finding.name, chart, number, drawing, alt_text, image)
 
 
-def _address(picture: str) -> Markup:
-    """What may stand between double quotes as it is: a quotation mark, a sign of HTML, is never left."""
-    return Markup("data:image/svg+xml," + quote(picture, safe=" /:;=,()'!*@$?{}[]|^`+~"))
+def _data_uri(image: str) -> Markup:
+    """The SVG as a data URI that needs no escaping between double quotes: it contains no `"`, `<`, `>` or `&`."""
+    return Markup("data:image/svg+xml," + quote(image, safe=" /:;=,()'!*@$?{}[]|^`+~"))
 
 
-def live(shown: Sequence[Figure]) -> dict[str, Any]:
-    """What page.js needs to draw the figures in either theme at any width."""
-    drawings = {figure.key: figure.drawing for figure in shown if figure.drawing is not None}
-    counts = sorted({drawing.levels for drawing in drawings.values()})
+def chart_data(figures: Sequence[Figure]) -> dict[str, Any]:
+    """The data that page.js needs to draw the figures in either theme and at any width."""
+    drawings = {figure.key: figure.drawing for figure in figures if figure.drawing is not None}
+    level_counts = sorted({drawing.levels for drawing in drawings.values()})
     return {
         "themes": {theme: config(theme, 5, 1) for theme in THEMES},
-        "ramps": {theme: {str(count): ramp(theme, count) for count in counts} for theme in THEMES},
+        "ramps": {theme: {str(count): ramp(theme, count) for count in level_counts} for theme in THEMES},
         "charts": {
             key: {
                 "specification": drawing.specification,
                 "panels": drawing.panels,
-                "narrowest": drawing.narrowest,
-                "widest": drawing.widest,
+                "min_width": drawing.min_width,
+                "max_width": drawing.max_width,
                 "levels": drawing.levels,
-                "legend": drawing.legend,
+                "legend_letters": drawing.legend_letters,
             }
             for key, drawing in drawings.items()
         },

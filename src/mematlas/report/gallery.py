@@ -1,4 +1,4 @@
-"""Rows as text: what was to be recited, what the model wrote, token by token."""
+"""The gallery: rows as text, with the true and the generated continuation token by token."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.report.occurrences import Key, read_lines, read_places
+from mematlas.report.occurrences import Key, read_gallery_table, read_occurrences
 
-SHOWN: Final = 60
+MAX_ENTRIES: Final = 60
 _COLUMNS: Final[dict[str, Any]] = {
     "row": pl.Int64,
     "why": pl.String,
@@ -32,7 +32,7 @@ _COLUMNS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """text: with signs for what cannot be seen; hit: recited; percent: probability of the true token, if known."""
+    """text: with symbols for invisible characters; hit: recited; percent: probability of the true token, if known."""
 
     text: str
     hit: bool
@@ -42,58 +42,62 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row under a model: its line of the table, its prompt as text, and both continuations token by token.
+    """A row under one model: its record in the gallery table, its prompt as text, and both continuations by token.
 
-    first: no entry before it shows the same row; stands: where else in the corpus its continuation stands, in words;
-    None where it was not looked up.
+    first_of_row: no earlier entry shows the same row; occurrences: a sentence about where else in the corpus the
+    continuation occurs, None if it was not looked up.
     """
 
-    line: dict[str, Any]
-    first: bool
+    record: dict[str, Any]
+    first_of_row: bool
     prompt: str
     true: list[Token]
     generated: list[Token]
-    stands: str | None = None
+    occurrences: str | None = None
 
 
 def read_gallery(study: Path, run_key: str) -> list[Entry] | None:
-    """The entries of STUDY/gallery/gallery.parquet; None if there is none, or that of another run.
+    """The first MAX_ENTRIES entries of STUDY/gallery/gallery.parquet; None without that file or for another run.
 
     Raises:
         StudyError: the file is damaged or lacks a column.
     """
-    lines = read_lines(study / "gallery" / "gallery.parquet", run_key, _COLUMNS)
-    if lines is None:
+    table = read_gallery_table(study / "gallery" / "gallery.parquet", run_key, _COLUMNS)
+    if table is None:
         return None
-    shown = lines.head(SHOWN)
-    stands = read_places(study, run_key)
-    distinct = shown["row"].is_first_distinct()
-    return [_entry(line, new, stands) for line, new in zip(shown.iter_rows(named=True), distinct, strict=True)]
+    table = table.head(MAX_ENTRIES)
+    occurrences = read_occurrences(study, run_key)
+    first_of_row = table["row"].is_first_distinct()
+    return [
+        _entry(record, first, occurrences)
+        for record, first in zip(table.iter_rows(named=True), first_of_row, strict=True)
+    ]
 
 
-def _entry(line: dict[str, Any], first: bool, stands: Mapping[Key, str]) -> Entry:
-    hits, logs = line["hit"] or [], line["log_probability"] or []
-    true = _tokens(line["true_tokens"], hits, logs)
-    prompt, generated = visible(line["context_tokens"] or []), _tokens(line["generated_tokens"], hits, [])
-    key = (line["row"], line["context"], line["continuation"])
-    return Entry(line, first, prompt, true, generated, stands.get(key))
+def _entry(record: dict[str, Any], first_of_row: bool, occurrences: Mapping[Key, str]) -> Entry:
+    hits, log_probabilities = record["hit"] or [], record["log_probability"] or []
+    prompt = show_invisible(record["context_tokens"] or [])
+    true = _tokens(record["true_tokens"], hits, log_probabilities)
+    generated = _tokens(record["generated_tokens"], hits, [])
+    key = (record["row"], record["context"], record["continuation"])
+    return Entry(record, first_of_row, prompt, true, generated, occurrences.get(key))
 
 
-def _tokens(texts: list[str] | None, hits: list[bool | None], logs: list[float | None]) -> list[Token]:
-    found = []
-    for at, text in enumerate(texts or []):
-        log = logs[at] if at < len(logs) else None
-        hit = bool(hits[at]) if at < len(hits) else False
-        found.append(Token(visible([text]), hit, None if log is None else 100 * exp(min(log, 0.0)), log))
-    return found
+def _tokens(texts: list[str] | None, hits: list[bool | None], log_probabilities: list[float | None]) -> list[Token]:
+    tokens = []
+    for i, text in enumerate(texts or []):
+        log_p = log_probabilities[i] if i < len(log_probabilities) else None
+        hit = bool(hits[i]) if i < len(hits) else False
+        tokens.append(Token(show_invisible([text]), hit, None if log_p is None else 100 * exp(min(log_p, 0.0)), log_p))
+    return tokens
 
 
-def visible(texts: Iterable[str]) -> str:
-    """Text with a sign for each character that has no shape of its own, or that would turn the page's text around."""
-    return "".join(_sign(character) for text in texts for character in text)
+def show_invisible(texts: Iterable[str]) -> str:
+    """Text with a symbol for each character that is invisible or would change the direction of the page's text."""
+    return "".join(_symbol(character) for text in texts for character in text)
 
 
-def _sign(character: str) -> str:
+def _symbol(character: str) -> str:
     if character == "\n":
         return "⏎\n"
     if character == "\t":

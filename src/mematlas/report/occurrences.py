@@ -1,4 +1,4 @@
-"""Where else in the corpus a row of the gallery stands, in words."""
+"""Sentences about where else in the corpus the continuation of a gallery row occurs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from mematlas.io.local_copies import fetch
 
 Key = tuple[int, int, int]  # row, context, continuation
 
-_NAMED: Final = 3  # places told one by one
+_MAX_LISTED: Final = 3  # occurrences described one by one
 _COLUMNS: Final[dict[str, Any]] = {
     "row": pl.Int64,
     "context": pl.Int64,
@@ -26,8 +26,8 @@ _COLUMNS: Final[dict[str, Any]] = {
 }
 
 
-def read_lines(path: Path, run_key: str, columns: Mapping[str, Any]) -> pl.DataFrame | None:
-    """These columns of a table beside the gallery; None if there is none, or that of another run.
+def read_gallery_table(path: Path, run_key: str, columns: Mapping[str, Any]) -> pl.DataFrame | None:
+    """These columns of a table of the gallery; None if the file does not exist or belongs to another run.
 
     Raises:
         StudyError: the file is damaged or lacks a column.
@@ -38,42 +38,42 @@ def read_lines(path: Path, run_key: str, columns: Mapping[str, Any]) -> pl.DataF
         file = fetch(path)
         if pl.read_parquet_metadata(file).get("mematlas.run", run_key) != run_key:
             return None
-        return pl.read_parquet(file).select(pl.col(name).cast(kind) for name, kind in columns.items())
+        return pl.read_parquet(file).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
     except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
-        raise StudyError(f"{path} is damaged ({first}); delete it, or make it again.") from None
+        reason = str(error).splitlines()[0]
+        raise StudyError(f"{path} is damaged ({reason}); delete it, or write it again with `mematlas run`.") from None
 
 
-def read_places(study: Path, run_key: str) -> dict[Key, str]:
-    """Row, context and continuation -> where else they stand, of STUDY/gallery/places.parquet; {} if there is none.
+def read_occurrences(study: Path, run_key: str) -> dict[Key, str]:
+    """(row, context, continuation) -> where else it occurs, from STUDY/gallery/places.parquet; {} without that file.
 
     Raises:
         StudyError: the file is damaged or lacks a column.
     """
-    lines = read_lines(study / "gallery" / "places.parquet", run_key, _COLUMNS)
-    if lines is None:
+    table = read_gallery_table(study / "gallery" / "places.parquet", run_key, _COLUMNS)
+    if table is None:
         return {}
     keys = ("row", "context", "continuation")
-    parts = lines.sort(*keys, "place").partition_by(*keys, as_dict=True)
-    return {key: stands(part.to_dicts()) for key, part in parts.items()}
+    groups = table.sort(*keys, "place").partition_by(*keys, as_dict=True)
+    return {key: describe_occurrences(group.to_dicts()) for key, group in groups.items()}
 
 
-def stands(places: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence from the lines of one row, in the order of its places."""
-    elsewhere = places[0]["elsewhere"]
-    if elsewhere is None:
-        return "Where else this continuation stands is not known: it crosses the end of a document."
-    if not elsewhere:
-        return "This continuation stands nowhere else in the corpus."
-    named = [_place(line) for line in places[:_NAMED]]
-    more = elsewhere - len(named)
-    named += [f"{more:,} more place{'s' * (more > 1)}"] if more else []
-    return f"This continuation also stands in: {'; '.join(named)}."
+def describe_occurrences(occurrences: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence from the records of one continuation, in the order of its occurrences."""
+    total = occurrences[0]["elsewhere"]
+    if total is None:
+        return "Whether this continuation occurs elsewhere is unknown: it crosses the end of a document."
+    if not total:
+        return "This continuation occurs nowhere else in the corpus."
+    listed = [_describe(occurrence) for occurrence in occurrences[:_MAX_LISTED]]
+    more = total - len(listed)
+    listed += [f"{more:,} more place{'s' * (more > 1)}"] if more else []
+    return f"This continuation also occurs in: {'; '.join(listed)}."
 
 
-def _place(line: Mapping[str, Any]) -> str:
-    row = "this row itself" if line["same_row"] else f"row {line['corpus_row']}"
-    words = [line["source"], row, f"offset {line['offset']} tokens"]
-    step = line["training_step"]
-    words += [f"shown at training step {step}"] if step is not None else []
-    return ", ".join(word for word in words if word)
+def _describe(occurrence: Mapping[str, Any]) -> str:
+    row = "this row itself" if occurrence["same_row"] else f"row {occurrence['corpus_row']}"
+    parts = [occurrence["source"], row, f"offset {occurrence['offset']} tokens"]
+    step = occurrence["training_step"]
+    parts += [f"shown at training step {step}"] if step is not None else []
+    return ", ".join(part for part in parts if part)

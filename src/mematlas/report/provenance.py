@@ -1,102 +1,106 @@
-"""Where the numbers come from, and the commands that make them again."""
+"""Where the numbers come from: settings, models, versions, and the commands that reproduce them."""
 
 import shlex
 from typing import Any, Final
 
 from mematlas.findings.finding import Table
-from mematlas.report.tables import Shown, cell, show
+from mematlas.report.tables import TextTable, format_value, text_table
 from mematlas.study import Run, Study
 
-Lines = list[tuple[str, str]]
-_MODELS: Final = {
+NamedValues = list[tuple[str, str]]
+_MODEL_COLUMNS: Final = {
     "model": "label of the model",
     "parameters": "number of weights",
     "training_step": "optimizer steps it was trained for",
-    "vocabulary": "tokens it knows",
+    "vocabulary": "number of tokens in its vocabulary",
     "fingerprint": "hash of its weights and configuration",
 }
 
 
-def asked(run: Run) -> Lines:
-    """The study's question: what was compared with what, and how."""
-    question = run.question
-    counts = question.get("row_counts") or {}
+def settings(run: Run) -> NamedValues:
+    """The settings of the run: which rows were scored, against which control, and how."""
+    options = run.settings
+    counts = options.get("row_counts") or {}
     rows = ", ".join(f"{count:,} {role}" for role, count in counts.items())
-    found = [
-        (
-            "Corpus",
-            " ".join(str(part) for part in (question.get("corpus"), _in_brackets(question.get("corpus_format")))),
-        ),
-        ("Rows", f"{rows} (selection: {question.get('rows', 'all')})"),
-        ("Control", str(question.get("control") or "none: shares have no floor to be compared with")),
-        ("Context", f"{cell(question.get('context'))} tokens, {question.get('align', 'start')}-aligned"),
-        ("Continuation", f"{cell(question.get('continuation'))} tokens, greedy decoding"),
-        ("Depth", _depth(question)),
-        ("End of text", str(question.get("eos", "not recorded"))),
-        ("Precision", str(question.get("dtype", "not recorded"))),
-        ("Signals", cell(question.get("signals") or None)),
+    corpus_format = f" ({options['corpus_format']})" if options.get("corpus_format") else ""
+    named_values = [
+        ("Corpus", f"{options.get('corpus')}{corpus_format}"),
+        ("Rows", f"{rows} (selection: {options.get('rows', 'all')})"),
+        ("Control", str(options.get("control") or "none: shares have no baseline to be compared with")),
+        ("Context", f"{format_value(options.get('context'))} tokens, {options.get('align', 'start')}-aligned"),
+        ("Continuation", f"{format_value(options.get('continuation'))} tokens, greedy decoding"),
+        ("Depth", _depth(options)),
+        ("End of text", str(options.get("eos", "not recorded"))),
+        ("Precision", str(options.get("dtype", "not recorded"))),
+        ("Signals", format_value(options.get("signals") or None)),
     ]
-    return [(name, value) for name, value in found if value]
+    return [(name, value) for name, value in named_values if value]
 
 
-def _in_brackets(text: object) -> str:
-    return f"({text})" if text else ""
-
-
-def _depth(question: dict[str, Any]) -> str:
-    if question.get("depth") == "verbatim":
+def _depth(options: dict[str, Any]) -> str:
+    if options.get("depth") == "verbatim":
         return "verbatim: M = 1 and the verbatim length are known, M is not"
-    return "graded: M is known for every row" if question.get("complete", True) else "recited rows alone"
+    return "graded: M is known for every row" if options.get("complete", True) else "recited rows only"
 
 
-def models(study: Study, run: Run) -> Shown:
+def models_table(study: Study, run: Run) -> TextTable:
     """The table of models, in their order."""
     frame = study.models(run.key)
-    meanings = {name: meaning for name, meaning in _MODELS.items() if name in frame.columns}
-    return show(Table("models", "Models, in the order they were given", frame.select(*meanings), meanings))
+    meanings = {name: meaning for name, meaning in _MODEL_COLUMNS.items() if name in frame.columns}
+    return text_table(Table("models", "Models, in the order they were given", frame.select(*meanings), meanings))
 
 
-def made(study: Study, run: Run) -> dict[str, Lines]:
-    """Configuration, versions, fingerprints and timings of the run, as the manifest has them."""
-    kept = study.manifest().get("runs", {}).get(run.key, {})
-    prints = [
+def provenance(study: Study, run: Run) -> dict[str, NamedValues]:
+    """Configuration, versions, fingerprints and timings of the run, from the manifest."""
+    recorded = _recorded(study, run)
+    fingerprints = [
         (f"{part.get('role', '')} {name}", str(value))
-        for part in run.question.get("fingerprints") or []
+        for part in run.settings.get("fingerprints") or []
         for name, value in part.items()
         if name != "role"
     ]
-    timings = [(model, _timing(found)) for model, found in kept.get("timings", {}).items()]
+    timings = [(model, _timing(durations)) for model, durations in recorded.get("timings", {}).items()]
     return {
-        "Configuration": [(name, cell(value)) for name, value in kept.get("configuration", {}).items()],
-        "Versions": [(name, str(value)) for name, value in kept.get("versions", {}).items()],
-        "Fingerprints": [("run", run.key), ("rows", run.rows_key), *prints],
-        "Timings": [*((name, str(kept[name])) for name in ("started", "finished") if name in kept), *timings],
+        "Configuration": [(name, format_value(value)) for name, value in recorded.get("configuration", {}).items()],
+        "Versions": [(name, str(value)) for name, value in recorded.get("versions", {}).items()],
+        "Fingerprints": [("run", run.key), ("rows", run.rows_key), *fingerprints],
+        "Timings": [*((name, str(recorded[name])) for name in ("started", "finished") if name in recorded), *timings],
     }
 
 
-def _timing(found: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {cell(value)}" for name, value in found.items())
+def finish_date(study: Study, run: Run) -> str:
+    """The date on which the run finished, as YYYY-MM-DD; "" if the manifest has none."""
+    return _recorded(study, run).get("finished", "")[:10]
 
 
-def commands(study: Study, run: Run) -> list[str]:
-    """Commands that make the study again, as a shell takes them."""
+def _recorded(study: Study, run: Run) -> dict[str, Any]:
+    """What the manifest records of the run; {} if nothing."""
+    return study.manifest().get("runs", {}).get(run.key, {})
+
+
+def _timing(durations: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {format_value(value)}" for name, value in durations.items())
+
+
+def reproduction_commands(study: Study, run: Run) -> list[str]:
+    """Shell commands that reproduce the study."""
     folder = shlex.quote(str(study.folder))
-    kept = study.manifest().get("runs", {}).get(run.key, {})
-    version = kept.get("versions", {}).get("mematlas")
-    found = [f"pip install {shlex.quote(f'mematlas[hf,report]=={version}')}"] if version else []
-    if kept.get("configuration") and kept.get("models"):
-        found.append(_score(kept))
-    return [*found, f"mematlas analyze {folder}", f"mematlas report {folder}"]
+    recorded = _recorded(study, run)
+    version = recorded.get("versions", {}).get("mematlas")
+    commands = [f"pip install {shlex.quote(f'mematlas[hf,report]=={version}')}"] if version else []
+    if recorded.get("configuration") and recorded.get("models"):
+        commands.append(_score_command(recorded))
+    return [*commands, f"mematlas analyze {folder}", f"mematlas report {folder}"]
 
 
-def _score(kept: dict[str, Any]) -> str:
-    """The `mematlas score` command of a configuration: every option that has a value."""
-    words = ["mematlas score", *(shlex.quote(str(card.get("spec"))) for card in kept["models"].values())]
-    for name, value in kept["configuration"].items():
+def _score_command(recorded: dict[str, Any]) -> str:
+    """The `mematlas score` command of a configuration, with every option that has a value."""
+    words = ["mematlas score", *(shlex.quote(str(card.get("spec"))) for card in recorded["models"].values())]
+    for name, setting in recorded["configuration"].items():
         option = shlex.quote("--" + name.replace("_", "-"))
-        for one in value if isinstance(value, list) else [value]:
-            if one is True:
+        for value in setting if isinstance(setting, list) else [setting]:
+            if value is True:
                 words.append(option)
-            elif one is not None and one is not False:
-                words.append(f"{option} {shlex.quote(str(one))}")
+            elif value is not None and value is not False:
+                words.append(f"{option} {shlex.quote(str(value))}")
     return " \\\n  ".join(words)

@@ -1,4 +1,4 @@
-"""Published trends beside what this study says of each."""
+"""Published trends, each with the verdict of this study's findings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from typing import Final
 from mematlas.findings.finding import Finding
 from mematlas.literature.published import TRENDS, PublishedTrend
 
+#: Verdict -> the sign shown before it, in the order of the page.
 SIGNS: Final = {"shows": "✓", "contradicts": "✗", "cannot tell": "?"}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """published: the trend; finding: name of the one that speaks of it, None if none does."""
+    """published: the trend; test: how it was tested, or why not; finding: the name of the finding, or None."""
 
     published: PublishedTrend
     verdict: str
@@ -25,16 +26,16 @@ class Verdict:
 
 
 def verdicts(findings: Sequence[Finding]) -> list[Verdict]:
-    """Every published trend, once for each finding that speaks of it: what is shown first, what cannot be told last."""
-    found = [verdict for name in TRENDS for verdict in _of(name, findings)]
-    return sorted(found, key=lambda verdict: list(SIGNS).index(verdict.verdict))
+    """Every published trend, once per finding that tests it, in the order of SIGNS."""
+    unsorted = [verdict for name in TRENDS for verdict in _verdicts_on(name, findings)]
+    return sorted(unsorted, key=lambda verdict: list(SIGNS).index(verdict.verdict))
 
 
-def _of(name: str, findings: Sequence[Finding]) -> list[Verdict]:
+def _verdicts_on(name: str, findings: Sequence[Finding]) -> list[Verdict]:
     published = TRENDS[name]
-    said = [(finding, trend) for finding in findings for trend in finding.trends if trend.trend == name]
-    if said:
-        return [Verdict(published, trend.verdict, trend.test, finding.name) for finding, trend in said]
-    there = published.analysis in {finding.name for finding in findings}
-    why = "it was not put to a test" if there else f"run `mematlas analyze --only {published.analysis}`"
-    return [Verdict(published, "cannot tell", why, None)]
+    tests = [(finding, trend) for finding in findings for trend in finding.trends if trend.trend == name]
+    if tests:
+        return [Verdict(published, trend.verdict, trend.test, finding.name) for finding, trend in tests]
+    analyzed = published.analysis in {finding.name for finding in findings}
+    reason = "the analysis did not test it" if analyzed else f"run `mematlas analyze --only {published.analysis}`"
+    return [Verdict(published, "cannot tell", reason, None)]

@@ -1,36 +1,36 @@
-"""A finding's table as text."""
+"""Tables of findings, with their values formatted as text."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mematlas.findings.finding import Table
 
-SHOWN: Final = 60
-UNKNOWN: Final = "–"
+MAX_ROWS: Final = 60
+NOT_MEASURED: Final = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """header: column, its meaning, whether it holds numbers; lines: cells as text; left_out: how many are not shown."""
+class TextTable:
+    """header: (column, meaning, whether it is numeric) each; rows: cells as text; hidden: number of rows not shown."""
 
     table: Table
     header: list[tuple[str, str, bool]]
-    lines: list[list[str]]
-    left_out: int
+    rows: list[list[str]]
+    hidden: int
 
 
-def show(table: Table) -> Shown:
-    """The first lines of a table."""
+def text_table(table: Table) -> TextTable:
+    """The first MAX_ROWS rows of a table as text."""
     frame = table.frame
     header = [(name, meaning, frame[name].dtype.is_numeric()) for name, meaning in table.columns.items()]
-    lines = [[cell(value) for value in line] for line in frame.head(SHOWN).iter_rows()]
-    return Shown(table, header, lines, max(0, frame.height - SHOWN))
+    rows = [[format_value(value) for value in row] for row in frame.head(MAX_ROWS).iter_rows()]
+    return TextTable(table, header, rows, max(0, frame.height - MAX_ROWS))
 
 
-def cell(value: Any) -> str:
-    """A value as text: a dash where it was not measured, four digits for numbers with a fraction."""
+def format_value(value: Any) -> str:
+    """A value as text: a dash if it was not measured, four significant digits for numbers with a fraction."""
     if value is None or value != value:
-        return UNKNOWN
+        return NOT_MEASURED
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -38,5 +38,5 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}".replace("-", "−", 1) if value else "0"
     if isinstance(value, list | tuple):
-        return ", ".join(map(cell, value)) or "none"
+        return ", ".join(map(format_value, value)) or "none"
     return str(value)

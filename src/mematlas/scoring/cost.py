@@ -1,8 +1,9 @@
 """What scoring costs in arithmetic: one formula behind `mematlas plan` and `mematlas run --dry-run`.
 
-A token that is fed costs two operations a weight of the model's body, a token that is predicted two a weight of its
-output head; attention over the row itself is left out (under 3 % for 64 tokens of the sizes below). It is the cost of a
-model that recites nothing: rows that recite share decodes. Our choice, after the cost model of cached greedy decoding.
+Each token that is fed costs two operations per weight of the model's body; each predicted token costs two operations
+per weight of its output head. Attention over the row itself is left out (under 3 % for 64 tokens of the sizes below).
+The result is the cost of a model that recites nothing: recited rows share decoding steps. Our choice, after the cost
+model of cached greedy decoding.
 """
 
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
     from mematlas.models.base import ModelCard
     from mematlas.scoring.options import ScoringOptions
 
-#: Effective rate assumed of one H200 in 16 bits; an assumption, not a measurement.
-ASSUMED: Final = 400e12
+#: Effective operations per second assumed for one H200 in 16 bits; an assumption, not a measurement.
+ASSUMED_FLOPS: Final = 400e12
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What the arithmetic of a model depends on. parameters: all weights, input and output embeddings among them;
-    width: of a hidden state; vocabulary: token ids; tied: input and output embeddings are the same weights."""
+class ModelShape:
+    """The sizes that a model's arithmetic depends on.
+
+    parameters: all weights, including input and output embeddings; width: numbers in a hidden state; vocabulary:
+    number of token ids; tied: whether input and output embeddings are the same weights.
+    """
 
     label: str
     parameters: int
@@ -30,19 +34,19 @@ class Shape:
     tied: bool = False
 
     @property
-    def head(self) -> int:
-        """Weights that a prediction takes."""
+    def head_parameters(self) -> int:
+        """Weights used by every prediction: those of the output head."""
         return self.width * self.vocabulary
 
     @property
-    def body(self) -> int:
-        """Weights that every token takes: looking a token up takes none."""
-        return self.parameters - self.head * (1 if self.tied else 2)
+    def body_parameters(self) -> int:
+        """Weights used by every token that is fed; looking up its embedding uses none."""
+        return self.parameters - self.head_parameters * (1 if self.tied else 2)
 
 
-#: The published family (model cards): parameters and width; vocabulary as its weights have it.
-PYTHIA: Final = tuple(
-    Shape(f"pythia-{name}", parameters, width, vocabulary)
+#: The published family: parameters and width from the model cards, vocabulary from the shape of the weights.
+PYTHIA_SHAPES: Final = tuple(
+    ModelShape(f"pythia-{name}", parameters, width, vocabulary)
     for name, parameters, width, vocabulary in (
         ("70m", 70_426_624, 512, 50_304),
         ("160m", 162_322_944, 768, 50_304),
@@ -57,20 +61,21 @@ PYTHIA: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one model. flop: operations in all; rows_a_second: of one device; hours: of one device."""
+class ScoringCost:
+    """The cost of scoring with one model. flop: total operations; rows_per_second, hours: on one device."""
 
-    shape: Shape
+    shape: ModelShape
     flop: float
-    rows_a_second: float
+    rows_per_second: float
     hours: float
 
 
-def forwards_a_row(options: "ScoringOptions") -> int:
-    """Tokens that a model is fed for one row at most, however little it recites.
+def fed_tokens_per_row(options: "ScoringOptions") -> int:
+    """The most tokens that a model is fed for one row, which happens when it recites nothing.
 
-    Start-aligned contexts share the prefill of the longest; each then decodes all columns but the first, which the
-    prefill gives. A teacher-forced record feeds the continuation once more. End-aligned contexts share nothing.
+    Start-aligned contexts share the prefill of the longest context; each context then decodes all columns except the
+    first, which comes from the prefill. A teacher-forced record feeds the continuation once more. End-aligned contexts
+    share nothing.
     """
     grid, lead = options.grid, int(options.bos)
     decoded = max(grid.continuations) - 1
@@ -80,8 +85,8 @@ def forwards_a_row(options: "ScoringOptions") -> int:
     return sum(lead + context + recorded + decoded for context in grid.contexts)
 
 
-def predictions_a_row(options: "ScoringOptions") -> int:
-    """Tokens that are predicted for one row at most: every column of every context, and all of the true row where it is
+def predictions_per_row(options: "ScoringOptions") -> int:
+    """The most tokens that are predicted for one row: every column of every context, and the whole true row if it is
     recorded."""
     grid = options.grid
     decoded = len(grid.contexts) * max(grid.continuations)
@@ -89,45 +94,50 @@ def predictions_a_row(options: "ScoringOptions") -> int:
     return decoded + records * (grid.width - 1)
 
 
-def bytes_a_row(options: "ScoringOptions") -> int:
-    """Bytes that a model's row takes in scores and signals before compression, labels and reasons left out."""
+def bytes_per_row(options: "ScoringOptions") -> int:
+    """Bytes per row and model in the score and signal tables before compression, without labels and reasons."""
     import pyarrow as pa
 
     from mematlas.study.schemas.scores import FREE, SCORES, truth_schema
 
     grid = options.grid
-    line = sum(field.type.bit_width // 8 for field in SCORES if not pa.types.is_string(field.type))
-    total = line * len(grid.contexts) * len(grid.continuations)
+    cell_bytes = sum(field.type.bit_width // 8 for field in SCORES if not pa.types.is_string(field.type))
+    total = cell_bytes * len(grid.contexts) * len(grid.continuations)
     if options.free:
-        total += _bytes_a_token(FREE) * len(grid.contexts) * max(grid.continuations)
+        total += _bytes_per_token(FREE) * len(grid.contexts) * max(grid.continuations)
     if options.truth:
         records = 1 if grid.align == "start" else len(grid.contexts)
-        total += _bytes_a_token(truth_schema(options.temperatures)) * records * grid.width
+        total += _bytes_per_token(truth_schema(options.temperatures)) * records * grid.width
     return total
 
 
-def _bytes_a_token(signals: "pa.Schema") -> int:
+def _bytes_per_token(schema: "pa.Schema") -> int:
     import pyarrow as pa
 
-    return sum(-(-field.type.value_type.bit_width // 8) for field in signals if pa.types.is_list(field.type))
+    return sum(-(-field.type.value_type.bit_width // 8) for field in schema if pa.types.is_list(field.type))
 
 
-def cost(shape: Shape, rows: int, options: "ScoringOptions", rate: float = ASSUMED) -> Cost:
-    """What scoring `rows` rows takes at `rate` operations a second and device.
+def scoring_cost(shape: ModelShape, rows: int, options: "ScoringOptions", rate: float = ASSUMED_FLOPS) -> ScoringCost:
+    """The cost of scoring `rows` rows with one model, at `rate` operations per second and device.
 
     Raises:
         ValueError: a number is not positive.
     """
     if rows < 1 or rate <= 0:
         raise ValueError(f"rows and rate must be positive, not {rows} and {rate}")
-    flop = 2.0 * (shape.body * forwards_a_row(options) + shape.head * predictions_a_row(options))
-    return Cost(shape, rows * flop, rate / flop, rows * flop / rate / 3600)
+    flop = 2.0 * (
+        shape.body_parameters * fed_tokens_per_row(options) + shape.head_parameters * predictions_per_row(options)
+    )
+    return ScoringCost(shape, rows * flop, rate / flop, rows * flop / rate / 3600)
 
 
-def shape_of(card: "ModelCard") -> Shape | None:
-    """The shape of a model that was found but not loaded; None where its card does not tell. Embeddings are taken to be
-    apart, which asks a little too much of models that tie them."""
+def model_shape(card: "ModelCard") -> ModelShape | None:
+    """The shape of a model that was resolved but not loaded; None if its card lacks the parameters or the width.
+
+    Embeddings are assumed to be untied unless the parameters are too few for that, so the cost of a model with tied
+    embeddings is slightly overestimated.
+    """
     if not card.parameters or not card.width:
         return None
     tied = card.parameters < 2 * card.width * card.vocabulary
-    return Shape(card.label, card.parameters, card.width, card.vocabulary, tied)
+    return ModelShape(card.label, card.parameters, card.width, card.vocabulary, tied)

@@ -1,9 +1,9 @@
-"""A configuration turned into a question: models found, corpus opened, rows counted, nothing loaded yet."""
+"""A checked configuration turned into a scoring job: models resolved, corpus opened, nothing loaded yet."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from mematlas.corpus.selection import Positions
     from mematlas.models.base import ModelSource
 
-#: Part of every run's key; raised when a change of the engine can change a number.
+#: Part of every run's key; increased when a change of the engine can change a number.
 ENGINE_VERSION = 3
 
 #: Options that are part of every run's key.
-_KEYED = (
+_KEY_OPTIONS = (
     *("context", "continuation", "align", "depth", "signals", "temperature", "eos", "bos", "dtype", "settle", "batch"),
 )
 
-_ORDERS: dict[Order, tuple[str, ...]] = {
+_ORDER_FIELDS: dict[Order, tuple[str, ...]] = {
     "given": (),
     "size": ("parameters",),
     "step": ("training_step",),
@@ -40,7 +40,7 @@ _ORDERS: dict[Order, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ScoringJob:
-    """A resolved configuration: sources found, rows counted, nothing loaded yet."""
+    """Everything that a run of the engine needs. sources: by label, not loaded yet; plan: the rows, cut into shards."""
 
     config: ScoreConfig
     sources: "dict[str, ModelSource]"
@@ -50,42 +50,42 @@ class ScoringJob:
 
 
 def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> ScoringJob:
-    """Find models and corpus, check that they fit, and write the question into the study folder.
+    """Find the models and the corpus, check that they fit together, and record the run in the study folder.
 
     Args:
-        extend: models that the same run was asked for before stay members of it; else these are all.
+        extend: whether models that the same run was started with earlier stay part of it.
 
     Raises:
-        MematlasError: they cannot be found or do not fit; a folder that was made for the study is gone again.
+        MematlasError: they cannot be found or do not fit; a newly created study folder is removed again.
     """
     if not models:
         raise OptionError("No model was given; name at least one: a folder, a hub id, a .gguf file or a stand-in.")
     with translate_os_errors(config.study):
-        was_there = is_remote(config.study) or config.study.exists()
+        existed = is_remote(config.study) or config.study.exists()
     make_folder(config.study)
     try:
-        return _resolved(models, config, extend)
+        return _resolve(models, config, extend)
     except MematlasError:
-        if not was_there:
-            with suppress(OSError):  # it is not empty: another process has begun
+        if not existed:
+            with suppress(OSError):  # not empty: another process has started in it
                 config.study.rmdir()
         raise
 
 
-def _resolved(models: Sequence[str], config: ScoreConfig, extend: bool) -> ScoringJob:
-    from mematlas.corpus.row_sets import ShardPlan, default_shards
+def _resolve(models: Sequence[str], config: ScoreConfig, extend: bool) -> ScoringJob:
+    from mematlas.corpus.row_sets import ShardPlan, default_shard_count
     from mematlas.models.resolve import find_model
 
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
-    family = _ordered([find_model(spec) for spec in models], config.order)
-    sources = _labelled([*family, *(find_model(spec) for spec in config.control_models)])
+    family = _sort_family([find_model(spec) for spec in models], config.order)
+    sources = _label_sources([*family, *(find_model(spec) for spec in config.control_models)])
     if config.backend == "vllm":
-        _check_served(list(sources.values()))
-    sets = row_sets(config, grid, encoder(config, list(sources.values())))
+        _check_vllm_models(list(sources.values()))
+    sets = open_row_sets(config, grid, family_tokenizer(config, list(sources.values())))
     for rows in sets:
         _check_one_tokenizer(rows.corpus, config, list(sources.values()))
     total = sum(len(rows.positions) for rows in sets)
-    shards = config.shards or default_shards(total)
+    shards = config.shards or default_shard_count(total)
     if shards > total:
         raise OptionError(f"--shards {shards} is more than the {total} rows; give at most {total}.")
     plan = ShardPlan(sets, shards)
@@ -100,82 +100,82 @@ def _resolved(models: Sequence[str], config: ScoreConfig, extend: bool) -> Scori
         config.hidden_rows,
         config.hidden_layer,
     )
-    run = _run(config, sources, sets, shards, [*sources][len(family) :], extend)
+    run = _register_run(config, sources, sets, shards, [*sources][len(family) :], extend)
     return ScoringJob(config, sources, plan, options, run)
 
 
-def _check_served(sources: "Sequence[ModelSource]") -> None:
-    """vLLM is given a folder's path."""
+def _check_vllm_models(sources: "Sequence[ModelSource]") -> None:
+    """Refuse models without a folder, since vLLM is given the path of one."""
     from mematlas.models.huggingface import FolderSource
 
     for source in sources:
         if not isinstance(source, FolderSource):
             raise OptionError(
-                f"--backend vllm takes Hugging Face folders and hub ids, and {source.card.spec!r} is neither; score it "
+                f"--backend vllm needs a Hugging Face folder or hub id, and {source.card.spec!r} is neither; score it "
                 "with --backend torch."
             )
 
 
-def _ordered(sources: "list[ModelSource]", order: Order) -> "list[ModelSource]":
-    """The family by parameters, by training step, or by parameters and then step; equals stay as given."""
-    for name in _ORDERS[order]:
+def _sort_family(sources: "list[ModelSource]", order: Order) -> "list[ModelSource]":
+    """The family sorted by parameters, by training step, or by both in this order; ties stay in the given order."""
+    for name in _ORDER_FIELDS[order]:
         unknown = [source.card.label for source in sources if getattr(source.card, name) is None]
         if unknown:
             raise OptionError(
                 f"--order {order} needs the {name.replace('_', ' ')} of every model, but {unknown[0]} states none; "
-                "give the models in their order and leave --order out."
+                "give the models in the right order and leave --order out."
             )
-    return sorted(sources, key=lambda source: [getattr(source.card, name) for name in _ORDERS[order]])
+    return sorted(sources, key=lambda source: [getattr(source.card, name) for name in _ORDER_FIELDS[order]])
 
 
-def _labelled(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
-    """Sources by label, in their order; equal labels are told apart by the folder above, then by a number."""
+def _label_sources(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
+    """Sources by label, in their order; equal labels get the parent folder's name in front, or else a number behind."""
     labels = [source.card.label for source in sources]
     if len(set(labels)) < len(labels):
         labels = ["-".join(Path(source.card.spec).parts[-2:]) or source.card.label for source in sources]
-    found: dict[str, ModelSource] = {}
+    labelled: dict[str, ModelSource] = {}
     for label, source in zip(labels, sources, strict=True):
-        if any(source.card.fingerprint == other.card.fingerprint and label == name for name, other in found.items()):
+        if label in labelled and labelled[label].card.fingerprint == source.card.fingerprint:
             raise OptionError(f"The model {source.card.spec!r} was given twice; name each model once.")
         unique, number = label, 2
-        while unique in found:
+        while unique in labelled:
             unique, number = f"{label}-{number}", number + 1
         source.card = replace(source.card, label=unique)
-        found[unique] = source
-    return found
+        labelled[unique] = source
+    return labelled
 
 
-def encoder(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
-    """The one tokenizer of the family; None where the first model has none."""
-    return chosen_encoder(config, (source.card.vocabulary for source in sources), sources[0].encoder)
+def family_tokenizer(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
+    """The tokenizer that `--tokenizer` names, else that of the first model; None where that has none."""
+    return choose_tokenizer(config, (source.card.vocabulary for source in sources), sources[0].encoder)
 
 
-def chosen_encoder(
-    config: ScoreConfig, vocabularies: Iterable[int], of_first: Callable[[], Encoder | None]
+def choose_tokenizer(
+    config: ScoreConfig, vocabularies: Iterable[int], open_first: Callable[[], Encoder | None]
 ) -> Encoder | None:
-    """The tokenizer that the options name, for models of these vocabularies; else that of the first model."""
+    """The tokenizer that the options name, for models with these vocabulary sizes; else `open_first()`."""
     if config.tokenizer is None:
-        return of_first()
+        return open_first()
     from mematlas.models.huggingface import tokenizer_encoder
 
     return tokenizer_encoder(config.tokenizer, min(vocabularies))
 
 
 def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
-    """Text becomes other rows under another tokenizer: such models share no rows."""
-    different = {source.card.tokenizer: source.card.label for source in sources}
-    if "encoder" in corpus.details and config.tokenizer is None and len(different) > 1:
+    """Refuse text for models with different tokenizers: it would become different rows for each of them."""
+    by_tokenizer = {source.card.tokenizer: source.card.label for source in sources}
+    if "encoder" in corpus.details and config.tokenizer is None and len(by_tokenizer) > 1:
         raise OptionError(
-            f"{' and '.join(list(different.values())[:2])} have different tokenizers, so the text would become "
+            f"{' and '.join(list(by_tokenizer.values())[:2])} have different tokenizers, so the text would be cut into "
             "different rows. Score them into separate studies, or name one tokenizer with --tokenizer."
         )
 
 
-def row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tuple[RowSet, ...]":
-    """The rows that the options choose, of the corpus and of the control.
+def open_row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tuple[RowSet, ...]":
+    """Open the corpus and the control, and select the rows that the options choose.
 
     Raises:
-        CorpusError: a corpus cannot be opened, or its rows do not suit the request.
+        CorpusError: a corpus cannot be opened, the selection is empty, or its rows are too short for the grid.
     """
     from mematlas.corpus.row_sets import RowSet, longest_row
 
@@ -190,28 +190,31 @@ def row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tup
     )
     sets: list[RowSet] = []
     offset = 0
-    for role, path, rows in (("train", config.corpus, config.rows), ("control", config.control, config.control_rows)):
+    for role, path, option, rows in (
+        ("train", config.corpus, "--rows", config.rows),
+        ("control", config.control, "--control-rows", config.control_rows),
+    ):
         if path is None:
             continue
         corpus = open_corpus(path, format=config.format, options=options)
         positions = select(len(corpus), rows, row_ids=corpus.row_ids)
         if not len(positions):
-            raise CorpusError(f"--rows {rows} takes no row of {path} ({len(corpus)} rows); choose at least one.")
-        found = RowSet(role, corpus, positions, offset)
-        longest = longest_row(found, grid.width)
-        needed = grid.split(min(grid.contexts)) + min(grid.continuations)
+            raise CorpusError(f"{option} {rows} selects no row of {path} ({len(corpus)} rows); choose at least one.")
+        row_set = RowSet(role, corpus, positions, offset)
+        longest = longest_row(row_set, grid.width)
+        needed = grid.continuation_start(min(grid.contexts)) + min(grid.continuations)
         if longest < needed:
             raise CorpusError(
                 f"The rows of {path} have at most {longest} tokens, but the smallest cell of the grid needs {needed}; "
                 "choose a shorter --context or --continuation, or longer rows."
             )
-        sets.append(found)
+        sets.append(row_set)
         offset = _first_free_id(corpus) if config.control is not None and role == "train" else 0
     return tuple(sets)
 
 
 def _first_free_id(corpus: Corpus) -> int:
-    """Control rows are numbered after the corpus' own rows."""
+    """The id after the corpus's highest row id, where the ids of control rows start."""
     import numpy as np
 
     highest = 0
@@ -221,7 +224,7 @@ def _first_free_id(corpus: Corpus) -> int:
     return highest + 1
 
 
-def _run(
+def _register_run(
     config: ScoreConfig,
     sources: "dict[str, ModelSource]",
     sets: "Sequence[RowSet]",
@@ -229,55 +232,55 @@ def _run(
     control_models: list[str],
     extend: bool,
 ) -> Run:
-    """The run that this job belongs to, recorded in the study folder."""
-    rows, settings = fingerprints(sets), _keyed_settings(config)
+    """Record the run of this configuration in the study folder and return it."""
+    rows, settings = row_set_fingerprints(sets), _key_settings(config)
     key = fingerprint({**settings, "rows": rows, "shards": shards, "engine": ENGINE_VERSION})
     settings |= {
         "corpus": config.corpus,
         "corpus_format": sets[0].corpus.format,
         "corpus_details": sets[0].corpus.details,
         "rows": config.rows,
-        "row_counts": {of.role: len(of.positions) for of in sets},
+        "row_counts": {row_set.role: len(row_set.positions) for row_set in sets},
         "control": config.control,
         "control_models": control_models,
         "fingerprints": rows,
     }
     models = {label: f"{label.replace('/', '_')}-{source.card.fingerprint[:8]}" for label, source in sources.items()}
     run = Run(key, fingerprint({"rows": rows, "shards": shards}), shards, models, settings, time.time())
-    return _recorded(Study(config.study), run, extend)
+    return _record_run(Study(config.study), run, extend)
 
 
-def _keyed_settings(config: ScoreConfig) -> dict[str, Any]:
-    """The options that can change a number, which the run's key is a hash of."""
-    settings = config.model_dump(mode="json", include=set(_KEYED))
+def _key_settings(config: ScoreConfig) -> dict[str, Any]:
+    """The options that can change a number; the run's key is a hash of them."""
+    settings = config.model_dump(mode="json", include=set(_KEY_OPTIONS))
     if "hidden" in config.signals:
         settings["hidden_rows"] = config.hidden_rows
-        # the last layer is not named: runs begun before there was a choice keep their key
+        # the last layer is left out, so that runs from before this option existed keep their key
         settings |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
     return settings | ({} if config.backend == "torch" else {"backend": config.backend})
 
 
-def _recorded(study: Study, run: Run, extend: bool) -> Run:
-    """The run as the study records it now: joined, if `extend`, with the models it had before, and the latest run."""
-    known = {other.key: other for other in study.runs()}
-    before = known.get(run.key)
-    if before is not None and extend:
-        kept = {label: name for label, name in before.models.items() if label not in run.models}
-        controls = [label for label in before.question.get("control_models", []) if label in kept]
-        question = run.question | {"control_models": controls + run.question["control_models"]}
-        run = replace(run, models={**kept, **run.models}, question=question)
-    if before is not None:
-        run = replace(run, asked=before.asked)
-    same_order = before is not None and [*before.models] == [*run.models]
-    if before != run or not same_order or study.runs()[-1].key != run.key:
-        latest = max((other.asked for other in known.values()), default=0.0)
-        run = replace(run, asked=max(time.time(), latest + 1e-3))  # a clock that was set back does not reorder runs
-        write_json(study.folder / "runs" / f"{run.key}.json", asdict(run))
+def _record_run(study: Study, run: Run, extend: bool) -> Run:
+    """Write the run as the study's latest; with `extend`, it keeps the models it had before."""
+    recorded = {entry.key: entry for entry in study.runs()}
+    previous = recorded.get(run.key)
+    if previous is not None and extend:
+        earlier = {label: name for label, name in previous.models.items() if label not in run.models}
+        controls = [label for label in previous.settings.get("control_models", []) if label in earlier]
+        settings = run.settings | {"control_models": controls + run.settings["control_models"]}
+        run = replace(run, models={**earlier, **run.models}, settings=settings)
+    if previous is not None:
+        run = replace(run, requested_at=previous.requested_at)
+    same_order = previous is not None and [*previous.models] == [*run.models]
+    if previous != run or not same_order or study.runs()[-1].key != run.key:
+        latest = max((entry.requested_at for entry in recorded.values()), default=0.0)
+        run = replace(run, requested_at=max(time.time(), latest + 1e-3))  # even if the clock was set back
+        write_json(study.folder / "runs" / f"{run.key}.json", run.to_json())
     return run
 
 
-def fingerprints(sets: "Sequence[RowSet]") -> list[dict[str, Any]]:
-    """What tells these rows from all others: of each set its role, its corpus, and which rows were chosen."""
+def row_set_fingerprints(sets: "Sequence[RowSet]") -> list[dict[str, Any]]:
+    """What identifies the rows of a run: for each set its role, its corpus, and which rows were selected."""
     return [
         {"role": rows.role, "corpus": rows.corpus.fingerprint, "rows": digest_positions(rows.positions)}
         for rows in sets
@@ -285,10 +288,10 @@ def fingerprints(sets: "Sequence[RowSet]") -> list[dict[str, Any]]:
 
 
 def digest_positions(positions: "Positions") -> str:
-    """A hash of which rows were chosen, in their order."""
+    """A hash of the selected positions, in their order."""
     import hashlib
 
     digest = hashlib.blake2b(digest_size=10)
-    for start in range(0, len(positions), 1 << 20):  # never all of ten million at once
+    for start in range(0, len(positions), 1 << 20):  # in blocks, so that ten million positions are never copied at once
         digest.update(positions[start : start + (1 << 20)].tobytes())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""A question that can travel: what another process, here or on another machine, needs to score shards of it.
+"""A picklable description of a scoring job, from which a worker process on any machine can score its shards.
 
-A question itself does not travel: its corpora are mapped files and its stand-ins loaded models. So a worker opens the
-corpus again and finds each model when it first needs it, and scores only if both are those of the question.
+The job itself is not pickled: its corpora are memory-mapped files and its stand-ins loaded models. A worker opens the
+corpus again and resolves each model when it first needs it, and scores only if both are the same as in the job.
 """
 
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from mematlas.errors import CorpusError, ModelError
 from mematlas.executors.pool import enter_folder
 from mematlas.models.threads import limit_threads
 from mematlas.scoring.config import ScoreConfig
-from mematlas.scoring.job import ScoringJob, chosen_encoder, fingerprints, row_sets
+from mematlas.scoring.job import ScoringJob, choose_tokenizer, open_row_sets, row_set_fingerprints
 from mematlas.scoring.worker import ShardTask, ShardWorker
 from mematlas.study import Run
 
 if TYPE_CHECKING:
     from mematlas.corpus.row_sets import RowSet
-    from mematlas.executors.base import MakeWorker
+    from mematlas.executors.base import WorkerFactory
     from mematlas.models.base import ModelCard, ModelSource
     from mematlas.scoring.options import ScoringOptions
     from mematlas.scoring.worker import ShardResult
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """A question without its corpus and models. cards: by label; folder: that which relative paths are seen from."""
+    """A job without its corpus and models. cards: by label; folder: the base of relative paths."""
 
     config: ScoreConfig
     run: Run
@@ -37,54 +37,53 @@ class JobSpec:
     folder: Path
 
 
-def to_spec(question: ScoringJob) -> JobSpec:
-    """What a worker needs of a question."""
-    cards = {label: source.card for label, source in question.sources.items()}
-    return JobSpec(question.config, question.run, question.options, cards, Path.cwd())
+def to_spec(job: ScoringJob) -> JobSpec:
+    """The description of a job that workers receive."""
+    cards = {label: source.card for label, source in job.sources.items()}
+    return JobSpec(job.config, job.run, job.options, cards, Path.cwd())
 
 
-def shard_workers(question: ScoringJob) -> "MakeWorker[ShardTask, ShardResult]":
-    """From a number of threads to a worker, in whatever process it is called."""
-    return partial(_shard_worker, to_spec(question))
+def shard_worker_factory(job: ScoringJob) -> "WorkerFactory[ShardTask, ShardResult]":
+    """A picklable factory: called with a thread count in the worker process, it returns the worker."""
+    return partial(_shard_worker, to_spec(job))
 
 
-def _shard_worker(errand: JobSpec, threads: int) -> "_MessageCollectingWorker":
-
+def _shard_worker(spec: JobSpec, threads: int) -> "_MessageCollectingWorker":
     limit_threads(threads)
-    return _MessageCollectingWorker(from_spec(errand))
+    return _MessageCollectingWorker(from_spec(spec))
 
 
 class _MessageCollectingWorker:
-    """A scorer far from the user: what it has to say travels with the result."""
+    """A shard worker that returns its messages to the user with the result, since it cannot show them itself."""
 
-    def __init__(self, question: ScoringJob) -> None:
-        self._said: list[str] = []
-        self._scorer = ShardWorker(question, self._said.append, lambda rows: None)
+    def __init__(self, job: ScoringJob) -> None:
+        self._messages: list[str] = []
+        self._worker = ShardWorker(job, self._messages.append, lambda rows: None)
 
     def __call__(self, task: ShardTask) -> "ShardResult":
-        self._said.clear()
-        scored = self._scorer(task)
-        return replace(scored, said=tuple(self._said))
+        self._messages.clear()
+        result = self._worker(task)
+        return replace(result, messages=tuple(self._messages))
 
 
-def from_spec(errand: JobSpec) -> ScoringJob:
-    """The question, asked again where we are.
+def from_spec(spec: JobSpec) -> ScoringJob:
+    """Resolve the job again in this process.
 
     Raises:
-        CorpusError, ModelError: what is found here is not what the question was about.
-        StudyError: the folder that paths are seen from is not there.
+        CorpusError, ModelError: the corpus or a model is missing or is not the same as in the job.
+        StudyError: the base of relative paths does not exist.
     """
     from mematlas.corpus.row_sets import ShardPlan
 
-    enter_folder(errand.folder)
-    sources = _Sources(errand.cards)
-    sets = row_sets(errand.config, errand.options.grid, _encoder(errand, sources))
-    _check_same_rows(errand, sets)
-    return ScoringJob(errand.config, sources, ShardPlan(sets, errand.run.shards), errand.options, errand.run)
+    enter_folder(spec.folder)
+    sources = _LazySources(spec.cards)
+    sets = open_row_sets(spec.config, spec.options.grid, _open_tokenizer(spec, sources))
+    _check_same_rows(spec, sets)
+    return ScoringJob(spec.config, sources, ShardPlan(sets, spec.run.shards), spec.options, spec.run)
 
 
-class _Sources(dict[str, "ModelSource"]):
-    """Sources by label, each found when it is first asked for, so that no worker hashes weights that it never loads."""
+class _LazySources(dict[str, "ModelSource"]):
+    """Sources by label, each resolved at its first use, so that no worker hashes weights that it never loads."""
 
     def __init__(self, cards: "dict[str, ModelCard]") -> None:
         self._cards = cards
@@ -104,19 +103,19 @@ class _Sources(dict[str, "ModelSource"]):
         return source
 
 
-def _encoder(errand: JobSpec, sources: _Sources) -> "Encoder | None":
-    """As `question.encoder`, without a look at any model but the first."""
-    first = next(iter(errand.cards))
+def _open_tokenizer(spec: JobSpec, sources: _LazySources) -> "Encoder | None":
+    """Like `job.family_tokenizer`, but resolves no model except the first."""
+    first = next(iter(spec.cards))
 
-    def of_first() -> "Encoder | None":
-        return sources[first].encoder() if errand.cards[first].tokenizer is not None else None
+    def open_first() -> "Encoder | None":
+        return sources[first].encoder() if spec.cards[first].tokenizer is not None else None
 
-    return chosen_encoder(errand.config, (card.vocabulary for card in errand.cards.values()), of_first)
+    return choose_tokenizer(spec.config, (card.vocabulary for card in spec.cards.values()), open_first)
 
 
-def _check_same_rows(errand: JobSpec, sets: "tuple[RowSet, ...]") -> None:
-    if fingerprints(sets) != errand.run.question["fingerprints"]:
+def _check_same_rows(spec: JobSpec, sets: "tuple[RowSet, ...]") -> None:
+    if row_set_fingerprints(sets) != spec.run.settings["fingerprints"]:
         raise CorpusError(
-            f"A worker found other rows in {errand.config.corpus} or its control than the command did; let all "
+            f"A worker found other rows in {spec.config.corpus} or its control than the command did; let all "
             "machines see the same files, and leave them as they are while a run goes on."
         )

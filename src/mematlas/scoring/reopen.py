@@ -1,4 +1,4 @@
-"""The rows of a finished run, opened again from what its manifest notes, and seen to be the same as they were."""
+"""Open the rows of a finished run again, as its manifest records them, and check that they are unchanged."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
 from mematlas.scoring.config import ScoreConfig, resolve_config
-from mematlas.scoring.job import ScoringJob, chosen_encoder, digest_positions, encoder, row_sets
+from mematlas.scoring.job import ScoringJob, choose_tokenizer, digest_positions, family_tokenizer, open_row_sets
 from mematlas.study import Run, Study
 from mematlas.types import Encoder, Grid
 
@@ -19,87 +19,89 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """What a run was asked about. sets: train, and control if there is one; encoder: the family's tokenizer, if any."""
+    """The rows of a run. sets: train, and control if there is one; tokenizer: the family's, None if it has none."""
 
     run: Run
     grid: Grid
     sets: "tuple[RowSet, ...]"
-    encoder: Encoder | None
+    tokenizer: Encoder | None
 
 
-def job_rows(question: ScoringJob) -> ScoredRows:
-    """The rows of a question in hand."""
-    tokenizer = encoder(question.config, list(question.sources.values()))
-    return ScoredRows(question.run, question.options.grid, question.plan.sets, tokenizer)
+def job_rows(job: ScoringJob) -> ScoredRows:
+    """The rows of a scoring job."""
+    tokenizer = family_tokenizer(job.config, list(job.sources.values()))
+    return ScoredRows(job.run, job.options.grid, job.plan.sets, tokenizer)
 
 
 def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True) -> ScoredRows:
-    """The rows of the run whose key starts with `key`, or of the latest.
+    """Open the rows of the run whose key starts with `key`, by default of the latest run.
 
-    tokenizer: False where no corpus is text and nothing is to be decoded; then no model is looked at.
+    Args:
+        tokenizer: whether to open the tokenizer, too. False if no corpus is text and nothing will be decoded; then no
+            model is looked up.
 
     Raises:
-        StudyError: there is no such run, it was not finished, or it was imported, so that no corpus is known.
-        CorpusError: the corpus is gone, or is not the one that was scored.
-        ModelError: the model whose tokenizer is needed is gone.
+        StudyError: there is no such run, it is not finished, or it was imported, so that its corpus is unknown.
+        CorpusError: the corpus is missing or is not the one that was scored.
+        ModelError: the model whose tokenizer is needed is missing.
     """
     run = study.run(key)
-    if "imported" in run.question:
+    if "imported" in run.settings:
         raise StudyError(
-            f"{study.folder} holds published scores, not the corpus that row features are counted in; score that "
+            f"{study.folder} contains published scores but no corpus to compute row features from; score that "
             "corpus: `mematlas score MODEL --corpus PATH --study FOLDER`."
         )
-    noted = study.manifest().get("runs", {}).get(run.key)
-    if noted is None:
+    entry = study.manifest().get("runs", {}).get(run.key)
+    if entry is None:
         raise StudyError(
-            f"Run {run.key} of {study.folder} is not finished, so that its manifest does not name the corpus; "
+            f"Run {run.key} of {study.folder} is not finished, so its manifest does not name the corpus; "
             "run the same `mematlas score` or `mematlas run` command again."
         )
-    cards = noted["models"]
-    unknown = [
+    cards = entry["models"]
+    missing = [
         label
         for label, name in run.models.items()
         if not name.endswith(cards.get(label, {}).get("fingerprint", "-none")[:8])
     ]
-    if unknown:
+    if missing:
         raise StudyError(
-            f"Run {run.key} of {study.folder} is not finished: its manifest does not know {unknown[0]}; run the same "
+            f"Run {run.key} of {study.folder} is not finished: its manifest lacks {missing[0]}; run the same "
             "`mematlas score` or `mematlas run` command again."
         )
-    config = _seen_from_here(resolve_config(**noted["configuration"]), study.folder)
+    config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     models = {label: cards[label] for label in run.models}
-    encoder = _encoder(config, models, study_path(noted["configuration"]["study"])) if tokenizer else None
-    sets = row_sets(config, grid, encoder)
+    encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
+    sets = open_row_sets(config, grid, encoder)
     _check_unchanged(run, config, sets)
     return ScoredRows(run, grid, sets, encoder)
 
 
-def _encoder(config: ScoreConfig, models: Mapping[str, dict[str, Any]], noted: Path) -> Encoder | None:
-    """As `question.encoder`, without a look at any weights but the first model's; models: their cards, by label."""
+def _open_tokenizer(config: ScoreConfig, models: Mapping[str, dict[str, Any]], recorded_study: Path) -> Encoder | None:
+    """Like `job.family_tokenizer`, but looks up no model except the first; models: cards by label."""
     from mematlas.models.resolve import find_model
 
     first = next(iter(models.values()))
-    return chosen_encoder(
+    return choose_tokenizer(
         config,
         (card["vocabulary"] for card in models.values()),
-        lambda: find_model(_there(first["spec"], noted, config.study)).encoder(),
+        lambda: find_model(_relocate_name(first["spec"], recorded_study, config.study)).encoder(),
     )
 
 
 def _check_unchanged(run: Run, config: ScoreConfig, sets: "Sequence[RowSet]") -> None:
     paths = {"train": config.corpus, "control": config.control}
-    for noted, rows in zip(run.question["fingerprints"], sets, strict=True):
+    for recorded, rows in zip(run.settings["fingerprints"], sets, strict=True):
         path = paths[rows.role]
-        if rows.corpus.fingerprint != noted["corpus"]:
+        if rows.corpus.fingerprint != recorded["corpus"]:
             raise CorpusError(
-                f"{path} is not the corpus that was scored: its fingerprint is {rows.corpus.fingerprint}, that one's "
-                f"was {noted['corpus']}. Bring that corpus back, or score this one into a study of its own."
+                f"{path} is not the corpus that was scored: its fingerprint is {rows.corpus.fingerprint}, the "
+                f"scored one's was {recorded['corpus']}. Restore that corpus, or score this one into another study."
             )
-        if digest_positions(rows.positions) != noted["rows"]:
+        if digest_positions(rows.positions) != recorded["rows"]:
             option = f"--rows {config.rows}" if rows.role == "train" else f"--control-rows {config.control_rows}"
             raise CorpusError(
-                f"{option} names other rows of {path} than were scored; bring the old list of ids back, or score these "
+                f"{option} selects other rows of {path} than were scored; restore the old list of ids, or score these "
                 "rows into a study of their own."
             )
 
@@ -107,40 +109,40 @@ def _check_unchanged(run: Run, config: ScoreConfig, sets: "Sequence[RowSet]") ->
 # ------------------------------------------------------------------------------------------------------- moved paths
 
 
-def _seen_from_here(config: ScoreConfig, folder: Path) -> ScoreConfig:
-    """`config` with relative paths as they are seen from here, where the study lies in `folder`.
+def _relocate_paths(config: ScoreConfig, folder: Path) -> ScoreConfig:
+    """`config` with its relative paths adjusted to the current place of the study, `folder`.
 
-    They were noted as seen from where the command was given. If the study is found elsewhere now, what they name lies
-    beside it as it did.
+    Relative paths are recorded as seen from where the command was run. If the study was moved since, the files are
+    assumed to have moved with it, so that they are where they were relative to the study.
     """
-    noted = config.study
+    recorded_study = config.study
     changed: dict[str, Any] = {"study": folder}
     for name in ("corpus", "control"):
         path = getattr(config, name)
         if path is not None:
-            is_name = config.format == "datasets" and not Path(_placed(path, noted, folder)).exists()
-            changed[name] = path if is_name else _placed(path, noted, folder)
+            is_name = config.format == "datasets" and not Path(_relocate(path, recorded_study, folder)).exists()
+            changed[name] = path if is_name else _relocate(path, recorded_study, folder)
     for name in ("rows", "control_rows"):
-        form, _, path = getattr(config, name).partition(":")
-        if form == "ids":
-            changed[name] = f"ids:{_placed(path, noted, folder)}"
+        method, _, path = getattr(config, name).partition(":")
+        if method == "ids":
+            changed[name] = f"ids:{_relocate(path, recorded_study, folder)}"
     if config.tokenizer is not None:
-        changed["tokenizer"] = _there(config.tokenizer, noted, folder)
+        changed["tokenizer"] = _relocate_name(config.tokenizer, recorded_study, folder)
     if config.cache is not None:
-        changed["cache"] = Path(_placed(str(config.cache), noted, folder))
+        changed["cache"] = Path(_relocate(str(config.cache), recorded_study, folder))
     return config.model_copy(update=changed)
 
 
-def _placed(path: str, noted: Path, folder: Path) -> str:
-    """`path`, which was noted beside the study `noted`, beside the study in `folder`."""
-    if is_remote(noted) or is_remote(folder):
+def _relocate(path: str, recorded_study: Path, folder: Path) -> str:
+    """The path that has the same place relative to `folder` as `path` had relative to `recorded_study`."""
+    if is_remote(recorded_study) or is_remote(folder):
         return path
-    if Path(path).is_absolute() or noted.is_absolute() or noted.resolve() == folder.resolve():
+    if Path(path).is_absolute() or recorded_study.is_absolute() or recorded_study.resolve() == folder.resolve():
         return path
-    return os.path.normpath(folder / os.path.relpath(path, noted))
+    return os.path.normpath(folder / os.path.relpath(path, recorded_study))
 
 
-def _there(name: str, noted: Path, folder: Path) -> str:
-    """The path that a model or tokenizer has now, if it is one; else its name."""
-    placed = _placed(name, noted, folder)
-    return placed if Path(placed).exists() else name
+def _relocate_name(name: str, recorded_study: Path, folder: Path) -> str:
+    """The current path of a model or tokenizer if `name` is a path; else `name` itself."""
+    path = _relocate(name, recorded_study, folder)
+    return path if Path(path).exists() else name

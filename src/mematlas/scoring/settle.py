@@ -1,7 +1,7 @@
-"""16-bit decisions that are too close to trust, run again in float32.
+"""16-bit decisions that are too close to trust, scored again in float32.
 
-A row is in doubt when any margin on its decided path is under the threshold of `DOUBTFUL`. Settled rows take every
-number from the float32 model; how many of them changed a score is recorded.
+A row is doubtful if any margin on its decided path is below `DOUBTFUL_MARGIN`. Settled rows take every number from the
+float32 model; the number of rows whose score changed is recorded.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ import numpy as np
 
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.engines.results import ContextResult
-from mematlas.scoring.options import DOUBTFUL
+from mematlas.scoring.options import DOUBTFUL_MARGIN
 from mematlas.types import Ids, TokenRows
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """Rows of one shard. doubtful: with a margin under the threshold; settled: run again; changed: other score then."""
+class SettleCounts:
+    """Rows of one shard. doubtful: with a margin below the threshold; settled: scored again; changed: score differs."""
 
     doubtful: int
     settled: int = 0
@@ -25,27 +25,27 @@ class Doubt:
 
 
 def doubtful_rows(results: list[ContextResult], threshold: float) -> Ids:
-    """Places of the rows with a decided margin under `threshold`, ascending."""
+    """Indices of the rows with a decided margin below `threshold`, ascending."""
     close = [result.rows[(result.margin < threshold).any(1)] for result in results]
     return np.unique(np.concatenate(close)) if close else np.empty(0, dtype=np.int64)
 
 
 def settle(
     results: list[ContextResult], rows: TokenRows, ids: Ids, dtype: str, reference: Callable[[], Engine] | None
-) -> tuple[list[ContextResult], Doubt]:
-    """Replace doubtful 16-bit rows by what the float32 engine says; without a `reference` only count them."""
-    places = doubtful_rows(results, DOUBTFUL[dtype])
-    if reference is None or not len(places):
-        return results, Doubt(len(places))
-    again = reference().score(TokenRows(rows.ids[places], rows.lengths[places]), ids[places])
-    again = [replace(result, rows=places[result.rows]) for result in again]
-    before, after = _hits(results), _hits(again)
+) -> tuple[list[ContextResult], SettleCounts]:
+    """Replace doubtful 16-bit rows by the results of the float32 engine; without a `reference` only count them."""
+    doubtful = doubtful_rows(results, DOUBTFUL_MARGIN[dtype])
+    if reference is None or not len(doubtful):
+        return results, SettleCounts(len(doubtful))
+    exact = reference().score(TokenRows(rows.ids[doubtful], rows.lengths[doubtful]), ids[doubtful])
+    exact = [replace(result, rows=doubtful[result.rows]) for result in exact]
+    before, after = _hits(results), _hits(exact)
     changed = sum(
-        any(not np.array_equal(before[place, context], hit) for (at, context), hit in after.items() if at == place)
-        for place in places.tolist()
+        any(not np.array_equal(before[row, context], hit) for (other, context), hit in after.items() if other == row)
+        for row in doubtful.tolist()
     )
-    kept = [_without(result, places) for result in results]
-    return [*kept, *again], Doubt(len(places), len(places), changed)
+    remaining = [_without(result, doubtful) for result in results]
+    return [*remaining, *exact], SettleCounts(len(doubtful), len(doubtful), changed)
 
 
 def _hits(results: list[ContextResult]) -> dict[tuple[int, int], np.ndarray]:
@@ -54,6 +54,6 @@ def _hits(results: list[ContextResult]) -> dict[tuple[int, int], np.ndarray]:
     }
 
 
-def _without(result: ContextResult, places: Ids) -> ContextResult:
-    keep = ~np.isin(result.rows, places)
+def _without(result: ContextResult, rows: Ids) -> ContextResult:
+    keep = ~np.isin(result.rows, rows)
     return result.take(keep, result.rows[keep])

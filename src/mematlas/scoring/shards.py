@@ -1,4 +1,4 @@
-"""The rows of a run cut into shards, and one shard scored: read, score, settle, write. What an executor maps over."""
+"""Score one shard of a run: read its rows, score them, settle doubtful ones, write the tables."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -6,17 +6,17 @@ from pathlib import Path
 
 from mematlas.corpus.row_sets import ShardPlan
 from mematlas.scoring.engines.causal import Engine
-from mematlas.scoring.engines.served import ServedEngine
+from mematlas.scoring.engines.vllm import VllmEngine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.states import write_states
 from mematlas.scoring.records.tables import score_table, signal_tables
-from mematlas.scoring.settle import Doubt, settle
-from mematlas.study import shard_is_done, shard_name, write_shard
+from mematlas.scoring.settle import SettleCounts, settle
+from mematlas.study import is_shard_done, shard_name, write_shard
 
 
 @dataclass(frozen=True, slots=True)
-class ShardJob:
-    """Where one model's shards go and what stands in their metadata."""
+class ShardTarget:
+    """Where one model's shards are written, with which options and metadata. signals, states: folder by kind."""
 
     label: str
     scores: Path
@@ -28,24 +28,24 @@ class ShardJob:
 
 
 def score_shard(
-    job: ShardJob,
+    target: ShardTarget,
     plan: ShardPlan,
     index: int,
-    engine: Engine | ServedEngine,
+    engine: Engine | VllmEngine,
     reference: Callable[[], Engine] | None,
     on_rows: Callable[[int], None],
-) -> Doubt:
-    """Score shard `index` and write its tables; the scores' marker comes last, so it stands for the whole shard."""
-    tokens, ids = plan.read(index, job.options.grid.width)
+) -> SettleCounts:
+    """Score shard `index` and write its tables; the scores' marker is last: it means that the shard is done."""
+    tokens, ids = plan.read(index, target.options.grid.width)
     results = engine.score(tokens, ids, on_rows)
-    results, doubt = settle(results, tokens, ids, job.dtype, reference)
+    results, counts = settle(results, tokens, ids, target.dtype, reference)
     name = shard_name(index, plan.count)
-    if shard_is_done(job.scores, name):  # by another process meanwhile: what stands is never touched
-        return doubt
-    metadata = {**job.metadata, "batch": str(engine.batch), **{k: str(v) for k, v in asdict(doubt).items()}}
-    for kind, table in signal_tables(job.label, ids, results, job.options).items():
-        write_shard(job.signals[kind], name, table, metadata)
-    if job.states:
-        write_states(job.states, name, ids, results, job.options, (index, plan.count))
-    write_shard(job.scores, name, score_table(job.label, ids, results, job.options), metadata)
-    return doubt
+    if is_shard_done(target.scores, name):  # finished by another process meanwhile: a finished shard is never changed
+        return counts
+    metadata = {**target.metadata, "batch": str(engine.batch), **{k: str(v) for k, v in asdict(counts).items()}}
+    for kind, table in signal_tables(target.label, ids, results, target.options).items():
+        write_shard(target.signals[kind], name, table, metadata)
+    if target.states:
+        write_states(target.states, name, ids, results, target.options, (index, plan.count))
+    write_shard(target.scores, name, score_table(target.label, ids, results, target.options), metadata)
+    return counts

@@ -1,4 +1,4 @@
-"""A worker of a run: it holds one loaded model at a time, and scores the shards that it is told."""
+"""A worker that scores shards of a job, with one loaded model at a time."""
 
 import gc
 import time
@@ -7,22 +7,22 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from mematlas.scoring.job import ENGINE_VERSION, ScoringJob
-from mematlas.study import shard_is_done, shard_name, translate_os_errors, write_model, write_shard
+from mematlas.study import is_shard_done, shard_name, translate_os_errors, write_model, write_shard
 
 if TYPE_CHECKING:
     from mematlas.models.base import LoadOptions, ModelSource
     from mematlas.scoring.engines.causal import Engine
-    from mematlas.scoring.engines.served import ServedEngine
-    from mematlas.scoring.settle import Doubt
-    from mematlas.scoring.shards import ShardJob
+    from mematlas.scoring.engines.vllm import VllmEngine
+    from mematlas.scoring.settle import SettleCounts
+    from mematlas.scoring.shards import ShardTarget
 
 Say = Callable[[str], None]
-_STEPPED = 128  # rows with which ways of decoding are compared
+_COMPARISON_ROWS = 128  # rows on which decoding with and without CUDA graphs is compared
 
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """One shard of one model: the unit of work, fixed by the question, whoever does it."""
+    """One shard of one model: the unit of work, the same no matter which process does it."""
 
     label: str
     index: int
@@ -34,7 +34,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What a worker tells of a task; the tables are on disk. skipped: the shard was there already; said: to users."""
+    """The result of one task, whose tables are on disk. skipped: the shard was already done; messages: for users."""
 
     task: ShardTask
     rows: int = 0
@@ -44,123 +44,123 @@ class ShardResult:
     settled_rows: int = 0
     changed_rows: int = 0
     skipped: bool = False
-    said: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class _LoadedModel:
     label: str
-    engine: "Engine | ServedEngine"
+    engine: "Engine | VllmEngine"
     reference: "Callable[[], Engine] | None"
-    job: "ShardJob"
+    target: "ShardTarget"
 
 
 class ShardWorker:
-    """Scores tasks of `question`. say: hears what a user should know; advance: hears of rows as they are done."""
+    """Scores tasks of `job`. say: called with messages for the user; advance: called with the number of rows done."""
 
-    def __init__(self, question: ScoringJob, say: Say, advance: Callable[[int], None]) -> None:
-        self._question, self._say, self._advance = question, say, advance
-        self._loaded: _Loaded | None = None
-        self._warned = False
+    def __init__(self, job: ScoringJob, say: Say, advance: Callable[[int], None]) -> None:
+        self._job, self._say, self._advance = job, say, advance
+        self._loaded: _LoadedModel | None = None
+        self._said_vllm_caveat = False
 
     def __call__(self, task: ShardTask) -> ShardResult:
         """Score a shard and write it, unless another process did so meanwhile."""
-        if is_done(self._question, task):
+        if is_task_done(self._job, task):
             return ShardResult(task, skipped=True)
-        began = time.time()
-        loaded, held = self._load(task.label), time.time()
-        doubt = self._score(loaded, task.index)
-        seconds = time.time() - held
-        rows = self._question.plan.size(task.index)
-        return ShardResult(task, rows, held - began, seconds, doubt.doubtful, doubt.settled, doubt.changed)
+        started = time.time()
+        model, loaded = self._load(task.label), time.time()
+        counts = self._score(model, task.index)
+        seconds = time.time() - loaded
+        rows = self._job.plan.size(task.index)
+        return ShardResult(task, rows, loaded - started, seconds, counts.doubtful, counts.settled, counts.changed)
 
-    def _load(self, label: str) -> _Loaded:
-        """The model in memory; the one before it is let go first."""
+    def _load(self, label: str) -> _LoadedModel:
+        """Load the model unless it is in memory already; the previous one is released first."""
         if self._loaded is not None and self._loaded.label == label:
             return self._loaded
         from mematlas.models.base import LoadOptions
 
         self._loaded = None
         gc.collect()
-        question, config, source = self._question, self._question.config, self._question.sources[label]
+        job, config, source = self._job, self._job.config, self._job.sources[label]
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-        write_model(config.study, question.run.models[label], {"model": label, **asdict(source.card)})
-        engine: Engine | ServedEngine
+        write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card)})
+        engine: Engine | VllmEngine
         if config.backend == "vllm":
-            engine, reference = self._served(source, load), None
+            engine, reference = self._vllm_engine(source, load), None
         else:
-            engine = _engine(question, source, load, self._say)
-            reference = _reference(question, source, load, self._say) if config.settle else None
-            _announce_states(question, label, engine, self._say)
-        self._loaded = _Loaded(label, engine, reference, _job(question, label))
+            engine = _torch_engine(job, source, load, self._say)
+            reference = _reference_engine(job, source, load, self._say) if config.settle else None
+            _report_states_size(job, label, engine, self._say)
+        self._loaded = _LoadedModel(label, engine, reference, _shard_target(job, label))
         return self._loaded
 
-    def _served(self, source: "ModelSource", load: "LoadOptions") -> "ServedEngine":
-        """A model asked through vLLM; how that differs is said once."""
-        from mematlas.scoring.engines.served import DEVIATIONS, served
+    def _vllm_engine(self, source: "ModelSource", load: "LoadOptions") -> "VllmEngine":
+        """The model in vLLM; a message says once how its numbers may differ."""
+        from mematlas.scoring.engines.vllm import VLLM_CAVEAT, load_vllm_engine
 
-        if not self._warned:
-            self._say(DEVIATIONS)
-            self._warned = True
-        return served(source, load, self._question.options)
+        if not self._said_vllm_caveat:
+            self._say(VLLM_CAVEAT)
+            self._said_vllm_caveat = True
+        return load_vllm_engine(source, load, self._job.options)
 
-    def _score(self, loaded: _Loaded, index: int) -> "Doubt":
+    def _score(self, model: _LoadedModel, index: int) -> "SettleCounts":
         from mematlas.scoring.shards import score_shard
 
-        plan = self._question.plan
-        with translate_os_errors(self._question.config.study):
-            _write_rows(self._question, index)
-            return score_shard(loaded.job, plan, index, loaded.engine, loaded.reference, self._advance)
+        plan = self._job.plan
+        with translate_os_errors(self._job.config.study):
+            _write_rows_table(self._job, index)
+            return score_shard(model.target, plan, index, model.engine, model.reference, self._advance)
 
 
-def is_done(question: ScoringJob, task: ShardTask) -> bool:
-    """Whether the shard is there, whoever wrote it."""
-    folder = question.config.study / "scores" / question.run.key / question.run.models[task.label]
-    return shard_is_done(folder, shard_name(task.index, task.count))
+def is_task_done(job: ScoringJob, task: ShardTask) -> bool:
+    """Whether the shard is finished, no matter which process wrote it."""
+    folder = job.config.study / "scores" / job.run.key / job.run.models[task.label]
+    return is_shard_done(folder, shard_name(task.index, task.count))
 
 
-def _announce_states(question: ScoringJob, label: str, engine: "Engine", say: Say) -> None:
-    """Say what hidden states will take, before the first row is scored."""
-    from mematlas.scoring.records.states import announced_size, check_room
+def _report_states_size(job: ScoringJob, label: str, engine: "Engine", say: Say) -> None:
+    """Report the disk space for hidden states, and check it, before the first row is scored."""
+    from mematlas.scoring.records.states import check_disk_space, max_states_bytes
 
-    if question.options.hidden_kinds:
-        size = announced_size(question.options, question.plan.total, question.run.shards, engine.width)
-        check_room(question.config.study, size, question.options)
-        say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {question.config.study / 'states'}")
+    if job.options.hidden_kinds:
+        size = max_states_bytes(job.options, job.plan.total, job.run.shards, engine.width)
+        check_disk_space(job.config.study, size, job.options)
+        say(f"{label}: hidden states of at most {size / 1e6:,.0f} MB go to {job.config.study / 'states'}")
 
 
-def _engine(question: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
+def _torch_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
     from mematlas.models.cuda_graph_choice import with_graphs
     from mematlas.scoring.engines.causal import Engine
 
-    options, most = question.options, question.plan.largest
-    rows = min(most if options.batch == "auto" else options.batch, _STEPPED)
+    options, max_rows = job.options, job.plan.largest
+    rows = min(max_rows if options.batch == "auto" else options.batch, _COMPARISON_ROWS)
     capacity = options.grid.width + options.bos
-    model = with_graphs(source.load(load), source.card, question.config.graphs, rows, capacity, say)
-    return Engine(model, source.card, options, say, most)
+    model = with_graphs(source.load(load), source.card, job.config.graphs, rows, capacity, say)
+    return Engine(model, source.card, options, say, max_rows)
 
 
-def _reference(question: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
-    """The same model in float32, loaded when the first doubtful row asks for it."""
+def _reference_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
+    """The same model in float32, loaded when the first doubtful row needs it."""
     from functools import cache
 
     from mematlas.scoring.engines.causal import Engine
 
-    exact, most = replace(load, dtype="float32"), question.plan.largest
-    return cache(lambda: Engine(source.load(exact), source.card, question.options, say, most))
+    exact, max_rows = replace(load, dtype="float32"), job.plan.largest
+    return cache(lambda: Engine(source.load(exact), source.card, job.options, say, max_rows))
 
 
-def _job(question: ScoringJob, label: str) -> "ShardJob":
-    from mematlas.scoring.shards import ShardJob
+def _shard_target(job: ScoringJob, label: str) -> "ShardTarget":
+    from mematlas.scoring.shards import ShardTarget
 
-    config, run = question.config, question.run
+    config, run = job.config, job.run
     name = run.models[label]
-    return ShardJob(
+    return ShardTarget(
         label,
         config.study / "scores" / run.key / name,
         {kind: config.study / "signals" / run.key / kind / name for kind in config.signals if kind != "hidden"},
-        {kind: config.study / "states" / run.key / kind / name for kind in question.options.hidden_kinds},
-        question.options,
+        {kind: config.study / "states" / run.key / kind / name for kind in job.options.hidden_kinds},
+        job.options,
         config.dtype,
         {
             "run": run.key,
@@ -170,14 +170,14 @@ def _job(question: ScoringJob, label: str) -> "ShardJob":
             "depth": config.depth,
             "dtype": config.dtype,
             "engine": str(ENGINE_VERSION),
-            "model_fingerprint": question.sources[label].card.fingerprint,
+            "model_fingerprint": job.sources[label].card.fingerprint,
             **({} if config.backend == "torch" else {"backend": config.backend}),
         },
     )
 
 
-def _write_rows(question: ScoringJob, index: int) -> None:
-    folder = question.config.study / "rows" / question.run.rows_key
-    name = shard_name(index, question.run.shards)
-    if not shard_is_done(folder, name):
-        write_shard(folder, name, question.plan.rows_table(index), {"rows": question.run.rows_key})
+def _write_rows_table(job: ScoringJob, index: int) -> None:
+    folder = job.config.study / "rows" / job.run.rows_key
+    name = shard_name(index, job.run.shards)
+    if not is_shard_done(folder, name):
+        write_shard(folder, name, job.plan.rows_table(index), {"rows": job.run.rows_key})

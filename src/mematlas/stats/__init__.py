@@ -1,1 +1,1 @@
-"""Arrays in, arrays out; strangers to the model."""
+"""Statistics on arrays: functions that take arrays and return arrays, and know nothing of models or studies."""

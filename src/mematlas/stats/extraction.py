@@ -1,8 +1,8 @@
 """(n, p)-discoverable extraction: how many samples a row needs until its continuation is drawn, in closed form.
 
 Source: K3 (a). A row whose whole continuation is drawn with probability p_z is (n, p)-discoverable iff
-1 - (1 - p_z)^n >= p, that is n >= log(1 - p) / log(1 - p_z). Everything is kept as log p_z, as p_z itself is 0 in
-floating point long before it is 0.
+1 - (1 - p_z)^n >= p, that is n >= log(1 - p) / log(1 - p_z). Probabilities are given as log p_z,
+because small p_z underflow to 0 in floating point.
 """
 
 from typing import Final
@@ -10,59 +10,61 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_HALF: Final = -np.log(2.0)
-_SMALLEST: Final = -700.0  # log of a number whose reciprocal still is one
-_ROUNDING: Final = 1e-12  # relative; a row that needs exactly n samples shall not need n + 1 by rounding
+_LOG_HALF: Final = -np.log(2.0)
+_MIN_LOG: Final = -700.0  # log of a number whose reciprocal is still finite
+_TOLERANCE: Final = 1e-12  # relative; a row that needs exactly n samples must not need n + 1 by rounding
 
 
 def samples_needed(log_probability: ArrayLike, p: float) -> NDArray[np.float64]:
-    """The smallest n for which a row is (n, p)-discoverable, a whole number, at least 1; of the shape given.
+    """The smallest whole n >= 1 for which a row is (n, p)-discoverable; shape as the input.
 
-    Infinite where no number is enough (p_z = 0), and where it is beyond the largest float; NaN where log p_z is NaN.
+    Infinite where no number suffices (p_z = 0) or where n exceeds the largest float; NaN where log p_z is NaN.
 
     Args:
         log_probability: log p_z in nats: the sum of the log-probabilities of the continuation's tokens; -inf where
-            p_z = 0. What is above 0, by rounding, counts as 0.
-        p: the chance wanted of drawing the continuation at least once, between 0 and 1, both excluded.
+            p_z = 0. Values above 0, due to rounding, count as 0.
+        p: required probability of drawing the continuation at least once, between 0 and 1, both excluded.
 
     Raises:
         ValueError: p is not between 0 and 1.
     """
     if not 0 < p < 1:
         raise ValueError(f"p must be between 0 and 1, both excluded, not {p}")
-    given = np.minimum(np.asarray(log_probability, dtype=np.float64), 0.0)
-    wanted = -np.log1p(-p)
+    log_p = np.minimum(np.asarray(log_probability, dtype=np.float64), 0.0)
+    required = -np.log1p(-p)
     with np.errstate(over="ignore", divide="ignore"):
-        # where p_z is tiny, -log(1 - p_z) = p_z and 1 / p_z may be beyond any float
-        exact = wanted / -_log_of_missing(np.maximum(given, _SMALLEST))
-        needed = np.where(given < _SMALLEST, np.exp(np.log(wanted) - given), exact)
-    return np.asarray(np.maximum(1.0, np.ceil(needed * (1 - _ROUNDING))))
+        # where p_z is tiny, -log(1 - p_z) = p_z, and 1 / p_z may overflow
+        closed_form = required / -_log_complement(np.maximum(log_p, _MIN_LOG))
+        needed = np.where(log_p < _MIN_LOG, np.exp(np.log(required) - log_p), closed_form)
+    return np.asarray(np.maximum(1.0, np.ceil(needed * (1 - _TOLERANCE))))
 
 
-def _log_of_missing(log_probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(1 - p_z): by log1p where p_z is small, by expm1 where 1 - p_z is."""
+def _log_complement(log_probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(1 - p_z): with log1p where p_z is small, with expm1 where 1 - p_z is small."""
     with np.errstate(divide="ignore"):
-        return np.where(log_probability < _HALF, np.log1p(-np.exp(log_probability)), np.log(-np.expm1(log_probability)))
+        return np.where(
+            log_probability < _LOG_HALF, np.log1p(-np.exp(log_probability)), np.log(-np.expm1(log_probability))
+        )
 
 
-def chance(log_probability: ArrayLike, n: float) -> NDArray[np.float64]:
-    """Chance that n samples draw the continuation at least once, 1 - (1 - p_z)^n; of the shape given.
+def extraction_probability(log_probability: ArrayLike, n: float) -> NDArray[np.float64]:
+    """Probability that n samples draw the continuation at least once, 1 - (1 - p_z)^n; shape as the input.
 
     Args:
         log_probability: as `samples_needed`.
-        n: samples, 0 or more.
+        n: number of samples, 0 or more.
     """
-    given = np.minimum(np.asarray(log_probability, dtype=np.float64), 0.0)
-    # 0 samples of a sure continuation would be 0 * -inf
-    return np.asarray(-np.expm1(n * _log_of_missing(given))) if n else np.zeros_like(given)
+    log_p = np.minimum(np.asarray(log_probability, dtype=np.float64), 0.0)
+    # n = 0 and p_z = 1 would give 0 * -inf
+    return np.asarray(-np.expm1(n * _log_complement(log_p))) if n else np.zeros_like(log_p)
 
 
-def discoverable_rows(log_probability: ArrayLike, n: ArrayLike, p: float) -> NDArray[np.int64]:
-    """How many of the rows are (n, p)-discoverable, for each n; shape (numbers of samples,).
+def count_discoverable(log_probability: ArrayLike, n: ArrayLike, p: float) -> NDArray[np.int64]:
+    """Number of rows that are (n, p)-discoverable, for each n; shape (len(n),).
 
     Args:
-        log_probability: shape (rows,), as `samples_needed`; all of them known.
-        n: shape (numbers of samples,).
+        log_probability: shape (rows,), as `samples_needed`; none missing.
+        n: numbers of samples, one-dimensional.
         p: as `samples_needed`.
 
     Raises:
@@ -70,6 +72,6 @@ def discoverable_rows(log_probability: ArrayLike, n: ArrayLike, p: float) -> NDA
     """
     needed = np.sort(samples_needed(log_probability, p))
     if np.isnan(needed).any():
-        raise ValueError("log_probability must be known for every row, but some are NaN")
+        raise ValueError("log_probability must not contain NaN: leave out the rows where it is missing")
     finite = needed[np.isfinite(needed)]
     return np.searchsorted(finite, np.asarray(n, dtype=np.float64), side="right").astype(np.int64)

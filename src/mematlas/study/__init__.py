@@ -1,28 +1,28 @@
-"""A study's folder: fingerprints, atomic writes, shards with completion markers, and the manifest written last.
+"""A study's folder: fingerprints, atomic writes, shards with completion markers, and the manifest, written last.
 
-    STUDY/manifest.json                                     what was asked, by which versions, how long it took
-    STUDY/runs/<run>.json                                   the resolved question of one run
-    STUDY/models/<label>-<fingerprint>.parquet              one line a model
-    STUDY/rows/<rows>/shard-00000-of-00004.parquet          one line a row, shared by all models
+    STUDY/manifest.json                                     settings, versions and duration of every finished run
+    STUDY/runs/<run>.json                                   the resolved settings of one run
+    STUDY/models/<label>-<fingerprint>.parquet              one row per model
+    STUDY/rows/<rows>/shard-00000-of-00004.parquet          one row per scored row, shared by all models
     STUDY/scores/<run>/<model>/shard-00000-of-00004.parquet
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
-    STUDY/states/<run>/<kind>/<model>/shard-...safetensors  hidden states of some rows (scoring/hidden.py)
-    STUDY/predictions/<run>/<model>/*.parquet               what predictors fitted to states said of rows held out
-    STUDY/features/<run>/<kind>/shard-...parquet            what is known of rows without a model; facts.json beside
+    STUDY/states/<run>/<kind>/<model>/shard-...safetensors  hidden states of some rows
+    STUDY/predictions/<run>/<model>/*.parquet               predictions on held-out rows, from hidden states
+    STUDY/features/<run>/<kind>/shard-...parquet            row features, computed without a model; and facts.json
 
-A run is one question (corpus, rows, grid, depth, policies); its key is a hash of all that can change a number, so
-a changed option never meets an old shard. A shard counts once its `.done` marker stands beside it (store/markers.py).
-STUDY is a folder or a place in an object store (storage.py).
+A run has one combination of settings (corpus, rows, grid, depth, policies). Its key is a hash of everything that can
+change a number, so a changed option never meets an old shard. A shard is finished once its `.done` marker exists
+(`mematlas.study.shards`). STUDY is a folder, or a URL in an object store (`mematlas.io.paths`).
 """
 
 from mematlas.io.local_copies import digest
 from mematlas.io.paths import translate_os_errors, write_atomically, write_json
 from mematlas.study.reader import Study, open_study
-from mematlas.study.runs import Run, fingerprint, is_folder_name, read_facts, read_run, write_model
+from mematlas.study.runs import Run, fingerprint, is_folder_name, read_json, read_run, write_model
 from mematlas.study.shards import (
-    marker_of,
+    is_shard_done,
+    marker_path,
     missing_shards,
-    shard_is_done,
     shard_name,
     write_marker,
     write_shard,
@@ -38,12 +38,12 @@ __all__ = [
     "digest",
     "fingerprint",
     "is_folder_name",
-    "marker_of",
+    "is_shard_done",
+    "marker_path",
     "missing_shards",
     "open_study",
-    "read_facts",
+    "read_json",
     "read_run",
-    "shard_is_done",
     "shard_name",
     "translate_os_errors",
     "write_atomically",

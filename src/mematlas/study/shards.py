@@ -1,7 +1,7 @@
-"""Tables written in one step, and shards, which count once their marker stands beside them.
+"""Writes tables atomically, and shards, each with a marker file beside it once it is finished.
 
-A marker holds the rows, bytes and BLAKE2b digest of its file. Reading compares the size alone; `mematlas verify` the
-digest, too.
+A marker contains the rows, bytes and BLAKE2b digest of its file. Reading compares the size only; `mematlas verify`
+compares the digest, too.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mematlas.io.local_copies import digest, fetch_listed, listed, read_bytes, version_and_size
+from mematlas.io.local_copies import digest, fetch_objects, list_objects, read_bytes, version_and_size
 from mematlas.io.paths import is_remote, translate_os_errors, write_atomically, write_json
 
 
@@ -32,52 +32,51 @@ def write_shard(folder: Path, name: str, table: pa.Table, metadata: dict[str, st
     write_marker(path, table.num_rows)
 
 
-def marker_of(path: Path) -> Path:
-    """Where the marker of a shard's file stands."""
+def marker_path(path: Path) -> Path:
+    """The path of the marker of a shard's file."""
     return path.with_suffix(".done")
 
 
 def write_marker(path: Path, rows: int) -> None:
-    """Write the marker of a finished file; again if another process has put its own file there meanwhile."""
+    """Write the marker of a finished file; write it again if another process has replaced the file meanwhile."""
     with translate_os_errors(path.parent):
         while True:
-            written = version_and_size(path)
-            write_json(marker_of(path), {"rows": rows, "bytes": written[1], "blake2b": digest(path)})
-            if version_and_size(path) == written:
+            version, size = version_and_size(path)
+            write_json(marker_path(path), {"rows": rows, "bytes": size, "blake2b": digest(path)})
+            if version_and_size(path) == (version, size):
                 return
 
 
-def shard_is_done(folder: Path, name: str) -> bool:
-    """Whether the shard and its marker are there and agree; a damaged marker or a cut file means it is not."""
+def is_shard_done(folder: Path, name: str) -> bool:
+    """Whether the shard is finished: it and its marker exist and agree on its size."""
     path = folder / f"{name}.parquet"
     try:
-        told = _told_size(read_bytes(folder / f"{name}.done"))
-        return version_and_size(path)[1] == told
+        return version_and_size(path)[1] == _recorded_size(read_bytes(folder / f"{name}.done"))
     except FileNotFoundError:
         return False
 
 
 def finished_shards(folder: Path) -> list[str]:
-    """Names of the shards in a folder that are done, in their order. Of an object store one listing tells sizes, and
-    the markers come all at once."""
+    """Names of the finished shards in a folder, in their order. In an object store this takes one listing for the sizes
+    and one batch of downloads for the markers."""
     if not is_remote(folder):
-        return [path.stem for path in sorted(folder.glob("shard-*.parquet")) if shard_is_done(folder, path.stem)]
-    there = listed(folder)
-    names = [name.removesuffix(".parquet") for name in sorted(there) if name.startswith("shard-")]
-    names = [name for name in names if f"{name}.parquet" in there and f"{name}.done" in there]
-    markers = fetch_listed(folder, [f"{name}.done" for name in names], there)
-    told = {name: _told_size(markers[f"{name}.done"].read_bytes()) for name in names}
-    return [name for name in names if told[name] == there[f"{name}.parquet"]["size"]]
+        return [path.stem for path in sorted(folder.glob("shard-*.parquet")) if is_shard_done(folder, path.stem)]
+    objects = list_objects(folder)
+    names = [name.removesuffix(".parquet") for name in sorted(objects) if name.startswith("shard-")]
+    names = [name for name in names if f"{name}.parquet" in objects and f"{name}.done" in objects]
+    markers = fetch_objects(folder, [f"{name}.done" for name in names], objects)
+    sizes = {name: _recorded_size(markers[f"{name}.done"].read_bytes()) for name in names}
+    return [name for name in names if sizes[name] == objects[f"{name}.parquet"]["size"]]
 
 
 def missing_shards(folder: Path, shards: int) -> list[int]:
-    """The numbers of the shards that are not finished in a folder."""
-    done = set(finished_shards(folder))
-    return [index for index in range(shards) if shard_name(index, shards) not in done]
+    """The numbers of the shards in a folder that are not finished, out of `shards`."""
+    finished = set(finished_shards(folder))
+    return [index for index in range(shards) if shard_name(index, shards) not in finished]
 
 
-def _told_size(marker: bytes) -> int | None:
-    """The bytes that a marker tells of its file; None where it is damaged."""
+def _recorded_size(marker: bytes) -> int | None:
+    """The size in bytes that a marker records; None if the marker is damaged."""
     try:
         size: int = json.loads(marker)["bytes"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Records that a study keeps beside its scores: hidden states, and signals cut to a cell of the grid."""
+"""Records that a study contains beside its scores: hidden states, and signals cut to one cell of the grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HiddenStates:
-    """Hidden states of some rows of a model, as `mematlas.scoring.records.states` keeps them.
+    """Hidden states of some rows of a model, as `mematlas.scoring.records.states` writes them.
 
     rows: [n] row ids; levels: [n] score level, 0 to 4; hits: [n, continuation] 1 where the token of the free-running
     text is the true one, 0 where not, -1 where the row has none; states: [n, positions, width] float16, NaN where a row
-    has none; context: how many of the positions belong to the context; layer: "last", or its number as transformers'
+    has none; context: number of positions that belong to the context; layer: "last", or its number as transformers'
     `output_hidden_states` counts (0: the embeddings).
     """
 
@@ -33,10 +33,10 @@ class HiddenStates:
 
 
 def read_states(paths: Sequence[Path]) -> HiddenStates:
-    """The hidden states in the files of a model's shards, joined.
+    """Read and concatenate the hidden states of a model's shards.
 
     Raises:
-        StudyError: they hold the states of no row.
+        StudyError: they contain the states of no row.
     """
     import numpy as np
     from safetensors import safe_open
@@ -48,21 +48,21 @@ def read_states(paths: Sequence[Path]) -> HiddenStates:
                 context, layer = int(file.metadata()["context"]), file.metadata()["layer"]
                 parts.append({name: file.get_tensor(name) for name in ("rows", "levels", "hits", "states")})
     if not parts:
-        raise StudyError(f"{paths[0].parent} holds the states of no row: none was long enough for its cell.")
+        raise StudyError(f"{paths[0].parent} contains no hidden states: no row was long enough for the cell.")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return HiddenStates(**joined, context=context, layer=layer)
 
 
 def cut_signals(frame: "pl.LazyFrame", kind: str, align: str, context: int, continuation: int) -> "pl.LazyFrame":
-    """Cut per-token lists to one cell of a grid; see `Study.signals`."""
+    """Cut per-token lists to one cell of the grid; see `Study.signals`."""
     import polars as pl
 
     lists = [name for name, dtype in frame.collect_schema().items() if isinstance(dtype, pl.List)]
     cell = (pl.lit(context).cast(pl.Int32).alias("context"), pl.lit(continuation).cast(pl.Int32).alias("continuation"))
     if kind == "free" or align == "end":
         length = continuation if kind == "free" else context + continuation
-        kept = frame.filter((pl.col("context") == context) & (pl.col("continuation") >= continuation))
+        selected = frame.filter((pl.col("context") == context) & (pl.col("continuation") >= continuation))
     else:
         length = context + continuation
-        kept = frame.filter(pl.col("context") + pl.col("continuation") >= length)
-    return kept.with_columns(pl.col(name).list.head(length) for name in lists).with_columns(*cell)
+        selected = frame.filter(pl.col("context") + pl.col("continuation") >= length)
+    return selected.with_columns(pl.col(name).list.head(length) for name in lists).with_columns(*cell)

@@ -1,4 +1,4 @@
-"""A study verified: every file against its marker and checksum, every key once, and a sample of rows scored again."""
+"""Verifies a study: files against markers and checksums, keys for duplicates, and a sample of rows by scoring again."""
 
 import json
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from mematlas.errors import StudyError
 from mematlas.findings.finding import findings_folder, read_finding
 from mematlas.io.local_copies import fetch_folder
 from mematlas.progress import Progress, Silent
-from mematlas.study import Run, Study, is_folder_name, open_study, read_facts, read_run, shard_name
-from mematlas.verification.files import AGAIN, Checked, Fault, check_shard, check_shards, unreadable
+from mematlas.study import Run, Study, is_folder_name, open_study, read_json, read_run, shard_name
+from mematlas.verification.files import AGAIN, Fault, StudyCheck, check_shard, check_shards, unreadable
 from mematlas.verification.rescore import Agreement, score_again
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found. runs: keys of the runs whose files were checked; files, size: shards and their bytes; unsummed:
-    shards without a checksum; unfinished: shards still to be written; agreements: one a model scored again."""
+class VerificationResult:
+    """What was found. runs: keys of the checked runs; agreements: one per model that scored rows again; for the other
+    fields see `StudyCheck`."""
 
     runs: tuple[str, ...]
     files: int
     size: int
-    unsummed: int
+    without_checksum: int
     unfinished: int
     faults: tuple[Fault, ...]
     unchecked: tuple[str, ...]
@@ -43,98 +43,98 @@ def verify(
     run: str | None = None,
     rescore: bool = True,
     progress: Progress | None = None,
-) -> Verdict:
-    """Check a study's files, and score a random sample of a run's rows again; changes nothing.
+) -> VerificationResult:
+    """Check a study's files, and score a random sample of a run's rows again; nothing in the study is changed.
 
     Args:
-        rows: how many are scored again, by every model; seed: which.
+        rows: number of rows that every model scores again; seed: of their random choice.
         run: the beginning of a run's key; by default the files of all runs are checked, and rows of the latest.
-        rescore: without it, no model is loaded.
+        rescore: whether rows are scored again; if not, no model is loaded.
 
     Raises:
-        StudyError: the folder is no study, or holds no such run.
+        StudyError: the folder is not a study, or has no such run.
     """
     opened = open_study(study)
-    here = fetch_folder(opened.folder)  # of an object store every byte is looked at in a copy
-    checked = Checked(Study(here), opened)
-    noted = _noted(checked)
-    runs = [found for found in _readable_runs(checked, noted) if run is None or found.key.startswith(run)]
-    if not runs and not checked.faults:
-        raise StudyError(f"{study} holds no run {run or ''}".rstrip() + "; `mematlas show` prints those it has.")
-    for found in runs:
-        _check_run(checked, found, set(noted.get(found.key, {}).get("models", {})))
+    local_folder = fetch_folder(opened.folder)  # an object store is checked in a local copy
+    check = StudyCheck(Study(local_folder), opened)
+    entries = _manifest_entries(check)
+    runs = [readable for readable in _readable_runs(check, entries) if run is None or readable.key.startswith(run)]
+    if not runs and not check.faults:
+        raise StudyError(f"{study} has no run {run or ''}".rstrip() + "; `mematlas show` prints those it has.")
+    for selected in runs:
+        _check_run(check, selected, set(entries.get(selected.key, {}).get("models", {})))
     agreements: list[Agreement] = []
     if rescore and runs:
-        agreements = score_again(checked, runs[-1], noted.get(runs[-1].key, {}), rows, seed, progress or Silent())
-    names = str(here), str(opened.folder)
-    return Verdict(
-        tuple(found.key for found in runs),
-        checked.files,
-        checked.size,
-        checked.unsummed,
-        checked.unfinished,
+        agreements = score_again(check, runs[-1], entries.get(runs[-1].key, {}), rows, seed, progress or Silent())
+    folders = str(local_folder), str(opened.folder)  # messages name the original
+    return VerificationResult(
+        tuple(selected.key for selected in runs),
+        check.files,
+        check.size,
+        check.without_checksum,
+        check.unfinished,
         tuple(
-            Fault(fault.file, *(text.replace(*names) for text in (fault.wrong, fault.remedy)))
-            for fault in checked.faults
+            Fault(fault.file, *(text.replace(*folders) for text in (fault.problem, fault.remedy)))
+            for fault in check.faults
         ),
-        tuple(line.replace(*names) for line in checked.unchecked),
+        tuple(message.replace(*folders) for message in check.unchecked),
         tuple(agreements),
     )
 
 
-def _noted(checked: Checked) -> dict[str, Any]:
-    """The runs that the manifest notes as finished, by key; {} where it cannot be read, which is a fault."""
-    for path in sorted((checked.study.folder / "manifests").glob("*.json")):
+def _manifest_entries(check: StudyCheck) -> dict[str, Any]:
+    """Run key -> its entry in the manifest; {} if the manifest cannot be read, which is a fault."""
+    for path in sorted((check.study.folder / "manifests").glob("*.json")):
         try:
-            read_facts(path, AGAIN)
+            read_json(path, AGAIN)
         except StudyError as error:
-            checked.fault(path, unreadable(error), f"delete it, and {AGAIN}")
+            check.add_fault(path, unreadable(error), f"delete it, and {AGAIN}")
     try:
-        noted = checked.study.manifest().get("runs", {})
-        return {key: dict(entry) for key, entry in dict(noted).items()}
+        entries = check.study.manifest().get("runs", {})
+        return {key: dict(entry) for key, entry in dict(entries).items()}
     except (StudyError, TypeError, ValueError) as error:
-        checked.fault(checked.study.folder / "manifest.json", unreadable(error), f"delete it, and {AGAIN}")
+        check.add_fault(check.study.folder / "manifest.json", unreadable(error), f"delete it, and {AGAIN}")
         return {}
 
 
-def _readable_runs(checked: Checked, noted: dict[str, Any]) -> list[Run]:
-    """The runs that can be read, the latest last; every other one is a fault."""
+def _readable_runs(check: StudyCheck, entries: dict[str, Any]) -> list[Run]:
+    """The runs that can be read, the latest last; each one that cannot be read is a fault."""
     runs: list[Run] = []
-    for path in sorted((checked.study.folder / "runs").glob("*.json")):
+    for path in sorted((check.study.folder / "runs").glob("*.json")):
         try:
-            found = read_run(path)
+            run = read_run(path)
         except StudyError as error:
-            checked.fault(
+            check.add_fault(
                 path, str(error).removeprefix(f"{path} is ").partition("; delete")[0], f"delete it, and {AGAIN}"
             )
             continue
-        if found.key == path.stem:
-            runs.append(found)
+        if run.key == path.stem:
+            runs.append(run)
         else:
-            checked.fault(path, f"it is the file of another run, {found.key}", f"delete it, and {AGAIN}")
-    for key in sorted(noted):
-        if not (path := checked.study.folder / "runs" / f"{key}.json").is_file():
-            checked.fault(path, "it is lost, though the manifest says that the run was finished", AGAIN)
-    return sorted(runs, key=lambda found: found.asked)
+            check.add_fault(path, f"it is the file of another run, {run.key}", f"delete it, and {AGAIN}")
+    for key in sorted(entries):
+        if not (path := check.study.folder / "runs" / f"{key}.json").is_file():
+            check.add_fault(path, "it is missing, though the manifest says that the run was finished", AGAIN)
+    return sorted(runs, key=lambda run: run.requested_at)
 
 
-def _check_run(checked: Checked, run: Run, finished: set[str]) -> None:
-    study = checked.study
-    check_shards(checked, run, finished)
+def _check_run(check: StudyCheck, run: Run, finished_models: set[str]) -> None:
+    study = check.study
+    check_shards(check, run, finished_models)
     for model in run.models.values():
         _check_table(
-            checked,
+            check,
             study.folder / "models" / f"{model}.parquet",
             f"delete it and scores/{run.key}/{model}, and {AGAIN}",
         )
-    _check_features(checked, run)
+    _check_features(check, run)
     for path in sorted((study.folder / "predictions" / run.key).glob("*/*.parquet")):
-        _check_table(checked, path, f"delete it; `mematlas fit {study.folder}` makes it again")
-    _check_findings(checked, run)
+        _check_table(check, path, f"delete it; `mematlas fit {study.folder}` writes it again")
+    _check_findings(check, run)
 
 
-def _check_table(checked: Checked, path: Path, remedy: str) -> None:
-    """A table without a marker: all of it is read, piece by piece."""
+def _check_table(check: StudyCheck, path: Path, remedy: str) -> None:
+    """Check a table without a marker, by reading all of it in batches."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -143,55 +143,57 @@ def _check_table(checked: Checked, path: Path, remedy: str) -> None:
             for _ in file.iter_batches():
                 pass
     except (pa.ArrowException, OSError) as error:
-        checked.fault(path, unreadable(error), remedy)
+        check.add_fault(path, unreadable(error), remedy)
 
 
-def _check_features(checked: Checked, run: Run) -> None:
-    """The row features, once facts.json says that they are complete."""
-    folder = checked.study.folder / "features" / run.key
-    remedy = f"run `mematlas features {checked.study.folder}` again"
+def _check_features(check: StudyCheck, run: Run) -> None:
+    """Check the row features, if facts.json says that they are complete."""
+    folder = check.study.folder / "features" / run.key
+    remedy = f"run `mematlas features {check.study.folder}` again"
     try:
-        if read_facts(folder / "facts.json", remedy) is None:
+        if read_json(folder / "facts.json", remedy) is None:
             return
     except StudyError as error:
-        checked.fault(folder / "facts.json", unreadable(error), f"delete it, and {remedy}")
+        check.add_fault(folder / "facts.json", unreadable(error), f"delete it, and {remedy}")
         return
     for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found = sorted(path.stem for path in kind.glob("shard-*"))
-        total = int(found[0].rpartition("-")[2]) if found else 0
+        names = sorted(path.stem for path in kind.glob("shard-*"))
+        total = int(names[0].rpartition("-")[2]) if names else 0
         for index in range(total):
-            check_shard(checked, kind / f"{shard_name(index, total)}.parquet", remedy)
+            check_shard(check, kind / f"{shard_name(index, total)}.parquet", remedy)
 
 
-def _check_findings(checked: Checked, run: Run) -> None:
-    """Every finding with its tables; none may name a file outside its folder."""
-    folder, remedy = findings_folder(checked.study.folder, run.key), "`mematlas analyze` writes it again"
-    names = _names(checked, folder / "index.json", lambda kept: kept)
+def _check_findings(check: StudyCheck, run: Run) -> None:
+    """Check every finding with its tables; none may name a file outside its folder."""
+    folder, remedy = findings_folder(check.study.folder, run.key), "`mematlas analyze` writes it again"
+    names = _names(check, folder / "index.json", lambda content: content)
     for name in names if names is not None else [path.parent.name for path in sorted(folder.glob("*/finding.json"))]:
         path = folder / name / "finding.json"
-        if _names(checked, path, lambda kept: [table["name"] for table in kept["tables"]]) is None:
+        if _names(check, path, lambda content: [table["name"] for table in content["tables"]]) is None:
             if not path.is_file():
-                checked.fault(path, "it is lost, though index.json names it", remedy)
+                check.add_fault(path, "it is missing, though index.json names it", remedy)
             continue
         try:
             read_finding(folder / name)
         except StudyError as error:
-            checked.fault(path, str(error).removeprefix(f"{path} is ").partition("; `mematlas")[0], remedy)
+            check.add_fault(path, str(error).removeprefix(f"{path} is ").partition("; `mematlas")[0], remedy)
 
 
-def _names(checked: Checked, path: Path, names_in: Callable[[Any], list[str]]) -> list[str] | None:
-    """The names of files or folders that a JSON file gives; None where it is absent or damaged, which is a fault."""
+def _names(check: StudyCheck, path: Path, get_names: Callable[[Any], list[str]]) -> list[str] | None:
+    """The names of files or folders in a JSON file; None if it is absent, or damaged, which is a fault."""
     if not path.is_file():
         return None
     try:
-        names = names_in(json.loads(path.read_text(encoding="utf-8")))
+        names = get_names(json.loads(path.read_text(encoding="utf-8")))
         outside = [name for name in names if not is_folder_name(name)]
     except (ValueError, TypeError, KeyError) as error:
-        checked.fault(path, unreadable(error), "`mematlas analyze` writes it again")
+        check.add_fault(path, unreadable(error), "`mematlas analyze` writes it again")
         return None
     if outside:
-        checked.fault(
-            path, f"it names {outside[0]!r}, which is no name of a file here", "`mematlas analyze` writes it again"
+        check.add_fault(
+            path,
+            f"it names {outside[0]!r}, which is not a file name",
+            "`mematlas analyze` writes it again",
         )
         return None
     return names

@@ -1,9 +1,9 @@
-"""Memorized share against copies: planted counts, what the corpus leaves unsaid, and a control that leaks."""
+"""Memorized share against copies: planted counts, missing counts, and a control that leaks."""
 
 import polars as pl
 import pytest
 
-from mematlas.analyses.corpus.repetition import answer, copy_agreement, copy_slopes
+from mematlas.analyses.corpus.repetition import compute, copy_agreement, copy_slopes
 from tests.analyses.synthetic_tables import tables, with_features
 
 CELL = (32, 32)
@@ -12,13 +12,13 @@ RECITED = [32] * 20 + [0] * 180 + [32] * 30 + [0] * 70 + [32] * 60 + [0] * 40  #
 
 
 def study(matches=RECITED, copies=COPIES, models=("m0", "m1"), roles=None, repetitions=None, **features):
-    made = tables({model: {CELL: matches} for model in models}, roles=roles, repetitions=repetitions)
-    given = {"window_rows": copies, "window_documents": None, "window_stream": None}
-    return with_features(made, **given | features)
+    study_tables = tables({model: {CELL: matches} for model in models}, roles=roles, repetitions=repetitions)
+    copy_counts = {"window_rows": copies, "window_documents": None, "window_stream": None}
+    return with_features(study_tables, **copy_counts | features)
 
 
 def test_shares_by_copies_are_those_planted():
-    finding = answer(study())
+    finding = compute(study())
     shares = finding.table("shares").filter(model="m1")
     assert shares["bucket"].to_list() == [0, 13, 26]
     assert shares["copies"].to_list() == pytest.approx([1, 10, 100])
@@ -37,37 +37,37 @@ def test_shares_by_copies_are_those_planted():
 
 def test_a_share_that_does_not_depend_on_copies_has_no_slope():
     flat = [32, 0, 0, 0] * 100
-    slope = answer(study(matches=flat)).table("slopes").filter(model="m0")
+    slope = compute(study(matches=flat)).table("slopes").filter(model="m0")
     assert slope["slope"].item() == pytest.approx(0, abs=1e-9)
     assert slope["reason"].item() == "all shares are equal: no interval, no R2"
     uneven = [32 if row % 7 == 0 or row % 11 == 0 else 0 for row in range(400)]
-    slope = answer(study(matches=uneven)).table("slopes").filter(model="m0")
+    slope = compute(study(matches=uneven)).table("slopes").filter(model="m0")
     assert slope["slope_lower"].item() < 0 < slope["slope_upper"].item()
 
 
 def test_bucket_edges_are_half_open():
     copies = [6, 7, 8, 9, 16]
-    finding = answer(study(matches=[0] * 5, copies=copies, models=("m",)))
+    finding = compute(study(matches=[0] * 5, copies=copies, models=("m",)))
     assert finding.table("shares")["bucket"].to_list() == [10, 11, 12, 16]
     assert finding.table("shares")["rows"].to_list() == [1, 1, 2, 1]
 
 
-def test_every_scope_that_was_counted_has_its_own_lines_and_claims_take_rows():
-    finding = answer(study(window_stream=[10 * value for value in COPIES], window_documents=COPIES))
+def test_every_counted_scope_has_its_own_records_and_claims_use_rows():
+    finding = compute(study(window_stream=[10 * value for value in COPIES], window_documents=COPIES))
     slopes = finding.table("slopes").filter(model="m0")
     assert slopes["scope"].to_list() == ["documents", "rows", "stream"]
     assert finding.charts[0].where == {"continuation": 32, "scope": "rows"}
-    only = answer(study(window_rows=None, window_stream=COPIES))
+    only = compute(study(window_rows=None, window_stream=COPIES))
     assert "(within stream)" in only.claim
     assert only.charts[0].where["scope"] == "stream"
 
 
 def test_control_rows_should_have_no_copy():
     roles = ["train"] * 300 + ["control"] * 100
-    clean = answer(study(copies=COPIES[:300] + [0] * 100, roles=roles))
+    clean = compute(study(copies=COPIES[:300] + [0] * 100, roles=roles))
     assert clean.control == "None of 100 control rows has a copy in the corpus at 32 + 32 tokens."
     assert not any("leak" in caveat for caveat in clean.caveats)
-    leaking = answer(study(copies=COPIES[:300] + [0] * 93 + [2] * 7, roles=roles))
+    leaking = compute(study(copies=COPIES[:300] + [0] * 93 + [2] * 7, roles=roles))
     assert leaking.caveats[0] == (
         "The control leaks: 7 of 100 control rows have a copy in the corpus at 32 + 32 tokens, "
         "so that a model may have been trained on them."
@@ -75,11 +75,11 @@ def test_control_rows_should_have_no_copy():
     assert leaking.table("shares")["role"].unique().to_list() == ["train"]
 
 
-def test_copies_beside_repetitions():
-    told = answer(study(repetitions=COPIES))
+def test_copies_are_compared_with_repetitions():
+    finding = compute(study(repetitions=COPIES))
     assert any(c == "All 400 rows with a recorded number of repetitions have as many copies in the corpus."
-               for c in told.caveats)  # fmt: skip
-    once = answer(study(repetitions=COPIES, copies=[1] * 400))
+               for c in finding.caveats)  # fmt: skip
+    once = compute(study(repetitions=COPIES, copies=[1] * 400))
     assert once.claim == (
         "At 32 + 32 tokens m1 recites 27.5 % (23.4 to 32.1 %) of the 400 rows with 1 copy in the corpus (within rows); "
         "all rows fall into one bucket of copies, so that growth with them cannot be said."
@@ -103,19 +103,19 @@ def test_agreement_is_counted_by_scope_and_number():
             "window_stream": [None] * 4,
         }
     )
-    found = copy_agreement(rows).drop("context", "continuation").rows()
-    assert found == [("rows", 4, 3, 1, 2, 5.0, 9), ("documents", 4, 2, 2, 4, 4.0, 4)]
+    records = copy_agreement(rows).drop("context", "continuation").rows()
+    assert records == [("rows", 4, 3, 1, 2, 5.0, 9), ("documents", 4, 2, 2, 4, 4.0, 4)]
 
 
-def test_rows_without_copies_and_without_features_are_told():
-    finding = answer(study(copies=[None] * 50 + [0] * 30 + COPIES[80:]))
+def test_rows_without_copies_are_reported():
+    finding = compute(study(copies=[None] * 50 + [0] * 30 + COPIES[80:]))
     assert finding.table("shares").filter(model="m0")["rows"].sum() == 320
     assert "50 training rows have no count of copies and are left out." in finding.caveats
     assert any(caveat.startswith("30 training rows have no copy in the corpus that was") for caveat in finding.caveats)
 
 
 @pytest.mark.parametrize(
-    ("made", "what"),
+    ("study_tables", "missing"),
     [
         (tables({"m": {CELL: RECITED}}), "a count of each row's copies in the corpus"),
         (study(copies=None), "a count of each row's copies in the corpus"),
@@ -127,20 +127,22 @@ def test_rows_without_copies_and_without_features_are_told():
         ),
     ],
 )
-def test_what_is_lacking_is_told(made, what):
-    finding = answer(made)
-    assert finding.claim == f"How memorization grows with copies in the corpus cannot be said: the study lacks {what}."
+def test_missing_data_is_reported(study_tables, missing):
+    finding = compute(study_tables)
+    assert (
+        finding.claim == f"How memorization grows with copies in the corpus cannot be said: the study lacks {missing}."
+    )
     assert finding.missing
     assert finding.tables == ()
 
 
-def test_the_claim_speaks_of_buckets_of_enough_rows():
-    finding = answer(study(matches=[*RECITED, 32], copies=[*COPIES, 5000]))
+def test_the_claim_cites_buckets_of_enough_rows():
+    finding = compute(study(matches=[*RECITED, 32], copies=[*COPIES, 5000]))
     assert "with 100 copies" in finding.claim
     assert finding.table("shares").filter(model="m1")["few"].to_list() == [False, False, False, True]
-    few = answer(study(matches=[0, 32], copies=[1, 9]))
+    few = compute(study(matches=[0, 32], copies=[1, 9]))
     assert "of the 1 row with 9 copies" in few.claim
-    between = answer(study(matches=[0] * 4, copies=[6, 6, 8, 9]))
+    between = compute(study(matches=[0] * 4, copies=[6, 6, 8, 9]))
     assert "of the 2 rows with about 8.5 copies" in between.claim
 
 

@@ -1,4 +1,4 @@
-"""K2's categories planted row by row, the models of both forms on planted features, and what cannot be said."""
+"""K2's categories planted row by row, the models of both forms on planted features, and insufficient data."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.corpus.taxonomy.category_models import ALL, TAXONOMY, category_coefficients, category_models
-from mematlas.analyses.corpus.taxonomy.finding import answer
-from mematlas.analyses.corpus.taxonomy.traits import TRAITS, trait_means, traits
+from mematlas.analyses.corpus.taxonomy.category_models import ALL_ROWS, TAXONOMY, category_coefficients, category_models
+from mematlas.analyses.corpus.taxonomy.covariates import COVARIATES, covariates, trait_means
+from mematlas.analyses.corpus.taxonomy.finding import compute
 from mematlas.analyses.frames.copies import CATEGORIES
 from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.synthetic_tables import tables, with_features
@@ -17,13 +17,13 @@ CELL = (32, 32)
 
 
 def study(recited, copies, repeating, incrementing, models=("m0", "m1"), roles=None, **features):
-    made = tables({model: {CELL: [32 if hit else 0 for hit in recited]} for model in models}, roles=roles)
-    given = {"window_rows": copies, "window_documents": None, "window_stream": None}
-    return with_features(made, **given, repeating=repeating, incrementing=incrementing, **features)
+    study_tables = tables({model: {CELL: [32 if hit else 0 for hit in recited]} for model in models}, roles=roles)
+    copy_counts = {"window_rows": copies, "window_documents": None, "window_stream": None}
+    return with_features(study_tables, **copy_counts, repeating=repeating, incrementing=incrementing, **features)
 
 
 def planted(count=60):
-    """Recited rows: 10 with 6 copies, 5 of them templates; 4 repeat, 3 count, 13 neither, of 5 copies or fewer."""
+    """Recited rows: 10 with 6 copies, of which 5 are templates, and 20 with 5: 4 repeat, 3 increment, 13 do neither."""
     copies = [6] * 10 + [5] * 20
     repeating = [True] * 5 + [False] * 5 + [True] * 4 + [False] * 16
     incrementing = [False] * 10 + [False] * 4 + [True] * 3 + [False] * 13
@@ -33,12 +33,12 @@ def planted(count=60):
 
 
 def shares(finding, **where):
-    lines = finding.table("categories").filter(role="train", **where)
-    return dict(lines.select("category", "rows").rows())
+    categories = finding.table("categories").filter(role="train", **where)
+    return dict(categories.select("category", "rows").rows())
 
 
 def test_five_and_six_copies_split_exactly_and_templates_come_second():
-    finding = answer(planted())
+    finding = compute(planted())
     assert shares(finding, model="m1") == {"recitation": 10, "reconstruction": 7, "recollection": 13}
     assert finding.table("categories")["of"].unique().to_list() == [30]
     assert finding.claim == (
@@ -51,12 +51,14 @@ def test_five_and_six_copies_split_exactly_and_templates_come_second():
 
 
 def test_categories_are_drawn_by_size_and_change_with_it():
-    made = tables({"big": {CELL: [32] * 40}, "small": {CELL: [32] * 10 + [0] * 30}}, parameters={"big": 9, "small": 5})
-    found = with_features(
-        made, window_rows=[7] * 10 + [1] * 30, window_documents=None, window_stream=None,
+    scored = tables(
+        {"big": {CELL: [32] * 40}, "small": {CELL: [32] * 10 + [0] * 30}}, parameters={"big": 9, "small": 5}
+    )
+    study_tables = with_features(
+        scored, window_rows=[7] * 10 + [1] * 30, window_documents=None, window_stream=None,
         repeating=[False] * 40, incrementing=None,
     )  # fmt: skip
-    finding = answer(found)
+    finding = compute(study_tables)
     assert finding.table("categories")["model"].unique(maintain_order=True).to_list() == ["small", "big"]
     assert shares(finding, model="small") == {"recitation": 10, "reconstruction": 0, "recollection": 0}
     assert shares(finding, model="big") == {"recitation": 10, "reconstruction": 0, "recollection": 30}
@@ -65,8 +67,8 @@ def test_categories_are_drawn_by_size_and_change_with_it():
     assert finding.charts[0].where == {"context": 32, "continuation": 32, "role": "train", "latest": True}
 
 
-def test_rows_without_a_count_of_copies_are_left_out_and_told():
-    finding = answer(study([True] * 8, [None] * 3 + [1] * 5, [False] * 8, [False] * 8))
+def test_rows_without_a_count_of_copies_are_left_out_and_reported():
+    finding = compute(study([True] * 8, [None] * 3 + [1] * 5, [False] * 8, [False] * 8))
     assert shares(finding, model="m0") == {"recitation": 0, "reconstruction": 0, "recollection": 5}
     assert "3 rows that m1 recites have no count of copies and are left out." in finding.caveats
     assert any(caveat.startswith("No row has 6 copies in the corpus (at most 1)") for caveat in finding.caveats)
@@ -74,14 +76,16 @@ def test_rows_without_a_count_of_copies_are_left_out_and_told():
 
 def test_control_rows_are_not_training_rows():
     roles = ["train"] * 20 + ["control"] * 20
-    finding = answer(study([True] * 15 + [False] * 15 + [True] * 10, [9] * 40, [False] * 40, [False] * 40, roles=roles))
+    finding = compute(
+        study([True] * 15 + [False] * 15 + [True] * 10, [9] * 40, [False] * 40, [False] * 40, roles=roles)
+    )
     assert shares(finding, model="m0")["recitation"] == 15
     assert finding.table("categories").filter(role="control", model="m0")["rows"].sum() == 10
     assert "50.0 % memorized at most" in finding.control
 
 
 @pytest.mark.parametrize(
-    ("made", "what"),
+    ("study_tables", "missing"),
     [
         (tables({"m": {CELL: [32] * 9}}), "a count of each row's copies in the corpus"),
         (study([True] * 9, None, [False] * 9, [False] * 9), "a count of each row's copies in the corpus"),
@@ -92,17 +96,19 @@ def test_control_rows_are_not_training_rows():
         (study([True] * 9, [1] * 9, [False] * 9, [False] * 9, roles=["control"] * 9), "scored training rows"),
     ],
 )  # fmt: skip
-def test_what_is_lacking_is_told(made, what):
-    finding = answer(made)
+def test_missing_data_is_reported(study_tables, missing):
+    finding = compute(study_tables)
     start = "How recited rows divide into recitation, reconstruction and recollection cannot be said: the study lacks "
-    assert finding.claim == f"{start}{what}."
+    assert finding.claim == f"{start}{missing}."
     assert finding.missing
     assert finding.tables == finding.charts == ()
 
 
 def test_of_recited_rows_alone_categories_are_known_and_models_are_not():
-    made = tables({"m": {CELL: [32] * 30}}, complete=False)
-    finding = answer(with_features(made, window_rows=[6] * 10 + [1] * 20, repeating=[False] * 30, incrementing=None))
+    study_tables = tables({"m": {CELL: [32] * 30}}, complete=False)
+    finding = compute(
+        with_features(study_tables, window_rows=[6] * 10 + [1] * 20, repeating=[False] * 30, incrementing=None)
+    )
     assert shares(finding, model="m")["recitation"] == 10
     assert [table.name for table in finding.tables] == ["categories"]
     assert finding.caveats[0] == "Only recited rows are known: nothing tells them from others."
@@ -111,44 +117,46 @@ def test_of_recited_rows_alone_categories_are_known_and_models_are_not():
 # ------------------------------------------------------------------------------------------------------------- models
 
 
-def drawn(count=3000, seed=0, effect=1.5, **columns) -> pl.DataFrame:
-    """Rows whose log odds of being recited rise with log10(1 + copies) alone, in every category."""
+def random_rows(count=3000, seed=0, effect=1.5, **columns) -> pl.DataFrame:
+    """Rows whose log odds of being recited depend only on log10(1 + copies), in every category."""
     rng = np.random.default_rng(seed)
     copies = np.floor(10 ** rng.uniform(0, 3, count))
     template = rng.uniform(size=count) < 0.3
     odds = effect * (np.log10(1 + copies) - 1.5) / 0.8 - 0.5
-    found = {
+    values = {
         "row": np.arange(count),
         "document": rng.integers(0, 200, count),
         "recited": rng.uniform(size=count) < 1 / (1 + np.exp(-odds)),
         "category": np.where(copies >= 6, CATEGORIES[0], np.where(template, CATEGORIES[1], CATEGORIES[2])),
-        **{name: np.ceil(10 ** rng.uniform(0, 5, count)) for name in TRAITS if name.startswith("frequency")},
+        **{name: np.ceil(10 ** rng.uniform(0, 5, count)) for name in COVARIATES if name.startswith("frequency")},
         "copies": copies,
         "template": template.astype(float),
         **{name: rng.uniform(0.1, 1, count) for name in ("distinct_2", "compressed_bytes", "compression_ratio")},
     }
-    return pl.DataFrame({**found, **columns}).with_columns(pl.col("category").cast(pl.Enum(CATEGORIES)))
+    return pl.DataFrame({**values, **columns}).with_columns(pl.col("category").cast(pl.Enum(CATEGORIES)))
 
 
-def line(frame, **where):
+def record(frame, **where):
     return frame.filter(**where).row(0, named=True)
 
 
 def test_planted_coefficients_are_recovered_by_the_corrected_form():
-    rows = drawn()
-    found = category_coefficients(rows)
-    told = line(found, form="corrected", fitted_to=ALL, feature="log10 copies")
-    spread = np.log10(1 + rows["copies"].to_numpy()).std()
-    assert told["coefficient_lower"] < 1.5 / 0.8 * spread < told["coefficient_upper"]
-    assert told["p"] < 1e-10
-    nothing = found.filter(pl.col("form") == "corrected", ~pl.col("feature").is_in(["log10 copies", "intercept"]))
-    assert (nothing["p"] < 0.01).mean() < 0.15
-    assert found.filter(form="faithful")["p"].null_count() == found.filter(form="faithful").height
+    rows = random_rows()
+    coefficients = category_coefficients(rows)
+    copies = record(coefficients, form="corrected", fitted_to=ALL_ROWS, feature="log10 copies")
+    deviation = np.log10(1 + rows["copies"].to_numpy()).std()
+    assert copies["coefficient_lower"] < 1.5 / 0.8 * deviation < copies["coefficient_upper"]
+    assert copies["p"] < 1e-10
+    unrelated = coefficients.filter(
+        pl.col("form") == "corrected", ~pl.col("feature").is_in(["log10 copies", "intercept"])
+    )
+    assert (unrelated["p"] < 0.01).mean() < 0.15
+    assert coefficients.filter(form="faithful")["p"].null_count() == coefficients.filter(form="faithful").height
 
 
 def test_the_faithful_form_is_worse_for_taking_counts_as_they_are_and_for_its_weights():
-    models = category_models(drawn(effect=2.5))
-    faithful, corrected = (line(models, form=form, fitted_to=ALL) for form in ("faithful", "corrected"))
+    models = category_models(random_rows(effect=2.5))
+    faithful, corrected = (record(models, form=form, fitted_to=ALL_ROWS) for form in ("faithful", "corrected"))
     assert corrected["roc_auc"] > faithful["roc_auc_lower"]
     assert corrected["roc_auc"] > 0.85
     assert faithful["ece"] > 2 * corrected["ece"]
@@ -156,67 +164,69 @@ def test_the_faithful_form_is_worse_for_taking_counts_as_they_are_and_for_its_we
 
 
 def test_weights_that_make_both_classes_count_the_same_spoil_probabilities():
-    rows = drawn(effect=0)
+    rows = random_rows(effect=0)
     rare = rows.filter(~pl.col("recited") | (pl.col("row") % 5 == 0))
     assert rare["recited"].mean() < 0.15
-    faithful, corrected = (line(category_models(rare), form=form, fitted_to=ALL) for form in ("faithful", "corrected"))
+    faithful, corrected = (
+        record(category_models(rare), form=form, fitted_to=ALL_ROWS) for form in ("faithful", "corrected")
+    )
     assert faithful["ece_lower"] > 0.3
     assert corrected["ece"] < 0.05
 
 
-def test_features_that_tell_nothing_tell_nothing():
-    models = category_models(drawn(effect=0))
+def test_uninformative_features_do_not_discriminate():
+    models = category_models(random_rows(effect=0))
     for form in ("faithful", "corrected"):
-        whole = line(models, form=form, fitted_to=ALL)
-        assert whole["roc_auc_lower"] < 0.5 < whole["roc_auc_upper"]
-    assert line(models, form="corrected", fitted_to=ALL)["p"] > 0.05
-    assert line(models, form="corrected", fitted_to=TAXONOMY)["p"] > 0.05
+        all_rows = record(models, form=form, fitted_to=ALL_ROWS)
+        assert all_rows["roc_auc_lower"] < 0.5 < all_rows["roc_auc_upper"]
+    assert record(models, form="corrected", fitted_to=ALL_ROWS)["p"] > 0.05
+    assert record(models, form="corrected", fitted_to=TAXONOMY)["p"] > 0.05
 
 
 def test_a_model_a_category_gains_where_the_categories_differ():
-    rows = drawn(effect=0)
+    rows = random_rows(effect=0)
     sign = pl.when(pl.col("category") == CATEGORIES[0]).then(1).otherwise(-1)
     odds = 3 * sign * (pl.col("distinct_2") - 0.55)
     luck = pl.Series(np.random.default_rng(1).uniform(size=rows.height))
     models = category_models(rows.with_columns(recited=luck < 1 / (1 + (-odds).exp())))
-    one, own = (line(models, form="corrected", fitted_to=name) for name in (ALL, TAXONOMY))
-    assert own["p"] < 1e-6
-    assert own["roc_auc"] > one["roc_auc"]
-    assert own["reason"] is None
+    single, by_category = (record(models, form="corrected", fitted_to=name) for name in (ALL_ROWS, TAXONOMY))
+    assert by_category["p"] < 1e-6
+    assert by_category["roc_auc"] > single["roc_auc"]
+    assert by_category["reason"] is None
 
 
 def test_too_few_rows_of_a_class_give_no_model_and_a_reason():
-    rows = drawn()
+    rows = random_rows()
     few = rows.filter(~pl.col("recited") | (pl.col("row") < 40))
     models = category_models(few)
     assert few.filter("recited").height < 20
-    told = line(models, form="corrected", fitted_to=ALL)
-    assert told["roc_auc"] is None
-    assert told["reason"] == f"{few.filter('recited').height} recited rows of 20 that a model takes"
+    model = record(models, form="corrected", fitted_to=ALL_ROWS)
+    assert model["roc_auc"] is None
+    assert model["reason"] == f"{few.filter('recited').height} recited rows of 20 that a model takes"
     assert category_coefficients(few).is_empty()
 
 
 def test_a_category_without_a_model_goes_by_the_one_for_all_rows():
-    rows = drawn()
-    gone = rows.filter((pl.col("category") != CATEGORIES[1]) | ~pl.col("recited"))
-    told = line(category_models(gone), form="corrected", fitted_to=TAXONOMY)
-    assert told["reason"] == "rows of reconstruction go by the model for all rows: no ratio"
-    assert told["roc_auc"] is not None
-    assert told["ratio"] is None
+    rows = random_rows()
+    remaining = rows.filter((pl.col("category") != CATEGORIES[1]) | ~pl.col("recited"))
+    model = record(category_models(remaining), form="corrected", fitted_to=TAXONOMY)
+    assert model["reason"] == "rows of reconstruction go by the model for all rows: no ratio"
+    assert model["roc_auc"] is not None
+    assert model["ratio"] is None
 
 
 def test_a_template_of_few_rows_does_not_undo_the_model():
-    rows = drawn(template=np.arange(3000) < 3)
-    told = line(category_models(rows), form="corrected", fitted_to=ALL)
-    assert told["reason"] is None
+    rows = random_rows(template=np.arange(3000) < 3)
+    model = record(category_models(rows), form="corrected", fitted_to=ALL_ROWS)
+    assert model["reason"] is None
     assert "template" not in category_coefficients(rows).filter(form="corrected")["feature"].to_list()
 
 
 def test_documents_are_on_one_side_of_the_corrected_split():
-    copied = drawn(count=100, effect=0)
+    copied = random_rows(count=100, effect=0)
     rows = pl.concat([copied] * 20).with_columns(row=pl.int_range(2000), document=pl.int_range(2000) % 100)
     models = category_models(rows)
-    leaking, clean = (line(models, form=form, fitted_to=ALL)["roc_auc"] for form in ("faithful", "corrected"))
+    leaking, clean = (record(models, form=form, fitted_to=ALL_ROWS)["roc_auc"] for form in ("faithful", "corrected"))
     assert leaking > clean + 0.05
 
 
@@ -224,46 +234,53 @@ def test_documents_are_on_one_side_of_the_corrected_split():
 
 
 def test_traits_are_those_of_the_window():
-    made = tables({"m": {(2, 3): [3, 0], (4, 3): [3, 0]}})
+    scored = tables({"m": {(2, 3): [3, 0], (4, 3): [3, 0]}})
     counts = [[1, 2, 3, 4, 5, 60, 70], [10] * 7]
-    found = with_features(made, unigrams=counts, window_rows=[8, 2], repeating=[False, True], incrementing=[False] * 2,
-                          bytes=[100, 50], compressed_bytes=[40, 50])  # fmt: skip
-    rows = traits(found, "m", Cell(2, 3))
+    study_tables = with_features(
+        scored,
+        unigrams=counts,
+        window_rows=[8, 2],
+        repeating=[False, True],
+        incrementing=[False] * 2,
+        bytes=[100, 50],
+        compressed_bytes=[40, 50],
+    )
+    rows = covariates(study_tables, "m", Cell(2, 3))
     first = rows.row(0, named=True)
     assert (first["frequency_mean"], first["frequency_max"], first["frequency_min"]) == (3.0, 5.0, 1.0)
     assert (first["frequency_p25"], first["frequency_median"], first["frequency_p75"]) == (2.0, 3.0, 4.0)
     assert (first["copies"], first["compression_ratio"], first["recited"]) == (8.0, 0.4, True)
     assert rows["template"].to_list() == [0.0, 1.0]
     assert rows["category"].to_list() == ["recitation", "reconstruction"]
-    ended = replace(found, question={**found.question, "align": "end"}, _kept={})
-    assert traits(ended, "m", Cell(2, 3))["frequency_mean"][0] == pytest.approx((3 + 4 + 5 + 60 + 70) / 5)
-    assert traits(ended, "m", Cell(4, 3))["frequency_min"][0] == 1.0
+    end_aligned = replace(study_tables, settings={**study_tables.settings, "align": "end"})
+    assert covariates(end_aligned, "m", Cell(2, 3))["frequency_mean"][0] == pytest.approx((3 + 4 + 5 + 60 + 70) / 5)
+    assert covariates(end_aligned, "m", Cell(4, 3))["frequency_min"][0] == 1.0
 
 
 def test_what_was_not_measured_is_null():
-    found = with_features(tables({"m": {CELL: [32, 0, 0]}}), unigrams=[[5] * 64, [5] * 60, None], bytes=None)
-    rows = traits(found, "m", Cell(*CELL))
+    study_tables = with_features(tables({"m": {CELL: [32, 0, 0]}}), unigrams=[[5] * 64, [5] * 60, None], bytes=None)
+    rows = covariates(study_tables, "m", Cell(*CELL))
     assert rows["frequency_mean"].to_list() == [5.0, None, None]
     assert rows["compression_ratio"].to_list() == [None] * 3
     assert "compression_ratio" not in trait_means(rows)["trait"].to_list()
 
 
 def test_more_rows_than_needed_are_drawn_the_same_each_time(monkeypatch):
-    monkeypatch.setattr("mematlas.analyses.corpus.taxonomy.traits.MOST_ROWS", 40)
-    found = with_features(tables({"m": {CELL: [32, 0] * 50}}))
-    rows = traits(found, "m", Cell(*CELL))
+    monkeypatch.setattr("mematlas.analyses.corpus.taxonomy.covariates.MAX_ROWS", 40)
+    study_tables = with_features(tables({"m": {CELL: [32, 0] * 50}}))
+    rows = covariates(study_tables, "m", Cell(*CELL))
     assert rows.height == 40
     assert rows["row"].is_sorted()
-    assert rows.equals(traits(found, "m", Cell(*CELL)))
+    assert rows.equals(covariates(study_tables, "m", Cell(*CELL)))
 
 
-def test_means_stand_beside_the_rows_that_are_not_recited():
-    rows = drawn(count=200)
-    found = trait_means(rows)
-    assert found["group"].unique(maintain_order=True).to_list() == [*CATEGORIES, "not recited"]
+def test_means_include_the_rows_that_are_not_recited():
+    rows = random_rows(count=200)
+    table = trait_means(rows)
+    assert table["group"].unique(maintain_order=True).to_list() == [*CATEGORIES, "not recited"]
     others = rows.filter(~pl.col("recited"))
-    told = line(found, group="not recited", trait="copies")
-    assert told["mean"] == pytest.approx(others["copies"].mean())
-    assert told["median"] == pytest.approx(others["copies"].median())
-    share = line(found, group="not recited", trait="template")
+    copies = record(table, group="not recited", trait="copies")
+    assert copies["mean"] == pytest.approx(others["copies"].mean())
+    assert copies["median"] == pytest.approx(others["copies"].median())
+    share = record(table, group="not recited", trait="template")
     assert 0 <= share["mean_lower"] < share["mean"] < share["mean_upper"]

@@ -1,4 +1,4 @@
-"""Approximate memorization: texts planted by hand, random ones as negative control, and poor studies."""
+"""Approximate memorization: texts planted by hand, random ones as negative control, and incomplete studies."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.extraction.approximate import similarity as similar
+from mematlas.analyses.extraction.approximate import similarity as similarity_module
 from mematlas.analyses.extraction.approximate.finding import ANALYSIS
 from mematlas.analyses.extraction.approximate.similarity import (
     BLEU,
@@ -15,7 +15,7 @@ from mematlas.analyses.extraction.approximate.similarity import (
     LCS,
     POSITIONS,
     VERBATIM,
-    measured,
+    compare_models,
 )
 from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
 from mematlas.analyses.frames.study_tables import Cell, Tables
@@ -23,7 +23,7 @@ from mematlas.analyses.recount import definition_lines, similarity_lines
 from mematlas.errors import StudyError
 from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.stats.estimates.intervals import wilson
-from tests.analyses.study_folders import stored
+from tests.analyses.study_folders import write_study
 from tests.analyses.synthetic_tables import tables, with_features, with_signals
 
 Texts = list[list[int | None]]
@@ -43,7 +43,7 @@ ROLES = ["train"] * len(TRAIN) + ["control"] * len(CONTROL)
 def planted(
     texts: dict[str, Texts], roles: list[str] | None = None, true: Texts | None = None, context=CONTEXT, **options
 ) -> Tables:
-    """Greedy texts of each model against `true` (TRUE of every row); M and verbatim lengths as they say."""
+    """Greedy texts of each model and the true texts (TRUE by default), with the M and verbatim lengths they imply."""
     count = len(next(iter(texts.values())))
     true = true or [TRUE] * count
     matches, verbatim = {}, {}
@@ -52,63 +52,63 @@ def planted(
         cell = (context, len(true[0]))
         matches[model] = {cell: [sum(hit) for hit in hits]}
         verbatim[model] = {cell: [[*hit, False].index(False) for hit in hits]}
-    found = tables(matches, verbatim=verbatim, roles=roles, **options)
-    found = with_tokens(with_features(found), [[5] * context + text for text in true])
-    return with_signals(found, kinds=("free",), free_token=texts)
+    study_tables = tables(matches, verbatim=verbatim, roles=roles, **options)
+    study_tables = with_tokens(with_features(study_tables), [[5] * context + text for text in true])
+    return with_signals(study_tables, kinds=("free",), free_token=texts)
 
 
-def with_tokens(found: Tables, tokens: Texts) -> Tables:
+def with_tokens(study_tables: Tables, tokens: Texts) -> Tables:
     schema = {"row": pl.Int64, "tokens": pl.List(pl.Int32)}
     frame = pl.DataFrame({"row": range(len(tokens)), "tokens": tokens}, schema=schema)
-    return replace(found, features=found.features | {"tokens": frame.lazy()}, _kept={})
+    return replace(study_tables, features=study_tables.features | {"tokens": frame.lazy()})
 
 
-def both(**options) -> Tables:
+def train_and_control(**options) -> Tables:
     return planted({"m": TRAIN + CONTROL}, ROLES, **options)
 
 
-def column(finding, table: str, name: str, **where) -> dict[str, object]:
-    """definition -> a number of the table."""
+def numbers_by_definition(finding, table: str, name: str, **where) -> dict[str, object]:
+    """definition -> value of the column `name`."""
     return dict(finding.table(table).filter(**{"role": "train", **where}).select("definition", name).iter_rows())
 
 
 @pytest.fixture(scope="module")
 def finding():
-    return ANALYSIS.find(both())
+    return ANALYSIS.find(train_and_control())
 
 
 # ----------------------------------------------------------------------------------------------------- known answers
 
 
 def test_each_definition_calls_the_planted_rows_memorized(finding):
-    wanted = {VERBATIM: 5, BLEU: 12, EDIT: 14, LCS: 15, POSITIONS: 12}
-    assert column(finding, "definitions", "memorized") == wanted
-    assert set(column(finding, "definitions", "rows").values()) == {20}
-    line = finding.table("definitions").filter(role="train", definition=EDIT).row(0, named=True)
+    expected = {VERBATIM: 5, BLEU: 12, EDIT: 14, LCS: 15, POSITIONS: 12}
+    assert numbers_by_definition(finding, "definitions", "memorized") == expected
+    assert set(numbers_by_definition(finding, "definitions", "rows").values()) == {20}
+    record = finding.table("definitions").filter(role="train", definition=EDIT).row(0, named=True)
     share = wilson(14, 20)
-    assert (line["share"], line["share_lower"], line["share_upper"]) == (share.estimate, share.lower, share.upper)
+    assert (record["share"], record["share_lower"], record["share_upper"]) == (share.estimate, share.lower, share.upper)
 
 
 def test_what_each_adds_to_the_verbatim_rows_and_what_it_adds_in_the_control(finding):
-    assert column(finding, "added", "added") == {BLEU: 7, EDIT: 9, LCS: 10, POSITIONS: 7}
-    assert column(finding, "added", "added", role="control") == {BLEU: 1, EDIT: 0, LCS: 0, POSITIONS: 0}
-    line = finding.table("added").filter(role="train", definition=LCS).row(0, named=True)
+    assert numbers_by_definition(finding, "added", "added") == {BLEU: 7, EDIT: 9, LCS: 10, POSITIONS: 7}
+    assert numbers_by_definition(finding, "added", "added", role="control") == {BLEU: 1, EDIT: 0, LCS: 0, POSITIONS: 0}
+    record = finding.table("added").filter(role="train", definition=LCS).row(0, named=True)
     share = wilson(10, 20)
-    assert (line["share"], line["share_lower"], line["share_upper"]) == (0.5, share.lower, share.upper)
+    assert (record["share"], record["share_lower"], record["share_upper"]) == (0.5, share.lower, share.upper)
 
 
 def test_the_excess_over_the_control_has_newcombes_interval(finding):
-    line = finding.table("excesses").filter(definition=BLEU).row(0, named=True)
-    apart = difference_of_shares((7, 20), (1, 10))
-    assert line["excess"] == pytest.approx(0.25)
-    assert (line["excess_lower"], line["excess_upper"]) == (apart.lower, apart.upper)
-    assert (line["added"], line["rows"], line["control_added"], line["control_rows"]) == (7, 20, 1, 10)
+    record = finding.table("excesses").filter(definition=BLEU).row(0, named=True)
+    difference = difference_of_shares((7, 20), (1, 10))
+    assert record["excess"] == pytest.approx(0.25)
+    assert (record["excess_lower"], record["excess_upper"]) == (difference.lower, difference.upper)
+    assert (record["added"], record["rows"], record["control_added"], record["control_rows"]) == (7, 20, 1, 10)
 
 
-def test_rows_whose_words_stand_elsewhere_are_counted_and_named(finding):
-    line = finding.table("shifted").filter(role="train").row(0, named=True)
-    assert (line["missed"], line["shifted"], line["rows"]) == (7, 3, 20)
-    shifts = {row: why for row, why in finding.rows.items() if why.endswith("a shift")}
+def test_shifted_rows_are_counted_and_listed(finding):
+    record = finding.table("shifted").filter(role="train").row(0, named=True)
+    assert (record["missed"], record["shifted"], record["rows"]) == (7, 3, 20)
+    shifts = {row: reason for row, reason in finding.rows.items() if reason.endswith("a shift")}
     assert list(shifts) == [8, 9, 15]
     assert shifts[8] == "m: 0 of 32 positions agree, yet 2 edits make the text right: a shift"
     assert finding.rows[5] == "m: not verbatim, yet 1 edit in 32 tokens would make it so"
@@ -118,18 +118,23 @@ def test_rows_whose_words_stand_elsewhere_are_counted_and_named(finding):
 
 def test_mean_similarity_by_score_level_by_hand(finding):
     means = finding.table("means").filter(role="train", measure="edit similarity")
-    found = {level: (rows, mean) for level, rows, mean in means.select("level", "rows", "mean").iter_rows()}
+    by_level = {level: (rows, mean) for level, rows, mean in means.select("level", "rows", "mean").iter_rows()}
     high = (5 * 32 + 3 * 31 + 28 + 4 * 29) / 32 / 13
     low = (2 * 30 + 26 + 4 * 0) / 32 / 7
-    assert found == {"very low": (7, pytest.approx(low)), "very high": (13, pytest.approx(high))}
+    assert by_level == {"very low": (7, pytest.approx(low)), "very high": (13, pytest.approx(high))}
     common = finding.table("means").filter(role="train", measure="LCS share", level="very low")["mean"].item()
     assert common == pytest.approx((2 * 31 + 29) / 32 / 7)
 
 
 def test_equal_rows_have_no_interval_of_the_mean_and_none_leaves_0_to_1(finding):
     means = finding.table("means")
-    same = means.filter(role="control", level="very low", measure="LCS share").row(0, named=True)
-    assert (same["rows"], same["mean"], same["mean_lower"], same["mean_upper"]) == (9, 0.0, None, None)
+    equal_rows = means.filter(role="control", level="very low", measure="LCS share").row(0, named=True)
+    assert (equal_rows["rows"], equal_rows["mean"], equal_rows["mean_lower"], equal_rows["mean_upper"]) == (
+        9,
+        0.0,
+        None,
+        None,
+    )
     assert means["mean_lower"].drop_nulls().min() >= 0
     assert means["mean_upper"].drop_nulls().max() <= 1
     assert means["mean_upper"].is_not_null().any()
@@ -142,28 +147,28 @@ def test_an_interval_of_the_mean_ends_at_1():
 
 def test_a_text_that_ends_early_is_shorter_and_not_wrong():
     early = [*TRUE[:29], None, None, None]
-    lines = next(measured(planted({"m": [early, TRUE]}), Cell(32, 32)))[0]
-    line = lines.row(0, named=True)
-    assert (line["matches"], line["edits"], line["common"]) == (29, 3, 29)
-    assert line["bleu"] == pytest.approx(np.exp(1 - 32 / 29))
-    assert lines["bleu"][1] == 1
+    similarities = next(compare_models(planted({"m": [early, TRUE]}), Cell(32, 32)))[0]
+    record = similarities.row(0, named=True)
+    assert (record["matches"], record["edits"], record["common"]) == (29, 3, 29)
+    assert record["bleu"] == pytest.approx(np.exp(1 - 32 / 29))
+    assert similarities["bleu"][1] == 1
 
 
 def test_where_continuations_are_aligned_the_true_tokens_begin_after_the_longest_context():
-    found = both()
-    longer = with_tokens(found, [[5] * 48 + TRUE] * 30)
-    question = found.question | {"align": "end", "context": [32, 48]}
-    aligned = replace(longer, question=question, scores=found.scores, _kept={})
-    lines = next(measured(aligned, Cell(32, 32)))[0]
-    assert lines["recited"].sum() == 5
-    assert lines.filter("recited")["edits"].to_list() == [0] * 5
-    wrong = next(measured(replace(aligned, question=question | {"align": "start"}), Cell(32, 32)))[0]
+    study_tables = train_and_control()
+    longer = with_tokens(study_tables, [[5] * 48 + TRUE] * 30)
+    settings = study_tables.settings | {"align": "end", "context": [32, 48]}
+    aligned = replace(longer, settings=settings, scores=study_tables.scores)
+    similarities = next(compare_models(aligned, Cell(32, 32)))[0]
+    assert similarities["recited"].sum() == 5
+    assert similarities.filter("recited")["edits"].to_list() == [0] * 5
+    wrong = next(compare_models(replace(aligned, settings=settings | {"align": "start"}), Cell(32, 32)))[0]
     assert wrong.filter("recited")["edits"].min() > 0
 
 
-def test_rows_at_once_change_nothing(monkeypatch, finding):
-    monkeypatch.setattr(similar, "_AT_ONCE", 7)
-    again = ANALYSIS.find(both())
+def test_the_batch_size_changes_nothing(monkeypatch, finding):
+    monkeypatch.setattr(similarity_module, "_BATCH_ROWS", 7)
+    again = ANALYSIS.find(train_and_control())
     assert again.table("definitions").equals(finding.table("definitions"))
     assert again.table("means").equals(finding.table("means"))
 
@@ -174,18 +179,18 @@ def test_rows_at_once_change_nothing(monkeypatch, finding):
 def test_random_text_is_memorized_by_no_definition():
     rng = np.random.default_rng(0)
     true, written = (rng.integers(0, 500, (80, 32)).tolist() for _ in range(2))
-    found = ANALYSIS.find(planted({"m": written}, ["train", "control"] * 40, true))
-    assert found.table("definitions")["memorized"].sum() == 0
-    excess = found.table("excesses")
+    finding = ANALYSIS.find(planted({"m": written}, ["train", "control"] * 40, true))
+    assert finding.table("definitions")["memorized"].sum() == 0
+    excess = finding.table("excesses")
     assert ((excess["excess_lower"] <= 0) & (excess["excess_upper"] >= 0)).all()
-    assert found.table("shifted")["shifted"].sum() == 0
-    assert found.rows == {}
+    assert finding.table("shifted")["shifted"].sum() == 0
+    assert finding.rows == {}
 
 
 def test_a_control_that_is_as_close_leaves_no_excess():
-    found = ANALYSIS.find(planted({"m": ([REPLACED] * 3 + [OTHER] * 7) * 2}, ["train"] * 10 + ["control"] * 10))
-    assert found.table("excesses").filter(definition=EDIT)["excess"].item() == 0
-    assert found.strength == 0
+    finding = ANALYSIS.find(planted({"m": ([REPLACED] * 3 + [OTHER] * 7) * 2}, ["train"] * 10 + ["control"] * 10))
+    assert finding.table("excesses").filter(definition=EDIT)["excess"].item() == 0
+    assert finding.strength == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- the words
@@ -208,97 +213,105 @@ def test_what_a_user_reads(finding):
     assert finding.strength > 2
 
 
-def test_the_claim_is_on_the_largest_model_and_charts_show_it():
+def test_the_claim_and_the_charts_are_about_the_largest_model():
     texts = {"large": TRAIN + CONTROL, "small": [OTHER] * 30}
-    found = ANALYSIS.find(planted(texts, ROLES, parameters={"large": 10**9, "small": 10**6}))
-    assert " large recites 25.0 %" in found.claim
-    charts = {chart.name: chart for chart in found.charts}
+    finding = ANALYSIS.find(planted(texts, ROLES, parameters={"large": 10**9, "small": 10**6}))
+    assert " large recites 25.0 %" in finding.claim
+    charts = {chart.name: chart for chart in finding.charts}
     assert list(charts) == ["definitions", "added", "means"]
     assert charts["definitions"].where == {"model": "large"}
-    drawn = found.table("added").filter("latest", role="train", definition=EDIT).select("parameters", "added")
+    drawn = finding.table("added").filter("latest", role="train", definition=EDIT).select("parameters", "added")
     assert sorted(drawn.rows()) == [(10**6, 0), (10**9, 9)]
 
 
 @pytest.mark.parametrize("parameters", [{"a": None, "b": None}, {"a": 10**6, "b": None}])
 def test_models_of_unknown_size_are_not_drawn_by_size(parameters):
-    found = ANALYSIS.find(planted({"a": TRAIN, "b": TRAIN}, parameters=parameters))
-    assert [chart.name for chart in found.charts] == ["definitions", "means"]
-    assert " b recites" in found.claim
+    finding = ANALYSIS.find(planted({"a": TRAIN, "b": TRAIN}, parameters=parameters))
+    assert [chart.name for chart in finding.charts] == ["definitions", "means"]
+    assert " b recites" in finding.claim
 
 
 # --------------------------------------------------------------------------------------------------------- poor input
 
 
 @pytest.mark.parametrize(
-    ("left", "what", "remedy"),
+    ("changes", "missing", "remedy"),
     [
         ({"signals": {}}, "the greedy texts", "--signals free"),
         ({"features": {}}, "the tokens of its rows", "mematlas features STUDY"),
         ({"complete": False}, "scores of all rows of a selection", "mematlas score"),
     ],
 )
-def test_what_the_study_lacks_is_said_with_a_remedy(left, what, remedy):
-    found = ANALYSIS.find(replace(both(), _kept={}, **left))
-    assert found.claim == f"How many rows are memorized but for a few tokens cannot be said: the study lacks {what}."
-    assert remedy in found.missing
-    assert found.tables == ()
+def test_missing_data_is_reported_with_a_remedy(changes, missing, remedy):
+    finding = ANALYSIS.find(replace(train_and_control(), **changes))
+    assert (
+        finding.claim == f"How many rows are memorized but for a few tokens cannot be said: the study lacks {missing}."
+    )
+    assert remedy in finding.missing
+    assert finding.tables == ()
 
 
 def test_truth_signals_alone_are_no_greedy_text():
-    found = with_signals(with_features(tables({"m": {(32, 32): [32, 0]}})), kinds=("truth",))
-    assert "the greedy texts" in ANALYSIS.find(found).claim
+    study_tables = with_signals(with_features(tables({"m": {(32, 32): [32, 0]}})), kinds=("truth",))
+    assert "the greedy texts" in ANALYSIS.find(study_tables).claim
 
 
-def test_only_control_rows_say_nothing_of_training_rows():
-    found = ANALYSIS.find(planted({"m": TRAIN}, ["control"] * 20))
-    assert found.missing is not None
+def test_control_rows_alone_are_insufficient():
+    finding = ANALYSIS.find(planted({"m": TRAIN}, ["control"] * 20))
+    assert finding.missing is not None
 
 
-def test_greedy_texts_of_no_scored_row_are_lacking():
-    found = both()
-    empty = {"free": found.signals["free"].filter(pl.col("row") < 0)}
-    said = ANALYSIS.find(replace(found, signals=empty, _kept={}))
-    assert said.claim.endswith("the study lacks training rows whose greedy text and tokens are known.")
+def test_missing_greedy_texts_of_scored_rows_are_reported():
+    study_tables = train_and_control()
+    empty = {"free": study_tables.signals["free"].filter(pl.col("row") < 0)}
+    finding = ANALYSIS.find(replace(study_tables, signals=empty))
+    assert finding.claim.endswith("the study lacks training rows whose greedy text and tokens are known.")
 
 
-def test_without_control_rows_the_floor_is_said_to_be_unknown():
-    found = ANALYSIS.find(planted({"m": TRAIN}))
-    assert (found.control, found.strength) == (None, None)
-    assert "control" not in found.claim
-    assert "excesses" not in [table.name for table in found.tables]
-    assert any(words.startswith("The study has no control rows") for words in found.caveats)
+def test_without_control_rows_the_floor_is_reported_as_unknown():
+    finding = ANALYSIS.find(planted({"m": TRAIN}))
+    assert (finding.control, finding.strength) == (None, None)
+    assert "control" not in finding.claim
+    assert "excesses" not in [table.name for table in finding.tables]
+    assert any(words.startswith("The study has no control rows") for words in finding.caveats)
 
 
 def test_rows_without_text_or_tokens_are_left_out_and_counted():
-    found = both()
+    study_tables = train_and_control()
     rows = pl.col("row")
-    no_list = pl.when(rows == 0).then(None).when(rows == 1).then(pl.col("token").list.head(9)).otherwise("token")
-    free = found.signals["free"].with_columns(no_list.alias("token")).filter(rows != 2)
-    tokens = found.features["tokens"]
+    broken_token = pl.when(rows == 0).then(None).when(rows == 1).then(pl.col("token").list.head(9)).otherwise("token")
+    free = study_tables.signals["free"].with_columns(broken_token.alias("token")).filter(rows != 2)
+    tokens = study_tables.features["tokens"]
     holes = pl.when(rows == 5).then(pl.col("tokens").list.head(40)).otherwise("tokens")
     nulls = pl.concat_list(pl.col("tokens").list.head(60), pl.lit([None] * 4, pl.List(pl.Int32)))
     tokens = tokens.with_columns(holes.alias("tokens")).filter(rows != 7)
     tokens = tokens.with_columns(pl.when(rows == 6).then(nulls).otherwise("tokens").alias("tokens"))
-    poor = replace(found, signals={"free": free}, features=found.features | {"tokens": tokens}, _kept={})
-    said = ANALYSIS.find(poor)
-    assert column(said, "definitions", "rows")[VERBATIM] == 20 - 6
-    assert column(said, "definitions", "memorized") == {VERBATIM: 2, BLEU: 6, EDIT: 8, LCS: 9, POSITIONS: 6}
-    assert any(words.startswith("6 scored rows (over all models) have no recorded") for words in said.caveats)
+    incomplete = replace(study_tables, signals={"free": free}, features=study_tables.features | {"tokens": tokens})
+    finding = ANALYSIS.find(incomplete)
+    assert numbers_by_definition(finding, "definitions", "rows")[VERBATIM] == 20 - 6
+    assert numbers_by_definition(finding, "definitions", "memorized") == {
+        VERBATIM: 2,
+        BLEU: 6,
+        EDIT: 8,
+        LCS: 9,
+        POSITIONS: 6,
+    }
+    assert any(words.startswith("6 scored rows (over all models) have no recorded") for words in finding.caveats)
 
 
 def test_where_matches_is_null_m_is_that_of_the_text():
-    found = both(depth="verbatim")
+    study_tables = train_and_control(depth="verbatim")
     unknown = pl.when(pl.col("verbatim") == 32).then("matches").otherwise(None).alias("matches")
-    said = ANALYSIS.find(replace(found, scores=found.scores.with_columns(unknown), _kept={}))
-    assert column(said, "definitions", "memorized")[POSITIONS] == 12
-    assert not any("another M" in words for words in said.caveats)
+    finding = ANALYSIS.find(replace(study_tables, scores=study_tables.scores.with_columns(unknown)))
+    assert numbers_by_definition(finding, "definitions", "memorized")[POSITIONS] == 12
+    assert not any("another M" in words for words in finding.caveats)
 
 
 def test_scores_that_do_not_fit_the_text_are_counted():
-    found = both()
+    study_tables = train_and_control()
     more = pl.when(pl.col("row") >= 26).then(pl.col("matches") + 1).otherwise("matches").cast(pl.Int32)
-    said = ANALYSIS.find(replace(found, scores=found.scores.with_columns(more.alias("matches")), _kept={}))
-    assert any(words.startswith("4 rows (over all models) have another M") for words in said.caveats)
+    finding = ANALYSIS.find(replace(study_tables, scores=study_tables.scores.with_columns(more.alias("matches"))))
+    assert any(words.startswith("4 rows (over all models) have another M") for words in finding.caveats)
 
 
 @pytest.mark.parametrize(
@@ -311,46 +324,46 @@ def test_scores_that_do_not_fit_the_text_are_counted():
 )
 def test_short_continuations_say_what_cannot_be_measured(length, words):
     texts = [text[:length] for text in TRAIN]
-    said = ANALYSIS.find(planted({"m": texts}, true=[TRUE[:length]] * 20))
-    assert any(caveat.startswith(words) for caveat in said.caveats)
-    names = set(said.table("definitions")["definition"])
+    finding = ANALYSIS.find(planted({"m": texts}, true=[TRUE[:length]] * 20))
+    assert any(caveat.startswith(words) for caveat in finding.caveats)
+    names = set(finding.table("definitions")["definition"])
     assert names == set(DEFINITIONS) - ({BLEU} if length == 3 else set())
-    assert ("BLEU" in said.claim) == (length != 3)
-    assert ("BLEU" in set(said.table("means")["measure"])) == (length != 3)
+    assert ("BLEU" in finding.claim) == (length != 3)
+    assert ("BLEU" in set(finding.table("means")["measure"])) == (length != 3)
 
 
-def test_everything_recited_leaves_nothing_to_add():
-    said = ANALYSIS.find(planted({"m": [TRUE] * 12}))
-    assert said.table("added")["added"].sum() == 0
-    assert "Every training row of m has M >= 0.6: no row has the true words at other positions only." in said.caveats
+def test_if_all_rows_are_recited_nothing_is_added():
+    finding = ANALYSIS.find(planted({"m": [TRUE] * 12}))
+    assert finding.table("added")["added"].sum() == 0
+    assert "Every training row of m has M >= 0.6: no row has the true words at other positions only." in finding.caveats
 
 
-def test_a_control_model_stands_beside_and_is_not_spoken_of():
+def test_a_control_model_is_included_but_not_cited():
     texts = {"m": TRAIN, "untrained": [OTHER] * 19 + [LATER]}
-    said = ANALYSIS.find(planted(texts, control_models=("untrained",)))
-    assert " m recites" in said.claim
-    assert column(said, "added", "added", role="control model")[EDIT] == 1
+    finding = ANALYSIS.find(planted(texts, control_models=("untrained",)))
+    assert " m recites" in finding.claim
+    assert numbers_by_definition(finding, "added", "added", role="control model")[EDIT] == 1
 
 
 # ------------------------------------------------------------------------------------------------------- for recipes
 
 
-def test_lines_of_a_study_are_those_of_the_analysis(tmp_path):
-    study = stored(both(), tmp_path)
-    lines = similarity_lines(study)
-    assert lines.height == 30
-    assert lines.filter(row=8).select("matches", "edits", "common", "shifted").row(0) == (0, 2, 31, True)
-    longer = definition_lines(study)
-    assert longer.height == 5 * 30
-    assert longer.filter("added", definition=LCS, role="train").height == 10
+def test_records_of_a_study_are_those_of_the_analysis(tmp_path):
+    study = write_study(train_and_control(), tmp_path)
+    similarities = similarity_lines(study)
+    assert similarities.height == 30
+    assert similarities.filter(row=8).select("matches", "edits", "common", "shifted").row(0) == (0, 2, 31, True)
+    by_definition = definition_lines(study)
+    assert by_definition.height == 5 * 30
+    assert by_definition.filter("added", definition=LCS, role="train").height == 10
 
 
 def test_a_study_without_greedy_texts_or_features_is_refused(tmp_path):
-    without = stored(replace(both(), signals={}, _kept={}), tmp_path / "a")
+    without = write_study(replace(train_and_control(), signals={}), tmp_path / "a")
     with pytest.raises(StudyError, match="--signals free"):
         similarity_lines(without)
     with pytest.raises(StudyError, match="mematlas features"):
-        similarity_lines(stored(replace(both(), features={}, _kept={}), tmp_path / "b"))
+        similarity_lines(write_study(replace(train_and_control(), features={}), tmp_path / "b"))
 
 
 def test_excesses_need_both_roles():
@@ -358,6 +371,6 @@ def test_excesses_need_both_roles():
     assert added_excesses(counts).height == 0
 
 
-def test_means_of_no_line():
-    lines = next(measured(both(), Cell(32, 32)))[0]
-    assert similarity_means(lines.clear()).height == 0
+def test_means_without_records_are_empty():
+    similarities = next(compare_models(train_and_control(), Cell(32, 32)))[0]
+    assert similarity_means(similarities.clear()).height == 0

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.extraction.membership.finding import ANALYSIS
-from mematlas.analyses.extraction.membership.row_scores import PERCENTS, SCORES, scored_rows
+from mematlas.analyses.extraction.membership.row_scores import PERCENTS, SCORES, membership_scores
 from mematlas.analyses.frames.study_tables import Cell
 from mematlas.literature.published import TABLES
 from mematlas.metrics import METRICS
-from mematlas.stats.classification.membership import lowest_mean, token_z_scores
+from mematlas.stats.classification.membership import min_k_mean, token_z_scores
 from tests.analyses.synthetic_tables import tables, with_features, with_signals
 
 CELL = (4, 4)
@@ -25,101 +25,103 @@ def planted(lift=1.0, models=("small", "large"), *, by_repetitions=False, featur
     """Signals of log-probabilities that are `lift` higher in training rows for the last model (times log2 of how often
     they were shown, if `by_repetitions`), and the same in all rows for the others."""
     rng = np.random.default_rng(seed)
-    given = tables(
+    study_tables = tables(
         {model: {CELL: [row % 5 for row in range(COUNT)]} for model in models},
         **{"roles": ROLES, "repetitions": SHOWN} | options,
     )
-    given = with_features(given) if features else given
-    own = {model: rng.normal(-6, 1, (COUNT, WIDTH)) for model in models}
+    study_tables = with_features(study_tables) if features else study_tables
+    values = {model: rng.normal(-6, 1, (COUNT, WIDTH)) for model in models}
     step = np.log2(np.maximum(SHOWN, 1)) / 6 if by_repetitions else MEMBER
-    own[models[-1]] += lift * step[:, None]
-    lists = {model: [[None, *line[1:]] for line in values.tolist()] for model, values in own.items()}
-    return with_signals(given, truth_log_probability=lists)
+    values[models[-1]] += lift * step[:, None]
+    log_probabilities = {model: [[None, *row[1:]] for row in rows.tolist()] for model, rows in values.items()}
+    return with_signals(study_tables, truth_log_probability=log_probabilities)
 
 
-def answer(given):
-    return ANALYSIS.answer(given)
+def compute(study_tables):
+    return ANALYSIS.compute(study_tables)
 
 
-def line(finding, table="scores", **where):
+def record(finding, table="scores", **where):
     return finding.table(table).filter(**where).row(0, named=True)
 
 
-def without(frame, column):
+def without_column(frame, column):
     return frame.with_columns(pl.lit(None, frame.collect_schema()[column]).alias(column))
 
 
 # -------------------------------------------------------------------------------------------------------- the numbers
 
 
-def test_members_stand_above_control_rows_and_not_the_other_way_round():
-    finding = answer(planted(1.0))
+def test_members_score_above_control_rows_and_not_the_other_way_round():
+    finding = compute(planted(1.0))
     for score in ("loss", "zlib ratio", "Min-K%", "Min-K%++", "reference model"):
-        found = line(finding, model="large", score=score)
-        assert found["auroc_lower"] > 0.5, score
-        assert (found["members"], found["controls"]) == (160, 80)
-    assert line(finding, model="small", score="loss")["auroc_lower"] < 0.5
-    assert line(finding, model="small", score="loss")["auroc_upper"] > 0.5
-    below = line(answer(planted(-1.0)), model="large", score="loss")
+        result = record(finding, model="large", score=score)
+        assert result["auroc_lower"] > 0.5, score
+        assert (result["members"], result["controls"]) == (160, 80)
+    assert record(finding, model="small", score="loss")["auroc_lower"] < 0.5
+    assert record(finding, model="small", score="loss")["auroc_upper"] > 0.5
+    below = record(compute(planted(-1.0)), model="large", score="loss")
     assert below["auroc_upper"] < 0.45
 
 
 def test_a_lift_of_one_deviation_of_the_mean_is_the_area_of_two_gaussians():
     """Seven tokens of deviation 1: a lift of 1 / sqrt(7) moves their mean by one standard deviation."""
-    found = [
-        line(answer(planted(7**-0.5, seed=seed, features=False)), model="large", score="loss") for seed in range(8)
+    results = [
+        record(compute(planted(7**-0.5, seed=seed, features=False)), model="large", score="loss") for seed in range(8)
     ]
-    assert np.mean([one["auroc"] for one in found]) == pytest.approx(0.760, abs=0.03)
+    assert np.mean([result["auroc"] for result in results]) == pytest.approx(0.760, abs=0.03)
 
 
 def test_the_loss_is_over_the_window_without_its_first_token():
-    given = planted()
-    rows = next(scored_rows(given, Cell(*CELL)))
-    signals = given.signals_of("truth", Cell(*CELL)).filter(model="small").collect().sort("row")
+    study_tables = planted()
+    rows = next(membership_scores(study_tables, Cell(*CELL)))
+    signals = study_tables.cell_signals("truth", Cell(*CELL)).filter(model="small").collect().sort("row")
     for at in (0, 7):
-        own = signals["log_probability"][at].to_list()[1:]
-        assert len(own) == WIDTH - 1
-        assert rows["loss"][at] == pytest.approx(np.mean(own))
-        assert rows["min_k_20"][at] == pytest.approx(min(own))  # int(0.2 * 7) is one
+        log_probabilities = signals["log_probability"][at].to_list()[1:]
+        assert len(log_probabilities) == WIDTH - 1
+        assert rows["loss"][at] == pytest.approx(np.mean(log_probabilities))
+        assert rows["min_k_20"][at] == pytest.approx(min(log_probabilities))  # int(0.2 * 7) is one
         assert rows["min_k_100"][at] == pytest.approx(rows["loss"][at])
-        assert rows["zlib_ratio"][at] == pytest.approx(np.mean(own) / _bytes(given)[at])
+        assert rows["zlib_ratio"][at] == pytest.approx(np.mean(log_probabilities) / _bytes(study_tables)[at])
 
 
-def _bytes(given):
-    return given.features["texts"].collect().sort("row")["compressed_bytes"].to_list()
+def _bytes(study_tables):
+    return study_tables.features["texts"].collect().sort("row")["compressed_bytes"].to_list()
 
 
 def test_a_smaller_cell_is_a_cut_of_the_signals():
-    given = planted()
-    rows = next(scored_rows(given, Cell(2, 3)))
-    own = given.signals["truth"].filter(model="small").collect().sort("row")["log_probability"][5].to_list()[1:5]
-    assert rows["loss"][5] == pytest.approx(np.mean(own))
+    study_tables = planted()
+    rows = next(membership_scores(study_tables, Cell(2, 3)))
+    log_probabilities = (
+        study_tables.signals["truth"].filter(model="small").collect().sort("row")["log_probability"][5].to_list()[1:5]
+    )
+    assert rows["loss"][5] == pytest.approx(np.mean(log_probabilities))
 
 
 def test_the_reference_is_the_smallest_model_and_has_none_itself():
-    rows = list(scored_rows(planted(), Cell(*CELL)))
+    rows = list(membership_scores(planted(), Cell(*CELL)))
     assert rows[0]["reference"].null_count() == COUNT
     assert rows[1]["reference"].to_list() == pytest.approx((rows[1]["loss"] - rows[0]["loss"]).to_list())
-    finding = answer(planted())
+    finding = compute(planted())
     assert any("The reference model small was trained on the corpus too" in words for words in finding.caveats)
 
 
 def test_a_control_model_is_the_reference_and_has_no_members():
-    finding = answer(planted(models=("a", "b", "c"), control_models=("b",)))
-    assert line(finding, model="b", score="loss")["role"] == "control model"
+    finding = compute(planted(models=("a", "b", "c"), control_models=("b",)))
+    assert record(finding, model="b", score="loss")["role"] == "control model"
     assert "reference model" not in finding.table("scores").filter(model="b")["score"]
     assert "The loss of b, which never saw the corpus, has 0." in finding.control
     assert not any("reference model" in words for words in finding.caveats)
 
 
 def test_metrics_of_signals_are_the_scores_of_the_analysis():
-    given = planted()
-    rows = next(scored_rows(given, Cell(*CELL)))
-    signals = given.signals_of("truth", Cell(*CELL)).filter(model="small").collect().sort("row")
+    study_tables = planted()
+    rows = next(membership_scores(study_tables, Cell(*CELL)))
+    signals = study_tables.cell_signals("truth", Cell(*CELL)).filter(model="small").collect().sort("row")
     names = {"mean_log_probability": "loss", "min_k": "min_k_20", "min_k_plus_plus": "min_k_plus_plus_20"}
     for metric, column in names.items():
-        found = signals.select(value=METRICS.load(metric).expression())["value"]
-        assert found.to_list() == pytest.approx(rows[column].to_list()), metric
+        values = signals.select(value=METRICS.load(metric).expression())["value"]
+        assert values.to_list() == pytest.approx(rows[column].to_list()), metric
 
 
 def test_the_metric_leaves_out_tokens_without_variance_as_the_statistic_does():
@@ -130,25 +132,25 @@ def test_the_metric_leaves_out_tokens_without_variance_as_the_statistic_does():
             "variance_log_probability": [[None, 4.0, 0.0, 1.0], [None, 0.0, 0.0, 0.0]],
         }
     )
-    found = frame.select(value=METRICS.load("min_k_plus_plus").expression())["value"].to_list()
+    values = frame.select(value=METRICS.load("min_k_plus_plus").expression())["value"].to_list()
     z = token_z_scores([[-1, -5, -2]], [[-2, -2, -2]], [[4, 0, 1]])
-    assert found == [lowest_mean(z, 0.2)[0], None]
-    assert found[0] == 0.0
+    assert values == [min_k_mean(z, 0.2)[0], None]
+    assert values[0] == 0.0
 
 
 def test_the_sweep_has_every_k_and_ends_at_the_loss():
-    finding = answer(planted())
+    finding = compute(planted())
     sweep = finding.table("sweep").filter(model="large", score="Min-K%")
     assert sweep["k"].to_list() == list(PERCENTS)
-    assert sweep.filter(k=100)["auroc"].item() == pytest.approx(line(finding, model="large", score="loss")["auroc"])
-    assert {score.k for score in SCORES if not score.swept} == {None, 20}
+    assert sweep.filter(k=100)["auroc"].item() == pytest.approx(record(finding, model="large", score="loss")["auroc"])
+    assert {score.k for score in SCORES if not score.swept_only} == {None, 20}
 
 
 # ------------------------------------------------------------------------------------------------------ by repetitions
 
 
-def test_rows_shown_often_are_told_more_surely():
-    finding = answer(planted(3.0, by_repetitions=True))
+def test_rows_shown_often_are_discriminated_better():
+    finding = compute(planted(3.0, by_repetitions=True))
     table = finding.table("repetitions").filter(model="large", score="loss")
     assert table.select("repetitions", "most").rows() == [(1, 1), (2, 3), (4, 7), (64, 127)]
     assert table["members"].to_list() == [40] * 4
@@ -161,87 +163,87 @@ def test_rows_shown_often_are_told_more_surely():
     assert "rows shown 64 to 127 times with 1.000" in finding.claim
 
 
-def test_the_trend_is_contradicted_by_rows_that_grow_less_sure_and_open_without_any():
-    assert answer(planted(-3.0, by_repetitions=True)).trends[0].verdict == "contradicts"
-    assert answer(planted(0.0)).trends[0].verdict == "cannot tell"
-    finding = answer(planted(repetitions=[None] * COUNT, features=False))
+def test_the_trend_is_contradicted_by_decreasing_aurocs_and_undecided_without_any():
+    assert compute(planted(-3.0, by_repetitions=True)).trends[0].verdict == "contradicts"
+    assert compute(planted(0.0)).trends[0].verdict == "cannot tell"
+    finding = compute(planted(repetitions=[None] * COUNT, features=False))
     assert finding.trends[0].verdict == "cannot tell"
     assert "How often rows were shown is not known: nothing is said by repetitions." in finding.caveats
     assert "repetitions" not in [chart.name for chart in finding.charts]
 
 
-def test_copies_in_the_corpus_stand_in_for_repetitions():
-    given = planted(repetitions=[None] * COUNT)
-    finding = answer(given)
+def test_copies_in_the_corpus_replace_repetitions():
+    study_tables = planted(repetitions=[None] * COUNT)
+    finding = compute(study_tables)
     assert finding.table("repetitions")["repetitions"].unique().to_list() == [1]
     assert any("their exact copies in the corpus stand in for it" in words for words in finding.caveats)
 
 
-def test_training_rows_shown_no_time_are_no_members():
+def test_training_rows_never_shown_are_not_members():
     shown = [0 if row < 30 else 1 for row in range(COUNT)]
-    found = line(answer(planted(repetitions=shown)), model="large", score="loss")
-    assert found["members"] == 160 - 20
+    result = record(compute(planted(repetitions=shown)), model="large", score="loss")
+    assert result["members"] == 160 - 20
 
 
 def test_exposure_is_in_bits_among_the_control_rows():
-    finding = answer(planted(20.0))
-    found = line(finding, "exposure", model="large")
-    assert (found["rows"], found["references"], found["at_limit"]) == (160, 80, 160)
-    assert found["exposure"] == pytest.approx(np.log2(81)) == pytest.approx(found["most_bits"])
-    assert found["exposure_lower"] is None
-    never = line(finding, "exposure", model="small")
-    assert never["exposure_lower"] < never["chance"] < never["exposure_upper"]
-    assert 1.3 < never["chance"] < 1.45
+    finding = compute(planted(20.0))
+    result = record(finding, "exposure", model="large")
+    assert (result["rows"], result["references"], result["at_limit"]) == (160, 80, 160)
+    assert result["exposure"] == pytest.approx(np.log2(81)) == pytest.approx(result["most_bits"])
+    assert result["exposure_lower"] is None
+    unexposed = record(finding, "exposure", model="small")
+    assert unexposed["exposure_lower"] < unexposed["chance"] < unexposed["exposure_upper"]
+    assert 1.3 < unexposed["chance"] < 1.45
     assert "Training rows are exposed by 6.34 bits on average in large" in finding.control
 
 
 # --------------------------------------------------------------------------------------------------- the blind baseline
 
 
-def test_a_bag_of_words_that_tells_nothing_stands_beside_every_model():
-    finding = answer(planted())
+def test_an_uninformative_bag_of_words_is_reported_for_every_model():
+    finding = compute(planted())
     for model in ("small", "large"):
-        found = line(finding, model=model, score="bag of words")
-        assert found["auroc_lower"] < 0.5 < found["auroc_upper"]
-        assert found["members"] == 160
+        result = record(finding, model=model, score="bag of words")
+        assert result["auroc_lower"] < 0.5 < result["auroc_upper"]
+        assert result["members"] == 160
     assert "a bag of words without a model reaches 0." in finding.claim
     assert "need no model" not in finding.claim
     assert finding.strength > 3
 
 
 def test_a_control_of_other_words_is_a_warning():
-    given = planted()
-    words = given.features["tokens"].collect()
-    other = [
-        [999, *line[1:]] if role == "control" else line
-        for line, role in zip(words["tokens"].to_list(), ROLES, strict=True)
+    study_tables = planted()
+    tokens = study_tables.features["tokens"].collect()
+    changed = [
+        [999, *row_tokens[1:]] if role == "control" else row_tokens
+        for row_tokens, role in zip(tokens["tokens"].to_list(), ROLES, strict=True)
     ]
-    dated = words.with_columns(pl.Series("tokens", other, dtype=pl.List(pl.Int32))).lazy()
-    finding = answer(replace(given, features=given.features | {"tokens": dated}, _kept={}))
-    assert line(finding, model="large", score="bag of words")["auroc"] > 0.95
+    dated = tokens.with_columns(pl.Series("tokens", changed, dtype=pl.List(pl.Int32))).lazy()
+    finding = compute(replace(study_tables, features=study_tables.features | {"tokens": dated}))
+    assert record(finding, model="large", score="bag of words")["auroc"] > 0.95
     assert finding.claim.endswith(", so that the control differs in ways that need no model.")
     assert finding.caveats[0].startswith("A bag of words tells members from the control (lower end above 0.55)")
     assert finding.strength is None
-    plain = answer(given)
-    assert line(finding, model="large", score="loss") == line(plain, model="large", score="loss")
+    plain = compute(study_tables)
+    assert record(finding, model="large", score="loss") == record(plain, model="large", score="loss")
 
 
-def test_rows_of_a_document_do_not_tell_each_other():
-    """Each document has words of its own and is wholly on one side: its other rows may not tell."""
+def test_rows_of_a_document_do_not_reveal_each_other():
+    """Each document has words of its own and is entirely on one side: its other rows must not reveal a row's side."""
     documents = [row // 12 for row in range(COUNT)]
     roles = ["control" if document % 3 == 0 else "train" for document in documents]
-    given = planted(roles=roles)
-    words = [[50 + document] * WIDTH for document in documents]
-    tokens = pl.LazyFrame({"row": range(COUNT), "tokens": words})
-    known = given.rows.with_columns(pl.Series("document", documents, dtype=pl.Int64), source=pl.lit("s"))
-    given = replace(given, features=given.features | {"tokens": tokens}, _kept={})
-    assert line(answer(given), model="large", score="bag of words")["auroc"] == 1.0
-    apart = line(answer(replace(given, rows=known, _kept={})), model="large", score="bag of words")
-    assert apart["auroc"] < 0.6
+    study_tables = planted(roles=roles)
+    token_lists = [[50 + document] * WIDTH for document in documents]
+    tokens = pl.LazyFrame({"row": range(COUNT), "tokens": token_lists})
+    rows = study_tables.rows.with_columns(pl.Series("document", documents, dtype=pl.Int64), source=pl.lit("s"))
+    study_tables = replace(study_tables, features=study_tables.features | {"tokens": tokens})
+    assert record(compute(study_tables), model="large", score="bag of words")["auroc"] == 1.0
+    result = record(compute(replace(study_tables, rows=rows)), model="large", score="bag of words")
+    assert result["auroc"] < 0.6
 
 
-def test_without_features_there_is_neither_bag_nor_zlib_and_it_is_said():
-    finding = answer(planted(features=False))
+def test_without_features_missing_bag_of_words_and_zlib_are_reported():
+    finding = compute(planted(features=False))
     assert set(finding.table("scores")["score"]) == {"loss", "Min-K%", "Min-K%++", "reference model"}
     assert "bag of words" not in finding.claim
     assert any("No bag of words was tried" in words for words in finding.caveats)
@@ -252,41 +254,43 @@ def test_without_features_there_is_neither_bag_nor_zlib_and_it_is_said():
 
 
 def test_a_true_positive_rate_needs_its_control_rows():
-    found = line(answer(planted()), model="large", score="loss")
-    assert (found["tpr_at_1"], found["tpr_at_01"]) == (None, None)
-    assert found["reason"] == "1 % needs 100 control rows, 0.1 % needs 1,000 control rows"
+    result = record(compute(planted()), model="large", score="loss")
+    assert (result["tpr_at_1"], result["tpr_at_01"]) == (None, None)
+    assert result["reason"] == "1 % needs 100 control rows, 0.1 % needs 1,000 control rows"
 
 
-def test_rows_that_lack_tokens_are_told_and_rows_without_any_left_out():
-    given = planted(features=False)
-    signals = given.signals["truth"].collect()
+def test_rows_that_lack_tokens_are_reported_and_rows_without_any_left_out():
+    study_tables = planted(features=False)
+    signals = study_tables.signals["truth"].collect()
     lists = signals["log_probability"].to_list()
     lists[1] = [None, None, *lists[1][2:]]  # of the model small
     lists[2] = [None] * WIDTH
     lists[4] = lists[4][:5]
     changed = signals.with_columns(pl.Series("log_probability", lists, dtype=pl.List(pl.Float32))).lazy()
-    finding = answer(replace(given, signals={"truth": changed}, _kept={}))
-    assert line(finding, model="small", score="loss")["members"] == 159
-    assert line(finding, model="large", score="loss")["members"] == 160
+    finding = compute(replace(study_tables, signals={"truth": changed}))
+    assert record(finding, model="small", score="loss")["members"] == 159
+    assert record(finding, model="large", score="loss")["members"] == 160
     assert any(words.startswith("3 rows lack log-probabilities") for words in finding.caveats)
 
 
-def test_a_model_that_is_the_same_everywhere_tells_nothing_and_has_no_z():
-    given = planted(features=False, models=("flat",))
+def test_a_constant_model_does_not_discriminate_and_has_no_z_scores():
+    study_tables = planted(features=False, models=("flat",))
     flat = pl.lit([None] + [-3.0] * (WIDTH - 1), pl.List(pl.Float32)).alias("log_probability")
-    still = pl.lit([None] + [0.0] * (WIDTH - 1), pl.List(pl.Float32)).alias("variance_log_probability")
-    finding = answer(replace(given, signals={"truth": given.signals["truth"].with_columns(flat, still)}, _kept={}))
-    found = line(finding, model="flat", score="loss")
-    assert (found["auroc"], found["auroc_lower"]) == (0.5, None)
+    no_variance = pl.lit([None] + [0.0] * (WIDTH - 1), pl.List(pl.Float32)).alias("variance_log_probability")
+    finding = compute(
+        replace(study_tables, signals={"truth": study_tables.signals["truth"].with_columns(flat, no_variance)})
+    )
+    result = record(finding, model="flat", score="loss")
+    assert (result["auroc"], result["auroc_lower"]) == (0.5, None)
     assert set(finding.table("scores")["score"]) == {"loss", "Min-K%"}
     assert "with AUROC 0.500 (no interval)" in finding.claim
-    assert line(finding, "exposure", model="flat")["tied"] == 160
-    assert line(finding, "exposure", model="flat")["exposure"] < 1
+    assert record(finding, "exposure", model="flat")["tied"] == 160
+    assert record(finding, "exposure", model="flat")["exposure"] < 1
     assert "One model alone: there is no reference model." in finding.caveats
 
 
 @pytest.mark.parametrize(
-    ("given", "what"),
+    ("make_tables", "missing"),
     [
         (lambda: replace(planted(), signals={}), "per-token signals of the true text (truth)"),
         (lambda: planted(roles=["train"] * COUNT), "rows of a control corpus"),
@@ -295,15 +299,17 @@ def test_a_model_that_is_the_same_everywhere_tells_nothing_and_has_no_z():
             "10 training rows and 10 control rows with log-probabilities",
         ),
         (
-            lambda: replace(planted(), signals={"truth": without(planted().signals["truth"], "log_probability")}),
+            lambda: replace(
+                planted(), signals={"truth": without_column(planted().signals["truth"], "log_probability")}
+            ),
             "10 training rows and 10 control rows with log-probabilities",
         ),
     ],
 )
-def test_what_is_missing_is_said(given, what):
-    finding = answer(given())
+def test_missing_data_is_reported(make_tables, missing):
+    finding = compute(make_tables())
     assert finding.claim == (
-        f"Whether training rows can be told from rows the models never saw cannot be said: the study lacks {what}."
+        f"Whether training rows can be told from rows the models never saw cannot be said: the study lacks {missing}."
     )
     assert "--signals truth" in finding.missing
     assert "--control PATH" in finding.missing
@@ -312,13 +318,13 @@ def test_what_is_missing_is_said(given, what):
 
 
 def test_sizes_that_are_not_known_draw_no_size():
-    names = [chart.name for chart in answer(planted(parameters={"small": None, "large": None})).charts]
+    names = [chart.name for chart in compute(planted(parameters={"small": None, "large": None})).charts]
     assert names == ["repetitions", "sweep", "exposure"]
-    assert [chart.name for chart in answer(planted()).charts] == ["repetitions", "sizes", "sweep", "exposure"]
+    assert [chart.name for chart in compute(planted()).charts] == ["repetitions", "sizes", "sweep", "exposure"]
 
 
 def test_the_claim_names_numbers_intervals_and_rows_in_one_sentence():
-    claim = answer(planted(1.0)).claim
+    claim = compute(planted(1.0)).claim
     assert claim.startswith(
         "At 4 + 4 tokens the loss of large tells 160 training rows from 80 control rows with AUROC 0."
     )
@@ -327,7 +333,7 @@ def test_the_claim_names_numbers_intervals_and_rows_in_one_sentence():
     assert claim.count(".") == claim.count("0.") + claim.count("1.000") + 1
 
 
-def test_the_published_numbers_stand_beside():
-    table = answer(planted()).table("published")
+def test_the_published_numbers_are_included():
+    table = compute(planted()).table("published")
     assert table.filter(duplicates=16).row(0) == (16, 0.732, 0.813)
     assert TABLES["membership-by-duplicates"].evidence == "S"

@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.extraction.probability.finding import ANALYSIS, answer
+from mematlas.analyses.extraction.probability.finding import ANALYSIS, compute
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding
 from mematlas.study import open_study
-from tests.analyses.recipes import check_recipe, numbers
-from tests.analyses.study_folders import stored
+from tests.analyses.recipes import check_recipe, numeric_columns
+from tests.analyses.study_folders import write_study
 from tests.analyses.synthetic_tables import tables, with_signals
 
 CONTEXT, LENGTH = 2, 3
@@ -22,7 +22,7 @@ TRAIN = (0.162, 0.162, 1e-9, 1.1e-3, 0.0, 0.95)
 CONTROL = (1e-30, 0.0, 0.0, 1e-40)
 
 
-def spread(p_z: float) -> list[float | None]:
+def log_probabilities(p_z: float) -> list[float | None]:
     """Log-probabilities whose sum over the continuation is log p_z, after a context that must not count."""
     if p_z == 0:
         return [None, -7.0, -0.5, None, -0.25]
@@ -30,9 +30,12 @@ def spread(p_z: float) -> list[float | None]:
     return [None, -7.0, log / 2, log / 8, log * 3 / 8]
 
 
-def full(lists: list[list[float | None]]) -> list[list[float | None]]:
-    """The full distribution knows every token but the first, and gives less than the 40."""
-    return [[at and (-9.0 if value is None else value - 0.5) for at, value in enumerate(line)] for line in lists]
+def full_distribution(lists: list[list[float | None]]) -> list[list[float | None]]:
+    """Log-probabilities of the full distribution: known for every token except the first, lower than the top 40's."""
+    return [
+        [position and (-9.0 if value is None else value - 0.5) for position, value in enumerate(values)]
+        for values in lists
+    ]
 
 
 def planted(
@@ -41,34 +44,41 @@ def planted(
     control: tuple[float, ...] = CONTROL,
     **options,
 ) -> Tables:
-    """Two models at one cell, of whose training rows the last is recited, and control rows."""
+    """Two models at one cell, with training rows, of which the last is recited, and control rows."""
     rows = len(larger) + len(control)
     matches = [LENGTH if row == len(larger) - 1 else 1 for row in range(rows)]
     roles = ["train"] * len(larger) + ["control"] * len(control)
-    found = tables({"smaller": {CELL: matches}, "larger": {CELL: matches}}, roles=roles, **options)
-    top = {"smaller": [spread(p) for p in smaller + control], "larger": [spread(p) for p in larger + control]}
-    every = {model: [[None, *line[1:]] for line in full(lists)] for model, lists in top.items()}
+    study_tables = tables({"smaller": {CELL: matches}, "larger": {CELL: matches}}, roles=roles, **options)
+    top = {
+        "smaller": [log_probabilities(p) for p in smaller + control],
+        "larger": [log_probabilities(p) for p in larger + control],
+    }
+    full_values = {model: [[None, *values[1:]] for values in full_distribution(lists)] for model, lists in top.items()}
     hits = {model: [[None, True, *[m == LENGTH] * 2, m == LENGTH] for m in matches] for model in top}
     return with_signals(
-        found, kinds=("truth",), truth_log_probability_top40=top, truth_log_probability=every, truth_hit=hits
+        study_tables,
+        kinds=("truth",),
+        truth_log_probability_top40=top,
+        truth_log_probability=full_values,
+        truth_hit=hits,
     )
 
 
 def curve(finding: Finding, samples: int, p: str = "0.9", **where) -> int:
     where = {"model": "larger", "role": "train", "scheme": "top-k 40"} | where
-    found = finding.table("curves").filter(samples=samples, p=p, **where)
-    assert found.height == 1
-    return found["discoverable"].item()
+    records = finding.table("curves").filter(samples=samples, p=p, **where)
+    assert records.height == 1
+    return records["discoverable"].item()
 
 
 @pytest.mark.parametrize(("p", "below", "above"), [("0.5", 2, 5), ("0.9", 10, 20), ("0.999", 20, 50)])
 def test_the_papers_rows_need_4_14_and_40_samples(p, below, above):
-    finding = answer(planted((0.162, 0.162, 0.0)))
+    finding = compute(planted((0.162, 0.162, 0.0)))
     assert [curve(finding, samples, p) for samples in (below, above)] == [0, 2]
 
 
 def test_rows_join_as_samples_grow_and_impossible_ones_never_do():
-    finding = answer(planted())
+    finding = compute(planted())
     assert [curve(finding, n) for n in (1, 10, 20, 2000, 5000, 10**6)] == [1, 1, 3, 3, 4, 4]
     assert [curve(finding, n, model="smaller") for n in (1, 10, 1000, 5000)] == [0, 1, 1, 2]
     worst = finding.table("worst").filter(model="larger", role="train", scheme="top-k 40").row(0, named=True)
@@ -77,7 +87,7 @@ def test_rows_join_as_samples_grow_and_impossible_ones_never_do():
 
 
 def test_greedy_decoding_is_a_flat_line_at_the_recited_rows():
-    finding = answer(planted())
+    finding = compute(planted())
     assert {curve(finding, n, p, scheme="greedy") for n in (1, 10**6) for p in ("0.1", "0.999")} == {1}
     chart = next(chart for chart in finding.charts if chart.name == "chances")
     assert chart.reference == (pytest.approx(1 / 6), "greedy decoding")
@@ -85,12 +95,12 @@ def test_greedy_decoding_is_a_flat_line_at_the_recited_rows():
 
 
 def test_the_full_distribution_knows_rows_outside_the_40_and_gives_every_one_some_chance():
-    worst = answer(planted()).table("worst").filter(model="larger", role="train")
+    worst = compute(planted()).table("worst").filter(model="larger", role="train")
     assert dict(worst.select("scheme", "possible").iter_rows()) == {"greedy": 1, "top-k 40": 5, "full distribution": 6}
 
 
-def test_the_claim_and_the_control_say_it_with_numbers():
-    finding = answer(planted())
+def test_claim_and_control_state_the_numbers():
+    finding = compute(planted())
     assert finding.claim == (
         "In larger at 2 + 3 tokens greedy decoding recites 16.7 % (3.0 to 56.4 %) of 6 training rows; 500,000 samples "
         "from the 40 most probable tokens draw 66.7 % (30.0 to 90.3 %) with probability 0.9, and 0.0 % (0.0 to 49.0 %) "
@@ -105,51 +115,51 @@ def test_the_claim_and_the_control_say_it_with_numbers():
 
 def test_rows_never_trained_on_are_hardly_drawn():
     rng = np.random.default_rng(3)
-    finding = answer(planted(control=tuple(10 ** rng.uniform(-60, -20, 400))))
+    finding = compute(planted(control=tuple(10 ** rng.uniform(-60, -20, 400))))
     sampled = finding.table("curves").filter(role="control", samples=10**6)
     assert (sampled["rows"] == 400).all()
     assert sampled["discoverable"].sum() == 0
     assert (sampled["share_upper"] < 0.01).all()
 
 
-def test_control_rows_that_are_drawn_are_told():
-    finding = answer(planted(control=(0.5, 0.0, 0.0)))
+def test_control_rows_that_are_drawn_are_reported():
+    finding = compute(planted(control=(0.5, 0.0, 0.0)))
     assert any(words.startswith("1 of 3 rows no model was trained on are drawn, too") for words in finding.caveats)
 
 
 def test_rows_worth_looking_at_are_probable_but_not_recited():
-    rows = answer(planted((0.162, 0.3, 1e-9, 1e-3 + 1e-6, 0.0, 0.9))).rows
+    rows = compute(planted((0.162, 0.3, 1e-9, 1e-3 + 1e-6, 0.0, 0.9))).rows
     assert list(rows) == [1, 0, 3]
     assert rows[1] == "drawn with p_z = 30.0 %, though greedy decoding of larger misses it"
 
 
-def test_quantiles_are_values_of_rows_and_say_why_there_is_no_number_of_samples():
-    finding = answer(planted())
-    found = finding.table("quantiles").filter(model="larger", role="train", scheme="top-k 40")
-    lines = {line["quantile"]: line for line in found.iter_rows(named=True)}
-    assert found["quantile"].to_list() == sorted(lines)
-    assert (lines[0.01]["log10_probability"], lines[0.01]["samples"]) == (None, None)
-    assert lines[0.01]["reason"] == "p_z = 0: no number of samples is enough"
-    assert lines[0.5]["log10_probability"] == pytest.approx(np.log10(1.1e-3))
-    assert (lines[0.5]["samples"], lines[0.75]["samples"], lines[0.99]["samples"]) == (630, 4, 1)
+def test_quantiles_are_values_of_rows_with_a_reason_if_no_number_of_samples_suffices():
+    finding = compute(planted())
+    table = finding.table("quantiles").filter(model="larger", role="train", scheme="top-k 40")
+    by_quantile = {record["quantile"]: record for record in table.iter_rows(named=True)}
+    assert table["quantile"].to_list() == sorted(by_quantile)
+    assert (by_quantile[0.01]["log10_probability"], by_quantile[0.01]["samples"]) == (None, None)
+    assert by_quantile[0.01]["reason"] == "p_z = 0: no number of samples is enough"
+    assert by_quantile[0.5]["log10_probability"] == pytest.approx(np.log10(1.1e-3))
+    assert (by_quantile[0.5]["samples"], by_quantile[0.75]["samples"], by_quantile[0.99]["samples"]) == (630, 4, 1)
     assert "greedy" not in finding.table("quantiles")["scheme"]
 
 
-def test_measures_stand_beside_the_control_of_their_own_model(tmp_path):
+def test_measures_are_compared_with_the_control_of_the_same_model(tmp_path):
     hits = [[None, True, True, False, True]] * 4 + [[None, False, True, True, True]] * 2 + [[None] + [False] * 4] * 4
-    found = planted()
-    truth = found.signals["truth"].collect().with_columns(pl.Series("hit", [[None] + [True] * 4] * 10 + hits))
-    found = replace(found, signals={"truth": truth.lazy()})
-    table = next(table for table in answer(found).tables if table.name == "measures")
-    check_recipe(table, stored(found, tmp_path))
+    study_tables = planted()
+    truth = study_tables.signals["truth"].collect().with_columns(pl.Series("hit", [[None] + [True] * 4] * 10 + hits))
+    study_tables = replace(study_tables, signals={"truth": truth.lazy()})
+    table = next(table for table in compute(study_tables).tables if table.name == "measures")
+    check_recipe(table, write_study(study_tables, tmp_path))
     measures = table.frame.filter(model="larger")
-    lines = {(line["role"], line["measure"]): line for line in measures.iter_rows(named=True)}
-    assert lines["train", "extraction_strength"]["mean"] == pytest.approx((4 / 3 + 2) / 6)
-    assert lines["train", "extraction_strength"]["excess"] == pytest.approx((4 / 3 + 2) / 6)
-    assert lines["train", "memory_unit_length"]["mean"] == pytest.approx((4 * 1.5 + 2 * 3) / 6)
-    unit = lines["control", "memory_unit_length"]
+    by_measure = {(record["role"], record["measure"]): record for record in measures.iter_rows(named=True)}
+    assert by_measure["train", "extraction_strength"]["mean"] == pytest.approx((4 / 3 + 2) / 6)
+    assert by_measure["train", "extraction_strength"]["excess"] == pytest.approx((4 / 3 + 2) / 6)
+    assert by_measure["train", "memory_unit_length"]["mean"] == pytest.approx((4 * 1.5 + 2 * 3) / 6)
+    unit = by_measure["control", "memory_unit_length"]
     assert (unit["rows"], unit["without"], unit["mean"], unit["excess"]) == (0, 4, None, None)
-    assert lines["train", "memory_unit_length"]["excess"] is None
+    assert by_measure["train", "memory_unit_length"]["excess"] is None
 
 
 # ------------------------------------------------------------------------------------------------------------- trends
@@ -159,39 +169,39 @@ def verdicts(finding: Finding) -> dict[str, str]:
     return {trend.trend: trend.verdict for trend in finding.trends}
 
 
-def test_trends_are_shown_where_many_rows_speak():
-    finding = answer(planted(larger=(0.1,) * 60 + (0.9,), smaller=(0.0,) * 60 + (0.9,), control=(0.0,) * 50))
+def test_trends_are_shown_by_many_rows():
+    finding = compute(planted(larger=(0.1,) * 60 + (0.9,), smaller=(0.0,) * 60 + (0.9,), control=(0.0,) * 50))
     assert set(verdicts(finding).values()) == {"shows"}
     assert "recites: 0 (of control rows 0 and 0)" in finding.trends[0].test
 
 
-def test_trends_are_contradicted_where_rows_speak_against_them():
-    found = planted(larger=(0.0,) * 60 + (0.9,), smaller=(0.1,) * 60 + (0.9,), control=(0.1,) * 50)
-    scores = found.scores.with_columns(pl.lit(LENGTH, pl.Int32).alias("matches"))
-    assert set(verdicts(answer(replace(found, scores=scores, _kept={}))).values()) == {"contradicts"}
+def test_trends_are_contradicted_by_opposite_rows():
+    study_tables = planted(larger=(0.0,) * 60 + (0.9,), smaller=(0.1,) * 60 + (0.9,), control=(0.1,) * 50)
+    scores = study_tables.scores.with_columns(pl.lit(LENGTH, pl.Int32).alias("matches"))
+    assert set(verdicts(compute(replace(study_tables, scores=scores))).values()) == {"contradicts"}
 
 
-def test_trends_cannot_be_told_without_what_they_compare():
-    found = verdicts(answer(planted(control=(), parameters={"smaller": None, "larger": None})))
-    assert set(found.values()) == {"cannot tell"}
+def test_trends_are_undecided_without_the_rows_they_compare():
+    by_trend = verdicts(compute(planted(control=(), parameters={"smaller": None, "larger": None})))
+    assert set(by_trend.values()) == {"cannot tell"}
 
 
 # ---------------------------------------------------------------------------------------------------------- poor input
 
 
-def with_truth(found: Tables, *columns: pl.Expr) -> Tables:
-    return replace(found, signals={"truth": found.signals["truth"].with_columns(*columns)}, _kept={})
+def with_truth(study_tables: Tables, *columns: pl.Expr) -> Tables:
+    return replace(study_tables, signals={"truth": study_tables.signals["truth"].with_columns(*columns)})
 
 
-def nulled(name: str) -> pl.Expr:
+def with_null(name: str) -> pl.Expr:
     """Row 0 has a null within the continuation."""
     broken = pl.concat_list(pl.col(name).list.head(3), pl.lit([None], pl.List(pl.Float32)), pl.col(name).list.tail(1))
     return pl.when(pl.col("row") == 0).then(broken).otherwise(pl.col(name)).alias(name)
 
 
-def test_signals_along_the_truth_are_asked_for():
-    for found in (replace(planted(), signals={}), with_signals(planted(), kinds=("free",))):
-        finding = answer(found)
+def test_signals_along_the_truth_are_required():
+    for study_tables in (replace(planted(), signals={}), with_signals(planted(), kinds=("free",))):
+        finding = compute(study_tables)
         assert finding.claim == (
             "Which rows sampling brings out cannot be said: the study lacks log-probabilities along the true text."
         )
@@ -199,28 +209,28 @@ def test_signals_along_the_truth_are_asked_for():
         assert {trend.verdict for trend in finding.trends} == {"cannot tell"}
 
 
-def test_where_only_recited_rows_are_known_nothing_is_said():
-    assert "scores of all rows" in answer(replace(planted(), complete=False)).claim
+def test_recited_rows_alone_are_insufficient():
+    assert "scores of all rows" in compute(replace(planted(), complete=False)).claim
 
 
 def test_a_row_with_an_unknown_token_is_left_out_not_counted_as_impossible():
-    finding = answer(with_truth(planted(), nulled("log_probability")))
+    finding = compute(with_truth(planted(), with_null("log_probability")))
     worst = finding.table("worst").filter(model="larger", role="train")
     assert worst["rows"].to_list() == [5, 5, 5]
     assert "1 of 6 training rows of larger have no known p_z and are left out." in finding.caveats
 
 
-@pytest.mark.parametrize("hurt", [lambda lists: lists.list.head(4), lambda lists: pl.lit(None, pl.List(pl.Float32))])
-def test_rows_too_short_for_the_cell_are_told(hurt):
+@pytest.mark.parametrize("shorten", [lambda lists: lists.list.head(4), lambda lists: pl.lit(None, pl.List(pl.Float32))])
+def test_rows_too_short_for_the_cell_are_reported(shorten):
     columns = ("log_probability", "log_probability_top40")
-    finding = answer(with_truth(planted(), *(hurt(pl.col(name)).alias(name) for name in columns)))
+    finding = compute(with_truth(planted(), *(shorten(pl.col(name)).alias(name) for name in columns)))
     assert "known over all of 2 + 3 tokens" in finding.claim
     assert finding.missing
 
 
 def test_a_record_of_the_40_that_ends_too_early_is_unknown_not_impossible():
     short = pl.when(pl.col("row") == 0).then(pl.col("log_probability_top40").list.head(4))
-    finding = answer(with_truth(planted(), short.otherwise("log_probability_top40").alias("log_probability_top40")))
+    finding = compute(with_truth(planted(), short.otherwise("log_probability_top40").alias("log_probability_top40")))
     worst = finding.table("worst").filter(model="larger", role="train", scheme="top-k 40")
     assert worst.select("rows", "possible").row(0) == (5, 4)
     assert "1 of 6 training rows of larger have no known p_z and are left out." in finding.caveats
@@ -232,13 +242,13 @@ def test_nan_is_unknown_and_minus_infinity_impossible():
         return pl.when(pl.col("row") == 0).then(lists).otherwise("log_probability").alias("log_probability")
 
     for value, rows, possible in ((float("nan"), 5, 5), (-float("inf"), 6, 5)):
-        worst = answer(with_truth(planted(), at_row_0(value))).table("worst")
-        found = worst.filter(model="larger", role="train", scheme="full distribution").row(0, named=True)
-        assert (found["rows"], found["possible"]) == (rows, possible)
+        worst = compute(with_truth(planted(), at_row_0(value))).table("worst")
+        record = worst.filter(model="larger", role="train", scheme="full distribution").row(0, named=True)
+        assert (record["rows"], record["possible"]) == (rows, possible)
 
 
 def test_without_a_control_it_says_so():
-    finding = answer(planted(control=()))
+    finding = compute(planted(control=()))
     assert finding.control is None
     assert finding.claim.endswith("draw 66.7 % (30.0 to 90.3 %) with probability 0.9.")
     assert any("no control rows" in words for words in finding.caveats)
@@ -246,7 +256,7 @@ def test_without_a_control_it_says_so():
 
 
 def test_one_model_and_a_control_model():
-    finding = answer(planted(control_models=("larger",)))
+    finding = compute(planted(control_models=("larger",)))
     assert finding.claim.startswith("In smaller at")
     assert "larger, which never saw the corpus, draws 40.0 %" in str(finding.control)
     assert verdicts(finding)["sampled-extraction-grows-with-size"] == "cannot tell"
@@ -254,45 +264,45 @@ def test_one_model_and_a_control_model():
 
 
 def test_without_the_record_of_the_40_the_claim_is_on_the_full_distribution():
-    found = planted()
-    truth = found.signals["truth"].drop("log_probability_top40")
-    finding = answer(replace(found, signals={"truth": truth}))
+    study_tables = planted()
+    truth = study_tables.signals["truth"].drop("log_probability_top40")
+    finding = compute(replace(study_tables, signals={"truth": truth}))
     assert "samples from all tokens draw" in finding.claim
     assert "The top-k record is missing: the claim is on full distribution." in finding.caveats
 
 
-def test_what_the_record_and_the_decoded_text_disagree_on_is_told():
+def test_disagreement_between_record_and_decoded_text_is_reported():
     missed = pl.lit([None, True, True, True, False]).alias("hit")
-    finding = answer(with_truth(planted(), missed))
+    finding = compute(with_truth(planted(), missed))
     assert any(words.startswith("In 1 rows the decoded text") for words in finding.caveats)
 
 
 # --------------------------------------------------------------------------------------------- temperatures and cells
 
 
-def warm(found: Tables) -> Tables:
+def with_temperatures(study_tables: Tables) -> Tables:
     """Records at two more temperatures, in a misleading order; T = 0.5 doubles the larger model's nats."""
     half = pl.col("log_probability").list.eval(pl.element() * 2).alias("log_probability_t0.5")
     hot = pl.col("log_probability").list.eval(pl.element() / 4).alias("log_probability_t10")
-    return with_truth(found, hot, half)
+    return with_truth(study_tables, hot, half)
 
 
 def test_recorded_temperatures_are_schemes_in_ascending_order(tmp_path):
-    found = warm(planted())
-    finding = answer(found)
+    study_tables = with_temperatures(planted())
+    finding = compute(study_tables)
     schemes = finding.table("worst").filter(model="larger", role="train")["scheme"].to_list()
     assert schemes == ["greedy", "top-k 40", "full distribution", "T = 0.5", "T = 10"]
     quantiles = finding.table("quantiles").filter(model="larger", role="train", quantile=0.5)
     by_scheme = dict(quantiles.select("scheme", "log10_probability").iter_rows())
     assert by_scheme["T = 0.5"] == pytest.approx(2 * by_scheme["full distribution"])
     assert by_scheme["T = 10"] == pytest.approx(by_scheme["full distribution"] / 4)
-    study = stored(found, tmp_path)
-    for table in filter(numbers, finding.tables):
+    study = write_study(study_tables, tmp_path)
+    for table in filter(numeric_columns, finding.tables):
         check_recipe(table, study)
 
 
 def test_a_token_unknown_at_one_temperature_is_left_out_there_alone():
-    worst = answer(with_truth(warm(planted()), nulled("log_probability_t10"))).table("worst")
+    worst = compute(with_truth(with_temperatures(planted()), with_null("log_probability_t10"))).table("worst")
     rows = dict(worst.filter(model="larger", role="train").select("scheme", "rows").iter_rows())
     assert rows == {"greedy": 6, "top-k 40": 6, "full distribution": 6, "T = 0.5": 6, "T = 10": 5}
 
@@ -302,25 +312,27 @@ def test_only_the_continuation_of_the_cell_nearest_to_32_and_32_counts(align):
     matches = [0] * 8
     longer = {(32, 32): matches, (32, 48): matches}
     after = -50.0 if align == "start" else None
-    drawn = [None, *[-3.0] * 31, *[float(np.log(0.162)) / 32] * 32, *[after] * 16]
-    found = with_signals(
+    values = [None, *[-3.0] * 31, *[float(np.log(0.162)) / 32] * 32, *[after] * 16]
+    study_tables = with_signals(
         tables({"m": longer}),
         kinds=("truth",),
-        **{f"truth_{name}": {"m": [drawn] * 8} for name in ("log_probability", "log_probability_top40")},
+        **{f"truth_{name}": {"m": [values] * 8} for name in ("log_probability", "log_probability_top40")},
     )
-    finding = answer(replace(found, question={**found.question, "align": align}))
+    finding = compute(replace(study_tables, settings={**study_tables.settings, "align": align}))
     assert finding.claim.startswith("In m at 32 + 32 tokens")
     assert [curve(finding, n, model="m") for n in (10, 20)] == [0, 8]
 
 
-def test_the_public_tables_ask_for_what_they_need(tmp_path):
+def test_the_public_tables_report_missing_signals(tmp_path):
     from mematlas.analyses import recount
 
-    found = planted()
-    lines = recount.probability_lines(stored(found, tmp_path / "a"), role="train", scheme="top-k 40", model="larger")
-    assert lines.sort("row")["log_probability"].exp().to_list() == pytest.approx(TRAIN, rel=1e-5)
-    assert lines.sort("row")["recited"].to_list() == [False] * 5 + [True]
+    study_tables = planted()
+    probabilities = recount.probability_lines(
+        write_study(study_tables, tmp_path / "a"), role="train", scheme="top-k 40", model="larger"
+    )
+    assert probabilities.sort("row")["log_probability"].exp().to_list() == pytest.approx(TRAIN, rel=1e-5)
+    assert probabilities.sort("row")["recited"].to_list() == [False] * 5 + [True]
     with pytest.raises(StudyError, match="--signals truth"):
-        recount.signal_rows(stored(replace(found, signals={}), tmp_path / "b"))
+        recount.signal_rows(write_study(replace(study_tables, signals={}), tmp_path / "b"))
     assert open_study(tmp_path / "a").signals("truth").height == 20
     assert ANALYSIS.trends

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.family.forecast.finding import answer
+from mematlas.analyses.family.forecast.finding import compute
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -31,7 +31,7 @@ def pair(finding, earlier, later):
 
 
 def test_hand_made_labels_give_exact_precision_and_recall():
-    finding = answer(tables(labelled(small=SMALL, large=LARGE)))
+    finding = compute(tables(labelled(small=SMALL, large=LARGE)))
     line = pair(finding, "small", "large")
     assert (line["memorized_earlier"], line["memorized_later"], line["memorized_both"]) == (3, 5, 2)
     assert (line["precision"], line["recall"], line["f1"]) == pytest.approx((2 / 3, 2 / 5, 1 / 2))
@@ -47,7 +47,7 @@ def test_hand_made_labels_give_exact_precision_and_recall():
 
 
 def test_recited_rows_alone_are_enough_for_precision_and_recall():
-    finding = answer(tables(labelled(small=SMALL, large=LARGE), complete=False))
+    finding = compute(tables(labelled(small=SMALL, large=LARGE), complete=False))
     line = pair(finding, "small", "large")
     assert (line["precision"], line["recall"]) == pytest.approx((2 / 3, 2 / 5))
     assert (line["rows"], line["base_rate"], finding.control) == (None, None, None)
@@ -58,7 +58,7 @@ def test_recited_rows_alone_are_enough_for_precision_and_recall():
 def test_forecasters_are_smaller_models_and_earlier_checkpoints_of_the_same():
     labels = labelled(**{"s": SMALL, "l-1": LARGE, "l-2": LARGE, "l-3": LARGE})
     sizes = {"s": 10, "l-1": 40, "l-2": 40, "l-3": 40}
-    finding = answer(tables(labels, parameters=sizes, steps={"s": 300, "l-1": 100, "l-2": 200, "l-3": 300}))
+    finding = compute(tables(labels, parameters=sizes, steps={"s": 300, "l-1": 100, "l-2": 200, "l-3": 300}))
     pairs = {(line[0], line[1]): line[2:] for line in finding.table("forecasts").select(pl.nth(0, 1, 2, 3)).iter_rows()}
     assert pairs == {
         ("s", "l-3"): ("smaller model", pytest.approx(1 / 4)),
@@ -70,7 +70,7 @@ def test_forecasters_are_smaller_models_and_earlier_checkpoints_of_the_same():
 
 def test_correlations_are_of_scores_and_of_labels():
     matches = {"a": {CELL: [32, 16, 0, 8]}, "b": {CELL: [32, 32, 1, 0]}}
-    line = answer(tables(matches)).table("correlations").row(0, named=True)
+    line = compute(tables(matches)).table("correlations").row(0, named=True)
     assert (line["model"], line["other"]) == ("b", "a")
     assert line["pearson"] == pytest.approx(np.corrcoef([32, 16, 0, 8], [32, 32, 1, 0])[0, 1])
     assert line["phi"] == pytest.approx(np.corrcoef([1, 0, 0, 0], [1, 1, 0, 0])[0, 1])
@@ -82,7 +82,7 @@ def test_correlations_are_of_scores_and_of_labels():
 def test_memorized_rows_by_chance_and_in_clusters_are_told_apart():
     chance = seeded(0.2, 2000, seed=1)
     clusters = np.repeat(seeded(0.2, 100, seed=2), 20)
-    finding = answer(tables(labelled(chance=chance, clusters=clusters)))
+    finding = compute(tables(labelled(chance=chance, clusters=clusters)))
     spread = finding.table("spread")
     assert spread["verdict"].to_list() == ["as by chance", "clustered"]
     assert spread.select("windows", "size").rows() == [(20, 100)] * 2
@@ -95,7 +95,7 @@ def test_memorized_rows_by_chance_and_in_clusters_are_told_apart():
 )
 def test_rows_shown_more_than_once_have_no_place_in_the_order_and_the_claim_is_silent(repetitions, claimed):
     labels = labelled(chance=seeded(0.2, 2000, seed=1), clusters=np.repeat(seeded(0.2, 100, seed=2), 20))
-    finding = answer(tables(labels, repetitions=repetitions))
+    finding = compute(tables(labels, repetitions=repetitions))
     assert ("in the order of rows" in finding.claim) == claimed
     assert finding.table("spread")["verdict"].to_list() == ["as by chance", "clustered"]
     assert any("have no one place in training order" in caveat for caveat in finding.caveats) != claimed
@@ -104,19 +104,19 @@ def test_rows_shown_more_than_once_have_no_place_in_the_order_and_the_claim_is_s
 def test_of_recited_rows_alone_windows_are_of_row_ids():
     found = tables(labelled(small=[1] * 20 + [0] * 80, large=[1] * 30 + [0] * 70), complete=False)
     ids = pl.col("row") * 10
-    found = replace(found, scores=found.scores.with_columns(ids), rows=found.rows.with_columns(ids), _kept={})
-    line = answer(found).table("spread").row(1, named=True)
+    found = replace(found, scores=found.scores.with_columns(ids), rows=found.rows.with_columns(ids))
+    line = compute(found).table("spread").row(1, named=True)
     assert (line["windows"], line["size"], line["events"]) == (20, 49, 30)  # ids 0 to 990
     assert line["dispersion"] == pytest.approx((6 * 5**2 - 20 * 1.5**2) / 19 / 1.5)  # five in each of the first six
 
 
 def test_rows_seen_several_times_have_no_one_place_in_training():
-    finding = answer(tables(labelled(small=SMALL * 10, large=LARGE * 10), repetitions=[1] * 90 + [16] * 10))
+    finding = compute(tables(labelled(small=SMALL * 10, large=LARGE * 10), repetitions=[1] * 90 + [16] * 10))
     assert "Some rows were seen up to 16 times and have no one place in training order." in finding.caveats
 
 
 def test_few_rows_have_no_spread():
-    line = answer(tables(labelled(small=SMALL, large=LARGE))).table("spread").row(0, named=True)
+    line = compute(tables(labelled(small=SMALL, large=LARGE))).table("spread").row(0, named=True)
     assert (line["windows"], line["p_clustered"]) == (None, None)
     assert line["reason"] == "10 rows are too few for 20 windows of 5"
 
@@ -131,7 +131,7 @@ def trend(finding, name):
 def test_a_small_model_that_knows_part_of_the_same_rows_shows_the_trend():
     large = seeded(0.4, 500, seed=0)
     small = large & seeded(0.3, 500, seed=1)
-    found = trend(answer(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
+    found = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
     assert found.verdict == "shows"
     assert "above the base rate of" in found.test
 
@@ -139,7 +139,7 @@ def test_a_small_model_that_knows_part_of_the_same_rows_shows_the_trend():
 def test_a_small_model_that_knows_other_rows_does_not():
     """Its precision is far above its recall too, since it memorizes fewer rows; but it is the base rate."""
     large, small = seeded(0.5, 2000, seed=0), seeded(0.05, 2000, seed=1)
-    finding = answer(tables(labelled(small=small, large=large)))
+    finding = compute(tables(labelled(small=small, large=large)))
     line = pair(finding, "small", "large")
     assert line["precision_lower"] > line["recall_upper"]
     assert trend(finding, "small-models-forecast-precisely-but-miss-most").verdict == "cannot tell"
@@ -148,7 +148,7 @@ def test_a_small_model_that_knows_other_rows_does_not():
 def test_a_small_model_that_memorizes_more_contradicts():
     small = seeded(0.6, 500, seed=0)
     large = small & seeded(0.3, 500, seed=1)
-    found = trend(answer(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
+    found = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
     assert found.verdict == "contradicts"
 
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_is_compared_with_a_smaller_model_of_no_less_compute(checkp
     labels = labelled(**{"small": small, "large-1": early, "large-2": large})
     sizes, steps = {"small": 50, "large-1": 100, "large-2": 100}, {"small": 20, "large-1": 8, "large-2": 20}
     found = trend(
-        answer(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
+        compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert found.verdict == verdict
     assert f"in {int(checkpoint == 0.9)} of 1 pairs" in found.test
@@ -171,14 +171,14 @@ def test_a_checkpoint_of_more_compute_than_the_small_model_shows_nothing_by_bein
     labels = labelled(**{"small": small, "large-1": early, "large-2": large})
     sizes, steps = {"small": 50, "large-1": 100, "large-2": 100}, {"small": 20, "large-1": 15, "large-2": 20}
     found = trend(
-        answer(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
+        compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert found.verdict == "cannot tell"
     assert "in 0 of 0 pairs" in found.test
 
 
 def test_without_checkpoints_the_second_trend_cannot_be_told():
-    found = trend(answer(tables(labelled(small=SMALL, large=LARGE))), "checkpoints-forecast-better-than-small-models")
+    found = trend(compute(tables(labelled(small=SMALL, large=LARGE))), "checkpoints-forecast-better-than-small-models")
     assert found.test == "the study lacks earlier checkpoints of the largest model that memorize a row"
 
 
@@ -186,7 +186,7 @@ def test_without_checkpoints_the_second_trend_cannot_be_told():
 
 
 def test_one_model_is_answered_with_what_is_missing():
-    finding = answer(tables(labelled(large=LARGE)))
+    finding = compute(tables(labelled(large=LARGE)))
     assert finding.claim == (
         "Whether a smaller model or an earlier checkpoint forecasts what a later one memorizes cannot be said: the "
         "study lacks two models, one smaller or earlier, with rows at 32 + 32 tokens."
@@ -196,17 +196,17 @@ def test_one_model_is_answered_with_what_is_missing():
 
 
 def test_a_control_model_forecasts_nothing():
-    finding = answer(tables(labelled(untrained=SMALL, large=LARGE), control_models=("untrained",)))
+    finding = compute(tables(labelled(untrained=SMALL, large=LARGE), control_models=("untrained",)))
     assert finding.missing
 
 
 def test_zero_memorized_rows_are_told():
-    finding = answer(tables(labelled(small=[0] * 9, large=[0] * 9)))
+    finding = compute(tables(labelled(small=[0] * 9, large=[0] * 9)))
     assert "lacks memorized rows (none of 9 rows is recited by any model)" in finding.claim
 
 
 def test_a_silent_small_model_has_no_precision():
-    finding = answer(tables(labelled(small=[0] * 10, large=LARGE)))
+    finding = compute(tables(labelled(small=[0] * 10, large=LARGE)))
     line = pair(finding, "small", "large")
     assert (line["precision"], line["recall"], line["f1"]) == (None, 0, 0)
     assert finding.claim.startswith(
@@ -219,7 +219,7 @@ def test_a_silent_small_model_has_no_precision():
 def test_only_common_rows_are_compared():
     matches = labelled(small=SMALL, large=LARGE)
     matches["small"][CELL][6:] = [None] * 4
-    finding = answer(tables(matches))
+    finding = compute(tables(matches))
     line = pair(finding, "small", "large")
     assert (line["rows"], line["precision"], line["recall"]) == (6, 1.0, pytest.approx(2 / 5))
     assert "Only the 6 rows that all models scored are compared, of 10." in finding.caveats
@@ -228,20 +228,20 @@ def test_only_common_rows_are_compared():
 def test_models_without_a_common_row_are_answered_with_what_is_missing():
     found = tables(labelled(small=SMALL, large=LARGE))
     apart = (pl.col("row") < 5) == (pl.col("model") == "small")
-    finding = answer(replace(found, scores=found.scores.filter(apart), _kept={}))
+    finding = compute(replace(found, scores=found.scores.filter(apart)))
     assert "the study lacks rows that all models scored" in finding.claim
 
 
 def test_a_model_without_the_reference_cell_is_left_out():
     matches = labelled(small=SMALL, large=LARGE)
     matches["other"] = {(32, 16): [16] * 10}
-    finding = answer(tables(matches))
+    finding = compute(tables(matches))
     assert finding.table("forecasts")["later"].to_list() == ["large"]
     assert "Without training rows at 32 + 32, and left out: other." in finding.caveats
 
 
 def test_unknown_sizes_give_no_compute_axis():
-    finding = answer(tables(labelled(small=SMALL, large=LARGE), parameters={"small": None, "large": None}))
+    finding = compute(tables(labelled(small=SMALL, large=LARGE), parameters={"small": None, "large": None}))
     assert pair(finding, "small", "large")["kind"] == "listed before"
     assert pair(finding, "small", "large")["compute"] is None
     assert not {"precision", "recall", "f1"} & {chart.name for chart in finding.charts}
@@ -253,7 +253,7 @@ def test_verbatim_depth_has_labels_and_no_correlation_of_scores():
         model: {CELL: [32 if label else 3 for label in labels]} for model, labels in (("a", SMALL), ("b", LARGE))
     }
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in verbatim.items()}
-    finding = answer(tables(masked, verbatim=verbatim, depth="verbatim"))
+    finding = compute(tables(masked, verbatim=verbatim, depth="verbatim"))
     assert pair(finding, "a", "b")["precision"] == pytest.approx(2 / 3)
     line = finding.table("correlations").row(0, named=True)
     assert line["pearson"] is None

@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.family.overlap.finding import answer, memorized_by
+from mematlas.analyses.family.overlap.finding import compute, memorized_by
 from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.synthetic_tables import tables
 
@@ -26,7 +26,7 @@ def test_every_combination_is_counted():
     found = memorized_by(known(), ("m-a", "m-b", "m-c"), Cell(32, 32))
     counts = {"".join(name[-1] for name in found.columns[:3] if line[name]): line["rows"] for line in found.to_dicts()}
     assert counts == dict(GROUPS)
-    table = answer(known()).table("combinations")
+    table = compute(known()).table("combinations")
     assert table.select("combination", "members", "models", "rows", "charted").rows() == [
         ("none", 0, "", 12, "no"),
         ("1,000", 1, "m-c", 9, "yes"),
@@ -40,7 +40,7 @@ def test_every_combination_is_counted():
 
 
 def test_sets_have_their_own_base():
-    table = answer(known()).table("sets")
+    table = compute(known()).table("sets")
     assert table.select("set", "rows", "of").rows() == [
         ("any, of rows scored", 28, 40),
         ("all, of any", 7, 28),
@@ -52,7 +52,7 @@ def test_sets_have_their_own_base():
 
 
 def test_the_claim_counts_what_all_one_and_none_know():
-    assert answer(known()).claim == (
+    assert compute(known()).claim == (
         "At 32 + 32 tokens the 3 models (model size) together memorize 28 of 40 rows, 7 of them "
         "(25.0 %, 12.7 to 43.4 %) by every model and 9 by m-c only; of the 19 rows that another member memorizes, "
         "m-c forgot 6 (31.6 %, 15.4 to 54.0 %)."
@@ -60,7 +60,7 @@ def test_the_claim_counts_what_all_one_and_none_know():
 
 
 def test_forgotten_rows_are_named_with_who_knew_them():
-    finding = answer(known())
+    finding = compute(known())
     assert finding.rows == {
         **dict.fromkeys(
             range(7, 11), "recited by m-a (10), m-b (100), forgotten by m-c (which gets 20 of 32 tokens right)"
@@ -71,17 +71,17 @@ def test_forgotten_rows_are_named_with_who_knew_them():
 
 
 def test_at_most_ten_are_named_those_first_that_most_recite():
-    rows = answer(known([("a", 30), ("abd", 3), ("cd", 1)], "abc")).rows
+    rows = compute(known([("a", 30), ("abd", 3), ("cd", 1)], "abc")).rows
     assert list(rows) == [30, 31, 32, *range(7)]
 
 
 def test_many_who_recite_are_cut_short():
-    finding = answer(known([("abcde", 1)], "abcdef"))
+    finding = compute(known([("abcde", 1)], "abcdef"))
     assert finding.rows[0].startswith("recited by m-a (10), m-b (100), m-c (1,000) and 2 more, forgotten by m-f (which")
 
 
 def test_a_family_that_forgets_nothing_names_no_row():
-    finding = answer(known([("abc", 5), ("bc", 3), ("c", 2), ("", 9)]))
+    finding = compute(known([("abc", 5), ("bc", 3), ("c", 2), ("", 9)]))
     assert finding.rows == {}
     assert "m-c forgot 0 (0.0 %, 0.0 to 32.4 %)" in finding.claim
     assert finding.strength == 0
@@ -89,7 +89,7 @@ def test_a_family_that_forgets_nothing_names_no_row():
 
 def test_checkpoints_are_a_series_of_their_own_with_a_latest():
     steps = {"m-a": 10, "m-b": 20, "m-c": 3000}
-    finding = answer(known(parameters=dict.fromkeys(steps, 410_000_000), steps=steps))
+    finding = compute(known(parameters=dict.fromkeys(steps, 410_000_000), steps=steps))
     table = finding.table("sets")
     assert table["series"].unique().to_list() == ["training step, 410M"]
     assert table["set"].to_list()[2:] == ["latest only, of any", "forgotten by latest, of others"]
@@ -98,7 +98,7 @@ def test_checkpoints_are_a_series_of_their_own_with_a_latest():
 
 
 def test_of_recited_rows_alone_shares_are_of_the_rows_that_any_recites():
-    finding = answer(recited_alone(known()))
+    finding = compute(recited_alone(known()))
     table = finding.table("combinations")
     assert table["combination"].to_list() == ["1,000", "all 3", "100 + 1,000", "10 + 100", "10"]
     assert table["of"].unique().to_list() == [28]
@@ -111,13 +111,13 @@ def test_of_recited_rows_alone_shares_are_of_the_rows_that_any_recites():
 def test_in_verbatim_depth_nothing_is_lost_but_how_near_the_model_comes():
     whole = {f"m-{model}": {CELL: [32 if hit else 5 for hit in hits]} for model, hits in (("a", (1, 1)), ("b", (1, 0)))}
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in whole.items()}
-    finding = answer(tables(masked, depth="verbatim", verbatim=whole))
+    finding = compute(tables(masked, depth="verbatim", verbatim=whole))
     assert finding.rows == {1: "recited by m-a (10), forgotten by m-b"}
     assert "memorize 2 of 2 rows" in finding.claim
 
 
 def test_control_rows_stand_beside():
-    finding = answer(known(roles=["train"] * 20 + ["control"] * 20))
+    finding = compute(known(roles=["train"] * 20 + ["control"] * 20))
     assert finding.control.startswith("Rows no model was trained on, at 32 + 32 tokens: 40.0 % memorized at most")
     assert finding.table("combinations")["of"].unique().to_list() == [20]
     assert not any("no control rows" in caveat for caveat in finding.caveats)
@@ -126,7 +126,7 @@ def test_control_rows_stand_beside():
 def test_only_rows_of_all_models_count_and_it_is_said():
     found = known()
     part = replace(found, scores=found.scores.filter((pl.col("model") != "m-b") | (pl.col("row") < 11)))
-    finding = answer(part)
+    finding = compute(part)
     assert finding.table("combinations")["rows"].sum() == 11
     assert "The models (model size) scored different rows: the 11 rows of all count, of up to 40." in finding.caveats
 
@@ -134,7 +134,7 @@ def test_only_rows_of_all_models_count_and_it_is_said():
 def test_a_large_family_has_its_rare_combinations_left_out_of_the_chart_only():
     names = "abcdefgh"
     pairs = [f"{one}{two}" for at, one in enumerate(names) for two in names[at + 1 :]]
-    finding = answer(known([(pair, 1 + at) for at, pair in enumerate(pairs)], names))
+    finding = compute(known([(pair, 1 + at) for at, pair in enumerate(pairs)], names))
     table = finding.table("combinations")
     assert table.height == 28
     assert table["charted"].to_list() == ["yes"] * 24 + ["no"] * 4
@@ -142,7 +142,7 @@ def test_a_large_family_has_its_rare_combinations_left_out_of_the_chart_only():
 
 
 def test_nothing_memorized_is_said_with_how_many_rows_were_scored():
-    finding = answer(known([("", 40)]))
+    finding = compute(known([("", 40)]))
     assert finding.claim == (
         "Which models memorize the same rows cannot be said: the study lacks rows that any model memorizes, of 40 "
         "scored at 32 + 32 tokens."
@@ -152,6 +152,6 @@ def test_nothing_memorized_is_said_with_how_many_rows_were_scored():
 
 @pytest.mark.parametrize("found", [known(models="a"), known(control_models=("m-b", "m-c"))])
 def test_one_model_is_answered_with_what_is_missing(found):
-    finding = answer(found)
+    finding = compute(found)
     assert "the study lacks two models of the family" in finding.claim
     assert not finding.tables

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.family.scaling.finding import answer
+from mematlas.analyses.family.scaling.finding import compute
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -35,7 +35,7 @@ def law(finding, **where):
 
 
 def test_a_planted_slope_of_19_points_per_tenfold_is_found():
-    finding = answer(grown(50, 240, 430, 620))
+    finding = compute(grown(50, 240, 430, 620))
     size = law(finding, law="size", sample="uniform", role="train")
     assert size["slope"] == pytest.approx(0.19)
     assert size["r2"] == pytest.approx(1)
@@ -49,7 +49,7 @@ def test_a_planted_slope_of_19_points_per_tenfold_is_found():
 
 
 def test_planted_buckets_give_a_step_curve():
-    curve = answer(stepped()).table("repetitions")
+    curve = compute(stepped()).table("repetitions")
     assert curve["repetitions"].to_list() == pytest.approx([1, 2, 4, 8, 16, 32, 64])
     assert curve["bucket"].to_list() == [0, 4, 8, 12, 16, 20, 24]
     assert curve["share"].to_list() == [0, 0, 0, 1, 1, 1, 1]
@@ -58,7 +58,7 @@ def test_planted_buckets_give_a_step_curve():
 
 
 def test_a_step_is_predicted_better_by_the_law_that_levels_off():
-    repetitions = law(answer(stepped()), law="repetitions")
+    repetitions = law(compute(stepped()), law="repetitions")
     assert repetitions["model"] == "m0"
     assert repetitions["better"] == "saturating"
     assert repetitions["saturating_error"] < repetitions["line_error"]
@@ -66,7 +66,7 @@ def test_a_step_is_predicted_better_by_the_law_that_levels_off():
 
 def test_the_law_in_context_goes_across_contexts():
     matches = {(context, 32): recited(hits) for context, hits in ((10, 100), (100, 400), (1000, 700))}
-    context = law(answer(tables({"m0": matches})), law="context", sample="uniform")
+    context = law(compute(tables({"m0": matches})), law="context", sample="uniform")
     assert context["slope"] == pytest.approx(0.3)
     assert context["context"] is None
     assert context["continuation"] == 32
@@ -75,7 +75,7 @@ def test_the_law_in_context_goes_across_contexts():
 def test_the_two_samples_are_kept_apart():
     # 900 rows seen once, of which 90 are recited; 100 rows seen 8 times, of which 80 are
     matches = [32] * 90 + [0] * 810 + [32] * 80 + [0] * 20
-    finding = answer(tables({"m0": {CELL: matches}, "m1": {CELL: matches}}, repetitions=[1] * 900 + [8] * 100))
+    finding = compute(tables({"m0": {CELL: matches}, "m1": {CELL: matches}}, repetitions=[1] * 900 + [8] * 100))
     shares = finding.table("shares").row(0, named=True)
     assert shares["uniform_share"] == pytest.approx(0.17)
     assert shares["normalised_share"] == pytest.approx((0.1 + 0.8) / 2)
@@ -87,7 +87,7 @@ def test_points_weigh_as_many_as_their_rows():
     # of 300, 300 and 1 rows: the last, at 64 repetitions, hardly tilts the line through the others
     repetitions = [1] * 300 + [8] * 300 + [64]
     matches = [32] * 30 + [0] * 270 + [32] * 90 + [0] * 210 + [0]
-    slope = law(answer(tables({"m0": {CELL: matches}}, repetitions=repetitions)), law="repetitions")["slope"]
+    slope = law(compute(tables({"m0": {CELL: matches}}, repetitions=repetitions)), law="repetitions")["slope"]
     assert slope == pytest.approx(0.2 / np.log10(8), abs=0.03)
 
 
@@ -97,7 +97,7 @@ def test_points_weigh_as_many_as_their_rows():
 def test_the_controls_stand_beside_the_curves():
     roles = ["train"] * 800 + ["control"] * 200
     matches = {name: {CELL: recited(hits)} for name, hits in (("m0", 50), ("m1", 250), ("m2", 300), ("u", 3))}
-    finding = answer(tables(matches, roles=roles, control_models=("u",), repetitions=[2] * 500 + [8] * 300 + [0] * 200))
+    finding = compute(tables(matches, roles=roles, control_models=("u",), repetitions=[2] * 500 + [8] * 300 + [0] * 200))
     assert finding.control == (
         "Rows no model was trained on: 0.0 % at most (0.0 to 1.9 %, 200 rows). "
         "Models untrained on the rows: 0.3 % at most (0.1 to 0.9 %, 1,000 rows)."
@@ -116,7 +116,7 @@ def test_the_controls_stand_beside_the_curves():
     [((50, 240, 430, 621), "shows"), ((621, 430, 240, 50), "contradicts"), ((290, 310, 295, 305), "cannot tell")],
 )
 def test_growth_with_size_is_put_to_a_test(hits, verdict):
-    trends = {trend.trend: trend for trend in answer(grown(*hits)).trends}
+    trends = {trend.trend: trend for trend in compute(grown(*hits)).trends}
     assert trends["log-linear-in-size"].verdict == verdict
     assert trends["log-linear-in-repetitions"].verdict == "cannot tell"
     assert trends["log-linear-in-context"].test == (
@@ -125,7 +125,7 @@ def test_growth_with_size_is_put_to_a_test(hits, verdict):
 
 
 def test_growth_with_repetitions_is_put_to_a_test():
-    trends = {trend.trend: trend.verdict for trend in answer(stepped()).trends}
+    trends = {trend.trend: trend.verdict for trend in compute(stepped()).trends}
     assert trends == {
         "log-linear-in-size": "cannot tell",
         "log-linear-in-repetitions": "shows",
@@ -138,13 +138,13 @@ def test_repetitions_without_an_effect_are_taken_for_one_five_times_in_a_hundred
     for seed in range(40):
         rng = np.random.default_rng(seed)
         repetitions, hit = (2 ** rng.integers(0, 8, 800)).tolist(), rng.random(800) < 0.3
-        finding = answer(tables({"m0": {CELL: np.where(hit, 32, 0).tolist()}}, repetitions=repetitions))
+        finding = compute(tables({"m0": {CELL: np.where(hit, 32, 0).tolist()}}, repetitions=repetitions))
         verdicts += [trend.verdict for trend in finding.trends if trend.trend == "log-linear-in-repetitions"]
     assert verdicts.count("cannot tell") >= 35
 
 
 def test_what_p9_reports_stands_beside_with_its_evidence():
-    published = answer(grown(50, 240, 430)).table("published")
+    published = compute(grown(50, 240, 430)).table("published")
     assert published.filter(law="size").select("slope", "r2", "evidence").row(0) == (0.19, 0.998, "S2")
 
 
@@ -152,7 +152,7 @@ def test_what_p9_reports_stands_beside_with_its_evidence():
 
 
 def test_two_sizes_have_a_slope_and_no_interval():
-    finding = answer(grown(100, 300))
+    finding = compute(grown(100, 300))
     size = law(finding, law="size")
     assert size["slope"] == pytest.approx(0.2)
     assert (size["slope_lower"], size["r2"], size["line_error"]) == (None, None, None)
@@ -163,7 +163,7 @@ def test_two_sizes_have_a_slope_and_no_interval():
 
 def test_a_bucket_of_two_rows_is_kept_wide_and_flagged():
     repetitions = [1] * 100 + [4] * 2
-    finding = answer(tables({"m0": {CELL: [32] * 10 + [0] * 90 + [32, 0]}}, repetitions=repetitions))
+    finding = compute(tables({"m0": {CELL: [32] * 10 + [0] * 90 + [32, 0]}}, repetitions=repetitions))
     small = finding.table("repetitions").row(-1, named=True)
     assert (small["rows"], small["share"], small["few"]) == (2, 0.5, True)
     assert small["share_upper"] - small["share_lower"] > 0.8
@@ -178,7 +178,7 @@ def test_a_bucket_of_two_rows_is_kept_wide_and_flagged():
 
 
 def test_without_repetitions_their_law_is_left_out():
-    finding = answer(grown(50, 240, 430))
+    finding = compute(grown(50, 240, 430))
     assert {table.name for table in finding.tables} == {"laws", "shares", "residuals", "published"}
     assert finding.table("shares")["normalised_share"].is_null().all()
     assert {chart.name for chart in finding.charts} == {"size-uniform"}
@@ -187,7 +187,7 @@ def test_without_repetitions_their_law_is_left_out():
 
 def test_unknown_sizes_leave_the_other_laws():
     options = {"parameters": {"m0": None, "m1": None}, "repetitions": [1] * 500 + [4] * 500}
-    finding = answer(grown(50, 600, **options))
+    finding = compute(grown(50, 600, **options))
     assert set(finding.table("laws")["law"]) == {"repetitions"}
     assert "The sizes of some models are unknown: no law in size." in finding.caveats
 
@@ -195,14 +195,14 @@ def test_unknown_sizes_leave_the_other_laws():
 def test_models_that_scored_other_rows_are_told():
     found = grown(50, 240, 430)
     words = "Models were not all scored on the same rows in every cell: points of a law stand on different rows."
-    assert words not in answer(found).caveats
+    assert words not in compute(found).caveats
     later = (pl.col("model") != "m1") | (pl.col("row") >= 20)
     others = (pl.col("model") == "m1") | (pl.col("row") < 980)
-    assert words in answer(replace(found, scores=found.scores.filter(later & others), _kept={})).caveats
+    assert words in compute(replace(found, scores=found.scores.filter(later & others))).caveats
 
 
 def test_one_model_without_repetitions_in_one_cell_is_answered_with_what_is_missing():
-    finding = answer(grown(20))
+    finding = compute(grown(20))
     assert finding.claim == (
         "How memorization grows with size, repetitions and context cannot be said: the study lacks two points to lay "
         "a line through (two sizes, two buckets of repetitions or two contexts)."
@@ -213,18 +213,18 @@ def test_one_model_without_repetitions_in_one_cell_is_answered_with_what_is_miss
 
 
 def test_zero_memorized_rows_have_no_law():
-    finding = answer(grown(0, 0, 0))
+    finding = compute(grown(0, 0, 0))
     assert "the study lacks memorized rows (none of 1,000 rows is recited by any model)" in finding.claim
     assert not finding.charts
 
 
 def test_recited_rows_alone_have_no_shares():
-    finding = answer(grown(50, 240, 430, complete=False))
+    finding = compute(grown(50, 240, 430, complete=False))
     assert "the study lacks scores of all rows, not of recited rows alone" in finding.claim
 
 
 def test_verbatim_depth_is_enough():
     hits = {f"m{at}": {CELL: [32 if row < n else 3 for row in range(1000)]} for at, n in enumerate((50, 240, 430))}
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in hits.items()}
-    finding = answer(tables(masked, verbatim=hits, depth="verbatim"))
+    finding = compute(tables(masked, verbatim=hits, depth="verbatim"))
     assert law(finding, law="size")["slope"] == pytest.approx(0.19)

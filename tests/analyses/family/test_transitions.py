@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.family.transitions.finding import ANALYSIS, answer, transition_counts
+from mematlas.analyses.family.transitions.finding import ANALYSIS, compute, transition_counts
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.study_tables import Cell
 from tests.analyses.synthetic_tables import tables
@@ -35,14 +35,14 @@ def recited(*counts: tuple[bool, ...], times: list[int], **options):
 
 
 def test_swapped_parrots_give_the_permutation_matrix():
-    found = answer(moved("a", "b", rows=[(HIGHEST, LOWEST)] * 30 + [(LOWEST, HIGHEST)] * 20)).table("transitions")
+    found = compute(moved("a", "b", rows=[(HIGHEST, LOWEST)] * 30 + [(LOWEST, HIGHEST)] * 20)).table("transitions")
     shares = found.filter(pl.col("share") > 0).select("level", "target", "rows", "share").rows()
     assert shares == [(LOWEST, HIGHEST, 20, 1.0), (HIGHEST, LOWEST, 30, 1.0)]
 
 
 def test_a_model_beside_its_twin_gives_the_identity_and_no_test():
     rows = [(level, level) for level in LEVELS for _ in range(3)]
-    finding = answer(moved("a", "b", rows=rows))
+    finding = compute(moved("a", "b", rows=rows))
     found = finding.table("transitions")
     assert found.filter(pl.col("level") == pl.col("target"))["share"].to_list() == [1.0] * 5
     assert found.filter(pl.col("level") != pl.col("target"))["share"].to_list() == [0.0] * 20
@@ -73,7 +73,7 @@ def test_an_asymmetric_table_is_counted_row_by_row():
 
 
 def test_shares_are_of_the_level_and_null_where_it_is_empty():
-    found = answer(moved("a", "b", rows=ROWS)).table("transitions")
+    found = compute(moved("a", "b", rows=ROWS)).table("transitions")
     (share,) = found.filter(level=LOW, target=HIGHEST).iter_rows(named=True)
     assert (share["rows"], share["level_rows"], share["share"]) == (6, 8, 0.75)
     assert (share["share_lower"], share["share_upper"]) == pytest.approx((0.4093, 0.9285), abs=1e-4)  # Wilson, 6 of 8
@@ -89,7 +89,7 @@ def test_levels_have_exact_edges():
 
 
 def test_the_claim_speaks_of_the_ends_with_numbers():
-    finding = answer(moved("a", "b", rows=ROWS))
+    finding = compute(moved("a", "b", rows=ROWS))
     assert finding.claim == (
         "At 32 + 32 tokens 90.0 % (59.6 to 98.2 %; 10 rows) of the rows that a memorizes stay memorized in b, and "
         "between these two models 6 of 21 rows rise to a higher level while 4 fall "
@@ -105,7 +105,7 @@ def test_the_claim_speaks_of_the_ends_with_numbers():
 
 
 def test_rows_that_go_round_in_a_circle_are_not_symmetric_though_levels_keep_their_size():
-    finding = answer(moved("a", "b", rows=[(LOW, MEDIUM), (MEDIUM, HIGH), (HIGH, LOW)] * 20))
+    finding = compute(moved("a", "b", rows=[(LOW, MEDIUM), (MEDIUM, HIGH), (HIGH, LOW)] * 20))
     assert "(Bowker's test of symmetry: p < 0.001)" in finding.claim
     assert "40 of 60 rows rise to a higher level while 20 fall" in finding.claim
     assert finding.table("symmetry")["p"].to_list()[1] == pytest.approx(1)
@@ -113,14 +113,14 @@ def test_rows_that_go_round_in_a_circle_are_not_symmetric_though_levels_keep_the
 
 def test_memorized_means_every_token_and_not_the_highest_level():
     nearly = tables({"a": {CELL: [32, 32, 31, 31]}, "b": {CELL: [32, 31, 32, 31]}})
-    (kept,) = answer(nearly).table("kept").iter_rows(named=True)
+    (kept,) = compute(nearly).table("kept").iter_rows(named=True)
     assert (kept["rows"], kept["memorized"], kept["kept"], kept["gained"], kept["kept_share"]) == (4, 2, 1, 1, 0.5)
 
 
 def test_pairs_are_neighbours_and_ends_by_size_and_by_step():
     rows = [(LOWEST, LOWEST, LOW, HIGHEST, HIGHEST)] * 3 + [(HIGHEST,) * 5]
     sizes = {"a": 10**6, "b": 3 * 10**8, "c1": 2_800_000_000, "c2": 2_800_000_000, "c3": 2_800_000_000}
-    finding = answer(moved(*sizes, rows=rows, parameters=sizes, steps={"a": 9, "b": 9, "c1": 3, "c2": 6, "c3": 9}))
+    finding = compute(moved(*sizes, rows=rows, parameters=sizes, steps={"a": 9, "b": 9, "c1": 3, "c2": 6, "c3": 9}))
     pairs = finding.table("kept").select("series", "span", "pair", "smaller", "larger").rows()
     assert pairs == [
         ("model size", "neighbours", "1.0M to 300M", "a", "b"),
@@ -142,7 +142,7 @@ def test_pairs_are_neighbours_and_ends_by_size_and_by_step():
 
 def test_the_flow_leads_every_row_through_the_family():
     rows = [(LOWEST, LOW, HIGHEST)] * 4 + [(LOWEST, LOWEST, LOWEST)] * 3 + [(HIGHEST, LOW, LOWEST)]
-    flow = answer(moved("a", "b", "c", rows=rows)).table("flow")
+    flow = compute(moved("a", "b", "c", rows=rows)).table("flow")
     assert [line for line in flow.drop("series").iter_rows() if line[-1]] == [
         (1, "10", LOWEST, LOWEST, 3),
         (1, "10", LOWEST, LOW, 4),
@@ -160,20 +160,20 @@ def test_the_flow_leads_every_row_through_the_family():
     ("kept", "lost", "verdict"), [(285, 15, "shows"), (92, 8, "cannot tell"), (80, 20, "contradicts")]
 )
 def test_whether_memorized_rows_stay_is_put_to_a_test(kept, lost, verdict):
-    stay, _ = answer(recited((True, True), (True, False), (False, False), times=[kept, lost, 50])).trends
+    stay, _ = compute(recited((True, True), (True, False), (False, False), times=[kept, lost, 50])).trends
     assert (stay.trend, stay.verdict) == ("memorized-rows-stay-memorized", verdict)
     assert f"{kept + lost} rows) from 10 to 100" in stay.test
 
 
 def test_one_pair_that_forgets_contradicts_and_ends_are_no_further_pair():
     found = recited((True, True, True), (True, True, False), times=[150, 150])
-    stay, _ = answer(found).trends
+    stay, _ = compute(found).trends
     assert stay.verdict == "contradicts"
     assert stay.test.count(" from ") == 2
 
 
 def test_models_of_unknown_size_give_no_trend_but_numbers():
-    finding = answer(moved("a", "b", rows=ROWS, parameters={"a": None, "b": 7}))
+    finding = compute(moved("a", "b", rows=ROWS, parameters={"a": None, "b": 7}))
     assert [trend.verdict for trend in finding.trends] == ["cannot tell"] * 2
     assert finding.table("kept")["series"].to_list() == ["models as given"]
     assert any("sizes are not all known" in caveat for caveat in finding.caveats)
@@ -185,7 +185,7 @@ def test_without_graded_scores_rows_are_told_apart_by_m_of_one():
         depth="verbatim",
         verbatim={"a": {CELL: [32, 3, 0, 32]}, "b": {CELL: [32, 32, 2, 31]}},
     )
-    finding = answer(masked)
+    finding = compute(masked)
     assert [tuple(line) for line in finding.table("transitions").select("level", "target", "rows").iter_rows()] == [
         ("M < 1", "M < 1", 1),
         ("M < 1", "M = 1", 1),
@@ -199,7 +199,7 @@ def test_without_graded_scores_rows_are_told_apart_by_m_of_one():
 def test_of_recited_rows_alone_nothing_is_said_of_the_others():
     found = recited((True, True), (True, False), (False, True), (False, False), times=[6, 2, 5, 90])
     alone = replace(found, scores=found.scores.filter(pl.col("matches") == 32), complete=False)
-    finding = answer(alone)
+    finding = compute(alone)
     lines = finding.table("transitions").select("level", "target", "rows", "level_rows", "share").rows()
     assert lines == [
         ("M < 1", "M < 1", None, None, None),
@@ -210,14 +210,14 @@ def test_of_recited_rows_alone_nothing_is_said_of_the_others():
     assert finding.control is None
     assert "75.0 % (40.9 to 92.9 %; 8 rows)" in finding.claim
     assert "5 rows become memorized while 2 cease to be" in finding.claim
-    whole = answer(found).table("symmetry")
+    whole = compute(found).table("symmetry")
     assert finding.table("symmetry")["p"].to_list() == pytest.approx(whole["p"].to_list())
 
 
 def test_models_of_different_rows_are_compared_on_those_of_both():
     found = moved("a", "b", rows=ROWS)
     part = replace(found, scores=found.scores.filter((pl.col("model") == "a") | (pl.col("row") < 8)))
-    finding = answer(part)
+    finding = compute(part)
     assert finding.table("kept")["rows"].to_list() == [8]
     assert "a and b scored different rows: the 8 rows of both count." in finding.caveats
 
@@ -225,7 +225,7 @@ def test_models_of_different_rows_are_compared_on_those_of_both():
 def test_a_model_without_scores_in_the_cell_is_left_out_and_named():
     found = moved("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 4)
     hole = replace(found, scores=found.scores.filter(pl.col("model") != "b"))
-    finding = answer(hole)
+    finding = compute(hole)
     assert finding.table("kept")["pair"].to_list() == ["10 to 1,000"]
     assert "Without scores in this cell, and left out: b." in finding.caveats
 
@@ -233,13 +233,13 @@ def test_a_model_without_scores_in_the_cell_is_left_out_and_named():
 def test_neighbours_without_a_common_row_leave_the_ends_and_draw_no_flow():
     found = moved("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 8)
     apart = replace(found, scores=found.scores.filter((pl.col("model") == "b") == (pl.col("row") < 4)))
-    finding = answer(apart)
+    finding = compute(apart)
     assert finding.table("kept")["span"].to_list() == ["ends"]
     assert [chart.shape for chart in finding.charts] == ["matrix"]
 
 
 def test_one_model_is_answered_with_what_is_missing():
-    finding = answer(moved("a", rows=[(LOW,)] * 4))
+    finding = compute(moved("a", rows=[(LOW,)] * 4))
     assert finding.claim == (
         "How rows move between score levels cannot be said: the study lacks two models of the family that scored the "
         "same training rows at 32 + 32 tokens."

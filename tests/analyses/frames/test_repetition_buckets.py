@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.frames.repetition_buckets import bucket, members, shortfall, with_bucket
+from mematlas.analyses.frames.repetition_buckets import bucket, bucket_range, shortfall, with_bucket
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ def test_edges_are_half_open_and_exact(power):
     assert edge == 1 or bucket(edge - 1) < power
 
 
-def test_members_are_the_numbers_that_fall_in():
-    held = {}
+def test_the_range_of_a_bucket_is_that_of_the_numbers_in_it():
+    numbers = {}
     for repetitions in range(1, 2000):
-        held.setdefault(bucket(repetitions), []).append(repetitions)
+        numbers.setdefault(bucket(repetitions), []).append(repetitions)
     for number in range(40):
-        assert members(number) == ((held[number][0], held[number][-1]) if number in held else None)
+        assert bucket_range(number) == ((numbers[number][0], numbers[number][-1]) if number in numbers else None)
 
 
 @pytest.mark.parametrize("repetitions", [0, -3])
@@ -36,15 +36,15 @@ def test_a_row_that_was_never_seen_has_no_bucket(repetitions):
 
 def test_rows_of_unknown_repetitions_are_left_out():
     frame = pl.DataFrame({"repetitions": [8, None, 0, 9, 2], "row": [0, 1, 2, 3, 4]})
-    found = with_bucket(frame)
-    assert found.select("row", "bucket").rows() == [(0, 12), (3, 12), (4, 4)]
+    result = with_bucket(frame)
+    assert result.select("row", "bucket").rows() == [(0, 12), (3, 12), (4, 4)]
 
 
-def test_the_shortfall_of_each_bucket_is_told_and_empty_ones_are_in():
+def test_the_shortfall_of_each_bucket_is_computed_including_empty_buckets():
     repetitions = [2] * 1003 + [5] * 2 + [None, 0] + [1]
     roles = ["train"] * (len(repetitions) - 1) + ["control"]
-    found = shortfall(pl.LazyFrame({"repetitions": repetitions, "role": roles}))
-    assert found.rows() == [
+    result = shortfall(pl.LazyFrame({"repetitions": repetitions, "role": roles}))
+    assert result.rows() == [
         (4, 2, 2, 1003, 0, False),
         (6, 3, 3, 0, 1000, True),
         (8, 4, 4, 0, 1000, True),

@@ -1,10 +1,10 @@
-"""The tables to count on by hand: what `lines`, `pairs`, `steps` and `memorizers` hold of studies made by hand."""
+"""The records of `lines`, `pairs`, `steps` and `memorizers` for synthetic studies."""
 
 import polars as pl
 import pytest
 
 from mematlas.analyses import recount
-from tests.analyses.study_folders import stored
+from tests.analyses.study_folders import write_study
 from tests.analyses.synthetic_tables import tables
 
 CELL, LONG = (32, 32), (32, 64)
@@ -21,24 +21,24 @@ ROLES, REPETITIONS = ["train", "train", "control", "train"], [1, 16, 16, None]
 
 @pytest.fixture
 def study(tmp_path):
-    made = tables(MATCHES, verbatim=VERBATIM, roles=ROLES, repetitions=REPETITIONS, parameters={"small": 0})
-    return stored(made, tmp_path)
+    synthetic = tables(MATCHES, verbatim=VERBATIM, roles=ROLES, repetitions=REPETITIONS, parameters={"small": 0})
+    return write_study(synthetic, tmp_path)
 
 
-def test_a_line_tells_what_is_known_of_score_row_and_model(study):
-    found = recount.lines(study, context=32, continuation=32).sort("model", "row", descending=[True, False])
-    assert found["model"].to_list() == ["small"] * 3 + ["large"] * 3
-    assert found["row"].to_list() == [0, 1, 2] * 2
-    assert found["recited"].to_list() == [True, False, False, True, True, False]
-    assert found["score"].to_list() == [1.0, 0.25, 0.5, 1.0, 1.0, 31 / 32]
-    assert found["level"].to_list() == ["very high", "low", "medium", "very high", "very high", "very high"]
-    assert found["role"].to_list() == ["train", "train", "control"] * 2
-    assert found["bucket"].to_list() == [0, 16, None] * 2
-    assert found["parameters"].to_list() == [None] * 3 + [100] * 3
-    assert found["common"].to_list() == [True, True, False] * 2
+def test_a_record_has_the_properties_of_score_row_and_model(study):
+    records = recount.lines(study, context=32, continuation=32).sort("model", "row", descending=[True, False])
+    assert records["model"].to_list() == ["small"] * 3 + ["large"] * 3
+    assert records["row"].to_list() == [0, 1, 2] * 2
+    assert records["recited"].to_list() == [True, False, False, True, True, False]
+    assert records["score"].to_list() == [1.0, 0.25, 0.5, 1.0, 1.0, 31 / 32]
+    assert records["level"].to_list() == ["very high", "low", "medium", "very high", "very high", "very high"]
+    assert records["role"].to_list() == ["train", "train", "control"] * 2
+    assert records["bucket"].to_list() == [0, 16, None] * 2
+    assert records["parameters"].to_list() == [None] * 3 + [100] * 3
+    assert records["common"].to_list() == [True, True, False] * 2
 
 
-def test_only_lines_asked_for_come(study):
+def test_only_the_requested_records_are_returned(study):
     assert recount.lines(study).height == 12
     assert recount.lines(study, role="control", model="large").select("row", "continuation").rows() == [
         (2, 32),
@@ -47,7 +47,7 @@ def test_only_lines_asked_for_come(study):
 
 
 def test_a_control_model_has_a_role_of_its_own_and_is_in_no_pair(tmp_path):
-    study = stored(tables(MATCHES, roles=ROLES, control_models=("small",)), tmp_path)
+    study = write_study(tables(MATCHES, roles=ROLES, control_models=("small",)), tmp_path)
     assert set(recount.lines(study, model="small")["role"]) == {"control model"}
     assert recount.pairs(study, "model").height == 0
     assert recount.lines(study, model="large", role="train")["common"].all()
@@ -55,22 +55,22 @@ def test_a_control_model_has_a_role_of_its_own_and_is_in_no_pair(tmp_path):
 
 def test_of_checkpoints_the_last_of_each_size_is_the_latest(tmp_path):
     sizes, steps = {"early": 5, "late": 5, "other": 9}, {"early": 1, "late": 2, "other": 2}
-    made = tables({name: {CELL: [32]} for name in sizes}, parameters=sizes, steps=steps)
-    assert set(recount.lines(stored(made, tmp_path), latest=True)["model"]) == {"late", "other"}
+    synthetic = tables({name: {CELL: [32]} for name in sizes}, parameters=sizes, steps=steps)
+    assert set(recount.lines(write_study(synthetic, tmp_path), latest=True)["model"]) == {"late", "other"}
 
 
-def test_without_grading_lines_tell_recited_from_not(tmp_path):
-    made = tables({"m": {CELL: [32, None]}}, verbatim={"m": {CELL: [32, 7]}}, depth="verbatim")
-    found = recount.lines(stored(made, tmp_path)).sort("row")
-    assert found.select("recited", "level", "score").rows() == [(True, "M = 1", None), (False, "M < 1", None)]
+def test_without_graded_scores_records_distinguish_recited_from_not_recited(tmp_path):
+    synthetic = tables({"m": {CELL: [32, None]}}, verbatim={"m": {CELL: [32, 7]}}, depth="verbatim")
+    records = recount.lines(write_study(synthetic, tmp_path)).sort("row")
+    assert records.select("recited", "level", "score").rows() == [(True, "M = 1", None), (False, "M < 1", None)]
 
 
 def test_where_only_recited_rows_were_published_the_others_are_not_recited(tmp_path):
-    made = tables({"a": {CELL: [32, None, None]}, "b": {CELL: [32, 32, None]}}, complete=False)
-    study = stored(made, tmp_path)
-    found = recount.lines(study).sort("model", "row")
-    assert found["recited"].to_list() == [True, False, False, True, True, False]
-    assert found["level"].to_list() == ["M = 1", "M < 1", "M < 1", "M = 1", "M = 1", "M < 1"]
+    synthetic = tables({"a": {CELL: [32, None, None]}, "b": {CELL: [32, 32, None]}}, complete=False)
+    study = write_study(synthetic, tmp_path)
+    records = recount.lines(study).sort("model", "row")
+    assert records["recited"].to_list() == [True, False, False, True, True, False]
+    assert records["level"].to_list() == ["M = 1", "M < 1", "M < 1", "M = 1", "M = 1", "M < 1"]
     assert recount.pairs(study, "model").sort("model", "row").select(
         "model", "row", "both", "gained", "lost"
     ).rows() == [
@@ -83,9 +83,9 @@ def test_where_only_recited_rows_were_published_the_others_are_not_recited(tmp_p
 
 
 def test_pairs_across_contexts_and_continuations_ascend(study):
-    found = recount.pairs(study, "continuation").sort("model", "row")
-    assert set(found.select("continuation", "continuation_2").rows()) == {(32, 64)}
-    assert found.select("model", "row", "both", "gained", "lost").rows() == [
+    records = recount.pairs(study, "continuation").sort("model", "row")
+    assert set(records.select("continuation", "continuation_2").rows()) == {(32, 64)}
+    assert records.select("model", "row", "both", "gained", "lost").rows() == [
         ("large", 0, True, False, False),
         ("large", 1, False, False, True),
         ("small", 0, False, False, True),
@@ -98,38 +98,38 @@ def test_pairs_across_contexts_and_continuations_ascend(study):
 
 def test_rows_stay_memorized_as_long_as_every_continuation_is(tmp_path):
     cells = {(32, length): matches for length, matches in ((16, [16, 16, 3]), (32, [32, 9, 32]), (64, [64, 64, None]))}
-    found = recount.firm_lines(recount.lines(stored(tables({"m": cells}), tmp_path))).sort("row", "continuation")
-    assert found["row"].to_list() == [0] * 3 + [1] * 3, "row 2 was not scored at 64"
-    assert found["shortest"].to_list() == [16] * 6
-    assert found["surviving"].to_list() == [True, True, True, True, False, False]
-    assert found["memorized_at_shortest"].all()
+    records = recount.firm_lines(recount.lines(write_study(tables({"m": cells}), tmp_path))).sort("row", "continuation")
+    assert records["row"].to_list() == [0] * 3 + [1] * 3, "row 2 was not scored at 64"
+    assert records["shortest"].to_list() == [16] * 6
+    assert records["surviving"].to_list() == [True, True, True, True, False, False]
+    assert records["memorized_at_shortest"].all()
 
 
-def test_steps_name_each_models_neighbour_and_memorizers_who_recites(tmp_path):
+def test_steps_give_each_models_neighbour_and_memorizers_the_reciting_models(tmp_path):
     matches = {"m0": {CELL: [32, 0]}, "m1": {CELL: [32, 32]}, "m2": {CELL: [0, 32]}}
-    study = stored(tables(matches), tmp_path)
+    study = write_study(tables(matches), tmp_path)
     assert recount.steps(study).select("step", "model", "model_2", "next").rows() == [
         (1, "m0", "m1", True),
         (2, "m1", "m2", True),
         (3, "m2", "m1", False),
     ]
-    found = recount.memorizers(study).sort("row")
-    assert found["models"].to_list() == [["m0", "m1"], ["m1", "m2"]]
-    assert found.select("members", "of_members", "last", "last_name").rows() == [
+    records = recount.memorizers(study).sort("row")
+    assert records["models"].to_list() == [["m0", "m1"], ["m1", "m2"]]
+    assert records.select("members", "of_members", "last", "last_name").rows() == [
         (2, 3, False, "largest"),
         (2, 3, True, "largest"),
     ]
 
 
 @pytest.mark.parametrize(("name", "column"), [("lines", "recited"), ("pairs", "compute")])
-def test_every_column_is_explained(study, name, column):
-    found = recount.pairs(study, "model") if name == "pairs" else recount.lines(study)
-    known = f"{recount.lines.__doc__} {recount.pairs.__doc__}"
-    assert column in found.columns
-    assert [one for one in found.columns if one.removesuffix("_2") not in known] == []
+def test_every_column_is_documented(study, name, column):
+    records = recount.pairs(study, "model") if name == "pairs" else recount.lines(study)
+    documentation = f"{recount.lines.__doc__} {recount.pairs.__doc__}"
+    assert column in records.columns
+    assert [name for name in records.columns if name.removesuffix("_2") not in documentation] == []
 
 
-def test_a_share_of_what_is_not_known_is_not_known():
+def test_the_share_of_an_unknown_number_is_null():
     frame = pl.DataFrame({"hits": [None, 1, 0], "rows": [4, None, 0]}, schema=dict.fromkeys(("hits", "rows"), pl.Int64))
-    found = recount.with_shares(frame, ["hits"]).select("^hits_share.*$")
-    assert found.rows() == [(None, None, None)] * 3
+    records = recount.with_shares(frame, ["hits"]).select("^hits_share.*$")
+    assert records.rows() == [(None, None, None)] * 3

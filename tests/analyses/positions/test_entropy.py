@@ -1,4 +1,4 @@
-"""Entropy by position against models whose entropy is known, numbers planted by hand, and counting the naive way."""
+"""Entropy by position, compared with models of known entropy, numbers planted by hand, and naive counting."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.analyses.synthetic_tables import tables, with_signals
 
 CELL = (3, 4)
 VOCABULARY = 53
-#: entropies at the seven positions of the window, the first of which has none; the border lies after the third
+#: entropies at the seven positions of the window, the first of which has none; the boundary is after the third
 PLANTED = {
     "memorized": [9, 2, 2, 1, 1, 1, 1],
     "half-memorized": [9, 3, 3, 4, 3, 3, 2],
@@ -24,16 +24,16 @@ PLANTED = {
 ROWS = {"memorized": 12, "half-memorized": 11, "unmemorized": 14}
 MATCHES = {"memorized": 4, "half-memorized": 2, "unmemorized": 0}
 NAMES = [name for name, count in ROWS.items() for _ in range(count)]
-answer = ANALYSIS.answer
+compute = ANALYSIS.compute
 
 
-def along(lists, path="free"):
-    """Lists as they are recorded: of a free-running path the continuation alone, along the truth none at position 0."""
-    return [line[3:] if path == "free" else [None, *line[1:]] for line in lists]
+def recorded(lists, path="free"):
+    """Lists as they are recorded: only the continuation if free-running, no value at position 0 along the truth."""
+    return [values[3:] if path == "free" else [None, *values[1:]] for values in lists]
 
 
 def wobbling(name, row):
-    """Rows differ, by as much up as down, and more at some positions than at others."""
+    """Planted values with an offset that varies by row and position and is 0 on average over a pair of rows."""
     return [value + wobble(row, place) for place, value in enumerate(PLANTED[name])]
 
 
@@ -42,75 +42,80 @@ def wobble(row, place):
 
 
 def planted(models=("m",), rise=0.0, kinds=("truth", "free"), names=NAMES, **options):
-    """Rows of known classes with known entropies; free-running ones are ten nats higher, so that no path is the other;
-    each model's are `rise` higher than those of the one before."""
+    """Rows of known classes with known entropies.
+
+    Free-running ones are ten nats higher, so that the paths cannot be confused; those of each model are `rise` higher
+    than those of the previous one.
+    """
     lists = {
-        model: [[value + at * rise for value in wobbling(name, row)] for row, name in enumerate(names)]
-        for at, model in enumerate(models)
+        model: [[value + index * rise for value in wobbling(name, row)] for row, name in enumerate(names)]
+        for index, model in enumerate(models)
     }
-    higher = {model: [[value + 10 for value in line] for line in of] for model, of in lists.items()}
-    given = {
-        "truth_entropy": {model: along(of, "truth") for model, of in lists.items()},
-        "free_entropy": {model: along(of) for model, of in higher.items()},
+    higher = {model: [[value + 10 for value in row] for row in values] for model, values in lists.items()}
+    signals = {
+        "truth_entropy": {model: recorded(values, "truth") for model, values in lists.items()},
+        "free_entropy": {model: recorded(values) for model, values in higher.items()},
     }
-    made = tables({model: {CELL: [MATCHES[name] for name in names]} for model in models}, **options)
-    return with_signals(made, kinds=kinds, **{name: of for name, of in given.items() if name.split("_")[0] in kinds})
+    study_tables = tables({model: {CELL: [MATCHES[name] for name in names]} for model in models}, **options)
+    return with_signals(
+        study_tables, kinds=kinds, **{name: values for name, values in signals.items() if name.split("_")[0] in kinds}
+    )
 
 
-def lines(frame, **where):
-    """Lines with these values; entropies of training rows at the border unless told else."""
-    where = {"role": "train", "measure": "entropy", "alignment": "border"} | where
-    where = {name.rstrip("_"): value for name, value in where.items()}
-    return frame.filter(**{name: value for name, value in where.items() if name in frame.columns})
+def records(frame, **filters):
+    """The records with these values, by default entropies of training rows at the boundary."""
+    filters = {"role": "train", "measure": "entropy", "alignment": "border"} | filters
+    filters = {name.rstrip("_"): value for name, value in filters.items()}
+    return frame.filter(**{name: value for name, value in filters.items() if name in frame.columns})
 
 
-def line(frame, **where):
-    (found,) = lines(frame, **where).to_dicts()
-    return found
+def record(frame, **where):
+    (result,) = records(frame, **where).to_dicts()
+    return result
 
 
 # -------------------------------------------------------------------------------------- known answers, the whole path
 
 
 def scored(folder, *models, continuation=6):
-    """Rows of 6 + 6 tokens: of the first twelve every token is 0, of the next twelve none is."""
+    """Rows of 6 + 6 tokens: twelve rows of zeros, then twelve rows without any."""
     rows = np.random.default_rng(0).integers(1, VOCABULARY - 1, (24, 12))
     rows[:12] = 0
     np.save(folder / "rows.npy", rows.astype(np.int32))
     options = {"corpus": str(folder / "rows.npy"), "study": str(folder / "study"), "signals": ["truth", "free"]}
-    named = [model.format(rows=folder / "rows.npy") for model in models]
-    return read_tables(mematlas.score(*named, context=[6], continuation=[continuation], **options))
+    labels = [model.format(rows=folder / "rows.npy") for model in models]
+    return read_tables(mematlas.score(*labels, context=[6], continuation=[continuation], **options))
 
 
-def test_a_model_that_knows_nothing_has_log_v_at_every_index(tmp_path):
-    finding = answer(scored(tmp_path, f"uniform:{VOCABULARY}"))
-    curves = lines(finding.table("curves"))
+def test_a_uniform_model_has_log_v_at_every_position(tmp_path):
+    finding = compute(scored(tmp_path, f"uniform:{VOCABULARY}"))
+    curves = records(finding.table("curves"))
     assert set(curves["class"]) == {"memorized", "unmemorized"}
     assert np.allclose(curves["mean"], np.log(VOCABULARY), atol=1e-5)
     assert sorted(curves.filter(path="truth")["offset"].unique()) == list(range(-5, 6))
     assert sorted(curves.filter(path="free")["offset"].unique()) == list(range(6))
     assert np.allclose(
-        lines(finding.table("curves"), measure="log_probability")["mean"], -np.log(VOCABULARY), atol=1e-5
+        records(finding.table("curves"), measure="log_probability")["mean"], -np.log(VOCABULARY), atol=1e-5
     )
-    assert np.allclose(lines(finding.table("curves"), measure="log10_rank")["mean"], 0)
-    assert np.allclose(lines(finding.table("curves"), measure="margin")["mean"], 0)
+    assert np.allclose(records(finding.table("curves"), measure="log10_rank")["mean"], 0)
+    assert np.allclose(records(finding.table("curves"), measure="margin")["mean"], 0)
     assert (
-        line(finding.table("contrasts"), path="free", statistic="mean over the continuation")["difference_lower"]
+        record(finding.table("contrasts"), path="free", statistic="mean over the continuation")["difference_lower"]
         is None
     )
     assert {trend.verdict for trend in finding.trends} == {"cannot tell"}
 
 
-def test_a_model_that_recites_has_none(tmp_path):
-    finding = answer(scored(tmp_path, "parrot:{rows}"))
-    found = lines(finding.table("curves"), class_="memorized")
-    assert set(found["path"]) == {"truth", "free"}
-    assert found["mean"].abs().max() < 1e-6
-    assert found.filter(path="free")["rows"].to_list() == [24] * 6
+def test_a_reciting_model_has_zero_entropy(tmp_path):
+    finding = compute(scored(tmp_path, "parrot:{rows}"))
+    result = records(finding.table("curves"), class_="memorized")
+    assert set(result["path"]) == {"truth", "free"}
+    assert result["mean"].abs().max() < 1e-6
+    assert result.filter(path="free")["rows"].to_list() == [24] * 6
 
 
-def test_a_jump_of_log_v_at_the_border_is_found(tmp_path, monkeypatch):
-    """A model sure of token 0 before the border and of nothing after it."""
+def test_a_jump_of_log_v_at_the_boundary_is_found(tmp_path, monkeypatch):
+    """A model that is certain of token 0 before the boundary and uniform after it."""
 
     def states_of(self, history, last):
         return (
@@ -124,25 +129,25 @@ def test_a_jump_of_log_v_at_the_border_is_found(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Uniform, "states_of", states_of)
     monkeypatch.setattr(Uniform, "head", head)
-    table = answer(scored(tmp_path, f"uniform:{VOCABULARY}")).table("statistics")
+    table = compute(scored(tmp_path, f"uniform:{VOCABULARY}")).table("statistics")
     for name in ("memorized", "unmemorized"):
         for form in ("one step", "window of 4"):
-            found = line(table, class_=name, path="truth", statistic=form)
-            assert found["value"] == pytest.approx(np.log(VOCABULARY), abs=1e-5)
-            assert found["rows"] == 12
-    assert lines(table, path="free", statistic="one step").is_empty()  # nothing before the border runs freely
+            result = record(table, class_=name, path="truth", statistic=form)
+            assert result["value"] == pytest.approx(np.log(VOCABULARY), abs=1e-5)
+            assert result["rows"] == 12
+    assert records(table, path="free", statistic="one step").is_empty()  # nothing before the border runs freely
 
 
 # ------------------------------------------------------------------------------------------------ known answers, made
 
 
-def test_curves_are_the_planted_ones_and_the_paths_are_kept_apart():
-    curves = answer(planted()).table("curves")
+def test_profiles_are_the_planted_ones_and_the_paths_are_separate():
+    curves = compute(planted()).table("curves")
     for name, count in ROWS.items():
         for at, value in enumerate(PLANTED[name]):
             value += sum(wobble(row, at) for row, other in enumerate(NAMES) if other == name) / count
-            truth = lines(curves, class_=name, path="truth", offset=at - 3)
-            free = lines(curves, class_=name, path="free", offset=at - 3)
+            truth = records(curves, class_=name, path="truth", offset=at - 3)
+            free = records(curves, class_=name, path="free", offset=at - 3)
             assert truth["mean"].to_list() == pytest.approx([value] if at else [])
             assert free["mean"].to_list() == pytest.approx([value + 10] if at >= 3 else [])
             assert set(truth["rows"]) | set(free["rows"]) <= {count}
@@ -151,32 +156,34 @@ def test_curves_are_the_planted_ones_and_the_paths_are_kept_apart():
 
 
 def test_both_forms_of_the_jump_and_both_means():
-    table = answer(planted()).table("statistics")
-    told = {"class_": "unmemorized", "path": "truth"}
-    assert line(table, **told, statistic="one step")["value"] == pytest.approx(7 - 2)
-    assert lines(table, **told, statistic="window of 3").is_empty()  # it would reach the token that has no entropy
-    assert line(table, **told, statistic="mean over the context")["value"] == pytest.approx((4 + 2) / 2)
-    assert line(table, **told, statistic="mean over the continuation")["value"] == pytest.approx((7 + 5 + 5 + 3) / 4)
-    assert line(table, class_="memorized", path="truth", statistic="one step")["value"] == pytest.approx(-1)
+    table = compute(planted()).table("statistics")
+    filters = {"class_": "unmemorized", "path": "truth"}
+    assert record(table, **filters, statistic="one step")["value"] == pytest.approx(7 - 2)
+    assert records(table, **filters, statistic="window of 3").is_empty()  # it would reach the token that has no entropy
+    assert record(table, **filters, statistic="mean over the context")["value"] == pytest.approx((4 + 2) / 2)
+    assert record(table, **filters, statistic="mean over the continuation")["value"] == pytest.approx(
+        (7 + 5 + 5 + 3) / 4
+    )
+    assert record(table, class_="memorized", path="truth", statistic="one step")["value"] == pytest.approx(-1)
 
 
-def test_memorized_beside_unmemorized_rows_of_each_path():
-    table = answer(planted()).table("contrasts")
+def test_memorized_and_unmemorized_rows_are_contrasted_on_each_path():
+    table = compute(planted()).table("contrasts")
     for path in ("truth", "free"):
-        found = line(table, path=path, statistic="mean over the continuation")
-        assert (found["memorized"], found["unmemorized"]) == (12, 14)
-        assert found["difference"] == pytest.approx(1 - 5)
-        assert found["difference_lower"] < -4 < found["difference_upper"]
-    assert line(table, path="truth", statistic="one step")["difference"] == pytest.approx(-1 - 5)
+        result = record(table, path=path, statistic="mean over the continuation")
+        assert (result["memorized"], result["unmemorized"]) == (12, 14)
+        assert result["difference"] == pytest.approx(1 - 5)
+        assert result["difference_lower"] < -4 < result["difference_upper"]
+    assert record(table, path="truth", statistic="one step")["difference"] == pytest.approx(-1 - 5)
 
 
 @pytest.mark.parametrize(("contexts", "nearest"), [((2, 3), 3), ((31, 40), 31)])
-def test_curves_are_those_of_counting_the_naive_way(contexts, nearest):
-    """Of two cells the nearest to 32 + 32 is spoken of; what was recorded along the truth stands with the longest."""
+def test_profiles_match_naive_counting(contexts, nearest):
+    """The finding uses the cell nearest to 32 + 32; signals along the truth are stored with the longest context."""
     rng = np.random.default_rng(1)
     matches = rng.choice([0, 2, 4], 40).tolist()
-    given = with_signals(tables({"m": {(context, 4): matches for context in contexts}}))
-    curves = answer(given).table("curves")
+    study_tables = with_signals(tables({"m": {(context, 4): matches for context in contexts}}))
+    curves = compute(study_tables).table("curves")
     for kind, column, measure in (
         ("truth", "log_probability", "log_probability"),
         ("truth", "margin", "margin"),
@@ -184,39 +191,39 @@ def test_curves_are_those_of_counting_the_naive_way(contexts, nearest):
         ("free", "margin", "margin"),
     ):
         context = max(contexts) if kind == "truth" else nearest
-        lists = given.signals[kind].filter(context=context).sort("row").collect()[column].to_list()
+        lists = study_tables.signals[kind].filter(context=context).sort("row").collect()[column].to_list()
         first = nearest if kind == "truth" else 0
         for at in range(1 - nearest if kind == "truth" else 0, 4):
-            here = [line[first + at] for line, found in zip(lists, matches, strict=True) if found == 2]
-            wanted = np.mean(np.log10(here) if measure == "log10_rank" else here)
-            found = line(curves, class_="half-memorized", path=kind, measure=measure, offset=at)
-            assert found["mean"] == pytest.approx(wanted)
-            assert found["rows"] == len(here)
+            values = [entry[first + at] for entry, hits in zip(lists, matches, strict=True) if hits == 2]
+            expected = np.mean(np.log10(values) if measure == "log10_rank" else values)
+            result = record(curves, class_="half-memorized", path=kind, measure=measure, offset=at)
+            assert result["mean"] == pytest.approx(expected)
+            assert result["rows"] == len(values)
 
 
-def stopping(count=60):
-    """Rows that stop reciting at tokens of their own, where the entropy is five nats higher; it is noise elsewhere."""
+def diverging_study(count=60):
+    """Rows that diverge at various tokens, where the entropy is five nats higher; elsewhere it is noise."""
     rng = np.random.default_rng(5)
     verbatim = rng.integers(1, 4, count)
     entropies = rng.uniform(0, 1, (count, 7))
     entropies[np.arange(count), 3 + verbatim] += 5
-    made = tables({"m": {CELL: [1] * count}}, verbatim={"m": {CELL: verbatim.tolist()}})
-    given = {f"{path}_entropy": {"m": along(entropies.tolist(), path)} for path in ("truth", "free")}
+    study_tables = tables({"m": {CELL: [1] * count}}, verbatim={"m": {CELL: verbatim.tolist()}})
+    signals = {f"{path}_entropy": {"m": recorded(entropies.tolist(), path)} for path in ("truth", "free")}
     half = pl.when(pl.col("row") < 20).then(2).otherwise("matches").cast(pl.Int32).alias("matches")
-    made = replace(made, scores=made.scores.with_columns(half), _kept={})
-    return with_signals(made, **given)
+    study_tables = replace(study_tables, scores=study_tables.scores.with_columns(half))
+    return with_signals(study_tables, **signals)
 
 
 def test_rows_are_aligned_on_their_divergence_points_and_shuffled_ones_are_not():
-    finding = answer(stopping())
+    finding = compute(diverging_study())
     for path in ("truth", "free"):
         where = {"class_": "other", "path": path, "alignment": "divergence"}
-        step = line(finding.table("statistics"), **where, statistic="one step")
+        step = record(finding.table("statistics"), **where, statistic="one step")
         assert step["value"] == pytest.approx(5, abs=0.3)
         assert step["rows"] == 40
-        peak = line(finding.table("curves"), **where, offset=0)
+        peak = record(finding.table("curves"), **where, offset=0)
         assert 5 < peak["mean"] < 6
-        shuffled = line(finding.table("statistics"), **where | {"role": "shuffled"}, statistic="one step")
+        shuffled = record(finding.table("statistics"), **where | {"role": "shuffled"}, statistic="one step")
         assert shuffled["value_upper"] < 4
     assert "At the first token that is not recited the entropy (along the truth) steps by +" in finding.control
     assert {"entropy-truth-divergence", "entropy-free-divergence"} <= {chart.name for chart in finding.charts}
@@ -225,24 +232,29 @@ def test_rows_are_aligned_on_their_divergence_points_and_shuffled_ones_are_not()
 # ------------------------------------------------------------------------------------------------- control and trends
 
 
-def test_shuffled_labels_are_no_longer_apart():
-    finding = answer(planted(names=NAMES * 3))
-    told = {"path": "free", "statistic": "mean over the continuation"}
-    apart = {role: line(finding.table("contrasts"), role=role, **told) for role in ("train", "shuffled")}
-    assert apart["train"]["difference_upper"] < -3.5
-    assert apart["shuffled"]["difference_lower"] < 0 < apart["shuffled"]["difference_upper"]
+def test_shuffled_labels_show_no_difference():
+    finding = compute(planted(names=NAMES * 3))
+    filters = {"path": "free", "statistic": "mean over the continuation"}
+    contrast_by_role = {
+        role: record(finding.table("contrasts"), role=role, **filters) for role in ("train", "shuffled")
+    }
+    assert contrast_by_role["train"]["difference_upper"] < -3.5
+    assert contrast_by_role["shuffled"]["difference_lower"] < 0 < contrast_by_role["shuffled"]["difference_upper"]
     assert "in 36 rows called memorized" in finding.control
 
 
-def test_control_rows_have_lines_of_their_own():
+def test_control_rows_have_records_of_their_own():
     roles = ["control" if row % 3 == 0 else "train" for row in range(len(NAMES))]
-    finding = answer(planted(roles=roles))
-    told = {"class_": "memorized", "path": "truth", "statistic": "one step"}
-    assert [line(finding.table("statistics"), role=role, **told)["rows"] for role in ("train", "control")] == [8, 4]
+    finding = compute(planted(roles=roles))
+    filters = {"class_": "memorized", "path": "truth", "statistic": "one step"}
+    assert [record(finding.table("statistics"), role=role, **filters)["rows"] for role in ("train", "control")] == [
+        8,
+        4,
+    ]
     assert "Among rows no model was trained on it is 11" in finding.control
     assert "; at the border (along the truth) it steps by -1" in finding.control
     assert not any("no control rows" in words for words in finding.caveats)
-    assert any("no control rows" in words for words in answer(planted()).caveats)
+    assert any("no control rows" in words for words in compute(planted()).caveats)
 
 
 def trends(finding):
@@ -250,42 +262,44 @@ def trends(finding):
 
 
 def test_the_published_directions_are_put_to_a_test():
-    found = trends(answer(planted(("a", "b", "c"), rise=-0.3)))
+    by_name = trends(compute(planted(("a", "b", "c"), rise=-0.3)))
     # the names say what was planted: 1 against 5 nats, one step of -1 and of +5
-    assert {trend.verdict for name, trend in found.items() if "size" not in name} == {"shows"}
+    assert {trend.verdict for name, trend in by_name.items() if "size" not in name} == {"shows"}
     assert (
         "12 memorized minus 14 unmemorized rows of c: -4 (95 % interval -4."
-        in found["entropy-is-higher-in-unmemorized-rows"].test
+        in by_name["entropy-is-higher-in-unmemorized-rows"].test
     )
-    assert "(free-running)" in found["entropy-is-higher-in-unmemorized-rows"].test
+    assert "(free-running)" in by_name["entropy-is-higher-in-unmemorized-rows"].test
 
 
 def test_the_opposite_contradicts():
-    turned = {"memorized": 0, "half-memorized": 2, "unmemorized": 4}
-    given = planted()
-    matches = pl.Series([turned[name] for name in NAMES], dtype=pl.Int32)
-    scores = given.scores.collect().with_columns(matches=matches, verbatim=pl.when(matches == 4).then(4).otherwise(0))
-    found = trends(answer(replace(given, scores=scores.lazy(), _kept={})))
-    assert {trend.verdict for name, trend in found.items() if "size" not in name} == {"contradicts"}
+    new_matches = {"memorized": 0, "half-memorized": 2, "unmemorized": 4}
+    study_tables = planted()
+    matches = pl.Series([new_matches[name] for name in NAMES], dtype=pl.Int32)
+    scores = study_tables.scores.collect().with_columns(
+        matches=matches, verbatim=pl.when(matches == 4).then(4).otherwise(0)
+    )
+    by_name = trends(compute(replace(study_tables, scores=scores.lazy())))
+    assert {trend.verdict for name, trend in by_name.items() if "size" not in name} == {"contradicts"}
 
 
 @pytest.mark.parametrize(("rise", "verdict"), [(-1.0, "shows"), (+1.0, "contradicts"), (0.0, "cannot tell")])
 def test_the_slope_with_size_is_that_of_the_models(rise, verdict):
-    """Sizes are tenfold steps; the last model leaves the line a little, so that it has an interval."""
-    given = planted(("a", "b", "c", "d"), rise=rise)
-    finding = answer(given)
+    """Sizes are tenfold steps."""
+    study_tables = planted(("a", "b", "c", "d"), rise=rise)
+    finding = compute(study_tables)
     slopes = [
-        line(finding.table("slopes"), class_=name, path="free", statistic="mean over the continuation")
+        record(finding.table("slopes"), class_=name, path="free", statistic="mean over the continuation")
         for name in MATCHES
     ]
-    assert [found["slope"] for found in slopes] == pytest.approx([rise] * 3, abs=1e-6)
-    assert {found["models"] for found in slopes} == {4}
+    assert [slope["slope"] for slope in slopes] == pytest.approx([rise] * 3, abs=1e-6)
+    assert {slope["models"] for slope in slopes} == {4}
     assert trends(finding)["entropy-falls-with-size"].verdict == verdict
     assert {"sizes-free", "sizes-truth"} <= {chart.name for chart in finding.charts}
 
 
 def test_models_of_unknown_size_have_no_slope():
-    finding = answer(planted(("a", "b"), parameters={"a": None, "b": None}))
+    finding = compute(planted(("a", "b"), parameters={"a": None, "b": None}))
     assert "slopes" not in [table.name for table in finding.tables]
     assert "sizes-free" not in [chart.name for chart in finding.charts]
     assert trends(finding)["entropy-falls-with-size"].verdict == "cannot tell"
@@ -296,7 +310,7 @@ def test_models_of_unknown_size_have_no_slope():
 
 
 @pytest.mark.parametrize(
-    ("given", "what"),
+    ("study_tables", "missing"),
     [
         (tables({"m": {CELL: [4, 0]}}), "signals (per-token records)"),
         (with_signals(tables({"m": {CELL: [4, 4]}}, complete=False)), "scores of all rows of a selection"),
@@ -313,11 +327,11 @@ def test_models_of_unknown_size_have_no_slope():
         ),
     ],
 )
-def test_what_is_missing_is_said(given, what):
-    finding = answer(given)
+def test_missing_data_is_reported(study_tables, missing):
+    finding = compute(study_tables)
     assert finding.claim == (
         "How the entropy of memorized and unmemorized rows runs over context and continuation cannot be said: "
-        f"the study lacks {what}."
+        f"the study lacks {missing}."
     )
     assert finding.missing
     assert "--signals" in finding.missing or "Score rows" in finding.missing
@@ -326,8 +340,8 @@ def test_what_is_missing_is_said(given, what):
 
 
 @pytest.mark.parametrize(("kind", "absent"), [("truth", "free"), ("free", "truth")])
-def test_one_path_alone_is_told(kind, absent):
-    finding = answer(planted(kinds=(kind,)))
+def test_a_single_path_is_reported(kind, absent):
+    finding = compute(planted(kinds=(kind,)))
     assert set(finding.table("curves")["path"]) == {kind}
     assert any(words.endswith(f"score with --signals {absent}.") for words in finding.caveats)
     words = {"free": "free-running", "truth": "along the truth"}[kind]
@@ -338,13 +352,13 @@ def test_one_path_alone_is_told(kind, absent):
     assert {chart.where["path"] for chart in finding.charts} == {kind}
 
 
-def changed(given, kind, column, row, value):
-    """`given` with another list in one row."""
-    lists = given.signals[kind].collect()
+def with_changed_list(study_tables, kind, column, row, value):
+    """`study_tables` with another list in one row."""
+    lists = study_tables.signals[kind].collect()
     dtype = lists.schema[column]
     values = [value if at == row else old for at, old in zip(lists["row"], lists[column].to_list(), strict=True)]
     frame = lists.with_columns(pl.Series(column, values, dtype=dtype)).lazy()
-    return replace(given, signals={**given.signals, kind: frame}, _kept={})
+    return replace(study_tables, signals={**study_tables.signals, kind: frame})
 
 
 @pytest.mark.parametrize(
@@ -358,31 +372,31 @@ def changed(given, kind, column, row, value):
     ],
 )
 def test_tokens_without_a_value_are_left_out_of_their_index(value, rows):
-    finding = answer(changed(planted(), "free", "entropy", 3, value))
-    curve = lines(finding.table("curves"), class_="memorized", path="free").sort("offset")
+    finding = compute(with_changed_list(planted(), "free", "entropy", 3, value))
+    curve = records(finding.table("curves"), class_="memorized", path="free").sort("offset")
     assert curve["rows"].to_list() == rows
     assert curve["mean"].is_not_null().all()
 
 
-def test_rows_without_signals_are_left_out_and_told():
-    given = planted()
-    some = {kind: frame.filter(pl.col("row") >= 5) for kind, frame in given.signals.items()}
-    finding = answer(replace(given, signals=some, _kept={}))
-    assert line(finding.table("curves"), class_="memorized", path="free", offset=0)["rows"] == 7
+def test_rows_without_signals_are_left_out_and_reported():
+    study_tables = planted()
+    signals = {kind: frame.filter(pl.col("row") >= 5) for kind, frame in study_tables.signals.items()}
+    finding = compute(replace(study_tables, signals=signals))
+    assert record(finding.table("curves"), class_="memorized", path="free", offset=0)["rows"] == 7
     assert "5 scored training rows, counted once a model, have no signals and are left out." in finding.caveats
 
 
-def test_the_order_of_the_lines_changes_nothing():
-    given = planted(("a", "b"))
-    turned = {kind: frame.reverse() for kind, frame in given.signals.items()}
-    assert answer(replace(given, signals=turned, _kept={})).claim == answer(given).claim
+def test_the_order_of_the_records_changes_nothing():
+    study_tables = planted(("a", "b"))
+    reversed_signals = {kind: frame.reverse() for kind, frame in study_tables.signals.items()}
+    assert compute(replace(study_tables, signals=reversed_signals)).claim == compute(study_tables).claim
 
 
-def test_in_verbatim_depth_only_memorized_rows_are_told_apart():
+def test_at_verbatim_depth_only_memorized_rows_are_distinguished():
     masked = tables(
         {"m": {CELL: [4] * 12 + [None] * 12}}, depth="verbatim", verbatim={"m": {CELL: [4] * 12 + [0, 1] * 6}}
     )
-    finding = answer(with_signals(masked))
+    finding = compute(with_signals(masked))
     assert set(finding.table("statistics").filter(role="train")["class"]) == {"memorized", "other", "all rows"}
     assert "M was not graded: half-memorized and unmemorized rows are unknown." in finding.caveats
     assert trends(finding)["entropy-is-higher-in-unmemorized-rows"].verdict == "cannot tell"
@@ -391,8 +405,8 @@ def test_in_verbatim_depth_only_memorized_rows_are_told_apart():
 @pytest.mark.parametrize(
     ("matches", "absent"), [([0] * 15 + [1] * 5, "memorized"), ([4] * 15 + [1] * 5, "unmemorized")]
 )
-def test_a_class_without_rows_leaves_the_other_to_speak_of(matches, absent):
-    finding = answer(with_signals(tables({"m": {CELL: matches}})))
+def test_if_a_class_has_no_rows_the_claim_is_about_the_other(matches, absent):
+    finding = compute(with_signals(tables({"m": {CELL: matches}})))
     assert f" {absent} rows" not in finding.claim
     assert finding.strength is None
     assert any(words.startswith("No training row of any model is") and absent in words for words in finding.caveats)
@@ -402,7 +416,7 @@ def test_a_class_without_rows_leaves_the_other_to_speak_of(matches, absent):
 
 
 def test_the_claim_names_numbers_intervals_and_rows():
-    claim = answer(planted()).claim
+    claim = compute(planted()).claim
     assert claim.startswith(
         "In m at 3 + 4 tokens the mean entropy over the continuation (free-running) is 11 nats (95 % interval 10."
     )
@@ -412,14 +426,14 @@ def test_the_claim_names_numbers_intervals_and_rows():
     assert len(claim) < 350
 
 
-def test_few_rows_are_not_drawn_and_no_control():
-    finding = answer(planted(names=["memorized"] * 3 + ["unmemorized"] * 4))
+def test_few_rows_are_neither_drawn_nor_a_control():
+    finding = compute(planted(names=["memorized"] * 3 + ["unmemorized"] * 4))
     assert not finding.charts
     assert finding.control.startswith("No class of m has 10 rows: shuffled labels tell nothing.")
 
 
 def test_charts_draw_entropy_first_and_each_path_alone():
-    finding = answer(planted())
+    finding = compute(planted())
     names = [chart.name for chart in finding.charts]
     assert names[:4] == ["entropy-free", "entropy-free-models", "entropy-truth", "entropy-truth-models"]
     assert "log-probability-truth" in names

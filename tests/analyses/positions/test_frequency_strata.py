@@ -1,4 +1,4 @@
-"""What survives when repetition and kinds of tokens are held fixed: planted effects, planted confounders, nothing."""
+"""The boundary effect within strata: planted effects, planted confounders, and no effect."""
 
 from dataclasses import replace
 
@@ -7,42 +7,45 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.positions.frequency_strata import finding as frequency_strata
-from mematlas.analyses.positions.frequency_strata.finding import answer
+from mematlas.analyses.positions.frequency_strata.finding import compute
 from tests.analyses.synthetic_tables import tables, with_features
 
 CELL = (4, 4)
 
 
 def study(memorized, steps, *, repetitions=None, seed=0, models=("m",), **features):
-    """Rows that are memorized or not, with counts about 500 and `steps` more after the border."""
+    """Rows that are memorized or not, with counts about 500 and `steps` more after the boundary."""
     count = len(memorized)
     unigrams = np.random.default_rng(seed).integers(450, 550, (count, 8))
     unigrams[:, 4] += np.asarray(steps, int)
-    matches = {model: {CELL: [4 if yes else 0 for yes in memorized]} for model in models}
-    given = {"unigrams": unigrams.tolist(), "kinds": [[0] * 8] * count, **features}
-    return with_features(tables(matches, repetitions=repetitions), **given)
+    matches = {model: {CELL: [4 if is_memorized else 0 for is_memorized in memorized]} for model in models}
+    columns = {"unigrams": unigrams.tolist(), "kinds": [[0] * 8] * count, **features}
+    return with_features(tables(matches, repetitions=repetitions), **columns)
 
 
 def effect(finding, strata="none", scale="log10", **where):
     where = {"ngram": 1, "form": "one step", "strata": strata, "scale": scale} | where
-    (found,) = finding.table("effects").filter(**where).to_dicts()
-    return found
+    (record,) = finding.table("effects").filter(**where).to_dicts()
+    return record
 
 
 # -------------------------------------------------------------------------------------------------- planted effects
 
 
-def confounded(count=120, alone=0.0):
-    """Rows shown 16 times are mostly memorized and have a step of 300, others neither; `alone`: step of memorized."""
-    often = np.arange(count) % 2 == 0
-    memorized = np.where(often, np.arange(count) % 10 != 0, np.arange(count) % 10 == 1)
-    repetitions = np.where(often, 16, 1).tolist()
-    return memorized, 300 * often + alone * memorized, repetitions
+def confounded(count=120, own_step=0.0):
+    """Rows shown 16 times are mostly memorized and have a step of 300, others are mostly not and have none.
+
+    own_step: an additional step of memorized rows.
+    """
+    is_frequent = np.arange(count) % 2 == 0
+    memorized = np.where(is_frequent, np.arange(count) % 10 != 0, np.arange(count) % 10 == 1)
+    repetitions = np.where(is_frequent, 16, 1).tolist()
+    return memorized, 300 * is_frequent + own_step * memorized, repetitions
 
 
-def test_what_comes_of_repetition_alone_does_not_survive():
+def test_an_effect_of_repetition_alone_does_not_survive():
     memorized, steps, repetitions = confounded()
-    finding = answer(study(memorized, steps, repetitions=repetitions))
+    finding = compute(study(memorized, steps, repetitions=repetitions))
     for scale in ("count", "log10", "rank"):
         plain, within = effect(finding, scale=scale), effect(finding, "repetition", scale)
         assert plain["p"] < 0.01
@@ -54,9 +57,9 @@ def test_what_comes_of_repetition_alone_does_not_survive():
     assert "with repetition and token kinds held fixed (2 strata of" in finding.claim
 
 
-def test_what_memorized_rows_have_of_their_own_survives():
-    memorized, steps, repetitions = confounded(alone=200)
-    finding = answer(study(memorized, steps, repetitions=repetitions))
+def test_an_effect_of_memorization_itself_survives():
+    memorized, steps, repetitions = confounded(own_step=200)
+    finding = compute(study(memorized, steps, repetitions=repetitions))
     within = effect(finding, "repetition", "count")
     assert within["difference_lower"] < 200 < within["difference_upper"]
     assert within["p"] == pytest.approx(1 / 1000)
@@ -65,17 +68,17 @@ def test_what_memorized_rows_have_of_their_own_survives():
 
 def test_nothing_planted_is_nothing_found():
     memorized = np.arange(100) % 3 == 0
-    finding = answer(study(memorized, np.zeros(100), repetitions=[2] * 100, seed=1))
+    finding = compute(study(memorized, np.zeros(100), repetitions=[2] * 100, seed=1))
     assert effect(finding)["p"] > 0.05
     assert finding.claim.endswith("without strata there is no difference (p of 0.05 or above) that could survive.")
 
 
 def test_a_difference_that_strata_bring_out_is_called_new():
-    """Within strata memorized rows have a step of 100 more; that repeated rows have one of 100 less hides it."""
-    often = np.arange(200) % 2 == 0
-    memorized = np.where(often, np.arange(200) % 20 != 0, np.arange(200) % 20 == 1)
-    repetitions = np.where(often, 16, 1).tolist()
-    finding = answer(study(memorized, 100 * memorized - 125 * often, repetitions=repetitions))
+    """Within strata memorized rows have a larger step, which is hidden by the smaller step of repeated rows."""
+    is_frequent = np.arange(200) % 2 == 0
+    memorized = np.where(is_frequent, np.arange(200) % 20 != 0, np.arange(200) % 20 == 1)
+    repetitions = np.where(is_frequent, 16, 1).tolist()
+    finding = compute(study(memorized, 100 * memorized - 125 * is_frequent, repetitions=repetitions))
     assert effect(finding)["p"] > 0.05
     assert effect(finding, "repetition")["difference_lower"] > 0
     assert finding.claim.endswith(
@@ -85,26 +88,26 @@ def test_a_difference_that_strata_bring_out_is_called_new():
 
 
 def test_a_difference_that_turns_round_within_strata_does_not_survive():
-    """Memorized rows have a step of 100 less than others of their stratum; repeated ones of 300 more hide it."""
-    memorized, steps, repetitions = confounded(count=200, alone=-100)
-    finding = answer(study(memorized, steps, repetitions=repetitions))
+    """Memorized rows have a step that is 100 smaller within strata, which the larger step of repeated rows hides."""
+    memorized, steps, repetitions = confounded(count=200, own_step=-100)
+    finding = compute(study(memorized, steps, repetitions=repetitions))
     plain, within = effect(finding, scale="count"), effect(finding, "repetition", "count")
     assert plain["difference_lower"] > 0 > within["difference_upper"]
     assert within["p"] < 0.05
     assert "does not survive; within strata the difference in counts, log10 counts and ranks is new." in finding.claim
 
 
-def test_kinds_of_the_two_tokens_at_the_border_make_strata():
+def test_kinds_of_the_two_tokens_at_the_boundary_define_strata():
     """Punctuation after letters has a step of 400; of such rows three quarters are memorized, of others a quarter."""
-    after = np.arange(160) % 2 == 0
-    memorized = np.where(after, np.arange(160) % 8 != 0, np.arange(160) % 8 == 1)
-    kinds = [[4, 4, 4, 0, 3 if yes else 0, 4, 4, 4] for yes in after]
-    finding = answer(study(memorized, 400 * after, repetitions=[2] * 160, kinds=kinds))
+    is_punctuation = np.arange(160) % 2 == 0
+    memorized = np.where(is_punctuation, np.arange(160) % 8 != 0, np.arange(160) % 8 == 1)
+    kinds = [[4, 4, 4, 0, 3 if is_punctuation_row else 0, 4, 4, 4] for is_punctuation_row in is_punctuation]
+    finding = compute(study(memorized, 400 * is_punctuation, repetitions=[2] * 160, kinds=kinds))
     assert effect(finding)["p"] < 0.01
     assert effect(finding, "token kinds")["strata_used"] == 2
     assert effect(finding, "token kinds")["p"] > 0.05
-    elsewhere = [[kinds[row][4]] + [0] * 7 for row in range(160)]  # the same kinds where the border is not
-    assert effect(answer(study(memorized, 400 * after, kinds=elsewhere)), "token kinds")["strata_used"] == 1
+    other_kinds = [[kinds[row][4]] + [0] * 7 for row in range(160)]  # the same kinds where the border is not
+    assert effect(compute(study(memorized, 400 * is_punctuation, kinds=other_kinds)), "token kinds")["strata_used"] == 1
 
 
 # ------------------------------------------------------------------------------------------------------ known numbers
@@ -117,7 +120,7 @@ def by_hand():
 
 
 def test_differences_of_counts_logarithms_and_ranks_by_hand():
-    finding = answer(by_hand())
+    finding = compute(by_hand())
     assert effect(finding, scale="count")["difference"] == pytest.approx(6 - (-1))
     steps = np.log10([10 / 2, 7 / 3, 5 / 4, 6 / 9])
     assert effect(finding)["difference"] == pytest.approx(steps[:2].mean() - steps[2:].mean())
@@ -129,21 +132,21 @@ def test_differences_of_counts_logarithms_and_ranks_by_hand():
 
 
 def test_a_window_that_reaches_the_first_token_has_no_2_grams_there():
-    table = answer(by_hand()).table("effects")
+    table = compute(by_hand()).table("effects")
     assert set(table.filter(ngram=2)["form"]) == {"one step"}
     assert set(table.filter(ngram=1)["form"]) == {"one step", "window of 4"}
 
 
 def test_strata_of_repetition_are_doublings():
-    found = effect(answer(by_hand()), "repetition", "count")
+    record = effect(compute(by_hand()), "repetition", "count")
     # once: 8 against -3; twice or three times: 4 against 1; both strata have two rows
-    assert found["difference"] == pytest.approx((11 + 3) / 2)
-    assert (found["strata_used"], found["memorized"], found["unmemorized"]) == (2, 2, 2)
+    assert record["difference"] == pytest.approx((11 + 3) / 2)
+    assert (record["strata_used"], record["memorized"], record["unmemorized"]) == (2, 2, 2)
 
 
-def test_every_position_stands_beside_the_border():
+def test_the_boundary_is_compared_with_every_position():
     memorized = np.arange(80) % 2 == 0
-    finding = answer(study(memorized, 300 * memorized, repetitions=[1] * 80))
+    finding = compute(study(memorized, 300 * memorized, repetitions=[1] * 80))
     table = finding.table("positions").filter(ngram=1, scale="count")
     assert table["offset"].to_list() == list(range(-3, 4))
     border, after, other = (table.filter(offset=offset).to_dicts()[0] for offset in (0, 1, -2))
@@ -157,16 +160,16 @@ def test_every_position_stands_beside_the_border():
 # ---------------------------------------------------------------------------------------------------------- bad input
 
 
-def test_copies_stand_for_repetitions_that_the_corpus_does_not_tell():
+def test_copies_replace_repetitions_that_the_corpus_does_not_record():
     memorized, steps, repetitions = confounded()
-    finding = answer(study(memorized, steps, window_rows=repetitions))
+    finding = compute(study(memorized, steps, window_rows=repetitions))
     assert effect(finding, "repetition")["p"] > 0.05
     assert any("copies of the window (scope rows) stand for it" in words for words in finding.caveats)
 
 
 def test_without_repetition_and_kinds_nothing_is_held_fixed():
     memorized = np.arange(60) % 2 == 0
-    finding = answer(study(memorized, 300 * memorized, window_rows=None, kinds=None))
+    finding = compute(study(memorized, 300 * memorized, window_rows=None, kinds=None))
     assert set(finding.table("effects")["strata"]) == {"none"}
     assert finding.claim.endswith(
         "; neither repetition nor kinds of tokens can be held fixed, so what survives cannot be said."
@@ -175,46 +178,46 @@ def test_without_repetition_and_kinds_nothing_is_held_fixed():
     assert any("Kinds of tokens are unknown" in words for words in finding.caveats)
 
 
-def test_strata_with_too_few_rows_are_not_spoken_of():
-    """Memorized rows are shown often, the others once, but for one of them."""
+def test_strata_with_too_few_rows_are_not_cited():
+    """Memorized rows are shown often, the others once except for a single one."""
     memorized = np.arange(60) < 30
     repetitions = [16] * 30 + [1] * 29 + [16]
-    finding = answer(study(memorized, np.zeros(60), repetitions=repetitions))
+    finding = compute(study(memorized, np.zeros(60), repetitions=repetitions))
     assert "with token kinds held fixed (1 stratum of 30 memorized and 30 unmemorized rows)" in finding.claim
     assert any("repetition and kinds leave" in words and "too few to speak of" in words for words in finding.caveats)
     assert not finding.table("effects").filter(strata="repetition", memorized=0).height
 
 
-def test_classes_that_share_no_stratum_of_repetition_are_told():
+def test_classes_without_a_common_stratum_of_repetition_are_reported():
     memorized = np.arange(60) < 30
-    finding = answer(study(memorized, np.zeros(60), repetitions=[16] * 30 + [1] * 30))
+    finding = compute(study(memorized, np.zeros(60), repetitions=[16] * 30 + [1] * 30))
     assert "Where repetition is known, memorized and unmemorized rows share no stratum of it." in finding.caveats
     assert not finding.table("effects").filter(strata="repetition").height
 
 
-def test_many_rows_are_tested_by_some_of_them_and_that_is_told(monkeypatch):
-    monkeypatch.setattr(frequency_strata, "TESTED", 20)
+def test_many_rows_are_sampled_for_the_test_and_that_is_reported(monkeypatch):
+    monkeypatch.setattr(frequency_strata, "MAX_PERMUTED_ROWS", 20)
     memorized = np.arange(60) % 2 == 0
-    finding = answer(study(memorized, np.zeros(60)))
+    finding = compute(study(memorized, np.zeros(60)))
     assert "p is of at most 20 rows of each class, drawn at random; differences are of all rows." in finding.caveats
 
 
 def test_control_rows_are_not_compared():
-    given = study(np.arange(40) % 2 == 0, np.zeros(40))
+    study_tables = study(np.arange(40) % 2 == 0, np.zeros(40))
     roles = pl.when(pl.col("row") >= 30).then(pl.lit("control")).otherwise(pl.lit("train")).alias("role")
-    found = effect(answer(replace(given, rows=given.rows.with_columns(roles), _kept={})))
-    assert (found["memorized"], found["unmemorized"]) == (15, 15)
+    record = effect(compute(replace(study_tables, rows=study_tables.rows.with_columns(roles))))
+    assert (record["memorized"], record["unmemorized"]) == (15, 15)
 
 
-def test_the_largest_model_with_both_classes_speaks():
-    given = study(np.arange(40) % 2 == 0, np.zeros(40), models=("small", "large"))
+def test_the_claim_is_about_the_largest_model_with_both_classes():
+    study_tables = study(np.arange(40) % 2 == 0, np.zeros(40), models=("small", "large"))
     hit = pl.when(pl.col("model") == "large").then(4).otherwise("matches").cast(pl.Int32)
-    finding = answer(replace(given, scores=given.scores.with_columns(matches=hit, verbatim=hit), _kept={}))
+    finding = compute(replace(study_tables, scores=study_tables.scores.with_columns(matches=hit, verbatim=hit)))
     assert finding.claim.startswith("In small at 4 + 4 tokens")
 
 
 @pytest.mark.parametrize(
-    ("given", "what"),
+    ("study_tables", "missing"),
     [
         (tables({"m": {CELL: [4, 0]}}), "row features (corpus counts of its tokens)"),
         (with_features(tables({"m": {CELL: [4, 4]}}, complete=False)), "scores of all rows of a selection"),
@@ -225,15 +228,15 @@ def test_the_largest_model_with_both_classes_speaks():
         ),
     ],
 )
-def test_what_is_missing_is_said(given, what):
-    finding = answer(given)
-    assert f"cannot be said: the study lacks {what}" in finding.claim
+def test_missing_data_is_reported(study_tables, missing):
+    finding = compute(study_tables)
+    assert f"cannot be said: the study lacks {missing}" in finding.claim
     assert finding.missing
     assert not finding.tables
 
 
 def test_one_row_of_each_class_has_a_difference_and_no_interval():
-    finding = answer(study([True, False], [5, 0]))
+    finding = compute(study([True, False], [5, 0]))
     assert effect(finding)["difference_lower"] is None
     assert "(no interval)" in finding.claim
     assert finding.strength is None

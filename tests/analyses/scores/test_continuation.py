@@ -1,12 +1,12 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.scores.continuation import answer
+from mematlas.analyses.scores.continuation import compute
 from tests.analyses.synthetic_tables import tables
 
 
 def recited(lengths, *continuations, context=32):
-    """Cells of rows that recite the first so many tokens and then miss all; None: too short for that continuation."""
+    """Cells of rows that recite the given number of tokens and then miss all; None: too short for that continuation."""
     return {(context, n): [None if v is None else min(v, n) for v in lengths] for n in continuations}
 
 
@@ -19,7 +19,7 @@ def verdicts(finding):
 
 
 def test_shares_are_those_planted():
-    shares = answer(tables({"m": recited(ROWS, 16, 32, 64)})).table("shares")
+    shares = compute(tables({"m": recited(ROWS, 16, 32, 64)})).table("shares")
     assert shares["continuation"].to_list() == [16, 32, 64]
     assert shares["memorized"].to_list() == [8, 5, 2]
     assert shares["unmemorized"].to_list() == [12, 12, 12]
@@ -27,8 +27,8 @@ def test_shares_are_those_planted():
     assert shares["unmemorized_share"].to_list() == pytest.approx([0.6, 0.6, 0.6])
 
 
-def test_firmly_memorized_rows_are_those_that_every_longer_continuation_keeps():
-    finding = answer(tables({"m": recited(ROWS, 16, 32, 64)}))
+def test_firmly_memorized_rows_are_memorized_at_every_longer_continuation():
+    finding = compute(tables({"m": recited(ROWS, 16, 32, 64)}))
     firm = finding.table("firm").select("shortest", "continuation", "rows", "memorized_at_shortest", "surviving")
     assert firm.rows() == [(16, 32, 20, 8, 5), (16, 64, 20, 8, 2)]
     assert finding.table("firm")["surviving_share"].to_list() == pytest.approx([5 / 8, 2 / 8])
@@ -39,25 +39,25 @@ def test_firmly_memorized_rows_are_those_that_every_longer_continuation_keeps():
     )
 
 
-def test_a_row_that_comes_back_is_not_firm():
+def test_a_row_that_is_lost_and_memorized_again_is_not_firm():
     """Published scores of several runs need not be cut from one greedy text."""
     cells = {(32, 16): [16, 16, 16], (32, 32): [32, 0, 32], (32, 64): [64, 64, 0]}
-    assert answer(tables({"m": cells})).table("firm")["surviving"].to_list() == [2, 1]
+    assert compute(tables({"m": cells})).table("firm")["surviving"].to_list() == [2, 1]
 
 
-def test_rows_too_short_for_a_continuation_are_left_out_of_the_firm_and_it_is_said():
+def test_rows_too_short_for_a_continuation_are_not_firm_and_a_caveat_says_so():
     cells = recited(ROWS, 16, 32) | recited([None] * 3 + ROWS[3:18] + [None] * 2, 64)
-    finding = answer(tables({"m": cells}))
+    finding = compute(tables({"m": cells}))
     firm = finding.table("firm").select("rows", "memorized_at_shortest", "surviving")
     assert firm.rows() == [(15, 6, 3), (15, 6, 0)]
     assert any(caveat.startswith("Not all rows were scored at every continuation") for caveat in finding.caveats)
-    assert not any("Not all rows" in caveat for caveat in answer(tables({"m": recited(ROWS, 16, 64)})).caveats)
+    assert not any("Not all rows" in caveat for caveat in compute(tables({"m": recited(ROWS, 16, 64)})).caveats)
 
 
 def test_the_claim_is_on_the_largest_model_and_the_context_nearest_to_32():
     small, large = recited([0, 16, 32], 16, 32, context=24), recited([0, 0, 16], 16, 32, context=24)
     other = recited([32] * 3, 16, 32, context=64)
-    finding = answer(tables({"l": large | other, "s": small | other}, parameters={"l": 9, "s": 1}))
+    finding = compute(tables({"l": large | other, "s": small | other}, parameters={"l": 9, "s": 1}))
     assert finding.claim.startswith("At a context of 24 tokens l recites 33.3 %")
     assert finding.table("firm").select("model", "context", "surviving").rows() == [
         ("l", 24, 0),
@@ -67,8 +67,8 @@ def test_the_claim_is_on_the_largest_model_and_the_context_nearest_to_32():
     ]
 
 
-def test_control_rows_stand_beside_and_are_not_among_the_firm():
-    finding = answer(tables({"m": recited(ROWS, 16, 32)}, roles=["control"] * 10 + ["train"] * 10))
+def test_control_rows_are_reported_separately_and_never_firm():
+    finding = compute(tables({"m": recited(ROWS, 16, 32)}, roles=["control"] * 10 + ["train"] * 10))
     assert finding.table("firm")["rows"].to_list() == [10]
     assert finding.table("shares").filter(role="control")["rows"].to_list() == [10, 10]
     assert finding.control == (
@@ -78,7 +78,7 @@ def test_control_rows_stand_beside_and_are_not_among_the_firm():
 
 
 def test_no_memorized_row_gives_no_firm_share():
-    finding = answer(tables({"m": recited([0, 3, 5], 16, 32)}))
+    finding = compute(tables({"m": recited([0, 3, 5], 16, 32)}))
     assert finding.table("firm")["surviving_share"].to_list() == [None]
     assert "so no share of firmly memorized rows can be given." in finding.claim
     assert [chart.name for chart in finding.charts] == ["memorized", "unmemorized"]
@@ -89,12 +89,12 @@ def test_no_memorized_row_gives_no_firm_share():
 
 @pytest.mark.parametrize(("lost", "verdict"), [(6, "shows"), (2, "cannot tell"), (0, "cannot tell")])
 def test_a_fall_is_shown_by_the_rows_lost(lost, verdict):
-    finding = answer(tables({"m": recited([16] * lost + [32] * 9, 16, 32)}))
+    finding = compute(tables({"m": recited([16] * lost + [32] * 9, 16, 32)}))
     assert verdicts(finding)["recited-rows-fall-with-continuation"] == verdict
 
 
 def test_a_rise_contradicts():
-    finding = answer(tables({"m": {(32, 16): [0] * 8 + [16], (32, 32): [32] * 8 + [0]}}))
+    finding = compute(tables({"m": {(32, 16): [0] * 8 + [16], (32, 32): [32] * 8 + [0]}}))
     assert verdicts(finding)["recited-rows-fall-with-continuation"] == "contradicts"
     assert "1 are memorized at the shorter continuation only and 8 at the longer only" in finding.trends[0].test
 
@@ -104,13 +104,13 @@ def test_a_rise_contradicts():
 )
 def test_the_fall_slows_where_fewer_are_lost_from_64_to_96_than_from_32_to_48(early, late, verdict):
     rows = [32] * early + [48] * 50 + [64] * late + [96] * 30
-    finding = answer(tables({"m": recited(rows, 16, 32, 48, 64, 96)}))
+    finding = compute(tables({"m": recited(rows, 16, 32, 48, 64, 96)}))
     assert verdicts(finding)["fall-with-continuation-slows"] == verdict
     assert f"loses {early} memorized rows from 32 to 48 tokens and {late} from 64 to 96" in finding.trends[1].test
 
 
-def test_other_grids_say_what_they_lose_but_not_whether_the_trend_holds():
-    trend = answer(tables({"m": recited([16] * 30 + [32] * 2 + [64] * 5, 16, 32, 64)})).trends[1]
+def test_other_grids_report_their_losses_without_a_verdict():
+    trend = compute(tables({"m": recited([16] * 30 + [32] * 2 + [64] * 5, 16, 32, 64)})).trends[1]
     assert trend.verdict == "cannot tell"
     assert trend.test == (
         "the study lacks continuations of 32, 48, 64 and 96 tokens at one context; in its own grid m loses 30 "
@@ -124,21 +124,21 @@ def test_other_grids_say_what_they_lose_but_not_whether_the_trend_holds():
 def test_in_verbatim_depth_unmemorized_is_not_measured():
     lengths = recited([0, 16, 32], 16, 32)
     masked = {cell: [v if v == cell[1] else None for v in values] for cell, values in lengths.items()}
-    finding = answer(tables({"m": masked}, verbatim={"m": lengths}, depth="verbatim"))
+    finding = compute(tables({"m": masked}, verbatim={"m": lengths}, depth="verbatim"))
     assert finding.table("firm")["surviving"].to_list() == [1]
     assert finding.table("shares")["unmemorized"].to_list() == [None, None]
     assert [chart.name for chart in finding.charts] == ["memorized", "firm"]
 
 
-def test_a_hole_in_the_grid_shortens_that_models_list():
-    finding = answer(tables({"s": recited(ROWS, 16, 32, 64), "l": recited(ROWS, 16, 32)}))
+def test_a_cell_without_scores_shortens_the_list_of_that_model():
+    finding = compute(tables({"s": recited(ROWS, 16, 32, 64), "l": recited(ROWS, 16, 32)}))
     firm = finding.table("firm").select("model", "continuation")
     assert firm.rows() == [("s", 32), ("s", 64), ("l", 32)]
     assert "l recites" in finding.claim
 
 
 @pytest.mark.parametrize(
-    ("cells", "options", "what"),
+    ("cells", "options", "missing"),
     [
         (recited(ROWS, 32), {}, "training rows scored at two continuations of one context"),
         (
@@ -150,17 +150,17 @@ def test_a_hole_in_the_grid_shortens_that_models_list():
         (recited(ROWS, 16, 32), {"control_models": ("m",)}, "training rows scored at two continuations of one context"),
     ],
 )
-def test_what_cannot_be_said_is_said(cells, options, what):
-    finding = answer(tables({"m": cells}, **options))
+def test_missing_data_is_reported(cells, options, missing):
+    finding = compute(tables({"m": cells}, **options))
     assert finding.claim == (
-        f"Whether memorization falls with the length of the continuation cannot be said: the study lacks {what}."
+        f"Whether memorization falls with the length of the continuation cannot be said: the study lacks {missing}."
     )
     assert finding.missing
     assert set(verdicts(finding).values()) == {"cannot tell"}
 
 
-def test_charts_draw_the_lines_of_one_context_a_panel():
-    finding = answer(tables({"m": recited(ROWS, 16, 32)}))
+def test_charts_have_one_panel_per_context():
+    finding = compute(tables({"m": recited(ROWS, 16, 32)}))
     assert [(chart.name, chart.facet, chart.dash) for chart in finding.charts] == [
         ("memorized", "context", "role"),
         ("unmemorized", "context", "role"),

@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.scores.distribution.finding import answer
+from mematlas.analyses.scores.distribution.finding import compute
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -12,11 +12,11 @@ PLANTED = [0] * 6 + [1] * 4 + [6] + [7, 12] + [16] + [20] + [26, 31] + [32] * 3
 
 
 def classes(finding, kind, **where):
-    lines = finding.table("classes").filter(kind=kind, **where)
-    return dict(lines.select("class", "rows").iter_rows())
+    records = finding.table("classes").filter(kind=kind, **where)
+    return dict(records.select("class", "rows").iter_rows())
 
 
-def twins(train, control, **options):
+def with_control(train, control, **options):
     """One model with training rows, then control rows."""
     roles = ["train"] * len(train) + ["control"] * len(control)
     return tables({"m": {CELL: train + control}}, roles=roles, **options)
@@ -26,7 +26,7 @@ def twins(train, control, **options):
 
 
 def test_rows_fall_into_the_classes_planted():
-    finding = answer(tables({"m": {CELL: PLANTED}}))
+    finding = compute(tables({"m": {CELL: PLANTED}}))
     assert classes(finding, "part") == {
         "M = 0": 6,
         "(0, .2)": 5,
@@ -45,28 +45,28 @@ def test_rows_fall_into_the_classes_planted():
 
 def test_edges_are_whole_matches():
     """At 10 tokens M = .2, .4, .6, .8 are 2, 4, 6, 8 matches, each the lowest of its class."""
-    finding = answer(tables({"m": {(32, 10): [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}))
+    finding = compute(tables({"m": {(32, 10): [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}))
     assert list(classes(finding, "level").values()) == [1, 2, 2, 2, 3]
     assert list(classes(finding, "part").values()) == [0, 1, 2, 2, 2, 2, 1]
     assert classes(finding, "point") == {"M = 1/2": 1}
 
 
 def test_an_odd_continuation_has_no_half():
-    finding = answer(tables({"m": {(32, 7): [3, 4, 0, 7]}}))
-    lines = finding.table("classes").filter(kind="point")
-    assert lines.select("rows", "share", "share_lower", "of").row(0) == (None, None, None, 4)
+    finding = compute(tables({"m": {(32, 7): [3, 4, 0, 7]}}))
+    records = finding.table("classes").filter(kind="point")
+    assert records.select("rows", "share", "share_lower", "of").row(0) == (None, None, None, 4)
 
 
 def test_parts_and_levels_each_make_up_all_rows_of_each_model_role_and_cell():
     grid = {CELL: PLANTED, (16, 32): [0] * 20, (16, 7): [7] * 9 + [None] * 11}
-    finding = answer(tables({"a": grid, "b": grid}, roles=["train"] * 15 + ["control"] * 5))
+    finding = compute(tables({"a": grid, "b": grid}, roles=["train"] * 15 + ["control"] * 5))
     sums = (
         finding.table("classes")
         .group_by("model", "role", "context", "continuation", "kind")
         .agg(pl.col("rows").sum(), pl.col("of").unique().alias("all"))
     )
-    for kind, rows, whole in sums.filter(pl.col("kind") != "point").select("kind", "rows", "all").iter_rows():
-        assert [rows] == whole, kind
+    for kind, rows, all_rows in sums.filter(pl.col("kind") != "point").select("kind", "rows", "all").iter_rows():
+        assert [rows] == all_rows, kind
     assert sums.height == 3 * 10  # the control rows were not scored at 16 + 7
 
 
@@ -79,7 +79,7 @@ def survival(finding, **where):
 
 def test_the_survival_curve_is_that_of_the_verbatim_lengths():
     lengths = [0, 0, 0, 1, 3, 4, 4]
-    finding = answer(tables({"m": {(8, 4): [0, 3, 2, 1, 3, 4, 4]}}, verbatim={"m": {(8, 4): lengths}}))
+    finding = compute(tables({"m": {(8, 4): [0, 3, 2, 1, 3, 4, 4]}}, verbatim={"m": {(8, 4): lengths}}))
     assert survival(finding) == [7, 4, 3, 3, 2]
     shares = finding.table("survival")["share"].to_list()
     assert shares == pytest.approx([1, 4 / 7, 3 / 7, 3 / 7, 2 / 7])
@@ -89,7 +89,7 @@ def test_the_survival_curve_is_that_of_the_verbatim_lengths():
 def test_the_survival_curve_takes_the_longest_continuation_of_each_context():
     cells = {(8, 2): [2, 0], (8, 4): [3, 0], (16, 2): [2, 2]}
     lengths = {(8, 2): [2, 0], (8, 4): [3, 0], (16, 2): [2, 2]}
-    finding = answer(tables({"m": cells}, verbatim={"m": lengths}))
+    finding = compute(tables({"m": cells}, verbatim={"m": lengths}))
     assert survival(finding, context=8) == [2, 1, 1, 1, 0]
     assert survival(finding, context=16) == [2, 2, 2]
 
@@ -97,14 +97,14 @@ def test_the_survival_curve_takes_the_longest_continuation_of_each_context():
 # ------------------------------------------------------------------------------------------------------ mean and excess
 
 
-def test_mean_m_stands_beside_its_control():
-    finding = answer(twins([32] * 50 + [0] * 50, [0] * 30 + [8] * 10))
-    line = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
-    assert (line["rows"], line["mean"], line["control_rows"]) == (100, 0.5, 40)
-    assert (line["control_mean"], line["excess"]) == (0.0625, 0.4375)
+def test_mean_m_is_compared_with_its_control():
+    finding = compute(with_control([32] * 50 + [0] * 50, [0] * 30 + [8] * 10))
+    record = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
+    assert (record["rows"], record["mean"], record["control_rows"]) == (100, 0.5, 40)
+    assert (record["control_mean"], record["excess"]) == (0.0625, 0.4375)
     # normal theory: standard errors .5 / 10 and .25 sqrt(.75 .25 / 40)
     half = 1.96 * (0.05**2 + 0.25**2 * 0.75 * 0.25 / 40) ** 0.5
-    assert (line["excess_lower"], line["excess_upper"]) == pytest.approx((0.4375 - half, 0.4375 + half), abs=0.015)
+    assert (record["excess_lower"], record["excess_upper"]) == pytest.approx((0.4375 - half, 0.4375 + half), abs=0.015)
     control = finding.table("means").row(by_predicate=pl.col("role") == "control", named=True)
     assert (control["mean"], control["excess"], control["control_rows"]) == (0.0625, None, None)
     assert "mean M is 0.500, +0.438 (0.3" in finding.claim
@@ -112,15 +112,17 @@ def test_mean_m_stands_beside_its_control():
     assert finding.charts[-1].y.column == "excess"
 
 
-def test_a_model_that_knows_no_more_than_luck_has_no_excess():
+def test_a_model_no_better_than_its_control_has_no_excess():
     lucky = [0] * 60 + [1] * 30 + [3] * 10
-    line = answer(twins(lucky * 2, lucky)).table("means").row(by_predicate=pl.col("role") == "train", named=True)
-    assert line["excess"] == pytest.approx(0)
-    assert line["excess_lower"] < 0 < line["excess_upper"]
+    record = (
+        compute(with_control(lucky * 2, lucky)).table("means").row(by_predicate=pl.col("role") == "train", named=True)
+    )
+    assert record["excess"] == pytest.approx(0)
+    assert record["excess_lower"] < 0 < record["excess_upper"]
 
 
-def test_without_a_control_the_excess_is_not_measured_and_it_is_said():
-    finding = answer(tables({"m": {CELL: PLANTED}}))
+def test_without_a_control_the_excess_is_not_measured_and_a_caveat_says_so():
+    finding = compute(tables({"m": {CELL: PLANTED}}))
     means = finding.table("means")
     assert means.select("control_rows", "control_mean", "excess", "excess_lower", "excess_upper").row(0) == (None,) * 5
     assert finding.claim.endswith("of which no control says how much is luck.")
@@ -131,8 +133,8 @@ def test_without_a_control_the_excess_is_not_measured_and_it_is_said():
     assert finding.charts[-1].y.column == "mean"
 
 
-def test_a_control_model_is_no_member_but_stands_in_the_tables():
-    finding = answer(tables({"m": {CELL: PLANTED}, "c": {CELL: [1] * 20}}, control_models=("c",)))
+def test_a_control_model_is_in_the_tables_but_not_in_the_family():
+    finding = compute(tables({"m": {CELL: PLANTED}, "c": {CELL: [1] * 20}}, control_models=("c",)))
     assert "tokens m recites" in finding.claim
     assert finding.table("means").filter(model="c")["role"].to_list() == ["control model"]
 
@@ -142,7 +144,7 @@ def test_a_control_model_is_no_member_but_stands_in_the_tables():
 
 def test_the_claim_is_on_the_largest_model_of_the_reference():
     small, large = [0] * 20, PLANTED
-    finding = answer(tables({"l": {CELL: large}, "s": {CELL: small}}, parameters={"l": 900, "s": 100}))
+    finding = compute(tables({"l": {CELL: large}, "s": {CELL: small}}, parameters={"l": 900, "s": 100}))
     assert finding.claim.startswith(
         "At 32 + 32 tokens l recites 15.0 % (5.2 to 36.0 %) of 20 rows whole and misses every token of 30.0 % (14.5 to "
     )
@@ -156,13 +158,13 @@ def test_the_claim_is_on_the_largest_model_of_the_reference():
     ],
     ids=["not by the largest model", "by no model"],
 )
-def test_where_the_reference_was_not_scored_the_nearest_cell_and_model_speak(small, large, start):
-    assert answer(tables({"s": small, "l": large})).claim.startswith(start)
+def test_where_the_reference_was_not_scored_the_claim_is_on_the_nearest_cell_and_model(small, large, start):
+    assert compute(tables({"s": small, "l": large})).claim.startswith(start)
 
 
-def test_a_checkpoint_speaks_where_the_latest_was_not_scored():
+def test_the_claim_is_on_an_earlier_checkpoint_where_the_latest_was_not_scored():
     scores = {"early": {CELL: [0, 32]}, "late": {(32, 16): [16, 16]}}
-    finding = answer(tables(scores, parameters={"early": 9, "late": 9}, steps={"early": 1, "late": 2}))
+    finding = compute(tables(scores, parameters={"early": 9, "late": 9}, steps={"early": 1, "late": 2}))
     assert finding.claim.startswith("At 32 + 32 tokens early recites 50.0 %")
 
 
@@ -178,13 +180,13 @@ def verdicts(finding):
 )
 def test_low_scores_dominate_where_they_are_most_rows(low, high, verdict):
     """9 of 32 matches are the most with M <= .3."""
-    finding = answer(tables({"m": {CELL: [9] * low + [10] * high}}))
+    finding = compute(tables({"m": {CELL: [9] * low + [10] * high}}))
     assert verdicts(finding)["low-scores-dominate"] == verdict
 
 
 def test_low_scores_must_dominate_in_every_model():
     scores = {"s": {CELL: [0] * 90 + [32] * 10}, "l": {CELL: [0] * 10 + [32] * 90}}
-    finding = answer(tables(scores))
+    finding = compute(tables(scores))
     assert verdicts(finding)["low-scores-dominate"] == "contradicts"
     (trend, _) = finding.trends
     assert "90 of 100 in s, 10 of 100 in l" in trend.test
@@ -200,19 +202,19 @@ def test_low_scores_must_dominate_in_every_model():
         ((60, 20, 0, 0, 0), "cannot tell"),
     ],
 )
-def test_bipolar_scores_gather_at_both_ends(levels, verdict):
-    scores = [at for at, rows in zip((1, 8, 16, 24, 31), levels, strict=True) for _ in range(rows)]
-    assert verdicts(answer(tables({"m": {CELL: scores}})))["scores-are-bipolar"] == verdict
+def test_scores_are_bipolar_where_both_outermost_levels_have_more_rows(levels, verdict):
+    scores = [matches for matches, rows in zip((1, 8, 16, 24, 31), levels, strict=True) for _ in range(rows)]
+    assert verdicts(compute(tables({"m": {CELL: scores}})))["scores-are-bipolar"] == verdict
 
 
 # ----------------------------------------------------------------------------------------------------------- poor input
 
 
-def test_in_verbatim_depth_only_what_was_measured_is_said():
+def test_in_verbatim_depth_only_measured_values_are_reported():
     depth = {"verbatim": {"m": {CELL: [32, 3, 0]}}, "depth": "verbatim"}
-    finding = answer(tables({"m": {CELL: [32, None, None]}}, **depth))
-    known = finding.table("classes").filter(pl.col("rows").is_not_null())
-    assert known.select("class", "rows", "of").rows() == [("M = 1", 1, 3)]
+    finding = compute(tables({"m": {CELL: [32, None, None]}}, **depth))
+    measured = finding.table("classes").filter(pl.col("rows").is_not_null())
+    assert measured.select("class", "rows", "of").rows() == [("M = 1", 1, 3)]
     assert [chart.name for chart in finding.charts] == ["survival"]
     assert finding.claim.endswith("of 3 rows whole; M was not graded below that.")
     assert set(verdicts(finding).values()) == {"cannot tell"}
@@ -220,15 +222,15 @@ def test_in_verbatim_depth_only_what_was_measured_is_said():
 
 
 def test_scores_without_verbatim_lengths_have_no_survival_curve():
-    bare = tables({"m": {CELL: PLANTED}})
-    finding = answer(replace(bare, scores=bare.scores.with_columns(verbatim=pl.lit(None, pl.Int32))))
+    study = tables({"m": {CELL: PLANTED}})
+    finding = compute(replace(study, scores=study.scores.with_columns(verbatim=pl.lit(None, pl.Int32))))
     assert [table.name for table in finding.tables] == ["classes", "means"]
     assert [chart.name for chart in finding.charts] == ["classes", "means"]
     assert "The scores hold no verbatim lengths: no survival curve." in finding.caveats
 
 
-def test_recited_rows_alone_are_no_distribution():
-    finding = answer(tables({"m": {CELL: [32] * 5}}, complete=False))
+def test_recited_rows_alone_have_no_distribution():
+    finding = compute(tables({"m": {CELL: [32] * 5}}, complete=False))
     assert finding.claim == (
         "How the scores are distributed cannot be said: the study lacks scores of all rows, not of recited rows alone."
     )
@@ -236,15 +238,20 @@ def test_recited_rows_alone_are_no_distribution():
 
 
 @pytest.mark.parametrize("roles", [None, ["control"] * 2])
-def test_no_scored_training_row_is_answered_with_what_is_missing(roles):
+def test_without_scored_training_rows_the_missing_data_is_reported(roles):
     scores = [None, None] if roles is None else [3, 32]
-    finding = answer(tables({"m": {CELL: scores}}, roles=roles))
+    finding = compute(tables({"m": {CELL: scores}}, roles=roles))
     assert finding.claim.endswith("the study lacks training rows with a score.")
 
 
 def test_one_row_has_no_bootstrap_interval():
-    finding = answer(twins([16], [0, 1]))
-    line = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
-    assert (line["mean"], line["mean_lower"], line["excess"], line["excess_upper"]) == (0.5, None, 0.484375, None)
+    finding = compute(with_control([16], [0, 1]))
+    record = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
+    assert (record["mean"], record["mean_lower"], record["excess"], record["excess_upper"]) == (
+        0.5,
+        None,
+        0.484375,
+        None,
+    )
     assert "+0.484 (no interval)" in finding.claim
     assert finding.strength is None

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from mematlas.analyses.scores.size.finding import answer
+from mematlas.analyses.scores.size.finding import compute
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -9,11 +9,13 @@ CELL = (32, 32)
 
 def grown(*recited: int, count: int = 200, **options):
     """Models that recite the first so many of `count` rows, and miss all of the others."""
-    return tables({f"m{at}": {CELL: [32] * hits + [0] * (count - hits)} for at, hits in enumerate(recited)}, **options)
+    return tables(
+        {f"m{number}": {CELL: [32] * hits + [0] * (count - hits)} for number, hits in enumerate(recited)}, **options
+    )
 
 
 def test_shares_are_those_planted():
-    finding = answer(grown(20, 100))
+    finding = compute(grown(20, 100))
     shares = finding.table("shares")
     assert shares["memorized"].to_list() == [20, 100]
     assert shares["memorized_share"].to_list() == pytest.approx([0.1, 0.5])
@@ -24,14 +26,14 @@ def test_shares_are_those_planted():
 @pytest.mark.parametrize(
     ("recited", "verdict"), [((20, 100), "shows"), ((100, 20), "contradicts"), ((100, 104), "cannot tell")]
 )
-def test_the_published_trend_is_put_to_a_test(recited, verdict):
-    trend = answer(grown(*recited)).trends[0]
+def test_the_published_trend_is_tested(recited, verdict):
+    trend = compute(grown(*recited)).trends[0]
     assert trend.verdict == verdict
 
 
-def test_control_rows_stand_beside():
+def test_control_rows_are_reported_separately():
     roles = ["train"] * 150 + ["control"] * 50
-    finding = answer(grown(20, 100, roles=roles))
+    finding = compute(grown(20, 100, roles=roles))
     assert finding.control == (
         "Rows no model was trained on, at 32 + 32 tokens: 0.0 % memorized at most "
         "(upper ends of the intervals up to 7.1 %)."
@@ -45,13 +47,13 @@ def test_in_verbatim_depth_unmemorized_is_not_measured_rather_than_zero():
         depth="verbatim",
         verbatim={"m0": {CELL: [32, 3]}, "m1": {CELL: [32, 32]}},
     )
-    shares = answer(masked).table("shares")
+    shares = compute(masked).table("shares")
     assert shares["memorized_share"].to_list() == [0.5, 1.0]
     assert shares["unmemorized_share"].to_list() == [None, None]
 
 
-def test_one_model_is_answered_with_what_is_missing():
-    finding = answer(grown(20))
+def test_with_one_model_the_missing_data_is_reported():
+    finding = compute(grown(20))
     assert finding.claim == (
         "Whether memorization grows with model size cannot be said: the study lacks two models of "
         "different, known size."

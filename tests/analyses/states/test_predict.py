@@ -1,4 +1,4 @@
-"""`predict`: planted probabilities, intervals over seeds by hand, what is compared with what, and what is said."""
+"""`predict`: planted probabilities, intervals over seeds by hand, comparisons, and sentences."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from mematlas.analyses.states.predict.over_seeds import (
     prediction_gains,
     prediction_transfer,
 )
-from mematlas.analyses.states.predict.predictions import predicted
+from mematlas.analyses.states.predict.predictions import predictor_outputs
 from mematlas.analyses.states.predict.scores import seed_control, seed_levels, seed_positions, seed_scores
 from mematlas.study.schemas.predictions import BASELINES, BOOSTING, LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from tests.analyses.synthetic_tables import tables, with_predictions
@@ -22,14 +22,14 @@ from tests.analyses.synthetic_tables import tables, with_predictions
 SCHEMA = pl.from_arrow(PREDICTIONS.empty_table()).schema
 
 
-def said(probability, hit, **key):
-    """One line of predictions."""
-    line = {"model": "m", "tested": "m", "sees": "generated", "method": PREDICTOR, "seed": 0, "role": "train"}
-    return line | {"row": 0, "level": 0, "weight": 1.0, "probability": probability, "hit": hit} | key
+def prediction(probability, hit, **key):
+    """One record of predictions."""
+    defaults = {"model": "m", "tested": "m", "sees": "generated", "method": PREDICTOR, "seed": 0, "role": "train"}
+    return defaults | {"row": 0, "level": 0, "weight": 1.0, "probability": probability, "hit": hit} | key
 
 
-def frame(*lines):
-    return pl.DataFrame(list(lines), schema=SCHEMA).lazy()
+def predictions(*records):
+    return pl.DataFrame(list(records), schema=SCHEMA).lazy()
 
 
 def study(count=90, models=("small", "large"), roles=True, lengths=(16, 32), **options):
@@ -37,12 +37,12 @@ def study(count=90, models=("small", "large"), roles=True, lengths=(16, 32), **o
     return tables(matches, roles=["control" if roles and row % 3 == 0 else "train" for row in range(count)], **options)
 
 
-def given(*lines, models=("m",)):
-    """A study with these predictions alone, read at 2 and 4 tokens."""
-    return replace(study(9, models, lengths=(2, 4)), predictions=frame(*lines), _kept={})
+def study_with(*records, models=("m",)):
+    """A study with only these predictions, scored at 2 and 4 tokens."""
+    return replace(study(9, models, lengths=(2, 4)), predictions=predictions(*records))
 
 
-def of(finding, table="scores", **where):
+def record(finding, table="scores", **where):
     return finding.table(table).filter(**where).row(0, named=True)
 
 
@@ -50,11 +50,11 @@ def of(finding, table="scores", **where):
 
 
 def test_accuracy_by_hand_at_each_length_with_weights():
-    lines = frame(
-        said([0.9, 0.6, 0.1, 0.2], [True, True, False, True], row=1, weight=3.0),
-        said([0.4, 0.1, 0.3, 0.5], [True, False, False, True], row=2, weight=1.0),
+    records = predictions(
+        prediction([0.9, 0.6, 0.1, 0.2], [True, True, False, True], row=1, weight=3.0),
+        prediction([0.4, 0.1, 0.3, 0.5], [True, False, False, True], row=2, weight=1.0),
     )
-    two, four = seed_scores(lines, (4, 2)).to_dicts()
+    two, four = seed_scores(records, (4, 2)).to_dicts()
     assert (two["continuation"], four["continuation"]) == (2, 4)
     assert (four["rows"], four["tokens"]) == (2, 8)
     assert two["token_accuracy"] == pytest.approx((3 * 2 + 1) / 8)
@@ -68,146 +68,148 @@ def test_accuracy_by_hand_at_each_length_with_weights():
 
 
 def test_a_weight_of_three_is_three_rows():
-    one = [said([0.9, 0.4], [True, True], row=1), said([0.3, 0.8], [True, False], row=2)]
-    weighted = seed_scores(frame(one[0] | {"weight": 3.0}, one[1]), (2,))
-    copied = seed_scores(frame(*[one[0]] * 3, one[1]), (2,))
+    records = [prediction([0.9, 0.4], [True, True], row=1), prediction([0.3, 0.8], [True, False], row=2)]
+    weighted = seed_scores(predictions(records[0] | {"weight": 3.0}, records[1]), (2,))
+    copied = seed_scores(predictions(*[records[0]] * 3, records[1]), (2,))
     numbers = ("base_rate", "token_accuracy", "full_accuracy", "auroc", "auprc", "f1", "ece")
     assert weighted.select(numbers).row(0) == pytest.approx(copied.select(numbers).row(0))
-    plain = seed_scores(frame(*one), (2,))
+    plain = seed_scores(predictions(*records), (2,))
     assert weighted["full_accuracy"][0] == plain["full_accuracy"][0] == 0
     assert weighted["token_accuracy"][0] == pytest.approx(3 / 8)
     assert plain["token_accuracy"][0] == pytest.approx(1 / 4)
 
 
 def test_a_probability_of_one_half_calls_recited():
-    line = seed_scores(frame(said([0.5, 0.5], [True, True])), (2,)).row(0, named=True)
-    assert (line["full_accuracy"], line["token_accuracy"]) == (1, 1)
+    scores = seed_scores(predictions(prediction([0.5, 0.5], [True, True])), (2,)).row(0, named=True)
+    assert (scores["full_accuracy"], scores["token_accuracy"]) == (1, 1)
 
 
 def test_tokens_behind_an_early_end_and_missing_probabilities_are_left_out():
-    lines = frame(
-        said([0.9, 0.9, 0.9, 0.9], [True, True, None, None], row=1),
-        said([0.9, None, 0.9, 0.9], [True, True, True, False], row=2),
-        said([0.9, 0.9], [True, True], row=3),
+    records = predictions(
+        prediction([0.9, 0.9, 0.9, 0.9], [True, True, None, None], row=1),
+        prediction([0.9, None, 0.9, 0.9], [True, True, True, False], row=2),
+        prediction([0.9, 0.9], [True, True], row=3),
     )
-    two, four = seed_scores(lines, (2, 4)).to_dicts()
+    two, four = seed_scores(records, (2, 4)).to_dicts()
     assert (two["tokens"], two["token_accuracy"], two["full_accuracy"]) == (5, 1, 1)
     assert (four["tokens"], four["full_accuracy"]) == (7, None)
     assert four["token_accuracy"] == pytest.approx(6 / 7)
-    assert seed_scores(lines, (2, 8))["continuation"].to_list() == [2]
-    one = next(predicted(lines))
-    assert np.isnan(one.probability).sum() == 3
-    assert one.known.sum() == 7
+    assert seed_scores(records, (2, 8))["continuation"].to_list() == [2]
+    output = next(predictor_outputs(records))
+    assert np.isnan(output.probability).sum() == 3
+    assert output.is_known.sum() == 7
 
 
-def test_control_rows_are_apart():
-    lines = frame(
-        said([0.9, 0.9], [False, True], role="control", weight=2.0),
-        said([0.9, 0.1], [False, False], role="control", row=1),
-        said([0.1, 0.1], [True, True], row=2),
+def test_control_rows_are_scored_separately():
+    records = predictions(
+        prediction([0.9, 0.9], [False, True], role="control", weight=2.0),
+        prediction([0.9, 0.1], [False, False], role="control", row=1),
+        prediction([0.1, 0.1], [True, True], row=2),
     )
-    found = seed_control(lines, (2,)).row(0, named=True)
-    assert found["flagged_tokens"] == pytest.approx(5 / 6)
-    assert found["recited_tokens"] == pytest.approx(2 / 6)
-    assert found["flagged_rows"] == pytest.approx(2 / 3)
-    assert (found["recited_rows"], found["rows"]) == (0, 2)
-    assert seed_scores(lines, (2,))["tokens"].to_list() == [2]
+    scores = seed_control(records, (2,)).row(0, named=True)
+    assert scores["flagged_tokens"] == pytest.approx(5 / 6)
+    assert scores["recited_tokens"] == pytest.approx(2 / 6)
+    assert scores["flagged_rows"] == pytest.approx(2 / 3)
+    assert (scores["recited_rows"], scores["rows"]) == (0, 2)
+    assert seed_scores(records, (2,))["tokens"].to_list() == [2]
 
 
-def test_levels_say_how_many_are_right_and_what_they_make_up():
-    lines = frame(
-        said([0.1, 0.1], [False, False], row=1, level=0, weight=3.0),
-        said([0.9, 0.1], [False, False], row=2, level=0, weight=1.0),
-        said([0.9, 0.9], [True, True], row=3, level=4, weight=1.0),
-        said([0.9, 0.1], [True, True], row=4, level=4, weight=5.0),
+def test_levels_have_accuracies_and_shares():
+    records = predictions(
+        prediction([0.1, 0.1], [False, False], row=1, level=0, weight=3.0),
+        prediction([0.9, 0.1], [False, False], row=2, level=0, weight=1.0),
+        prediction([0.9, 0.9], [True, True], row=3, level=4, weight=1.0),
+        prediction([0.9, 0.1], [True, True], row=4, level=4, weight=5.0),
     )
-    found = {line["level"]: line for line in seed_levels(lines, 2).to_dicts()}
-    assert found[0]["full_accuracy"] == pytest.approx(3 / 4)
-    assert found[4]["full_accuracy"] == pytest.approx(1 / 6)
-    assert (found[0]["share"], found[4]["share"]) == pytest.approx((3 / 4, 1 / 4))
-    assert (found[0]["rows_share"], found[4]["rows_share"]) == pytest.approx((4 / 10, 6 / 10))
-    assert (found[2]["rows"], found[2]["full_accuracy"], found[2]["share"]) == (0, None, 0)
+    by_level = {level_record["level"]: level_record for level_record in seed_levels(records, 2).to_dicts()}
+    assert by_level[0]["full_accuracy"] == pytest.approx(3 / 4)
+    assert by_level[4]["full_accuracy"] == pytest.approx(1 / 6)
+    assert (by_level[0]["share"], by_level[4]["share"]) == pytest.approx((3 / 4, 1 / 4))
+    assert (by_level[0]["rows_share"], by_level[4]["rows_share"]) == pytest.approx((4 / 10, 6 / 10))
+    assert (by_level[2]["rows"], by_level[2]["full_accuracy"], by_level[2]["share"]) == (0, None, 0)
 
 
 def test_positions_are_taken_by_four():
     hits = [[True] * 4 + [False, True], [False] * 4 + [True, False]]
-    lines = frame(said([0.9] * 6, hits[0], row=1), said([0.1] * 6, hits[1], row=2))
-    assert seed_positions(lines).select("position", "tokens", "auroc").rows() == [(1, 8, 1.0), (5, 4, 0.5)]
+    records = predictions(prediction([0.9] * 6, hits[0], row=1), prediction([0.1] * 6, hits[1], row=2))
+    assert seed_positions(records).select("position", "tokens", "auroc").rows() == [(1, 8, 1.0), (5, 4, 0.5)]
 
 
 # -------------------------------------------------------------------------------------------------------- over seeds
 
 
 def test_the_interval_is_students_over_seeds():
-    lines = pl.DataFrame({"seed": [3, 4, 5], "rows": [10, 11, 12], "auroc": [0.6, 0.7, 0.65], "method": "a"})
-    found = over_seeds(lines, ("method",), ("auroc",)).row(0, named=True)
-    half = student.ppf(0.975, 2) * 0.05 / 3**0.5
-    assert half == pytest.approx(0.1242, abs=1e-4)
-    assert (found["auroc"], found["seeds"], found["rows"]) == (pytest.approx(0.65), 3, 33)
-    assert (found["auroc_lower"], found["auroc_upper"]) == pytest.approx((0.65 - half, 0.65 + half))
-    one = over_seeds(lines.head(1), ("method",), ("auroc",)).row(0, named=True)
-    assert (one["auroc"], one["auroc_lower"], one["auroc_upper"]) == (0.6, None, None)
+    records = pl.DataFrame({"seed": [3, 4, 5], "rows": [10, 11, 12], "auroc": [0.6, 0.7, 0.65], "method": "a"})
+    result = over_seeds(records, ("method",), ("auroc",)).row(0, named=True)
+    half_width = student.ppf(0.975, 2) * 0.05 / 3**0.5
+    assert half_width == pytest.approx(0.1242, abs=1e-4)
+    assert (result["auroc"], result["seeds"], result["rows"]) == (pytest.approx(0.65), 3, 33)
+    assert (result["auroc_lower"], result["auroc_upper"]) == pytest.approx((0.65 - half_width, 0.65 + half_width))
+    single_seed = over_seeds(records.head(1), ("method",), ("auroc",)).row(0, named=True)
+    assert (single_seed["auroc"], single_seed["auroc_lower"], single_seed["auroc_upper"]) == (0.6, None, None)
 
 
 def test_shares_end_at_one_and_differences_go_below_zero():
-    lines = pl.DataFrame({"seed": [0, 1], "all": 0, "f1": [0.9, 1.0], "f1_gain": [-0.1, 0.0]})
-    found = over_seeds(lines, ("all",), ("f1", "f1_gain")).row(0, named=True)
-    assert found["f1_upper"] == 1
-    assert found["f1_gain_lower"] < -0.5
+    records = pl.DataFrame({"seed": [0, 1], "all": 0, "f1": [0.9, 1.0], "f1_gain": [-0.1, 0.0]})
+    result = over_seeds(records, ("all",), ("f1", "f1_gain")).row(0, named=True)
+    assert result["f1_upper"] == 1
+    assert result["f1_gain_lower"] < -0.5
 
 
-def scored(**auroc):
-    """Lines of `seed_scores` with these AUROCs, one a seed; name: method."""
+def seed_records(**auroc):
+    """Records of `seed_scores` with these AUROCs, one per seed, by method."""
     names = {"ours": PREDICTOR, "logistic": LOGISTIC, "shuffled": SHUFFLED}
-    lines = [
+    records = [
         {"model": "m", "tested": "m", "sees": "context", "method": names[name], "seed": seed, "continuation": 4}
         | {"rows": 5, "tokens": 20, "guess": 0.5, "auroc": value, "token_accuracy": value - 0.1, "full_accuracy": 0.0}
         for name, values in auroc.items()
         for seed, value in enumerate(values)
     ]
-    return pl.DataFrame(lines)
+    return pl.DataFrame(records)
 
 
 def test_gains_are_paired_by_seed_and_signed():
-    found = prediction_gains(scored(ours=[0.9, 0.8, 0.7], logistic=[0.8, 0.7, 0.63], shuffled=[0.5] * 3))
-    assert found["method"].to_list() == [LOGISTIC]
-    line = found.row(0, named=True)
-    assert line["auroc_gain"] == line["token_accuracy_gain"] == pytest.approx(0.09)
-    half = student.ppf(0.975, 2) * np.std([0.1, 0.1, 0.07], ddof=1) / 3**0.5
-    assert line["auroc_gain_upper"] == pytest.approx(0.09 + half)
-    assert line["auroc_gain_lower"] > 0
-    assert (line["full_accuracy_gain"], line["full_accuracy_gain_lower"]) == (0, None)
+    gains = prediction_gains(seed_records(ours=[0.9, 0.8, 0.7], logistic=[0.8, 0.7, 0.63], shuffled=[0.5] * 3))
+    assert gains["method"].to_list() == [LOGISTIC]
+    gain = gains.row(0, named=True)
+    assert gain["auroc_gain"] == gain["token_accuracy_gain"] == pytest.approx(0.09)
+    half_width = student.ppf(0.975, 2) * np.std([0.1, 0.1, 0.07], ddof=1) / 3**0.5
+    assert gain["auroc_gain_upper"] == pytest.approx(0.09 + half_width)
+    assert gain["auroc_gain_lower"] > 0
+    assert (gain["full_accuracy_gain"], gain["full_accuracy_gain_lower"]) == (0, None)
 
 
-def test_transfer_stands_beside_the_models_own_predictor():
-    own = scored(ours=[0.9, 0.8])
+def test_transfer_is_compared_with_the_models_own_predictor():
+    own = seed_records(ours=[0.9, 0.8])
     other = own.with_columns(model=pl.lit("smaller"), auroc=pl.Series([0.6, 0.6]))
-    line = prediction_transfer(pl.concat([own, other])).row(0, named=True)
-    assert (line["model"], line["tested"]) == ("smaller", "m")
-    assert (line["auroc"], line["own_auroc"]) == pytest.approx((0.6, 0.85))
-    assert line["auroc_change"] == pytest.approx(-0.25)
+    transfer = prediction_transfer(pl.concat([own, other])).row(0, named=True)
+    assert (transfer["model"], transfer["tested"]) == ("smaller", "m")
+    assert (transfer["auroc"], transfer["own_auroc"]) == pytest.approx((0.6, 0.85))
+    assert transfer["auroc_change"] == pytest.approx(-0.25)
     alone = prediction_transfer(other).row(0, named=True)
     assert (alone["own_auroc"], alone["auroc_change"]) == (None, None)
 
 
 def test_the_table_by_size_is_in_percent():
-    lines = scored(ours=[0.9, 0.8]).with_columns(full_accuracy=pl.Series([0.1, 0.2]))
+    records = seed_records(ours=[0.9, 0.8]).with_columns(full_accuracy=pl.Series([0.1, 0.2]))
     models = pl.DataFrame({"model": ["m"], "parameters": [0]})
-    line = accuracy_by_size(lines, models).row(0, named=True)
-    assert (line["context_token"], line["context_full"], line["guess_token"]) == pytest.approx((75, 15, 50))
-    assert (line["generated_token"], line["guess_full"], line["parameters"]) == (None, None, None)
+    accuracies = accuracy_by_size(records, models).row(0, named=True)
+    assert (accuracies["context_token"], accuracies["context_full"], accuracies["guess_token"]) == pytest.approx(
+        (75, 15, 50)
+    )
+    assert (accuracies["generated_token"], accuracies["guess_full"], accuracies["parameters"]) == (None, None, None)
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
-def test_the_predictor_that_tells_is_above_its_baselines_and_the_shuffled_one_tells_nothing():
-    finding = ANALYSIS.answer(with_predictions(study(), seeds=range(4)))
-    own = of(finding, model="large", sees="context", method=PREDICTOR, continuation=32)
+def test_the_informative_predictor_beats_its_baselines_and_the_shuffled_one_does_not_discriminate():
+    finding = ANALYSIS.compute(with_predictions(study(), seeds=range(4)))
+    own = record(finding, model="large", sees="context", method=PREDICTOR, continuation=32)
     assert 0.7 < own["auroc_lower"] < own["auroc"] < 0.9
-    shuffled = of(finding, model="large", sees="context", method=SHUFFLED, continuation=32)
+    shuffled = record(finding, model="large", sees="context", method=SHUFFLED, continuation=32)
     assert shuffled["auroc"] == pytest.approx(0.5, abs=0.03)
-    majority = of(finding, model="large", sees="context", method=MAJORITY, continuation=32)
+    majority = record(finding, model="large", sees="context", method=MAJORITY, continuation=32)
     assert majority["auroc"] == 0.5
     assert majority["token_accuracy"] == pytest.approx(1 - majority["base_rate"])
     assert finding.claim.startswith("Before generating, ")
@@ -223,28 +225,28 @@ def test_the_predictor_that_tells_is_above_its_baselines_and_the_shuffled_one_te
     assert any("small on large. States of another width cannot be read." in words for words in finding.caveats)
 
 
-def swapped(found, one, other):
-    names = pl.col("method").replace({one: other, other: one})
-    return replace(found, predictions=found.predictions.with_columns(names), _kept={})
+def with_swapped_methods(study_tables, method, other_method):
+    names = pl.col("method").replace({method: other_method, other_method: method})
+    return replace(study_tables, predictions=study_tables.predictions.with_columns(names))
 
 
 def test_a_predictor_that_is_beaten_is_below_and_one_like_its_baseline_not_above():
-    finding = ANALYSIS.answer(swapped(with_predictions(study(), seeds=range(4)), PREDICTOR, LOGISTIC))
+    finding = ANALYSIS.compute(with_swapped_methods(with_predictions(study(), seeds=range(4)), PREDICTOR, LOGISTIC))
     assert ", below logistic regression (-0." in finding.claim
     assert finding.strength > 3
-    blind = with_predictions(study(), seeds=range(4), methods=(PREDICTOR, LOGISTIC))
-    alike = replace(blind, predictions=_copied(blind.predictions.collect()), _kept={})
-    claim = ANALYSIS.answer(alike).claim
+    two_methods = with_predictions(study(), seeds=range(4), methods=(PREDICTOR, LOGISTIC))
+    alike = replace(two_methods, predictions=_as_boosting(two_methods.predictions.collect()))
+    claim = ANALYSIS.compute(alike).claim
     assert ", not above gradient boosting (+0.000 in every seed)" in claim
 
 
-def _copied(found):
-    ours = found.filter(method=PREDICTOR)
-    return pl.concat([ours, ours.with_columns(method=pl.lit(BOOSTING))]).lazy()
+def _as_boosting(frame):
+    predictor = frame.filter(method=PREDICTOR)
+    return pl.concat([predictor, predictor.with_columns(method=pl.lit(BOOSTING))]).lazy()
 
 
 def test_one_seed_has_no_interval_and_says_so():
-    finding = ANALYSIS.answer(with_predictions(study(), seeds=(5,)))
+    finding = ANALYSIS.compute(with_predictions(study(), seeds=(5,)))
     assert finding.table("scores")["auroc_lower"].null_count() == finding.table("scores").height
     assert "One seed: nothing tells how far off another split or start would be." in finding.caveats
     assert " are, one seed), AUROC " in finding.claim
@@ -255,41 +257,41 @@ def test_one_seed_has_no_interval_and_says_so():
 
 def test_rows_that_its_context_gets_wrong_are_shown():
     right, wrong = [0.9] * 4, [0.2] * 4
-    lines = [
-        said(wrong, [True] * 4, row=1, level=4, sees="context"),
-        said(right, [True] * 4, row=2, level=4, sees="context"),
-        said(right, [False] * 4, row=3, level=0, sees="context"),
-        said(wrong, [False] * 4, row=4, level=0, sees="context"),
-        said(wrong, [True] * 4, row=5, level=4, sees="context", role="control"),
+    records = [
+        prediction(wrong, [True] * 4, row=1, level=4, sees="context"),
+        prediction(right, [True] * 4, row=2, level=4, sees="context"),
+        prediction(right, [False] * 4, row=3, level=0, sees="context"),
+        prediction(wrong, [False] * 4, row=4, level=0, sees="context"),
+        prediction(wrong, [True] * 4, row=5, level=4, sees="context", role="control"),
     ]
-    assert ANALYSIS.answer(given(*lines)).rows == {
+    assert ANALYSIS.compute(study_with(*records)).rows == {
         1: "recited by m (M at least 0.8), of which its context gave a chance of 20 % a token",
         3: "not recited by m (M < 0.2), of which its context gave a chance of 90 % a token",
     }
 
 
 def test_trends_are_shown_and_contradicted():
-    low = [said([0.1] * 4, [False] * 4, row=row, level=0, seed=seed) for row in (1, 2, 3) for seed in (0, 1)]
-    high = [said([0.9] * 4, [True] * 4, row=9, level=4, seed=seed) for seed in (0, 1)]
-    falls = [said([0.9, 0.9, 0.1, 0.1], [True] * 4, row=8, level=4, seed=seed) for seed in (0, 1)]
-    finding = ANALYSIS.answer(given(*low, *high, *falls))
+    low = [prediction([0.1] * 4, [False] * 4, row=row, level=0, seed=seed) for row in (1, 2, 3) for seed in (0, 1)]
+    high = [prediction([0.9] * 4, [True] * 4, row=9, level=4, seed=seed) for seed in (0, 1)]
+    falls = [prediction([0.9, 0.9, 0.1, 0.1], [True] * 4, row=8, level=4, seed=seed) for seed in (0, 1)]
+    finding = ANALYSIS.compute(study_with(*low, *high, *falls))
     verdicts = {trend.trend: trend.verdict for trend in finding.trends}
     assert verdicts["fully-right-predictions-concentrate-on-low-scores"] == "shows"
     assert verdicts["full-accuracy-falls-with-continuation"] == "shows"
     assert verdicts["predictor-accuracy-grows-with-continuation"] == "contradicts"
     assert verdicts["predictor-accuracy-grows-with-size"] == "cannot tell"
-    turned = ANALYSIS.answer(given(*high, *(line | {"level": 4} for line in low), *falls))
-    assert turned.trends[0].verdict == "contradicts"
+    contradicted = ANALYSIS.compute(study_with(*high, *(row | {"level": 4} for row in low), *falls))
+    assert contradicted.trends[0].verdict == "contradicts"
 
 
 @pytest.mark.parametrize(("better", "verdict"), [("large", "shows"), ("small", "contradicts")])
 def test_size_compares_the_largest_with_the_smallest(better, verdict):
-    lines = [
-        said([0.9 if model == better else 0.1, 0.9] * 2, [True] * 4, model=model, tested=model, seed=seed)
+    records = [
+        prediction([0.9 if model == better else 0.1, 0.9] * 2, [True] * 4, model=model, tested=model, seed=seed)
         for model in ("small", "large")
         for seed in (0, 1)
     ]
-    trend = ANALYSIS.answer(given(*lines, models=("small", "large"))).trends[1]
+    trend = ANALYSIS.compute(study_with(*records, models=("small", "large"))).trends[1]
     assert trend.verdict == verdict
     assert "of large minus small at 4 tokens" in trend.test
 
@@ -298,19 +300,19 @@ def test_size_compares_the_largest_with_the_smallest(better, verdict):
 
 
 @pytest.mark.parametrize(
-    ("predictions", "what"),
+    ("predictions", "missing"),
     [
         (None, "predictions of held-out rows"),
-        (frame(), "a predictor's word on held-out training rows of which it is known what was recited"),
-        (frame(said([0.5] * 4, [None] * 4)), "a predictor's word on held-out"),
-        (frame(said([0.5] * 4, [True] * 4, role="control")), "a predictor's word on held-out"),
-        (frame(said([0.5] * 4, [True] * 4, method=MAJORITY)), "a predictor's word on held-out"),
+        (predictions(), "a predictor's word on held-out training rows of which it is known what was recited"),
+        (predictions(prediction([0.5] * 4, [None] * 4)), "a predictor's word on held-out"),
+        (predictions(prediction([0.5] * 4, [True] * 4, role="control")), "a predictor's word on held-out"),
+        (predictions(prediction([0.5] * 4, [True] * 4, method=MAJORITY)), "a predictor's word on held-out"),
     ],
 )
-def test_what_is_missing_is_said(predictions, what):
-    finding = ANALYSIS.answer(replace(given(), predictions=predictions, _kept={}))
+def test_missing_data_is_reported(predictions, missing):
+    finding = ANALYSIS.compute(replace(study_with(), predictions=predictions))
     assert finding.claim.startswith(
-        f"Whether it can be foretold which tokens a model recites cannot be said: the study lacks {what}"
+        f"Whether it can be foretold which tokens a model recites cannot be said: the study lacks {missing}"
     )
     assert finding.missing == (
         "Record hidden states with `mematlas score ... --signals hidden`, then run `mematlas fit STUDY`."
@@ -319,9 +321,11 @@ def test_what_is_missing_is_said(predictions, what):
 
 
 def test_one_class_has_no_auroc_and_says_so():
-    finding = ANALYSIS.answer(given(said([0.4] * 4, [False] * 4), said([0.1] * 4, [False] * 4, seed=1)))
-    line = of(finding, continuation=4)
-    assert (line["auroc"], line["auprc"], line["f1"], line["token_accuracy"]) == (None, None, None, 1)
+    finding = ANALYSIS.compute(
+        study_with(prediction([0.4] * 4, [False] * 4), prediction([0.1] * 4, [False] * 4, seed=1))
+    )
+    scores = record(finding, continuation=4)
+    assert (scores["auroc"], scores["auprc"], scores["f1"], scores["token_accuracy"]) == (None, None, None, 1)
     assert (
         "100.0 % of tokens are rightly told to be recited by m or not (guessing 100.0 %; 0.0 % of 8 in 2 "
         in finding.claim
@@ -331,12 +335,12 @@ def test_one_class_has_no_auroc_and_says_so():
     assert "Nothing was predicted before generating." in finding.caveats
 
 
-def test_numbers_of_the_paper_stand_beside():
-    published = ANALYSIS.answer(with_predictions(study())).table("published")
+def test_the_papers_numbers_are_included():
+    published = ANALYSIS.compute(with_predictions(study())).table("published")
     assert published.filter(continuation=64, model="12B").row(0) == (64, "12B", 82.1, 6.0)
 
 
 def test_baselines_are_all_compared():
-    finding = ANALYSIS.answer(with_predictions(study(60), methods=(PREDICTOR, *BASELINES), sees=("generated",)))
+    finding = ANALYSIS.compute(with_predictions(study(60), methods=(PREDICTOR, *BASELINES), sees=("generated",)))
     assert set(finding.table("gains")["method"]) == set(BASELINES)
     assert finding.table("scores").filter("drawn", model="large", continuation=32).height == 3

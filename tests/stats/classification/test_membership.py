@@ -1,4 +1,4 @@
-"""Scores of membership against hand counts, the two Gaussian classes, and the null model of exposure."""
+"""Membership scores against hand counts, two Gaussian classes, and the null distribution of exposure."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import (
     controls_needed,
     exposures,
-    lowest_mean,
     mean_log_probability,
+    min_k_mean,
     token_z_scores,
     true_positive_rate,
     zlib_ratio,
@@ -18,69 +18,71 @@ from mematlas.stats.classification.membership import (
 NAN = float("nan")
 
 
-def test_the_mean_is_over_known_tokens():
-    found = mean_log_probability([[NAN, -1, -2, -6], [NAN, -1, -np.inf, -5], [NAN] * 4])
-    assert found[:2].tolist() == [-3, -3]
-    assert np.isnan(found[2])
+def test_the_mean_ignores_missing_tokens():
+    result = mean_log_probability([[NAN, -1, -2, -6], [NAN, -1, -np.inf, -5], [NAN] * 4])
+    assert result[:2].tolist() == [-3, -3]
+    assert np.isnan(result[2])
 
 
-@pytest.mark.parametrize(("share", "wanted"), [(0.1, -9), (0.2, -9), (0.25, -9), (0.5, -7.5), (0.74, -7.5), (1, -4.5)])
-def test_the_lowest_share_is_counted_in_whole_tokens_and_at_least_one(share, wanted):
-    assert lowest_mean([[-1, -6, -9, NAN, -2]], share).tolist() == [wanted]
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.1, -9), (0.2, -9), (0.25, -9), (0.5, -7.5), (0.74, -7.5), (1, -4.5)]
+)
+def test_the_lowest_share_is_a_whole_number_of_tokens_at_least_one(share, expected):
+    assert min_k_mean([[-1, -6, -9, NAN, -2]], share).tolist() == [expected]
 
 
-def test_all_of_it_is_the_mean():
+def test_a_share_of_one_is_the_mean():
     values = np.random.default_rng(0).normal(-3, 2, (50, 64))
     values[:, 0] = NAN
-    assert lowest_mean(values, 1.0) == pytest.approx(mean_log_probability(values), abs=1e-12)
+    assert min_k_mean(values, 1.0) == pytest.approx(mean_log_probability(values), abs=1e-12)
 
 
 @pytest.mark.parametrize("share", np.arange(1, 11) / 10)
 def test_whole_numbers_of_tokens_survive_binary_fractions(share):
     values = -np.arange(1.0, 11)[None]
-    taken = round(share * 10)
-    assert lowest_mean(values, share).tolist() == [pytest.approx(-np.arange(11 - taken, 11).mean())]
+    used = round(share * 10)
+    assert min_k_mean(values, share).tolist() == [pytest.approx(-np.arange(11 - used, 11).mean())]
     hundred = -np.arange(1.0, 101)[None]  # 0.29 * 100 is 28.999999999999996
-    assert lowest_mean(hundred, 0.29).tolist() == [pytest.approx(-np.arange(72, 101).mean())]
+    assert min_k_mean(hundred, 0.29).tolist() == [pytest.approx(-np.arange(72, 101).mean())]
 
 
 def test_z_is_from_the_vocabularys_own_mean_and_spread():
     p = np.array([0.7, 0.2, 0.1])
     mean = (p * np.log(p)).sum()
     variance = (p * (np.log(p) - mean) ** 2).sum()
-    found = token_z_scores(np.log(p)[None], np.full((1, 3), mean), np.full((1, 3), variance))
-    assert (p * found).sum() == pytest.approx(0)
-    assert (p * found**2).sum() == pytest.approx(1)
-    assert found[0, 0] > 0 > found[0, 2]
+    result = token_z_scores(np.log(p)[None], np.full((1, 3), mean), np.full((1, 3), variance))
+    assert (p * result).sum() == pytest.approx(0)
+    assert (p * result**2).sum() == pytest.approx(1)
+    assert result[0, 0] > 0 > result[0, 2]
 
 
 def test_a_uniform_model_has_no_z():
     flat = np.full((2, 5), -np.log(7))
     z = token_z_scores(flat, flat, np.zeros((2, 5)))
     assert np.isnan(z).all()
-    assert np.isnan(lowest_mean(z, 0.2)).all()
+    assert np.isnan(min_k_mean(z, 0.2)).all()
 
 
 def test_zlib_divides_by_bytes():
-    found = zlib_ratio([-3, -4, -4, NAN], [60, 10, 0, 5])
-    assert found[:2].tolist() == [-0.05, -0.4]
-    assert np.isnan(found[2:]).all()
+    result = zlib_ratio([-3, -4, -4, NAN], [60, 10, 0, 5])
+    assert result[:2].tolist() == [-0.05, -0.4]
+    assert np.isnan(result[2:]).all()
 
 
 def test_two_gaussian_classes_give_the_analytic_area_and_rate():
     rng = np.random.default_rng(1)
     noise = rng.normal(-4, 1, (40_000, 16))
     noise[:20_000] += 0.25  # the mean of 16 tokens moves by one standard deviation
-    found = mean_log_probability(noise)
-    area = roc_auc(found, np.arange(40_000) < 20_000)
+    result = mean_log_probability(noise)
+    area = roc_auc(result, np.arange(40_000) < 20_000)
     assert area.estimate == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.006)
-    rate = true_positive_rate(found[:20_000], found[20_000:], 0.01)
+    rate = true_positive_rate(result[:20_000], result[20_000:], 0.01)
     assert rate.estimate == pytest.approx(norm.sf(norm.isf(0.01) - 1), abs=0.015)
     assert rate.lower < rate.estimate < rate.upper
 
 
-def test_the_threshold_lets_so_many_controls_pass_and_no_more():
-    controls = np.arange(300.0)  # 1 % are three: 297, 298 and 299 may lie above
+def test_the_threshold_admits_the_allowed_number_of_controls():
+    controls = np.arange(300.0)  # 1 % are three: 297, 298 and 299 may be above the threshold
     assert true_positive_rate([296, 296.5, 297, 400], controls, 0.01).estimate == 0.75
     assert true_positive_rate([299], np.arange(100.0), 0.01).estimate == 1.0
     assert true_positive_rate([98, 98.5], np.arange(100.0), 0.01).estimate == 0.5
@@ -96,46 +98,46 @@ def test_too_few_controls_have_no_rate():
 @pytest.mark.parametrize("k", [1, 4, 10])
 def test_the_best_of_two_to_the_k_candidates_is_exposed_by_k_bits(k):
     references = np.random.default_rng(k).normal(size=2**k - 1)
-    found = exposures([references.max() + 1, references.min() - 1], references)
-    assert found.bits == pytest.approx([k, 0])
-    assert found.most == pytest.approx(k)
-    assert not found.tied.any()
+    result = exposures([references.max() + 1, references.min() - 1], references)
+    assert result.bits == pytest.approx([k, 0])
+    assert result.maximum == pytest.approx(k)
+    assert not result.tied.any()
 
 
 def test_a_random_candidate_is_exposed_by_one_over_ln_two_on_average():
     rng = np.random.default_rng(0)
-    drawn = rng.normal(size=20_000)
-    found = exposures(drawn, rng.normal(size=20_000))
-    assert found.bits.mean() == pytest.approx(1 / np.log(2), abs=0.05)
-    assert found.chance == pytest.approx(1 / np.log(2), abs=0.001)
+    scores = rng.normal(size=20_000)
+    result = exposures(scores, rng.normal(size=20_000))
+    assert result.bits.mean() == pytest.approx(1 / np.log(2), abs=0.05)
+    assert result.chance == pytest.approx(1 / np.log(2), abs=0.001)
     assert exposures([0.0], [1.0]).chance == 0.5  # first or second of two: 1 bit or none
 
 
-def test_ties_rank_in_the_middle_so_that_a_model_that_knows_nothing_exposes_nothing():
-    found = exposures([1.0, 2.0], np.ones(7))
-    assert found.tied.tolist() == [True, False]
-    assert found.bits == pytest.approx([np.log2(8 / 4.5), 3])
+def test_ties_rank_in_the_middle_so_that_constant_scores_expose_nothing():
+    result = exposures([1.0, 2.0], np.ones(7))
+    assert result.tied.tolist() == [True, False]
+    assert result.bits == pytest.approx([np.log2(8 / 4.5), 3])
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "call",
     [
         lambda: mean_log_probability([1.0]),
-        lambda: lowest_mean([[1.0]], 0),
-        lambda: lowest_mean([[1.0]], 1.1),
+        lambda: min_k_mean([[1.0]], 0),
+        lambda: min_k_mean([[1.0]], 1.1),
         lambda: token_z_scores([[1.0]], [[1.0, 2]], [[1.0]]),
         lambda: zlib_ratio([1.0], [1.0, 2]),
     ],
 )
-def test_wrong_shapes_and_shares_are_refused(wrong):
+def test_wrong_shapes_and_shares_are_refused(call):
     with pytest.raises(ValueError, match="must be"):
-        wrong()
+        call()
 
 
-def test_inputs_stay_as_they_were():
+def test_inputs_are_not_changed():
     values = np.array([[-3.0, -1, -2]])
     values.flags.writeable = False
-    lowest_mean(values, 0.5)
+    min_k_mean(values, 0.5)
     exposures(values[0], values[0])
     true_positive_rate(values[0], values[0], 0.5)
     assert values.tolist() == [[-3, -1, -2]]

@@ -8,59 +8,59 @@ NAN = np.nan
 
 
 def columns(*values: list[float]) -> np.ndarray:
-    """Columns of values, those that lack filled up with NaN; read-only, as an input of stats is."""
-    found = np.full((max(map(len, values)), len(values)), NAN)
-    for at, column in enumerate(values):
-        found[: len(column), at] = column
-    found.flags.writeable = False
-    return found
+    """Columns of values, shorter ones padded with NaN; read-only, because functions must not change their inputs."""
+    padded = np.full((max(map(len, values)), len(values)), NAN)
+    for i, column in enumerate(values):
+        padded[: len(column), i] = column
+    padded.flags.writeable = False
+    return padded
 
 
 def test_the_mean_and_its_interval_are_those_of_the_textbook():
-    drawn = [3.0, 1.0, 4.0, 1.0, 5.0]
-    found = means(columns(drawn, [10.0, 20.0]))
-    lower, upper = stats.t.interval(0.95, 4, np.mean(drawn), stats.sem(drawn))
-    assert (found.estimate[0], found.lower[0], found.upper[0]) == pytest.approx((2.8, lower, upper))
-    assert found.estimate[1] == 15.0
-    assert found.upper[1] - 15 == pytest.approx(5 * 12.7062, rel=1e-5)  # half the range, t at one degree of freedom
-    assert found.count.tolist() == [5, 2]
+    sample = [3.0, 1.0, 4.0, 1.0, 5.0]
+    result = means(columns(sample, [10.0, 20.0]))
+    lower, upper = stats.t.interval(0.95, 4, np.mean(sample), stats.sem(sample))
+    assert (result.estimate[0], result.lower[0], result.upper[0]) == pytest.approx((2.8, lower, upper))
+    assert result.estimate[1] == 15.0
+    assert result.upper[1] - 15 == pytest.approx(5 * 12.7062, rel=1e-5)  # half the range, t at one degree of freedom
+    assert result.count.tolist() == [5, 2]
 
 
-def test_no_interval_is_made_up_of_one_value_or_of_equal_ones():
-    found = means(columns([7.0], [0.1] * 7, [], [1.0, 2.0]))
-    assert np.isnan(found.lower).tolist() == np.isnan(found.upper).tolist() == [True, True, True, False]
-    assert found.estimate[:2] == pytest.approx([7.0, 0.1])
-    assert np.isnan(found.estimate[2])
-    assert found.count.tolist() == [1, 7, 0, 2]
+def test_one_value_or_equal_values_have_no_interval():
+    result = means(columns([7.0], [0.1] * 7, [], [1.0, 2.0]))
+    assert np.isnan(result.lower).tolist() == np.isnan(result.upper).tolist() == [True, True, True, False]
+    assert result.estimate[:2] == pytest.approx([7.0, 0.1])
+    assert np.isnan(result.estimate[2])
+    assert result.count.tolist() == [1, 7, 0, 2]
 
 
-def test_a_heavy_column_keeps_its_precision():
-    found = means(columns([1e12, 1e12 + 2, 1e12 + 4]))
-    assert found.estimate[0] == 1e12 + 2
-    assert found.upper[0] - found.estimate[0] == pytest.approx(4.30265 * 2 / 3**0.5, rel=1e-4)
+def test_a_column_of_large_values_keeps_its_precision():
+    result = means(columns([1e12, 1e12 + 2, 1e12 + 4]))
+    assert result.estimate[0] == 1e12 + 2
+    assert result.upper[0] - result.estimate[0] == pytest.approx(4.30265 * 2 / 3**0.5, rel=1e-4)
 
 
-def test_the_median_stands_between_order_statistics():
+def test_the_interval_of_the_median_is_between_order_statistics():
     # of ten values the 2nd and the 9th: 1 - 2 P(B <= 1) = 0.979; of nine the 2nd and the 8th: 0.961
-    found = medians(columns([10.0, 9, 8, 7, 6, 5, 4, 3, 2, 1], [9.0, 1, 8, 2, 7, 3, 60, 4, 5]))
-    assert found.estimate.tolist() == [5.5, 5.0]
-    assert (found.lower.tolist(), found.upper.tolist()) == ([2, 2], [9, 9])
+    result = medians(columns([10.0, 9, 8, 7, 6, 5, 4, 3, 2, 1], [9.0, 1, 8, 2, 7, 3, 60, 4, 5]))
+    assert result.estimate.tolist() == [5.5, 5.0]
+    assert (result.lower.tolist(), result.upper.tolist()) == ([2, 2], [9, 9])
     assert medians(columns([9.0, 1, 8, 2, 7, 3, 60, 4, 5])).upper[0] == 9  # the 8th of nine, not the largest
 
 
 def test_fewer_than_six_values_have_no_interval_of_the_median():
-    found = medians(columns([1.0, 2, 30, 4, 5], [1.0, 2, 3, 4, 5, 6], []))
-    assert found.estimate[:2].tolist() == [4.0, 3.5]
-    assert np.isnan(found.lower).tolist() == [True, False, True]
-    assert (found.lower[1], found.upper[1]) == (1.0, 6.0)
-    assert np.isnan(found.estimate[2])
+    result = medians(columns([1.0, 2, 30, 4, 5], [1.0, 2, 3, 4, 5, 6], []))
+    assert result.estimate[:2].tolist() == [4.0, 3.5]
+    assert np.isnan(result.lower).tolist() == [True, False, True]
+    assert (result.lower[1], result.upper[1]) == (1.0, 6.0)
+    assert np.isnan(result.estimate[2])
 
 
 @pytest.mark.parametrize(("center", "truth"), [(means, np.exp(0.5)), (medians, 1.0)])
-def test_intervals_hold_the_truth_as_often_as_they_say(center, truth):
-    drawn = np.random.default_rng(0).lognormal(size=(400, 2000))
-    found = center(drawn)
-    covered = ((found.lower <= truth) & (truth <= found.upper)).mean()
+def test_intervals_have_their_nominal_coverage(center, truth):
+    sample = np.random.default_rng(0).lognormal(size=(400, 2000))
+    result = center(sample)
+    covered = ((result.lower <= truth) & (truth <= result.upper)).mean()
     assert 0.93 <= covered <= 0.97
 
 

@@ -3,56 +3,56 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mematlas.stats.hypotheses.permutation import permutation_p
+from mematlas.stats.hypotheses.permutation import permutation_p_values
 
 
 def exact(values: list[float], size: int) -> float:
-    """Share of all ways to call `size` of the values the group that put it at least as far from the others."""
+    """The exact p-value, from all ways to choose a group of `size` values."""
     total = sum(values)
 
-    def apart(chosen: tuple[float, ...]) -> float:
+    def difference(chosen: tuple[float, ...]) -> float:
         return abs(sum(chosen) / size - (total - sum(chosen)) / (len(values) - size))
 
-    every = [apart(chosen) for chosen in combinations(values, size)]
-    return float(np.mean([found >= apart(tuple(values[:size])) - 1e-9 for found in every]))
+    differences = [difference(chosen) for chosen in combinations(values, size)]
+    return float(np.mean([p >= difference(tuple(values[:size])) - 1e-9 for p in differences]))
 
 
 @pytest.mark.parametrize(
     ("values", "size"),
     [([10, 11, 12, 1, 2, 3], 3), ([1, 7, 2, 8, 9, 4, 5], 2), ([5, 1, 1, 1, 1], 1), ([0.1, 0.2, 0.3, 0.1, 0.2], 2)],
 )
-def test_p_is_that_of_all_arrangements(values, size):
+def test_p_agrees_with_all_arrangements(values, size):
     member = [True] * size + [False] * (len(values) - size)
-    given = np.array(values, float)[:, None]
-    given.flags.writeable = False
-    found = permutation_p(given, member, permutations=20_000)[0]
-    assert found == pytest.approx(exact(values, size), abs=0.012)
+    column = np.array(values, float)[:, None]
+    column.flags.writeable = False
+    p = permutation_p_values(column, member, permutations=20_000)[0]
+    assert p == pytest.approx(exact(values, size), abs=0.012)
 
 
-def test_the_smallest_p_is_that_of_the_observed_one_alone():
+def test_the_smallest_p_counts_only_the_observed_arrangement():
     values, member = np.arange(40.0)[:, None], np.arange(40) >= 20
-    assert permutation_p(values, member, permutations=99)[0] == 1 / 100
+    assert permutation_p_values(values, member, permutations=99)[0] == 1 / 100
 
 
 def test_equal_values_have_a_p_of_one():
-    assert permutation_p([[0.1]] * 7, [True, True, False, False, True, False, False])[0] == 1
+    assert permutation_p_values([[0.1]] * 7, [True, True, False, False, True, False, False])[0] == 1
 
 
 def test_columns_share_permutations_and_do_not_change_each_other():
     values = np.random.default_rng(1).normal(size=(30, 3))
     member = np.arange(30) < 11
-    together = permutation_p(values, member, seed=4)
-    assert together[1] == permutation_p(values[:, 1:2], member, seed=4)[0]
-    assert not np.array_equal(together, permutation_p(values, member, seed=5))
+    all_columns = permutation_p_values(values, member, seed=4)
+    assert all_columns[1] == permutation_p_values(values[:, 1:2], member, seed=4)[0]
+    assert not np.array_equal(all_columns, permutation_p_values(values, member, seed=5))
 
 
 def test_labels_move_within_strata_only():
-    """Within each stratum nothing differs but by its own value: no arrangement is other than the one observed."""
+    """Within each stratum all values are equal, so that all arrangements give the observed difference."""
     stratum = np.repeat([0, 1], 50)
     member = np.arange(100) % 10 < np.where(stratum, 8, 2)
     values = stratum[:, None] * 1.0
-    assert permutation_p(values, member)[0] < 0.01
-    assert permutation_p(values, member, stratum)[0] == 1
+    assert permutation_p_values(values, member)[0] < 0.01
+    assert permutation_p_values(values, member, stratum)[0] == 1
 
 
 def test_two_strata_against_all_arrangements():
@@ -60,24 +60,24 @@ def test_two_strata_against_all_arrangements():
     values, member, stratum = [[4.0], [1.0], [2.0], [7.0], [9.0], [3.0]], [1, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]
     first = [4 - 1.5, 1 - 3, 2 - 2.5]
     second = [8 - 3, 6 - 7, 5 - 9]
-    every = np.array([(one + other) / 2 for one in first for other in second])
-    truth = (np.abs(every) >= abs(every[0]) - 1e-9).mean()
-    assert permutation_p(values, member, stratum, permutations=20_000)[0] == pytest.approx(truth, abs=0.012)
+    differences = np.array([(one + other) / 2 for one in first for other in second])
+    truth = (np.abs(differences) >= abs(differences[0]) - 1e-9).mean()
+    assert permutation_p_values(values, member, stratum, permutations=20_000)[0] == pytest.approx(truth, abs=0.012)
 
 
-def test_random_labels_are_found_apart_as_often_as_the_level_says():
+def test_random_labels_are_rejected_at_the_nominal_level():
     generator = np.random.default_rng(0)
     values = generator.lognormal(sigma=2, size=(60, 400))
-    found = permutation_p(values, np.arange(60) < 20, permutations=199)
-    assert 0.02 <= (found <= 0.05).mean() <= 0.09
+    p = permutation_p_values(values, np.arange(60) < 20, permutations=199)
+    assert 0.02 <= (p <= 0.05).mean() <= 0.09
 
 
 def test_no_stratum_with_both_gives_no_p():
-    assert np.isnan(permutation_p([[1.0], [2.0]], [True, False], [1, 2])).all()
+    assert np.isnan(permutation_p_values([[1.0], [2.0]], [True, False], [1, 2])).all()
 
 
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="at least 1, not 0"):
-        permutation_p([[1.0], [2.0]], [True, False], permutations=0)
+        permutation_p_values([[1.0], [2.0]], [True, False], permutations=0)
     with pytest.raises(ValueError, match="no value missing"):
-        permutation_p([[1.0], [np.nan]], [True, False])
+        permutation_p_values([[1.0], [np.nan]], [True, False])

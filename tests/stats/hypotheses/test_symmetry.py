@@ -19,11 +19,11 @@ def no_warnings():
 
 
 def test_the_textbook_example():
-    found = bowker(EYES)
+    result = bowker(EYES)
     by_hand = sum((EYES[a, b] - EYES[b, a]) ** 2 / (EYES[a, b] + EYES[b, a]) for a in range(4) for b in range(a))
-    assert found.statistic == pytest.approx(by_hand)
-    assert (found.name, found.freedom, found.reason, found.sparse) == ("Bowker", 6, None, False)
-    assert found.p == pytest.approx(chi2.sf(by_hand, 6))
+    assert result.statistic == pytest.approx(by_hand)
+    assert (result.name, result.freedom, result.reason, result.sparse) == ("Bowker", 6, None, False)
+    assert result.p == pytest.approx(chi2.sf(by_hand, 6))
     margins = stuart_maxwell(EYES)
     assert margins.statistic == pytest.approx(11.957, abs=5e-4)  # as published: 11.957 with 3 degrees of freedom
     assert (margins.name, margins.freedom) == ("Stuart-Maxwell", 3)
@@ -32,9 +32,9 @@ def test_the_textbook_example():
 
 @pytest.mark.parametrize("test", [bowker, stuart_maxwell])
 def test_two_categories_are_mcnemars_test(test):
-    found = test([[50, 21], [9, 0]])
-    assert found.statistic == pytest.approx((21 - 9) ** 2 / (21 + 9))
-    assert found.freedom == 1
+    result = test([[50, 21], [9, 0]])
+    assert result.statistic == pytest.approx((21 - 9) ** 2 / (21 + 9))
+    assert result.freedom == 1
 
 
 @pytest.mark.parametrize("test", [bowker, stuart_maxwell])
@@ -46,9 +46,9 @@ def test_the_diagonal_and_the_direction_do_not_matter(test):
 
 @pytest.mark.parametrize("test", [bowker, stuart_maxwell])
 def test_a_symmetric_table_is_not_rejected(test):
-    found = test(EYES + EYES.T)
-    assert found.statistic == pytest.approx(0, abs=1e-9)
-    assert found.p == pytest.approx(1)
+    result = test(EYES + EYES.T)
+    assert result.statistic == pytest.approx(0, abs=1e-9)
+    assert result.p == pytest.approx(1)
 
 
 def test_a_circle_has_equal_margins_and_no_symmetry():
@@ -61,9 +61,9 @@ def test_a_circle_has_equal_margins_and_no_symmetry():
 def test_categories_without_rows_change_nothing(test):
     wide = np.zeros((6, 6), int)
     wide[np.ix_([0, 2, 3, 5], [0, 2, 3, 5])] = EYES
-    found, known = test(wide), test(EYES)
-    assert found.statistic == pytest.approx(known.statistic)
-    assert (found.freedom, found.p) == (known.freedom, pytest.approx(known.p))
+    result, reference = test(wide), test(EYES)
+    assert result.statistic == pytest.approx(reference.statistic)
+    assert (result.freedom, result.p) == (reference.freedom, pytest.approx(reference.p))
 
 
 def test_empty_cells_are_not_shifted():
@@ -74,7 +74,7 @@ def test_empty_cells_are_not_shifted():
     assert bowker(table).statistic == pytest.approx(3**2 / 5 + 5 + 6)
 
 
-def test_groups_that_rows_do_not_move_between_are_tested_apart_and_summed():
+def test_groups_without_moves_between_them_are_tested_separately_and_summed():
     apart = np.zeros((4, 4), int)
     apart[:2, :2], apart[2:, 2:] = [[9, 21], [9, 9]], [[9, 16], [34, 9]]
     assert stuart_maxwell(apart).statistic == pytest.approx(144 / 30 + 18**2 / 50)
@@ -90,15 +90,15 @@ def test_groups_that_rows_do_not_move_between_are_tested_apart_and_summed():
         ([[7]], "no row changes its category"),
     ],
 )
-def test_nothing_to_test_is_said_and_is_no_number(test, table, reason):
-    found = test(table)
-    assert (found.statistic, found.freedom, found.p, found.sparse) == (None, None, None, None)
-    assert found.reason == reason
+def test_nothing_to_test_gives_a_reason_and_no_number(test, table, reason):
+    result = test(table)
+    assert (result.statistic, result.freedom, result.p, result.sparse) == (None, None, None, None)
+    assert result.reason == reason
 
 
 @pytest.mark.parametrize("test", [bowker, stuart_maxwell])
 @pytest.mark.parametrize("table", [[[1, 2, 3], [4, 5, 6]], [1, 2], [[0, -1], [1, 0]], [[0, np.nan], [1, 0]]])
-def test_what_is_no_square_table_of_counts_is_refused(test, table):
+def test_tables_that_are_not_square_counts_are_refused(test, table):
     with pytest.raises(ValueError, match="counts must"):
         test(table)
 
@@ -108,22 +108,22 @@ def test_few_moves_are_marked_sparse():
     assert not bowker([[50, 6], [4, 50]]).sparse
 
 
-@pytest.mark.parametrize(("rows", "most"), [(40, 0.05), (3000, 0.075)])
+@pytest.mark.parametrize(("rows", "limit"), [(40, 0.05), (3000, 0.075)])
 @pytest.mark.parametrize("test", [bowker, stuart_maxwell])
-def test_symmetric_chance_is_rejected_no_more_often_than_promised(test, rows, most):
+def test_symmetric_chance_is_rejected_no_more_often_than_promised(test, rows, limit):
     rng = np.random.default_rng(7)
     chances = rng.random((5, 5)) + 6 * np.eye(5)
     chances = (chances + chances.T) / (chances + chances.T).sum()
     tables = rng.multinomial(rows, chances.ravel(), size=400).reshape(-1, 5, 5)
-    found = [test(table).p for table in tables]
-    rejected = np.mean([p is not None and p < 0.05 for p in found])
-    assert rejected <= most
+    result = [test(table).p for table in tables]
+    rejected = np.mean([p is not None and p < 0.05 for p in result])
+    assert rejected <= limit
     if rows == 3000:
         assert rejected >= 0.025
 
 
-def test_a_planted_shift_is_found():
+def test_a_planted_shift_is_detected():
     rng = np.random.default_rng(8)
     chances = np.array([[0.3, 0.2, 0.1], [0.1, 0.1, 0.1], [0.02, 0.03, 0.05]])
-    found = [test(rng.multinomial(400, chances.ravel()).reshape(3, 3)) for test in (bowker, stuart_maxwell)]
-    assert all(test.p < 0.001 for test in found)
+    result = [test(rng.multinomial(400, chances.ravel()).reshape(3, 3)) for test in (bowker, stuart_maxwell)]
+    assert all(test.p < 0.001 for test in result)

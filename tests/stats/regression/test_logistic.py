@@ -1,4 +1,4 @@
-"""Logistic regression against planted coefficients, statsmodels and a general minimiser; and where it cannot say."""
+"""Logistic regression against planted coefficients, statsmodels and a general optimizer; and cases without a fit."""
 
 import numpy as np
 import pytest
@@ -8,28 +8,28 @@ from statsmodels.discrete.discrete_model import Logit
 
 from mematlas.stats.regression.logistic import (
     fit_logistic,
-    held_out,
-    likelihood_ratio,
+    held_out_rows,
+    likelihood_ratio_test,
     log_likelihood,
-    standardised,
-    wald,
+    standardize,
+    wald_test,
 )
 
 TRUE = np.array([-1.0, 0.8, -0.5, 0.0])
 
 
-def drawn(rows=400, seed=0, true=TRUE):
+def random_data(rows=400, seed=0, coefficients=TRUE):
     generator = np.random.default_rng(seed)
-    x = generator.normal(size=(rows, len(true) - 1))
-    y = generator.uniform(size=rows) < expit(true[0] + x @ true[1:])
+    x = generator.normal(size=(rows, len(coefficients) - 1))
+    y = generator.uniform(size=rows) < expit(coefficients[0] + x @ coefficients[1:])
     x.flags.writeable = y.flags.writeable = False
     return x, y
 
 
 def test_planted_coefficients_are_recovered_within_their_intervals():
-    x, y = drawn(rows=20_000)
+    x, y = random_data(rows=20_000)
     model = fit_logistic(x, y)
-    ends = wald(model)
+    ends = wald_test(model)
     assert model.converged
     assert model.coefficients == pytest.approx(TRUE, abs=0.06)
     assert ((ends.lower < TRUE) & (ends.upper > TRUE)).all()
@@ -37,41 +37,41 @@ def test_planted_coefficients_are_recovered_within_their_intervals():
     assert ends.p[3] > 0.05
 
 
-def test_wald_intervals_hold_the_truth_as_often_as_they_say():
-    inside = []
+def test_wald_intervals_have_their_nominal_coverage():
+    covered = []
     for seed in range(300):
-        ends = wald(fit_logistic(*drawn(rows=300, seed=seed)))
-        inside.append((ends.lower < TRUE) & (ends.upper > TRUE))
-    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+        ends = wald_test(fit_logistic(*random_data(rows=300, seed=seed)))
+        covered.append((ends.lower < TRUE) & (ends.upper > TRUE))
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
-def test_maximum_likelihood_is_that_of_statsmodels():
-    x, y = drawn()
-    theirs = Logit(y.astype(float), np.column_stack([np.ones(len(x)), x])).fit(disp=0, tol=1e-10)
+def test_maximum_likelihood_agrees_with_statsmodels():
+    x, y = random_data()
+    expected = Logit(y.astype(float), np.column_stack([np.ones(len(x)), x])).fit(disp=0, tol=1e-10)
     model = fit_logistic(x, y)
-    assert model.coefficients == pytest.approx(theirs.params, abs=1e-6)
-    assert model.error == pytest.approx(theirs.bse, abs=1e-6)
-    assert model.log_likelihood == pytest.approx(theirs.llf)
-    assert wald(model).p == pytest.approx(theirs.pvalues, abs=1e-6)
+    assert model.coefficients == pytest.approx(expected.params, abs=1e-6)
+    assert model.standard_errors == pytest.approx(expected.bse, abs=1e-6)
+    assert model.log_likelihood == pytest.approx(expected.llf)
+    assert wald_test(model).p == pytest.approx(expected.pvalues, abs=1e-6)
 
 
-def test_penalty_and_balance_are_those_of_k2s_models():
-    x, y = drawn()
+def test_penalty_and_class_weights_are_as_in_k2():
+    x, y = random_data()
     weights = np.where(y, len(y) / (2 * y.sum()), len(y) / (2 * (~y).sum()))
 
-    def loss(at):
-        odds = at[0] + x @ at[1:]
-        return weights @ np.logaddexp(0, np.where(y, -odds, odds)) + at[1:] @ at[1:] / 2
+    def loss(coefficients):
+        odds = coefficients[0] + x @ coefficients[1:]
+        return weights @ np.logaddexp(0, np.where(y, -odds, odds)) + coefficients[1:] @ coefficients[1:] / 2
 
     model = fit_logistic(x, y, penalty=1.0, balanced=True)
     assert model.coefficients == pytest.approx(minimize(loss, np.zeros(4), tol=1e-10).x, abs=1e-4)
     assert np.average(model.probabilities(x), weights=weights) == pytest.approx(0.5)
-    assert model.error is None
-    assert wald(model) is None
+    assert model.standard_errors is None
+    assert wald_test(model) is None
 
 
 def test_no_features_give_the_share():
-    _, y = drawn()
+    _, y = random_data()
     model = fit_logistic(np.empty((len(y), 0)), y)
     assert model.probabilities(np.empty((2, 0))) == pytest.approx([y.mean()] * 2)
     assert model.log_likelihood == pytest.approx(log_likelihood(np.full(len(y), y.mean()), y))
@@ -79,19 +79,21 @@ def test_no_features_give_the_share():
 
 def test_separated_classes_and_repeated_features_have_a_reason_and_no_error():
     x = np.arange(-10, 10)[:, None] / 5
-    apart = fit_logistic(x, x[:, 0] > 0)
-    assert not apart.converged
-    assert apart.reason == "the features separate the classes, or some rows of them: the coefficients grow without end"
-    assert wald(apart) is None
+    separated = fit_logistic(x, x[:, 0] > 0)
+    assert not separated.converged
+    assert (
+        separated.reason == "the features separate the classes, or some rows of them: the coefficients grow without end"
+    )
+    assert wald_test(separated) is None
     assert fit_logistic(x, x[:, 0] > 0, penalty=1.0).converged
-    x, y = drawn()
+    x, y = random_data()
     rare = np.zeros(len(x))
     rare[np.flatnonzero(~y)[:2]] = 1
-    partly, _ = standardised(np.column_stack([x, rare]), np.ones(len(x), dtype=bool))
-    assert fit_logistic(partly, y).reason == apart.reason
-    twice = fit_logistic(np.column_stack([x, x[:, 0] - x[:, 1]]), y)
-    assert twice.reason == "features are linear combinations of one another"
-    assert twice.error is None
+    partly_separated, _ = standardize(np.column_stack([x, rare]), np.ones(len(x), dtype=bool))
+    assert fit_logistic(partly_separated, y).reason == separated.reason
+    collinear = fit_logistic(np.column_stack([x, x[:, 0] - x[:, 1]]), y)
+    assert collinear.reason == "features are linear combinations of one another"
+    assert collinear.standard_errors is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_separated_classes_and_repeated_features_have_a_reason_and_no_error():
         (np.full((2, 1), np.nan), np.array([True, False]), "finite"),
     ],
 )
-def test_what_cannot_be_fitted_is_told(x, y, message):
+def test_what_cannot_be_fitted_is_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         fit_logistic(x, y)
     with pytest.raises(ValueError, match="not -1"):
@@ -110,41 +112,41 @@ def test_what_cannot_be_fitted_is_told(x, y, message):
 
 
 def test_the_likelihood_ratio_of_a_feature_without_effect_is_uniform():
-    p = []
+    p_values = []
     for seed in range(300):
-        x, y = drawn(rows=200, seed=seed)
+        x, y = random_data(rows=200, seed=seed)
         smaller, larger = fit_logistic(x[:, :2], y), fit_logistic(x, y)
-        p.append(likelihood_ratio(smaller.log_likelihood, larger.log_likelihood, 1).p)
-    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.03)
-    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+        p_values.append(likelihood_ratio_test(smaller.log_likelihood, larger.log_likelihood, 1).p)
+    assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.06)
 
 
 def test_the_likelihood_ratio_by_hand():
-    test = likelihood_ratio(-10.0, -8.0, 2)
+    test = likelihood_ratio_test(-10.0, -8.0, 2)
     assert (test.statistic, test.freedom, test.p) == (4.0, 2, pytest.approx(np.exp(-2)))
-    assert likelihood_ratio(-8.0, -10.0, 1).p == 1.0
+    assert likelihood_ratio_test(-8.0, -10.0, 1).p == 1.0
     with pytest.raises(ValueError, match="not 0"):
-        likelihood_ratio(-8.0, -10.0, 0)
+        likelihood_ratio_test(-8.0, -10.0, 0)
 
 
-def test_standardising_learns_from_the_training_rows_alone():
+def test_standardizing_uses_only_the_training_rows():
     x = np.array([[1.0, 5, 7], [3, 5, 9], [100, 6, 8]])
-    found, varies = standardised(x, np.array([True, True, False]))
+    scaled, varies = standardize(x, np.array([True, True, False]))
     assert varies.tolist() == [True, False, True]
-    assert found == pytest.approx(np.array([[-1.0, -1], [1, 1], [98, 0]]))
+    assert scaled == pytest.approx(np.array([[-1.0, -1], [1, 1], [98, 0]]))
 
 
 def test_a_fifth_of_each_class_is_held_out_the_same_each_time():
     y = np.arange(1000) < 100
-    test = held_out(y)
+    test = held_out_rows(y)
     assert (test[y].sum(), test[~y].sum()) == (20, 180)
-    assert (held_out(y) == test).all()
-    assert (held_out(y, seed=7) != test).any()
+    assert (held_out_rows(y) == test).all()
+    assert (held_out_rows(y, seed=7) != test).any()
 
 
-def test_no_group_is_on_both_sides():
+def test_no_group_is_in_both_parts():
     groups = np.random.default_rng(0).integers(0, 60, size=500)
-    test = held_out(np.arange(500) < 50, groups)
+    test = held_out_rows(np.arange(500) < 50, groups)
     assert not set(groups[test]) & set(groups[~test])
     assert 70 <= test.sum() <= 130
-    assert not held_out(np.ones(5, bool), np.zeros(5)).any()
+    assert not held_out_rows(np.ones(5, bool), np.zeros(5)).any()

@@ -1,0 +1,1 @@
+"""Analyses of how memorization depends on the corpus: repetition, taxonomy, provenance."""

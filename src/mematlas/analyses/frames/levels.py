@@ -1,4 +1,4 @@
-"""Score levels with exact integer edges: M = matches / L is never compared as a float.
+"""Score levels with exact integer edges; M = matches / L is never compared as a float.
 
 P1 groups rows into five levels of 0.2; its edge convention is not published, so [0, .2), [.2, .4), [.4, .6), [.6, .8),
 [.8, 1] is our choice (papers.md P1 a).
@@ -14,6 +14,6 @@ LEVEL_RANGES: Final = ("[0, .2)", "[.2, .4)", "[.4, .6)", "[.6, .8)", "[.8, 1]")
 
 
 def level(matches: str = "matches", continuation: "str | int" = "continuation") -> pl.Expr:
-    """Number of the level, 0 to 4, of M = matches / L: floor(5 matches / L), with M = 1 in the last."""
+    """The number of the level, 0 to 4, of M = matches / L: floor(5 matches / L), with M = 1 in the last."""
     length = pl.lit(continuation) if isinstance(continuation, int) else pl.col(continuation)
     return (5 * pl.col(matches).cast(pl.Int64) // length).clip(upper_bound=4).cast(pl.Int8)

@@ -1,4 +1,4 @@
-"""Memorized and unmemorized rows of every model, role and cell, and which rows two cells of a model share.
+"""Memorized and unmemorized rows of every model, role and cell, and the rows recited in several cells of a model.
 
 Source: P1, Figure 2: counts of memorized (M = 1) and unmemorized (M = 0) rows.
 """
@@ -7,14 +7,16 @@ from typing import Final
 
 import polars as pl
 
-from mematlas.analyses.frames.proportions import percent, with_shares
+from mematlas.analyses.frames.proportions import format_percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 
 KEYS: Final = ("model", "role", "context", "continuation")
-ROLE: Final = "train: rows of the corpus; control: rows no model was trained on; control model: untrained on the corpus"
-SHARES: Final = {
+ROLE_DESCRIPTION: Final = (
+    "train: rows of the corpus; control: rows no model was trained on; control model: untrained on the corpus"
+)
+SHARE_COLUMNS: Final = {
     "model": "label of the model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
     "rows": "rows scored",
@@ -36,14 +38,14 @@ cells = recount.lines(study).group_by("model", "role", "context", "continuation"
 answer = recount.with_shares(cells.agg(rows=pl.len(), memorized=pl.sum("recited")), ["memorized"])"""
 
 
-def shares_recipe(tables: Tables, *also: str) -> str:
-    """The recipe of `memorized_shares`, with the columns `also` of the models."""
+def shares_recipe(tables: Tables, *model_columns: str) -> str:
+    """The recipe of `memorized_shares`, with further columns of the models."""
     recipe = _RECIPE if tables.graded else _UNGRADED_RECIPE
-    return recipe.format(also="".join(f', "{name}"' for name in also))
+    return recipe.format(also="".join(f', "{name}"' for name in model_columns))
 
 
 def memorized_shares(tables: Tables) -> pl.DataFrame:
-    """One line a model, role and cell that has scored rows, models in the order given; columns SHARES."""
+    """One record per model, role and cell with scored rows, models in the order given; columns SHARE_COLUMNS."""
     unmemorized = (pl.col("rows") * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
     frame = (
         tables.counts()
@@ -54,33 +56,35 @@ def memorized_shares(tables: Tables) -> pl.DataFrame:
             unmemorized.alias("unmemorized"),
         )
     )
-    return with_shares(in_order(frame, tables), ["memorized", "unmemorized"]).select(*SHARES)
+    return with_shares(in_model_order(frame, tables), ["memorized", "unmemorized"]).select(*SHARE_COLUMNS)
 
 
-def in_order(frame: pl.DataFrame, tables: Tables, *also: str) -> pl.DataFrame:
-    """`frame` by model as given, role, context, continuation, then the columns `also`, as far as it has them."""
-    order = {model: place for place, model in enumerate(tables.models["model"])}
-    by = [name for name in ("role", "context", "continuation", *also) if name in frame.columns]
+def in_model_order(frame: pl.DataFrame, tables: Tables, *extra: str) -> pl.DataFrame:
+    """Sort by model in the order given, role, context, continuation and the `extra` columns, where `frame` has them."""
+    order = {model: position for position, model in enumerate(tables.models["model"])}
+    by = [name for name in ("role", "context", "continuation", *extra) if name in frame.columns]
     return frame.sort(pl.col("model").replace_strict(order, return_dtype=pl.Int64), *by)
 
 
 def nearest_cell(tables: Tables) -> Cell | None:
-    """The cell nearest to 32 + 32 in which a model of the family scored training rows: `tables.reference` but in a grid
-    with holes; None where nothing was scored."""
-    cells = {cell for model in tables.family for cell in cells_of(tables, model)}
+    """The cell nearest to 32 + 32 in which a model of the family scored training rows; None where there is none.
+
+    It differs from `tables.reference` only where models were not scored in every cell.
+    """
+    cells = {cell for model in tables.family for cell in scored_cells(tables, model)}
     if tables.reference in cells:
         return tables.reference
     return min(cells, key=lambda cell: (abs(cell.context - 32), abs(cell.continuation - 32)), default=None)
 
 
-def cells_of(tables: Tables, model: str) -> list[Cell]:
+def scored_cells(tables: Tables, model: str) -> list[Cell]:
     """The cells in which training rows were scored with the model, ascending."""
-    here = tables.counts().filter(model=model, role="train").select("context", "continuation").unique()
-    return [Cell(*cell) for cell in here.sort("context", "continuation").iter_rows()]
+    cells = tables.counts().filter(model=model, role="train").select("context", "continuation").unique()
+    return [Cell(*cell) for cell in cells.sort("context", "continuation").iter_rows()]
 
 
-def recited_in(tables: Tables, model: str, cells: list[Cell]) -> pl.DataFrame:
-    """Training rows scored in all `cells` with the model: row, then one Boolean column a cell, named as `str(cell)`."""
+def recited_by_cell(tables: Tables, model: str, cells: list[Cell]) -> pl.DataFrame:
+    """Training rows scored in all `cells` with the model: row, then one Boolean column per cell, named `str(cell)`."""
     frames = [tables.side_by_side((model,), cell, "recited").rename({model: str(cell)}) for cell in cells]
     wide = frames[0]
     for frame in frames[1:]:
@@ -89,17 +93,22 @@ def recited_in(tables: Tables, model: str, cells: list[Cell]) -> pl.DataFrame:
 
 
 def unevenly_scored(shares: pl.DataFrame, factor: str) -> bool:
-    """Whether cells of a model with the same `factor` hold different numbers of training rows."""
+    """Whether cells of a model with the same `factor` have different numbers of training rows."""
     rows = shares.filter(role="train").group_by("model", factor).agg(pl.col("rows").n_unique())
     return bool((rows["rows"] > 1).any())
 
 
-def beside_control(shares: pl.DataFrame, cell: Cell) -> str | None:
-    """What control rows do in a cell, as a sentence; None without control rows. `shares`: of `memorized_shares`."""
+def control_sentence(shares: pl.DataFrame, cell: Cell) -> str | None:
+    """The memorized share of control rows in a cell, as a sentence; None without control rows.
+
+    Args:
+        shares: as returned by `memorized_shares`.
+    """
     control = shares.filter(context=cell.context, continuation=cell.continuation, role="control")
     if not control.height:
         return None
+    share, upper = (format_percent(control[name].max()) for name in ("memorized_share", "memorized_share_upper"))
     return (
-        f"Rows no model was trained on, at {cell} tokens: {percent(control['memorized_share'].max())} memorized at "
-        f"most (upper ends of the intervals up to {percent(control['memorized_share_upper'].max())})."
+        f"Rows no model was trained on, at {cell} tokens: {share} memorized at most (upper ends of the intervals up to "
+        f"{upper})."
     )

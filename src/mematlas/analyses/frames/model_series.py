@@ -1,4 +1,4 @@
-"""A family as series of models in order: one by size, and one by training step for every size with checkpoints."""
+"""The ordered series of a family's models: one by size, and one by training step for every size with checkpoints."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,82 +13,84 @@ AS_GIVEN: Final = "models as given"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Two models or more, in order.
+    """Two or more models in order.
 
-    name: how tables and charts call it; members: labels; short: a name each, for where labels are too long; absent:
-    models that belong here but have no scores in the cell asked for.
+    name: the name in tables and charts; models: labels; short_names: one per model, for use where labels are too long;
+    unscored: models of the series that have no scores in the given cell.
     """
 
     name: str
-    members: tuple[str, ...]
-    short: tuple[str, ...]
-    absent: tuple[str, ...] = ()
+    models: tuple[str, ...]
+    short_names: tuple[str, ...]
+    unscored: tuple[str, ...] = ()
 
     def short_name(self, model: str) -> str:
-        return self.short[self.members.index(model)]
+        return self.short_names[self.models.index(model)]
 
     @property
     def slug(self) -> str:
-        """The name as a part of file names."""
+        """The name in a form that can be part of a file name."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
-    def last_name(self) -> str:
-        """What the last model is: largest, latest, or last."""
-        return "latest" if self.by_step else "last" if self.name == AS_GIVEN else "largest"
+    def last_qualifier(self) -> str:
+        """The adjective for the last model: largest, latest or last."""
+        return "latest" if self.ordered_by_step else "last" if self.name == AS_GIVEN else "largest"
 
     @property
-    def by_step(self) -> bool:
+    def ordered_by_step(self) -> bool:
         return self.name not in (BY_SIZE, AS_GIVEN)
 
 
-def series(tables: Tables, cell: Cell) -> tuple[Series, ...]:
-    """The family by size, then the checkpoints of each size that has several: what has scores of training rows in the
-    cell, where that are two models or more."""
+def model_series(tables: Tables, cell: Cell) -> tuple[Series, ...]:
+    """The family by size, then the checkpoints of each size that has several.
+
+    A series consists of the models with scores of training rows in the cell; one with fewer than two is left out.
+    """
     found = []
-    for name, models in _named(tables):
-        members = present(tables, models, cell)
-        if len(members) > 1:
-            absent = tuple(model for model in models if model not in members)
-            found.append(Series(name, members, _short(members, tables, name), absent))
+    for name, candidates in _named_series(tables):
+        models = scored_models(tables, candidates, cell)
+        if len(models) > 1:
+            unscored = tuple(model for model in candidates if model not in models)
+            found.append(Series(name, models, _short_names(models, tables, name), unscored))
     return tuple(found)
 
 
-def present(tables: Tables, members: tuple[str, ...], cell: Cell) -> tuple[str, ...]:
-    """The members with training rows scored in the cell."""
-    here = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
-    scored = set(here["model"])
-    return tuple(model for model in members if model in scored)
+def scored_models(tables: Tables, models: tuple[str, ...], cell: Cell) -> tuple[str, ...]:
+    """The models with training rows scored in the cell."""
+    counts = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
+    scored = set(counts["model"])
+    return tuple(model for model in models if model in scored)
 
 
-def series_caveats(found: Iterable[Series]) -> Iterator[str]:
-    """What to keep in mind where sizes are unknown or models have no scores."""
-    for one in found:
-        if one.name == AS_GIVEN:
+def series_caveats(all_series: Iterable[Series]) -> Iterator[str]:
+    """The caveats of series with unknown sizes or models without scores."""
+    for series in all_series:
+        if series.name == AS_GIVEN:
             yield "Model sizes are not all known: models stand in the order in which the study lists them."
-        if one.absent:
-            yield f"Without scores in this cell, and left out: {', '.join(one.absent)}."
+        if series.unscored:
+            yield f"Without scores in this cell, and left out: {', '.join(series.unscored)}."
 
 
-def _named(tables: Tables) -> list[tuple[str, tuple[str, ...]]]:
-    known = all(tables.parameters(model) is not None for model in tables.by_size)
-    sizes = [tables.parameters(members[0]) or 0 for members in tables.by_step]
+def _named_series(tables: Tables) -> list[tuple[str, tuple[str, ...]]]:
+    sizes_known = all(tables.parameters(model) is not None for model in tables.by_size)
+    sizes = [tables.parameters(checkpoints[0]) or 0 for checkpoints in tables.by_step]
     names = [size_name(size) for size in sizes]
     if len(set(names)) < len(names):
         names = [f"{size:,}" for size in sizes]
-    steps = [(f"training step, {size}", members) for size, members in zip(names, tables.by_step, strict=True)]
-    return [(BY_SIZE if known else AS_GIVEN, tables.by_size), *steps]
+    steps = [(f"training step, {size}", models) for size, models in zip(names, tables.by_step, strict=True)]
+    return [(BY_SIZE if sizes_known else AS_GIVEN, tables.by_size), *steps]
 
 
-def _short(members: tuple[str, ...], tables: Tables, name: str) -> tuple[str, ...]:
-    """Sizes or steps, or the labels where these are unknown or the same."""
+def _short_names(models: tuple[str, ...], tables: Tables, name: str) -> tuple[str, ...]:
+    """Sizes or steps, or the labels where these are unknown or not distinct."""
     if name == BY_SIZE:
-        short = tuple(size_name(tables.parameters(model)) for model in members)
+        names = tuple(size_name(tables.parameters(model)) for model in models)
     elif name != AS_GIVEN:
-        short = tuple(f"step {tables.training_step(model):,}" for model in members)
+        names = tuple(f"step {tables.training_step(model):,}" for model in models)
     else:
-        short = members
-    return short if len(set(short)) == len(short) else members
+        names = models
+    return names if len(set(names)) == len(names) else models
 
 
 def size_name(parameters: int | None) -> str:

@@ -1,30 +1,30 @@
-"""Memorized shares as P9 samples them: one a repetition bucket, and two kinds of mean over the buckets.
+"""Memorized shares in P9's samples: the share of every repetition bucket, the uniform share and the normalised one.
 
-Source: P9 (b). Two samples are kept apart in columns of their own, as P9 keeps two samples apart: uniform (the plain
-share of the study's rows) and duplicate-normalised (the mean of the shares of the repetition buckets, so that each
-bucket weighs the same). One model a size stands in, the latest checkpoint of each, and the controls.
+Source: P9 (b), which reports two samples. Each has columns of its own: uniform (the plain share of the study's rows)
+and duplicate-normalised (the mean of the shares of the repetition buckets, so that every bucket has the same weight).
+The tables contain the latest checkpoint of each model size, and the control models.
 """
 
 from typing import Final
 
 import polars as pl
 
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
 from mematlas.analyses.frames.proportions import with_shares
-from mematlas.analyses.frames.repetition_buckets import COLUMNS as BUCKET_COLUMNS
-from mematlas.analyses.frames.repetition_buckets import FEW, buckets_of
+from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.stats.estimates.stratified import mean_of_shares
 
-CELL: Final = ("role", "context", "continuation")
-_PLACE: Final = {
+CELL_KEYS: Final = ("role", "context", "continuation")
+_KEY_COLUMNS: Final = {
     "model": "label of the model",
     "parameters": "number of weights",
-    "role": "train: rows of the corpus; control: rows no model was trained on; control model: untrained on the corpus",
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
-SHARES: Final = {
-    **_PLACE,
+SAMPLE_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "rows": "rows scored",
     "memorized": "rows with M = 1",
     "uniform_share": "memorized / rows: the plain share of the study's rows",
@@ -34,8 +34,8 @@ SHARES: Final = {
     "normalised_share_lower": "lower end of its 95 % interval, from the buckets' Wilson intervals",
     "normalised_share_upper": "upper end of it",
 }
-REPETITIONS: Final = {
-    **_PLACE,
+REPETITION_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "bucket": BUCKET_COLUMNS["bucket"],
     "repetitions": "geometric mean of how often the bucket's rows occur",
     "rows": "rows scored",
@@ -51,48 +51,48 @@ counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), repetitions=10 **
 """
 SHARES_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.sample_shares(counts)"
 REPETITIONS_RECIPE: Final = f'{COUNTS_RECIPE}answer = recount.with_shares(counts, "memorized")'
-_KEYS: Final = tuple(_PLACE)
+_KEYS: Final = tuple(_KEY_COLUMNS)
 
 
 def bucket_counts(tables: Tables) -> pl.DataFrame:
-    """One line a model, role, cell and bucket that holds rows: columns of _PLACE, bucket, repetitions, rows, memorized.
+    """One record per model, role, cell and bucket: columns of _KEY_COLUMNS, bucket, repetitions, rows, memorized.
 
-    bucket is null where repetitions are unknown, and of control rows, which were never seen.
+    bucket is null where repetitions are unknown, and for control rows, which no model was trained on.
     """
-    known = tables.counts("repetitions")
-    known = known.with_columns(buckets_of(known["repetitions"]))
-    known = known.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
-    spread = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
-    grouped = known.group_by("model", *CELL, "bucket", maintain_order=True).agg(
-        (10**spread).alias("repetitions"),
+    counts = tables.counts("repetitions")
+    counts = counts.with_columns(bucket_column(counts["repetitions"]))
+    counts = counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
+    mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
+    grouped = counts.group_by("model", *CELL_KEYS, "bucket", maintain_order=True).agg(
+        (10**mean_log).alias("repetitions"),
         pl.col("rows").sum(),
         (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),
     )
-    shown = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
-    frame = grouped.join(shown, on="model").join(tables.models.select("model", "parameters"), on="model")
-    return frame.sort("order", *CELL, "bucket").select(*_KEYS, "bucket", "repetitions", "rows", "memorized")
+    models = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
+    frame = grouped.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")
+    return frame.sort("order", *CELL_KEYS, "bucket").select(*_KEYS, "bucket", "repetitions", "rows", "memorized")
 
 
 def shares_by_repetitions(counts: pl.DataFrame) -> pl.DataFrame:
-    """The buckets of `bucket_counts` with the share of each; columns REPETITIONS."""
+    """The buckets of `bucket_counts` with the share of each; columns REPETITION_COLUMNS."""
     frame = with_shares(counts.drop_nulls("bucket"), "memorized")
-    return frame.with_columns((pl.col("rows") < FEW).alias("few")).select(*REPETITIONS)
+    return frame.with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*REPETITION_COLUMNS)
 
 
 def sample_shares(counts: pl.DataFrame) -> pl.DataFrame:
-    """One line a model, role and cell, with the share of both samples and their intervals; columns SHARES.
+    """One record per model, role and cell, with the share of both samples and their intervals; columns SAMPLE_COLUMNS.
 
     Args:
-        counts: one line a model, role, cell and bucket of repetitions (null: in none): model, parameters, role,
-            context, continuation, bucket, rows, memorized.
+        counts: one record per model, role, cell and bucket of repetitions (null: in no bucket), with columns model,
+            parameters, role, context, continuation, bucket, rows, memorized.
     """
     sums = counts.group_by(_KEYS, maintain_order=True).agg(pl.sum("rows", "memorized"))
     frame = with_shares(sums, "memorized", name="uniform_share")
-    lines = []
+    means = []
     for key, group in counts.drop_nulls("bucket").sort("bucket").group_by(_KEYS, maintain_order=True):
         mean = mean_of_shares(group["memorized"], group["rows"])
-        lines.append((*key, mean.estimate, mean.lower, mean.upper))
-    names = [name for name in SHARES if name.startswith("normalised")]
-    schema = {name: frame.schema[name] for name in _KEYS} | dict.fromkeys(names, pl.Float64)
-    normalised = pl.DataFrame(lines, schema=schema, orient="row")
-    return frame.join(normalised, on=_KEYS, how="left", nulls_equal=True, maintain_order="left").select(*SHARES)
+        means.append((*key, mean.estimate, mean.lower, mean.upper))
+    columns = [name for name in SAMPLE_COLUMNS if name.startswith("normalised")]
+    schema = {name: frame.schema[name] for name in _KEYS} | dict.fromkeys(columns, pl.Float64)
+    normalised = pl.DataFrame(means, schema=schema, orient="row")
+    return frame.join(normalised, on=_KEYS, how="left", nulls_equal=True, maintain_order="left").select(*SAMPLE_COLUMNS)

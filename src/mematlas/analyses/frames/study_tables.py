@@ -1,7 +1,7 @@
-"""A study's tables as analyses see them: lazy, with what they all need made once.
+"""A study's tables as analyses read them: lazy frames, with shared aggregates computed once.
 
-Ten million score lines are never held at once: everything starts from counts (how many rows of a model, role and cell
-have so many matches) or from one cell's rows side by side, one column a model.
+Ten million score records are never in memory at once: every analysis starts from counts (the number of rows for each
+model, role, cell and number of matches) or from the rows of one cell side by side, one column per model.
 """
 
 from collections.abc import Callable
@@ -33,22 +33,23 @@ class Tables:
     """The tables of one run.
 
     scores: model, row, context, continuation, matches, verbatim, ...; rows: row, role, repetitions, document, source;
-    models: one line a model in the order given: model, parameters (null where unknown or 0), training_step, tokenizer;
-    question: what was asked.
-    control_models: labels of models that never saw the corpus; their rows are a control, not members of the family.
-    features: row features by kind (`mematlas.study.schemas.features`), {} where none were made;
-    facts: what they were made from ("scope" of the counts, "tokens" of the corpus ...).
+    models: one record per model in the order given: model, parameters (null where unknown or 0), training_step,
+    tokenizer; settings: the settings of the run ("context", "continuation", "depth", "align" ...).
+    control_models: labels of models that never saw the corpus; their rows are a control and not part of the family.
+    features: row features by kind (`mematlas.study.schemas.features`), {} without row features;
+    facts: what the features were computed from ("scope" of the counts, "tokens" of the corpus ...).
     signals: per-token records by kind ("truth", "free"; `mematlas.study.schemas.scores`), {} where there are none.
-    states: hidden states of a sample of rows by kind ("truth", "free"), of a model each, read when called for; {} where
-    none were kept; predictions: what predictors said of held-out rows (`study.schemas.predictions`), None without any.
-    complete: every row of the corpus' selection has a line; False where only recited rows were published, so that rows
-    without a line have M < 1 and nothing else is known of them.
+    states: by kind ("truth", "free"), a function from a model's label to the hidden states of its sample of rows, which
+    are read at the call; {} where none were stored; predictions: the predictors' output for held-out rows
+    (`study.schemas.predictions`), None without any.
+    complete: whether every row of the corpus' selection has a record; False where only recited rows were published, so
+    that rows without a record have M < 1 and nothing else is known about them.
     """
 
     scores: pl.LazyFrame
     rows: pl.LazyFrame
     models: pl.DataFrame
-    question: dict[str, Any]
+    settings: dict[str, Any]
     control_models: tuple[str, ...] = ()
     complete: bool = True
     features: dict[str, pl.LazyFrame] = field(default_factory=dict)
@@ -56,22 +57,27 @@ class Tables:
     signals: dict[str, pl.LazyFrame] = field(default_factory=dict)
     states: dict[str, Callable[[str], HiddenStates]] = field(default_factory=dict)
     predictions: pl.LazyFrame | None = None
-    _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # a stand-in without weights has no size: 0 would be its place on no log axis
+        # a stand-in without weights has no size: 0 cannot be drawn on a log axis
         sizes = pl.when(pl.col("parameters") > 0).then("parameters").alias("parameters")
         object.__setattr__(self, "models", self.models.with_columns(sizes))
 
-    # ------------------------------------------------------------------------------------------------ what was asked
+    # ------------------------------------------------------------------------------------------------ the settings
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """The former name of `settings`."""
+        return self.settings
 
     @property
     def contexts(self) -> tuple[int, ...]:
-        return tuple(self.question["context"])
+        return tuple(self.settings["context"])
 
     @property
     def continuations(self) -> tuple[int, ...]:
-        return tuple(self.question["continuation"])
+        return tuple(self.settings["continuation"])
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -79,47 +85,47 @@ class Tables:
 
     @property
     def reference(self) -> Cell:
-        """The cell that claims speak of: 32 + 32, as P1 and K1, or the nearest there is."""
+        """The cell that claims report: 32 + 32, as in P1 and K1, or the nearest cell of the grid."""
         return min(self.cells, key=lambda cell: (abs(cell.context - 32), abs(cell.continuation - 32)))
 
     @property
     def graded(self) -> bool:
-        """Whether M is known beside M = 1."""
-        return self.question.get("depth", "graded") == "graded" and self.complete
+        """Whether M itself is known, and not only whether M = 1."""
+        return self.settings.get("depth", "graded") == "graded" and self.complete
 
     # ------------------------------------------------------------------------------------------------ the family
 
     @property
     def family(self) -> tuple[str, ...]:
-        """All models but the controls, as given."""
+        """All models except the control models, in the order given."""
         return tuple(model for model in self.models["model"] if model not in self.control_models)
 
     @property
     def by_size(self) -> tuple[str, ...]:
-        """One model a size, ascending: the latest checkpoint of each; as given where sizes are unknown."""
-        known = self._members().filter(pl.col("parameters").is_not_null())
-        if known.height < len(self.family):
+        """One model per size, ascending: the latest checkpoint of each; in the order given where sizes are unknown."""
+        sized = self._family_models().filter(pl.col("parameters").is_not_null())
+        if sized.height < len(self.family):
             return self.family
-        latest = known.sort("training_step", nulls_last=True, maintain_order=True).group_by("parameters").last()
+        latest = sized.sort("training_step", nulls_last=True, maintain_order=True).group_by("parameters").last()
         return tuple(latest.sort("parameters")["model"])
 
     @property
     def by_step(self) -> tuple[tuple[str, ...], ...]:
-        """The checkpoints of each size that has several, ascending in training step."""
-        known = self._members().filter(pl.col("parameters").is_not_null() & pl.col("training_step").is_not_null())
+        """The checkpoints of each size that has several, in ascending order of training step."""
+        sized = self._family_models().filter(pl.col("parameters").is_not_null() & pl.col("training_step").is_not_null())
         series = []
-        for _, members in known.sort("parameters", "training_step").group_by("parameters", maintain_order=True):
-            if members["training_step"].n_unique() > 1:
-                series.append(tuple(members["model"]))
+        for _, checkpoints in sized.sort("parameters", "training_step").group_by("parameters", maintain_order=True):
+            if checkpoints["training_step"].n_unique() > 1:
+                series.append(tuple(checkpoints["model"]))
         return tuple(series)
 
-    def _members(self) -> pl.DataFrame:
+    def _family_models(self) -> pl.DataFrame:
         return self.models.filter(pl.col("model").is_in(self.family))
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
-        """Fingerprints of the family's tokenizers, as far as known."""
-        return tuple(self._members()["tokenizer"].drop_nulls().unique().sort())
+        """The distinct fingerprints of the family's tokenizers, where known."""
+        return tuple(self._family_models()["tokenizer"].drop_nulls().unique().sort())
 
     def parameters(self, model: str) -> int | None:
         return self.models.filter(model=model)["parameters"][0]
@@ -132,22 +138,22 @@ class Tables:
     @property
     def has_control(self) -> bool:
         """Whether rows of a control corpus were scored."""
-        return self._control_rows() > 0
+        return self._count_control_rows() > 0
 
-    def _control_rows(self) -> int:
-        return self._once("control", lambda: self.rows.filter(role="control").select(pl.len()).collect().item())
+    def _count_control_rows(self) -> int:
+        return self._cached("control", lambda: self.rows.filter(role="control").select(pl.len()).collect().item())
 
     def counts(self, *by: str) -> pl.DataFrame:
-        """How many rows: columns model, role, context, continuation, any of `by` (columns of rows/), matches, recited,
-        rows. matches is null where only `recited` (M = 1) is known; rows that could not be scored are left out.
+        """Numbers of rows: columns model, role, context, continuation, those of `by` (columns of rows/), matches,
+        recited, rows. matches is null where only `recited` (M = 1) is known; rows without a score are left out.
 
-        A model of `control_models` has role "control model", whatever the row.
+        All rows of a model of `control_models` have the role "control model".
         """
-        return self._once(("counts", by), lambda: self._count("matches", by))
+        return self._cached(("counts", by), lambda: self._count("matches", by))
 
     def verbatim_counts(self, *by: str) -> pl.DataFrame:
-        """How many rows recite so many tokens before the first miss: as `counts`, with verbatim instead of matches."""
-        return self._once(("verbatim", by), lambda: self._count("verbatim", by))
+        """Numbers of rows by tokens recited before the first miss: as `counts`, with verbatim instead of matches."""
+        return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
     def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
         rows = self.rows.select("row", "role", *by)
@@ -164,7 +170,7 @@ class Tables:
 
     def missing(self) -> pl.DataFrame:
         """Rows that could not be scored: model, context, continuation, reason, rows."""
-        return self._once(
+        return self._cached(
             "missing",
             lambda: (
                 self.scores.filter(pl.col("matches").is_null() & pl.col("verbatim").is_null())
@@ -176,62 +182,60 @@ class Tables:
         )
 
     def _scored(self) -> pl.LazyFrame:
-        """Score lines of which anything is known, with `recited`: M = 1."""
+        """The score records of rows that could be scored, with `recited`: M = 1."""
         recited = extractable.expression().alias("recited")
-        names = ("model", "row", "context", "continuation", "matches", "verbatim")
-        return self.scores.select(*names, recited).filter(pl.col("recited").is_not_null())
+        columns = ("model", "row", "context", "continuation", "matches", "verbatim")
+        return self.scores.select(*columns, recited).filter(pl.col("recited").is_not_null())
 
     def side_by_side(self, models: tuple[str, ...], cell: Cell, value: str = "matches") -> pl.DataFrame:
-        """Training rows of one cell with one column a model: row, then `value` ("matches", "verbatim", "recited") each.
+        """Training rows of one cell with one column per model: row, then `value` ("matches", "verbatim" or "recited").
 
         Only rows scored by all of `models` are kept; where only recited rows were published (`complete` is False),
         `value` must be "recited", and a row that another model recites is False.
         """
-        return self._once((models, cell, value), lambda: self._wide(models, cell, value))
+        return self._cached((models, cell, value), lambda: self._join_models(models, cell, value))
 
-    def signals_of(self, kind: str, cell: Cell) -> pl.LazyFrame:
-        """Signals cut to a cell, one line a (model, row); see `Study.signals`."""
-        align = self.question.get("align", "start")
+    def cell_signals(self, kind: str, cell: Cell) -> pl.LazyFrame:
+        """The signals of one cell, one record per model and row; see `Study.signals`."""
+        align = self.settings.get("align", "start")
         return cut_signals(self.signals[kind], kind, align, cell.context, cell.continuation)
 
-    def _wide(self, models: tuple[str, ...], cell: Cell, value: str) -> pl.DataFrame:
-        here = (
+    def _join_models(self, models: tuple[str, ...], cell: Cell, value: str) -> pl.DataFrame:
+        scored = (
             self._scored()
             .filter(context=cell.context, continuation=cell.continuation)
             .filter(pl.col(value).is_not_null())
         )
-        train = self.rows.filter(role="train").select("row")
-        wide = train.join(
-            here.filter(model=models[0]).select("row", pl.col(value).alias(models[0])), on="row", how="left"
-        )
-        for model in models[1:]:
-            wide = wide.join(here.filter(model=model).select("row", pl.col(value).alias(model)), on="row", how="left")
-        found = wide.collect(engine="streaming").sort("row")
+        joined = self.rows.filter(role="train").select("row")
+        for model in models:
+            values = scored.filter(model=model).select("row", pl.col(value).alias(model))
+            joined = joined.join(values, on="row", how="left")
+        wide = joined.collect(engine="streaming").sort("row")
         if not self.complete and value == "recited":
-            return found.with_columns(pl.col(model).fill_null(False) for model in models)
-        return found.drop_nulls(list(models))
+            return wide.with_columns(pl.col(model).fill_null(False) for model in models)
+        return wide.drop_nulls(list(models))
 
-    def _once(self, key: object, make: Any) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+    def _cached(self, key: object, compute: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
 
 
 def read_tables(study: Study, run: str | None = None) -> Tables:
-    """The tables of a study's run, the latest by default; nothing large is read yet.
+    """The tables of a study's run, the latest by default; large tables are only scanned, not read.
 
     Raises:
         StudyError: the run is not finished.
     """
-    question = study.run(run).question
-    signals = [kind for kind in question.get("signals", ()) if kind != "hidden"]
+    settings = study.run(run).settings
+    signals = [kind for kind in settings.get("signals", ()) if kind != "hidden"]
     return Tables(
         study.scan_scores(run),
         study.scan_rows(run),
         study.models(run),
-        question,
-        tuple(question.get("control_models", ())),
-        question.get("complete", True),
+        settings,
+        tuple(settings.get("control_models", ())),
+        settings.get("complete", True),
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
         {kind: study.scan_signals(kind, run) for kind in signals},

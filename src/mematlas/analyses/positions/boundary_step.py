@@ -1,8 +1,8 @@
-"""The boundary difference in numbers: how far the counts after a border are from those before it, row by row.
+"""The boundary difference: how much the corpus counts change across the boundary of context and continuation.
 
-Source: P1, table of sentence-level frequency. Its formula is not published; two forms stand here, both our choice: one
-step, f[0] - f[-1], and window of w, the mean of f[0 .. w-1] minus that of f[-w .. -1] (f: count by offset to the
-border). Each is taken row by row, so that rows are paired with themselves, of the count and of log10(1 + count).
+Source: P1, table of sentence-level frequency. Its formula is not published; there are two forms here, both our choice:
+one step, f[0] - f[-1], and window of w, the mean of f[0 .. w-1] minus that of f[-w .. -1] (f: count by offset from the
+boundary). Each is computed within a row, so that every row is its own baseline, for count and log10(1 + count).
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,32 +12,32 @@ import numpy as np
 import polars as pl
 from polars import selectors
 
-from mematlas.analyses.positions.profiles import BORDER, GROUP, PLACE, Group, Values, groups
-from mematlas.analyses.positions.profiles import CURVES as _CURVES
-from mematlas.analyses.positions.token_windows import CLASS, MEMORIZED, OTHER, UNMEMORIZED, Windows
+from mematlas.analyses.positions.profiles import BOUNDARY, GROUP_COLUMNS, PROFILE_KEY_COLUMNS, Group, Values, row_groups
+from mematlas.analyses.positions.profiles import PROFILE_COLUMNS as _PROFILE_COLUMNS
+from mematlas.analyses.positions.token_windows import CLASS_TYPE, MEMORIZED, OTHER, UNMEMORIZED, TokenWindows
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.contrasts import stratified_difference
-from mematlas.stats.regression.curves import fit_line
+from mematlas.stats.regression.curves import fit_log_linear
 
-WIDTH: Final = 4  # our choice: tokens on each side of the border
-STEP: Final = "one step"
-_MEASURE: Final = {
+WINDOW_WIDTH: Final = 4  # our choice: tokens on each side of the boundary
+ONE_STEP: Final = "one step"
+_MEASURE_COLUMNS: Final = {
     "scale": "count: of the n-gram in the corpus; log10: of log10(1 + count)",
     "form": "one step: first token after the border minus the last before it; window of w: means of w tokens",
 }
-DIFFERENCES: Final = {
+DIFFERENCE_COLUMNS: Final = {
     "parameters": "number of weights",
-    **PLACE,
-    **_MEASURE,
+    **PROFILE_KEY_COLUMNS,
+    **_MEASURE_COLUMNS,
     "rows": "rows with both sides known",
     "difference": "mean over rows of after - before the border",
     "difference_lower": "lower end of its 95 % interval (Student's t); null for one row, or rows that are all the same",
     "difference_upper": "upper end of it",
-    "shown": _CURVES["shown"],
+    "shown": _PROFILE_COLUMNS["shown"],
 }
-CONTRASTS: Final = {
-    **{name: PLACE[name] for name in ("model", "role", "ngram")},
-    **_MEASURE,
+CONTRAST_COLUMNS: Final = {
+    **{name: PROFILE_KEY_COLUMNS[name] for name in ("model", "role", "ngram")},
+    **_MEASURE_COLUMNS,
     "memorized": "rows with M = 1",
     "unmemorized": "rows with M = 0",
     "difference": "boundary difference of memorized rows minus that of unmemorized ones",
@@ -49,8 +49,8 @@ _PARTS: Final = {
     "continuation": "mean over rows of the mean count in the continuation",
     "difference": "mean over rows of continuation - context",
 }
-SENTENCES: Final = {
-    **{name: PLACE[name] for name in ("model", "role", "class", "ngram")},
+SENTENCE_COLUMNS: Final = {
+    **{name: PROFILE_KEY_COLUMNS[name] for name in ("model", "role", "class", "ngram")},
     "rows": "rows",
     **{
         f"{part}{end}": f"{words}{meaning}"
@@ -59,9 +59,9 @@ SENTENCES: Final = {
     },
     **{f"{part}_per_million": f"{part} / million tokens of the corpus; null if unknown" for part in _PARTS},
 }
-SLOPES: Final = {
-    **{name: PLACE[name] for name in ("role", "class", "ngram")},
-    **_MEASURE,
+SLOPE_COLUMNS: Final = {
+    **{name: PROFILE_KEY_COLUMNS[name] for name in ("role", "class", "ngram")},
+    **_MEASURE_COLUMNS,
     "models": "models of the family, one a size, that have such a difference",
     "slope": "change of the boundary difference per tenfold of parameters, models weighted by their rows",
     "slope_lower": "lower end of its 95 % interval (Student's t); null for two models",
@@ -72,144 +72,175 @@ SLOPES: Final = {
 # --------------------------------------------------------------------------------------------------------- the forms
 
 
-def width(context: int, continuation: int) -> int:
-    """Tokens on each side that the window form takes: WIDTH, or fewer where a side has fewer."""
-    return min(WIDTH, context, continuation)
+def window_width(context: int, continuation: int) -> int:
+    """Tokens on each side that the window form averages: WINDOW_WIDTH, or fewer where a side is shorter."""
+    return min(WINDOW_WIDTH, context, continuation)
 
 
-def forms(context: int, continuation: int) -> tuple[str, str]:
-    """Names of the two forms at a cell."""
-    return STEP, f"window of {width(context, continuation)}"
+def form_names(context: int, continuation: int) -> tuple[str, str]:
+    """Names of the two forms for a cell."""
+    return ONE_STEP, f"window of {window_width(context, continuation)}"
 
 
-def row_differences(values: Values, zero: int, wide: int) -> Values:
-    """Both forms of each row, NaN where a token's count is not known.
+def row_differences(values: Values, first_after: int, width: int) -> Values:
+    """Both forms of the boundary difference of each row, NaN where a token's count is not known.
 
     Args:
-        values: shape (rows, columns). zero: the column after the border. wide: tokens on each side.
+        values: shape (rows, columns).
+        first_after: the first column after the boundary.
+        width: tokens on each side in the window form.
 
     Returns:
-        shape (rows, 2): one step, and window of `wide`.
+        shape (rows, 2): one step, and window of `width`.
     """
-    step = values[:, zero] - values[:, zero - 1]
-    window = values[:, zero : zero + wide].mean(1) - values[:, zero - wide : zero].mean(1)
+    step = values[:, first_after] - values[:, first_after - 1]
+    window = values[:, first_after : first_after + width].mean(1) - values[:, first_after - width : first_after].mean(1)
     return np.stack([step, window], axis=1)
 
 
-def _measured(rows: pl.DataFrame, counts: Windows) -> Iterator[tuple[Group, dict[str, Any], Values]]:
-    """Each group with the differences of its rows, [n, 2], on both scales; at divergence points one step, [n, 1]."""
-    wide, listed = width(counts.cell.context, counts.cell.continuation), groups(rows, counts.rows)
+def _group_differences(rows: pl.DataFrame, counts: TokenWindows) -> Iterator[tuple[Group, dict[str, Any], Values]]:
+    """Each group with the differences of its rows on both scales: [n, 2], or [n, 1] (one step) at divergence points."""
+    width, groups = window_width(counts.cell.context, counts.cell.continuation), row_groups(rows, counts.rows)
     for ngram, values in counts.counts.items():
         for scale, scaled in (("count", values), ("log10", np.log10(1 + values))):
-            at_border = row_differences(scaled, counts.cell.context, wide)
-            for group in listed:
-                mine, at = group.places, group.at
-                found = at_border[mine] if group.at_border else (scaled[mine, at] - scaled[mine, at - 1])[:, None]
-                yield group, {"ngram": ngram, "scale": scale}, found
+            at_boundary = row_differences(scaled, counts.cell.context, width)
+            for group in groups:
+                indices, origins = group.indices, group.origins
+                differences = (
+                    at_boundary[indices]
+                    if group.at_boundary
+                    else (scaled[indices, origins] - scaled[indices, origins - 1])[:, None]
+                )
+                yield group, {"ngram": ngram, "scale": scale}, differences
 
 
 # ------------------------------------------------------------------------------------------------------- the numbers
 
 
-def boundary_differences(rows: pl.DataFrame, counts: Windows, models: pl.DataFrame) -> pl.DataFrame:
-    """The boundary difference of each group of `rows` (as `curves.boundary_rows`); columns DIFFERENCES.
+def boundary_differences(rows: pl.DataFrame, counts: TokenWindows, models: pl.DataFrame) -> pl.DataFrame:
+    """The boundary difference of each group of rows; columns DIFFERENCE_COLUMNS.
 
-    models: one line a model, with parameters. At divergence points one step alone, as windows may end there.
+    At divergence points there is only the one-step form, as a window may extend beyond the end of the row.
+
+    Args:
+        rows: from `boundary_rows`.
+        models: one row per model, with its parameters.
     """
-    names, lines = forms(counts.cell.context, counts.cell.continuation), []
-    for group, measure, values in _measured(rows, counts):
-        center = means(values)
-        for form, count, *numbers in zip(
-            names, center.count, center.estimate, center.lower, center.upper, strict=False
-        ):
-            ends = dict(zip(("difference", "difference_lower", "difference_upper"), numbers, strict=True))
-            lines.append({**group.place, **measure, "form": form, "rows": count, **ends, "shown": group.shown})
-    found = framed(lines, [name for name in DIFFERENCES if name != "parameters"])
-    return found.join(models.select("model", "parameters"), "model", "left", maintain_order="left").select(*DIFFERENCES)
+    forms, records = form_names(counts.cell.context, counts.cell.continuation), []
+    for group, measure, values in _group_differences(rows, counts):
+        mean = means(values)
+        for form, count, *numbers in zip(forms, mean.count, mean.estimate, mean.lower, mean.upper, strict=False):
+            interval = dict(zip(("difference", "difference_lower", "difference_upper"), numbers, strict=True))
+            records.append({**group.key, **measure, "form": form, "rows": count, **interval, "shown": group.shown})
+    frame = to_frame(records, [name for name in DIFFERENCE_COLUMNS if name != "parameters"])
+    return frame.join(models.select("model", "parameters"), "model", "left", maintain_order="left").select(
+        *DIFFERENCE_COLUMNS
+    )
 
 
-def boundary_contrasts(rows: pl.DataFrame, counts: Windows) -> pl.DataFrame:
-    """Memorized beside unmemorized rows of each model and role, at the border; columns CONTRASTS."""
-    pairs: dict[tuple[Any, ...], dict[str, Values]] = {}
-    both = rows.filter(pl.col("class").is_in([MEMORIZED, UNMEMORIZED]), alignment=BORDER)
-    for group, measure, values in _measured(both, counts):
-        key = (group.place["model"], group.place["role"], *measure.values())
-        pairs.setdefault(key, {})[group.place["class"]] = values
-    names, lines = forms(counts.cell.context, counts.cell.continuation), []
-    for key, of in pairs.items():
-        if len(of) < 2:
+def boundary_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame:
+    """Memorized compared with unmemorized rows of each model and role, at the boundary; columns CONTRAST_COLUMNS."""
+    classes_by_key: dict[tuple[Any, ...], dict[str, Values]] = {}
+    compared = rows.filter(pl.col("class").is_in([MEMORIZED, UNMEMORIZED]), alignment=BOUNDARY)
+    for group, measure, values in _group_differences(compared, counts):
+        key = (group.key["model"], group.key["role"], *measure.values())
+        classes_by_key.setdefault(key, {})[group.key["class"]] = values
+    forms, records = form_names(counts.cell.context, counts.cell.continuation), []
+    for key, values_by_class in classes_by_key.items():
+        if len(values_by_class) < 2:
             continue
-        for form, mine, others in zip(names, of[MEMORIZED].T, of[UNMEMORIZED].T, strict=True):
-            numbers = apart(mine, others)
-            lines += [dict(zip(CONTRASTS, (*key, form, *numbers), strict=True))] if numbers else []
-    return framed(lines, CONTRASTS)
+        for form, memorized, unmemorized in zip(
+            forms, values_by_class[MEMORIZED].T, values_by_class[UNMEMORIZED].T, strict=True
+        ):
+            contrast = welch_difference(memorized, unmemorized)
+            records += [dict(zip(CONTRAST_COLUMNS, (*key, form, *contrast), strict=True))] if contrast else []
+    return to_frame(records, CONTRAST_COLUMNS)
 
 
-def apart(mine: Values, others: Values) -> tuple[int, int, float, float, float] | None:
-    """Rows of each whose value is known, the difference of their means and the ends of its 95 % interval (Welch); None
-    where one of them has no value. mine, others: of shape (rows,)."""
-    values = np.concatenate([mine, others])
-    member, known = np.arange(len(values)) < len(mine), ~np.isnan(values)
-    one = stratified_difference(values[known, None], member[known])
-    return (one.members, one.others, one.estimate[0], one.lower[0], one.upper[0]) if one.strata else None
+def welch_difference(values: Values, other_values: Values) -> tuple[int, int, float, float, float] | None:
+    """The difference of two means with its 95 % Welch interval, ignoring NaN.
 
+    Args:
+        values: shape (rows,). other_values: shape (other rows,).
 
-def sentence_frequencies(rows: pl.DataFrame, counts: Windows, tokens: int | None) -> pl.DataFrame:
-    """P1's sentence-level frequency of each group but the shuffled, with intervals; columns SENTENCES.
-
-    tokens: of the corpus, None if unknown.
+    Returns:
+        known values of the first, known values of the second, difference, lower and upper end; None where either side
+        has no known value.
     """
-    at, lines = counts.cell.context, []
-    listed = groups(rows.filter(pl.col("role") != "shuffled", alignment=BORDER), counts.rows)
+    all_values = np.concatenate([values, other_values])
+    is_first, is_known = np.arange(len(all_values)) < len(values), ~np.isnan(all_values)
+    difference = stratified_difference(all_values[is_known, None], is_first[is_known])
+    return (
+        (difference.members, difference.others, difference.estimate[0], difference.lower[0], difference.upper[0])
+        if difference.strata
+        else None
+    )
+
+
+def sentence_frequencies(rows: pl.DataFrame, counts: TokenWindows, tokens: int | None) -> pl.DataFrame:
+    """P1's sentence-level frequency of each group except the shuffled ones; columns SENTENCE_COLUMNS.
+
+    Args:
+        tokens: number of tokens in the corpus, None if unknown.
+    """
+    context, records = counts.cell.context, []
+    groups = row_groups(rows.filter(pl.col("role") != "shuffled", alignment=BOUNDARY), counts.rows)
     for ngram, values in counts.counts.items():
-        parts = np.stack([row_means(values[:, :at]), row_means(values[:, at:])], axis=1)
-        of_row = np.column_stack([parts, parts[:, 1] - parts[:, 0]])
-        for group in listed:
-            found = means(of_row[group.places])
-            line = {**group.place, "ngram": ngram, "rows": found.count[2]}
-            for part, *numbers in zip(_PARTS, found.estimate, found.lower, found.upper, strict=True):
-                line |= dict(zip((part, f"{part}_lower", f"{part}_upper"), numbers, strict=True))
-                line[f"{part}_per_million"] = numbers[0] / tokens * 1e6 if tokens else None
-            lines.append(line)
-    return framed(lines, SENTENCES)
+        parts = np.stack([row_means(values[:, :context]), row_means(values[:, context:])], axis=1)
+        row_values = np.column_stack([parts, parts[:, 1] - parts[:, 0]])
+        for group in groups:
+            mean = means(row_values[group.indices])
+            record = {**group.key, "ngram": ngram, "rows": mean.count[2]}
+            for part, *numbers in zip(_PARTS, mean.estimate, mean.lower, mean.upper, strict=True):
+                record |= dict(zip((part, f"{part}_lower", f"{part}_upper"), numbers, strict=True))
+                record[f"{part}_per_million"] = numbers[0] / tokens * 1e6 if tokens else None
+            records.append(record)
+    return to_frame(records, SENTENCE_COLUMNS)
 
 
 def boundary_slopes(differences: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
-    """How the `boundary_differences` change with size; columns SLOPES.
+    """How the `boundary_differences` change with model size; columns SLOPE_COLUMNS.
 
-    latest: column model, the models that stand for a size; those of unknown size are left out.
+    Args:
+        latest: column model: one model per size. Models of unknown size are left out.
     """
-    lines = size_slopes(differences, latest, "difference", list(SLOPES)[:5])
-    return framed(lines, SLOPES)
+    records = size_slopes(differences, latest, "difference", list(SLOPE_COLUMNS)[:5])
+    return to_frame(records, SLOPE_COLUMNS)
 
 
-def size_slopes(measured: pl.DataFrame, latest: pl.DataFrame, value: str, keys: list[str]) -> list[dict[str, Any]]:
-    """How the column `value` of lines at the border changes per tenfold of parameters: keys, models, slope and ends."""
-    lines = []
-    drawn = measured.join(latest, on="model", how="semi").filter(
-        pl.col("role").is_in(["train", "shuffled"]), pl.col("class") != OTHER, alignment=BORDER
+def size_slopes(statistics: pl.DataFrame, latest: pl.DataFrame, value: str, keys: list[str]) -> list[dict[str, Any]]:
+    """Slope of the column `value` at the boundary per tenfold of parameters: keys, models, slope and its interval."""
+    records = []
+    drawn_records = statistics.join(latest, on="model", how="semi").filter(
+        pl.col("role").is_in(["train", "shuffled"]), pl.col("class") != OTHER, alignment=BOUNDARY
     )
-    for key, part in drawn.drop_nulls(["parameters", value]).group_by(keys, maintain_order=True):
-        line = fit_line(part["parameters"], part[value], part["rows"])
-        if line.slope is not None:
-            ends = {"models": line.count, "slope": line.slope, "slope_lower": line.lower, "slope_upper": line.upper}
-            lines.append({**dict(zip(keys, key, strict=True)), **ends})
-    return lines
+    for key, points in drawn_records.drop_nulls(["parameters", value]).group_by(keys, maintain_order=True):
+        fit = fit_log_linear(points["parameters"], points[value], points["rows"])
+        if fit.slope is not None:
+            numbers = {"models": fit.count, "slope": fit.slope, "slope_lower": fit.lower, "slope_upper": fit.upper}
+            records.append({**dict(zip(keys, key, strict=True)), **numbers})
+    return records
 
 
 def row_means(values: Values) -> Values:
-    """Mean of each row over the positions that are known; NaN where none is."""
-    count = (~np.isnan(values)).sum(1)
-    return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
+    """Mean of each row over its known positions; NaN where there are none."""
+    counts = (~np.isnan(values)).sum(1)
+    return np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def framed(
-    lines: list[dict[str, Any]], columns: Mapping[str, str] | list[str], also: tuple[str, ...] = ()
+def to_frame(
+    records: list[dict[str, Any]], columns: Mapping[str, str] | list[str], extra_texts: tuple[str, ...] = ()
 ) -> pl.DataFrame:
-    """The columns of `lines`, what was not measured as null. also: columns of text beside GROUP, scale and form."""
-    texts = dict.fromkeys((*GROUP, *_MEASURE, *also), pl.String)
-    whole = dict.fromkeys(("ngram", "rows", "memorized", "unmemorized", "models"), pl.Int64)
-    kinds: dict[str, Any] = {**texts, **whole, "class": CLASS, "shown": pl.Boolean}
-    schema = {name: kinds.get(name, pl.Float64) for name in columns}
-    kept = [{name: line[name] for name in columns} for line in lines]
-    return pl.DataFrame(kept, schema=schema, strict=False, orient="row").with_columns(selectors.float().fill_nan(None))
+    """A data frame with `columns`, null where a value was not measured.
+
+    Args:
+        extra_texts: text columns besides GROUP_COLUMNS, scale and form.
+    """
+    texts = dict.fromkeys((*GROUP_COLUMNS, *_MEASURE_COLUMNS, *extra_texts), pl.String)
+    integers = dict.fromkeys(("ngram", "rows", "memorized", "unmemorized", "models"), pl.Int64)
+    types: dict[str, Any] = {**texts, **integers, "class": CLASS_TYPE, "shown": pl.Boolean}
+    schema = {name: types.get(name, pl.Float64) for name in columns}
+    ordered = [{name: record[name] for name in columns} for record in records]
+    return pl.DataFrame(ordered, schema=schema, strict=False, orient="row").with_columns(
+        selectors.float().fill_nan(None)
+    )

@@ -1,0 +1,1 @@
+"""Analyses of memorization scores: their distribution, and their change with size, context and continuation."""

@@ -1,0 +1,1 @@
+"""The commands of `mematlas`, one module per command."""

@@ -1,13 +1,13 @@
 """`mematlas analyze`."""
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.findings.export import check_kinds, export_finding
-from mematlas.pipeline.steps.analyze import analyze_run
+from mematlas.cli.progress import Bar
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
+from mematlas.findings.export import parse_formats, export_finding
+from mematlas.pipeline.steps.analyze import recompute_findings
 from mematlas.study import open_study
 
 
@@ -17,7 +17,7 @@ def analyze(
     only: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
     export: str = "",
-    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
     """Recompute a study's findings from its tables; needs neither the models nor the corpus.
 
@@ -28,28 +28,26 @@ def analyze(
     study
         The folder or URL that `mematlas score --study` or `mematlas run` wrote.
     only
-        Names of analyses, as `mematlas list analyses` shows them; all of them by default.
+        Names of analyses, as listed by `mematlas list analyses`; all by default.
     run
-        The beginning of a run's key, as `mematlas show` prints it; the latest by default.
+        The start of a run's key, as printed by `mematlas show`; the latest run by default.
     export
-        csv, latex or csv,latex: write every table beside its finding, for papers and other programs.
+        csv, latex or csv,latex: also write every table in this format, next to its finding.
     workers
-        Who analyses.
+        Processes that run the analyses.
     """
-    kinds, crew = check_kinds(export), resolve_workers("analyze", **dict(workers))
-    done = analyze_run(open_study(study), only, run, again=True, say=_tell, workers=crew)
-    for name, finding in done.findings.items():
+    formats, worker_options = parse_formats(export), resolve_worker_options("analyze", **dict(workers))
+    result = recompute_findings(open_study(study), only, run, progress=Bar(), workers=worker_options)
+    for name, finding in result.findings.items():
         print(f"{name}: {finding.claim}")
         if finding.missing:
             print(f"  {finding.missing}")
     files = [
-        path for name, finding in done.findings.items() for path in export_finding(done.folder / name, finding, kinds)
+        path
+        for name, finding in result.findings.items()
+        for path in export_finding(result.folder / name, finding, formats)
     ]
     if files:
-        print(f"\n{len(files)} tables are exported beside their findings ({', '.join(kinds)}): {files[0]} ...")
-    print(f"\n{len(done.findings)} findings are in {done.folder}. See them on one page: mematlas report {study}")
-    done.check()
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        print(f"\nExported {len(files)} tables next to their findings ({', '.join(formats)}): {files[0]} ...")
+    print(f"\n{len(result.findings)} findings are in {result.folder}. Show them on one page: mematlas report {study}")
+    result.check()

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mematlas.errors import IndexFault
 from mematlas.index.base import Scope
-from mematlas.index.lookup import Found, Lookup, look_up, open_any
+from mematlas.index.lookup import LookupResult, OpenedIndex, look_up, open_any_index
 from mematlas.types import Encoder
 
 
@@ -25,41 +25,41 @@ def count(
     tokenizer: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Count a text or an n-gram of token ids in an indexed corpus, and show where it stands.
+    """Count a text or an n-gram of token ids in an indexed corpus, and show where it occurs.
 
     Example: mematlas count index "Licensed under the Apache License"
 
-    A text is made into tokens by itself: with a leading space it is another n-gram than without.
+    A text is tokenized on its own: with a leading space it is a different n-gram than without.
 
     Parameters
     ----------
     index
         The folder that `mematlas index --out` wrote, or an infini-gram v4 directory.
     text
-        What to count.
+        The text to count.
     ids
         Token ids instead of a text: 1,2,3.
     file
-        Many of them, one a line: token ids, or texts between quotes as JSON has them.
+        A file with one query per line: token ids, or a text in double quotes (a JSON string).
     scope
-        An n-gram counts if it lies within one row, within one document, or anywhere in the stream.
+        Count n-grams within one row, within one document, or anywhere in the stream.
     hits
-        How many of the first places to show.
+        Number of occurrences to show, from the start of the corpus.
     around
-        Tokens to show on each side of a place.
+        Number of tokens to show on each side of an occurrence.
     tokenizer
-        Folder or hub id; default: the one that the index was made with.
+        Folder or hub id of a tokenizer; by default the one that the index was built with.
     json
-        Print one JSON object a query: {"count": n, ...}.
+        Print one JSON object per query: {"count": n, ...}.
     """
-    opened = open_any(index)
+    opened = open_any_index(index)
     encoder = _encoder(opened, tokenizer)
     queries = _queries(text, ids, file, encoder)
-    for found in look_up(opened, queries, scope, hits, around):
-        print(json.dumps(_as_json(found, encoder)) if json_ else _as_text(found, encoder))
+    for result in look_up(opened, queries, scope, hits, around):
+        print(json.dumps(_as_json(result, encoder)) if json_ else _as_text(result, encoder))
 
 
-def _encoder(opened: Lookup, tokenizer: str | None) -> Encoder | None:
+def _encoder(opened: OpenedIndex, tokenizer: str | None) -> Encoder | None:
     name = tokenizer or opened.tokenizer
     if name is None:
         return None
@@ -71,44 +71,48 @@ def _encoder(opened: Lookup, tokenizer: str | None) -> Encoder | None:
 
 
 def _queries(text: str | None, ids: str | None, file: Path | None, encoder: Encoder | None) -> list[Sequence[int]]:
-    if sum(given is not None for given in (text, ids, file)) != 1:
-        raise IndexFault("Give one of: a text, --ids 1,2,3, or --file QUERIES.")
+    if sum(option is not None for option in (text, ids, file)) != 1:
+        raise IndexFault("Give exactly one of: a text, --ids 1,2,3, or --file QUERIES.")
     if text is not None:
         return _encoded([text], encoder)
     if ids is not None:
-        return [_parsed(ids, "--ids")]
+        return [_parse_ids(ids, "--ids")]
     assert file is not None
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise IndexFault(f"{file} cannot be read ({error}); it is a text file with one query a line.") from None
+        raise IndexFault(f"{file} cannot be read ({error}); it must be a text file with one query per line.") from None
     if not lines:
-        raise IndexFault(f"{file} holds no query; write one a line: 1,2,3 or a text between quotes.")
+        raise IndexFault(f"{file} contains no query; write one per line: 1,2,3 or a text in double quotes.")
     return [
-        _encoded([_unquoted(line, f"{file}, line {number}")], encoder)[0]
+        _encoded([_parse_text(line, f"{file}, line {number}")], encoder)[0]
         if line.startswith('"')
-        else _parsed(line, f"{file}, line {number}")
+        else _parse_ids(line, f"{file}, line {number}")
         for number, line in enumerate(lines, start=1)
     ]
 
 
-def _unquoted(line: str, where: str) -> str:
+def _parse_text(line: str, location: str) -> str:
     try:
         return str(json.loads(line))
     except ValueError as error:
-        raise IndexFault(f"{where}: {line} is no text as JSON has it ({error}); write it between quotes.") from None
+        raise IndexFault(
+            f"{location}: {line} is not a JSON string ({error}); write the text in double quotes."
+        ) from None
 
 
-def _parsed(text: str, where: str) -> list[int]:
+def _parse_ids(text: str, location: str) -> list[int]:
     try:
         return [int(word) for word in text.strip("[]").replace(",", " ").split()]
     except ValueError:
-        raise IndexFault(f"{where}: {text!r} are no token ids; write them as 1,2,3.") from None
+        raise IndexFault(f"{location}: {text!r} is not a list of token ids; write them as 1,2,3.") from None
 
 
 def _encoded(texts: list[str], encoder: Encoder | None) -> list[Sequence[int]]:
     if encoder is None:
-        raise IndexFault("The index names no tokenizer to make tokens of a text; give --tokenizer, or --ids 1,2,3.")
+        raise IndexFault(
+            "The index was built without a tokenizer, so a text cannot be tokenized; give --tokenizer, or --ids 1,2,3."
+        )
     return list(encoder.encode(texts))
 
 
@@ -116,12 +120,12 @@ def _decoded(ids: Sequence[int], encoder: Encoder | None) -> str | None:
     return "".join(encoder.decode(list(ids))) if encoder is not None and encoder.decode is not None else None
 
 
-def _as_json(found: Found, encoder: Encoder | None) -> dict[str, Any]:
+def _as_json(result: LookupResult, encoder: Encoder | None) -> dict[str, Any]:
     return {
-        "count": found.count,
-        "scope": found.scope,
-        "ids": [int(token) for token in found.ngram],
-        "text": _decoded(found.ngram, encoder),
+        "count": result.count,
+        "scope": result.scope,
+        "ids": [int(token) for token in result.ngram],
+        "text": _decoded(result.ngram, encoder),
         "hits": [
             {
                 "position": hit.position,
@@ -131,18 +135,18 @@ def _as_json(found: Found, encoder: Encoder | None) -> dict[str, Any]:
                 "before": _decoded(hit.before, encoder) if encoder else hit.before,
                 "after": _decoded(hit.after, encoder) if encoder else hit.after,
             }
-            for hit in found.hits
+            for hit in result.hits
         ],
     }
 
 
-def _as_text(found: Found, encoder: Encoder | None) -> str:
-    times = f"{found.count:,} time{'' if found.count == 1 else 's'}"
-    lines = [f"{_shown(found.ngram, encoder)} ({len(found.ngram)} tokens): {times} {_SCOPES[found.scope]}"]
-    for hit in found.hits:
+def _as_text(result: LookupResult, encoder: Encoder | None) -> str:
+    times = f"{result.count:,} time{'' if result.count == 1 else 's'}"
+    lines = [f"{_as_line(result.ngram, encoder)} ({len(result.ngram)} tokens): {times} {_SCOPES[result.scope]}"]
+    for hit in result.hits:
         row = f"row {hit.row:,}, offset {hit.offset:,}, " if hit.row is not None else ""
         lines.append(f"  {row}document {hit.document:,}:")
-        before, match, after = (_shown(part, encoder) for part in (hit.before, found.ngram, hit.after))
+        before, match, after = (_as_line(part, encoder) for part in (hit.before, result.ngram, hit.after))
         lines.append(f"    ...{before}>>>{match}<<<{after}...")
     return "\n".join(lines)
 
@@ -150,6 +154,7 @@ def _as_text(found: Found, encoder: Encoder | None) -> str:
 _SCOPES = {"rows": "within rows", "documents": "within documents", "stream": "in the stream"}
 
 
-def _shown(ids: Sequence[int], encoder: Encoder | None) -> str:
+def _as_line(ids: Sequence[int], encoder: Encoder | None) -> str:
+    """The tokens as text on one line, or as ids if there is no tokenizer."""
     text = _decoded(ids, encoder)
     return " ".join(map(str, ids)) if text is None else text.replace("\n", "\\n").replace("\t", "\\t")

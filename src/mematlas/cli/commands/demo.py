@@ -17,60 +17,61 @@ _CONTEXT, _CONTINUATION = 32, 32
 
 
 def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Train a family of small models on Python's own sources and see what they know by heart. Needs no network.
+    """Train a family of small models on Python's own sources and measure what they memorize. Needs no network.
 
     Example: mematlas demo --out demo
 
     Parameters
     ----------
     out
-        Folder for models, corpus, study and report; run again, it only prints what is there.
+        Folder for models, corpus, study and report; existing results are reused.
     full
-        Fit predictors of memorization to every model of the family, not to the largest alone.
+        Fit predictors of memorization to every model of the family, not only to the largest.
     """
     bar = Bar()
-    found = run_demo(out, full=full, training=_TrainingLines(bar), progress=bar)
+    result = run_demo(out, full=full, training=_TrainingLines(bar), progress=bar)
     print(
         f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
         "was shown in training.\nControl: rows never shown, with the upper end of the Wilson 95 % interval."
     )
-    _print_shares(found)
-    _print_examples(found)
-    _print_telling(found)
-    print(f"\nEverything is in {out}. Look at all cells of the grid: mematlas show {out / 'study'}")
-    print(f"The report: open {found.carried.report}")
-    edited = " (it was edited; the demo asked its own question)" if found.edited else ""
-    print(f"Ask something else: edit {out / 'study.yaml'}{edited}, then: mematlas run {out / 'study.yaml'}")
-    found.carried.analyzed.check()
+    _print_shares(result)
+    _print_examples(result)
+    _print_headlines(result)
+    print(f"\nAll results are in {out}. Show all cells of the grid: mematlas show {out / 'study'}")
+    print(f"The report: open {result.outcome.output('report')}")
+    edited = " (it was edited; the demo used its own settings)" if result.edited else ""
+    print(f"Change the settings: edit {out / 'study.yaml'}{edited}, then: mematlas run {out / 'study.yaml'}")
+    result.outcome.analyses.check()
 
 
 class _TrainingLines:
-    """A line every now and then while the family trains."""
+    """Prints a line from time to time while the family trains."""
 
     def __init__(self, bar: Bar) -> None:
-        self._bar, self._last, self._began = bar, 0.0, monotonic()
+        self._bar, self._last_line_time, self._start_time = bar, 0.0, monotonic()
 
     def __call__(self, step: int, steps: int, loss: float | None, label: str) -> None:
         now = monotonic()
         if loss is None:
             if step == 0:
                 self._bar.say("Reading the standard library and planting repetitions ...")
-        elif step == steps or now - self._last > 15:
-            self._last = now
-            self._bar.say(f"training {label}: step {step:,} of {steps:,}, loss {loss:.2f}, {now - self._began:.0f} s")
+        elif step == steps or now - self._last_line_time > 15:
+            self._last_line_time = now
+            elapsed = now - self._start_time
+            self._bar.say(f"training {label}: step {step:,} of {steps:,}, loss {loss:.2f}, {elapsed:.0f} s")
 
 
-def _print_shares(found: Demonstration) -> None:
+def _print_shares(result: Demonstration) -> None:
     by = ("model", "parameters", "training_step", "role", "repetitions")
-    chosen = summarize(found.study, (*by, "context", "continuation")).filter(
+    cell = summarize(result.study, (*by, "context", "continuation")).filter(
         context=_CONTEXT, continuation=_CONTINUATION
     )
-    levels = sorted(chosen.filter(role="train")["repetitions"].unique().to_list())
-    lines = []
-    for key, group in chosen.group_by("model", "parameters", "training_step", maintain_order=True):
-        shares = {line["repetitions"]: line["share"] for line in group.filter(role="train").iter_rows(named=True)}
+    levels = sorted(cell.filter(role="train")["repetitions"].unique().to_list())
+    table = []
+    for key, group in cell.group_by("model", "parameters", "training_step", maintain_order=True):
+        shares = {row["repetitions"]: row["share"] for row in group.filter(role="train").iter_rows(named=True)}
         control = group.filter(role="control").row(0, named=True)
-        lines.append(
+        table.append(
             [
                 count(int(str(key[1]))),
                 f"{key[2]:,}",
@@ -78,22 +79,22 @@ def _print_shares(found: Demonstration) -> None:
                 f"{percent(control['share'])} (< {percent(control['upper'])})",
             ]
         )
-    print_table(["parameters", "step", *[f"{level} x" for level in levels], "control"], lines)
-    rows = chosen.group_by("role").agg(pl.col("rows").max())
+    print_table(["parameters", "step", *[f"{level} x" for level in levels], "control"], table)
+    rows = cell.group_by("role").agg(pl.col("rows").max())
     counts = dict(zip(rows["role"], rows["rows"], strict=True))
     print(f"{counts['train']} rows a column, {counts['control']} control rows.")
 
 
-def _print_telling(found: Demonstration) -> None:
-    from mematlas.report.document import most_telling
+def _print_headlines(result: Demonstration) -> None:
+    from mematlas.report.document import strongest_findings
 
     print("\nWhat stands out:")
-    for finding in most_telling(list(found.carried.analyzed.findings.values())):
+    for finding in strongest_findings(list(result.outcome.analyses.findings.values())):
         print(f"- {finding.claim}")
 
 
-def _print_examples(found: Demonstration) -> None:
-    examples = found.examples(_CONTEXT, _CONTINUATION)
+def _print_examples(result: Demonstration) -> None:
+    examples = result.examples(_CONTEXT, _CONTINUATION)
     if examples:
         print("\nRecited by the largest model: [context] -> continuation, as in the file (\u23ce is a line end)")
     for example in examples:
@@ -102,5 +103,5 @@ def _print_examples(found: Demonstration) -> None:
 
 
 def _one_line(text: str) -> str:
-    """Line ends shown as a sign, so that an example stays on one line; all else as it is."""
+    """The text on one line, with line ends shown as a symbol."""
     return text.replace("\n", "\u23ce")

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
-from mematlas.executors.options import ALONE, WorkerOptions
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import Scope
 from mematlas.pipeline.steps.features import make_features
 from mematlas.study import open_study
@@ -20,28 +20,28 @@ def features(
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
     run: str | None = None,
-    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
-    """Count what the corpus holds of a study's rows: n-grams, copies; and see what kind of text they are.
+    """Compute row features: counts of a study's rows in the corpus (n-grams, copies), and their kind of text.
 
     Example: mematlas features study --scope documents --eod 0
 
     Parameters
     ----------
     study
-        The folder or URL that `mematlas score --study` or `mematlas run` wrote; its corpus is read twice or more.
+        The folder or URL of a study that was scored; its corpus is read twice or more.
     scope
-        Within what 1- to 3-grams are counted; copies of rows are counted in every scope.
+        Unit within which 1- to 3-grams are counted; copies of rows are counted in every scope.
     eod
-        Id of the token that ends a document inside rows; where it is not named, documents end with rows.
+        Id of the token that ends a document inside a row; without it, documents end with rows.
     joined
-        Rows are consecutive cuts of one text, so that a document may go on in the next row; needs --eod.
+        Rows are consecutive cuts of one text, so a document may continue in the next row; needs --eod.
     training_order
-        A .npy file of row positions, as training showed them: counts are then of that stream.
+        A .npy file of row positions in the order in which training showed them; that stream is then counted.
     run
-        The beginning of a run's key, as `mematlas show` prints it; the latest by default.
+        The start of a run's key, as printed by `mematlas show`; the latest run by default.
     workers
-        Who counts.
+        Processes that count.
     """
     opened = open_study(study)
     folder = make_features(
@@ -60,4 +60,4 @@ def features(
         f"Features of {rows.select('row').collect().height:,} rows, counted within {facts['scope']} of "
         f"{facts['tokens']:,} tokens in {facts['documents']:,} documents: {folder}"
     )
-    print(f"Analyse again with them: mematlas analyze {study}")
+    print(f"Analyse the study with them: mematlas analyze {study}")

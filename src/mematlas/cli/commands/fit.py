@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.output import number, print_table
 from mematlas.cli.progress import Bar
-from mematlas.executors.options import ALONE, WorkerOptions
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.pipeline.steps.fit import fit_predictors
 from mematlas.predictors.options import PredictorConfig
 from mematlas.study import open_study
@@ -21,9 +21,9 @@ def fit(
     models: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
     config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=True)] = PredictorConfig(),  # noqa: B008  it is frozen
-    workers: Annotated[WorkerOptions, Parameter(name="*")] = ALONE,
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
-    """Fit predictors of memorization to a study's hidden states, and test them on documents held out.
+    """Fit predictors of memorization to a study's hidden states, and test them on held-out documents.
 
     Example: mematlas fit study --seeds 5
 
@@ -32,33 +32,33 @@ def fit(
     study
         The folder of a study that was scored with --signals hidden (and free, truth for entropies).
     models
-        Labels of the models to fit to, as `mematlas show` prints them; all by default.
+        Labels of the models for which predictors are fitted, as printed by `mematlas show`; all by default.
     run
-        The beginning of a run's key, as `mematlas show` prints it; the latest by default.
+        The start of a run's key, as printed by `mematlas show`; the latest run by default.
     config
-        How predictors are fitted.
+        Hyper-parameters of the predictors.
     workers
-        Who fits.
+        Processes that fit the predictors.
     """
     opened = open_study(study)
     folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(workers), **dict(config))
-    print("AUROC on documents held out, mean over seeds (one token an instance; 0.5 tells nothing apart)")
+    print("AUROC on held-out documents, mean over seeds (each token is an instance; 0.5 is chance)")
     _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
     print(f"\nPredictors and their model cards are in {folder}.")
-    print(f"Analyse with them: mematlas analyze {study} && mematlas report {study}")
+    print(f"Analyse the study with them: mematlas analyze {study} && mematlas report {study}")
     print(f"Flag rows of another corpus: mematlas predict MODEL --corpus PATH --predictor {folder}/MODEL/context")
 
 
 def _print_scores(folders: list[Path]) -> None:
-    """A line a predictor; folders: of the models, in the order of the run."""
+    """One row per predictor; folders: one per model, in the order of the run."""
     from mematlas.predictors.predictor import load_predictors
 
-    lines = []
+    rows = []
     for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()):
         cards = [predictor.card for predictor in load_predictors(path)]
         means = {}
         for name in (PREDICTOR, *BASELINES):
-            found = [card.scores[name] for card in cards if card.scores.get(name) is not None]
-            means[name] = mean(value for value in found if value is not None) if found else None
-        lines.append([cards[0].model, cards[0].sees, str(len(cards)), *map(number, means.values())])
-    print_table(["model", "sees", "seeds", PREDICTOR, *BASELINES], lines)
+            values = [value for card in cards if (value := card.scores.get(name)) is not None]
+            means[name] = mean(values) if values else None
+        rows.append([cards[0].model, cards[0].sees, str(len(cards)), *map(number, means.values())])
+    print_table(["model", "sees", "seeds", PREDICTOR, *BASELINES], rows)

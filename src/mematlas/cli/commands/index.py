@@ -19,33 +19,33 @@ class IndexCommandOptions:
     Parameters
     ----------
     out
-        Folder in which the index is kept: about three times the size of the tokens.
+        Folder for the index, which takes about three times the size of the tokens.
     tokenizer
-        Folder or hub id: makes tokens of a corpus of text, and of the texts that are asked for.
+        Folder or hub id of a tokenizer for a text corpus and for text queries.
     eod
-        Id of the token that ends a document; without it documents end where the corpus says, or where rows do.
+        Id of the token that ends a document; without it, documents end where the corpus says, or with rows.
     joined
-        Rows are consecutive cuts of one text, so that documents go on from row to row; needs --eod.
+        Rows are consecutive cuts of one text, so documents continue from row to row; needs --eod.
     format
         Corpus format; see `mematlas list formats`.
     row_length
-        Tokens a row, for headerless files and text.
+        Tokens per row, for headerless files and text.
     token_dtype
-        Of headerless token files.
+        Data type of headerless token files.
     column
         Name of the text or token column.
     cut
-        Text: consecutive rows of a document, or one window each.
+        How text is cut: into consecutive rows of a document, or one window per document.
     vocabulary
-        Number of token ids, where no tokenizer says it.
+        Number of token ids, if there is no tokenizer.
     workers
-        Processes that sort; each takes about 0.9 GB. Default: one a processor.
+        Processes that sort; each takes about 0.9 GB. By default one per processor.
     tables
-        Also keep how often every token and every pair of tokens stands in the corpus.
+        Also write tables of the counts of every token and every pair of tokens in the corpus.
     infini_gram
-        Also write the index as an infini-gram v4 directory here.
+        Folder in which to also write the index as an infini-gram v4 directory.
     verify
-        Read the whole index again and check it.
+        Read the whole index again after building, and check it.
     """
 
     out: Path
@@ -65,23 +65,23 @@ class IndexCommandOptions:
 
 
 def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name="*")]) -> None:
-    """Index a corpus, so that any n-gram of it is counted at once.
+    """Index a corpus, so that any n-gram can be counted immediately.
 
     Example: mematlas index tokens.bin --format memmap --row-length 2049 --token-dtype uint16 --eod 0 --out index
 
-    The same command run again finishes an interrupted build, and does nothing when all is there.
+    Running the same command again completes an interrupted build, and does nothing if the index is complete.
 
     Parameters
     ----------
     corpus
-        File, folder, prefix, or hub dataset, as for `mematlas score`.
+        File, folder, prefix, or hub dataset, as for `mematlas score --corpus`.
     """
     _build(corpus, options)
     if options.verify:
         from mematlas.index.folder import verify_index
 
         verify_index(options.out)
-        print("Verified: every file is as it was written, every suffix in its order.")
+        print("Verified: every file is unchanged, every suffix is in order.")
     if options.tables:
         from mematlas.index.folder import StoredStream
         from mematlas.index.frequencies import write_ngram_tables
@@ -94,7 +94,7 @@ def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name
         export_infinigram(options.out, options.infini_gram)
         print(f"An infini-gram v4 directory is in {options.infini_gram}.")
     query = '"some text"' if options.tokenizer else "--ids 1,2,3"
-    print(f"Ask it: mematlas count {options.out} {query}")
+    print(f"Query it: mematlas count {options.out} {query}")
 
 
 def _build(corpus: str, options: IndexCommandOptions) -> None:
@@ -122,7 +122,10 @@ def _build(corpus: str, options: IndexCommandOptions) -> None:
         f"{options.out}."
     )
     if facts.documents == facts.rows and options.eod is None:
-        print("Documents end where rows do, since nothing else says where; --eod names the token that ends them.")
+        print(
+            "Documents are taken to end with rows, because nothing marks their ends; --eod names the token that ends a "
+            "document."
+        )
 
 
 def _encoder(tokenizer: str | None) -> Encoder | None:

@@ -1,4 +1,4 @@
-"""`mematlas list`: what can be named on the command line."""
+"""`mematlas list`: names that can be used on the command line."""
 
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ from mematlas.models import MODELS
 
 
 def list_members(table: Literal["formats", "models", "metrics", "analyses", "layouts"]) -> None:
-    """List the corpus formats, model backends, metrics, analyses or layouts of published scores.
+    """List the available corpus formats, model backends, metrics, analyses, or layouts of published scores.
 
     Example: mematlas list formats
 
@@ -32,18 +32,24 @@ def list_members(table: Literal["formats", "models", "metrics", "analyses", "lay
 
 
 def _print_taxonomy() -> None:
-    """Which kinds of memorization (P2, P6: granularity x retrievability) the analyses speak of, and which none does."""
-
-    kinds, ways = get_args(Granularity), get_args(Retrievability)
-    covered: dict[tuple[str, str], list[str]] = {(kind, way): [] for kind in kinds for way in ways}
+    """Which kinds of memorization (P2, P6: granularity x retrievability) the analyses cover, and which none covers."""
+    granularities, retrievabilities = get_args(Granularity), get_args(Retrievability)
+    covered: dict[tuple[str, str], list[str]] = {
+        (granularity, retrievability): [] for granularity in granularities for retrievability in retrievabilities
+    }
     for name in ANALYSES:
         analysis = ANALYSES.load(name)
         covered[analysis.granularity, analysis.retrievability].append(name)
-    print("\nAnalyses by what they call memorized (P2, P6): how exact it is, and how it is got out of the model.")
-    lines = [[kind, *(str(len(covered[kind, way]) or "-") for way in ways)] for kind in kinds]
-    print_table(["granularity", *ways], lines)
-    for (kind, way), names in covered.items():
+    print("\nAnalyses by their definition of memorization (P2, P6): how exact it is, and how it is extracted.")
+    rows = [
+        [granularity, *(str(len(covered[granularity, way]) or "-") for way in retrievabilities)]
+        for granularity in granularities
+    ]
+    print_table(["granularity", *retrievabilities], rows)
+    for (granularity, retrievability), names in covered.items():
         if names:
-            print(f"{kind} x {way}: {', '.join(names)}")
-    missing = [f"{kind} x {way}" for (kind, way), names in covered.items() if not names]
+            print(f"{granularity} x {retrievability}: {', '.join(names)}")
+    missing = [
+        f"{granularity} x {retrievability}" for (granularity, retrievability), names in covered.items() if not names
+    ]
     print(f"Not covered: {', '.join(missing) or 'none'}.")

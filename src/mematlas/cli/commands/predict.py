@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
-from mematlas.predictors.screening import PredictedRows, predict_with
+from mematlas.predictors.screening import PredictedRows, run_prediction
 from mematlas.predictors.screening_config import PredictConfig
 from mematlas.scoring.config import ScoreConfig
 
@@ -16,39 +16,41 @@ def predict(model: str, *, config: Annotated[PredictConfig, Parameter(name="*")]
 
     Example: mematlas predict MODEL --corpus new.jsonl --predictor study/predictors/RUN/MODEL/context --out predicted
 
-    The same command run again finishes what is missing, and does nothing when all is there.
+    Running the same command again completes what is missing, and does nothing if all is done.
 
     Parameters
     ----------
     model
-        Folder, hub id (owner/name[@revision]), .gguf file or stand-in, to which the predictor was fitted.
+        The model for which the predictor was fitted: a folder, hub id (owner/name[@revision]), .gguf file or stand-in.
     config
-        Which rows, which predictor, and where the tables go.
+        Rows, predictor and output folder.
     """
-    found = predict_with(model, config, Bar())
-    print(_summary(found))
-    print(f"The table is in {found.folder} (columns: docs/predicting.md).")
-    if found.flagged:
-        print(f"Look how much of them is recited: {_scoring(model, config, found)}")
+    result = run_prediction(model, config, Bar())
+    print(_summary(result))
+    print(f"The table is in {result.folder} (columns: docs/predicting.md).")
+    if result.flagged:
+        print(f"Score the flagged rows: {_scoring_command(model, config, result)}")
 
 
-def _summary(found: PredictedRows) -> str:
-    left = f"; {found.short:,} rows are shorter than {found.context} tokens and were left out" if found.short else ""
+def _summary(result: PredictedRows) -> str:
+    left_out = (
+        f"; {result.short:,} rows are shorter than {result.context} tokens and were left out" if result.short else ""
+    )
     return (
-        f"{found.flagged:,} of {found.rows:,} rows are flagged (expected score M >= {found.threshold:g}): after "
-        f"{found.context} tokens of context, {found.model} is expected to recite {found.expected:.1%} of the next "
-        f"{found.continuation} tokens, over all rows{left}.\n"
-        "Probabilities are calibrated to the corpus of the study that the predictor was fitted in; on another corpus "
-        "trust their order more than their level, until some rows have been scored."
+        f"{result.flagged:,} of {result.rows:,} rows are flagged (expected score M >= {result.threshold:g}): after "
+        f"{result.context} tokens of context, {result.model} is expected to recite {result.expected:.1%} of the next "
+        f"{result.continuation} tokens, over all rows{left_out}.\n"
+        "Probabilities are calibrated to the corpus of the study in which the predictor was fitted. On another corpus, "
+        "trust the order of rows more than the level, until you have scored some rows."
     )
 
 
-def _scoring(model: str, config: PredictConfig, found: PredictedRows) -> str:
+def _scoring_command(model: str, config: PredictConfig, result: PredictedRows) -> str:
     """The command that scores the flagged rows of the same corpus."""
-    words = ["mematlas", "score", model, "--corpus", config.corpus, "--rows", f"ids:{found.folder / 'flagged.npy'}"]
-    words += ["--context", str(found.context), "--continuation", str(found.continuation)]
+    words = ["mematlas", "score", model, "--corpus", config.corpus, "--rows", f"ids:{result.folder / 'flagged.npy'}"]
+    words += ["--context", str(result.context), "--continuation", str(result.continuation)]
     for name, field in PredictConfig.model_fields.items():
         value = getattr(config, name)
         if name in ScoreConfig.model_fields and name not in ("corpus", "rows", "shards") and value != field.default:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join([*words, *(["--bos"] if found.bos else []), "--study", "flagged"])
+    return shlex.join([*words, *(["--bos"] if result.bos else []), "--study", "flagged"])

@@ -24,13 +24,13 @@ def report(
     Parameters
     ----------
     study
-        The folder or URL of the study; `mematlas analyze` has written its findings.
+        The folder or URL of a study whose findings were written by `mematlas analyze`.
     out
-        The page; STUDY/report.html by default.
+        File name of the page; STUDY/report.html by default.
     formats
-        Also write each chart as image files into a folder beside the page: png, svg and pdf, with commas between.
+        Also write each chart as an image file, in a folder next to the page: png, svg, pdf, separated by commas.
     run
-        The run whose key starts so; the latest by default.
+        The start of a run's key, as printed by `mematlas show`; the latest run by default.
     """
     try:
         from mematlas.report.page import pictures_folder, write_report
@@ -41,19 +41,19 @@ def report(
             f"`mematlas report` needs the library {error.name!r}, which is not installed; "
             'run: pip install "mematlas[report]"'
         ) from None
-    wanted = _formats(formats)
-    page = write_report(study, out, wanted, run)
+    image_formats = _parse_formats(formats)
+    page = write_report(study, out, image_formats, run)
     print(f"The report is in {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser; it needs no network.")
-    if wanted:
+    if image_formats:
         print(f"Its charts are in {pictures_folder(page)}.")
 
 
-def _formats(text: str) -> "list[Format]":
-    known: tuple[Format, ...] = ("png", "svg", "pdf")
-    found = []
+def _parse_formats(text: str) -> "list[Format]":
+    supported: tuple[Format, ...] = ("png", "svg", "pdf")
+    formats = []
     for name in filter(None, (part.strip().lower() for part in text.split(","))):
-        form = next((form for form in known if form == name), None)
-        if form is None:
-            raise OptionError(f"--format: {name!r} is none of {', '.join(known)}. See `mematlas report --help`.")
-        found.append(form)
-    return found
+        format = next((format for format in supported if format == name), None)
+        if format is None:
+            raise OptionError(f"--format: {name!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")
+        formats.append(format)
+    return formats

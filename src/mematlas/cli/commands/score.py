@@ -12,7 +12,7 @@ from mematlas.study.slices import parse_slice
 _MODELS = (
     "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."
 )
-_SHARD = "i/n: only the i-th of n shares, i from 1; n processes on one folder, at once or not, make the whole."
+_SHARD = "i/n: score only slice i of n (i from 1); n processes with the same study score all slices, at once or not."
 
 
 def score(
@@ -26,13 +26,14 @@ def score(
     --row-length 2049 --token-dtype uint16 --context 32 --continuation 32 --continuation 64 --rows first:1000
     --study study
 
-    The same command run again finishes what is missing, and does nothing when all is there.
+    Running the same command again completes what is missing, and does nothing if all is done.
     """
     study = score_with(models, config, Bar(), parse_slice(shard))
     folder, run = config.study, study.run()
-    left = len(run.models) * run.shards - sum(study.done(run, label) for label in run.models)
-    if left:
-        done = f"Share {shard} is scored; " if shard else ""
-        print(f"{done}{left} of {len(run.models) * run.shards} shards are missing. See which: mematlas show {folder}")
+    total = len(run.models) * run.shards
+    missing = total - sum(study.done(run, label) for label in run.models)
+    if missing:
+        done = f"Slice {shard} is scored; " if shard else ""
+        print(f"{done}{missing} of {total} shards are missing. List them: mematlas show {folder}")
     else:
-        print(f"Scores are in {folder}. Look at them: mematlas show {folder}")
+        print(f"Scores are in {folder}. Show them: mematlas show {folder}")

@@ -15,8 +15,9 @@ _SCRIPT = """\
 #SBATCH --job-name=mematlas
 #SBATCH --array=1-{tasks}
 #SBATCH --requeue
-{directives}# Each task scores what is missing of its share; none waits for another, and any may be submitted again.
-# Relative paths are seen from the folder where sbatch is called.
+{directives}# Each task scores what is missing of its slice.
+# Tasks do not wait for each other; each can be submitted again.
+# Relative paths start from the folder in which sbatch is called.
 set -euo pipefail
 {command} --shard "$SLURM_ARRAY_TASK_ID/{tasks}"
 """
@@ -29,12 +30,12 @@ def slurm(
     sbatch: Annotated[list[str] | None, Parameter(negative_iterable=(), allow_leading_hyphen=True)] = None,
     script: Path | None = None,
 ) -> None:
-    """Write a Slurm batch script: an array job whose tasks score the shares of one run.
+    """Write a Slurm batch script: an array job whose tasks each score one slice of a run.
 
     Example: mematlas slurm EleutherAI/pythia-70m --corpus tokens.npy --study study --tasks 8
     --sbatch=--time=04:00:00 --sbatch=--gres=gpu:1 --script score.sh
 
-    All options but --tasks, --sbatch and --script are those of `mematlas score`.
+    All options except --tasks, --sbatch and --script are those of `mematlas score`.
 
     Parameters
     ----------
@@ -43,11 +44,11 @@ def slurm(
     config
         As for `mematlas score`.
     tasks
-        Tasks of the array, each a process of its own with its share of the shards.
+        Number of tasks of the array; each is a separate process that scores its slice of the shards.
     sbatch
-        Options of sbatch that go into the script, one each, such as --sbatch=--mem=32G.
+        An option of sbatch to write into the script, such as --sbatch=--mem=32G; repeat it for several.
     script
-        The file to write; default standard output.
+        The file to write; standard output by default.
     """
     _check(models, tasks, sbatch or [])
     command = ["mematlas", "score", *models, *option_words(resolve_config(**dict(config)))]
@@ -59,8 +60,8 @@ def slurm(
     _write(script, text)
     study = shlex.quote(str(config.study))
     print(f"Submit it: sbatch {shlex.quote(str(script))}")
-    print(f"See what is missing: mematlas show {study}")
-    print(f"Finish what failed: submit it again, or run without Slurm: {shlex.join(command)}")
+    print(f"List missing shards: mematlas show {study}")
+    print(f"Complete failed tasks: submit it again, or run without Slurm: {shlex.join(command)}")
 
 
 def _write(script: Path, text: str) -> None:
@@ -68,7 +69,7 @@ def _write(script: Path, text: str) -> None:
         with script.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise StudyError(f"{script} is there already and is left as it is; name another --script.") from None
+        raise StudyError(f"{script} already exists and is not overwritten; name another --script.") from None
     except OSError as error:
         raise StudyError(f"{script} cannot be written ({error.strerror}); name another --script.") from None
 
@@ -80,15 +81,15 @@ def _check(models: Sequence[str], tasks: int, sbatch: Sequence[str]) -> None:
         raise OptionError(f"--tasks {tasks}: an array has at least one task.")
     for option in sbatch:
         if not option.startswith("-") or "\n" in option:
-            raise OptionError(f"--sbatch {option!r} is no option of sbatch; write it as in --sbatch=--mem=32G.")
+            raise OptionError(f"--sbatch {option!r} is not an option of sbatch; write it as in --sbatch=--mem=32G.")
 
 
 def option_words(config: ScoreConfig) -> list[str]:
-    """The options of `mematlas score` that differ from their defaults, as words of a command."""
-    return [word for name in ScoreConfig.model_fields for word in _words(name, getattr(config, name))]
+    """The options of `mematlas score` that differ from their defaults, as command-line words."""
+    return [word for name in ScoreConfig.model_fields for word in _option_words(name, getattr(config, name))]
 
 
-def _words(name: str, value: object) -> Iterator[str]:
+def _option_words(name: str, value: object) -> Iterator[str]:
     field, option = ScoreConfig.model_fields[name], f"--{name.replace('_', '-')}"
     if value == field.default:
         return

@@ -10,7 +10,7 @@ from mematlas.errors import StudyError
 from mematlas.verification.rescore import Agreement
 from mematlas.verification.verify import verify as verified
 
-_SHOWN = 10  # differences of a model that are printed
+_MAX_PRINTED = 10  # differences that are printed per model
 
 
 def verify(
@@ -21,30 +21,33 @@ def verify(
     run: str | None = None,
     rescore: bool = True,
 ) -> None:
-    """Check that every file of a study is as it was written, and score some of its rows again.
+    """Check that the files of a study are unchanged and complete, and score some of its rows again.
 
     Example: mematlas verify study --rows 1000
 
     Parameters
     ----------
     study
-        The folder or URL that `mematlas score --study` wrote. Nothing in it is changed.
+        The folder or URL of a study, as given to `mematlas score --study`. Nothing in it is changed.
     rows
-        How many random rows every model scores again.
+        Number of random rows that every model scores again.
     seed
-        Which rows: another number draws others.
+        Seed of the random selection of rows.
     run
-        The beginning of a run's key, as `mematlas show` prints it; by default the files of all runs are checked, and
-        rows of the latest are scored again.
+        The start of a run's key, as printed by `mematlas show`. By default the files of all runs are checked, and rows
+        of the latest run are scored again.
     rescore
-        Load models and score rows again; --no-rescore checks the files alone.
+        Load the models and score rows again; --no-rescore only checks the files.
     """
     verdict = verified(study, rows=rows, seed=seed, run=run, rescore=rescore, progress=Bar())
     print(f"{verdict.files:,} shards ({verdict.size / 1e6:,.1f} MB) of {len(verdict.runs)} runs were checked.")
-    if verdict.unsummed:
-        print(f"{verdict.unsummed:,} of them were written without a checksum: only their size and lines were compared.")
+    if verdict.without_checksum:
+        print(
+            f"{verdict.without_checksum:,} of them were written without a checksum: only their size and number of rows "
+            "were compared."
+        )
     if verdict.unfinished:
-        print(f"{verdict.unfinished:,} shards of scores are still to be written: run the same command again.")
+        print(f"{verdict.unfinished:,} shards of scores are missing: run the same command again to complete them.")
     for agreement in verdict.agreements:
         _print_agreement(agreement)
     for line in verdict.unchecked:
@@ -54,31 +57,33 @@ def verify(
     if not verdict.is_sound:
         unexplained = sum(len(agreement.unexplained) for agreement in verdict.agreements)
         raise StudyError(
-            f"{study} has {len(verdict.faults):,} faults in its files and {unexplained:,} scores that do not come out "
-            "again; the lines above name each with its remedy."
+            f"{study} has {len(verdict.faults):,} faults in its files and {unexplained:,} scores that could not be "
+            "reproduced; the lines above name each with its remedy."
         )
-    print("No fault was found.")
+    print("No faults were found.")
 
 
 def _print_agreement(agreement: Agreement) -> None:
-    found = agreement.differences
-    apart = (
-        "" if agreement.apart is None else f"; margins of equal cells differ by at most {agreement.apart:.1e} logits"
+    differences = agreement.differences
+    margins = (
+        ""
+        if agreement.margin_difference is None
+        else f"; margins of equal cells differ by at most {agreement.margin_difference:.1e} logits"
     )
     print(
         f"{agreement.model}: {agreement.rows:,} rows scored again, {agreement.cells:,} cells compared, "
-        f"{agreement.cells - len(found):,} equal, {len(found):,} different{apart}"
+        f"{agreement.cells - len(differences):,} equal, {len(differences):,} different{margins}"
     )
-    for cell in sorted(found, key=lambda cell: cell.explained)[:_SHOWN]:
-        why = (
-            f"explained: under {agreement.threshold:g} rounding decides"
+    for cell in sorted(differences, key=lambda cell: cell.explained)[:_MAX_PRINTED]:
+        explanation = (
+            f"explained: rounding decides margins under {agreement.threshold:g}"
             if cell.explained
-            else "not explained by its margin: delete the model's scores of this run and run the same command again"
+            else "not explained by its margin: delete the model's scores of this run, then run the same command again"
         )
         (matches, verbatim, _), (matches_now, verbatim_now, _) = cell.before, cell.now
         print(
             f"  row {cell.row}, context {cell.context}, continuation {cell.continuation}: matches {matches} -> "
-            f"{matches_now}, verbatim {verbatim} -> {verbatim_now}, margin {number(cell.margin, 6)} ({why})"
+            f"{matches_now}, verbatim {verbatim} -> {verbatim_now}, margin {number(cell.margin, 6)} ({explanation})"
         )
-    if len(found) > _SHOWN:
-        print(f"  and {len(found) - _SHOWN:,} more")
+    if len(differences) > _MAX_PRINTED:
+        print(f"  and {len(differences) - _MAX_PRINTED:,} more")

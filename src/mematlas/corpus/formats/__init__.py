@@ -1,8 +1,8 @@
-"""Corpus formats, one reader a file: a new format is a file here and a line in FORMATS."""
+"""Corpus formats, one reader per file: a new format is a file here and an entry in FORMATS."""
 
 from mematlas.registry import Registry
 
-# Formats are asked for their signature in this order: one that is hard to mistake comes before one that is easy to.
+# Signatures are checked in this order: unmistakable ones come before ambiguous ones.
 FORMATS = Registry(
     "format",
     {
@@ -19,7 +19,7 @@ FORMATS = Registry(
         "npy": (
             "mematlas.corpus.formats.npy:NpyFormat",
             None,
-            "a .npy array, 2-D with a row a line, or flat with --row-length",
+            "a .npy array, 2-D with one row per line, or flat with --row-length",
         ),
         "datasets": (
             "mematlas.corpus.formats.datasets:DatasetsFormat",

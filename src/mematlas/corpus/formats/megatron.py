@@ -1,4 +1,4 @@
-"""Megatron / GPT-NeoX token files: ``prefix.bin`` holds the tokens, ``prefix.idx`` where each sequence lies.
+"""Megatron / GPT-NeoX token files: ``prefix.bin`` contains the tokens, ``prefix.idx`` the position of each sequence.
 
 ``.idx``, little-endian: magic (9 bytes), u64 version = 1, u8 dtype code, u64 S sequences, u64 D document entries;
 then int32[S] lengths in tokens, int64[S] byte offsets into .bin, int64[D] document index: the first sequence of each
@@ -22,12 +22,12 @@ from mematlas.types import Ids, Provenance
 MAGIC, OLD_MAGIC = b"MMIDIDX\x00\x00", b"TNTIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQQ")
 DTYPES = {code: np.dtype(name) for code, name in {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}.items()}
-STRIDE = 1024  # of the document index, every so many entries are kept in memory
+STRIDE = 1024  # one of this many entries of the document index is kept in memory
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What ``.idx`` says; the three arrays stay on disk."""
+    """The header of ``.idx``; the three arrays stay on disk."""
 
     dtype: np.dtype
     sequences: int
@@ -37,7 +37,7 @@ class Header:
 
 
 def read_header(index: Path) -> Header:
-    """The header of `index`, whose size must be the one that it promises.
+    """Read the header of `index`, and check that the file has the size that it declares.
 
     Raises:
         CorpusError: another format, an unknown version or dtype, or a truncated file.
@@ -49,17 +49,17 @@ def read_header(index: Path) -> Header:
         raise CorpusError(f"{index} ends within its header ({len(head)} of {HEADER.size} bytes); copy it again.")
     _, version, code, S, D = HEADER.unpack(head)
     if version != 1:
-        raise CorpusError(f"{index} says version {version}; only version 1 of this index is known.")
+        raise CorpusError(f"{index} has version {version}; only version 1 of this index is supported.")
     if code not in DTYPES:
-        raise CorpusError(f"{index} says dtype code {code}; tokens are integers: {', '.join(map(str, DTYPES))}.")
+        raise CorpusError(f"{index} has dtype code {code}; tokens are integers: {', '.join(map(str, DTYPES))}.")
     if stream.size == 26 + 12 * S:
         raise CorpusError(
             f"{index} is fairseq's variant, which has no document index; write the corpus with Megatron or GPT-NeoX."
         )
-    promised = HEADER.size + 12 * S + 8 * D
-    if stream.size != promised:
+    declared = HEADER.size + 12 * S + 8 * D
+    if stream.size != declared:
         raise CorpusError(
-            f"{index} has {stream.size} bytes, but its header promises {promised} "
+            f"{index} has {stream.size} bytes, but its header declares {declared} "
             f"({S} sequences, {D} document entries); it is damaged or truncated; copy it again."
         )
     return Header(
@@ -72,17 +72,17 @@ def read_header(index: Path) -> Header:
 
 
 class MegatronFormat:
-    """`path` is the prefix, or either of the two files."""
+    """The path is the prefix, or one of the two files."""
 
     name = "megatron"
     reads = frozenset[str]()
 
     def detect(self, path: Path) -> bool:
-        """By the magic of the index."""
+        """By the first bytes of the index."""
         return starts_with(_prefixed(path, ".idx"), MAGIC, OLD_MAGIC)
 
     def open(self, path: Path, options: CorpusOptions) -> "MegatronCorpus":
-        """A row for each sequence of the index; they need not have one length."""
+        """Open the corpus: each sequence of the index is one row, of any length."""
         header = read_header(_prefixed(path, ".idx"))
         tokens = FileArray(ByteStream([require_file(_prefixed(path, ".bin"))]), header.dtype)
         if header.sequences == 0:
@@ -92,7 +92,7 @@ class MegatronFormat:
 
 
 class MegatronCorpus(TokenFileCorpus):
-    """Rows where the index says, documents from its document index."""
+    """Rows and documents as the index defines them."""
 
     def __init__(self, header: Header, tokens: FileArray, sampled_documents: Ids, lengths: tuple[int, int]) -> None:
         details: dict[str, object] = {
@@ -115,13 +115,13 @@ class MegatronCorpus(TokenFileCorpus):
         return offsets, self._header.lengths.take(positions).astype(np.int64)
 
     def provenance(self, positions: Ids) -> Provenance:
-        """The number of each row's document."""
+        """The number of each row's document; sources are unknown."""
         positions = as_positions(positions, len(self))
         unknown = [None] * len(positions)
         return Provenance(list(self._documents_of(positions).tolist()), list(unknown), list(unknown))
 
     def _documents_of(self, positions: Ids) -> Ids:
-        """The last document that starts at or before each position: one block of the index is read for each."""
+        """The last document that starts at or before each position; only the needed blocks of the index are read."""
         blocks = np.searchsorted(self._sampled_documents, positions, side="right") - 1
         documents = np.empty(len(positions), np.int64)
         entries = self._header.documents
@@ -143,11 +143,11 @@ def _check_magic(index: Path, head: bytes) -> None:
             f"{index} is of the older TNTIDX format; only mmap indexes (MMIDIDX) are read; write it again as mmap."
         )
     if not head.startswith(MAGIC):
-        raise CorpusError(f"{index} begins with {head[:9]!r}, not with {MAGIC!r}; it is no Megatron index.")
+        raise CorpusError(f"{index} begins with {head[:9]!r}, not with {MAGIC!r}; it is not a Megatron index.")
 
 
 def _check_sequences(header: Header, tokens: FileArray) -> tuple[int, int]:
-    """The shortest and the longest length, once every sequence is known to lie within the token file."""
+    """Check that every sequence is within the token file; return the shortest and the longest length."""
     index, item, size = header.lengths.stream.paths[0], header.dtype.itemsize, tokens.stream.size
     total, extremes = 0, []
     for lengths, offsets in zip(header.lengths.chunks(), header.offsets.chunks(), strict=True):
@@ -162,14 +162,14 @@ def _check_sequences(header: Header, tokens: FileArray) -> tuple[int, int]:
         extremes += [int(lengths.min()), int(lengths.max())]
     if total * item != size:
         raise CorpusError(
-            f"{tokens.stream.paths[0]} has {size} bytes, but {index.name} promises {total * item}; "
+            f"{tokens.stream.paths[0]} has {size} bytes, but {index.name} declares {total * item}; "
             f"it is truncated, or the two do not belong together; copy both again."
         )
     return min(extremes), max(extremes)
 
 
 def _check_documents(header: Header) -> Ids:
-    """Every STRIDE-th entry of the document index, once it is known to ascend from 0 to S."""
+    """Check that the document index ascends from 0 to S; return every STRIDE-th entry."""
     sampled, last = [], 0
     for number, entries in enumerate(header.documents.chunks(STRIDE << 10)):
         if (number == 0 and entries[0] != 0) or entries[0] < last or (np.diff(entries) < 0).any():

@@ -1,4 +1,4 @@
-"""Headerless token files: uint16 or uint32, little-endian, row after row (OLMo and dolma "npy", nanoGPT ``.bin``)."""
+"""Headerless token files: consecutive rows of uint16 or uint32, little-endian (OLMo, dolma "npy", nanoGPT ``.bin``)."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ DTYPES: dict[str, np.dtype] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u
 
 
 class MemmapFormat:
-    """Nothing in the file tells its layout: row length and dtype are named by the user."""
+    """The file does not contain its row length and dtype; the user must give both."""
 
     name = "memmap"
     reads = frozenset({"row_length", "token_dtype"})
@@ -25,21 +25,21 @@ class MemmapFormat:
         return False
 
     def open(self, path: Path, options: CorpusOptions) -> FixedRows:
-        """The file's rows; a partial row at its end is dropped, and counted in the details."""
+        """Open the file's rows; a partial row at its end is dropped, and counted in the details."""
         require_file(path)
-        row_length = require_row_length(options, f"{path} has no header that gives its row length")
+        row_length = require_row_length(options, f"{path} has no header with its row length")
         dtype = _dtype(path, options.token_dtype)
         tokens = FileArray(ByteStream([path]), dtype)
         if tokens.stream.size % dtype.itemsize:
             raise CorpusError(
-                f"{path} has {tokens.stream.size} bytes, no multiple of {dtype.itemsize}, the size of a {dtype.name}; "
-                f"it is truncated, or its tokens are of another dtype: --token-dtype."
+                f"{path} has {tokens.stream.size} bytes, not a multiple of {dtype.itemsize}, the size of "
+                f"{dtype.name}; it is truncated, or its tokens are of another dtype: --token-dtype."
             )
         return fixed_rows(self.name, path, tokens, row_length)
 
 
 def fixed_rows(format: str, path: Path, tokens: FileArray, row_length: int) -> FixedRows:
-    """`tokens` cut into rows of `row_length`.
+    """Cut `tokens` into rows of `row_length`.
 
     Raises:
         CorpusError: there are fewer tokens than one row has.
@@ -58,7 +58,7 @@ def fixed_rows(format: str, path: Path, tokens: FileArray, row_length: int) -> F
 
 def _dtype(path: Path, name: str | None) -> np.dtype:
     if name is None:
-        raise CorpusError(f"{path} has no header that gives its dtype; name it: --token-dtype uint16 (or uint32).")
+        raise CorpusError(f"{path} has no header with its dtype; name it: --token-dtype uint16 (or uint32).")
     if name not in DTYPES:
         raise CorpusError(f"No token dtype is called {name!r}; headerless tokens are one of {', '.join(DTYPES)}.")
     return DTYPES[name]

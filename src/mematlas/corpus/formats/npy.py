@@ -1,4 +1,4 @@
-"""NumPy ``.npy`` files: a 2-D integer array is a row a line; a 1-D one is cut into rows of a named length."""
+"""NumPy ``.npy`` files: a 2-D integer array has one row per line; a 1-D one is cut into rows of a given length."""
 
 import math
 from pathlib import Path
@@ -23,11 +23,11 @@ class NpyFormat:
     reads = frozenset({"row_length"})
 
     def detect(self, path: Path) -> bool:
-        """By the magic that every .npy file begins with."""
+        """By the first bytes of every .npy file."""
         return starts_with(path, MAGIC)
 
     def open(self, path: Path, options: CorpusOptions) -> FixedRows:
-        """The array's lines, or a flat array cut by `row_length`."""
+        """Open the rows of the array, or of a flat array cut by `row_length`."""
         require_file(path)
         shape, dtype, start = _header(path)
         row_length = _row_length(path, shape, options)
@@ -35,14 +35,14 @@ class NpyFormat:
         count = math.prod(shape)
         if stream.size != start + count * dtype.itemsize:
             raise CorpusError(
-                f"{path} has {stream.size} bytes, but its header promises {start + count * dtype.itemsize} "
+                f"{path} has {stream.size} bytes, but its header declares {start + count * dtype.itemsize} "
                 f"({shape} of {dtype.name}); it is damaged or truncated; write it again."
             )
         return fixed_rows(self.name, path, FileArray(stream, dtype, start, count), row_length)
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, dtype and where the data start."""
+    """Shape, dtype and the offset of the data."""
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
@@ -52,10 +52,10 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
     except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:  # parsed as Python
         raise CorpusError(f"{path} has no readable .npy header ({error}); write it again with numpy.save.") from error
     if dtype.kind not in "iu":
-        raise CorpusError(f"{path} holds {dtype.name}, but token ids are integers; save an integer array.")
+        raise CorpusError(f"{path} has {dtype.name} values, but token ids are integers; save an integer array.")
     if fortran and len(shape) > 1:
         raise CorpusError(
-            f"{path} is in Fortran order, but rows must lie in one piece; save numpy.ascontiguousarray(array)."
+            f"{path} is in Fortran order, but rows must be contiguous; save numpy.ascontiguousarray(array)."
         )
     return shape, dtype, start
 

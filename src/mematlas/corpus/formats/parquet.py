@@ -1,4 +1,4 @@
-"""Parquet files: one, a folder of them, or a glob; row groups are streamed, so that memory stays flat."""
+"""Parquet files: one, a folder of them, or a glob; row groups are streamed, so that memory use stays constant."""
 
 import glob
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ from mematlas.types import Ids
 
 MAGIC = b"PAR1"
 BATCH_BYTES, BATCH_ROWS = 8 << 20, 4096
-BUFFER_BYTES = 1 << 20  # a column is read by this much, never a whole row group's column at once
-_UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: names that are no text
+BUFFER_BYTES = 1 << 20  # read at once of a column, instead of all of a row group's column
+_UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last: names that are not UTF-8
 
 
 class ParquetFormat:
-    """Files are taken in the order of their paths, rows in the order in which they lie."""
+    """Files are read in the order of their paths, rows in the order of the file."""
 
     name = "parquet"
     reads = frozenset({"row_length", "column", "cut"})
 
     def detect(self, path: Path) -> bool:
-        """By the magic of the file; a folder or a glob by the names."""
+        """By the first bytes of the file; a folder or a glob by file names."""
         if path.is_dir():
             return bool(list_below(path, (".parquet",)))
         return starts_with(path, MAGIC) or any(name.endswith(".parquet") for name in glob.glob(str(path)))
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
-        """Tokens are rows as they stand; text, or tokens with a row length named, are cut."""
+        """Token lists are rows unchanged; text, and tokens with a given row length, are cut."""
         matched = [] if path.exists() else sorted(Path(name) for name in glob.glob(str(path), recursive=True))
         files = [require_file(file) for file in matched or files_below(path, (".parquet",))]
         return open_table(self.name, path, ParquetTable(files), options)
@@ -43,7 +43,7 @@ class ParquetFormat:
 
 @dataclass(slots=True)
 class _Cursor:
-    """Where a pass over one row group has come to: rows `start` .. `start` + len(batch) of the table are in hand."""
+    """The state of a pass over one row group: `batch` contains the table's rows `start` .. `start` + len(batch)."""
 
     group: int
     start: int
@@ -52,12 +52,12 @@ class _Cursor:
 
 
 class ParquetTable:
-    """See tables.Table. Rows asked for in ascending order cost one pass, whatever the size of the row groups."""
+    """See tables.Table. Reading rows in ascending order takes one pass, whatever the size of the row groups."""
 
     def __init__(self, files: list[Path]) -> None:
         self.stream = ByteStream(files)
         self.schema = _schema(files[0], _open(files[0]))
-        self._groups: list[tuple[Path, int, int]] = []  # file, number within it, rows a batch
+        self._groups: list[tuple[Path, int, int]] = []  # file, number within it, rows per batch
         rows = []
         for path in files:
             file = _open(path)
@@ -69,7 +69,7 @@ class ParquetTable:
             for number in range(file.num_row_groups):
                 group = file.metadata.row_group(number)
                 if group.num_rows < 0:
-                    raise _damaged(path, f"row group {number} says that it has {group.num_rows} rows")
+                    raise _damaged(path, f"row group {number} declares {group.num_rows} rows")
                 row_bytes = max(1, group.total_byte_size // max(1, group.num_rows))
                 self._groups.append((path, number, min(BATCH_ROWS, max(1, BATCH_BYTES // row_bytes))))
                 rows.append(group.num_rows)
@@ -81,12 +81,12 @@ class ParquetTable:
 
     def take(self, rows: Ids, names: list[str]) -> Iterator[pa.RecordBatch]:
         """See tables.Table.take."""
-        done = 0
-        while done < len(rows):
-            cursor = self._seek(int(rows[done]), tuple(names))
+        taken = 0
+        while taken < len(rows):
+            cursor = self._seek(int(rows[taken]), tuple(names))
             stop = int(np.searchsorted(rows, cursor.start + cursor.batch.num_rows))
-            yield cursor.batch.take(pa.array(rows[done:stop] - cursor.start))
-            done = stop
+            yield cursor.batch.take(pa.array(rows[taken:stop] - cursor.start))
+            taken = stop
 
     def scan(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         """See tables.Table.scan."""
@@ -94,7 +94,7 @@ class ParquetTable:
             yield from self._batches(group, tuple(names))
 
     def _seek(self, row: int, names: tuple[str, ...]) -> _Cursor:
-        """The cursor of these columns, moved so that `row` is in hand."""
+        """The cursor of these columns, moved so that its batch contains `row`."""
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         cursor = self._cursors.get(names)
         if cursor is None or cursor.group != group or row < cursor.start:
@@ -109,7 +109,7 @@ class ParquetTable:
     def _next(self, group: int, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
         batch = next(batches, None)
         if batch is None:
-            raise _damaged(self._groups[group][0], "a row group ends before the number of rows that it says")
+            raise _damaged(self._groups[group][0], "a row group has fewer rows than it declares")
         return batch
 
     def _batches(self, group: int, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
@@ -128,7 +128,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _schema(path: Path, file: pq.ParquetFile) -> pa.Schema:
-    """Columns with their types, once every name is known to be text."""
+    """The columns with their types; every name must be UTF-8."""
     try:
         schema = file.schema_arrow.remove_metadata()
         schema.names  # noqa: B018
@@ -139,4 +139,4 @@ def _schema(path: Path, file: pq.ParquetFile) -> pa.Schema:
 
 def _damaged(path: Path, error: Exception | str) -> CorpusError:
     reason = " ".join(str(error).split())
-    return CorpusError(f"{path} is no readable Parquet file ({reason}); it is damaged or truncated; download it again.")
+    return CorpusError(f"{path} is not readable as Parquet ({reason}); it is damaged or truncated; download it again.")

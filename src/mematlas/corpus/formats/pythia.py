@@ -1,7 +1,7 @@
 """The published Pythia training order: ``document-00000-of-00020.bin`` ... read as one stream of rows.
 
-Shards are cut at a number of bytes that is no multiple of a row, so rows straddle them; the second number of a name is
-that of the last shard, not their count. Step s trained on the rows 1024 s .. 1024 (s + 1) - 1, of 2049 uint16 tokens.
+The size of a shard is not a multiple of a row, so rows straddle shards; the second number of a name is that of the
+last shard, not their count. Step s trained on the rows 1024 s .. 1024 (s + 1) - 1, of 2049 uint16 tokens.
 Source: EleutherAI/pythia, ``utils/unshard_memmap.py`` and ``utils/mmap_dataset.py``.
 """
 
@@ -21,7 +21,7 @@ from mematlas.errors import CorpusError
 ROW_LENGTH = 2049
 ROWS_PER_STEP = 1024
 SHARD = re.compile(r"document-(\d{5})-of-(\d{5})\.bin")
-ROW_BYTES_OF_TOKEN = 2
+TOKEN_BYTES = 2
 
 
 def step_of(row: int) -> int:
@@ -30,12 +30,12 @@ def step_of(row: int) -> int:
 
 
 def rows_of_step(step: int) -> range:
-    """The rows that training step `step` (0-based) showed; a checkpoint ``stepN`` has seen those of 0 .. N-1."""
+    """The rows shown in training step `step` (0-based); checkpoint ``stepN`` has seen those of steps 0 .. N-1."""
     return range(ROWS_PER_STEP * step, ROWS_PER_STEP * (step + 1))
 
 
 class PythiaFormat:
-    """A folder of shards, with ``document.idx`` beside them or without."""
+    """A folder of shards, with or without ``document.idx``."""
 
     name = "pythia"
     reads = frozenset({"row_length"})
@@ -45,15 +45,15 @@ class PythiaFormat:
         return path.is_dir() and any(SHARD.fullmatch(file.name) for file in path.glob("document-*-of-*.bin"))
 
     def open(self, path: Path, options: CorpusOptions) -> FixedRows:
-        """The rows of all shards together; how many is what document.idx says, else what the bytes hold."""
+        """Open the rows of all shards; their number is from document.idx if it exists, else from the shards' size."""
         row_length = ROW_LENGTH if options.row_length is None else require_row_length(options, "")
         stream = ByteStream(_shards(path))
         _check_sizes(stream)
-        row_bytes = row_length * ROW_BYTES_OF_TOKEN
+        row_bytes = row_length * TOKEN_BYTES
         index = path / "document.idx"
         rows = _rows_in_index(index, stream, row_length) if index.exists() else stream.size // row_bytes
         if rows == 0:
-            raise CorpusError(f"{path} holds {stream.size} bytes, less than one row of {row_length} tokens.")
+            raise CorpusError(f"{path} has {stream.size} bytes, less than one row of {row_length} tokens.")
         details: dict[str, object] = {
             "token_dtype": "uint16",
             "shards": len(stream.paths),
@@ -67,25 +67,27 @@ class PythiaFormat:
 
 
 def _shards(path: Path) -> list[Path]:
-    """The shards in order, none missing."""
-    found = {file: match for file in path.glob("*.bin") if (match := SHARD.fullmatch(file.name))}
-    if not found:
-        raise CorpusError(f"The folder {path} holds no shard document-00000-of-NNNNN.bin; check the path.")
-    lasts = sorted({match[2] for match in found.values()})
-    if len(lasts) > 1:
-        raise CorpusError(f"{path} mixes shards of several sets (of-{', of-'.join(lasts)}); keep one set a folder.")
-    wanted = [path / f"document-{number:05d}-of-{lasts[0]}.bin" for number in range(int(lasts[0]) + 1)]
-    missing = [file.name for file in wanted if file not in found]
+    """The shards in order; none may be missing."""
+    matches = {file: match for file in path.glob("*.bin") if (match := SHARD.fullmatch(file.name))}
+    if not matches:
+        raise CorpusError(f"The folder {path} has no shard document-00000-of-NNNNN.bin; check the path.")
+    last_shards = sorted({match[2] for match in matches.values()})
+    if len(last_shards) > 1:
+        raise CorpusError(
+            f"{path} mixes shards of several sets (of-{', of-'.join(last_shards)}); keep one set per folder."
+        )
+    shards = [path / f"document-{number:05d}-of-{last_shards[0]}.bin" for number in range(int(last_shards[0]) + 1)]
+    missing = [file.name for file in shards if file not in matches]
     if missing:
         raise CorpusError(
-            f"{path} lacks {len(missing)} of {len(wanted)} shards, the first is {missing[0]}; "
-            f"rows straddle shards, so that all are needed; download it."
+            f"{path} lacks {len(missing)} of {len(shards)} shards, the first is {missing[0]}; "
+            f"rows straddle shards, so all are needed; download it."
         )
-    return wanted
+    return shards
 
 
 def _check_sizes(stream: ByteStream) -> None:
-    """All shards but the last are cut at the same size; a shorter one would shift every row behind it."""
+    """Check that all shards but the last have the same size; a shorter one would shift every row after it."""
     full = stream.sizes[0]
     for path, size in zip(stream.paths, stream.sizes, strict=True):
         is_last = path == stream.paths[-1]
@@ -97,18 +99,18 @@ def _check_sizes(stream: ByteStream) -> None:
 
 
 def _rows_in_index(index: Path, stream: ByteStream, row_length: int) -> int:
-    """S of document.idx, checked against the shards."""
+    """The number of rows in document.idx, checked against the shards."""
     header = read_header(index)
     length = int(header.lengths.slice(0, 1)[0]) if header.sequences else row_length
     if header.dtype != np.dtype("<u2") or length != row_length:
         raise CorpusError(
             f"{index} describes rows of {length} {header.dtype.name} tokens, not {row_length} uint16; "
-            f"give the row length that it has: --row-length {length}."
+            f"use its row length: --row-length {length}."
         )
-    promised = header.sequences * row_length * ROW_BYTES_OF_TOKEN
-    if promised != stream.size:
+    declared = header.sequences * row_length * TOKEN_BYTES
+    if declared != stream.size:
         raise CorpusError(
-            f"{index} promises {header.sequences} rows ({promised} bytes), but the shards hold {stream.size}; "
+            f"{index} declares {header.sequences} rows ({declared} bytes), but the shards have {stream.size}; "
             f"a shard is truncated or from another set; download it again."
         )
     return header.sequences

@@ -1,0 +1,1 @@
+"""Finds, decompresses, tokenizes and caches the rows of corpus files."""

@@ -1,7 +1,7 @@
-"""Several files as one stream of bytes, and that stream as one long array of items.
+"""Several files as one stream of bytes, and that stream as one array of items.
 
-Everything is read with ``os.pread``, not mapped: pages of a mapped file count as the process's resident memory, and a
-pass over a corpus of 600 GB would fill the machine's accounting though nothing is kept.
+Everything is read with ``os.pread``, not memory-mapped: pages of a mapped file count as the process's resident memory,
+so one pass over a corpus of 600 GB would seem to fill the machine's memory.
 """
 
 import os
@@ -19,13 +19,13 @@ from numpy.typing import DTypeLike, NDArray
 from mematlas.errors import CorpusError
 from mematlas.types import Ids
 
-GAP_BYTES = 8192  # reading on over a gap this small is cheaper than another system call
-BLOCK_ROWS = 512  # rows gathered at once: bounds the buffer
+GAP_BYTES = 8192  # reading across a gap this small is cheaper than another system call
+BLOCK_ROWS = 512  # rows gathered at once, which bounds the buffer
 OPEN_FILES = 64
 
 
 class ByteStream:
-    """The bytes of `paths`, one file after the other; files are opened when first read."""
+    """The bytes of the concatenated files `paths`; a file is opened when it is first read."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
@@ -39,26 +39,26 @@ class ByteStream:
         return self._ends[-1] if self._ends else 0
 
     def read(self, start: int, size: int) -> bytes:
-        """Exactly `size` bytes from `start` on, across the borders of files.
+        """Read exactly `size` bytes from `start` on, across boundaries of files.
 
         Raises:
             CorpusError: a file is shorter than it was when the stream was opened.
         """
-        found = bytearray(size)
-        self.read_into(memoryview(found), start)
-        return bytes(found)
+        content = bytearray(size)
+        self.read_into(memoryview(content), start)
+        return bytes(content)
 
     def read_into(self, buffer: memoryview, start: int) -> None:
-        """As `read`, into a buffer of bytes, which it fills: what reads over and over need not make it anew."""
+        """As `read`, but fill a buffer of bytes, so that repeated reads can reuse it."""
         number = bisect_right(self._ends, start)
         while len(buffer):
             if number == len(self.paths):
                 raise CorpusError(
                     f"{self.paths[-1]} ends before byte {start + len(buffer)} of its stream; is it truncated?"
                 )
-            within = start - self._ends[number] + self.sizes[number]
-            size = min(len(buffer), self.sizes[number] - within)
-            self._fill(buffer[:size], number, within)
+            offset = start - self._ends[number] + self.sizes[number]
+            size = min(len(buffer), self.sizes[number] - offset)
+            self._fill(buffer[:size], number, offset)
             buffer, start, number = buffer[size:], start + size, number + 1
 
     def _fill(self, buffer: memoryview, number: int, start: int) -> None:
@@ -67,7 +67,7 @@ class ByteStream:
             if not size:
                 raise CorpusError(
                     f"{self.paths[number]} ends at byte {start}, but had {self.sizes[number]} bytes when the corpus "
-                    f"was opened; leave the files alone while they are read, and start again."
+                    f"was opened; do not change the files while they are read, and start again."
                 )
             buffer, start = buffer[size:], start + size
 
@@ -80,12 +80,12 @@ class ByteStream:
 
 
 def _pread(descriptor: int, buffer: memoryview, start: int) -> int:
-    """Read at a place into `buffer`; how many bytes there were."""
+    """Read into `buffer` from offset `start`; return the number of bytes read."""
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, [buffer], start)
-    found = os.pread(descriptor, len(buffer), start)  # older macOS
-    buffer[: len(found)] = found
-    return len(found)
+    content = os.pread(descriptor, len(buffer), start)  # older macOS
+    buffer[: len(content)] = content
+    return len(content)
 
 
 def _close_all(descriptors: dict[int, int]) -> None:
@@ -105,13 +105,13 @@ class FileArray:
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """Items start .. stop-1, read only."""
-        found = np.empty(stop - start, self.dtype)
-        self.stream.read_into(found.view(np.uint8).data, self.skip + start * self.dtype.itemsize)
-        found.flags.writeable = False
-        return found
+        items = np.empty(stop - start, self.dtype)
+        self.stream.read_into(items.view(np.uint8).data, self.skip + start * self.dtype.itemsize)
+        items.flags.writeable = False
+        return items
 
     def chunks(self, items: int = 1 << 20) -> Iterator[NDArray[Any]]:
-        """The whole array, `items` at a time."""
+        """The array in chunks of `items` items."""
         for start in range(0, len(self), items):
             yield self.slice(start, min(start + items, len(self)))
 
@@ -120,9 +120,9 @@ class FileArray:
         return self.gather(indices, np.ones_like(indices), 1)[:, 0]
 
     def gather(self, starts: Ids, lengths: Ids, width: int) -> NDArray[Any]:
-        """One line for each start: its first min(length, width) items, then zeros.
+        """One row for each start: its first min(length, width) items, then zeros.
 
-        Only those items are read, in ascending order, positions near to each other with one call.
+        Only those items are read, in ascending order; starts close to each other share one system call.
 
         Args:
             starts, lengths: [n], in items; any order, repeats and overlaps allowed.
@@ -132,34 +132,34 @@ class FileArray:
         """
         out = np.zeros((len(starts), width), self.dtype)
         order = np.argsort(starts, kind="stable")
-        scratch = np.empty(0, self.dtype)  # one for all blocks: fresh pages cost more than what is read into them
+        scratch = np.empty(0, self.dtype)  # one for all blocks, as allocating memory costs more than reading into it
         for first in range(0, len(order), BLOCK_ROWS):
             rows = order[first : first + BLOCK_ROWS]
-            block = _Block.of(starts[rows], np.minimum(lengths[rows], width), GAP_BYTES // self.dtype.itemsize)
+            block = _Block.plan(starts[rows], np.minimum(lengths[rows], width), GAP_BYTES // self.dtype.itemsize)
             if len(scratch) < block.size + width:
                 scratch = np.empty(block.size + width, self.dtype)
             self._read_spans(block, scratch)
             scratch[block.size : block.size + width] = np.zeros((), self.dtype)
-            out[rows] = _windows(scratch, block.places, block.lengths, width)
+            out[rows] = _take_windows(scratch, block.offsets, block.lengths, width)
         return out
 
-    def _read_spans(self, block: "_Block", into: NDArray[Any]) -> None:
-        item, at, buffer = self.dtype.itemsize, 0, into.view(np.uint8).data
-        for left, size in zip(block.lefts.tolist(), block.sizes.tolist(), strict=True):
-            self.stream.read_into(buffer[at * item : (at + size) * item], self.skip + left * item)
-            at += size
+    def _read_spans(self, block: "_Block", target: NDArray[Any]) -> None:
+        item, position, buffer = self.dtype.itemsize, 0, target.view(np.uint8).data
+        for start, size in zip(block.starts.tolist(), block.sizes.tolist(), strict=True):
+            self.stream.read_into(buffer[position * item : (position + size) * item], self.skip + start * item)
+            position += size
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What is read for some rows: spans of the array, laid one after the other, and where the rows stand in those.
+    """The spans of the array to read for some rows, and where the rows are in the concatenated spans.
 
-    lefts, sizes: [spans] in the array; places, lengths: [rows] in the laid spans; size: of all of these.
+    starts, sizes: [spans], in the array; offsets, lengths: [rows], in the concatenated spans; size: of these in total.
     """
 
-    lefts: Ids
+    starts: Ids
     sizes: Ids
-    places: Ids
+    offsets: Ids
     lengths: Ids
 
     @property
@@ -167,24 +167,24 @@ class _Block:
         return int(self.sizes.sum())
 
     @classmethod
-    def of(cls, starts: Ids, lengths: Ids, gap: int) -> "_Block":
-        """Rows nearer to each other than `gap` items share a span; `starts` ascend."""
+    def plan(cls, starts: Ids, lengths: Ids, gap: int) -> "_Block":
+        """Rows at most `gap` items apart share a span; `starts` must ascend."""
         ends = np.maximum.accumulate(starts + lengths)
         breaks = np.flatnonzero(starts[1:] - ends[:-1] > gap) + 1
-        lefts = starts[np.concatenate([[0], breaks])]
-        sizes = ends[np.concatenate([breaks - 1, [-1]])] - lefts
-        shifts = np.cumsum(sizes) - sizes - lefts
+        span_starts = starts[np.concatenate([[0], breaks])]
+        sizes = ends[np.concatenate([breaks - 1, [-1]])] - span_starts
+        shifts = np.cumsum(sizes) - sizes - span_starts
         rows_of_span = np.diff(np.concatenate([[0], breaks, [len(starts)]]))
-        return cls(lefts, sizes, starts + np.repeat(shifts, rows_of_span), lengths)
+        return cls(span_starts, sizes, starts + np.repeat(shifts, rows_of_span), lengths)
 
 
-def windows(values: NDArray[Any], starts: Ids, lengths: Ids, width: int) -> NDArray[Any]:
-    """[n, width]: for each start the first min(length, width) of `values` from there on, then zeros."""
-    return _windows(np.concatenate([values, np.zeros(max(width, 0), values.dtype)]), starts, lengths, width)
+def take_windows(values: NDArray[Any], starts: Ids, lengths: Ids, width: int) -> NDArray[Any]:
+    """[n, width]: for each start the min(length, width) items of `values` from there on, then zeros."""
+    return _take_windows(np.concatenate([values, np.zeros(max(width, 0), values.dtype)]), starts, lengths, width)
 
 
-def _windows(padded: NDArray[Any], starts: Ids, lengths: Ids, width: int) -> NDArray[Any]:
-    """As `windows`, of values with `width` more behind them."""
+def _take_windows(padded: NDArray[Any], starts: Ids, lengths: Ids, width: int) -> NDArray[Any]:
+    """As `take_windows`, for values with `width` items of padding at the end."""
     if width < 1:
         raise ValueError(f"a row's width must be positive, not {width}")
     out = np.lib.stride_tricks.sliding_window_view(padded, width)[starts]

@@ -1,7 +1,7 @@
-"""Documents are tokenized and cut once, into a folder named by the corpus' fingerprint.
+"""Tokenizes documents and cuts them into rows once, into a cache folder named by the corpus' fingerprint.
 
-``tokens.bin`` holds the rows' tokens back to back, ``rows.bin`` one ROW record for each row, ``meta.json`` the rest. A
-folder is built beside its place and moved there when complete, so that an interrupted build is never taken for one.
+``tokens.bin`` contains the concatenated tokens of all rows, ``rows.bin`` one ROW record per row, ``meta.json`` the
+rest. A folder is built under a temporary name and renamed when complete, so that an interrupted build is never used.
 """
 
 import json
@@ -24,8 +24,8 @@ from mematlas.corpus.reading.tokenrows import TokenFileCorpus
 from mematlas.errors import CorpusError
 from mematlas.types import Encoder, Ids, Provenance
 
-LAYOUT = 1  # of the folder; raised when it changes, so that older folders are built anew
-NONE = -1  # in ROW, for what the source does not say
+CACHE_VERSION = 1  # of the folder's layout; raised when it changes, so that older folders are built again
+UNKNOWN = -1  # in ROW, where the source has no value
 ROW = np.dtype(
     [("start", "<i8"), ("length", "<i8"), ("document", "<i8"), ("source", "<i8"), ("repetitions", "<i8"), ("id", "<i8")]
 )
@@ -33,8 +33,8 @@ BATCH_DOCUMENTS, BATCH_CHARACTERS = 256, 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One document, as text or as tokens [n], with what its source says about it."""
+class Document:
+    """One document, as text or as tokens [n], with its metadata; None where the source has none."""
 
     value: str | NDArray[Any]
     document: int | None = None
@@ -43,46 +43,46 @@ class Record:
     row_id: int | None = None
 
 
-class Records(Protocol):
-    """Documents to cut; iterated at most once, and `details` are read afterwards."""
+class DocumentSource(Protocol):
+    """The documents of a corpus; iterated at most once, and `details` are read afterwards."""
 
     kind: Kind
     stream: ByteStream
-    choices: dict[str, object]  # what decides, beside the options, how the bytes become documents
+    choices: dict[str, object]  # what decides, besides the options, how the bytes become documents
     details: dict[str, object]
 
-    def __iter__(self) -> Iterator[Record]: ...
+    def __iter__(self) -> Iterator[Document]: ...
 
 
-def open_cached(format: str, path: Path, records: Records, options: CorpusOptions) -> "CachedCorpus":
-    """The corpus of these documents, from the cache where it is there and complete.
+def open_cached(format: str, path: Path, source: DocumentSource, options: CorpusOptions) -> "CachedCorpus":
+    """The corpus of these documents, from the cache if it is there and complete; else it is built.
 
     Raises:
         CorpusError: text without an encoder or a row length, or no document is as long as one row.
     """
-    encoder = _required_encoder(path, options) if records.kind == "text" else None
-    if records.kind == "text" and options.row_length is None:
+    encoder = _required_encoder(path, options) if source.kind == "text" else None
+    if source.kind == "text" and options.row_length is None:
         options = replace(options, row_length=options.text_row_length)
-    if records.kind == "text" or options.row_length is not None:
-        require_row_length(options, f"{path} has documents of any length, which are cut into rows of one length")
+    if source.kind == "text" or options.row_length is not None:
+        require_row_length(options, f"{path} has documents of different lengths, which are cut into rows of one length")
     if options.cut not in ("rows", "window"):
-        raise CorpusError(f"No cut is called {options.cut!r}; it is rows or window.")
+        raise CorpusError(f"No cut is called {options.cut!r}; choose rows or window.")
     choices: dict[str, object] = {
-        "layout": LAYOUT,
+        "layout": CACHE_VERSION,
         "row_length": options.row_length,
         "cut": options.cut,
         "encoder": encoder and (encoder.fingerprint, encoder.vocabulary),
-        **records.choices,
+        **source.choices,
     }
-    digest = fingerprint(format, choices, records.stream)
-    folder = (options.cache or _users_cache()) / digest
+    digest = fingerprint(format, choices, source.stream)
+    folder = (options.cache or _default_cache()) / digest
     if not _is_complete(folder):
-        _build(folder, path, records, options, encoder)
+        _build(folder, path, source, options, encoder)
     return CachedCorpus(format, digest, folder)
 
 
 class CachedCorpus(TokenFileCorpus):
-    """Rows of a cache folder."""
+    """The rows in a cache folder."""
 
     def __init__(self, format: str, fingerprint: str, folder: Path) -> None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
@@ -100,36 +100,36 @@ class CachedCorpus(TokenFileCorpus):
         return rows["start"], rows["length"]
 
     def row_ids(self, positions: Ids) -> Ids:
-        """The source's own ids where it has them and its documents are not cut into several rows."""
+        """The source's own ids, if it has them and its documents are not cut into several rows."""
         positions = as_positions(positions, len(self))
         return self._rows.take(positions)["id"] if self.details["own_row_ids"] else positions
 
     def provenance(self, positions: Ids) -> Provenance:
         """See Corpus.provenance."""
         rows = self._rows.take(as_positions(positions, len(self)))
-        sources = [None if code == NONE else self._sources[code] for code in rows["source"].tolist()]
-        return Provenance(_known(rows["document"]), sources, _known(rows["repetitions"]))
+        sources = [None if code == UNKNOWN else self._sources[code] for code in rows["source"].tolist()]
+        return Provenance(_or_none(rows["document"]), sources, _or_none(rows["repetitions"]))
 
 
-def _known(values: NDArray[Any]) -> list[int | None]:
-    return [None if value == NONE else value for value in values.tolist()]
+def _or_none(values: NDArray[Any]) -> list[int | None]:
+    return [None if value == UNKNOWN else value for value in values.tolist()]
 
 
 def _required_encoder(path: Path, options: CorpusOptions) -> Encoder:
     if options.encoder is None:
         raise CorpusError(
-            f"{path} is text, but the model's folder has no tokenizer to make tokens of it; "
+            f"{path} is text, but the model's folder has no tokenizer; "
             f"name one with --tokenizer, or give a corpus of token ids."
         )
     return options.encoder
 
 
-def _users_cache() -> Path:
+def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mematlas"
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether meta.json is there, which is written last, and the files have the sizes that it says."""
+    """Whether meta.json exists, which is written last, and the files have the sizes recorded in it."""
     try:
         sizes = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["bytes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -137,23 +137,23 @@ def _is_complete(folder: Path) -> bool:
         return False
 
 
-def _build(folder: Path, path: Path, records: Records, options: CorpusOptions, encoder: Encoder | None) -> None:
-    """Write the cache folder; another process that builds the same one meanwhile does no harm."""
+def _build(folder: Path, path: Path, source: DocumentSource, options: CorpusOptions, encoder: Encoder | None) -> None:
+    """Write the cache folder; several processes may build the same one at the same time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent, ignore_cleanup_errors=True) as workplace:
-        built, discarded = Path(workplace, "built"), Path(workplace, "discarded")
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent, ignore_cleanup_errors=True) as temporary:
+        built, discarded = Path(temporary, "built"), Path(temporary, "discarded")
         built.mkdir()
-        small = encoder is not None and encoder.vocabulary <= 1 << 16
+        fits_16_bits = encoder is not None and encoder.vocabulary <= 1 << 16
         with (built / "tokens.bin").open("wb") as tokens, (built / "rows.bin").open("wb") as rows:
-            writer = _Writer(tokens, rows, np.dtype("<u2" if small else "<u4"), options)
-            for record, ids in _tokenized(records, encoder):
-                writer.add(record, ids)
+            writer = _Writer(tokens, rows, np.dtype("<u2" if fits_16_bits else "<u4"), options)
+            for document, ids in _tokenize(source, encoder):
+                writer.add(document, ids)
         if writer.rows == 0:
             raise CorpusError(
-                f"{path} gives no row: none of its {writer.documents} documents has {options.row_length} tokens; "
+                f"{path} has no row: none of its {writer.documents} documents has {options.row_length} tokens; "
                 f"name a shorter --row-length, or keep short ones with --cut window."
             )
-        details = {**records.details, **writer.details(), **({"encoder": encoder.name} if encoder else {})}
+        details = {**source.details, **writer.details(), **({"encoder": encoder.name} if encoder else {})}
         sizes = {name: (built / name).stat().st_size for name in ("tokens.bin", "rows.bin")}
         meta = {"bytes": sizes, "sources": list(writer.sources), "details": details}
         (built / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
@@ -163,33 +163,33 @@ def _build(folder: Path, path: Path, records: Records, options: CorpusOptions, e
             os.replace(built, folder)
 
 
-def _tokenized(records: Iterable[Record], encoder: Encoder | None) -> Iterator[tuple[Record, NDArray[Any]]]:
-    """Each document with its tokens; texts are encoded some hundred at a time."""
-    batch: list[Record] = []
+def _tokenize(documents: Iterable[Document], encoder: Encoder | None) -> Iterator[tuple[Document, NDArray[Any]]]:
+    """Yield each document with its tokens; texts are encoded in batches of some hundred."""
+    batch: list[Document] = []
     characters = 0
-    for record in records:
-        if not isinstance(record.value, str):
-            yield record, record.value
+    for document in documents:
+        if not isinstance(document.value, str):
+            yield document, document.value
             continue
-        batch.append(record)
-        characters += len(record.value)
+        batch.append(document)
+        characters += len(document.value)
         if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
-            yield from _encoded(batch, encoder)
+            yield from _encode(batch, encoder)
             batch, characters = [], 0
-    yield from _encoded(batch, encoder)
+    yield from _encode(batch, encoder)
 
 
-def _encoded(batch: list[Record], encoder: Encoder | None) -> Iterator[tuple[Record, NDArray[Any]]]:
+def _encode(batch: list[Document], encoder: Encoder | None) -> Iterator[tuple[Document, NDArray[Any]]]:
     if not batch:
         return
     assert encoder is not None, "open_cached refuses text without an encoder"
-    texts = encoder.encode([str(record.value) for record in batch])
-    for record, ids in zip(batch, texts, strict=True):
-        yield record, np.asarray(ids, dtype=np.int64)
+    texts = encoder.encode([str(document.value) for document in batch])
+    for document, ids in zip(batch, texts, strict=True):
+        yield document, np.asarray(ids, dtype=np.int64)
 
 
 class _Writer:
-    """Cuts documents into rows and appends these to the two files."""
+    """Cuts documents into rows and appends them to the two files."""
 
     def __init__(self, tokens: BinaryIO, rows: BinaryIO, dtype: np.dtype, options: CorpusOptions) -> None:
         self._tokens_file, self._rows_file, self._dtype = tokens, rows, dtype
@@ -198,33 +198,34 @@ class _Writer:
         self.sources: dict[str, int] = {}
         self.own_ids = self._row_length is None or self._cut == "window"
 
-    def add(self, record: Record, ids: NDArray[Any]) -> None:
+    def add(self, document: Document, ids: NDArray[Any]) -> None:
         """Append one document's rows."""
         if len(ids) and int(ids.max()) > np.iinfo(self._dtype).max:
             raise CorpusError(
-                f"Document {self.documents} holds the token {ids.max()}, but tokens are at most "
+                f"Document {self.documents} has the token {ids.max()}, but tokens are at most "
                 f"{np.iinfo(self._dtype).max} here; check that the column, or the tokenizer, is the right one."
             )
-        lengths = self._lengths(len(ids))
+        lengths = self._row_lengths(len(ids))
         kept = sum(lengths)
         rows = np.empty(len(lengths), ROW)
         rows["length"] = lengths
         rows["start"] = self._tokens + np.cumsum(rows["length"]) - rows["length"]
-        rows["document"] = NONE if record.document is None else record.document
-        rows["repetitions"] = NONE if record.repetitions is None else record.repetitions
-        rows["source"] = NONE if record.source is None else self.sources.setdefault(record.source, len(self.sources))
-        rows["id"] = NONE if record.row_id is None else record.row_id
+        rows["document"] = UNKNOWN if document.document is None else document.document
+        rows["repetitions"] = UNKNOWN if document.repetitions is None else document.repetitions
+        source = document.source
+        rows["source"] = UNKNOWN if source is None else self.sources.setdefault(source, len(self.sources))
+        rows["id"] = UNKNOWN if document.row_id is None else document.row_id
         self._tokens_file.write(ids[:kept].astype(self._dtype).tobytes())
         self._rows_file.write(rows.tobytes())
-        self.own_ids = self.own_ids and record.row_id is not None
+        self.own_ids = self.own_ids and document.row_id is not None
         self.rows += len(rows)
         self.documents += 1
         self._tokens += kept
         self._dropped += len(ids) - kept
         self._short += self._row_length is not None and len(ids) < self._row_length
 
-    def _lengths(self, tokens: int) -> list[int]:
-        """How many tokens each row of a document gets."""
+    def _row_lengths(self, tokens: int) -> list[int]:
+        """The number of tokens of each row of a document."""
         if self._row_length is None:
             return [tokens]
         if self._cut == "window":
@@ -232,7 +233,7 @@ class _Writer:
         return [self._row_length] * (tokens // self._row_length)
 
     def details(self) -> dict[str, object]:
-        """What the manifest says about the cut."""
+        """What the manifest records about the rows."""
         return {
             "row_length": self._row_length,
             "cut": None if self._row_length is None else self._cut,

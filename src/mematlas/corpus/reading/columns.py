@@ -1,19 +1,19 @@
-"""Which column of a table, or key of a JSON line, is what."""
+"""Chooses the columns of a table, or the keys of JSON lines, by their names."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from mematlas.errors import CorpusError
-from mematlas.registry import nearest
+from mematlas.registry import did_you_mean
 
-VALUES = ("tokens", "token_ids", "input_ids", "Tokens", "text", "content")
-ROW_IDS = ("index", "row", "Index")
+VALUE_COLUMNS = ("tokens", "token_ids", "input_ids", "Tokens", "text", "content")
+ROW_ID_COLUMNS = ("index", "row", "Index")
 Kind = Literal["text", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names of the columns in use; None where the table has no such column, or one of an unfitting type."""
+    """The names of the columns in use; None where the table has no such column, or one of the wrong type."""
 
     value: str
     kind: Kind
@@ -23,25 +23,26 @@ class Columns:
     repetitions: str | None = None
 
     @property
-    def beside(self) -> list[str]:
-        """All but the value's."""
+    def metadata(self) -> list[str]:
+        """All columns except the value's."""
         return [name for name in (self.row_id, self.document, self.source, self.repetitions) if name is not None]
 
 
-def pick_value(names: list[str], wanted: str | None, where: object) -> str:
-    """The text or token column: `wanted`, else the first of VALUES that is there.
+def pick_value(names: list[str], column: str | None, where: object) -> str:
+    """The text or token column: `column`, or the first of VALUE_COLUMNS that exists.
 
     Raises:
-        CorpusError: `wanted` is missing, or none was named and none is known by its name.
+        CorpusError: `column` does not exist, or it is None and no column has a known name.
     """
-    if wanted is not None and wanted not in names:
+    if column is not None and column not in names:
         raise CorpusError(
-            f"{where} has no column {wanted!r}.{nearest(wanted, names)} It has: {', '.join(names)}; name one: --column."
+            f"{where} has no column {column!r}.{did_you_mean(column, names)} "
+            f"It has: {', '.join(names)}; name one: --column."
         )
-    known = [wanted] if wanted is not None else [name for name in VALUES if name in names]
-    if not known:
+    candidates = [column] if column is not None else [name for name in VALUE_COLUMNS if name in names]
+    if not candidates:
         raise CorpusError(
-            f"{where} has none of the columns {', '.join(VALUES)}; it has: {', '.join(names)}; "
+            f"{where} has none of the columns {', '.join(VALUE_COLUMNS)}; it has: {', '.join(names)}; "
             f"name the one with text or tokens: --column."
         )
-    return known[0]
+    return candidates[0]

@@ -1,4 +1,4 @@
-"""Lines of plain, gzip and Zstandard files, streamed; a compressed file that ends early is an error."""
+"""Streams the lines of plain, gzip and Zstandard files; a truncated compressed file is an error."""
 
 import gzip
 import zlib
@@ -12,25 +12,25 @@ from mematlas.errors import CorpusError
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 CHUNK_BYTES = 1 << 20
-PACKED_BYTES = 1 << 12  # of Zstandard at once: four bytes of it may stand for 128 KiB
+COMPRESSED_BYTES = 1 << 12  # of Zstandard read at once: four of its bytes may decompress to 128 KiB
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """The file's lines without their ends, decompressed by what its first bytes say.
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The file's lines without line ends; the compression is detected by the first bytes.
 
     Raises:
         CorpusError: the compressed data are damaged or truncated.
     """
-    begun: list[bytes] = []  # pieces of a line whose end is still to come
+    partial: list[bytes] = []  # pieces of a line that continues in the next chunk
     for chunk in _chunks(path):
-        first, *others = chunk.split(b"\n")
-        begun.append(first)
-        if others:
-            yield b"".join(begun)
-            yield from others[:-1]
-            begun = others[-1:]
-    if any(begun):
-        yield b"".join(begun)
+        first, *following = chunk.split(b"\n")
+        partial.append(first)
+        if following:
+            yield b"".join(partial)
+            yield from following[:-1]
+            partial = following[-1:]
+    if any(partial):
+        yield b"".join(partial)
 
 
 def first_bytes(path: Path) -> bytes:
@@ -55,10 +55,10 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _zstd_chunks(path: Path) -> Iterator[bytes]:
-    """All frames, one after the other. The library's own reader takes a frame that ends early for a whole one."""
+    """The content of all frames. The library's own reader does not notice that a frame is truncated."""
     frame = None
     with path.open("rb") as file:
-        for data in iter(lambda: file.read(PACKED_BYTES), b""):
+        for data in iter(lambda: file.read(COMPRESSED_BYTES), b""):
             while data:
                 frame = frame or zstandard.ZstdDecompressor().decompressobj()
                 yield frame.decompress(data)

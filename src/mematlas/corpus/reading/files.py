@@ -1,4 +1,4 @@
-"""Finding files, and refusing what is not there."""
+"""Finds corpus files, and refuses paths that do not exist."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def starts_with(path: Path, *magics: bytes) -> bool:
 
 
 def require_file(path: Path) -> Path:
-    """`path`, which must be a file that is not empty."""
+    """Return `path`, which must be a non-empty file."""
     if path.is_dir():
         raise CorpusError(f"{path} is a folder; this format is one file; name the file.")
     if not path.is_file():
@@ -27,39 +27,39 @@ def require_file(path: Path) -> Path:
 
 
 def files_below(path: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """`path` itself if it is a file, else the files below it, ordered by path; hidden ones are left out.
+    """`path` itself if it is a file, else the files below it, ordered by path, without hidden ones.
 
     Args:
         suffixes: only files whose names end with one of them; all files if empty.
 
     Raises:
-        CorpusError: there is nothing at `path`, or no such file below it.
+        CorpusError: `path` does not exist, or there is no such file below it.
     """
     if not path.is_dir():
         return [require_file(path)]
     files = list_below(path, suffixes)
     if not files:
-        wanted = f"no file that ends with {' '.join(suffixes)}" if suffixes else "no file"
-        raise CorpusError(f"The folder {path} holds {wanted}; a corpus needs at least one; check the path.")
+        missing = f"no file that ends with {' '.join(suffixes)}" if suffixes else "no file"
+        raise CorpusError(f"The folder {path} has {missing}; a corpus needs at least one; check the path.")
     return files
 
 
 def list_below(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """The files below `folder`, ordered by path and without hidden ones; none is a valid answer."""
-    found = (
+    """The files below `folder`, ordered by path and without hidden ones; there may be none."""
+    files = (
         path
         for path in folder.rglob("*")
         if path.name.endswith(suffixes or "")
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def require_row_length(options: CorpusOptions, why: str) -> int:
-    """The row length that was named, which must be positive; `why` it is needed opens the error."""
+    """The given row length, which must be positive; the error starts with `why` it is needed."""
     if options.row_length is None:
-        raise CorpusError(f"{why}; name it: --row-length 2049 (tokens a row).")
+        raise CorpusError(f"{why}; name it: --row-length 2049 (tokens per row).")
     if options.row_length < 1:
         raise CorpusError(f"The row length {options.row_length} is not positive; a row has at least one token.")
     return options.row_length

@@ -1,4 +1,4 @@
-"""Corpora whose rows are runs of tokens in binary files; what differs is only where each row starts and ends."""
+"""Base classes of corpora in binary token files, which differ only in where each row starts and ends."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from mematlas.errors import CorpusError
 from mematlas.types import Ids, Provenance, TokenRows
 
 
-def checked_rows(tokens: NDArray[Any], lengths: Ids, positions: Ids) -> TokenRows:
-    """Gathered `tokens` [n, width] of rows with `lengths` [n], as TokenRows.
+def to_token_rows(tokens: NDArray[Any], lengths: Ids, positions: Ids) -> TokenRows:
+    """Convert gathered `tokens` [n, width] of rows with `lengths` [n] to TokenRows.
 
     Raises:
         CorpusError: a token is negative.
@@ -21,14 +21,14 @@ def checked_rows(tokens: NDArray[Any], lengths: Ids, positions: Ids) -> TokenRow
     if tokens.dtype != np.uint16 and ids.size and ids.min() < 0:
         row, column = np.argwhere(ids < 0)[0]
         raise CorpusError(
-            f"Row {positions[row]} holds the token {ids[row, column]}; token ids are 0 or more; "
-            f"check that the file holds token ids, in the dtype that it says."
+            f"Row {positions[row]} has the token {ids[row, column]}; token ids are 0 or more; "
+            f"check that the file contains token ids of the declared dtype."
         )
     return TokenRows(ids, np.minimum(lengths, tokens.shape[1]))
 
 
 class TokenFileCorpus:
-    """Rows in a FileArray of tokens. Subclasses say how many rows there are (`__len__`) and where (`spans`)."""
+    """Rows in a FileArray of tokens. Subclasses define the number of rows (`__len__`) and where they are (`spans`)."""
 
     def __init__(self, format: str, fingerprint: str, tokens: FileArray, details: dict[str, object]) -> None:
         self.format, self.fingerprint, self.details = format, fingerprint, details
@@ -45,19 +45,19 @@ class TokenFileCorpus:
         """See Corpus.read."""
         positions = as_positions(positions, len(self))
         starts, lengths = self.spans(positions)
-        return checked_rows(self._tokens.gather(starts, lengths, width), lengths, positions)
+        return to_token_rows(self._tokens.gather(starts, lengths, width), lengths, positions)
 
     def row_ids(self, positions: Ids) -> Ids:
         """The positions themselves."""
         return as_positions(positions, len(self))
 
     def provenance(self, positions: Ids) -> Provenance:
-        """Nothing is known of bare tokens."""
+        """All unknown, as plain token files have no metadata."""
         return unknown_provenance(len(as_positions(positions, len(self))))
 
 
 class FixedRows(TokenFileCorpus):
-    """Rows of `row_length` tokens, back to back."""
+    """Consecutive rows of `row_length` tokens."""
 
     def __init__(
         self, format: str, fingerprint: str, tokens: FileArray, row_length: int, details: dict[str, object]

@@ -21,17 +21,17 @@ from mematlas.experiments.data.planting import PlantedRows, Planting, Tokens, pl
 from mematlas.experiments.data.standard_library import Document
 from mematlas.experiments.data.tokenizer import train_tokenizer
 from mematlas.experiments.design.config import TrainingConfig
-from mematlas.experiments.folders import read_json, whole_folder
+from mematlas.experiments.folders import atomic_folder, read_json
 from mematlas.study import fingerprint, translate_os_errors, write_atomically, write_json, write_table
 from mematlas.types import Ids
 
 LAYOUT = 1
-"""Raised when the same inputs would give another corpus."""
+"""Increased when a change of the code gives another corpus from the same inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusFolder:
-    """The files, and what training needs of them. tokens: [rows, row_length]; order: [presentations]."""
+    """The files of a planted corpus, and their contents. tokens: [rows, row_length]; order: [presentations]."""
 
     train: Path
     control: Path
@@ -48,11 +48,11 @@ class CorpusFolder:
 
 
 def prepare_corpus(out: Path, documents: list[Document], config: TrainingConfig) -> CorpusFolder:
-    """The planted corpus of these documents in `out`, made unless it is already there.
+    """The planted corpus of these documents in `out`; it is created unless it exists already.
 
     Raises:
-        CorpusError: the documents are too few.
-        StudyError: the folder cannot be written or holds a damaged manifest.
+        CorpusError: there are too few documents.
+        StudyError: the folder cannot be written or contains a damaged manifest.
     """
     inputs = fingerprint(
         {
@@ -63,17 +63,17 @@ def prepare_corpus(out: Path, documents: list[Document], config: TrainingConfig)
         }
     )
     manifest = read_json(out / "corpus" / "corpus.json")
-    if manifest is None or manifest.get("inputs") != inputs or not _is_whole(out):
-        manifest = _make(out, documents, config, inputs)
+    if manifest is None or manifest.get("inputs") != inputs or not _is_complete(out):
+        manifest = _create(out, documents, config, inputs)
     return _open(out, manifest["fingerprint"])
 
 
-def _is_whole(out: Path) -> bool:
+def _is_complete(out: Path) -> bool:
     names = ("corpus/train.parquet", "corpus/control.parquet", "corpus/order.npy", "tokenizer/tokenizer.json")
     return all((out / name).is_file() for name in names)
 
 
-def _open(out: Path, content: str) -> CorpusFolder:
+def _open(out: Path, content_fingerprint: str) -> CorpusFolder:
     folder = out / "corpus"
     column = pq.read_table(folder / "train.parquet", columns=["tokens"])["tokens"].combine_chunks()
     return CorpusFolder(
@@ -84,11 +84,11 @@ def _open(out: Path, content: str) -> CorpusFolder:
         tokenizer=AutoTokenizer.from_pretrained(out / "tokenizer"),
         tokens=column.flatten().to_numpy().reshape(len(column), -1),
         order=np.load(folder / "order.npy", allow_pickle=False),
-        fingerprint=content,
+        fingerprint=content_fingerprint,
     )
 
 
-def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: str) -> dict[str, Any]:
+def _create(out: Path, documents: list[Document], config: TrainingConfig, inputs: str) -> dict[str, Any]:
     folder = out / "corpus"
     with translate_os_errors(folder):
         (folder / "corpus.json").unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: 
     encoded = tokenizer.backend_tokenizer.encode_batch_fast([d.text for d in documents], add_special_tokens=False)
     ids = [np.array(document.ids, dtype=np.uint16) for document in encoded]
     planting = plant(ids, plan, config.seed)
-    with whole_folder(out / "tokenizer") as temporary:
+    with atomic_folder(out / "tokenizer") as temporary:
         tokenizer.save_pretrained(temporary)
     sources = [d.source for d in documents]
     _write_rows(folder / "train.parquet", planting.train, sources)
@@ -105,7 +105,7 @@ def _make(out: Path, documents: list[Document], config: TrainingConfig, inputs: 
     write_atomically(folder / "order.npy", lambda temporary: _save_array(temporary, planting.order))
     manifest = {
         "inputs": inputs,
-        "fingerprint": _content(planting, tokenizer),
+        "fingerprint": _content_fingerprint(planting, tokenizer),
         "documents": len(documents),
         "tokens": sum(map(len, ids)),
         "vocabulary": len(tokenizer),
@@ -136,8 +136,8 @@ def _save_array(path: Path, values: Ids) -> None:
         np.save(file, values)
 
 
-def _content(planting: Planting, tokenizer: PreTrainedTokenizerFast) -> str:
-    """What a model sees: rows, order and vocabulary. The control is no part of it."""
+def _content_fingerprint(planting: Planting, tokenizer: PreTrainedTokenizerFast) -> str:
+    """Fingerprint of what a model sees: rows, order and vocabulary, but not the control."""
     digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
     digest.update(planting.train.tokens.tobytes())
     digest.update(planting.order.tobytes())

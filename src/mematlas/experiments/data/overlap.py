@@ -1,7 +1,7 @@
-"""Which rows share a passage of n tokens?
+"""Finding rows that share a passage of n tokens.
 
-Passages are compared by 64-bit keys: two rows may, once in a very long while, be taken for overlapping when they are
-not; an overlap is never overlooked.
+Passages are compared by 64-bit keys: in very rare cases two rows are taken for overlapping although they are not; an
+overlap is never missed.
 """
 
 import numpy as np
@@ -24,12 +24,12 @@ def ngram_keys(tokens: NDArray[np.integer], n: int) -> Keys:
     return keys
 
 
-def has_own_ngrams_only(keys: Keys) -> NDArray[np.bool_]:
-    """For each row of `keys` [rows, windows]: does none of its n-grams occur a second time, in it or in another row?"""
+def has_unique_ngrams(keys: Keys) -> NDArray[np.bool_]:
+    """For each row of `keys` [rows, windows]: whether each of its n-grams occurs only once in all rows."""
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return np.asarray((counts[inverse.reshape(keys.shape)] == 1).all(axis=1))
 
 
-def shares_none_with(keys: Keys, others: Keys) -> NDArray[np.bool_]:
-    """For each row of `keys` [rows, windows]: is none of its n-grams among `others` [any]?"""
+def has_no_ngram_in(keys: Keys, others: Keys) -> NDArray[np.bool_]:
+    """For each row of `keys` [rows, windows]: whether none of its n-grams is among `others` [any shape]."""
     return np.asarray(~np.isin(keys, others).any(axis=1))

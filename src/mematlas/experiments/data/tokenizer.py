@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2) trained on the spot, for the small families."""
+"""A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2), trained for the small families."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +14,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, longest_input: int) -
     """A tokenizer of at most `vocabulary` entries; the same texts in the same order give the same tokenizer.
 
     Args:
-        texts: what to learn the merges from.
-        vocabulary: entries, the 256 bytes and the end-of-text token included.
-        longest_input: tokens the models can take, recorded in the tokenizer.
+        texts: the texts from which merges are learned.
+        vocabulary: number of entries, including the 256 bytes and the end-of-text token.
+        longest_input: maximum number of tokens that the models accept, recorded in the tokenizer.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

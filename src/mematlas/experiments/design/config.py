@@ -1,4 +1,4 @@
-"""Everything that decides what a small family learns, in one frozen object."""
+"""Everything that determines what a small family learns, in one frozen object."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,12 +34,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class PlantingConfig:
-    """Which rows are shown, and how often. Levels in powers of 2 (bins of Carlini et al. 2023); the rest is ours.
+    """Which rows are shown, and how often. Levels are powers of 2 (bins of Carlini et al. 2023); the rest is ours.
 
-    vocabulary: entries of the tokenizer; row_length: tokens a row; repetitions: how often the rows of each level are
-    shown; rows_per_level: how many rows a level has; control_rows: rows that are never shown; held_out_share: share of
-    documents kept away from training, from which the control is drawn; overlap: a control row may share no passage of
-    so many tokens with any training document, and a training row none with another row.
+    vocabulary: size of the tokenizer; row_length: tokens per row; repetitions: how often the rows of each level are
+    shown; rows_per_level: number of rows per level; control_rows: number of rows that are never shown; held_out_share:
+    share of documents kept out of training, from which the control is drawn; overlap: a control row may share no
+    passage of this many tokens with any training document, and a training row none with another row.
     """
 
     vocabulary: int = 4096
@@ -54,7 +54,7 @@ class PlantingConfig:
         if not self.repetitions or min(self.repetitions) < 1 or len(set(self.repetitions)) < len(self.repetitions):
             raise OptionError(f"Numbers of repetitions are positive and distinct, not {self.repetitions}.")
         if not 257 <= self.vocabulary <= 65536:
-            raise OptionError(f"The vocabulary holds 257 (all bytes) to 65536 tokens, not {self.vocabulary}.")
+            raise OptionError(f"The vocabulary has 257 (all bytes) to 65536 tokens, not {self.vocabulary}.")
         if min(self.rows_per_level, self.control_rows) < 1:
             raise OptionError("Every level of repetition, and the control, needs at least one row.")
         if not 1 <= self.overlap <= self.row_length or self.row_length < 2:
@@ -64,7 +64,7 @@ class PlantingConfig:
 
     @property
     def presentations(self) -> int:
-        """How many rows the model is shown in all, repetitions counted."""
+        """The total number of rows that a model is shown, repetitions included."""
         return self.rows_per_level * sum(self.repetitions)
 
 
@@ -72,10 +72,10 @@ class PlantingConfig:
 class TrainingConfig:
     """A family: the same rows in the same order for every size.
 
-    AdamW with `betas` and without weight decay, gradients clipped at norm `clip`, rates rising over `warm_up` steps and
-    falling on a cosine to `final_rate` of the peak. batch: rows a step. checkpoints: shares of the run after which a
-    model is kept; the last step always is. seed: decides the documents held out, the rows, their order and the first
-    weights.
+    AdamW with `betas` and without weight decay, gradients clipped at norm `clip`; learning rates rise over `warm_up`
+    steps and fall along a cosine to `final_rate` of the peak. batch: rows per step. checkpoints: shares of the run
+    after which a model is saved; it always is after the last step. seed: determines the documents held out, the rows,
+    their order and the initial weights.
     """
 
     seed: int = 0
@@ -109,7 +109,7 @@ class TrainingConfig:
 
     @property
     def checkpoint_steps(self) -> tuple[int, ...]:
-        """The steps after which a model is kept, ascending, the last step included."""
+        """The steps after which a model is saved, ascending, including the last step."""
         return tuple(sorted({max(1, round(share * self.steps)) for share in self.checkpoints} | {self.steps}))
 
     def rate(self, step: int, peak: float) -> float:

@@ -1,8 +1,8 @@
-"""Several trainings at once, each in a thread with few cores of its own.
+"""Several trainings at the same time, each in a thread with a share of the cores.
 
-Models this small keep one core busy and make poor use of a second: on two cores, two trainings of one thread each end
-earlier than one after the other with two threads, and much earlier when other programs want the cores too (threads that
-wait for each other at every operation lose both their turns).
+Models this small use one core fully and a second one poorly: on two cores, two concurrent trainings with one thread
+each finish earlier than one after the other with two threads, and much earlier when other programs use the cores too
+(threads that wait for each other at every operation are delayed by both).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,17 +14,17 @@ from threading import Event
 import torch
 
 Progress = Callable[[int, int, float | None, str], None]
-"""Called as progress(step, steps, loss, label): nats a token of the step's batch, None where there is no loss."""
+"""Called as progress(step, steps, loss, label); loss: in nats per token of the step's batch, or None."""
 
 
 class _Stopped(Exception):
-    """Ends a training because another one failed or the caller wants no more."""
+    """Ends a training after another one failed or the caller stopped it."""
 
 
 def side_by_side(jobs: Sequence[Callable[[Progress], None]], at_once: int, progress: Progress) -> None:
-    """Run the jobs, `at_once` at a time; `progress` is called in this thread only, whichever job reports.
+    """Run the jobs, `at_once` at a time; `progress` is called in this thread only, no matter which job reports.
 
-    What `progress` or a job raises stops the other jobs at their next report, and is raised here.
+    An exception of `progress` or of a job stops the other jobs at their next report, and is raised here.
     """
     if min(at_once, len(jobs)) <= 1:
         for job in jobs:
@@ -44,9 +44,9 @@ def side_by_side(jobs: Sequence[Callable[[Progress], None]], at_once: int, progr
             for future in futures:
                 future.add_done_callback(lambda _: reports.put(None))
             while not all(future.done() for future in futures) or not reports.empty():
-                found = reports.get()
-                if found is not None:
-                    progress(*found)
+                received = reports.get()
+                if received is not None:
+                    progress(*received)
                 for future in futures:
                     if future.done():
                         future.result()
@@ -58,7 +58,7 @@ def side_by_side(jobs: Sequence[Callable[[Progress], None]], at_once: int, progr
 
 @contextmanager
 def _shared_threads(at_once: int) -> Iterator[None]:
-    """Deal torch's threads out to `at_once` trainings."""
+    """Divide torch's threads among `at_once` trainings."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before // at_once))
     try:

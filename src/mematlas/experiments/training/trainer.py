@@ -1,12 +1,12 @@
-"""Training of one size: a short loop, resumable at its checkpoints, and the same to the bit whether interrupted or not.
+"""Training of one size: a short loop, resumable at its checkpoints, with the same result whether interrupted or not.
 
-    neox-0.29m/  run.json              whose folder this is; written first
+    neox-0.29m/  run.json              fingerprint of the run; written first
                  step-000191/ ...      checkpoints (see network.py)
-                 training-state.pt     weights and optimizer at the last checkpoint; gone when finished
+                 training-state.pt     weights and optimizer at the last checkpoint; deleted when finished
                  finished.json         written last
 
-Nothing is drawn at random after the first weights (no dropout; the order of rows is the corpus'), so no random state
-needs keeping. Equal to the bit on one machine with one number of threads; elsewhere, sums may differ in order.
+Nothing is random after the initial weights (no dropout; the order of rows is part of the corpus), so no random state
+is saved. Results are bitwise equal on one machine with one number of threads; elsewhere, the order of sums may differ.
 """
 
 import hashlib
@@ -30,15 +30,15 @@ from mematlas.experiments.training.side_by_side import Progress
 from mematlas.study import fingerprint, write_atomically, write_json
 
 ROWS_AT_ONCE = 4
-"""Rows whose logits exist at one time: the vocabulary is wide, and logits that stay in the cache are faster."""
+"""Rows whose logits are computed at one time: the vocabulary is large, and logits that fit the cache are faster."""
 
 RECIPE = 1
-"""Raised when this loop would give other weights for the same configuration."""
+"""Increased when a change of this loop gives other weights for the same configuration."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """A model in training. step: steps done; data: digest of every row shown so far."""
+    """A model in training. step: finished steps; data: digest of all rows shown so far."""
 
     network: GPTNeoXForCausalLM
     optimizer: torch.optim.AdamW
@@ -47,13 +47,13 @@ class _Run:
 
 
 def train_size(size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, progress: Progress) -> None:
-    """Train one size into `folder`; what an earlier call with the same configuration and corpus did is kept.
+    """Train one size in `folder`, resuming an earlier call with the same configuration and corpus.
 
     Raises:
-        StudyError: the folder cannot be written, or holds something else than a training run.
+        StudyError: the folder cannot be written, or contains something else than a training run.
     """
     run_key = run_fingerprint(size, corpus, config)
-    _claim(folder, run_key)
+    _claim_folder(folder, run_key)
     if _is_finished(folder, run_key, config):
         return
     network = build_network(size, corpus.vocabulary, corpus.tokens.shape[1], config.seed)
@@ -68,7 +68,7 @@ def train_size(size: Size, corpus: CorpusFolder, config: TrainingConfig, folder:
 
 
 def run_fingerprint(size: Size, corpus: CorpusFolder, config: TrainingConfig) -> str:
-    """Everything that decides this size's weights: shape, schedule, data, and the libraries that compute."""
+    """Fingerprint of everything that determines this size's weights: shape, schedule, data and libraries."""
     schedule = {name: value for name, value in asdict(config).items() if name not in {"sizes", "planting"}}
     libraries = {"torch": torch.__version__, "transformers": transformers.__version__, "machine": platform.machine()}
     return fingerprint(
@@ -83,16 +83,18 @@ def run_fingerprint(size: Size, corpus: CorpusFolder, config: TrainingConfig) ->
     )
 
 
-def _claim(folder: Path, run_key: str) -> None:
-    """Make `folder` this run's own: a run of another configuration is removed, anything else is left alone."""
-    owner = read_json(folder / "run.json")
-    if owner is None and folder.exists() and any(folder.iterdir()):
-        raise StudyError(f"{folder} holds something else than a training run; name another folder or empty this one.")
-    if owner is not None and owner.get("fingerprint") != run_key:
+def _claim_folder(folder: Path, run_key: str) -> None:
+    """Prepare `folder` for this run: a run of another configuration is deleted, anything else is refused."""
+    manifest = read_json(folder / "run.json")
+    if manifest is None and folder.exists() and any(folder.iterdir()):
+        raise StudyError(
+            f"{folder} contains something else than a training run; name another folder or empty this one."
+        )
+    if manifest is not None and manifest.get("fingerprint") != run_key:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise StudyError(f"{folder} holds an older run and cannot be removed ({error}); remove it.") from error
+            raise StudyError(f"{folder} contains an older run and cannot be deleted ({error}); delete it.") from error
     write_json(folder / "run.json", {"fingerprint": run_key})
 
 
@@ -115,25 +117,25 @@ def _train(
         run.data = hashlib.sha256(run.data.encode() + batch.tobytes()).hexdigest()
         for group in run.optimizer.param_groups:
             group["lr"] = config.rate(run.step, size.peak_rate)
-        loss = _learn(run, torch.from_numpy(batch), config.clip)
+        loss = _train_step(run, torch.from_numpy(batch), config.clip)
         if run.step in config.checkpoint_steps:
-            _keep(run, size, corpus, config, folder, run_key)
+            _save_checkpoint(run, size, corpus, config, folder, run_key)
         progress(run.step, config.steps, loss, label)
 
 
-def _learn(run: _Run, batch: torch.Tensor, clip: float) -> float:
-    """One step on `batch` [rows, row_length]; the mean loss in nats a token, every token but a row's first predicted.
+def _train_step(run: _Run, batch: torch.Tensor, clip: float) -> float:
+    """Take one step on `batch` [rows, row_length]; returns the mean loss in nats per token, a row's first excepted.
 
-    The gradient at the last hidden state is gathered a few rows at a time, then sent through the network once.
+    The gradient at the last hidden state is accumulated a few rows at a time, then propagated through the network once.
     """
     inputs, targets = batch[:, :-1], batch[:, 1:]
     hidden = run.network.gpt_neox(inputs, use_cache=False).last_hidden_state
     leaf = hidden.detach().requires_grad_()
     head = run.network.get_output_embeddings()
     total = 0.0
-    for part, truth in zip(leaf.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True):
-        summed = functional.cross_entropy(head(part).flatten(0, 1), truth.flatten(), reduction="sum")
-        loss = summed / targets.numel()
+    for states, tokens in zip(leaf.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True):
+        loss_sum = functional.cross_entropy(head(states).flatten(0, 1), tokens.flatten(), reduction="sum")
+        loss = loss_sum / targets.numel()
         loss.backward()
         total += loss.item()
     hidden.backward(leaf.grad)
@@ -143,8 +145,10 @@ def _learn(run: _Run, batch: torch.Tensor, clip: float) -> float:
     return total
 
 
-def _keep(run: _Run, size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, run_key: str) -> None:
-    """Write the checkpoint, then the state from which training can go on."""
+def _save_checkpoint(
+    run: _Run, size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, run_key: str
+) -> None:
+    """Write the checkpoint, then the state from which training can resume."""
     facts = {
         "training_step": run.step,
         "presentations": min(run.step * config.batch, len(corpus.order)),
@@ -170,7 +174,7 @@ def _write_bytes(path: Path, buffer: io.BytesIO) -> None:
 
 
 def _restore(run: _Run, path: Path, run_key: str) -> None:
-    """Go on from the state at `path`, if it is one of this very run; only plain tensors and numbers are loaded."""
+    """Resume from the state at `path` if it is of this run; only plain tensors and numbers are loaded."""
     if not path.is_file():
         return
     state = torch.load(path, weights_only=True)

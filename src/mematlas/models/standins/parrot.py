@@ -1,7 +1,7 @@
-"""The model that recites: known-answer tests are built on it (P1 f.1).
+"""A model that recites given rows, for tests with known results (P1 f.1).
 
-It finds its whole history inside one of its rows, from any starting point, and says what comes next there; where the
-history is unknown, or beyond the first `first` tokens of the row, it says `other`.
+It looks for its whole history inside one of its rows, at any starting point, and predicts the token that follows it
+there. If the history is unknown, or beyond the first `first` tokens of the row, it predicts `other`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from mematlas.models.standins.standin import (
     one_hot_logits,
     read_rows,
     rows_fingerprint,
-    split_spec,
+    split_path_and_number,
 )
 from mematlas.types import Ids
 
@@ -42,7 +42,8 @@ class Parrot(StandIn):
 
     Args:
         vocabulary: number of token ids.
-        other: what it says where it knows nothing; default the last id.
+        first: number of tokens of each row that it recites, all by default.
+        other: the token that it predicts after an unknown history, by default the last id.
     """
 
     def __init__(self, rows: Ids, vocabulary: int, *, first: int | None = None, other: int | None = None) -> None:
@@ -50,34 +51,34 @@ class Parrot(StandIn):
         if rows.size and (rows.min() < 0 or rows.max() >= vocabulary):
             raise ValueError(f"token ids run from {rows.min()} to {rows.max()}, outside a vocabulary of {vocabulary}")
         self.vocabulary = vocabulary
-        self._known = rows[:, :first]
+        self._rows = rows[:, :first]
         self._other = vocabulary - 1 if other is None else other
-        self._prefix = _prefix_hashes(self._known)
+        self._prefix = _prefix_hashes(self._rows)
         self._lookup: dict[int, tuple[HashArray, Ids, Ids]] = {}
 
     def _windows(self, length: int) -> tuple[HashArray, Ids, Ids]:
-        """Sorted hashes of all windows of `length` that are followed by a token; start and row of their first place."""
+        """Sorted hashes of the windows of `length` tokens with a next token; start and row of the first occurrence."""
         if length not in self._lookup:
-            starts = self._known.shape[1] - length
+            starts = self._rows.shape[1] - length
             power = _power(length)
             hashes = self._prefix[:, length : length + starts] - self._prefix[:, :starts] * power
-            unique, place = np.unique(hashes.T.ravel(), return_index=True)
-            self._lookup[length] = (unique, place // len(self._known), place % len(self._known))
+            unique, first = np.unique(hashes.T.ravel(), return_index=True)
+            self._lookup[length] = (unique, first // len(self._rows), first % len(self._rows))
         return self._lookup[length]
 
     def _next(self, history: Ids) -> Ids:
-        """What follows each history [rows, t] in the first place that holds it, else `other`: [rows]."""
-        said = np.full(len(history), self._other, dtype=np.int64)
+        """The token after the first occurrence of each history [rows, t], else `other`: [rows]."""
+        predicted = np.full(len(history), self._other, dtype=np.int64)
         length = history.shape[1]
-        if length >= self._known.shape[1] or not len(self._known):
-            return said
+        if length >= self._rows.shape[1] or not len(self._rows):
+            return predicted
         unique, starts, rows = self._windows(length)
-        found = np.searchsorted(unique, _prefix_hashes(history)[:, -1]).clip(max=len(unique) - 1)
-        at = starts[found][:, None] + np.arange(length + 1)
-        windows = self._known[rows[found][:, None], at]
+        candidate = np.searchsorted(unique, _prefix_hashes(history)[:, -1]).clip(max=len(unique) - 1)
+        positions = starts[candidate][:, None] + np.arange(length + 1)
+        windows = self._rows[rows[candidate][:, None], positions]
         same = (windows[:, :length] == history).all(axis=1)
-        said[same] = windows[same, length]
-        return said
+        predicted[same] = windows[same, length]
+        return predicted
 
     def states_of(self, history: Tensor, last: int) -> Tensor:
         tokens = history.numpy()
@@ -89,11 +90,11 @@ class Parrot(StandIn):
 
 
 def resolve(rest: str) -> StandInSource:
-    """`parrot:ROWS.npy[:FIRST]`: the vocabulary is the largest id plus two, so that `other` is no token of the rows."""
-    path, first = split_spec(rest, "parrot", 0)
+    """Resolve `parrot:ROWS.npy[:FIRST]`; the vocabulary is the largest id plus two, so that no row contains `other`."""
+    path, first = split_path_and_number(rest, "parrot", 0)
     rows = read_rows(path, "parrot")
     if rows.min() < 0:
-        raise ModelError(f"{path!r} holds the token id {rows.min()}; ids are not negative.")
+        raise ModelError(f"{path!r} contains the token id {rows.min()}; ids must not be negative.")
     vocabulary = int(rows.max()) + 2
     card = ModelCard(
         "parrot" if not first else f"parrot-{first}",

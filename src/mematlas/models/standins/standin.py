@@ -1,6 +1,6 @@
-"""What the stand-ins share: a session that just remembers its tokens, and states computed from the whole history.
+"""The base of the stand-ins: a session that stores its tokens, and states computed from the whole history.
 
-A stand-in is a real member of the protocol, so the engine that scores it is the engine that scores a Pythia.
+A stand-in implements the same protocol as other models, so it is scored by the same engine.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from mematlas.types import Encoder, Ids
 
 
 class HistorySession:
-    """Keeps every token fed; `states_of(history [rows, t], k)` gives the states [rows, k, width] of the last k."""
+    """Stores every token; `states_of(history [rows, t], k)` returns the states [rows, k, width] of the last k."""
 
     def __init__(self, rows: int, states_of: Callable[[Tensor, int], Tensor]) -> None:
         self.history = torch.empty((rows, 0), dtype=torch.int64)
@@ -39,7 +39,7 @@ class HistorySession:
 
 
 class StandIn:
-    """A model that needs no weights. Subclasses give `states_of` and `head`."""
+    """A model without weights. Subclasses implement `states_of` and `head`."""
 
     device = torch.device("cpu")
     dtype = torch.float32
@@ -47,12 +47,13 @@ class StandIn:
     vocabulary: int
 
     def release(self) -> None:
-        """Nothing is kept."""
+        """Sessions share no memory."""
 
     def keep(self, layer: int) -> None:
-        """There is one layer only."""
+        """Does nothing: there is only one layer."""
 
     def states_of(self, history: Tensor, last: int) -> Tensor:
+        """States [rows, last, width] of the last tokens of `history` [rows, t]."""
         raise NotImplementedError
 
     def head(self, states: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class StandIn:
 
 
 class StandInSource:
-    """A stand-in as `MODELS` gives it: already in memory, without a tokenizer; its states are one number wide."""
+    """The source of a stand-in: already in memory, without a tokenizer; its states have one number."""
 
     def __init__(self, card: ModelCard, model: Model) -> None:
         self.card = replace(card, width=1)
@@ -84,26 +85,30 @@ def one_hot_logits(tokens: Tensor, vocabulary: int, confidence: float = 50.0) ->
 
 
 def read_rows(path: str, kind: str) -> Ids:
-    """The 2-D integer array in the .npy file at `path`."""
+    """The 2-D integer array in the .npy file `path`.
+
+    Raises:
+        ModelError: there is no such file, or it contains something else.
+    """
     if not Path(path).is_file():
-        raise ModelError(f"The {kind} stand-in found no file {path!r}; give it a 2-D .npy array of token ids.")
+        raise ModelError(f"There is no file {path!r} for the {kind} stand-in; give it a 2-D .npy array of token ids.")
     rows = np.load(path, allow_pickle=False)
     if rows.ndim != 2 or rows.dtype.kind not in "iu" or not rows.size:
         raise ModelError(
-            f"{path!r} holds an array of shape {rows.shape} and type {rows.dtype}; the {kind} stand-in needs a "
-            "2-D integer array, one row of token ids a line."
+            f"{path!r} contains an array of shape {rows.shape} and type {rows.dtype}; the {kind} stand-in needs a "
+            "2-D integer array with one row of token ids per row."
         )
     return rows.astype(np.int64)
 
 
 def rows_fingerprint(kind: str, rows: Ids, *options: int) -> str:
-    """Fingerprint of a stand-in built from `rows` and some numbers."""
+    """The fingerprint of a stand-in built from `rows` and numeric options."""
     digest = hashlib.blake2b(f"{kind}:{rows.shape}:{options}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(rows).tobytes())
     return digest.hexdigest()
 
 
-def split_spec(rest: str, kind: str, default: int) -> tuple[str, int]:
+def split_path_and_number(rest: str, kind: str, default: int) -> tuple[str, int]:
     """`PATH[:NUMBER]` -> (path, number)."""
     path, colon, number = rest.rpartition(":")
     if not colon or not number.isdigit():

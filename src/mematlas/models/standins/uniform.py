@@ -1,4 +1,4 @@
-"""The model that knows nothing: equal logits, entropy log V, and among equals the greedy choice is token 0."""
+"""A model with equal logits for all tokens: its entropy is log V, and its greedy choice is always token 0."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from mematlas.models.standins.standin import StandIn, StandInSource
 
 
 class Uniform(StandIn):
-    """Every one of `vocabulary` tokens is equally likely after any history."""
+    """A model for which all of `vocabulary` tokens are equally likely after any history."""
 
     def __init__(self, vocabulary: int) -> None:
         if vocabulary < 2:
@@ -24,8 +24,8 @@ class Uniform(StandIn):
 
 
 def resolve(rest: str) -> StandInSource:
-    """`uniform:VOCABULARY`."""
+    """Resolve `uniform:VOCABULARY`."""
     if not rest.isdigit() or int(rest) < 2:
-        raise ModelError(f"uniform:{rest} names no vocabulary; give its size, at least 2: uniform:50304")
+        raise ModelError(f"uniform:{rest} states no vocabulary size; give at least 2, such as uniform:50304")
     card = ModelCard(f"uniform-{rest}", f"uniform:{rest}", f"uniform-{rest}", int(rest), parameters=0)
     return StandInSource(card, Uniform(int(rest)))

@@ -1,31 +1,35 @@
-"""Findings from a study's tables: what `mematlas analyze` and `mematlas.analyze()` do. No torch, no corpus.
+"""Findings from a study's tables, a step of a study: what `mematlas analyze` and `mematlas.analyze()` do.
 
-STUDY/findings/<run>/<analysis>/    one finding, see findings.py
+Needs neither torch nor the corpus.
+
+STUDY/findings/<run>/<analysis>/    one finding, see `mematlas.findings.finding`
 STUDY/findings/<run>/index.json     names of the findings that belong to the run as it is now, in the order of ANALYSES
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from mematlas.analyses import ANALYSES
 from mematlas.errors import StudyError
-from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.executors.pool import map_tasks
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
 from mematlas.findings.finding import Finding, findings_folder, read_finding, write_finding
-from mematlas.io.paths import check_shared
+from mematlas.pipeline.step import StepContext, StepStatus, TaskStep, run_tasks
 from mematlas.pipeline.steps.analyze_one import AnalysisResult, analysis_workers, longest_first, run_analysis
+from mematlas.progress import Progress, Silent
 from mematlas.study import Run, Study, open_study, write_json
 from mematlas.study.build_stamps import forget, is_current, record, run_fingerprint
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from mematlas.executors.base import FailedTask, WorkerFactory
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisOutcome:
-    """What the analyses of a run said. findings: by name, in the order of ANALYSES; failures: name -> what broke."""
+    """The results of a run's analyses. findings: by name, in the order of ANALYSES; failures: name -> the error."""
 
     run: Run
     folder: Path
@@ -33,9 +37,12 @@ class AnalysisOutcome:
     failures: dict[str, str]
 
     def check(self) -> None:
-        """Raise StudyError if an analysis broke."""
+        """
+        Raises:
+            StudyError: an analysis broke.
+        """
         if self.failures:
-            broken = "; ".join(f"{name} ({what})" for name, what in self.failures.items())
+            broken = "; ".join(f"{name} ({error})" for name, error in self.failures.items())
             raise StudyError(
                 f"{len(self.failures)} of {len(self.findings) + len(self.failures)} analyses broke: {broken}. "
                 "The others are written; leave these out with --only, and report the error with your manifest.json."
@@ -45,7 +52,7 @@ class AnalysisOutcome:
 def analyze(
     study: Study | str | Path, only: Sequence[str] = (), run: str | None = None, **workers: object
 ) -> list[Finding]:
-    """Recompute findings and keep them in the study; the Python twin of `mematlas analyze`.
+    """Recompute findings and keep them in the study; the Python counterpart of `mematlas analyze`.
 
     Args:
         study: an open study or its folder.
@@ -58,85 +65,134 @@ def analyze(
         OptionError: an option of `workers` breaks a rule.
         StudyError: there is no such run, it is not finished, or an analysis broke (the others are written).
     """
-    crew = resolve_workers("analyze", **workers)
+    options = resolve_worker_options("analyze", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
-    done = analyze_run(opened, only, run, again=True, workers=crew)
-    done.check()
-    return list(done.findings.values())
+    outcome = recompute_findings(opened, only, run, workers=options)
+    outcome.check()
+    return list(outcome.findings.values())
 
 
-def analyze_run(
+def recompute_findings(
     study: Study,
     only: Sequence[str] = (),
     run: str | None = None,
     *,
-    again: bool = False,
-    alone: bool = False,
-    say: Say = lambda text: None,
-    workers: WorkerOptions = ALONE,
+    progress: Progress | None = None,
+    workers: WorkerOptions = SINGLE_PROCESS,
 ) -> AnalysisOutcome:
-    """`analyze` that keeps findings which are as new as the run, unless `again`, and that tells of each made one.
+    """`analyze` with checked options, which returns what broke instead of raising it."""
+    step = AnalyzeStep(study, study.run(run), only, recompute=True)
+    step.execute(workers, progress or Silent())
+    return step.outcome
 
-    alone: the index names only these; else other findings that belong to the run stay in it.
+
+class AnalyzeStep(TaskStep[str, AnalysisResult]):
+    """Runs analyses; a task is the name of one. An analysis that breaks is in `outcome`, and does not stop the others.
+
+    recompute: also findings that are current; exclusive: the index lists these analyses only, where otherwise other
+    findings that belong to the run stay in it.
     """
-    names = chosen_analyses(only)
-    found = study.run(run)
-    folder, source = findings_folder(study.folder, found.key), run_fingerprint(study.folder, found)
-    kept = {} if again else {name: finding for name in names if (finding := _kept(study, found, name))}
-    failures: dict[str, str] = {}
 
-    def on_answer(told: AnalysisResult) -> None:
-        if isinstance(told.said, str):
-            failures[told.name] = told.said
-            forget(study.folder, stamp_name(found, told.name))
+    name: ClassVar[str] = "analyses"
+    units: ClassVar[str] = "analyses"
+
+    def __init__(
+        self, study: Study, run: Run, only: Sequence[str] = (), *, recompute: bool = False, exclusive: bool = False
+    ) -> None:
+        self.study, self.run, self.names, self.exclusive = study, run, chosen_analyses(only), exclusive
+        self._recompute = recompute
+        self._findings: dict[str, Finding] = {}
+        self._failures: dict[str, str] = {}
+        self._source = ""
+
+    @classmethod
+    def from_context(cls, context: StepContext) -> Self:
+        return cls(context.study, context.run, context.file.only, exclusive=True)
+
+    @property
+    def folder(self) -> Path:
+        return self.study.folder
+
+    @property
+    def outcome(self) -> AnalysisOutcome:
+        """The results, after `execute`."""
+        folder = findings_folder(self.study.folder, self.run.key)
+        return AnalysisOutcome(self.run, folder, self._ordered(self._findings), self._ordered(self._failures))
+
+    def tasks(self) -> list[str]:
+        return [name for name in self.names if name not in self._findings]
+
+    def split(self, tasks: list[str]) -> list[str]:
+        return longest_first(tasks)
+
+    def is_current(self) -> bool:
+        return all(is_finding_current(self.study, self.run, name) for name in self.names)
+
+    def execute(self, workers: WorkerOptions, progress: Progress) -> None:
+        self._findings = {} if self._recompute else self._read_current()
+        self._source = run_fingerprint(self.study.folder, self.run)
+        run_tasks(self, workers, progress)
+        listed = self.names if self.exclusive else ANALYSES
+        folder = findings_folder(self.study.folder, self.run.key)
+        write_json(folder / "index.json", [name for name in listed if is_finding_current(self.study, self.run, name)])
+
+    def run_here(self, tasks: list[str], progress: Progress) -> None:
+        from mematlas.analyses.frames.study_tables import read_tables
+
+        tables = read_tables(self.study, self.run.key) if tasks else None
+        for name in tasks:
+            progress.say(f"analysis {name} ...")
+            assert tables is not None
+            self._keep(AnalysisResult(name, run_analysis(name, tables)))
+
+    def start_shared(self, tasks: Sequence[str], workers: int, progress: Progress) -> None:
+        progress.say(f"{len(tasks)} analyses, {workers} workers ...")
+
+    def worker_factory(self) -> "WorkerFactory[str, AnalysisResult]":
+        return analysis_workers(self.study, self.run)
+
+    def store(self, result: AnalysisResult, progress: Progress) -> None:
+        progress.say(f"analysis {result.name}: {'broke' if isinstance(result.finding, str) else 'done'}")
+        self._keep(result)
+
+    def handle_failed(self, failed: "list[FailedTask[str]]") -> None:
+        """An analysis whose workers died counts as broken."""
+        for task in failed:
+            text = f"{task.attempts} workers died of it (the last one: {task.reason}); take fewer --workers"
+            self._keep(AnalysisResult(task.task, text))
+
+    def status(self, upstream_pending: bool) -> StepStatus:
+        current = 0 if upstream_pending else sum(is_finding_current(self.study, self.run, name) for name in self.names)
+        missing = len(self.names) - current
+        return StepStatus(not missing, f"{missing} of {len(self.names)} to do" if missing else "done")
+
+    def summary(self) -> str:
+        folder = findings_folder(self.study.folder, self.run.key)
+        return f"{len(self._findings)} findings: {folder} (mematlas analyze {self.study.folder} --export csv,latex)"
+
+    @classmethod
+    def output(cls, study: Study, run: Run) -> Path | None:
+        folder = findings_folder(study.folder, run.key)
+        return folder if (folder / "index.json").is_file() else None
+
+    def _keep(self, result: AnalysisResult) -> None:
+        stamp = stamp_name(self.run, result.name)
+        if isinstance(result.finding, str):
+            self._failures[result.name] = result.finding
+            forget(self.study.folder, stamp)
             return
-        write_finding(folder / told.name, told.said)
-        record(study.folder, stamp_name(found, told.name), source)
-        kept[told.name] = told.said
+        write_finding(findings_folder(self.study.folder, self.run.key) / result.name, result.finding)
+        record(self.study.folder, stamp, self._source)
+        self._findings[result.name] = result.finding
 
-    _ask(study, found, [name for name in names if name not in kept], on_answer, say, workers)
-    write_json(
-        folder / "index.json",
-        [name for name in (names if alone else ANALYSES) if is_finding_current(study, found, name)],
-    )
-    return AnalysisOutcome(found, folder, _in_order(names, kept), _in_order(names, failures))
+    def _read_current(self) -> dict[str, Finding]:
+        """The findings that exist, are current and undamaged."""
+        found = {name: read_current_finding(self.study, self.run, name) for name in self.names}
+        return {name: finding for name, finding in found.items() if finding is not None}
 
-
-def _in_order(names: Sequence[str], of: Mapping[str, T]) -> dict[str, T]:
-    """The entries as `names` has them, in whatever order they came."""
-    return {name: of[name] for name in names if name in of}
-
-
-def _ask(
-    study: Study,
-    run: Run,
-    names: list[str],
-    on_answer: Callable[[AnalysisResult], None],
-    say: Say,
-    workers: WorkerOptions,
-) -> None:
-    """Ask the analyses, in this process or by an executor's workers; `on_answer` hears of each that has answered."""
-    from mematlas.analyses.frames.study_tables import read_tables
-
-    if workers.shares(len(names)):
-        check_shared(study.folder)
-        say(f"{len(names)} analyses, {min(workers.workers, len(names))} workers ...")
-
-        def on_result(told: AnalysisResult) -> None:
-            say(f"analysis {told.name}: {'broke' if isinstance(told.said, str) else 'done'}")
-            on_answer(told)
-
-        for lost in map_tasks(workers, analysis_workers(study, run), longest_first(names), on_result, say):
-            on_answer(
-                AnalysisResult(
-                    lost.task, f"{lost.tries} workers died of it (the last one: {lost.how}); take fewer --workers"
-                )
-            )
-    elif names:
-        tables = read_tables(study, run.key)
-        for name in names:
-            say(f"analysis {name} ...")
-            on_answer(AnalysisResult(name, run_analysis(name, tables)))
+    def _ordered(self, results: Mapping[str, T]) -> dict[str, T]:
+        """The entries in the order of ANALYSES, in whatever order they were added."""
+        return {name: results[name] for name in self.names if name in results}
 
 
 def chosen_analyses(only: Sequence[str]) -> list[str]:
@@ -151,18 +207,18 @@ def chosen_analyses(only: Sequence[str]) -> list[str]:
 
 
 def stamp_name(run: Run, name: str) -> str:
-    """The finding's name in made.json."""
+    """The name of a finding's build stamp."""
     return f"findings/{run.key}/{name}"
 
 
 def is_finding_current(study: Study, run: Run, name: str) -> bool:
-    """Whether the finding is there and belongs to the run as it is now."""
-    made = is_current(study.folder, stamp_name(run, name), run_fingerprint(study.folder, run))
-    return made and (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
+    """Whether the finding exists and belongs to the run as it is now."""
+    stamped = is_current(study.folder, stamp_name(run, name), run_fingerprint(study.folder, run))
+    return stamped and (findings_folder(study.folder, run.key) / name / "finding.json").is_file()
 
 
-def _kept(study: Study, run: Run, name: str) -> Finding | None:
-    """The finding that is there already, if it is fresh and whole."""
+def read_current_finding(study: Study, run: Run, name: str) -> Finding | None:
+    """The finding, if it is current and undamaged."""
     if not is_finding_current(study, run, name):
         return None
     try:

@@ -1,40 +1,51 @@
-"""Row features of a study, made and kept: what `mematlas features` and the second step of `mematlas run` do.
+"""Row features, a step of a study: what `mematlas features` and `mematlas.make_features()` do.
 
 The corpus is read as one stream; once to see how long it is, then once for every group of scored rows, whose n-grams
-are all looked for in the same pass. Each group is a shard of each table (`mematlas.study.schemas.features`). What is
-there is kept: features are made again only if rows, grid, corpus, tokenizer or options changed.
+are all counted in the same pass. Each group is a shard of each table (`mematlas.study.schemas.features`). Finished
+shards are kept: features are computed again only if rows, grid, corpus, tokenizer or options changed.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from mematlas.corpus.row_sets import ShardPlan
 from mematlas.errors import IndexFault
-from mematlas.executors.options import ALONE, WorkerOptions, resolve_workers
-from mematlas.executors.pool import map_tasks, raise_failed
+from mematlas.executors.options import WorkerOptions, resolve_worker_options
 from mematlas.index.base import Scope
-from mematlas.index.stream import Measured
-from mematlas.io.paths import check_shared, delete_folder, translate_os_errors, write_json
-from mematlas.pipeline.steps.count import AddedUp, Counted, Counting, Part, Sums, counters, parts_of
-from mematlas.pipeline.steps.occurrences import write_occurrences
+from mematlas.index.stream import MeteredStream
+from mematlas.io.paths import delete_folder, translate_os_errors, write_json
+from mematlas.pipeline.step import StepContext, StepStatus, TaskStep, run_tasks
+from mematlas.pipeline.steps.count import (
+    CountOptions,
+    CountTask,
+    CountTotals,
+    PartCounts,
+    PrecomputedCounter,
+    count_workers,
+    part_count,
+)
+from mematlas.pipeline.steps.occurrences import OccurrencesStep
+from mematlas.pipeline.steps.score import worker_options
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.reopen import ScoredRows, reopen_rows
-from mematlas.study import Study, fingerprint, missing_shards, open_study, shard_name, write_shard
+from mematlas.study import Run, Study, fingerprint, missing_shards, open_study, shard_name, write_shard
 from mematlas.study.build_stamps import features_name, forget, is_current, record
 from mematlas.types import Grid
 
 if TYPE_CHECKING:
-    from mematlas.corpus.row_sets import ShardPlan
-    from mematlas.features.counts import Counter
+    from mematlas.executors.base import WorkerFactory
+    from mematlas.features.counts import NGramCounter
     from mematlas.index.stream import CorpusStream, RowSource
 
 #: Part of the fingerprint of features; raised when a change of the code can change a number.
 VERSION: Final = 3
-#: Our choice: n-grams of so many tokens in all are looked for in one pass, which bounds its memory (below 1.5 GB on
-#: two cores). That is 36,000 rows a pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
+#: Our choice: n-grams of so many tokens in all are counted in one pass, which bounds its memory (below 1.5 GB on two
+#: cores). That is 36,000 rows per pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
-_LOOK: Final = 1 << 16  # tokens read at once to find a first end of a document
+_SCAN_TOKENS: Final = 1 << 16  # tokens read at once to find a first end of a document
 KINDS: Final = ("texts", "tokens", "counts", "copies")
 
 
@@ -49,7 +60,7 @@ def make_features(
     progress: Progress | None = None,
     **workers: object,
 ) -> Path:
-    """Make the row features of a finished run and return their folder; the Python twin of `mematlas features`.
+    """Compute the row features of a finished run and return their folder; as `mematlas features`.
 
     Args:
         study: an open study or its folder.
@@ -58,245 +69,267 @@ def make_features(
         joined: a document may go on in the next row; needs `eod`.
         training_order: .npy of row positions, as training showed them: counts are of that stream.
         run: the run whose key starts so; the latest by default.
-        progress: watcher; silent by default.
+        progress: display of the progress; none by default.
         workers: workers=4, executor="ray", address="auto": who counts; the tables are the same.
 
     Raises:
         StudyError, CorpusError: see `mematlas.scoring.reopen.reopen_rows`.
-        IndexFault: `eod` stands nowhere in the corpus, or `joined` lacks it.
+        IndexFault: `eod` does not occur in the corpus, or `joined` lacks it.
         OptionError: an option of `workers` breaks a rule.
     """
-    crew = resolve_workers("features", **workers)
+    options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
-    scored, watcher = reopen_rows(opened, run), progress or Silent()
-    folder = write_features(opened, scored, Counting(scope, eod, joined, order), watcher, crew)
-    write_occurrences(opened, scored, watcher)
-    return folder
+    scored, display = reopen_rows(opened, run), progress or Silent()
+    features = FeaturesStep(opened, scored, CountOptions(scope, eod, joined, order), options)
+    features.execute(options, display)
+    OccurrencesStep(opened, scored).execute(options, display)
+    return features.output_folder
 
 
-def write_features(
-    study: Study, scored: ScoredRows, counting: Counting, watcher: Progress, workers: WorkerOptions = ALONE
-) -> Path:
-    """Make what is missing of a run's features; returns their folder. Finished shards are kept; facts.json is last."""
-    work = _Work.of(study, scored, counting)
-    if work.is_done():
-        watcher.say(f"Row features are there already: {work.folder}")
-        return work.folder
-    try:
-        facts = _counted_by_workers(work, workers, watcher) if work.is_shared(workers) else _counted_here(work, watcher)
-    finally:
-        watcher.stop()
-    write_json(work.folder / "facts.json", facts)
-    record(study.folder, features_name(scored.run), work.source)
-    return work.folder
+class FeaturesStep(TaskStep[int, None]):
+    """Counts what the corpus holds of the scored rows; a task is a group of rows, by its number.
 
+    workers: those that would count, which decides how often the corpus is read.
+    """
 
-def passes_left(study: Study, scored: ScoredRows, counting: Counting, workers: WorkerOptions = ALONE) -> int:
-    """How often the rows of the corpus would be read by `write_features`; 0 if all is there."""
-    work = _Work.of(study, scored, counting)
-    if work.is_done():
-        return 0
-    return len(work.missing) + (0 if work.is_shared(workers) else 1)
+    name: ClassVar[str] = "features"
+    announcement: ClassVar[str | None] = "Row features: what the corpus holds of the rows"
+    units: ClassVar[str] = "parts"
+    remedy: ClassVar[str] = (
+        "tables of rows that were counted in all parts are kept. Take fewer --workers, and run the same command again."
+    )
 
-
-# ------------------------------------------------------------------------------------------------ what there is to do
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """corpus: what is counted; plan: the scored rows, a shard a pass; source: of what the features are made; missing:
-    the shards that are not finished, for all tables."""
-
-    study: Study
-    scored: ScoredRows
-    counting: Counting
-    corpus: "RowSource"
-    plan: "ShardPlan"
-    folder: Path
-    source: str
-    missing: list[int]
+    def __init__(self, study: Study, scored: ScoredRows, options: CountOptions, workers: WorkerOptions) -> None:
+        self.study, self.scored, self.options = study, scored, options
+        self.output_folder = study.folder / "features" / scored.run.key
+        self._workers = workers
+        self._totals = CountTotals()
+        self._facts: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, study: Study, scored: ScoredRows, counting: Counting) -> "_Work":
-        from mematlas.corpus.row_sets import ShardPlan
+    def from_context(cls, context: StepContext) -> Self:
+        file = context.file
+        options = CountOptions(file.scope, file.eod, file.joined, file.training_order)
+        step = cls(context.study, context.scored_rows, options, worker_options(file))
+        step.enabled = file.features
+        return step
 
-        corpus = counting.corpus(scored)
-        total = sum(len(rows.positions) for rows in scored.sets)
-        plan = ShardPlan(scored.sets, -(-total // rows_a_pass(scored.grid)))
-        encoder, grid = scored.encoder, scored.grid
-        made_from = {
-            "rows": scored.run.question["fingerprints"],
-            "grid": [grid.contexts, grid.continuations, grid.align],
-            "corpus": corpus.fingerprint,
-            "tokenizer": encoder and [encoder.fingerprint, encoder.vocabulary],
-            "counting": [counting.scope, counting.eod, counting.joined],
-            "shards": plan.count,
-            "version": VERSION,
-        }
-        folder = study.folder / "features" / scored.run.key
-        source = fingerprint(made_from)
-        return cls(study, scored, counting, corpus, plan, folder, source, _missing(folder, source, plan.count))
+    @property
+    def folder(self) -> Path:
+        return self.study.folder
 
-    def is_done(self) -> bool:
-        made = is_current(self.study.folder, features_name(self.scored.run), self.source)
-        return made and (self.folder / "facts.json").is_file() and not self.missing
+    def tasks(self) -> list[int]:
+        return _missing(self.output_folder, self.source, self.plan.count)
 
-    def is_shared(self, workers: WorkerOptions) -> bool:
-        """Whether workers count what is missing."""
-        return workers.shares(len(self.missing) * parts_of(self.corpus))
+    def split(self, tasks: list[int]) -> list[CountTask]:
+        """A task for every group of rows and part of the corpus."""
+        parts = part_count(self.corpus)
+        return [CountTask(group, self.plan.count, number, parts) for group in tasks for number in range(parts)]
 
-    def begin(self) -> None:
-        """Make room: features that were made of something else go, for their shards are no part of these."""
+    def is_current(self) -> bool:
+        stamped = is_current(self.study.folder, features_name(self.scored.run), self.source)
+        return stamped and (self.output_folder / "facts.json").is_file() and not self.tasks()
+
+    def execute(self, workers: WorkerOptions, progress: Progress) -> None:
+        """Facts are written last.
+
+        Raises:
+            IndexFault: the end-of-document token does not occur in the corpus.
+            StudyError: a part was given up, because its workers died again and again.
+        """
+        if self.is_current():
+            progress.say(f"Row features are there already: {self.output_folder}")
+            return
+        run_tasks(self, workers, progress)
+        write_json(self.output_folder / "facts.json", self._facts)
+        record(self.study.folder, features_name(self.scored.run), self.source)
+
+    def run_here(self, tasks: list[int], progress: Progress) -> None:
+        """One pass over the corpus to measure it, then one for each task."""
+        from mematlas.index.scan import Scan
+
+        stream = self.options.stream(self.corpus)
+        tokens = self._measure(stream, progress)
+        self._clear_outdated()
+        tables, finished = _TableWriter(self), self.plan.count - len(tasks)
+        progress.start("counting n-grams", self.plan.count * tokens, finished * tokens, "tokens")
+        scan = Scan(stream, on_tokens=progress.advance)
+        for group in tasks:
+            tables.write(group, scan)
+
+    def start_shared(self, tasks: Sequence[CountTask], workers: int, progress: Progress) -> None:
+        rows, groups = len(self.corpus), self.plan.count
+        finished = groups - len({task.group for task in tasks})
+        progress.start(f"counting n-grams, {workers} workers", groups * rows, finished * rows)
+
+    def prepare(self, tasks: list[int]) -> None:
+        """Look for the end-of-document token, before existing features are replaced."""
+        _check_document_ends(self.options.stream(self.corpus), self.options.eod)
+
+    def worker_factory(self) -> "WorkerFactory[CountTask, PartCounts]":
+        return count_workers(self.study, self.scored, self.options, self.corpus.fingerprint, self.plan.count)
+
+    def store(self, result: PartCounts, progress: Progress) -> None:
+        """Workers measure the corpus as they count; a group's tables are written once all its parts are counted."""
+        from mematlas.index.scan import Scan
+
+        if self._totals.is_empty:  # not before a worker is running, so that older features are not deleted in vain
+            self._clear_outdated()
+        totals = self._totals.add(result)
+        if totals is not None:
+            scan = Scan(self.options.stream(self.corpus))
+            _TableWriter(self).write(result.task.group, PrecomputedCounter(scan, totals))
+        self._facts = self._describe(self._totals.tokens, self._totals.documents)
+        progress.advance(result.rows)
+
+    def passes_left(self) -> int:
+        """How often `execute` would read the rows of the corpus; 0 where all is current."""
+        if self.is_current():
+            return 0
+        tasks = self.tasks()
+        return len(tasks) + (0 if self._workers.uses_workers(len(self.split(tasks))) else 1)
+
+    def status(self, upstream_pending: bool) -> StepStatus:
+        """Features do not depend on scores."""
+        passes = self.passes_left() if self.enabled else 0
+        if passes:
+            return StepStatus(False, f"to do, {passes} times all rows of the corpus")
+        return super().status(False)
+
+    def summary(self) -> str | None:
+        return f"Row features: {self.output_folder} (study.features in Python)" if self.enabled else None
+
+    @classmethod
+    def output(cls, study: Study, run: Run) -> Path | None:
+        folder = study.folder / "features" / run.key
+        return folder if (folder / "facts.json").is_file() else None
+
+    @cached_property
+    def corpus(self) -> "RowSource":
+        """What is counted: the corpus, in training order where that is known."""
+        return self.options.corpus(self.scored)
+
+    @cached_property
+    def plan(self) -> ShardPlan:
+        """The scored rows, a shard for each pass."""
+        rows = sum(len(row_set.positions) for row_set in self.scored.sets)
+        return ShardPlan(self.scored.sets, -(-rows // rows_per_pass(self.scored.grid)))
+
+    @cached_property
+    def source(self) -> str:
+        """The fingerprint of what the features are computed from."""
+        encoder, grid, options = self.scored.tokenizer, self.scored.grid, self.options
+        return fingerprint(
+            {
+                "rows": self.scored.run.settings["fingerprints"],
+                "grid": [grid.contexts, grid.continuations, grid.align],
+                "corpus": self.corpus.fingerprint,
+                "tokenizer": encoder and [encoder.fingerprint, encoder.vocabulary],
+                "counting": [options.scope, options.eod, options.joined],
+                "shards": self.plan.count,
+                "version": VERSION,
+            }
+        )
+
+    def _clear_outdated(self) -> None:
+        """Delete features that were computed from something else: their shards are no part of these."""
         with translate_os_errors(self.study.folder):
             forget(self.study.folder, features_name(self.scored.run))
-            (self.folder / "facts.json").unlink(missing_ok=True)
-            if _begun(self.folder) != self.source:
-                delete_folder(self.folder)
-                write_json(self.folder / "begun.json", {"source": self.source})
+            (self.output_folder / "facts.json").unlink(missing_ok=True)
+            if _begun_source(self.output_folder) != self.source:
+                delete_folder(self.output_folder)
+                write_json(self.output_folder / "begun.json", {"source": self.source})
 
-    def facts(self, tokens: int, documents: int) -> dict[str, Any]:
-        """What the features are made from; tokens, documents: of the whole corpus."""
+    def _measure(self, stream: "CorpusStream", progress: Progress) -> int:
+        """Read the corpus once, for its facts; returns its number of tokens."""
+        progress.start("reading the corpus", len(self.corpus), 0)
+        measured = MeteredStream(stream)
+        for chunk in measured.chunks(0):
+            progress.advance(len(chunk.rows.starts))
+        self._facts = self._describe(measured.tokens, measured.documents)
+        return measured.tokens
+
+    def _describe(self, tokens: int, documents: int) -> dict[str, Any]:
+        """The facts: what the features are computed from; tokens, documents: of the whole corpus."""
         return {
-            "scope": self.counting.scope,
+            "scope": self.options.scope,
             "tokens": tokens,
             "corpus": self.corpus.fingerprint,
-            "eod": self.counting.eod,
-            "joined": self.counting.joined,
-            "ordered": self.counting.order is not None,
+            "eod": self.options.eod,
+            "joined": self.options.joined,
+            "ordered": self.options.order is not None,
             "rows": len(self.corpus),
             "documents": documents,
             "version": VERSION,
         }
 
 
-def _missing(folder: Path, source: str, count: int) -> list[int]:
-    if _begun(folder) != source:
-        return list(range(count))
-    return sorted(set().union(*(missing_shards(folder / kind, count) for kind in KINDS)))
-
-
-def _begun(folder: Path) -> str | None:
-    """The source of the shards in `folder`."""
-    try:
-        found = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found.get("source") if isinstance(found, dict) else None
-
-
-def rows_a_pass(grid: Grid) -> int:
-    """How many rows' n-grams are looked for in one pass."""
+def rows_per_pass(grid: Grid) -> int:
+    """How many rows' n-grams are counted in one pass."""
     from mematlas.features.counts import counted_spans
 
     return max(1, PASS_TOKENS // sum(stop - start for start, stop in counted_spans(grid)))
 
 
-# ------------------------------------------------------------------------------------------------------------ passes
+def _missing(folder: Path, source: str, count: int) -> list[int]:
+    """The shards that are not finished, for all tables."""
+    if _begun_source(folder) != source:
+        return list(range(count))
+    return sorted(set().union(*(missing_shards(folder / kind, count) for kind in KINDS)))
 
 
-def _counted_here(work: _Work, watcher: Progress) -> dict[str, Any]:
-    """Count all missing shards in this process, one pass over the corpus each; returns the facts, by a first pass."""
-    from mematlas.index.scan import Scan
-
-    stream = work.counting.stream(work.corpus)
-    facts = _measured(work, stream, watcher)
-    work.begin()
-    tables, missing, tokens = _Tables(work), work.missing, facts["tokens"]
-    done = (work.plan.count - len(missing)) * tokens
-    watcher.start("counting n-grams", work.plan.count * tokens, done, "tokens")
-    scan = Scan(stream, on_tokens=watcher.advance)
-    for index in missing:
-        tables.write(index, scan)
-    return facts
+def _begun_source(folder: Path) -> str | None:
+    """The fingerprint of what the shards in `folder` are computed from."""
+    try:
+        begun = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return begun.get("source") if isinstance(begun, dict) else None
 
 
-def _measured(work: _Work, stream: "CorpusStream", watcher: Progress) -> dict[str, Any]:
-    """The facts, found by a first pass over the corpus."""
-
-    _check_ends(stream, work.counting.eod)
-    watcher.start("reading the corpus", len(work.corpus), 0)
-    measured = Measured(stream)
-    for piece in measured.pieces(0):
-        watcher.advance(len(piece.rows.starts))
-    return work.facts(measured.tokens, measured.documents)
-
-
-def _counted_by_workers(work: _Work, workers: WorkerOptions, watcher: Progress) -> dict[str, Any]:
-    """Count all missing shards by workers, who measure the corpus as they go; returns the facts.
+def _check_document_ends(stream: "CorpusStream", eod: int | None) -> None:
+    """Refuse an end-of-document token that does not occur in the corpus.
 
     Raises:
-        StudyError: a part was given up, because its workers died again and again.
+        IndexFault: it does not occur.
     """
-    from mematlas.index.scan import Scan
-
-    check_shared(work.study.folder)
-    stream, rows, sums = work.counting.stream(work.corpus), len(work.corpus), Sums()
-    _check_ends(stream, work.counting.eod)
-    tables, missing, parts, groups = _Tables(work), work.missing, parts_of(work.corpus), work.plan.count
-    tasks = [Part(group, groups, number, parts) for group in missing for number in range(parts)]
-    done = (groups - len(missing)) * rows
-    watcher.start(f"counting n-grams, {min(workers.workers, len(tasks))} workers", groups * rows, done)
-
-    def on_result(counted: Counted) -> None:
-        if sums.is_empty:  # not before a worker is there, lest older features go for nothing
-            work.begin()
-        totals = sums.add(counted)
-        if totals is not None:
-            tables.write(counted.part.group, AddedUp(Scan(stream), totals))
-        watcher.advance(counted.rows)
-
-    worker = counters(work.study, work.scored, work.counting, work.corpus.fingerprint, groups)
-    lost = map_tasks(workers, worker, tasks, on_result, watcher.say)
-    raise_failed(
-        lost,
-        "parts",
-        "tables of rows that were counted in all parts are kept. Take fewer --workers, and run the same command again.",
-    )
-    return work.facts(sums.tokens, sums.documents)
-
-
-def _check_ends(stream: "CorpusStream", eod: int | None) -> None:
-    """Look for the end-of-document token, before what is there is replaced.
-
-    Raises:
-        IndexFault: it stands nowhere.
-    """
+    if eod is None:
+        return
     tokens = 0
-    for piece in stream.pieces(0, _LOOK) if eod is not None else ():
-        if (piece.tokens == eod).any():
+    for chunk in stream.chunks(0, _SCAN_TOKENS):
+        if (chunk.tokens == eod).any():
             return
-        tokens += piece.own
-    if eod is not None:
-        raise IndexFault(
-            f"The end-of-document token --eod {eod} stands nowhere in the corpus ({tokens:,} tokens); name "
-            "the id that ends its documents, or leave --eod out."
-        )
+        tokens += chunk.own_length
+    raise IndexFault(
+        f"The end-of-document token --eod {eod} does not occur in the corpus ({tokens:,} tokens); name "
+        "the id that ends its documents, or leave --eod out."
+    )
 
 
-class _Tables:
+class _TableWriter:
     """Writes the tables of a group of rows, a shard each."""
 
-    def __init__(self, work: _Work) -> None:
-        from mematlas.features.texts import reader_of
+    def __init__(self, step: FeaturesStep) -> None:
+        from mematlas.features.texts import decoder_and_token_kinds
 
-        self._work = work
-        self._decode, self._kinds = reader_of(work.scored.encoder)
-        self._tokens = work.counting.stream(work.corpus).length(work.scored.grid.width)
+        self._step = step
+        self._decode, self._token_kinds = decoder_and_token_kinds(step.scored.tokenizer)
+        self._tokens = step.options.stream(step.corpus).length(step.scored.grid.width)
 
-    def write(self, index: int, counter: "Counter") -> None:
+    def write(self, group: int, counter: "NGramCounter") -> None:
         from mematlas.features.counts import count_tables
         from mematlas.features.texts import texts_table
         from mematlas.features.tokens import tokens_table
 
-        work, grid, scope = self._work, self._work.scored.grid, self._work.counting.scope
-        name = shard_name(index, work.plan.count)
-        metadata = {"run": work.scored.run.key, "scope": scope, "source": work.source}
-        with translate_os_errors(work.study.folder):
-            rows, ids = work.plan.read(index, grid.width)
+        step, grid, scope = self._step, self._step.scored.grid, self._step.options.scope
+        name = shard_name(group, step.plan.count)
+        metadata = {"run": step.scored.run.key, "scope": scope, "source": step.source}
+        with translate_os_errors(step.study.folder):
+            rows, ids = step.plan.read(group, grid.width)
             texts = texts_table(rows.ids, rows.lengths, ids, grid, self._decode)
-            write_shard(work.folder / "texts", name, texts, metadata)
-            write_shard(work.folder / "tokens", name, tokens_table(rows, ids), metadata)
-            counts = count_tables(rows, ids, grid, counter, self._tokens, scope, self._kinds)
+            write_shard(step.output_folder / "texts", name, texts, metadata)
+            write_shard(step.output_folder / "tokens", name, tokens_table(rows, ids), metadata)
+            counts = count_tables(rows, ids, grid, counter, self._tokens, scope, self._token_kinds)
             for kind, table in zip(("counts", "copies"), counts, strict=True):
-                write_shard(work.folder / kind, name, table, metadata)
+                write_shard(step.output_folder / kind, name, table, metadata)

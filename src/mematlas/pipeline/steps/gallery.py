@@ -2,63 +2,99 @@
 
 STUDY/gallery/study               the chosen rows scored again by that model alone, with per-token signals
 STUDY/gallery/gallery.parquet     one line a row, see GALLERY
-STUDY/gallery/places.parquet      where else the recited rows stand, see PLACES; only of studies with row features
+STUDY/gallery/places.parquet      where else the recited rows stand, see OCCURRENCES; only of studies with row features
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 
+from mematlas.executors.options import WorkerOptions
 from mematlas.features.occurrences import OccurrenceQuery
 from mematlas.findings.finding import Finding
+from mematlas.pipeline.step import Step, StepContext
+from mematlas.pipeline.steps.analyze import chosen_analyses, read_current_finding, stamp_name
 from mematlas.pipeline.steps.occurrences import locate
 from mematlas.pipeline.steps.score import run_job
 from mematlas.progress import Progress
-from mematlas.scoring.job import ScoringJob, encoder, resolve_job
-from mematlas.study import Study, write_atomically, write_table
-from mematlas.study.schemas.features import PLACES
+from mematlas.scoring.job import ScoringJob, family_tokenizer, resolve_job
+from mematlas.study import Run, Study, write_atomically, write_table
+from mematlas.study.build_stamps import combined_fingerprint, forget, is_current, record
+from mematlas.study.schemas.features import OCCURRENCES
+from mematlas.study.schemas.gallery import GALLERY
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mematlas.analyses.frames.study_tables import Cell, Tables
 
-#: Our choice: so many rows recited whole, and half recited (M from 7/16 to 9/16), beside those that findings name.
+#: Our choice: the number of rows recited in full, and half recited (M from 7/16 to 9/16), beside those of findings.
 RECITED = HALF_RECITED = 6
 
-_TEXTS = pa.list_(pa.string())
-GALLERY = pa.schema(
-    [
-        pa.field("row", pa.int64(), nullable=False, metadata={"is": "row id, a key of rows/"}),
-        pa.field("why", pa.string(), nullable=False, metadata={"is": "what makes the row worth looking at"}),
-        pa.field("source", pa.string()),
-        pa.field("repetitions", pa.int64(), metadata={"is": "how often it was shown in training, where known"}),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("context", pa.int32(), nullable=False, metadata={"unit": "tokens"}),
-        pa.field("continuation", pa.int32(), nullable=False, metadata={"unit": "tokens"}),
-        pa.field("matches", pa.int32(), metadata={"unit": "tokens", "is": "positions where the model is right"}),
-        pa.field("verbatim", pa.int32(), metadata={"unit": "tokens", "is": "tokens recited before the first miss"}),
-        pa.field("context_tokens", _TEXTS),
-        pa.field("true_tokens", _TEXTS, metadata={"is": "the continuation as it stands in the corpus"}),
-        pa.field("generated_tokens", _TEXTS, metadata={"is": "greedy; empty texts behind an EOS that ends the text"}),
-        pa.field("hit", pa.list_(pa.bool_()), metadata={"is": "generated = true, position by position"}),
-        pa.field(
-            "log_probability",
-            pa.list_(pa.float32()),
-            metadata={"unit": "nats", "is": "of the true token, teacher-forced; null where the EOS policy forbids it"},
-        ),
-    ]
-)
+
+class GalleryStep(Step):
+    """Chooses rows, scores them again with per-token signals, and writes the gallery.
+
+    names: the analyses whose findings name rows; limit: how many rows these may add.
+    """
+
+    name: ClassVar[str] = "gallery"
+    announcement: ClassVar[str | None] = "Gallery: rows worth looking at, token by token"
+
+    def __init__(self, job: ScoringJob, study: Study, names: Sequence[str], limit: int) -> None:
+        self.job, self.study, self.names, self.limit = job, study, names, limit
+
+    @classmethod
+    def from_context(cls, context: StepContext) -> Self:
+        file = context.file
+        step = cls(context.job, context.study, chosen_analyses(file.only), file.gallery_rows)
+        step.enabled = file.gallery
+        return step
+
+    @property
+    def source(self) -> str:
+        """The fingerprint of what the gallery is computed from: the findings, and how many rows they may add."""
+        stamps = [stamp_name(self.job.run, name) for name in self.names]
+        return combined_fingerprint(self.study.folder, stamps) + f"-{self.limit}"
+
+    def is_current(self) -> bool:
+        return is_current(self.study.folder, self.name, self.source)
+
+    def execute(self, workers: WorkerOptions, progress: Progress) -> None:
+        """Scores in this process: the rows are few."""
+        if self.is_current():
+            return
+        from mematlas.analyses.frames.study_tables import read_tables
+
+        run = self.job.run
+        findings = [read_current_finding(self.study, run, name) for name in self.names]
+        tables = read_tables(self.study, run.key)
+        make_gallery(self.job, tables, [found for found in findings if found is not None], self.limit, progress)
+        record(self.study.folder, self.name, self.source)
+
+    def clear(self) -> None:
+        """A gallery of an earlier run of the file would be out of place in the report."""
+        gallery_path(self.study.folder).unlink(missing_ok=True)
+        forget(self.study.folder, self.name)
+
+    def summary(self) -> str | None:
+        path = self.output(self.study, self.job.run)
+        return f"Rows, token by token: {path}" if path else None
+
+    @classmethod
+    def output(cls, study: Study, run: Run) -> Path | None:
+        path = gallery_path(study.folder)
+        return path if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """The chosen rows scored: by row id, the ids of all tokens that the grid reads."""
+class _ScoredRows:
+    """The chosen rows, scored. tokens: by row id, the ids of all tokens that the grid reads; texts: see `_decoder`."""
 
     study: Study
     tokens: dict[int, list[int]]
@@ -74,35 +110,35 @@ def places_path(study: Path) -> Path:
 
 
 def make_gallery(
-    question: ScoringJob, tables: "Tables", findings: Sequence[Finding], limit: int, watcher: Progress
+    job: ScoringJob, tables: "Tables", findings: Sequence[Finding], limit: int, progress: Progress
 ) -> Path | None:
-    """Score the chosen rows and write the gallery; returns its path, None where no row is worth a look.
+    """Score the chosen rows and write the gallery; returns its path, or None where no row is worth looking at.
 
     Args:
-        question: the run's; its last model by size is asked.
-        limit: how many rows the findings may bring.
+        job: the run's; its largest model is queried.
+        limit: how many rows the findings may add.
     """
-    path = gallery_path(question.config.study)
+    path = gallery_path(job.config.study)
     largest, cell = tables.by_size[-1], tables.reference
     chosen = choose(tables, findings, limit)
     if not chosen:
         path.unlink(missing_ok=True)
-        places_path(question.config.study).unlink(missing_ok=True)
+        places_path(job.config.study).unlink(missing_ok=True)
         return None
-    scored = _score(question, largest, cell, chosen, watcher)
-    lines = _lines(scored, tables, largest, cell, chosen)
-    _write_places(question, scored, tables, cell, watcher)
-    write_table(path, pa.Table.from_pylist(lines, schema=GALLERY), {"run": question.run.key})
+    scored = _score(job, largest, cell, chosen, progress)
+    records = _records(scored, tables, largest, cell, chosen)
+    _write_occurrences(job, scored, tables, cell, progress)
+    write_table(path, pa.Table.from_pylist(records, schema=GALLERY), {"run": job.run.key})
     return path
 
 
-# --------------------------------------------------------------------------------------------------- which rows
+# ---------------------------------------------------------------------------------------------- choosing rows
 
 
 def choose(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
-    """Row ids of training rows -> why: those that findings name, in turn, then some recited whole or by half.
+    """Ids of training rows -> why: those that findings name, in turn, then some recited in full or by half.
 
-    Deterministic; among equals the row that was shown least comes first, then the lowest id.
+    Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id.
     """
     import polars as pl
 
@@ -118,30 +154,30 @@ def choose(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[in
         chosen[row] = f"{chosen[row]}; {why}" if row in chosen else why
     model, cell = tables.by_size[-1], tables.reference
     whole = tables.side_by_side((model,), cell, "recited").filter(pl.col(model))
-    picked = _least_shown(tables, whole, RECITED, f"recited whole by {model}")
+    added = _fewest_repetitions(tables, whole, RECITED, f"recited whole by {model}")
     if tables.graded:
-        off = (2 * pl.col(model).cast(pl.Int64) - cell.continuation).abs()
-        half = tables.side_by_side((model,), cell).filter(8 * off <= cell.continuation)
-        picked |= _least_shown(tables, half, HALF_RECITED, f"about half recited by {model}")
-    return chosen | {row: why for row, why in picked.items() if row not in chosen}
+        distance = (2 * pl.col(model).cast(pl.Int64) - cell.continuation).abs()
+        half = tables.side_by_side((model,), cell).filter(8 * distance <= cell.continuation)
+        added |= _fewest_repetitions(tables, half, HALF_RECITED, f"about half recited by {model}")
+    return chosen | {row: why for row, why in added.items() if row not in chosen}
 
 
-def _least_shown(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) -> dict[int, str]:
-    known = frame.lazy().join(tables.rows.select("row", "repetitions"), on="row")
-    rows = known.sort("repetitions", "row", nulls_last=True).head(count).collect(engine="streaming")
+def _fewest_repetitions(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) -> dict[int, str]:
+    candidates = frame.lazy().join(tables.rows.select("row", "repetitions"), on="row")
+    rows = candidates.sort("repetitions", "row", nulls_last=True).head(count).collect(engine="streaming")
     return dict.fromkeys(rows["row"], why)
 
 
-# ---------------------------------------------------------------------------------------------- scored once more
+# ------------------------------------------------------------------------------------------- scoring them again
 
 
-def _score(question: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], watcher: Progress) -> _Scored:
-    """The rows under the model alone, at the cell and at the grid's corner: text is cut by the grid's width."""
-    config = question.config
+def _score(job: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], progress: Progress) -> _ScoredRows:
+    """The rows scored by this model alone, at the cell and at the grid's largest one: the grid's width cuts text."""
+    config = job.config
     ids = config.study / "gallery" / "rows.txt"
-    lines = "".join(f"{row}\n" for row in sorted(rows))
-    write_atomically(ids, lambda path: _write(path, lines))
-    alone = config.model_copy(
+    text = "".join(f"{row}\n" for row in sorted(rows))
+    write_atomically(ids, lambda path: _write(path, text))
+    config_of_rows = config.model_copy(
         update={
             "study": config.study / "gallery" / "study",
             "rows": f"ids:{ids}",
@@ -155,23 +191,23 @@ def _score(question: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], 
             "shards": None,
         }
     )
-    again = resolve_job([question.sources[model].card.spec], alone, extend=False)
-    study = run_job(again, watcher)
+    rescoring = resolve_job([job.sources[model].card.spec], config_of_rows, extend=False)
+    study = run_job(rescoring, progress)
     tokens: dict[int, list[int]] = {}
-    for shard in range(again.plan.count):
-        read, row_ids = again.plan.read(shard, again.options.grid.width)
-        start = again.options.grid.split(cell.context) - cell.context
-        tokens |= {int(row): line[start:].tolist() for row, line in zip(row_ids, read.ids, strict=True)}
-    return _Scored(study, tokens, _reader(again))
+    for shard in range(rescoring.plan.count):
+        read, row_ids = rescoring.plan.read(shard, rescoring.options.grid.width)
+        start = rescoring.options.grid.continuation_start(cell.context) - cell.context
+        tokens |= {int(row): row_tokens[start:].tolist() for row, row_tokens in zip(row_ids, read.ids, strict=True)}
+    return _ScoredRows(study, tokens, _decoder(rescoring))
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _reader(question: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:
-    """Token ids -> their texts; `<id>` where the model has no tokenizer."""
-    tokenizer = encoder(question.config, list(question.sources.values()))
+def _decoder(job: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:
+    """A function from token ids to their texts, which are `<id>` where the model has no tokenizer."""
+    tokenizer = family_tokenizer(job.config, list(job.sources.values()))
 
     def texts(ids: Iterable[int]) -> dict[int, str]:
         distinct = sorted(set(ids))
@@ -182,81 +218,85 @@ def _reader(question: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:
     return texts
 
 
-# ----------------------------------------------------------------------------------------- where else they stand
+# ------------------------------------------------------------------------------------------- other occurrences
 
 
-def _write_places(question: ScoringJob, scored: _Scored, tables: "Tables", cell: "Cell", watcher: Progress) -> None:
-    """Places of the rows that are shown: those that the row features hold, and of other recited rows looked up now."""
-    path = places_path(question.config.study)
+def _write_occurrences(
+    job: ScoringJob, scored: _ScoredRows, tables: "Tables", cell: "Cell", progress: Progress
+) -> None:
+    """Other occurrences of the rows: those of the row features; for other recited rows, those looked up now."""
+    path = places_path(job.config.study)
     if not tables.features:
         path.unlink(missing_ok=True)
         return
-    known = _known_places(question, cell, scored.tokens)
-    here = scored.study.scores().filter(context=cell.context, continuation=cell.continuation)
-    recited = here.filter(matches=cell.continuation)["row"].to_list()
-    start = question.options.grid.split(cell.context)
-    sought = [
+    occurrences = _known_occurrences(job, cell, scored.tokens)
+    scores = scored.study.scores().filter(context=cell.context, continuation=cell.continuation)
+    recited = scores.filter(matches=cell.continuation)["row"].to_list()
+    start = job.options.grid.continuation_start(cell.context)
+    queries = [
         OccurrenceQuery(
             row, cell.context, cell.continuation, True, start, np.array(tokens[cell.context :][: cell.continuation])
         )
         for row, tokens in scored.tokens.items()
-        if row in recited and row not in known["row"].to_pylist()
+        if row in recited and row not in occurrences["row"].to_pylist()
     ]
-    if sought:
-        corpus = next(rows.corpus for rows in question.plan.sets if rows.role == "train")
-        known = pa.concat_tables([known, locate(corpus, sought, tables.facts, watcher)])
-    write_table(path, known, {"run": question.run.key})
+    if queries:
+        corpus = next(rows.corpus for rows in job.plan.sets if rows.role == "train")
+        occurrences = pa.concat_tables([occurrences, locate(corpus, queries, tables.facts, progress)])
+    write_table(path, occurrences, {"run": job.run.key})
 
 
-def _known_places(question: ScoringJob, cell: "Cell", rows: Iterable[int]) -> pa.Table:
-    """The lines of the row features that are about these rows and the cell."""
-    study = Study(question.config.study)
-    if not (study.features_folder(question.run.key) / "places").is_dir():
-        return PLACES.empty_table()
-    found = study.features("places", question.run.key).filter(context=cell.context, continuation=cell.continuation)
-    return found.filter(found["row"].is_in(list(rows))).to_arrow().cast(PLACES)
+def _known_occurrences(job: ScoringJob, cell: "Cell", rows: Iterable[int]) -> pa.Table:
+    """The occurrences in the row features, of these rows and the cell."""
+    study = Study(job.config.study)
+    if not (study.features_folder(job.run.key) / "places").is_dir():
+        return OCCURRENCES.empty_table()
+    table = study.features("places", job.run.key).filter(context=cell.context, continuation=cell.continuation)
+    return table.filter(table["row"].is_in(list(rows))).to_arrow().cast(OCCURRENCES)
 
 
-# ------------------------------------------------------------------------------------------------ joined to lines
+# ---------------------------------------------------------------------------------------------------- the table
 
 
-def _lines(scored: _Scored, tables: "Tables", model: str, cell: "Cell", chosen: dict[int, str]) -> list[dict[str, Any]]:
-    """One line a row that has all of the cell's tokens, in the order of `chosen`."""
-    here = {"context": cell.context, "continuation": cell.continuation}
-    scores = _by_row(scored.study.scores().filter(**here))
+def _records(
+    scored: _ScoredRows, tables: "Tables", model: str, cell: "Cell", chosen: dict[int, str]
+) -> list[dict[str, Any]]:
+    """One record for each row that has all of the cell's tokens, in the order of `chosen`."""
+    at_cell = {"context": cell.context, "continuation": cell.continuation}
+    scores = _by_row(scored.study.scores().filter(**at_cell))
     truth = _by_row(scored.study.signals("truth", context=cell.context, continuation=cell.continuation))
     free = _by_row(scored.study.signals("free", context=cell.context, continuation=cell.continuation))
     rows = _by_row(scored.study.rows())
-    whole = [row for row in chosen if scores[row]["matches"] is not None]
-    said = {row: free[row]["token"] for row in whole}
+    complete = [row for row in chosen if scores[row]["matches"] is not None]
+    generated = {row: free[row]["token"] for row in complete}
     texts = scored.texts(
         token
-        for row in whole
-        for token in (*scored.tokens[row][: cell.context + cell.continuation], *said[row])
+        for row in complete
+        for token in (*scored.tokens[row][: cell.context + cell.continuation], *generated[row])
         if token is not None
     )
-    lines = []
-    for row in whole:
+    records = []
+    for row in complete:
         true = scored.tokens[row][cell.context : cell.context + cell.continuation]
-        lines.append(
+        records.append(
             {
                 "row": row,
                 "why": chosen[row],
                 "source": rows[row]["source"],
                 "repetitions": rows[row]["repetitions"],
                 "model": model,
-                **here,
+                **at_cell,
                 "matches": scores[row]["matches"],
                 "verbatim": scores[row]["verbatim"],
                 "context_tokens": [texts[token] for token in scored.tokens[row][: cell.context]],
                 "true_tokens": [texts[token] for token in true],
-                "generated_tokens": ["" if token is None else texts[token] for token in said[row]],
-                "hit": [ours == theirs for ours, theirs in zip(said[row], true, strict=True)],
+                "generated_tokens": ["" if token is None else texts[token] for token in generated[row]],
+                "hit": [token == truth for token, truth in zip(generated[row], true, strict=True)],
                 "log_probability": truth[row]["log_probability"][cell.context :],
             }
         )
-    return lines
+    return records
 
 
 def _by_row(frame: "pl.DataFrame") -> dict[int, dict[str, Any]]:
-    return {line["row"]: line for line in frame.iter_rows(named=True)}
+    return {record["row"]: record for record in frame.iter_rows(named=True)}

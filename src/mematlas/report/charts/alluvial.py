@@ -1,4 +1,4 @@
-"""An alluvial view drawn: ribbons as areas, levels as blocks with their name and share."""
+"""Alluvial charts: ribbons as areas, levels as blocks with their name and share."""
 
 import json
 from typing import Any, Final, Literal
@@ -8,89 +8,96 @@ import polars as pl
 
 from mematlas.findings.finding import Chart
 from mematlas.report.charts import encodings
-from mematlas.report.charts.alluvial_layout import Alluvial, Flow, half_width, lay_out
+from mematlas.report.charts.alluvial_layout import AlluvialLayout, Flow, compute_layout, half_width
 from mematlas.report.charts.panel import Panel
 
 _HEIGHT: Final = 380
-_NAME_HEIGHT: Final = 14 / _HEIGHT  # of a block's name, of the picture
+_LABEL_HEIGHT: Final = 14 / _HEIGHT  # of a block's label, relative to the picture
 
 
 def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
-    """Rows from level to level, the steps from left to right."""
+    """Rows that move from level to level, with the steps from left to right."""
     if chart.color is None or chart.target is None:
         raise ValueError(f"chart {chart.name}: a flow needs a level (color) and the next level (target)")
     names = (chart.x.column, chart.color.column, chart.target, chart.y.column)
     levels, steps = _levels(chart, frame, *names[1:3]), _steps(frame, *names[:3:2])
     records: list[dict[str, Any]] = []
     for _, panel in frame.group_by(chart.facet, maintain_order=True) if chart.facet else [((), frame)]:
-        kept = {chart.facet: panel[chart.facet][0]} if chart.facet else {}
-        laid = lay_out(_flows(panel.select(names), steps, levels), len(levels))
-        records += [kept | record for record in _records(laid, steps, levels)]
-    return Panel(_layers(chart, steps, levels), records, _HEIGHT, widest=max(420, 150 * len(steps)), levels=len(levels))
+        facet_value = {chart.facet: panel[chart.facet][0]} if chart.facet else {}
+        layout = compute_layout(_flows(panel.select(names), steps, levels), len(levels))
+        records += [facet_value | record for record in _records(layout, steps, levels)]
+    max_width = max(420, 150 * len(steps))
+    return Panel(_layers(chart, steps, levels), records, _HEIGHT, max_width=max_width, levels=len(levels))
 
 
 def _levels(chart: Chart, frame: pl.DataFrame, level: str, target: str) -> list[Any]:
-    """Levels from the lowest up, in an order that agrees with that of every step and of every level's targets."""
+    """Levels from the bottom up, in an order that agrees with every step and with every level's targets."""
     step = [chart.x.column, *([chart.facet] if chart.facet else [])]
-    sources, targets = (frame.group_by(by, maintain_order=True) for by in (step, [*step, level]))
-    found = encodings.merged(
-        [encodings.values(lines, level) for _, lines in sources]
-        + [encodings.values(lines, target) for _, lines in targets]
+    sources, targets = (frame.group_by(keys, maintain_order=True) for keys in (step, [*step, level]))
+    levels = encodings.merge_orders(
+        [encodings.ordered_values(rows, level) for _, rows in sources]
+        + [encodings.ordered_values(rows, target) for _, rows in targets]
     )
-    return sorted(found) if frame[level].dtype.is_numeric() else found
+    return sorted(levels) if frame[level].dtype.is_numeric() else levels
 
 
 def _steps(frame: pl.DataFrame, step: str, target: str) -> list[Any]:
-    """The steps named, and one more where lines lead on from the last."""
-    found = encodings.values(frame, step)
-    ends = frame.filter(pl.col(step) == found[-1])
-    return found if ends[target].is_null().all() else [*found, "next"]
+    """The steps in the table, and one more ("next") if rows lead on from the last."""
+    steps = encodings.ordered_values(frame, step)
+    last_rows = frame.filter(pl.col(step) == steps[-1])
+    return steps if last_rows[target].is_null().all() else [*steps, "next"]
 
 
 def _flows(frame: pl.DataFrame, steps: list[Any], levels: list[Any]) -> list[Flow]:
-    """frame: step, level, next level, rows."""
+    """The flows of a frame with the columns step, level, next level, rows."""
     return [
         Flow(steps.index(step), levels.index(source), levels.index(target), rows)
         for step, source, target, rows in frame.drop_nulls().iter_rows()
     ]
 
 
-def _records(laid: Alluvial, steps: list[Any], levels: list[Any]) -> list[dict[str, Any]]:
-    totals = [sum(block.rows for block in laid.blocks if block.step == at) for at in range(len(steps))]
-    found: list[dict[str, Any]] = []
-    for number, ribbon in enumerate(laid.ribbons):
+def _records(layout: AlluvialLayout, steps: list[Any], levels: list[Any]) -> list[dict[str, Any]]:
+    totals = [sum(block.rows for block in layout.blocks if block.step == step) for step in range(len(steps))]
+    records: list[dict[str, Any]] = []
+    for number, ribbon in enumerate(layout.ribbons):
         flow = ribbon.flow
-        said = {"from": f"{levels[flow.source]} in {steps[flow.step]}", "rows": flow.rows, "level": levels[flow.source]}
-        said["to"] = f"{levels[flow.target]} in {steps[flow.step + 1]}"
+        labels = {
+            "from": f"{levels[flow.source]} in {steps[flow.step]}",
+            "rows": flow.rows,
+            "level": levels[flow.source],
+            "to": f"{levels[flow.target]} in {steps[flow.step + 1]}",
+        }
         for x, low, high in ribbon.outline():
             point = {"x": round(x, 3), "low": round(low, 2), "high": round(high, 2)}
-            found.append({"part": "ribbon", "ribbon": number, **said, **point})
-    middles = _apart(laid)
-    for block in laid.blocks:
+            records.append({"part": "ribbon", "ribbon": number, **labels, **point})
+    heights = _label_heights(layout)
+    for block in layout.blocks:
         side = "start" if block.step == 0 else "end" if block.step == len(steps) - 1 else "inside"
-        place = {"x": block.step - half_width(), "x2": block.step + half_width(), "low": block.low, "high": block.high}
+        left, right = block.step - half_width(), block.step + half_width()
+        position = {"x": left, "x2": right, "low": block.low, "high": block.high}
+        middle = heights[block.step, block.level]
         label = f"{levels[block.level]} {100 * block.rows / totals[block.step]:.0f} %"
-        said = {"level": levels[block.level], "rows": block.rows, "step": str(steps[block.step]), "label": label}
-        found.append({"part": "block", "side": side, "middle": middles[block.step, block.level], **place, **said})
-    return found
+        labels = {"level": levels[block.level], "rows": block.rows, "step": str(steps[block.step]), "label": label}
+        records.append({"part": "block", "side": side, "middle": middle, **position, **labels})
+    return records
 
 
-def _apart(laid: Alluvial) -> dict[tuple[int, int], float]:
-    """Heights of the blocks' names: their middles, pushed up where two would meet."""
-    least = _NAME_HEIGHT * max((block.high for block in laid.blocks), default=0)
-    found: dict[tuple[int, int], float] = {}
+def _label_heights(layout: AlluvialLayout) -> dict[tuple[int, int], float]:
+    """The heights of the block labels: the middles of the blocks, moved up where labels would overlap."""
+    distance = _LABEL_HEIGHT * max((block.high for block in layout.blocks), default=0)
+    heights: dict[tuple[int, int], float] = {}
     last: dict[int, float] = {}
-    for block in laid.blocks:  # from below, step by step
-        middle = max((block.low + block.high) / 2, last.get(block.step, -least) + least)
-        found[block.step, block.level] = last[block.step] = middle
-    return found
+    for block in layout.blocks:  # from the bottom up, step by step
+        middle = max((block.low + block.high) / 2, last.get(block.step, -distance) + distance)
+        heights[block.step, block.level] = last[block.step] = middle
+    return heights
 
 
 def _layers(chart: Chart, steps: list[Any], levels: list[Any]) -> list[alt.Chart]:
-    names = json.dumps([encodings.broken(str(step)) for step in steps])
+    step_labels = json.dumps([encodings.split_label(str(step)) for step in steps])
     ticks = alt.Axis(
         values=list(range(len(steps))),
-        labelExpr=f"{names}[datum.value]",
+        labelExpr=f"{step_labels}[datum.value]",
         grid=False,
         domain=False,
         ticks=False,
@@ -112,22 +119,28 @@ def _layers(chart: Chart, steps: list[Any], levels: list[Any]) -> list[alt.Chart
         .mark_area(interpolate="monotone", stroke=None)
         .transform_filter("datum.part == 'ribbon'")
         .encode(
-            x, y, alt.Y2("high:Q"), shade, alt.Detail("ribbon:N"), opacity=alt.value(0.62), tooltip=_said("from", "to")
+            x,
+            y,
+            alt.Y2("high:Q"),
+            shade,
+            alt.Detail("ribbon:N"),
+            opacity=alt.value(0.62),
+            tooltip=_tooltip("from", "to"),
         )
     )
     blocks = alt.Chart().transform_filter("datum.part == 'block'")
     bars = blocks.mark_rect(strokeWidth=1).encode(
-        x, y, alt.X2("x2:Q"), alt.Y2("high:Q"), shade, tooltip=_said("step", "level")
+        x, y, alt.X2("x2:Q"), alt.Y2("high:Q"), shade, tooltip=_tooltip("step", "level")
     )
-    return [ribbons, bars, _names(blocks, "start", "right", x), _names(blocks, "end", "left", x)]
+    return [ribbons, bars, _block_labels(blocks, "start", "right", x), _block_labels(blocks, "end", "left", x)]
 
 
-def _names(blocks: alt.Chart, side: str, align: Literal["left", "right"], x: alt.X) -> alt.Chart:
-    place = x if side == "start" else alt.X("x2:Q", axis=x["axis"], scale=x["scale"], title=x["title"])
+def _block_labels(blocks: alt.Chart, side: str, align: Literal["left", "right"], x: alt.X) -> alt.Chart:
+    channel = x if side == "start" else alt.X("x2:Q", axis=x["axis"], scale=x["scale"], title=x["title"])
     mark = blocks.mark_text(align=align, dx=-6 if align == "right" else 6, fontSize=11)
-    labelled = mark.transform_filter(f"datum.side == '{side}'")
-    return labelled.encode(place, alt.Y("middle:Q", axis=None), alt.Text("label:N"))
+    labels = mark.transform_filter(f"datum.side == '{side}'")
+    return labels.encode(channel, alt.Y("middle:Q", axis=None), alt.Text("label:N"))
 
 
-def _said(*names: str) -> list[alt.Tooltip]:
+def _tooltip(*names: str) -> list[alt.Tooltip]:
     return [*(alt.Tooltip(f"{name}:N", title=name) for name in names), alt.Tooltip("rows:Q", title="rows", format=",")]

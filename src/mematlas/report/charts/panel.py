@@ -1,4 +1,4 @@
-"""What a shape draws before it is cut into panels."""
+"""The drawing of a chart before it is split into panels (facets)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +8,11 @@ import altair as alt
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """layers: marks over `records`; height, narrowest and widest in pixels; levels: colours wanted of the ramp."""
+    """layers: marks over `records`; height, min_width and max_width in pixels; levels: number of colors of the ramp."""
 
     layers: list[alt.Chart]
     records: list[dict[str, Any]]
     height: int
-    narrowest: int = 200
-    widest: int = 720
+    min_width: int = 200
+    max_width: int = 720
     levels: int = 5

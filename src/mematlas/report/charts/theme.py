@@ -1,7 +1,7 @@
-"""Colours and type of charts, for light pages (and paper) and dark ones.
+"""Colors and fonts of charts, for light pages (and paper) and dark pages.
 
-Categories have the colours of Okabe and Ito (2008), which people with any colour vision tell apart; ordered levels and
-matrices have a ramp that is monotone in lightness, so that it survives a black-and-white print.
+Categories have the colors of Okabe and Ito (2008), which people with any color vision can distinguish; ordered levels
+and matrices have a ramp that is monotone in lightness, so that it stays readable in black and white.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ _DIVERGING: Final = {
     "light": ("#B34700", "#EFB38A", "#F4F4F2", "#8FC1E0", "#005A8F"),
     "dark": ("#F0863A", "#8A5230", "#262B31", "#33678C", "#6FC1F0"),
 }
-_INK: Final = {
+_COLORS: Final = {
     "light": {"text": "#1B1F24", "soft": "#565E68", "rule": "#8B939D", "grid": "#E7EAEE", "page": "#FFFFFF"},
     "dark": {"text": "#E8EBEF", "soft": "#A9B2BD", "rule": "#6E7884", "grid": "#2B323A", "page": "#15191E"},
 }
@@ -27,27 +27,27 @@ THEMES: Final = ("light", "dark")
 
 
 def ramp(theme: str, count: int) -> list[str]:
-    """`count` colours from little to much, evenly along the theme's ramp."""
-    stops = [_rgb(colour) for colour in _RAMPS[theme]]
-    places = [at * (len(stops) - 1) / max(1, count - 1) for at in range(count)] if count > 1 else [2.0]
-    return [_between(stops, place) for place in places]
+    """`count` colors from low to high, evenly spaced along the theme's ramp."""
+    stops = [_rgb(color) for color in _RAMPS[theme]]
+    positions = [i * (len(stops) - 1) / max(1, count - 1) for i in range(count)] if count > 1 else [2.0]
+    return [_interpolate(stops, position) for position in positions]
 
 
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def _between(stops: list[tuple[int, ...]], place: float) -> str:
-    at = min(int(place), len(stops) - 2)
-    mixed = (round(a + (b - a) * (place - at)) for a, b in zip(stops[at], stops[at + 1], strict=True))
-    return "#" + "".join(f"{part:02X}" for part in mixed)
+def _interpolate(stops: list[tuple[int, ...]], position: float) -> str:
+    i = min(int(position), len(stops) - 2)
+    mixed = (round(low + (high - low) * (position - i)) for low, high in zip(stops[i], stops[i + 1], strict=True))
+    return "#" + "".join(f"{channel:02X}" for channel in mixed)
 
 
 def config(theme: str, levels: int, legend_columns: int) -> dict[str, Any]:
-    """Vega-Lite configuration of a theme ("light" or "dark"), for charts of so many ordered levels."""
-    ink = _INK[theme]
+    """Vega-Lite configuration of a theme ("light" or "dark"), for charts with this many ordered levels."""
+    colors = _COLORS[theme]
     return {
-        "aria": False,  # the figure around it has the words
+        "aria": False,  # the surrounding figure has the alternative text
         "background": "transparent",
         "font": FONT,
         "padding": 4,
@@ -60,12 +60,12 @@ def config(theme: str, levels: int, legend_columns: int) -> dict[str, Any]:
             "ramp": list(_RAMPS[theme]),
             "diverging": list(_DIVERGING[theme]),
         },
-        "axis": _axis(ink),
+        "axis": _axis(colors),
         "axisDiscrete": {"ticks": False, "domain": False, "grid": False},
-        "legend": _legend(ink, legend_columns),
+        "legend": _legend(colors, legend_columns),
         "header": {
-            "labelColor": ink["text"],
-            "titleColor": ink["soft"],
+            "labelColor": colors["text"],
+            "titleColor": colors["soft"],
             "labelFontSize": 12,
             "labelFontWeight": "bold",
             "labelAnchor": "start",
@@ -73,24 +73,24 @@ def config(theme: str, levels: int, legend_columns: int) -> dict[str, Any]:
         },
         "line": {"strokeWidth": 2, "strokeCap": "round", "strokeJoin": "round"},
         "point": {"size": 55, "strokeWidth": 1.8},
-        "rule": {"color": ink["text"]},
-        "bar": {"stroke": ink["page"], "strokeWidth": 1},
-        "rect": {"stroke": ink["page"], "strokeWidth": 2},
-        "text": {"color": ink["text"], "fontSize": 12},
+        "rule": {"color": colors["text"]},
+        "bar": {"stroke": colors["page"], "strokeWidth": 1},
+        "rect": {"stroke": colors["page"], "strokeWidth": 2},
+        "text": {"color": colors["text"], "fontSize": 12},
         "style": {
-            "whisker": {"stroke": ink["text"]},
-            "reference": {"color": ink["soft"], "fontSize": 11},
+            "whisker": {"stroke": colors["text"]},
+            "reference": {"color": colors["soft"], "fontSize": 11},
         },
     }
 
 
-def _axis(ink: dict[str, str]) -> dict[str, Any]:
+def _axis(colors: dict[str, str]) -> dict[str, Any]:
     return {
-        "labelColor": ink["text"],
-        "titleColor": ink["text"],
-        "domainColor": ink["rule"],
-        "tickColor": ink["rule"],
-        "gridColor": ink["grid"],
+        "labelColor": colors["text"],
+        "titleColor": colors["text"],
+        "domainColor": colors["rule"],
+        "tickColor": colors["rule"],
+        "gridColor": colors["grid"],
         "labelFontSize": 12,
         "titleFontSize": 13,
         "titleFontWeight": "normal",
@@ -103,12 +103,12 @@ def _axis(ink: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _legend(ink: dict[str, str], columns: int) -> dict[str, Any]:
+def _legend(colors: dict[str, str], columns: int) -> dict[str, Any]:
     return {
         "orient": "top",
         "columns": columns,
-        "labelColor": ink["text"],
-        "titleColor": ink["soft"],
+        "labelColor": colors["text"],
+        "titleColor": colors["soft"],
         "titleFontWeight": "normal",
         "labelFontSize": 12,
         "titleFontSize": 12,

@@ -1,13 +1,14 @@
-"""One batch of rows against the grid: which tokens are recited, with the least work that gives the exact answer.
+"""Score one batch of rows on the whole grid, with the least work that gives the exact result.
 
-A *branch* is one context of the batch's rows. All rows of a batch are at the same position, so nothing is padded:
+A *branch* holds the decisions of one context for all rows of the batch. All rows of a batch are at the same position,
+so nothing is padded:
 
     row          z_0 ........ z_{C-1} | z_C ... z_{C+L-1}
     columns                             0   ...   L-1            column j is predicted by the state of z_{C+j-1}
 
-Start-aligned contexts share one prefill of the longest, forked at each shorter length. A row that recites everything up
-to the next context is, from there on, the same text as the next branch (both histories are the row itself), so it is
-decoded once: such rows are *merged*.
+Start-aligned contexts share one prefill of the longest context, forked at each shorter length. If a row recites
+everything up to the next context, its text is from there on the same as in the next branch (both histories are the row
+itself), so it is decoded only once: its decisions are copied from the next branch.
 """
 
 from collections.abc import Callable
@@ -21,17 +22,17 @@ from mematlas.models.base import Model, Session
 from mematlas.scoring.engines.readout import Readout
 from mematlas.types import Depth, EosPolicy
 
-#: Decisions about some rows and columns: name -> [rows, columns]; always "token" and "margin".
+#: Decisions on some rows and columns: name -> [rows, columns]; always with "token" and "margin".
 Decisions = dict[str, Tensor]
-_FREE_EXTRA = ("log_probability", "entropy")
-_FIRST_STAGE, _LONGEST_STAGE = 2, 8  # tokens of the truth checked at once; growing, since most misses come early
-_CHEAP = 32  # tokens of all rows together that cost at most 1.5x as much as 8: reading the weights takes the time
+_FREE_SIGNALS = ("log_probability", "entropy")
+_FIRST_STAGE, _LONGEST_STAGE = 2, 8  # tokens of the truth checked at once, growing, since most misses come early
+_CHEAP_TOKENS = 32  # so many tokens cost at most 1.5x as much as 8, since reading the weights takes most of the time
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked of a batch. free, truth: which per-token records are wanted beside the scores; hidden: the states,
-    too."""
+class BatchOptions:
+    """What to compute for a batch. eos: ids of end-of-text tokens; free, truth: whether to compute these per-token
+    records; hidden: whether to return hidden states."""
 
     depth: Depth
     eos_policy: EosPolicy
@@ -42,10 +43,11 @@ class Plan:
 
 
 class Branch:
-    """The decisions along one context: [rows, columns] tensors, filled as they are made.
+    """The decisions of one context: [rows, columns] tensors, filled step by step.
 
-    hit: the greedy token is the true one; margin: +inf where nothing was decided; token: -1 there; states: [rows,
-    columns, width] float16, that from which each column was chosen, if a width is given.
+    truth: the true tokens; hit: whether the greedy token is the true one; values: the decisions, where nothing was
+    decided with margin +inf and token -1; states: if `width` is given, [rows, columns, width] float16, the state from
+    which each column was chosen.
     """
 
     def __init__(self, truth: Tensor, free: bool, width: int | None = None) -> None:
@@ -56,11 +58,11 @@ class Branch:
             "margin": torch.full_like(truth, float("inf"), dtype=torch.float32),
         }
         if free:
-            self.values |= {name: torch.full_like(truth, float("nan"), dtype=torch.float32) for name in _FREE_EXTRA}
+            self.values |= {name: torch.full_like(truth, float("nan"), dtype=torch.float32) for name in _FREE_SIGNALS}
         self.states = None if width is None else truth.new_zeros((*truth.shape, width), dtype=torch.float16)
 
     def record(self, rows: Tensor, column: int, decisions: Decisions) -> Tensor:
-        """Write decisions [len(rows), span] at `column`; returns which of them hit."""
+        """Store decisions [len(rows), span] from `column` on; returns which of them are hits."""
         columns = slice(column, column + decisions["token"].shape[1])
         hit = decisions["token"] == self.truth[rows, columns]
         self.hit[rows, columns] = hit
@@ -68,8 +70,8 @@ class Branch:
             values[rows, columns] = decisions[name]
         return hit
 
-    def continue_as(self, rows: Tensor, column: int, other: "Branch") -> None:
-        """From `column` on, these rows read what `other` read from its first column."""
+    def copy_from(self, other: "Branch", rows: Tensor, column: int) -> None:
+        """Copy the decisions of `other`, from its first column on, to these rows, from `column` on."""
         span = self.hit.shape[1] - column
         self.hit[rows, column:] = other.hit[rows, :span]
         for name, values in self.values.items():
@@ -77,13 +79,13 @@ class Branch:
         if self.states is not None and other.states is not None:
             self.states[rows, column:] = other.states[rows, :span]
 
-    def finish(self, plan: Plan) -> None:
-        """Forget what was read beyond the end: after a stopping EOS, and in verbatim depth after the first miss."""
-        if plan.depth == "verbatim":
+    def finish(self, options: BatchOptions) -> None:
+        """Erase the decisions beyond the end: after a stopping EOS and, in verbatim depth, after the first miss."""
+        if options.depth == "verbatim":
             self._cut(~self.hit)
-        if plan.eos_policy == "stop":
+        if options.eos_policy == "stop":
             self._cut(
-                torch.isin(self.values["token"], torch.tensor(plan.eos, dtype=torch.int64, device=self.hit.device))
+                torch.isin(self.values["token"], torch.tensor(options.eos, dtype=torch.int64, device=self.hit.device))
             )
 
     def _cut(self, last: Tensor) -> None:
@@ -96,168 +98,182 @@ class Branch:
 
 
 class BatchScoring:
-    """Scores one batch of equally placed rows.
+    """Scores one batch of rows that allow the same contexts.
 
     Args:
-        model, readout, plan: who is asked, how its states are read, and what is wanted.
+        model: the model; readout: turns its states into decisions; options: what to compute.
         tokens: rows [n, longest context + columns], -1 beyond a row's own end.
-        contexts: ascending; all start at the row's first token.
-        columns: the longest continuation.
+        contexts: lengths, ascending; all contexts start at the row's first token.
+        columns: length of the longest continuation.
     """
 
     def __init__(
-        self, model: Model, readout: Readout, plan: Plan, tokens: Tensor, contexts: tuple[int, ...], columns: int
+        self,
+        model: Model,
+        readout: Readout,
+        options: BatchOptions,
+        tokens: Tensor,
+        contexts: tuple[int, ...],
+        columns: int,
     ) -> None:
-        self._model, self._readout, self._plan = model, readout, plan
+        self._model, self._readout, self._options = model, readout, options
         self._tokens = tokens.to(model.device)
-        self._fed = self._tokens.clamp(min=0)
+        self._inputs = self._tokens.clamp(min=0)
         self._contexts, self._columns = contexts, columns
-        # in 16 bits a decision read along the truth may differ from the decoded one: the two are never mixed there
-        self._mixes = model.dtype == torch.float32 or plan.depth == "verbatim"
-        self._eos = torch.tensor(plan.eos if plan.eos_policy == "stop" else (), dtype=torch.int64, device=model.device)
+        # in 16 bits a decision from the prefill may differ from the decoded one, so the two are never mixed there
+        self._trusts_prefill = model.dtype == torch.float32 or options.depth == "verbatim"
+        self._eos = torch.tensor(
+            options.eos if options.eos_policy == "stop" else (), dtype=torch.int64, device=model.device
+        )
         self._branches: dict[int, Branch] = {}
 
     @torch.inference_mode()
     def run(self) -> tuple[dict[int, Branch], Decisions]:
-        """One finished branch a context, and the truth signals [n, width - 1] of positions 1 and on ({} if unasked)."""
+        """One finished branch per context, and the truth signals [n, width - 1] of positions 1 and on, or {}."""
         self._prefill()
         for context in reversed(self._contexts):
-            self._branches[context] = self._branch(context)
+            self._branches[context] = self._score_context(context)
         for branch in self._branches.values():
-            branch.finish(self._plan)
+            branch.finish(self._options)
         return self._branches, self._truth
 
-    def along_truth(self, start: int, stop: int) -> Tensor:
-        """Kept states start .. stop - 1 of the true rows, as far as made: float16 [n, positions, width]."""
-        return self._kept[:, start - self._first : stop - self._first]
+    def true_row_states(self, start: int, stop: int) -> Tensor:
+        """Hidden states start .. stop - 1 of the true rows, as far as computed: float16 [n, positions, width]."""
+        return self._hidden_states[:, start - self._first_position : stop - self._first_position]
 
     def _prefill(self) -> None:
-        """Feed the longest context; keep the states from which the branches start, or those of the whole true row."""
+        """Feed the longest context, or with truth signals the whole true row, and keep its states for the branches."""
         longest, first = self._contexts[-1], self._contexts[0]
-        self._session: Session = self._model.start(len(self._fed), longest + self._columns)
+        self._session: Session = self._model.start(len(self._inputs), longest + self._columns)
         self._truth: Decisions = {}
-        if not self._plan.truth:
-            self._first = 0 if self._plan.hidden else first - 1
-            self._states, self._kept = self._feed(self._fed[:, :longest], longest - self._first)
+        if not self._options.truth:
+            self._first_position = 0 if self._options.hidden else first - 1
+            self._states, self._hidden_states = self._feed(self._inputs[:, :longest], longest - self._first_position)
             return
-        self._first = 0
-        parts = [self._feed(self._fed[:, :longest], longest)]
+        self._first_position = 0
+        parts = [self._feed(self._inputs[:, :longest], longest)]
         if self._columns > 1:
-            parts.append(self._feed(self._fed[:, longest : longest + self._columns - 1], self._columns - 1))
+            parts.append(self._feed(self._inputs[:, longest : longest + self._columns - 1], self._columns - 1))
             self._session.rewind(longest)
-        self._states, self._kept = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+        self._states, self._hidden_states = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
         rows, length, width = self._states.shape
-        signals = self._readout.truth(self._states.reshape(-1, width), self._fed[:, 1 : length + 1].reshape(-1))
+        signals = self._readout.truth(self._states.reshape(-1, width), self._inputs[:, 1 : length + 1].reshape(-1))
         self._truth = {name: values.view(rows, length) for name, values in signals.items()}
 
     def _feed(self, tokens: Tensor, last: int) -> tuple[Tensor, Tensor]:
-        """Last states after true tokens: those that the head reads, and those to keep (of no width if none are)."""
+        """Feed true tokens; returns the last states: those that the head reads and those to store (width 0: none)."""
         states = self._session.feed(tokens, last)
-        return states, _half(self._session.kept) if self._plan.hidden else states[..., :0]
+        return states, _to_float16(self._session.kept) if self._options.hidden else states[..., :0]
 
-    def _read(self, rows: Tensor, position: int, span: int) -> Decisions:
-        """Decisions on the tokens after `position` .. `position + span - 1` of the true rows."""
-        if self._truth and self._mixes:
+    def _decide_from_prefill(self, rows: Tensor, position: int, span: int) -> Decisions:
+        """Decisions on the tokens that follow positions `position` .. `position + span - 1` of the true rows."""
+        if self._truth and self._trusts_prefill:
             cut = slice(position, position + span)
-            found = {name: self._truth[name][rows, cut] for name in ("token", "margin")}
-            if self._plan.free:
-                found |= {
+            decisions = {name: self._truth[name][rows, cut] for name in ("token", "margin")}
+            if self._options.free:
+                decisions |= {
                     "log_probability": self._truth["top_log_probability"][rows, cut],
                     "entropy": self._truth["entropy"][rows, cut],
                 }
-            return found
-        return self._choose(self._states[rows, position - self._first : position - self._first + span])
+            return decisions
+        return self._choose(
+            self._states[rows, position - self._first_position : position - self._first_position + span]
+        )
 
-    def _read_from(self, states: Tensor, rows: Tensor, column: int, span: int) -> Decisions:
+    def _decide_from_states(self, states: Tensor, rows: Tensor, column: int, span: int) -> Decisions:
         return self._choose(states[rows, column : column + span])
 
     def _choose(self, states: Tensor) -> Decisions:
         rows, span, width = states.shape
-        chosen = self._readout.choose(states.reshape(-1, width), free=self._plan.free)
-        return {name: values.view(rows, span) for name, values in chosen.items()}
+        decisions = self._readout.choose(states.reshape(-1, width), free=self._options.free)
+        return {name: values.view(rows, span) for name, values in decisions.items()}
 
-    def _branch(self, context: int) -> Branch:
-        width = self._kept.shape[2] if self._plan.hidden else None
-        branch = Branch(self._tokens[:, context : context + self._columns], self._plan.free, width)
-        everyone = torch.arange(len(self._fed), device=self._fed.device)
-        following = self._next(context)
-        span = self._leading(context, following)
+    def _score_context(self, context: int) -> Branch:
+        width = self._hidden_states.shape[2] if self._options.hidden else None
+        branch = Branch(self._tokens[:, context : context + self._columns], self._options.free, width)
+        all_rows = torch.arange(len(self._inputs), device=self._inputs.device)
+        next_context = self._next_context(context)
+        span = self._columns_from_prefill(context, next_context)
         if branch.states is not None:
-            branch.states[:, :span] = self.along_truth(context - 1, context - 1 + span)
-        recited = self._follow(branch, everyone, 0, span, lambda rows, k, size: self._read(rows, context - 1 + k, size))
-        open_rows = torch.ones(len(everyone), dtype=torch.bool, device=everyone.device)
-        if following is not None and span == following - context:
-            branch.continue_as(recited, span, self._branches[following])
-            open_rows[recited] = False
+            branch.states[:, :span] = self.true_row_states(context - 1, context - 1 + span)
+        recited = self._follow_truth(
+            branch, all_rows, 0, span, lambda rows, k, size: self._decide_from_prefill(rows, context - 1 + k, size)
+        )
+        undecided = torch.ones(len(all_rows), dtype=torch.bool, device=all_rows.device)
+        if next_context is not None and span == next_context - context:
+            branch.copy_from(self._branches[next_context], recited, span)
+            undecided[recited] = False
         elif span == self._columns:
-            open_rows[recited] = False
-        elif self._plan.depth == "verbatim":
-            self._check(branch, recited, context, span)
-        if self._plan.depth == "graded" and open_rows.any() and self._columns > 1:
-            self._decode(branch, everyone[open_rows], context)
+            undecided[recited] = False
+        elif self._options.depth == "verbatim":
+            self._check_rest(branch, recited, context, span)
+        if self._options.depth == "graded" and undecided.any() and self._columns > 1:
+            self._decode(branch, all_rows[undecided], context)
         return branch
 
-    def _next(self, context: int) -> int | None:
-        """The context whose branch this one may run into, None if there is none within reach."""
+    def _next_context(self, context: int) -> int | None:
+        """The context whose branch continues this one when a row is recited up to there; None if there is none."""
         index = self._contexts.index(context) + 1
-        reachable = self._mixes and index < len(self._contexts) and self._contexts[index] - context < self._columns
+        reachable = (
+            self._trusts_prefill and index < len(self._contexts) and self._contexts[index] - context < self._columns
+        )
         return self._contexts[index] if reachable else None
 
-    def _leading(self, context: int, following: int | None) -> int:
-        """How many columns are read from states that exist already."""
-        if following is not None:
-            return following - context
-        if not self._mixes:
+    def _columns_from_prefill(self, context: int, next_context: int | None) -> int:
+        """Number of columns whose decisions come from states of the prefill."""
+        if next_context is not None:
+            return next_context - context
+        if not self._trusts_prefill:
             return 1
-        known = self._states.shape[1] + self._first
-        return min(self._columns, known - context + 1)
+        computed = self._states.shape[1] + self._first_position
+        return min(self._columns, computed - context + 1)
 
-    def _follow(
+    def _follow_truth(
         self, branch: Branch, rows: Tensor, column: int, span: int, decide: Callable[[Tensor, int, int], Decisions]
     ) -> Tensor:
-        """Read `span` columns along the truth in growing stages; returns the rows that recite them all."""
-        alive, done, size = torch.arange(len(rows), device=rows.device), 0, 1
-        while done < span and len(alive):
-            size = min(max(size, _CHEAP // len(alive)), span - done)
-            hit = branch.record(rows[alive], column + done, decide(alive, done, size))
+        """Decide `span` columns along the truth in growing stages; returns the rows that recite all of them."""
+        reciting, done, size = torch.arange(len(rows), device=rows.device), 0, 1
+        while done < span and len(reciting):
+            size = min(max(size, _CHEAP_TOKENS // len(reciting)), span - done)
+            hit = branch.record(rows[reciting], column + done, decide(reciting, done, size))
             if len(self._eos):
-                truth = branch.truth[rows[alive], column + done : column + done + size]
+                truth = branch.truth[rows[reciting], column + done : column + done + size]
                 hit = hit & ~torch.isin(truth, self._eos)
-            alive = alive[hit.all(1)]
+            reciting = reciting[hit.all(1)]
             done += size
             size = min(2 * size, _LONGEST_STAGE)
-        return rows[alive]
+        return rows[reciting]
 
-    def _check(self, branch: Branch, rows: Tensor, context: int, column: int) -> None:
-        """Feed the truth in growing stages to the rows that still recite it; those that miss leave the batch."""
-        session, inside, size = self._session, rows, _FIRST_STAGE
+    def _check_rest(self, branch: Branch, rows: Tensor, context: int, column: int) -> None:
+        """Feed the truth in growing stages to the rows that still recite it; rows that miss leave the batch."""
+        session, indices, size = self._session, rows, _FIRST_STAGE
         position = context + column - 1
-        everyone = len(self._fed)
+        session_rows = len(self._inputs)
         while column < self._columns and len(rows):
-            size = min(max(size, _CHEAP // len(rows)), self._columns - column)
-            if len(rows) < everyone:
-                session, everyone = session.fork(inside, position), len(rows)
-            states = session.feed(self._fed[rows, position : position + size])
+            size = min(max(size, _CHEAP_TOKENS // len(rows)), self._columns - column)
+            if len(rows) < session_rows:
+                session, session_rows = session.fork(indices, position), len(rows)
+            states = session.feed(self._inputs[rows, position : position + size])
             before = rows
-            rows = self._follow(branch, rows, column, size, partial(self._read_from, states))
-            inside = torch.isin(before, rows).nonzero()[:, 0]
+            rows = self._follow_truth(branch, rows, column, size, partial(self._decide_from_states, states))
+            indices = torch.isin(before, rows).nonzero()[:, 0]
             position, column, size = position + size, column + size, min(2 * size, _LONGEST_STAGE)
 
     def _decode(self, branch: Branch, rows: Tensor, context: int) -> None:
-        """Greedy decoding in lock-step from column 1 on; column 0 was read from the prefill."""
-        whole = len(rows) == len(self._fed) and context == self._contexts[-1]
-        session = self._session if whole else self._session.fork(rows, context)
+        """Decode greedily from column 1 on, all rows in lock-step; column 0 was decided from the prefill."""
+        reuses_prefill = len(rows) == len(self._inputs) and context == self._contexts[-1]
+        session = self._session if reuses_prefill else self._session.fork(rows, context)
         token = branch.values["token"][rows, 0]
         for column in range(1, self._columns):
             states = session.feed(token[:, None], 1)
             decisions = self._choose(states)
             branch.record(rows, column, decisions)
             if branch.states is not None:
-                branch.states[rows, column] = _half(session.kept[:, 0])
+                branch.states[rows, column] = _to_float16(session.kept[:, 0])
             token = decisions["token"][:, 0]
 
 
-def _half(states: Tensor) -> Tensor:
-    """As float16; what is too large for it becomes the largest that is not."""
+def _to_float16(states: Tensor) -> Tensor:
+    """As float16; numbers beyond its range become its largest."""
     largest = torch.finfo(torch.float16).max
     return states.float().clamp(-largest, largest).half()

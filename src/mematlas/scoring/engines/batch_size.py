@@ -1,8 +1,8 @@
-"""`--batch auto`: how many rows fit into memory at a time, found by measuring a few made-up rows once.
+"""`--batch auto`: how many rows fit into memory at a time, found by measuring a few random rows once.
 
-What scoring takes is a constant (a piece of the logits) and so many bytes a row (its keys, values and states): the line
-through two small batches says how many rows fit. A line drawn from so few rows may lie, so that a batch which should
-take more than half of the room is tried before it is trusted. How much of the memory is used is our choice.
+Scoring takes a constant (a chunk of the logits) plus a number of bytes per row (its keys, values and states): a line
+through two small batches gives the number of rows that fit. Such a line may be wrong, so a batch that should take more
+than half of the available memory is tried first. How much of the memory is used is our choice.
 """
 
 import os
@@ -14,30 +14,30 @@ import torch
 
 from mematlas.scoring.engines.memory import is_out_of_memory
 
-#: Share of the free memory that a batch may take: the rest is left to fragments and to rows that recite.
-SAFE: Final = 0.85
-#: Rows in step at most. From 64 rows on a CPU's matrix products are near their best; for a GPU it is our choice.
-MOST: Final = {"cpu": 128, "cuda": 4096}
-_SMALL, _STEP = 8, 8
-_RESET = "5"  # what Linux takes for "forget the highest resident size" (proc_pid_clear_refs(5))
+#: Share of the free memory that a batch may take; the rest is for fragmentation and for rows that recite.
+SAFE_SHARE: Final = 0.85
+#: The most rows per batch. From 64 rows on, matrix products on a CPU are near their best; for a GPU it is our choice.
+MAX_ROWS: Final = {"cpu": 128, "cuda": 4096}
+_PROBE_ROWS, _MULTIPLE = 8, 8
+_RESET_PEAK = "5"  # resets the peak resident size on Linux (proc_pid_clear_refs(5))
 
 
-class Meter(Protocol):
+class MemoryMeter(Protocol):
     """Memory of the device that scores, in bytes."""
 
     def free(self) -> int:
-        """What may still be taken."""
+        """Free memory."""
         ...
 
-    def peak(self, work: Callable[[], None]) -> int:
-        """What `work` took at most, beyond what was taken before it."""
+    def peak(self, function: Callable[[], None]) -> int:
+        """The most memory in use during `function()`, beyond what was in use before."""
         ...
 
 
 class CudaMeter:
-    """Memory of the CUDA devices that hold something of this process, as torch's allocator counts it.
+    """Memory of the CUDA devices that this process uses, as torch's allocator counts it.
 
-    With a device map there are several, of which the tightest decides: the least free, the most taken.
+    With a device map there are several; the fullest one counts: least free memory, highest peak.
     """
 
     def __init__(self) -> None:
@@ -45,27 +45,28 @@ class CudaMeter:
         self._devices = [device for device in devices if torch.cuda.memory_allocated(device)] or [0]
 
     def free(self) -> int:
-        torch.cuda.empty_cache()  # else memory that torch holds without using it would count as taken
+        torch.cuda.empty_cache()  # otherwise memory that torch has cached would not count as free
         return min(torch.cuda.mem_get_info(device)[0] for device in self._devices)
 
-    def peak(self, work: Callable[[], None]) -> int:
+    def peak(self, function: Callable[[], None]) -> int:
         before = []
         for device in self._devices:
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
             before.append(torch.cuda.memory_allocated(device))
-        work()
-        return max(torch.cuda.max_memory_allocated(at) - had for at, had in zip(self._devices, before, strict=True))
+        function()
+        peaks = [torch.cuda.max_memory_allocated(device) for device in self._devices]
+        return max(after - start for after, start in zip(peaks, before, strict=True))
 
 
 class ResidentMeter:
-    """Resident memory of this process, as Linux counts it; its limit is the machine's or the control group's."""
+    """Resident memory of this process, as Linux counts it; limited by the machine or by its control group."""
 
     def __init__(self, proc: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")) -> None:
         self._proc, self._group = proc, group
 
-    def known(self) -> bool:
-        """Whether this system lets the highest resident size be measured."""
+    def is_available(self) -> bool:
+        """Whether this system can measure the peak resident size."""
         try:
             self._reset()
             return self._field("self/status", "VmHWM") > 0
@@ -76,67 +77,68 @@ class ResidentMeter:
         free = self._field("meminfo", "MemAvailable")
         try:
             limit = (self._group / "memory.max").read_text().strip()
-            taken = int((self._group / "memory.current").read_text())
+            used = int((self._group / "memory.current").read_text())
         except OSError:
             return free
-        return free if limit == "max" else max(0, min(free, int(limit) - taken))
+        return free if limit == "max" else max(0, min(free, int(limit) - used))
 
-    def peak(self, work: Callable[[], None]) -> int:
+    def peak(self, function: Callable[[], None]) -> int:
         self._reset()
         before = self._field("self/status", "VmRSS")
-        work()
+        function()
         return max(0, self._field("self/status", "VmHWM") - before)
 
     def _reset(self) -> None:
-        (self._proc / "self/clear_refs").write_text(_RESET)
+        (self._proc / "self/clear_refs").write_text(_RESET_PEAK)
 
     def _field(self, file: str, name: str) -> int:
-        lines = dict(line.split(":", 1) for line in (self._proc / file).read_text().splitlines() if ":" in line)
-        return int(lines[name].split()[0]) * 1024
+        fields = dict(line.split(":", 1) for line in (self._proc / file).read_text().splitlines() if ":" in line)
+        return int(fields[name].split()[0]) * 1024
 
 
-def meter_of(device: torch.device) -> Meter | None:
-    """How memory is measured on `device`; None where it cannot be."""
+def memory_meter(device: torch.device) -> MemoryMeter | None:
+    """The memory meter of `device`; None if its memory cannot be measured."""
     if device.type == "cuda":
         return CudaMeter()
     resident = ResidentMeter()
-    return resident if device.type == "cpu" and os.name == "posix" and resident.known() else None
+    return resident if device.type == "cpu" and os.name == "posix" and resident.is_available() else None
 
 
-def largest_batch(score: Callable[[int], None], meter: Meter, most: int) -> int:
-    """The most rows that can be scored at a time, at most `most`; a multiple of 8 where it is less than that.
+def largest_batch(score: Callable[[int], None], meter: MemoryMeter, max_rows: int) -> int:
+    """The most rows that can be scored at a time, at most `max_rows`; a multiple of 8 if it is less than that.
 
     Args:
-        score: scores so many made-up rows in one batch, or raises what `is_out_of_memory` knows.
-        meter: of the device that it runs on.
+        score: scores the given number of random rows in one batch, or raises an error that `is_out_of_memory` accepts.
+        meter: measures the memory of the device that `score` runs on.
     """
-    small, large = min(_SMALL, most), min(2 * _SMALL, most)
-    if _peak(score, meter, 1) is None:  # and what the first batch alone takes (kernels, workspaces) is no row's
+    small, large = min(_PROBE_ROWS, max_rows), min(2 * _PROBE_ROWS, max_rows)
+    # measured once before, since the first batch also loads kernels and workspaces, which later rows share
+    if _peak_bytes(score, meter, 1) is None:
         return 1
-    room = SAFE * meter.free()
-    taken = [_peak(score, meter, rows) for rows in (small, large)]
-    if taken[0] is None or taken[1] is None:
-        return small if taken[0] is not None else max(1, small // 2)
-    a_row = max(taken[1] - taken[0], 0) / max(large - small, 1)
-    constant = taken[0] - a_row * small
-    rows = most if not a_row else int(max(small, min(most, (room - constant) / a_row)))
-    if constant + a_row * rows > room / 2:
-        rows = _tried(score, meter, rows, room)
-    return rows if rows in (most, small) else max(1, rows // _STEP * _STEP)
+    available = SAFE_SHARE * meter.free()
+    peaks = [_peak_bytes(score, meter, rows) for rows in (small, large)]
+    if peaks[0] is None or peaks[1] is None:
+        return small if peaks[0] is not None else max(1, small // 2)
+    per_row = max(peaks[1] - peaks[0], 0) / max(large - small, 1)
+    constant = peaks[0] - per_row * small
+    rows = max_rows if not per_row else int(max(small, min(max_rows, (available - constant) / per_row)))
+    if constant + per_row * rows > available / 2:
+        rows = _halve_until_it_fits(score, meter, rows, available)
+    return rows if rows in (max_rows, small) else max(1, rows // _MULTIPLE * _MULTIPLE)
 
 
-def _tried(score: Callable[[int], None], meter: Meter, rows: int, room: float) -> int:
-    """`rows`, halved until they were seen to fit."""
-    while rows > _SMALL:
-        taken = _peak(score, meter, rows)
-        if taken is not None and taken <= room:
+def _halve_until_it_fits(score: Callable[[int], None], meter: MemoryMeter, rows: int, available: float) -> int:
+    """`rows`, halved until a trial batch fits into `available` bytes."""
+    while rows > _PROBE_ROWS:
+        peak = _peak_bytes(score, meter, rows)
+        if peak is not None and peak <= available:
             break
         rows //= 2
     return rows
 
 
-def _peak(score: Callable[[int], None], meter: Meter, rows: int) -> int | None:
-    """Bytes that so many rows take, None if more than there are."""
+def _peak_bytes(score: Callable[[int], None], meter: MemoryMeter, rows: int) -> int | None:
+    """Bytes that scoring this number of rows takes; None if memory runs out."""
     try:
         return meter.peak(lambda: score(rows))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

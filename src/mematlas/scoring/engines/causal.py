@@ -1,4 +1,4 @@
-"""Rows in, tables out: duplicates scored once, rows grouped by what they allow, batches halved when memory runs out."""
+"""The engine over a causal model: duplicates are scored once, batches are halved when memory runs out."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,27 +11,35 @@ from numpy.typing import NDArray
 
 from mematlas.errors import ModelError, OutOfMemory
 from mematlas.models.base import Model, ModelCard
-from mematlas.scoring.engines.batch import BatchScoring, Branch, Decisions, Plan
-from mematlas.scoring.engines.batch_size import MOST, largest_batch, meter_of
+from mematlas.scoring.engines.batch import BatchOptions, BatchScoring, Branch, Decisions
+from mematlas.scoring.engines.batch_size import MAX_ROWS, largest_batch, memory_meter
 from mematlas.scoring.engines.memory import is_out_of_memory
-from mematlas.scoring.engines.readout import NotNumbers, Readout
+from mematlas.scoring.engines.readout import NonFiniteLogits, Readout
 from mematlas.scoring.engines.results import ContextResult
-from mematlas.scoring.engines.rows import check_fit, check_vocabulary, copied, distinct_rows, groups, made_up
-from mematlas.scoring.options import ScoringOptions, layer_number, nearest
+from mematlas.scoring.engines.rows import (
+    check_fit,
+    check_vocabulary,
+    distinct_rows,
+    group_by_contexts,
+    random_rows,
+    spread_to_duplicates,
+)
+from mematlas.scoring.options import ScoringOptions, closest_to_32, layer_number
 from mematlas.types import Ids, TokenRows
 
 Say = Callable[[str], None]
 
 
 class Engine:
-    """Scores token rows with one model; `say` receives what a user should know (a halved batch).
+    """Scores token rows with one model.
 
     Args:
-        most: rows that a shard has at most, so that `--batch auto` looks for no more; None if that is not known.
+        say: called with messages for the user, such as that the batch was halved.
+        max_rows: the most rows of a shard, so that `--batch auto` tries no more; None if unknown.
 
     Raises (constructor):
-        ModelError: the grid is longer than the model, BOS is asked of a model that has none, or hidden states of a
-            layer that it has not.
+        ModelError: the grid is longer than the model allows, or the model lacks the BOS token or the layer of hidden
+            states that the options require.
     """
 
     def __init__(
@@ -40,40 +48,40 @@ class Engine:
         card: ModelCard,
         options: ScoringOptions,
         say: Say = lambda text: None,
-        most: int | None = None,
+        max_rows: int | None = None,
     ) -> None:
         check_fit(card, options)
         suppressed = card.eos if options.eos == "suppress" else ()
         self._model, self._card, self._options, self._say = model, card, options, say
         self._readout = Readout(model, suppressed, options.temperatures)
         hidden = bool(options.hidden_kinds)
-        self._plan = Plan(options.depth, options.eos, card.eos, options.free, options.truth, hidden)
-        self._layer = self._kept_layer() if hidden else "last"
-        self.batch = self._fitting_batch(most) if options.batch == "auto" else options.batch
+        self._batch_options = BatchOptions(options.depth, options.eos, card.eos, options.free, options.truth, hidden)
+        self._layer = self._select_layer() if hidden else "last"
+        self.batch = self._auto_batch(max_rows) if options.batch == "auto" else options.batch
 
-    def _fitting_batch(self, most: int | None) -> int:
-        """The rows that fit into memory together, found with made-up ones (`scoring/batching.py`)."""
+    def _auto_batch(self, max_rows: int | None) -> int:
+        """The number of rows that fit into memory together, measured with random rows (see `batch_size`)."""
         device, label = self._model.device, self._card.label
-        limit = MOST.get(device.type, MOST["cpu"])
-        most = min(most or limit, limit)
-        meter = meter_of(device)
+        limit = MAX_ROWS.get(device.type, MAX_ROWS["cpu"])
+        max_rows = min(max_rows or limit, limit)
+        meter = memory_meter(device)
         if meter is None:
-            self._say(f"{label}: {most} rows at a time; --batch auto cannot measure memory on this system.")
-            return most
-        rows = made_up(self._card.vocabulary, self._options.grid, most)
-        # a model that recites nothing decodes all rows of all contexts: no depth takes more
-        probe = Engine(self._model, self._card, replace(self._options, depth="graded", batch=most))
+            self._say(f"{label}: {max_rows} rows at a time; --batch auto cannot measure memory on this system.")
+            return max_rows
+        rows = random_rows(self._card.vocabulary, self._options.grid, max_rows)
+        # graded depth on rows that are not recited decodes every row of every context, which takes the most memory
+        probe = Engine(self._model, self._card, replace(self._options, depth="graded", batch=max_rows))
 
         def score(count: int) -> None:
-            with suppress(NotNumbers):  # it took its memory all the same
-                probe._attempt(rows, np.arange(count), self._options.grid.contexts)
+            with suppress(NonFiniteLogits):  # the memory was used all the same
+                probe._score_rows(rows, np.arange(count), self._options.grid.contexts)
 
-        found = largest_batch(score, meter, most)
-        self._say(f"{label}: {found} rows at a time, by --batch auto.")
-        return found
+        batch = largest_batch(score, meter, max_rows)
+        self._say(f"{label}: {batch} rows at a time, by --batch auto.")
+        return batch
 
-    def _kept_layer(self) -> str:
-        """Ask the model to keep a layer's states; its number, or "last"."""
+    def _select_layer(self) -> str:
+        """Make the model keep the states of the layer that the options name; returns its number, or "last"."""
         layer = layer_number(self._options.hidden_layer, self._model.layers, self._card.label)
         self._model.keep(layer)
         return "last" if layer == self._model.layers else str(layer)
@@ -91,33 +99,33 @@ class Engine:
 
         Args:
             rows: at least `grid.width` tokens wide; ids: their row ids, for messages.
-            on_rows: told how many of the shard's rows are done, after each batch.
+            on_rows: called after each batch with the number of the shard's rows that it scored.
         """
         check_vocabulary(self._card, rows, ids)
         distinct, inverse, counts = distinct_rows(rows)
         results = []
-        for group, contexts in groups(self._options.grid, distinct.lengths):
+        for group, contexts in group_by_contexts(self._options.grid, distinct.lengths):
             for part in self._batches(group):
                 try:
-                    scored = self._score_batch(distinct, part, contexts)
-                except NotNumbers as error:
-                    row = ids[int(np.flatnonzero(inverse == self._culprit(distinct, part, contexts))[0])]
+                    scored = self._score_or_halve(distinct, part, contexts)
+                except NonFiniteLogits as error:
+                    row = ids[int(np.flatnonzero(inverse == self._first_non_finite_row(distinct, part, contexts))[0])]
                     raise ModelError(f"{self._card.label}, row {row}: {error}") from None
-                results += [copied(result, inverse) for result in scored]
+                results += [spread_to_duplicates(result, inverse) for result in scored]
                 on_rows(int(counts[part].sum()))
         return results
 
     def _batches(self, group: Ids) -> Iterator[Ids]:
-        at = 0
-        while at < len(group):
-            part = group[at : at + self.batch]
+        start = 0
+        while start < len(group):  # the batch may be halved on the way
+            part = group[start : start + self.batch]
             yield part
-            at += len(part)
+            start += len(part)
 
-    def _score_batch(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
-        """Score some rows, halving them until they fit into memory."""
+    def _score_or_halve(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+        """Score some rows, halving the batch until it fits into memory."""
         try:
-            return self._attempt(rows, part, contexts)
+            return self._score_rows(rows, part, contexts)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -129,43 +137,45 @@ class Engine:
         half = (len(part) + 1) // 2
         if half < self.batch:
             self.batch = half
-            self._say(f"Out of memory with {len(part)} rows at a time; going on with {half}.")
+            self._say(f"Out of memory with {len(part)} rows at a time; continuing with {half}.")
         if self._model.device.type == "cuda":
             self._model.release()
             torch.cuda.empty_cache()
         return [
-            *self._score_batch(rows, part[:half], contexts),
-            *self._score_batch(rows, part[half:], contexts),
+            *self._score_or_halve(rows, part[:half], contexts),
+            *self._score_or_halve(rows, part[half:], contexts),
         ]
 
-    def _culprit(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> int:
-        """The first row of a batch at which the logits are not numbers, found by halving it."""
+    def _first_non_finite_row(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> int:
+        """The first row of a batch whose logits are not finite, found by bisection."""
         while len(part) > 1:
             half = part[: (len(part) + 1) // 2]
             try:
-                self._attempt(rows, half, contexts)
-            except NotNumbers:
+                self._score_rows(rows, half, contexts)
+            except NonFiniteLogits:
                 part = half
             else:
                 part = part[len(half) :]
         return int(part[0])
 
-    def _attempt(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+    def _score_rows(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
         grid = self._options.grid
         tokens, lengths = rows.ids[part], rows.lengths[part]
         tokens = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
         if grid.align == "start":
-            return self._start_aligned(part, tokens, lengths, contexts)
+            return self._score_start_aligned(part, tokens, lengths, contexts)
         split = max(grid.contexts)
         return [
             result
             for context in contexts
-            for result in self._start_aligned(
+            for result in self._score_start_aligned(
                 part, tokens[:, split - context :], lengths - (split - context), (context,)
             )
         ]
 
-    def _start_aligned(self, part: Ids, tokens: Ids, lengths: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
+    def _score_start_aligned(
+        self, part: Ids, tokens: Ids, lengths: Ids, contexts: tuple[int, ...]
+    ) -> list[ContextResult]:
         lead = int(self._options.bos)
         columns = min(max(self._options.grid.continuations), int(lengths.max()) - contexts[0])
         if lead:
@@ -174,13 +184,13 @@ class Engine:
         scoring = BatchScoring(
             self._model,
             self._readout,
-            self._plan,
+            self._batch_options,
             torch.from_numpy(tokens[:, :width]),
             tuple(lead + context for context in contexts),
             columns,
         )
         branches, truth = scoring.run()
-        # every context of a start-aligned row has the same teacher-forced record: it is kept once, at the longest
+        # all contexts of a start-aligned row have the same teacher-forced record: it is kept once, with the longest
         records = {context: truth if context == contexts[-1] else {} for context in contexts}
         return [
             ContextResult(
@@ -202,14 +212,14 @@ class Engine:
     def _states(
         self, scoring: BatchScoring, branch: Branch, lead: int, context: int, columns: int
     ) -> dict[str, NDArray[np.float16]]:
-        """The hidden states of the context that they are kept of; {} for others, and where none are asked for."""
-        if branch.states is None or context != nearest(self._options.grid.contexts):
+        """The hidden states of the context that they are stored for; {} for other contexts or without states."""
+        if branch.states is None or context != closest_to_32(self._options.grid.contexts):
             return {}
-        read = scoring.along_truth(lead, lead + context)
-        found = {"free": torch.cat([read, branch.states[:, 1:]], dim=1)}
+        context_states = scoring.true_row_states(lead, lead + context)
+        by_kind = {"free": torch.cat([context_states, branch.states[:, 1:]], dim=1)}
         if self._options.truth:
-            found["truth"] = scoring.along_truth(lead, lead + context + columns - 1)
-        return {kind: states.cpu().numpy() for kind, states in found.items()}
+            by_kind["truth"] = scoring.true_row_states(lead, lead + context + columns - 1)
+        return {kind: states.cpu().numpy() for kind, states in by_kind.items()}
 
 
 def _arrays(values: Decisions) -> dict[str, NDArray[Any]]:
@@ -217,10 +227,10 @@ def _arrays(values: Decisions) -> dict[str, NDArray[Any]]:
 
 
 def _truth_record(truth: Decisions, tokens: Ids) -> dict[str, NDArray[Any]]:
-    """The record as tables keep it: whether the most probable token is the true one, instead of that token."""
+    """The record for the tables: the most probable token is replaced by whether it is the true one."""
     record = _arrays(truth)
     if record:
         record.pop("top_log_probability")
-        chosen = record.pop("token")
-        record["hit"] = chosen == tokens[:, 1 : chosen.shape[1] + 1]
+        token = record.pop("token")
+        record["hit"] = token == tokens[:, 1 : token.shape[1] + 1]
     return record

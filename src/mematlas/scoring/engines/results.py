@@ -1,4 +1,4 @@
-"""What an engine gives for the rows of a shard: one result a context, which the tables are made of."""
+"""What an engine returns for the rows of a shard: one result per context, from which the tables are computed."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,12 +11,13 @@ from mematlas.types import Ids
 
 @dataclass(frozen=True, slots=True)
 class ContextResult:
-    """What one context gave for some rows of a shard (`rows`: their places in it).
+    """The result of one context for some rows of a shard.
 
-    hit [n, L] bool, margin [n, L] (+inf where nothing was decided), length [n] columns that the row has;
-    states: hidden states [n, positions, width] by kind (`scoring/hidden.py`), {} if not asked for; layer: theirs;
-    free: per-token records [n, L], {} if not asked for; truth: [n, positions] from the row's position `truth_from` on
-    (0 after a BOS, else 1), of which row i has `truth_length[i]`; {} if not asked for or kept with a longer context.
+    rows: indices of the rows in the shard; hit: [n, L]; margin: [n, L], +inf where nothing was decided; length: [n],
+    number of columns that the row has; free: per-token records [n, L], {} if not requested; truth: [n, positions] from
+    the row's position `truth_from` on (0 after a BOS, else 1), of which row i has `truth_length[i]`; {} if not
+    requested or stored with a longer context; states: hidden states [n, positions, width] by kind (`records.states`),
+    {} if not requested; layer: the layer of these states.
     """
 
     rows: Ids
@@ -31,16 +32,16 @@ class ContextResult:
     states: dict[str, NDArray[np.float16]] = field(default_factory=dict)
     layer: str = "last"
 
-    def take(self, pick: NDArray[Any], rows: Ids) -> "ContextResult":
-        """The results at `pick` (indices or a mask), as those of the shard's places `rows`."""
+    def take(self, selection: NDArray[Any], rows: Ids) -> "ContextResult":
+        """The results at `selection` (indices or a mask), assigned to the rows `rows` of the shard."""
         return replace(
             self,
             rows=rows,
-            hit=self.hit[pick],
-            margin=self.margin[pick],
-            length=self.length[pick],
-            truth_length=self.truth_length[pick],
-            free={name: values[pick] for name, values in self.free.items()},
-            truth={name: values[pick] for name, values in self.truth.items()},
-            states={name: values[pick] for name, values in self.states.items()},
+            hit=self.hit[selection],
+            margin=self.margin[selection],
+            length=self.length[selection],
+            truth_length=self.truth_length[selection],
+            free={name: values[selection] for name, values in self.free.items()},
+            truth={name: values[selection] for name, values in self.truth.items()},
+            states={name: values[selection] for name, values in self.states.items()},
         )

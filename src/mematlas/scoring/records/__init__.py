@@ -1,0 +1,1 @@
+"""The records that scoring writes for every row: score tables and hidden states."""

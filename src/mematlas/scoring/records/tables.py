@@ -1,4 +1,4 @@
-"""From a shard's results to its Parquet tables. What was not measured is null, with a reason in `scores`."""
+"""Turn the results of a shard into its tables. What was not measured is null, with a reason in `scores`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from mematlas.types import Ids
 
 
 def score_table(model: str, ids: Ids, results: Iterable[ContextResult], options: ScoringOptions) -> pa.Table:
-    """One line a row and cell, rows in the order of `ids`, cells in the order of the grid."""
+    """The scores: one record per row and cell, rows in the order of `ids`, cells in the order of the grid."""
     grid = options.grid
     shape = (len(ids), len(grid.contexts), len(grid.continuations))
     matches, verbatim = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
@@ -60,12 +60,12 @@ def score_table(model: str, ids: Ids, results: Iterable[ContextResult], options:
 def signal_tables(
     model: str, ids: Ids, results: Iterable[ContextResult], options: ScoringOptions
 ) -> dict[str, pa.Table]:
-    """The asked-for per-token records: "free" and "truth"."""
+    """The per-token records "free" and "truth", as far as the options request them."""
     parts: dict[str, list[pa.Table]] = {kind: [] for kind in ("free", "truth") if kind in options.signals}
     schemas = {"free": FREE, "truth": truth_schema(options.temperatures)}
     for result in results:
         continuation = result.length
-        for kind, values, lengths, lead in (
+        for kind, values, lengths, padding in (
             ("free", result.free, continuation, 0),
             ("truth", result.truth, result.truth_length, result.truth_from),
         ):
@@ -77,7 +77,7 @@ def signal_tables(
                     pa.repeat(result.context, len(result.rows)),
                     pa.array(continuation),
                 ]
-                lists = [_lists(values[name], lengths, lead, name) for name in schema.names[4:]]
+                lists = [_list_array(values[name], lengths, padding, name) for name in schema.names[4:]]
                 arrays = [array.cast(field.type) for array, field in zip([*key, *lists], schema, strict=True)]
                 parts[kind].append(pa.table(arrays, schema=schema))
     return {
@@ -88,10 +88,10 @@ def signal_tables(
     }
 
 
-def _lists(values: NDArray[Any], lengths: Ids, lead: int, name: str) -> pa.ListArray:
-    """Rows of `values` [n, width], cut to `lengths`, as lists with `lead` nulls in front.
+def _list_array(values: NDArray[Any], lengths: Ids, padding: int, name: str) -> pa.ListArray:
+    """The rows of `values` [n, width], cut to `lengths`, as lists with `padding` nulls in front.
 
-    Infinite and undefined values are null; so is the token -1, which stands behind a stopping EOS.
+    Infinite and undefined values become null; so does the token -1, which fills a text after a stopping EOS.
     """
     missing = (
         values == -1
@@ -102,9 +102,9 @@ def _lists(values: NDArray[Any], lengths: Ids, lead: int, name: str) -> pa.ListA
     )
     if name.startswith("log_probability"):
         missing |= values < -5e3  # the true token is one that the EOS policy forbids
-    width = lead + values.shape[1]
-    padded = np.concatenate([np.zeros((len(values), lead), values.dtype), values], axis=1)
-    missing = np.concatenate([np.ones((len(values), lead), bool), missing], axis=1)
-    keep = np.arange(width) < (lengths + lead)[:, None]
+    width = padding + values.shape[1]
+    padded = np.concatenate([np.zeros((len(values), padding), values.dtype), values], axis=1)
+    missing = np.concatenate([np.ones((len(values), padding), bool), missing], axis=1)
+    keep = np.arange(width) < (lengths + padding)[:, None]
     offsets = np.concatenate([[0], np.cumsum(keep.sum(1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(padded[keep], mask=missing[keep]))

@@ -1,7 +1,7 @@
-"""How well one label (a row is memorized by an earlier model) forecasts another (it is memorized by a later one).
+"""How well one label of a row (memorized by an earlier model) forecasts another (memorized by a later model).
 
-Source: K1. precision = P(later | earlier), recall = P(earlier | later), F1 = their harmonic mean. Both labels of a row
-are booleans, so all of it follows from how many rows carry each label and how many carry both.
+Source: K1. precision = P(later | earlier), recall = P(earlier | later), F1 = their harmonic mean. The
+labels are Boolean, so everything follows from the number of rows with each label and with both.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from mematlas.stats.estimates.intervals import Share, wilson
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """precision and recall with Wilson intervals, F1 with its interval; None where there was nothing to count."""
+class ForecastScores:
+    """Precision and recall with Wilson intervals, and F1 with its interval; None where there was nothing to count."""
 
     precision: Share
     recall: Share
     f1: Share
 
 
-def forecast(*, earlier: int, later: int, both: int) -> Forecast:
+def forecast_scores(*, earlier: int, later: int, both: int) -> ForecastScores:
     """Precision, recall and F1 of the earlier label as a forecast of the later one, from three counts of rows.
 
-    F1 = 2 J / (1 + J) grows with the overlap J = both / (rows with either label), and given the latter, `both` is
-    binomial: the ends of J's Wilson interval give those of F1 (our choice; K1 gives no intervals). f1.count: rows with
-    either label.
+    F1 = 2 J / (1 + J) grows with the overlap J = both / (rows with either label). Given the denominator, `both` is
+    binomial: the bounds of J's Wilson interval give those of F1 (our choice; K1 gives no intervals). f1.count: rows
+    with either label.
 
     Args:
-        earlier, later: rows with that label, whatever the other. both: rows with both.
+        earlier, later: rows with that label, with or without the other. both: rows with both labels.
 
     Raises:
         ValueError: more rows with both labels than with one.
@@ -37,9 +37,9 @@ def forecast(*, earlier: int, later: int, both: int) -> Forecast:
     if not 0 <= both <= min(earlier, later):
         raise ValueError(f"both must be between 0 and the smaller of earlier and later, not {both}, {earlier}, {later}")
     overlap = wilson(both, earlier + later - both)
-    estimate, lower, upper = (_f1(end) for end in (overlap.estimate, overlap.lower, overlap.upper))
+    estimate, lower, upper = (_f1(bound) for bound in (overlap.estimate, overlap.lower, overlap.upper))
     f1 = Share(estimate, lower, upper, overlap.count, "Wilson 95 % of the overlap")
-    return Forecast(wilson(both, earlier), wilson(both, later), f1)
+    return ForecastScores(wilson(both, earlier), wilson(both, later), f1)
 
 
 def _f1(overlap: float | None) -> float | None:
@@ -47,7 +47,7 @@ def _f1(overlap: float | None) -> float | None:
 
 
 def joint_counts(labels: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For every pair of columns the number of rows with both labels; on the diagonal those with the one.
+    """Number of rows with both labels, for every pair of columns; on the diagonal, the rows with that label.
 
     Args:
         labels: shape (rows, models).
@@ -55,12 +55,12 @@ def joint_counts(labels: NDArray[np.bool_]) -> NDArray[np.int64]:
     Returns:
         shape (models, models), symmetric.
     """
-    numbers = labels.astype(np.float64)  # counts below 2**53 are exact, and only floats multiply fast
-    return (numbers.T @ numbers).astype(np.int64)
+    indicators = labels.astype(np.float64)  # counts below 2**53 are exact, and matrix products are fast for floats only
+    return (indicators.T @ indicators).astype(np.int64)
 
 
 def correlations(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's correlation of every pair of columns, NaN with a column that does not vary; of booleans it is phi.
+    """Pearson correlation of every pair of columns (phi for Booleans); NaN where a column is constant.
 
     Args:
         values: shape (rows, models).
@@ -68,7 +68,7 @@ def correlations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         shape (models, models), symmetric.
     """
-    centred = values - (values.mean(axis=0) if len(values) else 0)
-    scale = np.sqrt((centred**2).sum(axis=0))
+    centered = values - (values.mean(axis=0) if len(values) else 0)
+    scale = np.sqrt((centered**2).sum(axis=0))
     scale[scale < 1e-9] = np.nan
-    return (centred.T @ centred) / np.outer(scale, scale)
+    return (centered.T @ centered) / np.outer(scale, scale)

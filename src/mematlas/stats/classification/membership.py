@@ -1,8 +1,8 @@
-"""Is a text among those a model was trained on? Scores of its tokens' log-probabilities, and how they tell members.
+"""Membership inference: was a text in the training data? Scores from token log-probabilities, and their evaluation.
 
 Sources: Yeom et al. 2018 (loss); Carlini et al. 2021, 2012.07805 (zlib, reference model); Shi et al. 2023, 2310.16789
-(Min-K%); Zhang et al. 2024, 2404.02936 (Min-K%++); Carlini et al. 2019, 1802.08232 (exposure). Every score here is
-higher for a member. A token whose value is NaN or infinite is not known and is left out of its row.
+(Min-K%); Zhang et al. 2024, 2404.02936 (Min-K%++); Carlini et al. 2019, 1802.08232 (exposure). All scores are
+higher for members. A token whose value is NaN or infinite counts as missing and is ignored.
 """
 
 from dataclasses import dataclass
@@ -15,54 +15,54 @@ from numpy.typing import ArrayLike, NDArray
 from mematlas.stats.estimates.intervals import Share, wilson
 
 Floats = NDArray[np.float64]
-_ROUNDING: Final = 1e-9  # 0.01 * 300 is no whole number
+_TOLERANCE: Final = 1e-9  # 0.01 * 300 is not exactly 3
 
 
 def mean_log_probability(log_probabilities: ArrayLike) -> Floats:
-    """Minus the loss: the mean over each row's known tokens.
+    """Mean log-probability of each row's tokens, that is minus the loss; missing tokens are ignored.
 
     Args:
         log_probabilities: shape (rows, tokens), nats.
 
     Returns:
-        shape (rows,), nats; NaN where no token is known.
+        shape (rows,), nats; NaN where all tokens are missing.
 
     Raises:
         ValueError: there are not two dimensions.
     """
-    values = _known(log_probabilities)
+    values = _finite_or_nan(log_probabilities)
     count = np.isfinite(values).sum(1)
     return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
 
 
-def lowest_mean(values: ArrayLike, share: float) -> Floats:
-    """Min-K%: the mean of the lowest `share` of each row's known tokens, int(share * tokens) of them.
+def min_k_mean(values: ArrayLike, share: float) -> Floats:
+    """Min-K%: mean of the lowest int(share * tokens) values of each row; missing tokens are ignored.
 
-    At least one token (our choice: the authors' code has no number where that is 0). At 1 it is the mean; of
-    `token_z_scores` it is Min-K%++.
+    At least one token is used (our choice: the authors' code gives no number if int() is 0). With share 1 it is the
+    mean; applied to `token_z_scores` it is Min-K%++.
 
     Args:
         values: shape (rows, tokens). share: above 0, at most 1.
 
     Returns:
-        shape (rows,), in the unit of the values; NaN where no token is known.
+        shape (rows,), in the unit of the values; NaN where all tokens are missing.
 
     Raises:
-        ValueError: the share is outside, or there are not two dimensions.
+        ValueError: share is out of range, or there are not two dimensions.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, not {share}")
-    values = np.sort(_known(values), axis=1)  # NaN comes last
-    known = np.isfinite(values).sum(1)
-    taken = np.maximum(1, np.floor(known * share + _ROUNDING).astype(int))
-    lowest = np.where(np.arange(values.shape[1]) < taken[:, None], values, 0.0)
-    return np.where(known > 0, np.nansum(lowest, axis=1) / taken, np.nan)
+    values = np.sort(_finite_or_nan(values), axis=1)  # NaN comes last
+    count = np.isfinite(values).sum(1)
+    used = np.maximum(1, np.floor(count * share + _TOLERANCE).astype(int))
+    lowest = np.where(np.arange(values.shape[1]) < used[:, None], values, 0.0)
+    return np.where(count > 0, np.nansum(lowest, axis=1) / used, np.nan)
 
 
 def token_z_scores(log_probabilities: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Floats:
-    """(log p - mean) / standard deviation, both of log p under p over the vocabulary, as Min-K%++ has it.
+    """(log p - mean) / standard deviation, where both are those of log p over the vocabulary, weighted by p (Min-K%++).
 
-    NaN where the variance is 0: a uniform model gives no z at all.
+    NaN where the variance is 0, as for a uniform model.
 
     Args:
         all of shape (rows, tokens); nats, and nats squared.
@@ -70,15 +70,15 @@ def token_z_scores(log_probabilities: ArrayLike, means: ArrayLike, variances: Ar
     Raises:
         ValueError: the shapes differ.
     """
-    values, means, variances = _known(log_probabilities), _known(means), _known(variances)
+    values, means, variances = _finite_or_nan(log_probabilities), _finite_or_nan(means), _finite_or_nan(variances)
     if not values.shape == means.shape == variances.shape:
         raise ValueError(f"shapes must be the same, not {values.shape}, {means.shape} and {variances.shape}")
-    spread = np.sqrt(np.where(variances > 0, variances, np.nan))
-    return (values - means) / spread
+    deviations = np.sqrt(np.where(variances > 0, variances, np.nan))
+    return (values - means) / deviations
 
 
 def zlib_ratio(mean_log_probabilities: ArrayLike, compressed_bytes: ArrayLike) -> Floats:
-    """Mean log-probability / bytes of the text compressed with zlib, both of shape (rows,); NaN where there are none.
+    """Mean log-probability / bytes of the zlib-compressed text, both of shape (rows,); NaN where there are no bytes.
 
     Raises:
         ValueError: the shapes differ.
@@ -89,62 +89,67 @@ def zlib_ratio(mean_log_probabilities: ArrayLike, compressed_bytes: ArrayLike) -
     return means / np.where(sizes > 0, sizes, np.nan)
 
 
-# ------------------------------------------------------------------------------------------------------ telling members
+# ------------------------------------------------------------------------------------------- evaluation of the scores
 
 
 def controls_needed(level: float) -> int:
-    """How many control rows a false positive rate of `level` needs: of fewer, one is more than that."""
-    return ceil(1 / level - _ROUNDING)
+    """Number of control rows needed to measure a false positive rate of `level`: the smallest n with 1 / n <= level."""
+    return ceil(1 / level - _TOLERANCE)
 
 
 def true_positive_rate(members: ArrayLike, controls: ArrayLike, level: float) -> Share | None:
-    """Share of members above the lowest threshold that at most `level` of the controls exceed; None where a single
-    control row would be more than that.
+    """True positive rate at a false positive rate of at most `level`; None if there are fewer than `controls_needed`.
 
-    The Wilson interval takes the threshold as given (our choice): it is too narrow where control rows are few.
+    The share of members above the lowest threshold that at most `level` of the controls exceed. The Wilson interval
+    treats the threshold as fixed (our choice), so it is too narrow with few control rows.
 
     Args:
-        members, controls: shape (rows,), all known. level: above 0, below 1.
+        members, controls: scores, shape (rows,), none missing. level: above 0, below 1.
     """
-    hits, misses = np.asarray(members, float), np.sort(np.asarray(controls, float))[::-1]
-    if len(misses) < controls_needed(level) or not len(hits):
+    member_scores, control_scores = np.asarray(members, float), np.sort(np.asarray(controls, float))[::-1]
+    if len(control_scores) < controls_needed(level) or not len(member_scores):
         return None
-    threshold = misses[floor(level * len(misses) + _ROUNDING)]
-    return wilson(int((hits > threshold).sum()), len(hits))
+    threshold = control_scores[floor(level * len(control_scores) + _TOLERANCE)]
+    return wilson(int((member_scores > threshold).sum()), len(member_scores))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exposures:
-    """bits: [rows], of each row; tied: [rows], whether a reference has the same score; most: the highest that so many
-    references allow, in bits; chance: what a row drawn like the references has on average, in bits."""
+    """Exposure of rows, in bits.
+
+    bits: [rows]; tied: [rows], whether a reference has the same score; maximum: the highest exposure that this number
+    of references allows; chance: mean exposure of a row drawn from the same distribution as the references.
+    """
 
     bits: Floats
     tied: NDArray[np.bool_]
-    most: float
+    maximum: float
     chance: float
 
 
 def exposures(scores: ArrayLike, references: ArrayLike) -> Exposures:
-    """log2(candidates) - log2(rank) of each row among the references and itself (Carlini et al. 2019, section 4).
+    """Exposure: log2(candidates) - log2(rank) of each row among itself and the references (Carlini 2019, section 4).
 
     Rank 1 is the highest score; a row ranks in the middle of the references it ties with (our choice: the authors count
-    those above alone, by which a model that knows nothing would expose all rows). With many references a row never seen
-    has 1 / ln 2 = 1.44 bits on average.
+    only those above, so that a constant score would expose every row). With many references, a row that was not in the
+    training data has 1 / ln 2 = 1.44 bits on average.
 
     Args:
-        scores: shape (rows,). references: shape (references,), of texts the model never saw. All known.
+        scores: shape (rows,). references: shape (references,), of texts outside the training data. None missing.
     """
-    values, others = np.asarray(scores, float), np.sort(np.asarray(references, float))
-    above = len(others) - np.searchsorted(others, values, side="right")
-    ties = np.searchsorted(others, values, side="right") - np.searchsorted(others, values, side="left")
-    candidates = len(others) + 1
-    most = float(np.log2(candidates))
-    chance = most - float(np.log2(np.arange(1, candidates + 1)).mean())
-    return Exposures(most - np.log2(1 + above + ties / 2), ties > 0, most, chance)
+    values, sorted_references = np.asarray(scores, float), np.sort(np.asarray(references, float))
+    not_above = np.searchsorted(sorted_references, values, side="right")
+    above = len(sorted_references) - not_above
+    ties = not_above - np.searchsorted(sorted_references, values, side="left")
+    candidates = len(sorted_references) + 1
+    maximum = float(np.log2(candidates))
+    chance = maximum - float(np.log2(np.arange(1, candidates + 1)).mean())
+    return Exposures(maximum - np.log2(1 + above + ties / 2), ties > 0, maximum, chance)
 
 
-def _known(values: ArrayLike) -> Floats:
-    found = np.asarray(values, float)
-    if found.ndim != 2:
-        raise ValueError(f"values must be of shape (rows, tokens), not {found.shape}")
-    return np.where(np.isfinite(found), found, np.nan)
+def _finite_or_nan(values: ArrayLike) -> Floats:
+    """The values as [rows, tokens], with NaN in place of infinities."""
+    array = np.asarray(values, float)
+    if array.ndim != 2:
+        raise ValueError(f"values must be of shape (rows, tokens), not {array.shape}")
+    return np.where(np.isfinite(array), array, np.nan)

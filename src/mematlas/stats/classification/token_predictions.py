@@ -1,7 +1,7 @@
-"""How well predicted probabilities tell which tokens are recited, each token with a weight.
+"""How well predicted probabilities match which tokens are recited; every token has a weight.
 
-AUROC and average precision are scikit-learn's. Accuracy and F1 at a probability of 1/2 are sums of weights, which the
-tests hold against scikit-learn's; the calibration error has the bins of `discrimination`.
+AUROC and average precision are scikit-learn's. Accuracy and F1 at a threshold of 1/2 are sums of weights, compared
+with scikit-learn's in the tests; the calibration error uses the bins of `discrimination`.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.metrics import auc, average_precision_score, roc_curve
 
-from mematlas.stats.classification.discrimination import BINS
+from mematlas.stats.classification.discrimination import CALIBRATION_BINS
 
 Floats = NDArray[np.float64]
-Truth = NDArray[np.bool_]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Numbers between 0 and 1; None where there is nothing to count, or, for auroc, auprc and f1, nothing to find.
+    """Weighted metrics between 0 and 1; None without tokens, and for auroc, auprc and f1 where they are undefined.
 
-    count: tokens; base_rate: weighted share of hits; guess: accuracy of always saying the commoner class; accuracy: at
-    a probability of 1/2 or more; auroc; auprc: average precision of the hits; f1: of the hits, at 1/2; ece: |share of
-    hits - mean probability| in bins of equal width, weighted.
+    count: tokens; base_rate: weighted share of hits; guess: accuracy of always predicting the majority class; accuracy:
+    at a threshold of 1/2; auroc; auprc: average precision of the hits; f1: of the hits, at a threshold of 1/2; ece:
+    expected calibration error, |share of hits - mean probability| in bins of equal width, weighted.
     """
 
     count: int
@@ -38,8 +38,11 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """Bins of equal width from 0 to 1. count: tokens in each; weight: share of all weight; probability: weighted mean
-    of the probabilities; share: weighted share of hits; NaN in empty bins. All of shape (bins,)."""
+    """Bins of equal width from 0 to 1; all fields are of shape (bins,).
+
+    count: tokens in each bin; weight: share of the total weight; probability: weighted mean of the probabilities;
+    share: weighted share of hits. The last two are NaN in empty bins.
+    """
 
     count: NDArray[np.int64]
     weight: Floats
@@ -48,7 +51,7 @@ class Calibration:
 
 
 def token_scores(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> TokenScores:
-    """How well probabilities fit hits.
+    """All metrics of predicted probabilities against the true outcomes.
 
     auroc and auprc are None where one class is absent, f1 where there is no hit.
 
@@ -58,55 +61,64 @@ def token_scores(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) 
     Raises:
         ValueError: the shapes differ.
     """
-    p, y, w = _checked(probabilities, hits, weights)
+    p, y, w = _validated(probabilities, hits, weights)
     if not len(y):
         return TokenScores(0)
-    share, said = float(np.average(y, weights=w)), p >= 0.5
-    found, called = w[y & said].sum(), w[said].sum() + w[y].sum()
-    both = bool(y.any() and not y.all())
-    cells = calibration(p, y, w)
-    gaps = cells.weight * np.abs(cells.share - cells.probability)
+    share, predicted = float(np.average(y, weights=w)), p >= 0.5
+    true_positives, predicted_plus_true = w[y & predicted].sum(), w[predicted].sum() + w[y].sum()
+    both_classes = bool(y.any() and not y.all())
+    bins = calibration(p, y, w)
+    gaps = bins.weight * np.abs(bins.share - bins.probability)
     return TokenScores(
         len(y),
         base_rate=share,
         guess=max(share, 1 - share),
-        accuracy=float(np.average(y == said, weights=w)),
+        accuracy=float(np.average(y == predicted, weights=w)),
         auroc=weighted_auroc(p, y, w),
-        auprc=_average_precision(p, y, w) if both else None,
-        f1=float(2 * found / called) if y.any() else None,
+        auprc=_average_precision(p, y, w) if both_classes else None,
+        f1=float(2 * true_positives / predicted_plus_true) if y.any() else None,
         ece=float(np.nansum(gaps)),
     )
 
 
 def weighted_auroc(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> float | None:
-    """Chance that a hit has a higher probability than a miss, ties counting half; None where one class is absent.
+    """Weighted AUROC, with ties counting half; None where one class is absent.
 
     Args, Raises: as `token_scores`.
     """
-    p, y, w = _checked(probabilities, hits, weights)
+    p, y, w = _validated(probabilities, hits, weights)
     if not y.any() or y.all():
         return None
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        false, true, _ = roc_curve(y, p, sample_weight=w, drop_intermediate=False)
-        return min(1.0, float(auc(false, true)))
+        false_positive_rates, true_positive_rates, _ = roc_curve(y, p, sample_weight=w, drop_intermediate=False)
+        return min(1.0, float(auc(false_positive_rates, true_positive_rates)))
 
 
 def calibration(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> Calibration:
-    """Probabilities beside what came true, in 5 bins of equal width. Args, Raises: as `token_scores`."""
-    p, y, w = _checked(probabilities, hits, weights)
-    place = np.clip((p * BINS).astype(int), 0, BINS - 1)
-    total, meant, true = (np.bincount(place, w * values, minlength=BINS) for values in (1.0, p, y))
+    """Mean probability and share of hits in 5 bins of equal width (reliability curve). Args, Raises: `token_scores`."""
+    p, y, w = _validated(probabilities, hits, weights)
+    bins = np.clip((p * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+    weight_sums, probability_sums, hit_sums = (
+        np.bincount(bins, w * values, minlength=CALIBRATION_BINS) for values in (1.0, p, y)
+    )
     with np.errstate(invalid="ignore"):
-        return Calibration(np.bincount(place, minlength=BINS), total / total.sum(), meant / total, true / total)
+        return Calibration(
+            np.bincount(bins, minlength=CALIBRATION_BINS),
+            weight_sums / weight_sums.sum(),
+            probability_sums / weight_sums,
+            hit_sums / weight_sums,
+        )
 
 
-def _average_precision(p: Floats, y: Truth, w: Floats) -> float:
+def _average_precision(p: Floats, y: Booleans, w: Floats) -> float:
     with config_context(assume_finite=True, skip_parameter_validation=True):
         return min(1.0, float(average_precision_score(y, p, sample_weight=w)))
 
 
-def _checked(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> tuple[Floats, Truth, Floats]:
+def _validated(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> tuple[Floats, Booleans, Floats]:
     p, y, w = np.asarray(probabilities, float), np.asarray(hits, bool), np.asarray(weights, float)
     if p.ndim != 1 or not p.shape == y.shape == w.shape:
-        raise ValueError(f"probabilities, hits and weights are of shapes {p.shape}, {y.shape}, {w.shape}: not one")
+        raise ValueError(
+            f"probabilities, hits and weights must have the same shape (tokens,), not {p.shape}, {y.shape}, {w.shape}"
+        )
     return p, y, w

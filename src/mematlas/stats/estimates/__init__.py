@@ -1,0 +1,1 @@
+"""Means, medians, shares and their differences, each with a 95 % interval."""

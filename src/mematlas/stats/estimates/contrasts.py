@@ -1,22 +1,22 @@
-"""How far the means of two groups of rows are apart, within strata: rows are compared with rows of their own stratum.
+"""The stratified difference of means between a group of rows and the other rows.
 
-The stratified difference is the mean over strata of (mean of the group - mean of the others), each stratum weighing as
-many rows as it has (direct standardisation). Strata that hold rows of one group alone say nothing and are left out.
+It is the mean over strata of (mean of the group - mean of the others), each stratum weighted by its number of rows
+(direct standardization). Strata with rows of one group only carry no information and are left out.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrast:
-    """One difference a column of the values, in their unit, with its 95 % interval; NaN where there is none.
+    """One difference per column of the values, in their unit, with its 95 % interval; NaN where there is none.
 
-    estimate, lower, upper: shape (columns,); members, others: rows of the group and of the others in the strata used;
-    strata: how many of them; interval: what the 95 % interval is.
+    estimate, lower, upper: shape (columns,); members, others: rows of the group and other rows in the strata used;
+    strata: number of strata used; interval: the kind of 95 % interval.
     """
 
     estimate: NDArray[np.float64]
@@ -30,8 +30,10 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strata:
-    """Rows of the strata that hold both groups. rows: [n], which of the given rows; member: [n]; stratum: [n], numbered
-    from 0; members, others: [strata], how many rows of each."""
+    """The rows in strata that contain both groups.
+
+    rows: [n], indices of the rows; member: [n]; stratum: [n], numbered from 0; members, others: [strata], row counts.
+    """
 
     rows: NDArray[np.int64]
     member: NDArray[np.bool_]
@@ -41,16 +43,16 @@ class Strata:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """What each stratum weighs: its share of the rows."""
+        """The weight of each stratum: its share of the rows."""
         sizes = self.members + self.others
         return sizes / max(1, sizes.sum())
 
 
-def with_both(member: ArrayLike, stratum: ArrayLike | None = None) -> Strata:
-    """The strata in which both groups have rows; one stratum where none is given.
+def strata_with_both_groups(member: ArrayLike, stratum: ArrayLike | None = None) -> Strata:
+    """The strata in which both groups have rows; without `stratum` all rows are one stratum.
 
     Args:
-        member: shape (rows,), whether a row is of the group.
+        member: shape (rows,), whether a row belongs to the group.
         stratum: shape (rows,), any numbers.
 
     Raises:
@@ -59,61 +61,63 @@ def with_both(member: ArrayLike, stratum: ArrayLike | None = None) -> Strata:
     member = np.asarray(member, dtype=bool)
     stratum = np.zeros(len(member), np.int64) if stratum is None else np.asarray(stratum)
     if member.ndim != 1 or stratum.shape != member.shape:
-        raise ValueError(f"member and stratum must be of one shape (rows,), not {member.shape} and {stratum.shape}")
-    number = np.unique(stratum, return_inverse=True)[1]
-    sizes = np.bincount(number)
-    members = np.bincount(number, weights=member, minlength=len(sizes)).astype(np.int64)
-    both = (members > 0) & (members < sizes)
-    rows = np.flatnonzero(both[number])
-    kept = np.cumsum(both)[number[rows]] - 1
-    return Strata(rows, member[rows], kept, members[both], (sizes - members)[both])
+        raise ValueError(f"member and stratum must have the same shape (rows,), not {member.shape} and {stratum.shape}")
+    stratum_index = np.unique(stratum, return_inverse=True)[1]
+    sizes = np.bincount(stratum_index)
+    members = np.bincount(stratum_index, weights=member, minlength=len(sizes)).astype(np.int64)
+    has_both = (members > 0) & (members < sizes)
+    rows = np.flatnonzero(has_both[stratum_index])
+    renumbered = np.cumsum(has_both)[stratum_index[rows]] - 1
+    return Strata(rows, member[rows], renumbered, members[has_both], (sizes - members)[has_both])
 
 
 def stratified_difference(values: ArrayLike, member: ArrayLike, stratum: ArrayLike | None = None) -> Contrast:
     """Mean of the group minus mean of the others, within strata.
 
     The interval is Welch's, with each group's variance pooled over the strata, so that strata with one row of a group
-    count too; one stratum gives Welch's own. None where a group has no two rows in a stratum or nothing varies.
+    count too; with one stratum it is exactly Welch's. NaN if a group has no two rows in any stratum or nothing varies.
 
     Args:
-        values: shape (rows, columns), all measured. member, stratum: as `with_both`.
+        values: shape (rows, columns), none missing. member, stratum: as `strata_with_both_groups`.
 
     Raises:
         ValueError: shapes differ, or a value is missing.
     """
     values = np.asarray(values, dtype=np.float64)
-    strata = with_both(member, stratum)
+    strata = strata_with_both_groups(member, stratum)
     if values.ndim != 2 or len(values) != len(np.asarray(member)) or np.isnan(values).any():
         raise ValueError("values must be of shape (rows, columns), with no value missing")
-    nothing = np.full(values.shape[1], np.nan)
+    missing = np.full(values.shape[1], np.nan)
     if not len(strata.rows):
-        return Contrast(nothing, nothing, nothing, 0, 0, 0)
-    parts = [
-        _moments(values[strata.rows[here]], strata.stratum[here], strata.weights)
-        for here in (strata.member, ~strata.member)
+        return Contrast(missing, missing, missing, 0, 0, 0)
+    moments = [
+        _group_moments(values[strata.rows[in_group]], strata.stratum[in_group], strata.weights)
+        for in_group in (strata.member, ~strata.member)
     ]
-    estimate = strata.weights @ (parts[0][0] - parts[1][0])
-    squares = [error for _, error, _ in parts]
-    freedom = [np.maximum(free, 1) for _, _, free in parts]
-    total = squares[0] + squares[1]
+    estimate = strata.weights @ (moments[0][0] - moments[1][0])
+    squared_errors = [error for _, error, _ in moments]
+    degrees_of_freedom = [np.maximum(degrees, 1) for _, _, degrees in moments]
+    total_squared_error = squared_errors[0] + squared_errors[1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        effective = total**2 / (squares[0] ** 2 / freedom[0] + squares[1] ** 2 / freedom[1])
-        half = student.ppf(0.975, effective) * np.sqrt(total)
+        effective_degrees = total_squared_error**2 / (
+            squared_errors[0] ** 2 / degrees_of_freedom[0] + squared_errors[1] ** 2 / degrees_of_freedom[1]
+        )
+        half_width = student_t.ppf(0.975, effective_degrees) * np.sqrt(total_squared_error)
     counts = int(strata.members.sum()), int(strata.others.sum())
-    unknown = total <= 1e-24 * np.square(values).max(0, initial=0)
-    half = np.where(unknown | (min(free for _, _, free in parts) < 1), np.nan, half)
-    return Contrast(estimate, estimate - half, estimate + half, *counts, len(strata.members))
+    constant = total_squared_error <= 1e-24 * np.square(values).max(0, initial=0)
+    half_width = np.where(constant | (min(degrees for _, _, degrees in moments) < 1), np.nan, half_width)
+    return Contrast(estimate, estimate - half_width, estimate + half_width, *counts, len(strata.members))
 
 
-def _moments(
+def _group_moments(
     values: NDArray[np.float64], stratum: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Of one group: means [strata, columns], squared error of their weighted mean [columns], degrees of freedom."""
+    """Of one group: means [strata, columns], squared error of the weighted mean [columns], degrees of freedom."""
     counts = np.bincount(stratum, minlength=len(weights))
     if len(weights) > 1:
         values = values[np.argsort(stratum, kind="stable")]
-    found = np.add.reduceat(values, np.cumsum(counts) - counts, axis=0) / counts[:, None]
-    values = values - (np.repeat(found, counts, axis=0) if len(weights) > 1 else found)
-    freedom = int((counts - 1).sum())
-    variance = np.einsum("ij,ij->j", values, values) / max(1, freedom)
-    return found, variance * (weights**2 / counts).sum(), freedom
+    means = np.add.reduceat(values, np.cumsum(counts) - counts, axis=0) / counts[:, None]
+    values = values - (np.repeat(means, counts, axis=0) if len(weights) > 1 else means)
+    degrees_of_freedom = int((counts - 1).sum())
+    variance = np.einsum("ij,ij->j", values, values) / max(1, degrees_of_freedom)
+    return means, variance * (weights**2 / counts).sum(), degrees_of_freedom

@@ -1,4 +1,4 @@
-"""The difference of two shares that were counted in separate groups."""
+"""The difference of two shares counted in separate groups."""
 
 from dataclasses import dataclass
 from math import hypot
@@ -7,7 +7,7 @@ from mematlas.stats.estimates.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ShareDifference:
     """First share - second share with its 95 % interval; None where a group is empty. counts: rows of each group."""
 
     estimate: float | None
@@ -17,9 +17,9 @@ class Difference:
     interval: str = "Newcombe 95 %"
 
 
-def difference_of_shares(first: tuple[int, int], second: tuple[int, int]) -> Difference:
-    """The difference of two independent shares, with Newcombe's score interval (1998, method 10), which is made from
-    the two Wilson intervals and so holds for shares of 0 and 1, too.
+def difference_of_shares(first: tuple[int, int], second: tuple[int, int]) -> ShareDifference:
+    """The difference of two independent shares, with Newcombe's score interval (1998, method 10). It is computed
+    from the two Wilson intervals, so it is valid for shares of 0 and 1 too.
 
     Args:
         first, second: (hits, count) of each group.
@@ -27,12 +27,13 @@ def difference_of_shares(first: tuple[int, int], second: tuple[int, int]) -> Dif
     Raises:
         ValueError: hits are not between 0 and count.
     """
-    one, other = wilson(*first), wilson(*second)
-    ends = (one.estimate, one.lower, one.upper, other.estimate, other.lower, other.upper)
-    if None in ends:
-        return Difference(None, None, None, (one.count, other.count))
-    share, low, high, share2, low2, high2 = (float(end) for end in ends if end is not None)
-    difference = share - share2
-    lower = difference - hypot(share - low, high2 - share2)
-    upper = difference + hypot(high - share, share2 - low2)
-    return Difference(difference, lower, upper, (one.count, other.count))
+    a, b = wilson(*first), wilson(*second)
+    counts = a.count, b.count
+    bounds = (a.estimate, a.lower, a.upper, b.estimate, b.lower, b.upper)
+    if None in bounds:
+        return ShareDifference(None, None, None, counts)
+    share_a, low_a, high_a, share_b, low_b, high_b = (float(bound) for bound in bounds if bound is not None)
+    difference = share_a - share_b
+    lower = difference - hypot(share_a - low_a, high_b - share_b)
+    upper = difference + hypot(high_a - share_a, share_b - low_b)
+    return ShareDifference(difference, lower, upper, counts)

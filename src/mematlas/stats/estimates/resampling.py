@@ -1,8 +1,8 @@
-"""Means of integer scores with bootstrap intervals, from counts alone.
+"""Means of integer scores with bootstrap intervals, computed from counts.
 
-Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 8 and 13: percentile intervals, from
-rows drawn with replacement. How many rows of each value such a sample holds is multinomial, so drawing those numbers is
-exactly the bootstrap over rows, at a cost that does not grow with the rows.
+Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 8 and 13: percentile intervals from
+rows drawn with replacement. The numbers of rows with each value in such a sample are multinomial, so drawing these
+numbers is exactly the bootstrap over rows, at a cost that does not depend on the number of rows.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS: Final = 2000
-_ENDS: Final = (0.025, 0.975)
+_QUANTILES: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class MeanEstimate:
     """A mean with its 95 % bootstrap interval and sample size; None where there was nothing to count.
 
-    The interval is None too where resampling cannot show what is uncertain: one row, or rows that are all the same.
+    The interval is also None where resampling shows no variation: one row, or rows with equal values.
     """
 
     estimate: float | None
@@ -30,11 +30,11 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A mean minus that of other, independent rows, with its 95 % bootstrap interval and both sample sizes.
+class MeanDifference:
+    """A mean minus the mean of other, independent rows, with its 95 % bootstrap interval and both sample sizes.
 
-    The estimate is None where either has nothing to count; the interval is None too where either has one row, or where
-    all rows of both are the same within their group.
+    The estimate is None if either group is empty. The interval is also None if either has one row, or if all rows have
+    equal values within each group.
     """
 
     estimate: float | None
@@ -45,29 +45,29 @@ class Difference:
     interval: str = "bootstrap 95 %"
 
 
-def mean_of_counts(values: ArrayLike, counts: ArrayLike, *, draws: int = DRAWS, seed: int = 0) -> Mean:
-    """The mean of a score of which `counts[i]` rows have the value `values[i]`.
+def bootstrap_mean(values: ArrayLike, counts: ArrayLike, *, draws: int = DRAWS, seed: int = 0) -> MeanEstimate:
+    """The mean of a score, where `counts[i]` rows have the value `values[i]`.
 
     Args:
-        values, counts: shape (k,), in any order, values may come twice; counts are not negative.
-        draws: bootstrap samples.
-        seed: of the generator; the same input gives the same interval.
+        values, counts: shape (k,), in any order; values may repeat; counts are not negative.
+        draws: number of bootstrap samples.
+        seed: of the random generator; the same input gives the same interval.
 
     Raises:
-        ValueError: the shapes differ, or a count is negative or no whole number.
+        ValueError: the shapes differ, or a count is negative or not a whole number.
     """
-    values, counts = _checked(values, counts)
+    values, counts = _distinct_values(values, counts)
     count = int(counts.sum())
     if count == 0:
-        return Mean(None, None, None, 0)
+        return MeanEstimate(None, None, None, 0)
     estimate = float(values @ counts / count)
     if len(values) == 1:
-        return Mean(estimate, None, None, count)
-    lower, upper = np.quantile(_means(values, counts, draws, np.random.default_rng(seed)), _ENDS)
-    return Mean(estimate, float(lower), float(upper), count)
+        return MeanEstimate(estimate, None, None, count)
+    lower, upper = np.quantile(_bootstrap_means(values, counts, draws, np.random.default_rng(seed)), _QUANTILES)
+    return MeanEstimate(estimate, float(lower), float(upper), count)
 
 
-def difference_of_counts(
+def bootstrap_mean_difference(
     values: ArrayLike,
     counts: ArrayLike,
     *,
@@ -75,40 +75,42 @@ def difference_of_counts(
     other_counts: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Difference:
-    """The mean of the first rows minus that of the other rows, as training rows minus control rows.
+) -> MeanDifference:
+    """The mean of some rows minus the mean of other rows, e.g. training rows minus control rows.
 
-    Args, Raises: as `mean_of_counts`, for two groups of rows that are resampled independently.
+    Args, Raises: as `bootstrap_mean`, for two groups of rows that are resampled independently.
     """
-    values, counts = _checked(values, counts)
-    other_values, other_counts = _checked(other_values, other_counts)
-    count, other = int(counts.sum()), int(other_counts.sum())
-    if not count or not other:
-        return Difference(None, None, None, count, other)
-    estimate = float(values @ counts / count - other_values @ other_counts / other)
-    if min(count, other) == 1 or len(values) == len(other_values) == 1:
-        return Difference(estimate, None, None, count, other)
+    values, counts = _distinct_values(values, counts)
+    other_values, other_counts = _distinct_values(other_values, other_counts)
+    count, other_count = int(counts.sum()), int(other_counts.sum())
+    if not count or not other_count:
+        return MeanDifference(None, None, None, count, other_count)
+    estimate = float(values @ counts / count - other_values @ other_counts / other_count)
+    if min(count, other_count) == 1 or len(values) == len(other_values) == 1:
+        return MeanDifference(estimate, None, None, count, other_count)
     generator = np.random.default_rng(seed)
-    drawn = _means(values, counts, draws, generator) - _means(other_values, other_counts, draws, generator)
-    lower, upper = np.quantile(drawn, _ENDS)
-    return Difference(estimate, float(lower), float(upper), count, other)
+    sampled = _bootstrap_means(values, counts, draws, generator) - _bootstrap_means(
+        other_values, other_counts, draws, generator
+    )
+    lower, upper = np.quantile(sampled, _QUANTILES)
+    return MeanDifference(estimate, float(lower), float(upper), count, other_count)
 
 
-def _checked(values: ArrayLike, counts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Each value that has rows, once, the most frequent first, by which NumPy draws fastest; and their numbers."""
-    scores, rows = np.asarray(values, dtype=np.float64), np.asarray(counts)
-    if scores.shape != rows.shape or scores.ndim != 1:
-        raise ValueError(f"values and counts must be of one shape (k,), not {scores.shape} and {rows.shape}")
-    if (rows < 0).any() or (rows != np.floor(rows)).any():
-        raise ValueError("counts must be whole numbers of rows, not negative")
-    known = rows > 0
-    scores, place = np.unique(scores[known], return_inverse=True)
-    rows = np.bincount(place, weights=rows[known], minlength=len(scores)).astype(np.int64)
-    order = np.argsort(-rows, kind="stable")
-    return scores[order], rows[order]
+def _distinct_values(values: ArrayLike, counts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The distinct values that have rows, and their counts; most frequent first, which is fastest to draw from."""
+    distinct, totals = np.asarray(values, dtype=np.float64), np.asarray(counts)
+    if distinct.shape != totals.shape or distinct.ndim != 1:
+        raise ValueError(f"values and counts must have the same shape (k,), not {distinct.shape} and {totals.shape}")
+    if (totals < 0).any() or (totals != np.floor(totals)).any():
+        raise ValueError("counts must be whole numbers, 0 or above")
+    has_rows = totals > 0
+    distinct, index = np.unique(distinct[has_rows], return_inverse=True)
+    totals = np.bincount(index, weights=totals[has_rows], minlength=len(distinct)).astype(np.int64)
+    order = np.argsort(-totals, kind="stable")
+    return distinct[order], totals[order]
 
 
-def _means(
+def _bootstrap_means(
     values: NDArray[np.float64], counts: NDArray[np.int64], draws: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
     """Means of `draws` bootstrap samples, shape (draws,)."""

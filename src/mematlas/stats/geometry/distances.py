@@ -1,8 +1,8 @@
-"""How far rows lie from each other: distances and cosines of all pairs, and their means within and between groups.
+"""Distances and cosine similarities of all pairs of rows, and their means within and between groups.
 
-Source: P1, Fig. 5 (Euclidean distance and cosine similarity between rows). The intervals are our choice: pairs share
-rows, so that a row is left out at a time (Tukey's jackknife; Arvesen 1969 for means over pairs), which takes row sums
-of the matrix alone.
+Source: P1, Fig. 5 (Euclidean distance and cosine similarity between rows). The intervals are our choice: because
+pairs share rows, they are jackknife intervals over rows (Tukey; Arvesen 1969 for means over pairs), which can be
+computed from the row sums of the matrix.
 """
 
 from collections.abc import Sequence
@@ -11,122 +11,123 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 Floats = NDArray[np.float64]
-_ROUNDING: Final = 1e-12  # squared distances below this share of the squared lengths are rounding
+_TOLERANCE: Final = 1e-12  # smaller squared distances, relative to the squared lengths, are rounding errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairMeans:
     """Means over pairs of rows, in the unit of the matrix; NaN where there is none. All of shape [pairs of groups].
 
-    first, second: rows of the two groups; count: pairs of rows; interval: what the 95 % interval is.
+    first_rows, second_rows: rows in the two groups; count: pairs of rows; interval: the kind of 95 % interval.
     """
 
     estimate: Floats
     lower: Floats
     upper: Floats
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    first_rows: NDArray[np.int64]
+    second_rows: NDArray[np.int64]
     count: NDArray[np.int64]
     interval: str = "jackknife over rows 95 %"
 
 
-def standardized(states: ArrayLike) -> Floats:
-    """Each dimension moved to mean 0 and scaled to standard deviation 1 over the rows, then all by 1 / sqrt(2 width).
+def standardize(states: ArrayLike) -> Floats:
+    """Standardize each dimension over the rows, then multiply all by 1 / sqrt(2 width).
 
     The mean squared distance of two rows is then 1 (n / (n - 1) over n rows), whatever the width. Our choice.
 
     Args:
-        states: shape (rows, width); a row with a value that is not finite counts as missing and is NaN in the result.
+        states: shape (rows, width); a row with a value that is not finite counts as missing and becomes NaN.
 
     Returns:
-        shape (rows, dimensions that are not constant), of no width where all are.
+        shape (rows, dimensions that are not constant); the width is 0 if all are constant.
     """
-    values, known = _known(states)
-    if not known.any():
+    values, measured = _without_missing(states)
+    if not measured.any():
         return np.empty((len(values), 0))
-    here = values[known]
-    spread = here.std(0)
-    # a constant column may differ from its mean by rounding
-    varying = spread > 1e-9 * np.abs(here).max(0)
+    present = values[measured]
+    deviations = present.std(0)
+    # the mean of a constant column may differ from its values by rounding
+    varying = deviations > 1e-9 * np.abs(present).max(0)
     result = np.full((len(values), int(varying.sum())), np.nan)
-    result[known] = (here - here.mean(0))[:, varying] / spread[varying]
+    result[measured] = (present - present.mean(0))[:, varying] / deviations[varying]
     return result / np.sqrt(2 * max(1, result.shape[1]))
 
 
-def euclidean(states: ArrayLike) -> Floats:
+def euclidean_distances(states: ArrayLike) -> Floats:
     """Euclidean distances of all pairs, [rows, rows], in the unit of the states.
 
-    A distance below a millionth of the rows' own size (about their mean) is rounding and 0.
+    Distances below a millionth of the rows' lengths (after centering) are rounding errors and set to 0.
 
     Args:
-        states: shape (rows, width); a row that is not finite has NaN everywhere, as has each without any width.
+        states: shape (rows, width); rows that are not finite have NaN distances; so have all rows if the width is 0.
     """
-    values, known = _known(states)
-    if known.any():
-        values = values - values[known].mean(0)
-    values[~known] = 0
+    values, measured = _without_missing(states)
+    if measured.any():
+        values = values - values[measured].mean(0)
+    values[~measured] = 0
     products = values @ values.T
     lengths = np.diag(products)[:, None] + np.diag(products)
     squares = lengths - 2 * products
-    squares[squares < _ROUNDING * lengths] = 0
-    return _only(np.sqrt(squares, out=squares), known & np.full(len(known), values.shape[1] > 0))
+    squares[squares < _TOLERANCE * lengths] = 0
+    return _mask_missing(np.sqrt(squares, out=squares), measured & np.full(len(measured), values.shape[1] > 0))
 
 
-def cosine(states: ArrayLike) -> Floats:
-    """Cosine similarities of all pairs, [rows, rows], -1 to 1; a row of length 0 has none (NaN). Args: `euclidean`."""
-    values, known = _known(states)
+def cosine_similarities(states: ArrayLike) -> Floats:
+    """Cosine similarities of all pairs, [rows, rows], -1 to 1; NaN for rows of length 0. See `euclidean_distances`."""
+    values, measured = _without_missing(states)
     lengths = np.linalg.norm(values, axis=1)
-    known = known & (lengths > 0)
-    values = values / np.where(known, lengths, 1)[:, None]
-    values[~known] = 0
+    measured = measured & (lengths > 0)
+    values = values / np.where(measured, lengths, 1)[:, None]
+    values[~measured] = 0
     products = values @ values.T
-    return _only(np.clip(products, -1, 1, out=products), known)
+    return _mask_missing(np.clip(products, -1, 1, out=products), measured)
 
 
 def pair_means(matrix: ArrayLike, members: ArrayLike, pairs: Sequence[tuple[int, int]]) -> PairMeans:
-    """Mean of the matrix over pairs of different rows, one of each group, with the jackknife's 95 % interval.
+    """Mean of the matrix over pairs of different rows, one from each group, with the jackknife 95 % interval.
 
-    Rows are left out one at a time; Student's t with n - 1 degrees of freedom within a group, Welch's between two. No
-    interval with fewer than three rows within (two in each between), or where leaving rows out changes nothing.
+    Rows are left out one at a time; Student's t with n - 1 degrees of freedom within a group, Welch's between groups.
+    No interval with fewer than three rows within a group (two in each of two), or if leaving rows out changes nothing.
 
     Args:
         matrix: shape (rows, rows), symmetric; rows with NaN on the diagonal are missing.
         members: shape (rows, groups), Boolean.
-        pairs: of groups, by number: a group with itself, or two that share no row.
+        pairs: of group numbers: a group with itself, or two groups without common rows.
 
     Raises:
-        ValueError: shapes differ, or two different groups of a pair share a row.
+        ValueError: shapes differ, or two different groups of a pair have a row in common.
     """
     matrix, members = np.asarray(matrix, dtype=np.float64), np.asarray(members, dtype=bool)
     if members.ndim != 2 or matrix.shape != (len(members), len(members)):
         raise ValueError(f"matrix must be [rows, rows] and members [rows, groups], not {matrix.shape}, {members.shape}")
-    if any(first != second and (members[:, first] & members[:, second]).any() for first, second in pairs):
-        raise ValueError("two different groups of a pair must share no row")
-    known = ~np.isnan(np.diag(matrix))
-    members = members & known[:, None]
-    own = np.where(known, np.diag(matrix), 0)
-    sums = (matrix if known.all() else np.where(known[:, None] & known, matrix, 0)) @ members.astype(np.float64)
-    found = [
-        _within((sums[:, one] - own)[members[:, one]])
-        if one == other
-        else _between(sums[members[:, one], other], sums[members[:, other], one])
-        for one, other in pairs
+    if any(i != j and (members[:, i] & members[:, j]).any() for i, j in pairs):
+        raise ValueError("two different groups of a pair must have no row in common")
+    measured = ~np.isnan(np.diag(matrix))
+    members = members & measured[:, None]
+    diagonal = np.where(measured, np.diag(matrix), 0)
+    matrix = matrix if measured.all() else np.where(measured[:, None] & measured, matrix, 0)
+    sums = matrix @ members.astype(np.float64)
+    moments = [
+        _within_group((sums[:, i] - diagonal)[members[:, i]])
+        if i == j
+        else _between_groups(sums[members[:, i], j], sums[members[:, j], i])
+        for i, j in pairs
     ]
-    estimate, variance, freedom = np.array(found, dtype=np.float64).reshape(-1, 3).T
-    error = np.where(variance > np.square(1e-9 * estimate), np.sqrt(variance), np.nan)
-    half = student.ppf(0.975, np.maximum(freedom, 1)) * error
+    estimate, variance, degrees_of_freedom = np.array(moments, dtype=np.float64).reshape(-1, 3).T
+    standard_error = np.where(variance > np.square(1e-9 * estimate), np.sqrt(variance), np.nan)
+    half_width = student_t.ppf(0.975, np.maximum(degrees_of_freedom, 1)) * standard_error
     rows = members.sum(0)
-    first, second = (rows[[pair[side] for pair in pairs]] for side in (0, 1))
-    same = np.array([one == other for one, other in pairs], dtype=bool)
-    count = np.where(same, first * (first - 1) // 2, first * second)
-    return PairMeans(estimate, estimate - half, estimate + half, first, second, count)
+    first_rows, second_rows = (rows[[pair[side] for pair in pairs]] for side in (0, 1))
+    within = np.array([i == j for i, j in pairs], dtype=bool)
+    count = np.where(within, first_rows * (first_rows - 1) // 2, first_rows * second_rows)
+    return PairMeans(estimate, estimate - half_width, estimate + half_width, first_rows, second_rows, count)
 
 
-def _within(sums: Floats) -> tuple[float, float, float]:
-    """Mean over the pairs of a group, its variance and degrees of freedom. sums: of each row, to the others of it."""
+def _within_group(sums: Floats) -> tuple[float, float, float]:
+    """Mean over the pairs of one group, its variance and degrees of freedom. sums: of each row over the other rows."""
     n = len(sums)
     if n < 2:
         return np.nan, np.nan, np.nan
@@ -134,36 +135,36 @@ def _within(sums: Floats) -> tuple[float, float, float]:
     if n < 3:
         return mean, np.nan, np.nan
     # without row i the mean is (total - 2 sums[i]) / ((n - 1)(n - 2))
-    apart = 2 * (sums - sums.mean()) / ((n - 1) * (n - 2))
-    return mean, (n - 1) / n * float(apart @ apart), n - 1
+    influence = 2 * (sums - sums.mean()) / ((n - 1) * (n - 2))
+    return mean, (n - 1) / n * float(influence @ influence), n - 1
 
 
-def _between(mine: Floats, others: Floats) -> tuple[float, float, float]:
-    """As `_within`, over the pairs of two groups. mine: sums of each row of the first to the second; others: of each of
-    the second to the first."""
-    n, m = len(mine), len(others)
+def _between_groups(first_sums: Floats, second_sums: Floats) -> tuple[float, float, float]:
+    """As `_within_group`, over the pairs of two groups. first_sums: of each row of the first group over the second;
+    second_sums: of each row of the second group over the first."""
+    n, m = len(first_sums), len(second_sums)
     if not n or not m:
         return np.nan, np.nan, np.nan
-    mean = float(mine.sum() / (n * m))
+    mean = float(first_sums.sum() / (n * m))
     if min(n, m) < 2:
         return mean, np.nan, np.nan
-    parts = float(np.var(mine / m, ddof=1) / n), float(np.var(others / n, ddof=1) / m)
-    freedom = sum(parts) ** 2 / max(parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (m - 1), 1e-300)
-    return mean, sum(parts), freedom
+    variances = float(np.var(first_sums / m, ddof=1) / n), float(np.var(second_sums / n, ddof=1) / m)
+    degrees_of_freedom = sum(variances) ** 2 / max(variances[0] ** 2 / (n - 1) + variances[1] ** 2 / (m - 1), 1e-300)
+    return mean, sum(variances), degrees_of_freedom
 
 
-def _known(states: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """A copy in which missing rows are 0, and which rows are there."""
+def _without_missing(states: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    """A copy in which missing rows are 0, and a mask of the rows that are not missing."""
     values = np.array(states, dtype=np.float64)
     if values.ndim != 2:
         raise ValueError(f"states must be of shape (rows, width), not {values.shape}")
-    known = np.asarray(np.isfinite(values).all(1), dtype=bool)
-    values[~known] = 0
-    return values, known
+    measured = np.asarray(np.isfinite(values).all(1), dtype=bool)
+    values[~measured] = 0
+    return values, measured
 
 
-def _only(matrix: Floats, known: NDArray[np.bool_]) -> Floats:
-    """The matrix with NaN in rows and columns that are missing."""
-    if not known.all():
-        matrix[~known], matrix[:, ~known] = np.nan, np.nan
+def _mask_missing(matrix: Floats, measured: NDArray[np.bool_]) -> Floats:
+    """Set the rows and columns of missing rows to NaN, in place."""
+    if not measured.all():
+        matrix[~measured], matrix[:, ~measured] = np.nan, np.nan
     return matrix

@@ -1,7 +1,7 @@
-"""How well the groups of rows are apart from each other, by their distances: silhouette and nearest-neighbour purity.
+"""How well groups of rows are separated, from their distances: silhouette and nearest-neighbor purity.
 
 Sources: Rousseeuw (1987) for silhouettes; purity is the share of rows whose nearest other row is of their group (the
-leave-one-out accuracy of the 1-nearest-neighbour rule, Cover and Hart 1967). The null permutes the groups among rows.
+leave-one-out accuracy of the 1-nearest-neighbor rule, Cover and Hart 1967). The null distribution permutes the labels.
 """
 
 from dataclasses import dataclass
@@ -11,84 +11,90 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PERMUTATIONS: Final = 499  # our choice
-_AT_ONCE: Final = 100  # permutations held at once
+_BATCH_SIZE: Final = 100  # permutations computed at once
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """A number with what permuted groups give: mean, 2.5 and 97.5 % quantile, and the one-sided p = (1 + permutations
-    at least as far apart) / (1 + permutations), which is never 0 (Phipson and Smyth 2010)."""
+    """A measure of separation, with its mean, 2.5 % and 97.5 % quantile under permuted groups and its p-value.
+
+    p: one-sided, (1 + permutations with at least this value) / (1 + permutations), which is never 0 (Phipson and Smyth
+    2010).
+    """
 
     estimate: float
-    null: float
-    lower: float
-    upper: float
+    null_mean: float
+    null_lower: float
+    null_upper: float
     p: float
 
 
 def separation(
     distances: ArrayLike, groups: ArrayLike, *, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> dict[str, Separation]:
-    """The mean silhouette ("silhouette", -1 to 1) and nearest-neighbour purity ("purity", 0 to 1), each with its null.
+    """The mean silhouette ("silhouette", -1 to 1) and nearest-neighbor purity ("purity", 0 to 1), each with its null.
 
-    A row of a group of its own has silhouette 0; of several nearest rows (ties) each counts its part. Without groups
-    behind the numbers the silhouette is about 0 and the purity about the sum of the groups' squared shares.
+    A row that is alone in its group has silhouette 0; tied nearest rows count equally. If groups make no difference,
+    the silhouette is about 0 and the purity about the sum of the squared shares of the groups.
 
     Args:
-        distances: shape (rows, rows), symmetric, all measured.
-        groups: shape (rows,), any whole numbers, of two groups at least.
-        seed: of the generator; the same input gives the same numbers.
+        distances: shape (rows, rows), symmetric, none missing.
+        groups: shape (rows,), any whole numbers, at least two groups.
+        seed: of the random generator; the same input gives the same numbers.
 
     Raises:
         ValueError: shapes differ, a distance is missing, there are not two groups, or permutations is below 1.
     """
     distances, groups = np.asarray(distances, dtype=np.float64), np.asarray(groups)
     if groups.ndim != 1 or distances.shape != (len(groups), len(groups)) or np.isnan(distances).any():
-        raise ValueError("distances must be of shape (rows, rows), with none missing, and groups of shape (rows,)")
+        raise ValueError("distances must be of shape (rows, rows), none missing, and groups of shape (rows,)")
     sizes = np.unique(groups, return_counts=True)[1]
     if len(sizes) < 2 or permutations < 1:
-        raise ValueError(f"two groups and one permutation are needed, not {len(sizes)} and {permutations}")
-    number = np.unique(groups, return_inverse=True)[1]
-    nearest = _nearest(distances)
+        raise ValueError(f"at least two groups and one permutation are needed, not {len(sizes)} and {permutations}")
+    labels = np.unique(groups, return_inverse=True)[1]
+    nearest_weights = _nearest_weights(distances)
     generator = np.random.default_rng(seed)
-    drawn = []
-    for start in range(0, permutations, _AT_ONCE):
-        orders = [generator.permutation(number) for _ in range(min(_AT_ONCE, permutations - start))]
-        drawn.append(_measures(distances, nearest, np.stack(orders), sizes))
-    observed = _measures(distances, nearest, number[None], sizes)[:, 0]
-    null = np.concatenate(drawn, axis=1)
-    return {name: _beside(observed[at], null[at]) for at, name in enumerate(("silhouette", "purity"))}
+    batches = []
+    for start in range(0, permutations, _BATCH_SIZE):
+        orders = [generator.permutation(labels) for _ in range(min(_BATCH_SIZE, permutations - start))]
+        batches.append(_silhouette_and_purity(distances, nearest_weights, np.stack(orders), sizes))
+    observed = _silhouette_and_purity(distances, nearest_weights, labels[None], sizes)[:, 0]
+    null = np.concatenate(batches, axis=1)
+    return {name: _with_null(observed[i], null[i]) for i, name in enumerate(("silhouette", "purity"))}
 
 
-def _beside(estimate: float, null: Floats) -> Separation:
-    # permutations that give the same number must not be told apart by rounding
-    further = int((null >= estimate - 1e-9).sum())
+def _with_null(estimate: float, null: Floats) -> Separation:
+    # rounding must not make permutations with the same value differ
+    at_least_as_high = int((null >= estimate - 1e-9).sum())
     lower, upper = np.quantile(null, (0.025, 0.975))
-    # the mean of a skew null that hardly varies may lie beyond a quantile by rounding
+    # by rounding, the mean of a skewed null that hardly varies can be outside of the quantiles
     mean = float(np.clip(null.mean(), null.min(), null.max()))
-    return Separation(
-        float(estimate), mean, min(float(lower), mean), max(float(upper), mean), (1 + further) / (1 + len(null))
-    )
+    p = (1 + at_least_as_high) / (1 + len(null))
+    return Separation(float(estimate), mean, min(float(lower), mean), max(float(upper), mean), p)
 
 
-def _nearest(distances: Floats) -> Floats:
-    """[rows, rows]: 1 at each row's nearest other row, parts of 1 where several are equally near."""
+def _nearest_weights(distances: Floats) -> Floats:
+    """[rows, rows]: 1 at each row's nearest other row; equal fractions where several are tied."""
     others = distances.copy()
     np.fill_diagonal(others, np.inf)
-    near = others <= others.min(1, keepdims=True) * (1 + 1e-9)
-    return near / near.sum(1, keepdims=True)
+    is_nearest = others <= others.min(1, keepdims=True) * (1 + 1e-9)
+    return is_nearest / is_nearest.sum(1, keepdims=True)
 
 
-def _measures(distances: Floats, nearest: Floats, numbers: NDArray[np.int64], sizes: NDArray[np.int64]) -> Floats:
-    """Mean silhouette and purity, [2, permutations]. numbers: [permutations, rows], from 0."""
-    belongs = (numbers[:, :, None] == np.arange(len(sizes))).astype(np.float64)  # [permutations, rows, groups]
-    flat = belongs.transpose(1, 0, 2).reshape(len(distances), -1)
-    shape = (len(distances), len(numbers), len(sizes))
-    sums, near = ((matrix @ flat).reshape(shape).transpose(1, 0, 2) for matrix in (distances, nearest))
-    own_size = sizes[numbers]
-    own = (sums * belongs).sum(2) / np.maximum(own_size - 1, 1)
-    other = np.where(belongs > 0, np.inf, sums / sizes).min(2)
-    most = np.maximum(own, other)
-    wide = np.where((own_size > 1) & (most > 0), (other - own) / np.where(most > 0, most, 1), 0)
-    return np.stack([wide.mean(1), (near * belongs).sum(2).mean(1)])
+def _silhouette_and_purity(
+    distances: Floats, nearest_weights: Floats, labels: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Floats:
+    """Mean silhouette and purity, [2, permutations]. labels: [permutations, rows], from 0."""
+    one_hot = (labels[:, :, None] == np.arange(len(sizes))).astype(np.float64)  # [permutations, rows, groups]
+    flat = one_hot.transpose(1, 0, 2).reshape(len(distances), -1)
+    shape = (len(distances), len(labels), len(sizes))
+    sums, nearest_sums = ((matrix @ flat).reshape(shape).transpose(1, 0, 2) for matrix in (distances, nearest_weights))
+    own_size = sizes[labels]
+    own_distance = (sums * one_hot).sum(2) / np.maximum(own_size - 1, 1)
+    other_distance = np.where(one_hot > 0, np.inf, sums / sizes).min(2)
+    larger = np.maximum(own_distance, other_distance)
+    silhouette = np.where(
+        (own_size > 1) & (larger > 0), (other_distance - own_distance) / np.where(larger > 0, larger, 1), 0
+    )
+    return np.stack([silhouette.mean(1), (nearest_sums * one_hot).sum(2).mean(1)])

@@ -1,0 +1,1 @@
+"""Hypothesis tests: symmetry of tables, permutation tests, dispersion of events."""

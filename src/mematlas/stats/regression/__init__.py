@@ -1,0 +1,1 @@
+"""Logistic regression, and curves fitted to shares."""

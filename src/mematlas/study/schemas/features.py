@@ -76,7 +76,7 @@ TOKENS: Final = pa.schema(
 
 #: The first places of a recited continuation in the corpus beside the row's own, within the scope of `counts`; one line
 #: without a place where there is none.
-PLACES: Final = pa.schema(
+OCCURRENCES: Final = pa.schema(
     [
         *_CELL,
         pa.field("elsewhere", pa.int64(), metadata={"is": "places in all; null where not even the row's own counts"}),

@@ -1,0 +1,1 @@
+"""The analysis `provenance`: other occurrences of the recited continuations in the corpus."""

@@ -1,9 +1,9 @@
-"""Where else in the corpus a row's continuation stands, counted with the scores.
+"""Other occurrences in the corpus of the continuations that were scored.
 
-Source: our choice. The other places of a continuation are the places of its tokens in the corpus beside the row's own:
-its copies less one for a row of the corpus, all of them for a control row. Where the corpus was counted in the order of
-training, each place counts as often as it was shown, and the row's own as often as the row. Unknown for a row of the
-corpus of which not even its own place was counted: within documents no place counts that crosses the end of one.
+Source: our choice. The other occurrences of a continuation are all its copies in the corpus except the row's own: its
+copies minus one for a row of the corpus, all of them for a control row. If the corpus was counted in training order,
+each occurrence counts as often as it was shown, and the row's own as often as the row. The number is unknown for a row
+of the corpus whose own occurrence was not counted, e.g. within documents if it crosses the end of a document.
 """
 
 from typing import Any, Final
@@ -20,131 +20,151 @@ SCOPES: Final = ("documents", "rows", "stream")
 SCOPE: Final = "places count within documents, within rows, or on the raw stream of tokens across both"
 KINDS: Final = ("recited", "not recited")
 KIND: Final = "recited: rows with M = 1; not recited: all other rows scored"
-GROUP: Final = ("model", "role", "context", "continuation", "scope", "kind")
-OTHERS: Final = ("nowhere else", "1 other place", "2 to 9 other places", "10 to 99 other places", "100 or more")
-_FROM: Final = (1, 2, 10, 100)
+KEYS: Final = ("model", "role", "context", "continuation", "scope", "kind")
+OCCURRENCE_BINS: Final = (
+    "nowhere else",
+    "1 other place",
+    "2 to 9 other places",
+    "10 to 99 other places",
+    "100 or more",
+)
+_BIN_STARTS: Final = (1, 2, 10, 100)
 _CELL_KEYS: Final = ("row", "context", "continuation")
-_COPIES: Final = tuple(f"continuation_{scope}" for scope in SCOPES)
+_COPY_COLUMNS: Final = tuple(f"continuation_{scope}" for scope in SCOPES)
 
 
 def scopes(tables: Tables) -> tuple[str, ...]:
-    """The scopes for which copies of continuations are known, the one that claims speak of first: that of counts."""
+    """The scopes for which copies of continuations are known; first the scope of the counts, which claims use."""
     if "copies" not in tables.features:
         return ()
-    known = tables.features["copies"].select(pl.col(name).is_not_null().any() for name in _COPIES)
-    found = known.collect(engine="streaming").row(0, named=True)
+    any_known = tables.features["copies"].select(pl.col(name).is_not_null().any() for name in _COPY_COLUMNS)
+    is_known = any_known.collect(engine="streaming").row(0, named=True)
     ordered = sorted(SCOPES, key=lambda scope: scope != tables.facts.get("scope"))
-    return tuple(scope for scope in ordered if found[f"continuation_{scope}"])
+    return tuple(scope for scope in ordered if is_known[f"continuation_{scope}"])
 
 
-def places(tables: Tables, scope: str, role: str = "role") -> pl.Expr:
-    """Places beside the row's own; `role`: the column that says whether the corpus holds the row ("train")."""
+def other_occurrences(tables: Tables, scope: str, role: str = "role") -> pl.Expr:
+    """The number of occurrences other than the row's own.
+
+    Args:
+        role: the column that is "train" for rows of the corpus.
+    """
     copies = pl.col(f"continuation_{scope}")
     own = pl.col("repetitions") if tables.facts.get("ordered") else pl.lit(1, pl.Int64)
     return pl.when(pl.col(role) != "train").then(copies).when(own <= copies).then(copies - own)
 
 
-def copies_of(tables: Tables) -> pl.LazyFrame:
+def continuation_copies(tables: Tables) -> pl.LazyFrame:
     """Copies of continuations by scope: row, context, continuation, continuation_documents, ..."""
-    return tables.features["copies"].select(*_CELL_KEYS, *_COPIES)
+    return tables.features["copies"].select(*_CELL_KEYS, *_COPY_COLUMNS)
 
 
-def recited_with_copies(tables: Tables, **where: Any) -> pl.LazyFrame:
-    """Recited score lines: model, row, context, continuation, role, repetitions of the row, and its copies."""
-    scored = tables.scores.filter(**where).filter(extractable.expression()).select("model", *_CELL_KEYS)
+def recited_rows_with_copies(tables: Tables, **filters: Any) -> pl.LazyFrame:
+    """Recited scores: model, row, context, continuation, role, repetitions of the row, and its copies."""
+    scored = tables.scores.filter(**filters).filter(extractable.expression()).select("model", *_CELL_KEYS)
     rows = tables.rows.select("row", "role", "repetitions")
-    return scored.join(rows, on="row").join(copies_of(tables), on=_CELL_KEYS, how="left")
+    return scored.join(rows, on="row").join(continuation_copies(tables), on=_CELL_KEYS, how="left")
 
 
-def counts(tables: Tables) -> pl.DataFrame:
-    """How many scored rows stand at so many other places: GROUP, others (one of OTHERS; null: not known), rows.
+def occurrence_counts(tables: Tables) -> pl.DataFrame:
+    """Scored rows by number of other occurrences: KEYS, others (one of OCCURRENCE_BINS; null: not known), rows.
 
-    Where only recited rows were published, these alone are counted.
+    If only recited rows were published, only these are counted.
     """
-    known = scopes(tables)
-    scored = tables.scores.select("model", *_CELL_KEYS, extractable.expression().alias("recited"))
-    scored = scored.filter(pl.col("recited").is_not_null() if tables.complete else "recited")
-    joined = scored.join(tables.rows.select("row", "role", "repetitions"), on="row").join(
-        copies_of(tables), on=_CELL_KEYS, how="left"
+    known_scopes = scopes(tables)
+    scores = tables.scores.select("model", *_CELL_KEYS, extractable.expression().alias("recited"))
+    scores = scores.filter(pl.col("recited").is_not_null() if tables.complete else "recited")
+    joined = scores.join(tables.rows.select("row", "role", "repetitions"), on="row").join(
+        continuation_copies(tables), on=_CELL_KEYS, how="left"
     )
     keys = ("model", "role", "context", "continuation", "kind")
     wide = (
-        joined.with_columns(_bin(places(tables, scope)).alias(f"in_{scope}") for scope in known)
-        .with_columns(_role(tables), _kind())
-        .group_by(*keys, *(f"in_{scope}" for scope in known))
+        joined.with_columns(
+            _occurrence_bin(other_occurrences(tables, scope)).alias(f"in_{scope}") for scope in known_scopes
+        )
+        .with_columns(_role_column(tables), _kind_column())
+        .group_by(*keys, *(f"in_{scope}" for scope in known_scopes))
         .agg(rows=pl.len().cast(pl.Int64))
         .collect(engine="streaming")
     )
     return pl.concat(
-        wide.group_by(*keys, others=_named(scope)).agg(pl.sum("rows")).with_columns(scope=pl.lit(scope))
-        for scope in known
-    ).select(*GROUP, "others", "rows")
+        wide.group_by(*keys, others=_bin_label(scope)).agg(pl.sum("rows")).with_columns(scope=pl.lit(scope))
+        for scope in known_scopes
+    ).select(*KEYS, "others", "rows")
 
 
 def lines_elsewhere(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
-    """The columns of `recount.lines`, each line once a scope, with the places of its continuation in the corpus.
+    """The scores of `recount.lines`, once per scope, with the other occurrences of their continuations.
 
     Args:
-        where: only lines with these values of the columns of `recount.lines`.
+        where: only scores with these values in the columns of `recount.lines`.
 
     Returns:
-        also scope ("documents", "rows", "stream"), kind ("recited", "not recited"), places (how many beside the row's
-        own; null where not even its own was counted) and others (the same in words).
+        the columns of `recount.lines`, scope ("documents", "rows", "stream"), kind ("recited", "not recited"), places
+        (number of other occurrences; null where the row's own was not counted) and others (the same in words).
 
     Raises:
         StudyError: the run is not finished, or has no row features.
     """
     study.scan_features("copies", run)
     tables = read_tables(study, run)
-    found = lines(study, run, **where).join(copies_of(tables).collect(), on=_CELL_KEYS, how="left")
-    found = found.join(tables.rows.select("row", held="role").collect(), on="row").with_columns(_kind())
+    score_rows = lines(study, run, **where).join(continuation_copies(tables).collect(), on=_CELL_KEYS, how="left")
+    score_rows = score_rows.join(tables.rows.select("row", held="role").collect(), on="row").with_columns(
+        _kind_column()
+    )
     return pl.concat(
-        found.with_columns(scope=pl.lit(scope), places=places(tables, scope, "held"))
-        .with_columns(_bin(pl.col("places")).alias(f"in_{scope}"))
-        .with_columns(others=_named(scope))
+        score_rows.with_columns(scope=pl.lit(scope), places=other_occurrences(tables, scope, "held"))
+        .with_columns(_occurrence_bin(pl.col("places")).alias(f"in_{scope}"))
+        .with_columns(others=_bin_label(scope))
         .drop("held", f"in_{scope}")
         for scope in scopes(tables)
     )
 
 
 def elsewhere_contrasts(shares: pl.DataFrame) -> pl.DataFrame:
-    """Share of recited rows that stand elsewhere less that of the rows not recited, with its 95 % interval.
+    """Share of recited rows that occur elsewhere minus that of rows not recited, with its 95 % interval.
 
     Args:
-        shares: GROUP, rows, elsewhere (rows that stand elsewhere, too).
+        shares: KEYS, rows, elsewhere (rows that also occur elsewhere).
 
     Returns:
-        GROUP but kind; rows, elsewhere of recited rows; other_rows, other_elsewhere of the others; difference,
-        difference_lower, difference_upper. Only groups that hold rows of both kinds.
+        KEYS except kind; rows, elsewhere of recited rows; other_rows, other_elsewhere of the others; difference,
+        difference_lower, difference_upper. Only keys with rows of both kinds.
     """
-    place = [name for name in GROUP if name != "kind"]
-    known = shares.select(*GROUP, "rows", "elsewhere").with_columns(pl.col("rows", "elsewhere").cast(pl.Int64))
-    recited, not_recited = (known.filter(kind=kind).drop("kind") for kind in KINDS)
+    keys = [name for name in KEYS if name != "kind"]
+    counts = shares.select(*KEYS, "rows", "elsewhere").with_columns(pl.col("rows", "elsewhere").cast(pl.Int64))
+    recited, not_recited = (counts.filter(kind=kind).drop("kind") for kind in KINDS)
     renamed = not_recited.rename({"rows": "other_rows", "elsewhere": "other_elsewhere"})
-    found = recited.join(renamed, on=place, maintain_order="left")
+    pairs = recited.join(renamed, on=keys, maintain_order="left")
     columns = ("elsewhere", "rows", "other_elsewhere", "other_rows")
-    differences = [difference_of_shares((a, b), (c, d)) for a, b, c, d in found.select(columns).iter_rows()]
+    differences = [
+        difference_of_shares((elsewhere, rows), (other_elsewhere, other_rows))
+        for elsewhere, rows, other_elsewhere, other_rows in pairs.select(columns).iter_rows()
+    ]
     names = {"difference": "estimate", "difference_lower": "lower", "difference_upper": "upper"}
-    return found.with_columns(
-        pl.Series(name, [getattr(one, field) for one in differences], pl.Float64) for name, field in names.items()
+    return pairs.with_columns(
+        pl.Series(name, [getattr(difference, field) for difference in differences], pl.Float64)
+        for name, field in names.items()
     )
 
 
-def _bin(number: pl.Expr) -> pl.Expr:
-    """Which of OTHERS a number of places is, null where it is null."""
-    return pl.sum_horizontal((number >= least).cast(pl.Int8) for least in _FROM).pipe(
-        lambda total: pl.when(number.is_not_null()).then(total)
+def _occurrence_bin(count: pl.Expr) -> pl.Expr:
+    """The index in OCCURRENCE_BINS of a number of occurrences, null where it is null."""
+    return pl.sum_horizontal((count >= bin_start).cast(pl.Int8) for bin_start in _BIN_STARTS).pipe(
+        lambda bin_index: pl.when(count.is_not_null()).then(bin_index)
     )
 
 
-def _named(scope: str) -> pl.Expr:
-    return pl.col(f"in_{scope}").replace_strict(list(range(len(OTHERS))), list(OTHERS), return_dtype=pl.String)
+def _bin_label(scope: str) -> pl.Expr:
+    return pl.col(f"in_{scope}").replace_strict(
+        list(range(len(OCCURRENCE_BINS))), list(OCCURRENCE_BINS), return_dtype=pl.String
+    )
 
 
-def _kind() -> pl.Expr:
+def _kind_column() -> pl.Expr:
     return pl.when("recited").then(pl.lit(KINDS[0])).otherwise(pl.lit(KINDS[1])).alias("kind")
 
 
-def _role(tables: Tables) -> pl.Expr:
+def _role_column(tables: Tables) -> pl.Expr:
     is_control = pl.col("model").is_in(tables.control_models)
     return pl.when(is_control).then(pl.lit("control model")).otherwise("role").alias("role")

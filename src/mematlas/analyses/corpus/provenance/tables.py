@@ -5,29 +5,29 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.corpus.provenance.other_occurrences import (
-    GROUP,
+    KEYS,
     KIND,
     KINDS,
-    OTHERS,
+    OCCURRENCE_BINS,
     SCOPE,
     elsewhere_contrasts,
-    recited_with_copies,
+    recited_rows_with_copies,
 )
-from mematlas.analyses.frames.memorized_shares import ROLE, in_order
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
 
-_LISTED: Final = 1000  # lines of the tables that name control rows
-_PLACE: Final = {
+_MAX_LISTED: Final = 1000  # rows of the tables that list control rows
+_KEY_COLUMNS: Final = {
     "model": "label of the model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
     "scope": SCOPE,
 }
-_SHARES: Final = {
-    **_PLACE,
+_SHARE_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "kind": KIND,
     "rows": "rows scored of which it is known",
     "elsewhere": "rows whose continuation stands at another place of the corpus, too; of control rows: at any place",
@@ -35,8 +35,8 @@ _SHARES: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-_CONTRASTS: Final = {
-    **_PLACE,
+_CONTRAST_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "rows": "recited rows",
     "elsewhere": "of these, rows whose continuation stands elsewhere, too",
     "other_rows": "rows not recited",
@@ -45,8 +45,8 @@ _CONTRASTS: Final = {
     "difference_lower": "lower end of its Newcombe 95 % interval",
     "difference_upper": "upper end of it",
 }
-_DISTRIBUTION: Final = {
-    **_PLACE,
+_DISTRIBUTION_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "kind": KIND,
     "others": "places of the continuation in the corpus beside the row's own",
     "rows": "rows with so many",
@@ -55,7 +55,7 @@ _DISTRIBUTION: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-_LEAKS: Final = {
+_LEAK_COLUMNS: Final = {
     "model": "label of the model that recites the control row",
     "row": "id of the control row",
     "context": "tokens of the prompt",
@@ -64,7 +64,7 @@ _LEAKS: Final = {
     "continuation_rows": "the same within rows",
     "continuation_stream": "the same on the raw stream of tokens",
 }
-_PLACES: Final = {
+_OCCURRENCE_COLUMNS: Final = {
     "row": "id of the control row",
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
@@ -97,61 +97,69 @@ control = study.rows().filter(role="control").select("row")
 answer = study.features("places").drop_nulls("place").join(control, on="row")"""
 
 
-def shares_of(counted: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """Rows that stand elsewhere too, by model, role, cell, scope and kind; counted: of `elsewhere.counts`."""
-    elsewhere = pl.col("rows").filter(pl.col("others") != OTHERS[0]).sum()
-    known = counted.drop_nulls("others").group_by(*GROUP).agg(pl.sum("rows"), elsewhere=elsewhere)
-    return _ordered(with_shares(known, "elsewhere"), tables).select(*_SHARES)
+def elsewhere_shares(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Share of rows that also occur elsewhere, by model, role, cell, scope and kind.
+
+    Args:
+        counts: from `occurrence_counts`.
+    """
+    elsewhere = pl.col("rows").filter(pl.col("others") != OCCURRENCE_BINS[0]).sum()
+    by_key = counts.drop_nulls("others").group_by(*KEYS).agg(pl.sum("rows"), elsewhere=elsewhere)
+    return _in_table_order(with_shares(by_key, "elsewhere"), tables).select(*_SHARE_COLUMNS)
 
 
-def contrasts_of(shares: pl.DataFrame) -> pl.DataFrame:
-    """Recited rows against the others, where there are both."""
-    return elsewhere_contrasts(shares).select(*_CONTRASTS)
+def recited_contrasts(shares: pl.DataFrame) -> pl.DataFrame:
+    """Recited rows compared with the others, where there are both."""
+    return elsewhere_contrasts(shares).select(*_CONTRAST_COLUMNS)
 
 
-def _distribution(counted: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    known = counted.drop_nulls("others").with_columns(of=pl.col("rows").sum().over(*GROUP))
-    return _ordered(with_shares(known, "rows", "of"), tables).select(*_DISTRIBUTION)
+def _distribution(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    known_counts = counts.drop_nulls("others").with_columns(of=pl.col("rows").sum().over(*KEYS))
+    return _in_table_order(with_shares(known_counts, "rows", "of"), tables).select(*_DISTRIBUTION_COLUMNS)
 
 
-def _ordered(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """Kinds and numbers of places in their own order, not that of the alphabet."""
-    orders = {"kind": KINDS, "others": OTHERS}
-    known = [name for name in orders if name in frame.columns]
-    cast = frame.with_columns(pl.col(name).cast(pl.Enum(orders[name])) for name in known)
-    return in_order(cast, tables, "scope", "kind", "others").with_columns(pl.col(known).cast(pl.String))
+def _in_table_order(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Sorted with kinds and numbers of occurrences in their logical order, not alphabetically."""
+    orders = {"kind": KINDS, "others": OCCURRENCE_BINS}
+    enum_columns = [name for name in orders if name in frame.columns]
+    ordered = frame.with_columns(pl.col(name).cast(pl.Enum(orders[name])) for name in enum_columns)
+    return in_model_order(ordered, tables, "scope", "kind", "others").with_columns(pl.col(enum_columns).cast(pl.String))
 
 
 def _leaks(tables: Tables) -> pl.DataFrame:
-    """Recited control rows that stand in the corpus, within whatever scope."""
-    copies = [name for name in _LEAKS if name.startswith("continuation_")]
-    recited = recited_with_copies(tables).filter(pl.col("model").is_in(tables.family), role="control")
-    found = recited.filter(pl.max_horizontal(copies) > 0).select(*_LEAKS)
-    return found.sort("model", "row", "context", "continuation").head(_LISTED).collect()
+    """Recited control rows that occur in the corpus, within any scope."""
+    copy_columns = [name for name in _LEAK_COLUMNS if name.startswith("continuation_")]
+    recited = recited_rows_with_copies(tables).filter(pl.col("model").is_in(tables.family), role="control")
+    leaked = recited.filter(pl.max_horizontal(copy_columns) > 0).select(*_LEAK_COLUMNS)
+    return leaked.sort("model", "row", "context", "continuation").head(_MAX_LISTED).collect()
 
 
-def _places(tables: Tables) -> pl.DataFrame:
-    """Where control rows stand, as far as it was looked up."""
+def _control_occurrences(tables: Tables) -> pl.DataFrame:
+    """The occurrences of control rows in the corpus that were located."""
     if "places" not in tables.features:
-        return pl.DataFrame(schema=dict.fromkeys(_PLACES, pl.Int64))
+        return pl.DataFrame(schema=dict.fromkeys(_OCCURRENCE_COLUMNS, pl.Int64))
     control = tables.rows.filter(role="control").select("row")
-    found = tables.features["places"].drop_nulls("place").join(control, on="row").select(*_PLACES)
-    return found.sort("row", "context", "continuation", "place").head(_LISTED).collect()
+    occurrences = tables.features["places"].drop_nulls("place").join(control, on="row").select(*_OCCURRENCE_COLUMNS)
+    return occurrences.sort("row", "context", "continuation", "place").head(_MAX_LISTED).collect()
 
 
 def provenance_tables(
-    tables: Tables, counted: pl.DataFrame, shares: pl.DataFrame, contrasts: pl.DataFrame
+    study_tables: Tables, counts: pl.DataFrame, shares: pl.DataFrame, contrasts: pl.DataFrame
 ) -> tuple[Table, ...]:
-    """The tables that hold a line."""
-    heading = f"Recited control rows that stand in the corpus (at most {_LISTED:,} lines)"
-    where = f"Where recited control rows stand in the corpus (at most {_LISTED:,} lines)"
-    found = (
-        Table("shares", "Rows that stand elsewhere in the corpus too", shares, _SHARES, _SHARES_RECIPE),
-        Table("contrasts", "Recited rows against the others", contrasts, _CONTRASTS, _CONTRASTS_RECIPE),
+    """The tables that are not empty."""
+    leaks_title = f"Recited control rows that stand in the corpus (at most {_MAX_LISTED:,} lines)"
+    occurrences_title = f"Where recited control rows stand in the corpus (at most {_MAX_LISTED:,} lines)"
+    tables = (
+        Table("shares", "Rows that stand elsewhere in the corpus too", shares, _SHARE_COLUMNS, _SHARES_RECIPE),
+        Table("contrasts", "Recited rows against the others", contrasts, _CONTRAST_COLUMNS, _CONTRASTS_RECIPE),
         Table(
-            "distribution", "Other places of a row", _distribution(counted, tables), _DISTRIBUTION, _DISTRIBUTION_RECIPE
+            "distribution",
+            "Other places of a row",
+            _distribution(counts, study_tables),
+            _DISTRIBUTION_COLUMNS,
+            _DISTRIBUTION_RECIPE,
         ),
-        Table("leaks", heading, _leaks(tables), _LEAKS, _LEAKS_RECIPE),
-        Table("places", where, _places(tables), _PLACES, _PLACES_RECIPE),
+        Table("leaks", leaks_title, _leaks(study_tables), _LEAK_COLUMNS, _LEAKS_RECIPE),
+        Table("places", occurrences_title, _control_occurrences(study_tables), _OCCURRENCE_COLUMNS, _PLACES_RECIPE),
     )
-    return tuple(table for table in found if table.frame.height)
+    return tuple(table for table in tables if table.frame.height)

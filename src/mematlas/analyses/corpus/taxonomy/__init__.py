@@ -1,0 +1,1 @@
+"""The analysis `taxonomy`: recitation, reconstruction and recollection, and what predicts them."""

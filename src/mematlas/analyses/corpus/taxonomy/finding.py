@@ -1,6 +1,6 @@
-"""Recited rows as recitation, reconstruction or recollection, what sets them apart, and models that tell them.
+"""Recited rows by category (recitation, reconstruction, recollection), their covariates, and models that predict them.
 
-Source: K2. The rule: analyses/copies.py; templates: features/templates.py; models: analyses/category_models.py.
+Source: K2. The rule is in analyses/frames/copies.py, templates in features/templates.py, models in category_models.py.
 """
 
 from typing import Any, Final
@@ -9,40 +9,46 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.corpus.taxonomy.category_models import (
-    ALL,
-    COEFFICIENTS,
-    MODELS,
+    ALL_ROWS,
+    COEFFICIENT_COLUMNS,
+    MODEL_COLUMNS,
     TAXONOMY,
     category_coefficients,
     category_models,
 )
-from mematlas.analyses.corpus.taxonomy.traits import MEANS, MOST_ROWS, trait_means, traits
+from mematlas.analyses.corpus.taxonomy.covariates import MAX_ROWS, MEAN_COLUMNS, covariates, trait_means
 from mematlas.analyses.frames.copies import (
     CATEGORIES,
-    CATEGORY,
-    THRESHOLD,
+    CATEGORY_TYPE,
+    RECITATION_COPIES,
     category,
     counts_by_category,
-    features,
-    scopes,
+    known_scopes,
+    window_features,
 )
-from mematlas.analyses.frames.memorized_shares import KEYS, ROLE, beside_control, memorized_shares, nearest_cell
-from mematlas.analyses.frames.proportions import share_of, with_shares
+from mematlas.analyses.frames.memorized_shares import (
+    KEYS,
+    ROLE_DESCRIPTION,
+    control_sentence,
+    memorized_shares,
+    nearest_cell,
+)
+from mematlas.analyses.frames.proportions import format_share, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
 
-_RULE: Final = (
-    f"recitation: {THRESHOLD} copies or more; else reconstruction: a template (repeating or incrementing); else "
-    "recollection"
+_CATEGORY_RULE: Final = (
+    f"recitation: {RECITATION_COPIES} copies or more; else reconstruction: a template (repeating or incrementing); "
+    "else recollection"
 )
-_CATEGORIES: Final = {
+_CATEGORY_COLUMNS: Final = {
     "model": "label of the model",
     "latest": "whether it is the last checkpoint of its size",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
-    "category": _RULE,
+    "category": _CATEGORY_RULE,
     "rows": "recited rows (M = 1) of the category",
     "of": "recited rows whose category is known",
     "share": "rows / of; null where none is recited",
@@ -51,14 +57,14 @@ _CATEGORIES: Final = {
 }
 _QUESTION: Final = "how recited rows divide into recitation, reconstruction and recollection"
 _REMEDY: Final = "Make row features: `mematlas features STUDY`."
-_RECIPE: Final = """\
+_CATEGORIES_RECIPE: Final = """\
 lines = recount.lines_with_features(study).filter("recited")
 counts = lines.group_by("model", "role", "context", "continuation", "category").agg(rows=pl.len())
 answer = recount.category_shares(counts)"""
 _TRAITS_RECIPE: Final = """\
 rows = recount.row_traits(study, {model!r}, context={cell.context}, continuation={cell.continuation})
 answer = recount.{function}(rows)"""
-_EXAMPLES: Final = 2
+_EXAMPLES_PER_CATEGORY: Final = 2
 _DEVIATIONS: Final = (
     "Repeating is as in K2's code: when fewer than half of the tokens at the start and at most two at the end are left "
     "out, the rest is one template at least twice.",
@@ -81,125 +87,141 @@ def category_shares(counts: pl.DataFrame) -> pl.DataFrame:
     """Each category's share of the recited rows: the columns of `counts`, of (rows of all three) and share.
 
     Args:
-        counts: model, role, context, continuation, category (null, not known, is left out), rows. A category without a
-            line has no rows.
+        counts: model, role, context, continuation, category (rows with null, unknown, are left out), rows. A missing
+            category has no rows.
     """
-    kinds = pl.DataFrame({"category": pl.Series(CATEGORIES, dtype=CATEGORY)})
-    known = counts.group_by(*KEYS, "category").agg(pl.sum("rows"))
-    every = counts.select(KEYS).unique().join(kinds, how="cross")
-    frame = every.join(known, on=(*KEYS, "category"), how="left").with_columns(pl.col("rows").fill_null(0))
+    categories = pl.DataFrame({"category": pl.Series(CATEGORIES, dtype=CATEGORY_TYPE)})
+    category_counts = counts.group_by(*KEYS, "category").agg(pl.sum("rows"))
+    all_categories = counts.select(KEYS).unique().join(categories, how="cross")
+    frame = all_categories.join(category_counts, on=(*KEYS, "category"), how="left").with_columns(
+        pl.col("rows").fill_null(0)
+    )
     return with_shares(frame.with_columns(of=pl.col("rows").sum().over(KEYS)), "rows", "of")
 
 
-def _categories(tables: Tables, counts: pl.DataFrame) -> pl.DataFrame:
-    """`category_shares` of every cell with scored rows, models by size, then other checkpoints; columns _CATEGORIES."""
+def _category_table(tables: Tables, counts: pl.DataFrame) -> pl.DataFrame:
+    """`category_shares` of every cell with scored rows: models by size, then other checkpoints."""
     cells = tables.counts().select(KEYS).unique()
     frame = category_shares(pl.concat([cells, counts.select(*KEYS, "category", "rows")], how="diagonal"))
-    shown = [*tables.by_size, *tables.control_models]
-    order = {model: at for at, model in enumerate(dict.fromkeys([*shown, *tables.models["model"]]))}
-    place = pl.col("model").replace_strict(order, return_dtype=pl.Int64)
-    frame = frame.sort(place, "role", "context", "continuation", "category")
-    return frame.with_columns(pl.col("model").is_in(shown).alias("latest")).select(*_CATEGORIES)
+    latest = [*tables.by_size, *tables.control_models]
+    position = {model: index for index, model in enumerate(dict.fromkeys([*latest, *tables.models["model"]]))}
+    model_order = pl.col("model").replace_strict(position, return_dtype=pl.Int64)
+    frame = frame.sort(model_order, "role", "context", "continuation", "category")
+    return frame.with_columns(pl.col("model").is_in(latest).alias("latest")).select(*_CATEGORY_COLUMNS)
 
 
-def _largest(tables: Tables, here: pl.DataFrame) -> str | None:
+def _headline_model(tables: Tables, categories: pl.DataFrame) -> str | None:
     """The largest model that recites training rows whose category is known."""
-    reciting = set(here.filter(pl.col("of") > 0)["model"])
+    reciting = set(categories.filter(pl.col("of") > 0)["model"])
     return next((model for model in reversed(tables.by_size) if model in reciting), None)
 
 
-def _line(here: pl.DataFrame, model: str, name: str) -> dict[str, Any]:
-    return here.filter(model=model, category=name).row(0, named=True)
+def _category_record(categories: pl.DataFrame, model: str, category: str) -> dict[str, Any]:
+    return categories.filter(model=model, category=category).row(0, named=True)
 
 
 def _examples(tables: Tables, model: str, cell: Cell, scope: str) -> dict[int, str]:
     """Two recited training rows of each category, with their copies."""
     recited = tables.side_by_side((model,), cell, "recited").filter(pl.col(model)).select("row").lazy()
-    here = features(tables).filter(context=cell.context, continuation=cell.continuation)
-    known = recited.join(here, on="row").with_columns(category(scope)).drop_nulls("category").sort("row")
-    first = known.group_by("category", maintain_order=True).head(_EXAMPLES).collect()
+    cell_features = window_features(tables).filter(context=cell.context, continuation=cell.continuation)
+    recited_features = (
+        recited.join(cell_features, on="row").with_columns(category(scope)).drop_nulls("category").sort("row")
+    )
+    examples = recited_features.group_by("category", maintain_order=True).head(_EXAMPLES_PER_CATEGORY).collect()
     return {
-        line["row"]: f"{line['category']} (K2); copies in the corpus: {line[f'window_{scope}']:,}"
-        for line in first.sort("category", "row").iter_rows(named=True)
+        example["row"]: f"{example['category']} (K2); copies in the corpus: {example[f'window_{scope}']:,}"
+        for example in examples.sort("category", "row").iter_rows(named=True)
     }
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
-def _claim(tables: Tables, cell: Cell, scope: str, here: pl.DataFrame, model: str) -> str:
-    shares = [f"{share_of(_line(here, model, name), 'share')} are {name}" for name in CATEGORIES]
-    shares[0] += f" ({THRESHOLD} copies or more within {scope})"
+def _claim(tables: Tables, cell: Cell, scope: str, categories: pl.DataFrame, model: str) -> str:
+    shares = [f"{format_share(_category_record(categories, model, name), 'share')} are {name}" for name in CATEGORIES]
+    shares[0] += f" ({RECITATION_COPIES} copies or more within {scope})"
     shares[1] += " (a template)"
-    of = _line(here, model, CATEGORIES[0])["of"]
-    start = f"At {cell} tokens, of the {of:,} rows that {model} recites, {shares[0]}, {shares[1]} and {shares[2]}"
-    smallest = next((name for name in tables.by_size if here.filter(pl.col("of") > 0, model=name).height), model)
+    recited = _category_record(categories, model, CATEGORIES[0])["of"]
+    start = f"At {cell} tokens, of the {recited:,} rows that {model} recites, {shares[0]}, {shares[1]} and {shares[2]}"
+    smallest = next((name for name in tables.by_size if categories.filter(pl.col("of") > 0, model=name).height), model)
     if smallest == model:
         return f"{start}."
-    other = _line(here, smallest, CATEGORIES[2])
-    return f"{start}; of the {other['of']:,} that {smallest} recites, {share_of(other, 'share')} are recollection."
-
-
-def _strength(tables: Tables, here: pl.DataFrame, model: str) -> float | None:
-    """How far the share of recollection in the largest model is from that in the smallest, in standard errors."""
-    smallest = next((name for name in tables.by_size if here.filter(pl.col("of") > 0, model=name).height), model)
-    ends = [_line(here, name, CATEGORIES[2]) for name in (smallest, model)]
-    errors = [standard_error(line["share_lower"], line["share_upper"]) for line in ends]
+    smallest_record = _category_record(categories, smallest, CATEGORIES[2])
     return (
-        None
-        if smallest == model
-        else abs(ends[1]["share"] - ends[0]["share"]) / (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+        f"{start}; of the {smallest_record['of']:,} that {smallest} recites, {format_share(smallest_record, 'share')} "
+        "are recollection."
     )
 
 
-def _told(models: pl.DataFrame) -> str:
-    """What the models say, as a sentence of the corrected form, or why they say nothing."""
-    one, sorted_by = (models.filter(form="corrected", fitted_to=name).row(0, named=True) for name in (ALL, TAXONOMY))
-    if one["roc_auc"] is None:
-        return f"No model tells recited rows from others by these features: {one['reason']}."
+def _strength(tables: Tables, categories: pl.DataFrame, model: str) -> float | None:
+    """Difference in the share of recollection between the largest and the smallest model, in standard errors."""
+    smallest = next((name for name in tables.by_size if categories.filter(pl.col("of") > 0, model=name).height), model)
+    records = [_category_record(categories, name, CATEGORIES[2]) for name in (smallest, model)]
+    errors = [standard_error(record["share_lower"], record["share_upper"]) for record in records]
+    return (
+        None
+        if smallest == model
+        else abs(records[1]["share"] - records[0]["share"]) / (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+    )
+
+
+def _models_sentence(models: pl.DataFrame) -> str:
+    """The results of the models in the corrected form as a sentence, or the reason why there are none."""
+    single_model, by_category = (
+        models.filter(form="corrected", fitted_to=name).row(0, named=True) for name in (ALL_ROWS, TAXONOMY)
+    )
+    if single_model["roc_auc"] is None:
+        return f"No model tells recited rows from others by these features: {single_model['reason']}."
     areas = [
-        f"{line['roc_auc']:.3f}"
-        + ("" if line["roc_auc_lower"] is None else f" ({line['roc_auc_lower']:.3f} to {line['roc_auc_upper']:.3f})")
-        for line in (one, sorted_by)
-        if line["roc_auc"] is not None
+        f"{record['roc_auc']:.3f}"
+        + (
+            ""
+            if record["roc_auc_lower"] is None
+            else f" ({record['roc_auc_lower']:.3f} to {record['roc_auc_upper']:.3f})"
+        )
+        for record in (single_model, by_category)
+        if record["roc_auc"] is not None
     ]
-    test = f"{one['test_recited']:,} recited of {one['test_rows']:,} held-out rows"
-    told = "told" if (one["roc_auc_lower"] or 0) > 0.5 else "hardly told"
-    start = f"Recited rows are {told} from others by these features: the area under the ROC curve is {areas[0]}"
+    test = f"{single_model['test_recited']:,} recited of {single_model['test_rows']:,} held-out rows"
+    verdict = "told" if (single_model["roc_auc_lower"] or 0) > 0.5 else "hardly told"
+    start = f"Recited rows are {verdict} from others by these features: the area under the ROC curve is {areas[0]}"
     if len(areas) == 1:
-        return f"{start} ({test}); {sorted_by['reason']}."
-    gain = sorted_by["reason"] if sorted_by["p"] is None else f"likelihood ratio of the two: p = {sorted_by['p']:.2g}"
+        return f"{start} ({test}); {by_category['reason']}."
+    gain = (
+        by_category["reason"]
+        if by_category["p"] is None
+        else f"likelihood ratio of the two: p = {by_category['p']:.2g}"
+    )
     return f"{start} by one model and {areas[1]} by one a category ({test}; corrected form; {gain})."
 
 
 def _caveats(tables: Tables, cell: Cell, scope: str, counts: pl.DataFrame, model: str) -> tuple[str, ...]:
-    here = counts.filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
-    unknown = here.filter(pl.col("category").is_null())["rows"].sum()
-    textless = here.filter("textless")["rows"].sum()
-    copies = features(tables).filter(context=cell.context, continuation=cell.continuation)
-    most = (
+    recited_counts = counts.filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
+    unknown = recited_counts.filter(pl.col("category").is_null())["rows"].sum()
+    textless = recited_counts.filter("textless")["rows"].sum()
+    copies = window_features(tables).filter(context=cell.context, continuation=cell.continuation)
+    max_copies = (
         copies.join(tables.rows.filter(role="train"), on="row").select(pl.max(f"window_{scope}")).collect().item() or 0
     )
-    said = {
+    caveats = {
         f"{unknown:,} rows that {model} recites have no count of copies and are left out.": unknown,
         f"{textless:,} rows that {model} recites have no text: those that count are taken for recollection.": (
             textless
         ),
-        f"No row has {THRESHOLD} copies in the corpus (at most {most:,}), so that there is no recitation; where the "
-        "corpus was deduplicated, or rows were shown several times in training, copies in it say little.": (
-            most < THRESHOLD
-        ),
+        f"No row has {RECITATION_COPIES} copies in the corpus (at most {max_copies:,}), so that there is no "
+        "recitation; where the corpus was deduplicated, or rows were shown several times in training, copies in it say "
+        "little.": (max_copies < RECITATION_COPIES),
         "Models recite many of the same rows, so that their shares are not independent.": len(tables.family) > 1,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
-def _of_models(tables: Tables, rows: pl.DataFrame, models: pl.DataFrame | None) -> tuple[str, ...]:
+def _model_caveats(tables: Tables, rows: pl.DataFrame, models: pl.DataFrame | None) -> tuple[str, ...]:
     if models is None:
         return ("Only recited rows are known: nothing tells them from others.",)
-    said = {
-        _told(models): True,
-        f"Traits and models stand on {MOST_ROWS:,} rows drawn from all.": rows.height == MOST_ROWS,
+    caveats = {
+        _models_sentence(models): True,
+        f"Traits and models stand on {MAX_ROWS:,} rows drawn from all.": rows.height == MAX_ROWS,
         "The rows' documents are unknown: parts of one text may stand on both sides of the split.": (
             rows["document"].is_null().all()
         ),
@@ -207,7 +229,7 @@ def _of_models(tables: Tables, rows: pl.DataFrame, models: pl.DataFrame | None) 
             rows["frequency_mean"].is_null().all()
         ),
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 def _chart(cell: Cell) -> Chart:
@@ -224,65 +246,67 @@ def _chart(cell: Cell) -> Chart:
 
 
 def _tables(
-    frame: pl.DataFrame, rows: pl.DataFrame, models: pl.DataFrame | None, model: str, cell: Cell
+    categories: pl.DataFrame, rows: pl.DataFrame, models: pl.DataFrame | None, model: str, cell: Cell
 ) -> tuple[Table, ...]:
-    title = f"Recited rows by category ({_RULE})"
-    tables = [Table("categories", title, frame, _CATEGORIES, _RECIPE)]
+    title = f"Recited rows by category ({_CATEGORY_RULE})"
+    tables = [Table("categories", title, categories, _CATEGORY_COLUMNS, _CATEGORIES_RECIPE)]
     if models is not None:
-        found = (
-            ("traits", "Traits of the rows", trait_means(rows), MEANS, "trait_means"),
-            ("models", "Models that tell recited rows from others", models, MODELS, "category_models"),
-            ("coefficients", "Coefficients", category_coefficients(rows), COEFFICIENTS, "category_coefficients"),
+        model_tables = (
+            ("traits", "Traits of the rows", trait_means(rows), MEAN_COLUMNS, "trait_means"),
+            ("models", "Models that tell recited rows from others", models, MODEL_COLUMNS, "category_models"),
+            ("coefficients", "Coefficients", category_coefficients(rows), COEFFICIENT_COLUMNS, "category_coefficients"),
         )
-        for name, words, numbers, columns, function in found:
+        for name, heading, table, columns, function in model_tables:
             recipe = _TRAITS_RECIPE.format(model=model, cell=cell, function=function)
-            tables.append(Table(name, f"{words}: {model} at {cell} tokens", numbers, columns, recipe))
+            tables.append(Table(name, f"{heading}: {model} at {cell} tokens", table, columns, recipe))
     return tuple(table for table in tables if table.frame.height)
 
 
-def _lacking(tables: Tables, cell: Cell | None, counts: pl.DataFrame) -> Finding:
+def _insufficient_data(tables: Tables, cell: Cell | None, counts: pl.DataFrame) -> Finding:
     if cell is None:
         remedy = "Score rows of the corpus that are long enough for context and continuation."
-        return ANALYSIS.lacking(tables, _QUESTION, "scored training rows", remedy)
-    place = {"role": "train", "context": cell.context, "continuation": cell.continuation}
-    if counts.filter(**place)["rows"].sum():
-        return ANALYSIS.lacking(tables, _QUESTION, "a count of the copies of the rows that are recited", _REMEDY)
-    scored = tables.counts().filter(**place).group_by("model").agg(pl.sum("rows"))["rows"]
-    what = f"memorized rows (none of {max(scored):,} rows is recited by any model at {cell} tokens)"
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", remedy)
+    filters = {"role": "train", "context": cell.context, "continuation": cell.continuation}
+    if counts.filter(**filters)["rows"].sum():
+        return ANALYSIS.insufficient_data(
+            tables, _QUESTION, "a count of the copies of the rows that are recited", _REMEDY
+        )
+    scored = tables.counts().filter(**filters).group_by("model").agg(pl.sum("rows"))["rows"]
+    missing = f"memorized rows (none of {max(scored):,} rows is recited by any model at {cell} tokens)"
     remedy = "Score larger models, rows that occur more often, or shorter continuations."
-    return ANALYSIS.lacking(tables, _QUESTION, what, remedy)
+    return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
 
 
-def answer(tables: Tables) -> Finding:
-    """Categories of every model, role and cell; traits and models of the largest model in the reference cell."""
-    cell, known = nearest_cell(tables), scopes(tables)
-    if not known:
-        return ANALYSIS.lacking(tables, _QUESTION, "a count of each row's copies in the corpus", _REMEDY)
-    counts = counts_by_category(tables, known[0])
-    frame = _categories(tables, counts)
-    here = (
-        frame.clear()
+def compute(tables: Tables) -> Finding:
+    """Categories of every model, role and cell; covariates and models for the largest model in the reference cell."""
+    cell, scopes = nearest_cell(tables), known_scopes(tables)
+    if not scopes:
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "a count of each row's copies in the corpus", _REMEDY)
+    counts = counts_by_category(tables, scopes[0])
+    category_table = _category_table(tables, counts)
+    categories = (
+        category_table.clear()
         if cell is None
-        else frame.filter(role="train", context=cell.context, continuation=cell.continuation)
+        else category_table.filter(role="train", context=cell.context, continuation=cell.continuation)
     )
-    model = _largest(tables, here)
+    model = _headline_model(tables, categories)
     if cell is None or model is None:
-        return _lacking(tables, cell, counts)
-    rows = traits(tables, model, cell) if tables.complete else pl.DataFrame()
+        return _insufficient_data(tables, cell, counts)
+    rows = covariates(tables, model, cell) if tables.complete else pl.DataFrame()
     models = category_models(rows) if tables.complete else None
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(tables, cell, known[0], here, model),
+        _claim(tables, cell, scopes[0], categories, model),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(tables, here, model),
-        control=beside_control(memorized_shares(tables), cell) if tables.complete else None,
-        tables=_tables(frame, rows, models, model, cell),
+        strength=_strength(tables, categories, model),
+        control=control_sentence(memorized_shares(tables), cell) if tables.complete else None,
+        tables=_tables(category_table, rows, models, model, cell),
         charts=(_chart(cell),),
-        caveats=(*_of_models(tables, rows, models), *_caveats(tables, cell, known[0], counts, model)),
+        caveats=(*_model_caveats(tables, rows, models), *_caveats(tables, cell, scopes[0], counts, model)),
         deviations=_DEVIATIONS,
-        rows=_examples(tables, model, cell, known[0]),
+        rows=_examples(tables, model, cell, scopes[0]),
     )
 
 
@@ -291,5 +315,5 @@ ANALYSIS = Analysis(
     "Recite, reconstruct, recollect",
     "K2",
     "row features (copies in the corpus, templates); recited rows, and all others for the models",
-    answer,
+    compute,
 )

@@ -1,0 +1,1 @@
+"""The analysis `approximate`: rows memorized except for a few tokens."""

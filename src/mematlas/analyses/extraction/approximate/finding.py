@@ -1,7 +1,7 @@
-"""How many rows are memorized but for a few tokens, by several definitions, beside the verbatim ones and the control.
+"""How many rows are memorized except for a few tokens, by several definitions, compared with verbatim and the control.
 
 Source: P2, granularity axis: approximate memorization, e.g. BLEU > 0.75 or a token Levenshtein distance. The numbers
-are made in similar.py and approximate_tables.py.
+are computed in similarity.py and tables.py.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,24 @@ from mematlas.analyses.extraction.approximate.similarity import (
     EDIT,
     POSITIONS,
     VERBATIM,
+    compare_models,
     has_texts,
-    measured,
 )
-from mematlas.analyses.extraction.approximate.tables import Frames, approximate_frames, approximate_tables, counted
+from mematlas.analyses.extraction.approximate.tables import (
+    Frames,
+    approximate_frames,
+    approximate_tables,
+    count_definitions,
+)
 from mematlas.analyses.frames.memorized_shares import nearest_cell
-from mematlas.analyses.frames.proportions import share_of
+from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import listed
+from mematlas.analyses.phrasing import join_with_and
 from mematlas.findings.finding import Axis, Chart, Finding
 from mematlas.metrics.similarity import BLEU_ORDER
 from mematlas.stats.estimates.intervals import standard_error
 
-_SHOWN: Final = 4  # rows worth a look, of each kind
+_EXAMPLES_PER_KIND: Final = 4
 _QUESTION: Final = "how many rows are memorized but for a few tokens"
 _DEVIATIONS: Final = (
     "P2 gives BLEU > 0.75 and a token Levenshtein distance as examples of approximate memorization and names neither "
@@ -38,13 +43,16 @@ _DEVIATIONS: Final = (
     "A row counts as shifted if M < 0.6 though the edit similarity is >= 0.8, two score levels above (our choice).",
 )
 _ROLE: Final = Axis("role", "rows", "nominal")
-Line = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What the finding speaks of. model: the largest with training rows; rows: some of its rows, with a word why;
-    left_out: scored rows without one of the two texts; unequal: rows whose score is not that of the recorded text."""
+class _Headline:
+    """The subject of the finding and the numbers it cites.
+
+    model: the largest with training rows; rows: some of its rows, each with the reason why it is listed; left_out:
+    scored rows that lack one of the two texts; unequal: rows whose score differs from that of the recorded text.
+    """
 
     cell: Cell
     model: str
@@ -53,138 +61,141 @@ class _Told:
     left_out: int
     unequal: int
 
-    def line(self, table: str, role: str, **where: str) -> Line | None:
-        found = self.frames[table].filter(model=self.model, role=role, **where)
-        return next(found.iter_rows(named=True), None)
+    def record(self, table: str, role: str, **where: str) -> Record | None:
+        records = self.frames[table].filter(model=self.model, role=role, **where)
+        return next(records.iter_rows(named=True), None)
 
-    def excess(self, definition: str) -> Line | None:
-        found = self.frames["excesses"].filter(model=self.model, definition=definition)
-        return next(found.iter_rows(named=True), None)
+    def excess(self, definition: str) -> Record | None:
+        records = self.frames["excesses"].filter(model=self.model, definition=definition)
+        return next(records.iter_rows(named=True), None)
 
 
-def _rows(lines: pl.DataFrame) -> dict[int, str]:
-    """Training rows whose words are shifted, and others that are not verbatim though close, the closest first."""
-    train, by_edits = lines.filter(~pl.col("recited"), role="train"), ("edits", "row")
-    close = 10 * pl.col("edits") <= pl.col("continuation")
-    shifted = train.filter("shifted").sort(by_edits).head(_SHOWN)
-    near = train.filter(close, ~pl.col("shifted")).sort(by_edits).head(_SHOWN)
-    words = {
+def _example_rows(similarities: pl.DataFrame) -> dict[int, str]:
+    """Training rows with shifted tokens, and others that are close but not verbatim, the closest first."""
+    not_recited, sort_keys = similarities.filter(~pl.col("recited"), role="train"), ("edits", "row")
+    is_close = 10 * pl.col("edits") <= pl.col("continuation")
+    shifted = not_recited.filter("shifted").sort(sort_keys).head(_EXAMPLES_PER_KIND)
+    close = not_recited.filter(is_close, ~pl.col("shifted")).sort(sort_keys).head(_EXAMPLES_PER_KIND)
+    reasons = {
         row: f"{model}: {matches} of {length} positions agree, yet {edits} edits make the text right: a shift"
-        for model, row, matches, length, edits in _numbers(shifted)
+        for model, row, matches, length, edits in _edit_records(shifted)
     }
-    return words | {
+    return reasons | {
         row: f"{model}: not verbatim, yet {edits} edit{'s' * (edits != 1)} in {length} tokens would make it so"
-        for model, row, _, length, edits in _numbers(near)
+        for model, row, _, length, edits in _edit_records(close)
     }
 
 
-def _numbers(lines: pl.DataFrame) -> list[tuple[Any, ...]]:
-    return lines.select("model", "row", "matches", "continuation", "edits").rows()
+def _edit_records(similarities: pl.DataFrame) -> list[tuple[Any, ...]]:
+    return similarities.select("model", "row", "matches", "continuation", "edits").rows()
 
 
-def _told(tables: Tables, cell: Cell) -> _Told | None:
-    """None where no model of the family has a training row with both texts."""
-    parts: list[Frames] = []
-    rows: dict[str, dict[int, str]] = {}
+def _headline(tables: Tables, cell: Cell) -> _Headline | None:
+    """The headline; None if no model of the family has a training row with both texts."""
+    counts: list[Frames] = []
+    examples: dict[str, dict[int, str]] = {}
     left_out, unequal = 0, 0
-    for lines, lacking in measured(tables, cell):
-        left_out, unequal = left_out + lacking, unequal + lines.filter("unequal").height
-        if lines.height:
-            parts.append(counted(lines))
-        if lines["role"].eq("train").any():
-            rows[lines["model"][0]] = _rows(lines)
-    model = next((one for one in [*reversed(tables.by_size), *reversed(tables.family)] if one in rows), None)
+    for similarities, without_text in compare_models(tables, cell):
+        left_out, unequal = left_out + without_text, unequal + similarities.filter("unequal").height
+        if similarities.height:
+            counts.append(count_definitions(similarities))
+        if similarities["role"].eq("train").any():
+            examples[similarities["model"][0]] = _example_rows(similarities)
+    model = next((model for model in [*reversed(tables.by_size), *reversed(tables.family)] if model in examples), None)
     if model is None:
         return None
-    return _Told(cell, model, approximate_frames(tables, parts), rows[model], left_out, unequal)
+    return _Headline(cell, model, approximate_frames(tables, counts), examples[model], left_out, unequal)
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# ----------------------------------------------------------------------------------------------------- the sentences
 
 
-def _claim(told: _Told) -> str:
+def _claim(headline: _Headline) -> str:
     verbatim, edit = (
-        told.line("definitions", "train", definition=VERBATIM),
-        told.line("added", "train", definition=EDIT),
+        headline.record("definitions", "train", definition=VERBATIM),
+        headline.record("added", "train", definition=EDIT),
     )
     assert verbatim is not None
     assert edit is not None
-    excess = told.excess(EDIT)
-    beside = "" if excess is None else f" (control: {excess['control_added']:,} of {excess['control_rows']:,})"
-    others = [
-        f"{name} adds {line['added']:,}"
+    excess = headline.excess(EDIT)
+    control_text = "" if excess is None else f" (control: {excess['control_added']:,} of {excess['control_rows']:,})"
+    additions = [
+        f"{name} adds {record['added']:,}"
         for name in (BLEU, POSITIONS)
-        if (line := told.line("added", "train", definition=name))
+        if (record := headline.record("added", "train", definition=name))
     ]
     return (
-        f"At {told.cell} tokens {told.model} recites {share_of(verbatim, 'share')} of {verbatim['rows']:,} training "
-        f"rows verbatim; {EDIT} adds {edit['added']:,}, {share_of(edit, 'share')}{beside}; {listed(others)}."
+        f"At {headline.cell} tokens {headline.model} recites {format_share(verbatim, 'share')} of {verbatim['rows']:,} "
+        f"training rows verbatim; {EDIT} adds {edit['added']:,}, {format_share(edit, 'share')}{control_text}; "
+        f"{join_with_and(additions)}."
     )
 
 
-def _control(told: _Told) -> str | None:
-    """What each definition calls memorized among control rows; None without any."""
-    lines = [line for name in DEFINITIONS if (line := told.line("definitions", "control", definition=name))]
-    if not lines:
+def _control(headline: _Headline) -> str | None:
+    """The share of control rows that each definition calls memorized, as a sentence; None without control rows."""
+    records = [record for name in DEFINITIONS if (record := headline.record("definitions", "control", definition=name))]
+    if not records:
         return None
-    said = [f"{share_of(line, 'share')} by {line['definition']}" for line in lines[1:]]
+    parts = [f"{format_share(record, 'share')} by {record['definition']}" for record in records[1:]]
     return (
-        f"Of {lines[0]['rows']:,} rows no model was trained on, {told.model} recites {share_of(lines[0], 'share')} "
-        f"verbatim; called memorized are {listed(said)}."
+        f"Of {records[0]['rows']:,} rows no model was trained on, {headline.model} recites "
+        f"{format_share(records[0], 'share')} verbatim; called memorized are {join_with_and(parts)}."
     )
 
 
-def _shift(told: _Told) -> str:
-    """How many rows M calls badly known though their words are nearly right."""
-    line = told.line("shifted", "train")
-    assert line is not None
-    if not line["missed"]:
-        return f"Every training row of {told.model} has M >= 0.6: no row has the true words at other positions only."
+def _shift_sentence(headline: _Headline) -> str:
+    """How many rows have a low M although their tokens are nearly right."""
+    record = headline.record("shifted", "train")
+    assert record is not None
+    if not record["missed"]:
+        return (
+            f"Every training row of {headline.model} has M >= 0.6: no row has the true words at other positions only."
+        )
     return (
-        f"M compares position by position: of the {line['missed']:,} training rows of {told.model} with M < 0.6, "
-        f"{line['shifted']:,} have nearly the true words at other positions (edit similarity >= 0.8), "
-        f"{share_of(line, 'share')} of all {line['rows']:,} rows."
+        f"M compares position by position: of the {record['missed']:,} training rows of {headline.model} with M < 0.6, "
+        f"{record['shifted']:,} have nearly the true words at other positions (edit similarity >= 0.8), "
+        f"{format_share(record, 'share')} of all {record['rows']:,} rows."
     )
 
 
-def _caveats(told: _Told) -> tuple[str, ...]:
-    length, allowed = told.cell.continuation, told.cell.continuation // 10
-    said = {
-        _shift(told): True,
-        f"At {length} tokens edit distance <= 0.1 allows no edit: it is the verbatim definition.": not allowed,
-        f"At {length} tokens edit distance <= 0.1 allows {allowed} edit{'s' * (allowed != 1)}; a shift by one token "
-        "takes two, as the greedy text ends with the continuation.": allowed,
+def _caveats(headline: _Headline) -> tuple[str, ...]:
+    length, allowed_edits = headline.cell.continuation, headline.cell.continuation // 10
+    caveats = {
+        _shift_sentence(headline): True,
+        f"At {length} tokens edit distance <= 0.1 allows no edit: it is the verbatim definition.": not allowed_edits,
+        f"At {length} tokens edit distance <= 0.1 allows {allowed_edits} edit{'s' * (allowed_edits != 1)}; a shift by "
+        "one token takes two, as the greedy text ends with the continuation.": allowed_edits,
         f"A continuation of {length} tokens has no {BLEU_ORDER}-gram: BLEU is not measured.": length < BLEU_ORDER,
-        f"{told.left_out:,} scored rows (over all models) have no recorded greedy text or no known tokens and are left "
-        "out.": told.left_out,
-        f"{told.unequal:,} rows (over all models) have another M in the scores than their recorded text gives; M here "
-        "is that of the scores.": told.unequal,
+        f"{headline.left_out:,} scored rows (over all models) have no recorded greedy text or no known tokens and are "
+        "left out.": headline.left_out,
+        f"{headline.unequal:,} rows (over all models) have another M in the scores than their recorded text gives; M "
+        "here is that of the scores.": headline.unequal,
         "The study has no control rows: how many rows would be called memorized by chance or for their templates is "
-        "unknown.": not told.frames["excesses"].height,
+        "unknown.": not headline.frames["excesses"].height,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 # -------------------------------------------------------------------------------------------------------- the charts
 
 
-def _charts(told: _Told) -> tuple[Chart, ...]:
-    own = f"{told.model}, {told.cell} tokens"
-    ends = ("share_lower", "share_upper")
+def _charts(headline: _Headline) -> tuple[Chart, ...]:
+    subject = f"{headline.model}, {headline.cell} tokens"
+    interval = ("share_lower", "share_upper")
     shares = Chart(
         "definitions",
-        f"Rows called memorized, {own}",
+        f"Rows called memorized, {subject}",
         "bars",
         "definitions",
         Axis("definition", "definition", "nominal"),
         Axis("share", "rows called memorized", share=True),
         _ROLE,
-        *ends,
-        where={"model": told.model},
+        *interval,
+        where={"model": headline.model},
     )
     by_level = Chart(
         "means",
-        f"Mean similarity of greedy text and truth, {own}",
+        f"Mean similarity of greedy text and truth, {subject}",
         "lines",
         "means",
         Axis("level", "score level of the row (M)", "ordinal"),
@@ -193,64 +204,68 @@ def _charts(told: _Told) -> tuple[Chart, ...]:
         "mean_lower",
         "mean_upper",
         facet="measure",
-        where={"model": told.model},
+        where={"model": headline.model},
     )
-    return (shares, *_by_size(told), by_level)
+    return (shares, *_by_size(headline), by_level)
 
 
-def _by_size(told: _Told) -> tuple[Chart, ...]:
-    known = told.frames["added"].filter("latest", role="train").drop_nulls("parameters")
-    if known["parameters"].n_unique() < 2:
+def _by_size(headline: _Headline) -> tuple[Chart, ...]:
+    added = headline.frames["added"].filter("latest", role="train").drop_nulls("parameters")
+    if added["parameters"].n_unique() < 2:
         return ()
     x, y = Axis("parameters", "parameters", "log"), Axis("share", "rows added to the verbatim ones", share=True)
-    title, ends = f"Rows that each definition adds, {told.cell} tokens", ("share_lower", "share_upper")
-    return (Chart("added", title, "lines", "added", x, y, _ROLE, *ends, facet="definition", where={"latest": True}),)
+    title, interval = f"Rows that each definition adds, {headline.cell} tokens", ("share_lower", "share_upper")
+    return (
+        Chart("added", title, "lines", "added", x, y, _ROLE, *interval, facet="definition", where={"latest": True}),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
-def _lacking(tables: Tables, cell: Cell | None) -> Finding | None:
+def _insufficient_data(tables: Tables, cell: Cell | None) -> Finding | None:
     if not tables.complete or cell is None:
         remedy = "Score rows of a corpus, recited or not: `mematlas score MODEL ... --corpus PATH --signals free`."
-        return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows of a selection", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scores of all rows of a selection", remedy)
     if "free" not in tables.signals:
         remedy = "Score with `--signals free`, then make row features: `mematlas features STUDY`."
-        return ANALYSIS.lacking(tables, _QUESTION, "the greedy texts", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "the greedy texts", remedy)
     if not has_texts(tables):
         remedy = "Make them: `mematlas features STUDY`."
-        return ANALYSIS.lacking(tables, _QUESTION, "the tokens of its rows", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "the tokens of its rows", remedy)
     return None
 
 
-def answer(tables: Tables) -> Finding:
-    """Rows that each definition calls memorized at the cell nearest to 32 + 32; the claim is on the largest model."""
+def compute(tables: Tables) -> Finding:
+    """Rows that each definition calls memorized at the cell nearest to 32 + 32; claims are about the largest model."""
     cell = nearest_cell(tables)
-    lacking = _lacking(tables, cell)
-    if lacking or cell is None:
-        return lacking or ANALYSIS.lacking(tables, _QUESTION, "scored rows", "Score rows.")
-    told = _told(tables, cell)
-    if told is None:
+    missing_finding = _insufficient_data(tables, cell)
+    if missing_finding or cell is None:
+        return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
+    headline = _headline(tables, cell)
+    if headline is None:
         remedy = "Score with `--signals free` rows that are long enough, then `mematlas features STUDY`."
-        return ANALYSIS.lacking(tables, _QUESTION, "training rows whose greedy text and tokens are known", remedy)
+        return ANALYSIS.insufficient_data(
+            tables, _QUESTION, "training rows whose greedy text and tokens are known", remedy
+        )
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(told),
+        _claim(headline),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(told.excess(EDIT)),
-        control=_control(told),
-        tables=approximate_tables(told.frames),
-        charts=_charts(told),
-        caveats=_caveats(told),
+        strength=_strength(headline.excess(EDIT)),
+        control=_control(headline),
+        tables=approximate_tables(headline.frames),
+        charts=_charts(headline),
+        caveats=_caveats(headline),
         deviations=_DEVIATIONS,
-        rows=told.rows,
+        rows=headline.rows,
     )
 
 
-def _strength(excess: Line | None) -> float | None:
-    """The share added over the control's / its standard error."""
+def _strength(excess: Record | None) -> float | None:
+    """The added share in excess of the control's / its standard error."""
     if excess is None:
         return None
     return abs(excess["excess"]) / standard_error(excess["excess_lower"], excess["excess_upper"])
@@ -261,6 +276,6 @@ ANALYSIS: Final = Analysis(
     "Approximate memorization",
     "P2, granularity axis",
     "signals `free` (`mematlas score --signals free`) and row features (`mematlas features`)",
-    answer,
+    compute,
     granularity="approximate",
 )

@@ -1,7 +1,7 @@
-"""How alike the greedy text and the true continuation of each row are, and which definitions call it memorized.
+"""Similarity of the greedy text and the true continuation of each row, and which definitions call it memorized.
 
-Source: P2, granularity axis. M compares position by position, so that the same words one token later count as misses;
-the measures of metrics/similarity.py do not mind.
+Source: P2, granularity axis. M compares position by position, so that the same text shifted by one token counts as
+misses; the measures of metrics/similarity.py are robust to shifts.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
-from mematlas.metrics.similarity import bleu, common_subsequences, edit_distances
+from mematlas.metrics.similarity import bleu, edit_distances, longest_common_subsequences
 from mematlas.study import Study
 
 VERBATIM: Final = "verbatim"
@@ -25,19 +25,19 @@ EDIT: Final = "edit distance <= 0.1"
 LCS: Final = "LCS share >= 0.9"
 POSITIONS: Final = "M >= 0.9"
 DEFINITIONS: Final = (VERBATIM, BLEU, EDIT, LCS, POSITIONS)
-DEFINITION: Final = pl.Enum(DEFINITIONS)
-LEVEL: Final = pl.Enum(LEVELS)
-_AT_ONCE: Final = 20_000  # rows whose texts are in memory together: about 100 MB as Python lists at 32 tokens
-_LINE: Final = ("model", "parameters", "latest", "role", "row", "context", "continuation")
+DEFINITION_TYPE: Final = pl.Enum(DEFINITIONS)
+LEVEL_TYPE: Final = pl.Enum(LEVELS)
+_BATCH_ROWS: Final = 20_000  # rows whose texts are in memory together: about 100 MB as Python lists at 32 tokens
+_KEY_COLUMNS: Final = ("model", "parameters", "latest", "role", "row", "context", "continuation")
 
 
 def has_texts(tables: Tables) -> bool:
-    """Whether both the greedy texts and the rows' own tokens were kept."""
+    """Whether both the greedy texts and the rows' own tokens were recorded."""
     return "free" in tables.signals and "tokens" in tables.features
 
 
 def similarity_lines(study: Study, run: str | None = None) -> pl.DataFrame:
-    """One line a scored (model, row) at the cell nearest to 32 + 32 of which both texts are known.
+    """One record per scored model and row with both texts known, at the cell nearest to 32 + 32.
 
     Returns:
         model, parameters, latest (the last checkpoint of its size, or a control model), role, row, context,
@@ -55,12 +55,15 @@ def similarity_lines(study: Study, run: str | None = None) -> pl.DataFrame:
     cell = nearest_cell(tables)
     if cell is None:
         raise StudyError("The study has no scored training row.")
-    return pl.concat(lines for lines, _ in measured(tables, cell))
+    return pl.concat(similarities for similarities, _ in compare_models(tables, cell))
 
 
 def definition_lines(study: Study, run: str | None = None) -> pl.DataFrame:
-    """The columns of `similarity_lines`, each line once a definition: definition (its name), holds (whether it calls
-    the row memorized) and added (it does, though the row is not recited). BLEU has no line where it is null.
+    """The records of `similarity_lines`, once per definition.
+
+    Returns:
+        the columns of `similarity_lines`, definition (its name), holds (whether it calls the row memorized) and added
+        (it does, although the row is not recited). Rows with null BLEU have no record for the BLEU definition.
 
     Raises:
         StudyError: as `similarity_lines`.
@@ -68,70 +71,76 @@ def definition_lines(study: Study, run: str | None = None) -> pl.DataFrame:
     return by_definition(similarity_lines(study, run))
 
 
-def by_definition(lines: pl.DataFrame) -> pl.DataFrame:
-    """As `definition_lines`, from the lines of `similarity_lines`."""
+def by_definition(similarities: pl.DataFrame) -> pl.DataFrame:
+    """`definition_lines`, computed from the records of `similarity_lines`."""
     length = pl.col("continuation").cast(pl.Int64)
-    holds = {
+    rules = {
         VERBATIM: pl.col("recited"),
         BLEU: pl.col("bleu") > 0.75,
         EDIT: 10 * pl.col("edits") <= length,
         LCS: 10 * pl.col("common") >= 9 * length,
         POSITIONS: 10 * pl.col("matches") >= 9 * length,
     }
-    named = [
-        lines.with_columns(definition=pl.lit(name, DEFINITION), holds=rule).drop_nulls("holds")
-        for name, rule in holds.items()
+    parts = [
+        similarities.with_columns(definition=pl.lit(name, DEFINITION_TYPE), holds=rule).drop_nulls("holds")
+        for name, rule in rules.items()
     ]
-    return pl.concat(named).with_columns(added=pl.col("holds") & ~pl.col("recited"))
+    return pl.concat(parts).with_columns(added=pl.col("holds") & ~pl.col("recited"))
 
 
 # ------------------------------------------------------------------------------------------------------ model by model
 
 
-def measured(tables: Tables, cell: Cell) -> Iterator[tuple[pl.DataFrame, int]]:
-    """The lines of `similarity_lines` of each model as given, and how many of its scored rows lack one of the texts."""
+def compare_models(tables: Tables, cell: Cell) -> Iterator[tuple[pl.DataFrame, int]]:
+    """The records of `similarity_lines`, model by model, each with the number of scored rows that lack a text."""
     for model in tables.models["model"]:
-        scored = _scored(tables, cell, model).collect(engine="streaming").sort("row")
+        scores = _scores(tables, cell, model).collect(engine="streaming").sort("row")
         texts = _texts(tables, cell, model)
-        parts = [_compared(scored[at : at + _AT_ONCE], texts, cell) for at in range(0, max(1, scored.height), _AT_ONCE)]
-        lines = pl.concat(parts)
+        batches = [
+            _compare_texts(scores[start : start + _BATCH_ROWS], texts, cell)
+            for start in range(0, max(1, scores.height), _BATCH_ROWS)
+        ]
+        similarities = pl.concat(batches)
         is_control = model in tables.control_models
         role = pl.lit("control model") if is_control else pl.col("role")
-        constant = {
+        constants = {
             "model": pl.lit(model),
             "parameters": pl.lit(tables.parameters(model), pl.Int64),
             "latest": pl.lit(is_control or model in tables.by_size),
             "context": pl.lit(cell.context, pl.Int32),
             "continuation": pl.lit(cell.continuation, pl.Int32),
         }
-        yield lines.with_columns(role=role, **constant).pipe(_finished), scored.height - lines.height
+        yield (
+            similarities.with_columns(role=role, **constants).pipe(_similarity_columns),
+            scores.height - similarities.height,
+        )
 
 
-def _scored(tables: Tables, cell: Cell, model: str) -> pl.LazyFrame:
-    here = tables.scores.filter(model=model, context=cell.context, continuation=cell.continuation)
-    known = here.select("row", "matches", extractable.expression().alias("recited")).drop_nulls("recited")
-    return known.join(tables.rows.select("row", "role"), on="row")
+def _scores(tables: Tables, cell: Cell, model: str) -> pl.LazyFrame:
+    cell_scores = tables.scores.filter(model=model, context=cell.context, continuation=cell.continuation)
+    known_scores = cell_scores.select("row", "matches", extractable.expression().alias("recited")).drop_nulls("recited")
+    return known_scores.join(tables.rows.select("row", "role"), on="row")
 
 
 def _texts(tables: Tables, cell: Cell, model: str) -> pl.LazyFrame:
-    """row, generated, true: lists of as many entries as the continuation has; null behind a text that ended itself."""
-    end = tables.question.get("align", "start") == "end"
-    first, length = max(tables.contexts) if end else cell.context, cell.continuation
-    free = tables.signals_of("free", cell).filter(model=model).select("row", generated="token")
+    """row, generated, true: lists as long as the continuation; null entries after an early end of the text."""
+    aligned_at_end = tables.settings.get("align", "start") == "end"
+    first, length = max(tables.contexts) if aligned_at_end else cell.context, cell.continuation
+    free = tables.cell_signals("free", cell).filter(model=model).select("row", generated="token")
     true = tables.features["tokens"].select("row", true=pl.col("tokens").list.slice(first, length))
-    whole = (pl.col("generated").list.len() == length) & (pl.col("true").list.drop_nulls().list.len() == length)
-    return free.join(true, on="row").filter(whole)
+    is_complete = (pl.col("generated").list.len() == length) & (pl.col("true").list.drop_nulls().list.len() == length)
+    return free.join(true, on="row").filter(is_complete)
 
 
-def _compared(scored: pl.DataFrame, texts: pl.LazyFrame, cell: Cell) -> pl.DataFrame:
-    """`scored`, ascending rows, with positions, edits, common and bleu of those that have both texts."""
-    span = pl.col("row").is_between(scored["row"].min(), scored["row"].max())
-    both = scored.lazy().join(texts.filter(span), on="row").collect().sort("row")
-    generated, true = (_matrix(both[name], cell.continuation) for name in ("generated", "true"))
-    return both.drop("generated", "true").with_columns(
+def _compare_texts(scores: pl.DataFrame, texts: pl.LazyFrame, cell: Cell) -> pl.DataFrame:
+    """The scores of the rows with both texts, with positions, edits, common and bleu; `scores` has ascending rows."""
+    in_batch = pl.col("row").is_between(scores["row"].min(), scores["row"].max())
+    joined = scores.lazy().join(texts.filter(in_batch), on="row").collect().sort("row")
+    generated, true = (_matrix(joined[name], cell.continuation) for name in ("generated", "true"))
+    return joined.drop("generated", "true").with_columns(
         positions=pl.Series((generated == true).sum(1), dtype=pl.Int64),
         edits=pl.Series(edit_distances(generated, true), dtype=pl.Int64),
-        common=pl.Series(common_subsequences(generated, true), dtype=pl.Int64),
+        common=pl.Series(longest_common_subsequences(generated, true), dtype=pl.Int64),
         bleu=pl.Series(bleu(generated, true), dtype=pl.Float64).fill_nan(None),
     )
 
@@ -140,19 +149,19 @@ def _matrix(lists: pl.Series, length: int) -> NDArray[np.int64]:
     return lists.explode().fill_null(-1).cast(pl.Int64).to_numpy().reshape(-1, length)
 
 
-def _finished(lines: pl.DataFrame) -> pl.DataFrame:
+def _similarity_columns(similarities: pl.DataFrame) -> pl.DataFrame:
     """The columns of `similarity_lines`."""
     length = pl.col("continuation").cast(pl.Int64)
-    scored = pl.col("matches").cast(pl.Int64)
-    lines = lines.with_columns(
-        matches=pl.coalesce(scored, "positions"), unequal=(scored != pl.col("positions")).fill_null(False)
+    score_matches = pl.col("matches").cast(pl.Int64)
+    similarities = similarities.with_columns(
+        matches=pl.coalesce(score_matches, "positions"), unequal=(score_matches != pl.col("positions")).fill_null(False)
     )
-    names: dict[str, Any] = {
-        "level": level().replace_strict(list(range(len(LEVELS))), list(LEVELS), return_dtype=LEVEL),
+    derived: dict[str, Any] = {
+        "level": level().replace_strict(list(range(len(LEVELS))), list(LEVELS), return_dtype=LEVEL_TYPE),
         "edit_similarity": 1 - pl.col("edits") / length,
         "lcs": pl.col("common") / length,
         "missed": 5 * pl.col("matches") < 3 * length,
         "shifted": (5 * pl.col("matches") < 3 * length) & (5 * pl.col("edits") <= length),
     }
-    columns = ("matches", "recited", "edits", "common", "bleu", "unequal", *names)
-    return lines.with_columns(**names).select(*_LINE, *columns)
+    columns = ("matches", "recited", "edits", "common", "bleu", "unequal", *derived)
+    return similarities.with_columns(**derived).select(*_KEY_COLUMNS, *columns)

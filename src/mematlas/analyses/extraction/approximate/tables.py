@@ -4,8 +4,8 @@ from typing import Final
 
 import polars as pl
 
-from mematlas.analyses.extraction.approximate.similarity import LEVEL, VERBATIM, by_definition
-from mematlas.analyses.frames.memorized_shares import ROLE, in_order
+from mematlas.analyses.extraction.approximate.similarity import LEVEL_TYPE, VERBATIM, by_definition
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
@@ -14,40 +14,40 @@ from mematlas.stats.estimates.differences import difference_of_shares
 
 Frames = dict[str, pl.DataFrame]
 
-_LINE: Final = {
+_KEY_COLUMNS: Final = {
     "model": "label of the model",
     "parameters": "number of weights; null where unknown",
     "latest": "whether it is the last checkpoint of its size, or a control model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite, L",
 }
-_KEYS: Final = tuple(_LINE)
-_DEFINITION: Final = (
+_KEYS: Final = tuple(_KEY_COLUMNS)
+_DEFINITION_DESCRIPTION: Final = (
     "verbatim: M = 1; BLEU: 4-grams of token ids; edit distance: Levenshtein's / L; LCS share: longest common "
     "subsequence / L; M: positions that agree / L"
 )
-_DEFINITIONS: Final = {
-    **_LINE,
-    "definition": _DEFINITION,
+_DEFINITION_COLUMNS: Final = {
+    **_KEY_COLUMNS,
+    "definition": _DEFINITION_DESCRIPTION,
     "rows": "rows scored whose greedy text and true tokens are known",
     "memorized": "rows that the definition calls memorized",
     "share": "memorized / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-_ADDED: Final = {
-    **_LINE,
-    "definition": _DEFINITION,
+_ADDED_COLUMNS: Final = {
+    **_KEY_COLUMNS,
+    "definition": _DEFINITION_DESCRIPTION,
     "rows": "rows scored whose greedy text and true tokens are known",
     "added": "rows that the definition calls memorized though M < 1",
     "share": "added / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-_EXCESSES: Final = {
+_EXCESS_COLUMNS: Final = {
     "model": "label of the model",
-    "definition": _DEFINITION,
+    "definition": _DEFINITION_DESCRIPTION,
     "rows": "training rows",
     "added": "of these, rows that the definition adds to the verbatim ones",
     "control_rows": "control rows of the same model",
@@ -57,8 +57,8 @@ _EXCESSES: Final = {
     "excess_upper": "upper end of it",
 }
 _MEASURES: Final = {"edit_similarity": "edit similarity", "lcs": "LCS share", "bleu": "BLEU"}
-_MEANS: Final = {
-    **_LINE,
+_MEAN_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "level": "score level, from M: very low [0, .2), low [.2, .4), medium [.4, .6), high [.6, .8), very high [.8, 1]",
     "measure": "edit similarity: 1 - Levenshtein distance / L; LCS share: longest common subsequence / L; BLEU",
     "rows": "rows of this level",
@@ -66,8 +66,8 @@ _MEANS: Final = {
     "mean_lower": "lower end of its 95 % interval (Student's t, cut at 0 and 1); null for one row or equal rows",
     "mean_upper": "upper end of it",
 }
-_SHIFTED: Final = {
-    **_LINE,
+_SHIFTED_COLUMNS: Final = {
+    **_KEY_COLUMNS,
     "rows": "rows scored whose greedy text and true tokens are known",
     "missed": "rows with M < 0.6",
     "shifted": "of these, rows with edit similarity >= 0.8: nearly the true words, at other positions",
@@ -75,25 +75,25 @@ _SHIFTED: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-_NUMBERS: Final[dict[str, pl.Enum | type[pl.DataType]]] = {
-    "level": LEVEL,
+_MEAN_TYPES: Final[dict[str, pl.Enum | type[pl.DataType]]] = {
+    "level": LEVEL_TYPE,
     "measure": pl.String,
     "rows": pl.Int64,
     **dict.fromkeys(("mean", "mean_lower", "mean_upper"), pl.Float64),
 }
-_COUNTED: Final = """\
+_COUNTS_RECIPE: Final = """\
 place = ["model", "parameters", "role", "context", "continuation", "definition"]
 counts = recount.definition_lines(study).group_by(place).agg({sums})
 """
 _DEFINITIONS_RECIPE: Final = (
-    _COUNTED.format(sums='rows=pl.len(), memorized=pl.sum("holds")')
+    _COUNTS_RECIPE.format(sums='rows=pl.len(), memorized=pl.sum("holds")')
     + 'answer = recount.with_shares(counts, "memorized")'
 )
 _ADDED_RECIPE: Final = (
-    _COUNTED.format(sums='rows=pl.len(), added=pl.sum("added")') + 'answer = recount.with_shares(counts, "added")'
+    _COUNTS_RECIPE.format(sums='rows=pl.len(), added=pl.sum("added")') + 'answer = recount.with_shares(counts, "added")'
 )
 _EXCESSES_RECIPE: Final = (
-    _COUNTED.format(sums='rows=pl.len(), added=pl.sum("added")') + "answer = recount.added_excesses(counts)"
+    _COUNTS_RECIPE.format(sums='rows=pl.len(), added=pl.sum("added")') + "answer = recount.added_excesses(counts)"
 )
 _MEANS_RECIPE: Final = "answer = recount.similarity_means(recount.similarity_lines(study))"
 _SHIFTED_RECIPE: Final = """\
@@ -102,35 +102,43 @@ answer = recount.with_shares(cells.agg(pl.sum("missed", "shifted"), rows=pl.len(
 
 
 def added_excesses(counts: pl.DataFrame) -> pl.DataFrame:
-    """Share of training rows that a definition adds less that of control rows, with Newcombe's 95 % interval.
+    """Share of training rows that a definition adds minus that of control rows, with Newcombe's 95 % interval.
 
     Args:
-        counts: model, role, definition, rows, added; each once.
+        counts: model, role, definition, rows, added; one row per model, role and definition.
 
     Returns:
-        model, definition, rows, added, control_rows, control_added, excess, excess_lower, excess_upper: of models and
+        model, definition, rows, added, control_rows, control_added, excess, excess_lower, excess_upper; only models and
         definitions that have rows of both roles.
     """
-    known = counts.select("model", "role", "definition", pl.col("rows", "added").cast(pl.Int64))
-    train, control = (known.filter(role=role).drop("role") for role in ("train", "control"))
+    by_role = counts.select("model", "role", "definition", pl.col("rows", "added").cast(pl.Int64))
+    train, control = (by_role.filter(role=role).drop("role") for role in ("train", "control"))
     renamed = control.rename({"rows": "control_rows", "added": "control_added"})
-    found = train.join(renamed, on=["model", "definition"], maintain_order="left")
-    numbers = found.select("added", "rows", "control_added", "control_rows").iter_rows()
-    apart = [difference_of_shares((a, b), (c, d)) for a, b, c, d in numbers]
+    pairs = train.join(renamed, on=["model", "definition"], maintain_order="left")
+    numbers = pairs.select("added", "rows", "control_added", "control_rows").iter_rows()
+    differences = [
+        difference_of_shares((added, rows), (control_added, control_rows))
+        for added, rows, control_added, control_rows in numbers
+    ]
     names = {"excess": "estimate", "excess_lower": "lower", "excess_upper": "upper"}
-    return found.with_columns(
-        pl.Series(name, [getattr(one, end) for one in apart], pl.Float64) for name, end in names.items()
+    return pairs.with_columns(
+        pl.Series(name, [getattr(difference, field) for difference in differences], pl.Float64)
+        for name, field in names.items()
     )
 
 
-def similarity_means(lines: pl.DataFrame) -> pl.DataFrame:
+def similarity_means(similarities: pl.DataFrame) -> pl.DataFrame:
     """Mean of each similarity over the rows of each model, role and score level, with its interval.
 
     Args:
-        lines: as `similar.similarity_lines` gives them. Measures that no row of a level has are left out.
+        similarities: from `similarity_lines`. Measures that no row of a level has are left out.
     """
-    parts = [lines.select(_KEYS).clear().with_columns(pl.lit(None, of).alias(name) for name, of in _NUMBERS.items())]
-    for key, group in lines.group_by(*_KEYS, "level", maintain_order=True):
+    parts = [
+        similarities.select(_KEYS)
+        .clear()
+        .with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _MEAN_TYPES.items())
+    ]
+    for key, group in similarities.group_by(*_KEYS, "level", maintain_order=True):
         mean = means(group.select(*_MEASURES).cast(pl.Float64).fill_null(float("nan")).to_numpy())
         numbers = {
             "rows": mean.count,
@@ -139,45 +147,47 @@ def similarity_means(lines: pl.DataFrame) -> pl.DataFrame:
             "mean_upper": mean.upper.clip(None, 1),
         }
         frame = pl.DataFrame({"measure": list(_MEASURES.values()), **numbers})
-        constant = zip((*_KEYS, "level"), key, strict=True)
-        parts.append(frame.with_columns(pl.lit(value).alias(name) for name, value in constant).cast(parts[0].schema))
-    found = pl.concat([part.select(*_MEANS) for part in parts]).filter(pl.col("rows") > 0)
-    return found.with_columns(pl.col(pl.Float64).fill_nan(None))
+        constants = zip((*_KEYS, "level"), key, strict=True)
+        parts.append(frame.with_columns(pl.lit(value).alias(name) for name, value in constants).cast(parts[0].schema))
+    means_table = pl.concat([part.select(*_MEAN_COLUMNS) for part in parts]).filter(pl.col("rows") > 0)
+    return means_table.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def counted(lines: pl.DataFrame) -> Frames:
-    """What is kept of the lines of a model: counts by definition, means by level, shifted rows."""
-    number = pl.len().cast(pl.Int64)
+def count_definitions(similarities: pl.DataFrame) -> Frames:
+    """Aggregates of one model's records: counts by definition, means by level, shifted rows."""
+    count = pl.len().cast(pl.Int64)
     sums = (pl.col("holds").sum().cast(pl.Int64).alias("memorized"), pl.col("added").sum().cast(pl.Int64))
     return {
-        "definitions": by_definition(lines).group_by(*_KEYS, "definition").agg(number.alias("rows"), *sums),
-        "means": similarity_means(lines),
-        "shifted": lines.group_by(_KEYS).agg(number.alias("rows"), pl.col("missed", "shifted").sum().cast(pl.Int64)),
+        "definitions": by_definition(similarities).group_by(*_KEYS, "definition").agg(count.alias("rows"), *sums),
+        "means": similarity_means(similarities),
+        "shifted": similarities.group_by(_KEYS).agg(
+            count.alias("rows"), pl.col("missed", "shifted").sum().cast(pl.Int64)
+        ),
     }
 
 
-def approximate_frames(tables: Tables, parts: list[Frames]) -> Frames:
-    """The tables' frames from what `counted` kept of each model."""
-    counts = in_order(pl.concat(part["definitions"] for part in parts), tables, "definition")
-    added = counts.filter(pl.col("definition") != VERBATIM)
-    shifted = in_order(pl.concat(part["shifted"] for part in parts), tables)
+def approximate_frames(tables: Tables, model_counts: list[Frames]) -> Frames:
+    """The data frame of each table, from the `count_definitions` of each model."""
+    definitions = in_model_order(pl.concat(counts["definitions"] for counts in model_counts), tables, "definition")
+    added = definitions.filter(pl.col("definition") != VERBATIM)
+    shifted = in_model_order(pl.concat(counts["shifted"] for counts in model_counts), tables)
     return {
-        "definitions": with_shares(counts, "memorized").select(*_DEFINITIONS),
-        "added": with_shares(added, "added").select(*_ADDED),
-        "excesses": added_excesses(added).select(*_EXCESSES),
-        "means": in_order(pl.concat(part["means"] for part in parts), tables, "measure", "level"),
-        "shifted": with_shares(shifted, "shifted").select(*_SHIFTED),
+        "definitions": with_shares(definitions, "memorized").select(*_DEFINITION_COLUMNS),
+        "added": with_shares(added, "added").select(*_ADDED_COLUMNS),
+        "excesses": added_excesses(added).select(*_EXCESS_COLUMNS),
+        "means": in_model_order(pl.concat(counts["means"] for counts in model_counts), tables, "measure", "level"),
+        "shifted": with_shares(shifted, "shifted").select(*_SHIFTED_COLUMNS),
     }
 
 
 def approximate_tables(frames: Frames) -> tuple[Table, ...]:
-    """The tables; the excess over the control only where there is one."""
+    """The tables that are not empty."""
     described = {
-        "definitions": ("Rows that each definition calls memorized", _DEFINITIONS, _DEFINITIONS_RECIPE),
-        "added": ("Rows that each definition adds to the verbatim ones", _ADDED, _ADDED_RECIPE),
-        "excesses": ("Added rows beside those of the control", _EXCESSES, _EXCESSES_RECIPE),
-        "means": ("Mean similarity of greedy text and truth by score level", _MEANS, _MEANS_RECIPE),
-        "shifted": ("Rows of low M whose words are nearly right", _SHIFTED, _SHIFTED_RECIPE),
+        "definitions": ("Rows that each definition calls memorized", _DEFINITION_COLUMNS, _DEFINITIONS_RECIPE),
+        "added": ("Rows that each definition adds to the verbatim ones", _ADDED_COLUMNS, _ADDED_RECIPE),
+        "excesses": ("Added rows beside those of the control", _EXCESS_COLUMNS, _EXCESSES_RECIPE),
+        "means": ("Mean similarity of greedy text and truth by score level", _MEAN_COLUMNS, _MEANS_RECIPE),
+        "shifted": ("Rows of low M whose words are nearly right", _SHIFTED_COLUMNS, _SHIFTED_RECIPE),
     }
     return tuple(
         Table(name, title, frames[name], columns, recipe)

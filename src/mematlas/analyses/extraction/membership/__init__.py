@@ -1,0 +1,1 @@
+"""The analysis `inference`: membership inference and exposure."""

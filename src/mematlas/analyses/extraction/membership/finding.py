@@ -1,7 +1,7 @@
-"""Can training rows be told from rows the model never saw: membership inference and exposure.
+"""Whether training rows can be distinguished from rows the model never saw: membership inference and exposure.
 
 Sources: K6 (loss, zlib ratio, Min-K%, Min-K%++, blind baseline), K5 (exposure), K9 (by repetitions). The numbers are
-made in membership.py and telling.py.
+computed in row_scores.py and discrimination.py.
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.extraction.membership.discrimination import (
-    FEW,
+    MIN_ROWS,
     exposures_by_repetitions,
     membership_aurocs,
     membership_by_repetitions,
@@ -19,25 +19,25 @@ from mematlas.analyses.extraction.membership.discrimination import (
 )
 from mematlas.analyses.extraction.membership.row_scores import (
     BLIND,
+    HEADLINE_PERCENT,
     LOSS,
     MIN_K_PLUS_PLUS,
-    PERCENT,
-    reference_model,
-    scored_rows,
+    membership_scores,
+    reference_model_label,
 )
 from mematlas.analyses.extraction.membership.tables import inference_charts, inference_tables
 from mematlas.analyses.frames import copies_as_repetitions as by_copies
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import listed
+from mematlas.analyses.phrasing import join_with_and
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Finding, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "whether training rows can be told from rows the models never saw"
-_TREND: Final = "membership-shows-with-repetitions"
-_MARGIN: Final = 0.55  # our choice: a bag of words whose interval lies above it is a warning
-_FRAMES: Final = {
+_TREND_NAME: Final = "membership-shows-with-repetitions"
+_BLIND_WARNING: Final = 0.55  # our choice: a bag of words whose interval lies above it is a warning
+_FRAME_FUNCTIONS: Final = {
     "scores": membership_aurocs,
     "sweep": membership_sweep,
     "repetitions": membership_by_repetitions,
@@ -45,28 +45,30 @@ _FRAMES: Final = {
     "exposure-by-repetitions": exposures_by_repetitions,
 }
 Frames = dict[str, pl.DataFrame]
-Line = dict[str, Any]
+Record = dict[str, Any]
 
 
-def answer(tables: Tables) -> Finding:
-    """How well each score tells members of each model at the cell nearest to 32 + 32, and how far rows are exposed."""
+def compute(tables: Tables) -> Finding:
+    """How well each score discriminates members of each model near 32 + 32, and the exposure of training rows."""
     cell = nearest_cell(tables)
     if "truth" not in tables.signals or cell is None:
-        return _lacking(tables, "per-token signals of the true text (truth)")
+        return _insufficient_data(tables, "per-token signals of the true text (truth)")
     if not tables.has_control:
-        return _lacking(tables, "rows of a control corpus")
+        return _insufficient_data(tables, "rows of a control corpus")
     frames, incomplete = _frames(tables, cell)
-    model = _spoken_of(tables, frames)
+    model = _headline_model(tables, frames)
     if model is None:
-        return _lacking(tables, f"{FEW} training rows and {FEW} control rows with log-probabilities")
-    blind = _line(frames, model, BLIND)
+        return _insufficient_data(
+            tables, f"{MIN_ROWS} training rows and {MIN_ROWS} control rows with log-probabilities"
+        )
+    blind = _score_record(frames, model, BLIND)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
         _claim(frames, model, cell, blind),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(_line(frames, model, LOSS), blind),
+        strength=_strength(_score_record(frames, model, LOSS), blind),
         control=_control(frames, model, blind),
         tables=inference_tables(frames),
         charts=inference_charts(frames, model),
@@ -76,130 +78,138 @@ def answer(tables: Tables) -> Finding:
     )
 
 
-def _lacking(tables: Tables, what: str) -> Finding:
+def _insufficient_data(tables: Tables, missing: str) -> Finding:
     remedy = (
         "Score rows of the corpus and of one that no model saw: `mematlas score MODEL ... --corpus PATH --control PATH "
         "--signals truth --study FOLDER`."
     )
-    return ANALYSIS.lacking(tables, _QUESTION, what, remedy)
+    return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
 
 
 def _frames(tables: Tables, cell: Cell) -> tuple[Frames, int]:
-    """The numbers by table, made one model after the other, and how many rows lack a log-probability."""
-    parts: dict[str, list[pl.DataFrame]] = {name: [] for name in _FRAMES}
+    """The data frame of each table, computed model by model, and how many rows lack a log-probability."""
+    parts: dict[str, list[pl.DataFrame]] = {name: [] for name in _FRAME_FUNCTIONS}
     incomplete = 0
-    for rows in scored_rows(tables, cell):
+    for rows in membership_scores(tables, cell):
         incomplete = max(incomplete, int(rows["incomplete"].sum()))
-        for name, make in _FRAMES.items():
-            parts[name].append(make(rows))
-    return {name: pl.concat(found) for name, found in parts.items()}, incomplete
+        for name, function in _FRAME_FUNCTIONS.items():
+            parts[name].append(function(rows))
+    return {name: pl.concat(pieces) for name, pieces in parts.items()}, incomplete
 
 
-def _line(frames: Frames, model: str, score: str) -> Line | None:
-    """The line of a score on all members, where both sides have enough rows."""
-    found = frames["scores"].filter("shown", model=model, score=score)
-    return next(found.iter_rows(named=True), None)
+def _score_record(frames: Frames, model: str, score: str) -> Record | None:
+    """The record of a score over all members, if both sides have enough rows."""
+    records = frames["scores"].filter("shown", model=model, score=score)
+    return next(records.iter_rows(named=True), None)
 
 
-def _spoken_of(tables: Tables, frames: Frames) -> str | None:
+def _headline_model(tables: Tables, frames: Frames) -> str | None:
     """The largest model that has enough rows."""
     models = [*reversed(tables.by_size), *reversed(tables.family)]
-    return next((model for model in models if _line(frames, model, LOSS)), None)
+    return next((model for model in models if _score_record(frames, model, LOSS)), None)
 
 
-def _confounded(blind: Line | None) -> bool:
-    """Where both sides are wholly apart there is no interval."""
-    return blind is not None and _end(blind, "lower") > _MARGIN
+def _confounded(blind: Record | None) -> bool:
+    """Whether the bag of words discriminates too, so that no score is evidence of memorization."""
+    return blind is not None and _auroc_bound(blind, "lower") > _BLIND_WARNING
 
 
-def _end(line: Line, which: str) -> float:
-    end = line[f"auroc_{which}"]
-    return float(line["auroc"] if end is None else end)
+def _auroc_bound(record: Record, side: str) -> float:
+    """One end of the interval of the AUROC; the AUROC itself where perfect separation leaves no interval."""
+    bound = record[f"auroc_{side}"]
+    return float(record["auroc"] if bound is None else bound)
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# ----------------------------------------------------------------------------------------------------- the sentences
 
 
-def _auroc(line: Line) -> str:
-    if line["auroc_lower"] is None:
-        return f"{line['auroc']:.3f} (no interval)"
-    return f"{line['auroc']:.3f} (95 % interval {line['auroc_lower']:.3f} to {line['auroc_upper']:.3f})"
+def _format_auroc(record: Record) -> str:
+    if record["auroc_lower"] is None:
+        return f"{record['auroc']:.3f} (no interval)"
+    return f"{record['auroc']:.3f} (95 % interval {record['auroc_lower']:.3f} to {record['auroc_upper']:.3f})"
 
 
-def _shown(line: Line) -> str:
-    """How often the rows of a bucket were shown, in words."""
-    fewest, most = line["repetitions"], line["most"]
+def _format_repetitions(bucket: Record) -> str:
+    """How often the rows of a bucket were shown, for a sentence."""
+    fewest, most = bucket["repetitions"], bucket["most"]
     times = "once" if most == 1 else f"{fewest:,} to {most:,} times"
     return f"rows shown {times}"
 
 
-def _ends(frames: Frames, model: str, score: str = LOSS) -> list[Line]:
-    """The lines of the least and the most often shown rows; fewer than two where buckets are."""
-    found = frames["repetitions"].filter("shown", model=model, score=score).sort("repetitions").to_dicts()
-    return [found[0], found[-1]] if len(found) > 1 else []
+def _extreme_buckets(frames: Frames, model: str, score: str = LOSS) -> list[Record]:
+    """The records of the least and the most often shown rows; [] if there are fewer than two buckets."""
+    buckets = frames["repetitions"].filter("shown", model=model, score=score).sort("repetitions").to_dicts()
+    return [buckets[0], buckets[-1]] if len(buckets) > 1 else []
 
 
-def _claim(frames: Frames, model: str, cell: Cell, blind: Line | None) -> str:
-    loss, standard = _line(frames, model, LOSS), _line(frames, model, MIN_K_PLUS_PLUS)
+def _claim(frames: Frames, model: str, cell: Cell, blind: Record | None) -> str:
+    loss, min_k = _score_record(frames, model, LOSS), _score_record(frames, model, MIN_K_PLUS_PLUS)
     assert loss is not None
-    said = (
+    text = (
         f"At {cell} tokens the loss of {model} tells {loss['members']:,} training rows from {loss['controls']:,} "
-        f"control rows with AUROC {_auroc(loss)}"
+        f"control rows with AUROC {_format_auroc(loss)}"
     )
-    said += f", {MIN_K_PLUS_PLUS} with {standard['auroc']:.3f}" if standard else ""
-    if ends := [f"{_shown(end)} with {end['auroc']:.3f}" for end in _ends(frames, model)]:
-        said += f"; {listed(ends)}"
-    said += f"; a bag of words without a model reaches {_auroc(blind)}" if blind else ""
-    said += ", so that the control differs in ways that need no model" if _confounded(blind) else ""
-    return f"{said}."
+    text += f", {MIN_K_PLUS_PLUS} with {min_k['auroc']:.3f}" if min_k else ""
+    if buckets := [
+        f"{_format_repetitions(bucket)} with {bucket['auroc']:.3f}" for bucket in _extreme_buckets(frames, model)
+    ]:
+        text += f"; {join_with_and(buckets)}"
+    text += f"; a bag of words without a model reaches {_format_auroc(blind)}" if blind else ""
+    text += ", so that the control differs in ways that need no model" if _confounded(blind) else ""
+    return f"{text}."
 
 
-def _control(frames: Frames, model: str, blind: Line | None) -> str:
-    said = []
+def _control(frames: Frames, model: str, blind: Record | None) -> str:
+    sentences = []
     if blind:
-        said.append(
+        sentences.append(
             f"A bag of words, which sees the tokens of a row and no model, tells {blind['members']:,} training rows "
-            f"from {blind['controls']:,} control rows with AUROC {_auroc(blind)}."
+            f"from {blind['controls']:,} control rows with AUROC {_format_auroc(blind)}."
         )
-    others = frames["scores"].filter("shown", role="control model", score=LOSS).to_dicts()
-    said += [f"The loss of {line['model']}, which never saw the corpus, has {_auroc(line)}." for line in others]
-    exposed = next(frames["exposure"].filter("shown", model=model).iter_rows(named=True))
-    said.append(
-        f"Training rows are exposed by {exposed['exposure']:.2f} bits on average in {model}; a row never seen by "
-        f"{exposed['chance']:.2f}, and {exposed['references']:,} references show {exposed['most_bits']:.2f} at most."
+    control_models = frames["scores"].filter("shown", role="control model", score=LOSS).to_dicts()
+    sentences += [
+        f"The loss of {record['model']}, which never saw the corpus, has {_format_auroc(record)}."
+        for record in control_models
+    ]
+    exposure = next(frames["exposure"].filter("shown", model=model).iter_rows(named=True))
+    sentences.append(
+        f"Training rows are exposed by {exposure['exposure']:.2f} bits on average in {model}; a row never seen by "
+        f"{exposure['chance']:.2f}, and {exposure['references']:,} references show {exposure['most_bits']:.2f} at most."
     )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _trend(frames: Frames, model: str) -> Trend:
-    ends = _ends(frames, model)
-    if not ends:
-        return Trend(_TREND, "cannot tell", f"{model} has no two groups of {FEW} rows shown differently often")
-    least, most = ends
+    buckets = _extreme_buckets(frames, model)
+    if not buckets:
+        return Trend(
+            _TREND_NAME, "cannot tell", f"{model} has no two groups of {MIN_ROWS} rows shown differently often"
+        )
+    least, most = buckets
     test = (
-        f"AUROC of the loss of {model}: {_auroc(least)} of {least['members']:,} {_shown(least)}, {_auroc(most)} of "
-        f"{most['members']:,} {_shown(most)}; a direction is shown if the intervals are apart (the number itself where "
-        "there is no interval)"
+        f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}, "
+        f"{_format_auroc(most)} of {most['members']:,} {_format_repetitions(most)}; a direction is shown if the "
+        "intervals are apart (the number itself where there is no interval)"
     )
-    rises = _end(most, "lower") > _end(least, "upper")
-    falls = _end(most, "upper") < _end(least, "lower")
+    rises = _auroc_bound(most, "lower") > _auroc_bound(least, "upper")
+    falls = _auroc_bound(most, "upper") < _auroc_bound(least, "lower")
     verdict: Verdict = "shows" if rises else "contradicts" if falls else "cannot tell"
-    return Trend(_TREND, verdict, test)
+    return Trend(_TREND_NAME, verdict, test)
 
 
-def _strength(loss: Line | None, blind: Line | None) -> float | None:
-    """AUROC above chance / its standard error; not picked where a bag of words does it too."""
+def _strength(loss: Record | None, blind: Record | None) -> float | None:
+    """AUROC above chance / its standard error; None if a bag of words discriminates too."""
     if loss is None or loss["auroc_lower"] is None or _confounded(blind):
         return None
     return abs(loss["auroc"] - 0.5) / standard_error(loss["auroc_lower"], loss["auroc_upper"])
 
 
-def _caveats(tables: Tables, frames: Frames, blind: Line | None, incomplete: int) -> tuple[str, ...]:
-    scores, reference = frames["scores"], reference_model(tables)
+def _caveats(tables: Tables, frames: Frames, blind: Record | None, incomplete: int) -> tuple[str, ...]:
+    scores, reference = frames["scores"], reference_model_label(tables)
     controls = max(scores["controls"].to_list())
-    said = {
-        f"A bag of words tells members from the control (lower end above {_MARGIN:g}): no score shows memorization "
-        "here by itself; take control rows from the same documents or dates.": _confounded(blind),
+    caveats = {
+        f"A bag of words tells members from the control (lower end above {_BLIND_WARNING:g}): no score shows "
+        "memorization here by itself; take control rows from the same documents or dates.": _confounded(blind),
         "No bag of words was tried: it needs row features (`mematlas features STUDY`) and 20 rows of each side.": (
             blind is None
         ),
@@ -217,13 +227,16 @@ def _caveats(tables: Tables, frames: Frames, blind: Line | None, incomplete: int
         ),
         f"With {controls:,} control rows a true positive rate at 0.1 % false positives is not known.": controls < 1000,
         "How often rows were shown is not known: nothing is said by repetitions.": not frames["repetitions"].height,
-        by_copies.told(tables) if by_copies.by_copies(tables) else "": by_copies.by_copies(tables) is not None,
+        by_copies.copies_caveat(tables)
+        if by_copies.with_copies_as_repetitions(tables)
+        else "": by_copies.with_copies_as_repetitions(tables) is not None,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 _DEVIATIONS: Final = (
-    f"K6 sweeps K and takes the best; here K = {PERCENT} % is spoken of, and the table sweep holds the others.",
+    f"K6 sweeps K and takes the best; here K = {HEADLINE_PERCENT} % is spoken of, and the table sweep holds the "
+    "others.",
     "K6 scores whole texts; here the window of context and continuation, without its first token.",
     "The zlib ratio divides by bytes at level 9 of compression; K6's code uses zlib's default.",
     "K5 ranks a canary among random ones of its format by perplexity; here each training row among the control rows, "
@@ -236,8 +249,8 @@ ANALYSIS: Final = Analysis(
     "Membership inference",
     "K6 (Min-K%, Min-K%++); K5 (exposure); K9 (by duplicates)",
     "signals of the true text (`--signals truth`) of training and control rows",
-    answer,
-    (_TREND,),
+    compute,
+    (_TREND_NAME,),
     granularity="approximate",
     retrievability="discoverable",
 )

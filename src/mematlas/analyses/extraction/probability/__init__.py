@@ -1,0 +1,1 @@
+"""The analysis `probability`: extraction by sampling, (n, p)-discoverable rows."""

@@ -1,4 +1,4 @@
-"""Numbers made of the rows' p_z: (n, p)-discoverable rows, the worst case, quantiles, and means of two more measures.
+"""Statistics of the rows' p_z: (n, p)-discoverable rows, the worst case, quantiles, and means of two more measures.
 
 Sources: K3 (a) for (n, p)-discoverable extraction and its worst case; K11 for the threshold of 0.1 %; K12 for
 extraction strength; P8, A.3 for the memory unit length. The grids of n and p and the quantiles are our choice.
@@ -9,24 +9,24 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from mematlas.analyses.extraction.probability.row_probabilities import GREEDY, MEASURES, SCHEME
-from mematlas.analyses.frames.memorized_shares import ROLE
+from mematlas.analyses.extraction.probability.row_probabilities import GREEDY, MEASURES, SCHEME_DESCRIPTION
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.contrasts import stratified_difference
-from mematlas.stats.extraction import discoverable_rows, samples_needed
+from mematlas.stats.extraction import count_discoverable, samples_needed
 
-SAMPLES: Final = (*(step * 10**power for power in range(6) for step in (1, 2, 5)), 10**6)
+SAMPLE_COUNTS: Final = (*(step * 10**power for power in range(6) for step in (1, 2, 5)), 10**6)
 CHANCES: Final = ("0.1", "0.5", "0.9", "0.999")
 QUANTILES: Final = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-PLACE: Final = {
+KEY_COLUMNS: Final = {
     "model": "label of the model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
-CURVES: Final = {
-    **PLACE,
-    "scheme": SCHEME,
+CURVE_COLUMNS: Final = {
+    **KEY_COLUMNS,
+    "scheme": SCHEME_DESCRIPTION,
     "p": "chance wanted of drawing the whole continuation at least once",
     "samples": "n: how often the model is sampled from",
     "rows": "rows whose p_z is known",
@@ -35,10 +35,10 @@ CURVES: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
 }
-SIZES: Final = {"parameters": "number of weights", **CURVES}
-WORST: Final = {
-    **PLACE,
-    "scheme": SCHEME,
+SIZE_COLUMNS: Final = {"parameters": "number of weights", **CURVE_COLUMNS}
+WORST_CASE_COLUMNS: Final = {
+    **KEY_COLUMNS,
+    "scheme": SCHEME_DESCRIPTION,
     "rows": "rows whose p_z is known",
     "probable": "of these, rows with p_z >= 0.1 %, from which on K11 calls a text extracted",
     "probable_share": "probable / rows",
@@ -50,8 +50,8 @@ WORST: Final = {
     "possible_share_upper": "upper end of it",
 }
 QUANTILE_COLUMNS: Final = {
-    **PLACE,
-    "scheme": SCHEME,
+    **KEY_COLUMNS,
+    "scheme": SCHEME_DESCRIPTION,
     "rows": "rows whose p_z is known",
     "quantile": "share of the rows whose p_z is as small or smaller",
     "log10_probability": "log10 of p_z at that quantile, a value that a row has; null where p_z = 0",
@@ -59,7 +59,7 @@ QUANTILE_COLUMNS: Final = {
     "reason": "why there is no n",
 }
 MEAN_COLUMNS: Final = {
-    **PLACE,
+    **KEY_COLUMNS,
     "measure": "extraction_strength: 1 - k / L (K12), share of the continuation; memory_unit_length: mean run of "
     "consecutive hits along the truth in the whole window (P8, A.3), tokens",
     "rows": "rows that have one",
@@ -71,81 +71,90 @@ MEAN_COLUMNS: Final = {
     "excess_lower": "lower end of its Welch 95 % interval",
     "excess_upper": "upper end of it",
 }
-_NO_CHANCE: Final = "p_z = 0: no number of samples is enough"
-_NO_NUMBER: Final = "p_z is below 1e-304: more samples than a number can hold"
+_ZERO_PROBABILITY: Final = "p_z = 0: no number of samples is enough"
+_TOO_MANY_SAMPLES: Final = "p_z is below 1e-304: more samples than a number can hold"
 
 
-def discoverable_counts(lines: pl.DataFrame) -> pl.DataFrame:
-    """How many rows are (n, p)-discoverable, for all SAMPLES and CHANCES: CURVES but the shares.
+def discoverable_counts(probabilities: pl.DataFrame) -> pl.DataFrame:
+    """How many rows are (n, p)-discoverable, for all SAMPLE_COUNTS and CHANCES: CURVE_COLUMNS without the shares.
 
     Args:
-        lines: as `extraction_lines.probability_lines`.
+        probabilities: from `probability_lines`.
     """
-    found = []
-    for key, group in _groups(lines):
+    records = []
+    for key, group in _scheme_groups(probabilities):
         values = group["log_probability"].to_numpy()
         for p in CHANCES:
-            counts = discoverable_rows(values, SAMPLES, float(p))
-            found += [(*key, p, n, len(values), int(hits)) for n, hits in zip(SAMPLES, counts, strict=True)]
-    names = [name for name in CURVES if not name.startswith("share")]
-    return pl.DataFrame(found, _schema(lines, names, ("p",)), orient="row")
+            counts = count_discoverable(values, SAMPLE_COUNTS, float(p))
+            records += [
+                (*key, p, n, len(values), int(discoverable))
+                for n, discoverable in zip(SAMPLE_COUNTS, counts, strict=True)
+            ]
+    names = [name for name in CURVE_COLUMNS if not name.startswith("share")]
+    return pl.DataFrame(records, _schema(probabilities, names, ("p",)), orient="row")
 
 
-def worst_counts(lines: pl.DataFrame) -> pl.DataFrame:
-    """How many rows are probable (p_z >= 0.1 %) and possible (p_z > 0): WORST but the shares. lines: as above."""
-    counted = (pl.len().cast(pl.Int64).alias("rows"), pl.sum("probable", "possible").cast(pl.Int64))
-    return lines.group_by(*PLACE, "scheme", maintain_order=True).agg(counted)
-
-
-def probability_quantiles(lines: pl.DataFrame) -> pl.DataFrame:
-    """p_z at the QUANTILES of each model, role and scheme that is drawn by chance; one line each.
+def worst_case_counts(probabilities: pl.DataFrame) -> pl.DataFrame:
+    """How many rows are probable (p_z >= 0.1 %) and possible (p_z > 0): WORST_CASE_COLUMNS without the shares.
 
     Args:
-        lines: as `extraction_lines.probability_lines`.
+        probabilities: from `probability_lines`.
     """
-    found = []
-    for key, group in _groups(lines.filter(pl.col("scheme") != GREEDY)):
+    counts = (pl.len().cast(pl.Int64).alias("rows"), pl.sum("probable", "possible").cast(pl.Int64))
+    return probabilities.group_by(*KEY_COLUMNS, "scheme", maintain_order=True).agg(counts)
+
+
+def probability_quantiles(probabilities: pl.DataFrame) -> pl.DataFrame:
+    """p_z at the QUANTILES, by model, role and sampling scheme except greedy; one record each.
+
+    Args:
+        probabilities: from `probability_lines`.
+    """
+    records = []
+    for key, group in _scheme_groups(probabilities.filter(pl.col("scheme") != GREEDY)):
         values = np.sort(group["log_probability"].to_numpy())
-        at = values[np.ceil(np.array(QUANTILES) * len(values)).astype(int) - 1]
-        for quantile, value, n in zip(QUANTILES, at, samples_needed(at, 0.5), strict=True):
+        quantile_values = values[np.ceil(np.array(QUANTILES) * len(values)).astype(int) - 1]
+        for quantile, value, n in zip(QUANTILES, quantile_values, samples_needed(quantile_values, 0.5), strict=True):
             log10 = float(value / np.log(10)) if np.isfinite(value) else None
-            reason = _NO_CHANCE if log10 is None else None if np.isfinite(n) else _NO_NUMBER
-            found.append((*key, len(values), quantile, log10, None if reason else float(n), reason))
+            reason = _ZERO_PROBABILITY if log10 is None else None if np.isfinite(n) else _TOO_MANY_SAMPLES
+            records.append((*key, len(values), quantile, log10, None if reason else float(n), reason))
     floats = ("quantile", "log10_probability", "samples")
-    return pl.DataFrame(found, _schema(lines, list(QUANTILE_COLUMNS), ("reason",), floats), orient="row")
+    return pl.DataFrame(records, _schema(probabilities, list(QUANTILE_COLUMNS), ("reason",), floats), orient="row")
 
 
-def _groups(lines: pl.DataFrame) -> Any:
-    return lines.group_by(*PLACE, "scheme", maintain_order=True)
+def _scheme_groups(probabilities: pl.DataFrame) -> Any:
+    return probabilities.group_by(*KEY_COLUMNS, "scheme", maintain_order=True)
 
 
-def _schema(lines: pl.DataFrame, names: list[str], texts: tuple[str, ...], floats: tuple[str, ...] = ()) -> Any:
-    def kind(name: str) -> Any:
-        if name in (*PLACE, "scheme"):
-            return lines.schema[name]
+def _schema(frame: pl.DataFrame, names: list[str], texts: tuple[str, ...], floats: tuple[str, ...] = ()) -> Any:
+    def dtype(name: str) -> Any:
+        if name in (*KEY_COLUMNS, "scheme"):
+            return frame.schema[name]
         return pl.String if name in texts else pl.Float64 if name in floats else pl.Int64
 
-    return {name: kind(name) for name in names}
+    return {name: dtype(name) for name in names}
 
 
 def measure_means(rows: pl.DataFrame) -> pl.DataFrame:
-    """Mean of each of the MEASURES by model and role, that of training rows beside the model's control rows.
+    """Mean of each of the MEASURES by model and role, and the excess of training rows over the model's control rows.
 
     Args:
-        rows: as `extraction_lines.signal_rows`.
+        rows: from `signal_rows`.
     """
-    found = []
-    for key, group in rows.group_by(*PLACE, maintain_order=True):
+    records = []
+    for key, group in rows.group_by(*KEY_COLUMNS, maintain_order=True):
         control = rows.filter(role="control", model=key[0])
         for measure in MEASURES:
             values = group[measure].drop_nulls().to_numpy()
-            center = means(values[:, None])
-            others = control[measure].drop_nulls().to_numpy() if key[1] == "train" else values[:0]
+            mean = means(values[:, None])
+            control_values = control[measure].drop_nulls().to_numpy() if key[1] == "train" else values[:0]
             excess = stratified_difference(
-                np.append(values, others)[:, None], np.arange(len(values) + len(others)) < len(values)
+                np.append(values, control_values)[:, None], np.arange(len(values) + len(control_values)) < len(values)
             )
-            numbers = [one[0] for end in (center, excess) for one in (end.estimate, end.lower, end.upper)]
-            found.append((*key, measure, len(values), group.height - len(values), *map(float, numbers)))
+            numbers = [
+                estimate[0] for result in (mean, excess) for estimate in (result.estimate, result.lower, result.upper)
+            ]
+            records.append((*key, measure, len(values), group.height - len(values), *map(float, numbers)))
     floats = [name for name in MEAN_COLUMNS if name.startswith(("mean", "excess")) and name != "measure"]
     schema = _schema(rows, list(MEAN_COLUMNS), ("measure",), tuple(floats))
-    return pl.DataFrame(found, schema, orient="row").with_columns(pl.col(floats).fill_nan(None))
+    return pl.DataFrame(records, schema, orient="row").with_columns(pl.col(floats).fill_nan(None))

@@ -1,7 +1,7 @@
-"""log p_z of every row: how probable its whole continuation is to a model that is sampled from, by sampling scheme.
+"""log p_z of every row: the probability that sampling from a model yields its whole continuation, by sampling scheme.
 
-Source: K3 (a): p_z is the product of the probabilities of the continuation's tokens after the true ones, renormalised
-over the tokens that may be drawn; read from the signals along the truth, without generating.
+Source: K3 (a): p_z is the product of the probabilities of the continuation's tokens given the true prefix, renormalized
+over the tokens that may be drawn. It is computed from the signals along the truth, without generating.
 """
 
 import re
@@ -18,14 +18,15 @@ from mematlas.metrics.memory_unit_length import memory_unit_length
 from mematlas.study import Study
 
 GREEDY: Final = "greedy"
-TOP: Final = "top-k 40"
-FULL: Final = "full distribution"
-SCHEME: Final = (
-    f"what is drawn from: {GREEDY}: the most probable token alone, so that p_z is 0 or 1; {TOP}: the 40 most probable "
-    f"tokens at T = 1, as K3; {FULL}: all tokens at T = 1; T = ...: all tokens at that temperature"
+TOP_K: Final = "top-k 40"
+FULL_DISTRIBUTION: Final = "full distribution"
+SCHEME_DESCRIPTION: Final = (
+    f"what is drawn from: {GREEDY}: the most probable token alone, so that p_z is 0 or 1; {TOP_K}: the 40 most "
+    f"probable tokens at T = 1, as K3; {FULL_DISTRIBUTION}: all tokens at T = 1; T = ...: all tokens at that "
+    "temperature"
 )
 MEASURES: Final = {"extraction_strength": extraction_strength, "memory_unit_length": memory_unit_length}
-THRESHOLD: Final = 0.001  # p_z from which on K11 calls a text extracted
+EXTRACTION_THRESHOLD: Final = 0.001  # smallest p_z that K11 calls extracted
 _TOP_COLUMN: Final = "log_probability_top40"
 _FULL_COLUMN: Final = "log_probability"
 _TEMPERATURE: Final = re.compile(r"log_probability_t(\d[\d.e+-]*)")
@@ -37,71 +38,73 @@ def schemes(tables: Tables) -> dict[str, str]:
     columns = tables.signals["truth"].collect_schema().names() if "truth" in tables.signals else []
     if _FULL_COLUMN not in columns:
         return {}
-    warm = {float(found[1]): name for name in columns if (found := _TEMPERATURE.fullmatch(name))}
-    named = {TOP: _TOP_COLUMN, FULL: _FULL_COLUMN} | {f"T = {t:g}": warm[t] for t in sorted(warm)}
-    return {scheme: column for scheme, column in named.items() if column in columns}
+    columns_by_temperature = {float(match[1]): name for name in columns if (match := _TEMPERATURE.fullmatch(name))}
+    column_by_scheme = {TOP_K: _TOP_COLUMN, FULL_DISTRIBUTION: _FULL_COLUMN} | {
+        f"T = {t:g}": columns_by_temperature[t] for t in sorted(columns_by_temperature)
+    }
+    return {scheme: column for scheme, column in column_by_scheme.items() if column in columns}
 
 
 def model_rows(tables: Tables, cell: Cell, model: str) -> pl.DataFrame:
     """The rows of a cell that the model scored and whose signals along the truth reach its end; rows ascending.
 
     Returns:
-        model, role ("control model" on all rows of one), context, continuation, row; recited (M = 1); one column a
-        scheme: log p_z in nats, -inf where p_z = 0, null where it is not known; the MEASURES. Of greedy decoding p_z is
-        left null where no log-probability is known, so that all schemes speak of the same rows.
+        model, role ("control model" for every row of one), context, continuation, row; recited (M = 1); one column per
+        scheme: log p_z in nats, -inf where p_z = 0, null where unknown; the MEASURES. For greedy decoding p_z is null
+        where no log-probability is known, so that all schemes cover the same rows.
     """
-    scored = (
+    scores = (
         tables.scores.filter(model=model, context=cell.context, continuation=cell.continuation)
         .select("row", extractable.expression().alias("recited"))
         .drop_nulls("recited")
     )
-    named = schemes(tables)
-    truth = tables.signals_of("truth", cell).filter(model=model)
-    numbers = {scheme: _log_probability(column, cell) for scheme, column in named.items()}
-    numbers |= {name: metric.expression() for name, metric in MEASURES.items()}
-    found = (
-        truth.select("row", "model", "context", "continuation", **numbers)
-        .join(scored, on="row")
+    column_by_scheme = schemes(tables)
+    truth = tables.cell_signals("truth", cell).filter(model=model)
+    expressions = {scheme: _log_probability(column, cell) for scheme, column in column_by_scheme.items()}
+    expressions |= {name: metric.expression() for name, metric in MEASURES.items()}
+    joined = (
+        truth.select("row", "model", "context", "continuation", **expressions)
+        .join(scores, on="row")
         .join(tables.rows.select("row", "role"), on="row")
     )
     role = pl.lit("control model") if model in tables.control_models else pl.col("role")
     greedy = pl.when("recited").then(0.0).otherwise(-float("inf"))
-    greedy = pl.when(pl.any_horizontal(pl.col(list(named)).is_not_null())).then(greedy).alias(GREEDY)
-    order = (*_KEYS, "recited", GREEDY, *named, *MEASURES)
-    return found.with_columns(role.alias("role"), greedy).select(order).sort("row").collect(engine="streaming")
+    greedy = pl.when(pl.any_horizontal(pl.col(list(column_by_scheme)).is_not_null())).then(greedy).alias(GREEDY)
+    columns = (*_KEYS, "recited", GREEDY, *column_by_scheme, *MEASURES)
+    return joined.with_columns(role.alias("role"), greedy).select(columns).sort("row").collect(engine="streaming")
 
 
 def _log_probability(column: str, cell: Cell) -> pl.Expr:
-    """log p_z. A token outside the 40 has no top-40 log-probability, though one in the full distribution."""
-    drawn, every = (_continuation(name, cell) for name in (column, _FULL_COLUMN))
-    length = pl.lit(cell.continuation)
-    known = (drawn.list.len() == length) & (every.list.drop_nulls().list.len() == length)
-    whole, total = drawn.list.drop_nulls().list.len() == length, drawn.list.sum()
+    """log p_z. A token outside the top 40 has no top-40 log-probability, but one in the full distribution."""
+    values, full_values = (_continuation_values(name, cell) for name in (column, _FULL_COLUMN))
+    continuation = pl.lit(cell.continuation)
+    is_known = (values.list.len() == continuation) & (full_values.list.drop_nulls().list.len() == continuation)
+    is_complete, total = values.list.drop_nulls().list.len() == continuation, values.list.sum()
     if column == _TOP_COLUMN:
-        total = pl.when(whole).then(total).otherwise(-float("inf"))
+        total = pl.when(is_complete).then(total).otherwise(-float("inf"))
     else:
-        known &= whole
-    return pl.when(known & total.is_not_nan()).then(total.clip(upper_bound=0.0))
+        is_known &= is_complete
+    return pl.when(is_known & total.is_not_nan()).then(total.clip(upper_bound=0.0))
 
 
-def _continuation(column: str, cell: Cell) -> pl.Expr:
+def _continuation_values(column: str, cell: Cell) -> pl.Expr:
     return pl.col(column).list.slice(cell.context).cast(pl.List(pl.Float64))
 
 
 def by_scheme(rows: pl.DataFrame) -> pl.DataFrame:
-    """`model_rows` with one line a scheme in which p_z is known; columns as `probability_lines`."""
-    named = [name for name in rows.columns if name not in (*_KEYS, "recited", *MEASURES)]
-    long = rows.drop(*MEASURES).unpivot(
-        named, index=[*_KEYS, "recited"], variable_name="scheme", value_name="log_probability"
+    """`model_rows` in long form: one record per scheme with known p_z; columns of `probability_lines`."""
+    scheme_names = [name for name in rows.columns if name not in (*_KEYS, "recited", *MEASURES)]
+    long_table = rows.drop(*MEASURES).unpivot(
+        scheme_names, index=[*_KEYS, "recited"], variable_name="scheme", value_name="log_probability"
     )
-    probable = (pl.col("log_probability").exp() >= THRESHOLD).alias("probable")
-    return long.drop_nulls("log_probability").with_columns(
-        pl.col("scheme").cast(pl.Enum(named)), probable, possible=pl.col("log_probability").is_finite()
+    is_probable = (pl.col("log_probability").exp() >= EXTRACTION_THRESHOLD).alias("probable")
+    return long_table.drop_nulls("log_probability").with_columns(
+        pl.col("scheme").cast(pl.Enum(scheme_names)), is_probable, possible=pl.col("log_probability").is_finite()
     )
 
 
-def models_of(tables: Tables) -> tuple[str, ...]:
-    """The models that findings on probabilities speak of: the last checkpoint of each size, and the controls."""
+def headline_models(tables: Tables) -> tuple[str, ...]:
+    """The models that the finding `probability` covers: the last checkpoint of each size, and the control models."""
     return (*tables.by_size, *tables.control_models)
 
 
@@ -116,16 +119,16 @@ def signal_rows(study: Study, run: str | None = None) -> pl.DataFrame:
     cell = nearest_cell(tables)
     if cell is None:
         raise StudyError("The study has no scored training rows.")
-    return pl.concat(model_rows(tables, cell, model) for model in models_of(tables))
+    return pl.concat(model_rows(tables, cell, model) for model in headline_models(tables))
 
 
 def probability_lines(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
-    """One line a row, model and sampling scheme in which the probability of its continuation is known.
+    """One record per row, model and sampling scheme with a known probability of the continuation.
 
-    Of the last checkpoint of each size and the control models, at the cell nearest to 32 + 32.
+    The models are the last checkpoint of each size and the control models; the cell is the one nearest to 32 + 32.
 
     Args:
-        where: only lines with these values of the columns.
+        where: only records with these values in the columns.
 
     Returns:
         model, role, context, continuation, row; recited (M = 1); scheme; log_probability (log p_z in nats, -inf where

@@ -1,108 +1,130 @@
-"""K3's trends put to a test, on the numbers of the finding `probability`."""
+"""Tests of K3's trends on the numbers of the finding `probability`."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.extraction.probability.tables import CHANCE, SPOKEN
-from mematlas.analyses.frames.proportions import between, percent, share_of
-from mematlas.analyses.trend_tests import Verdict, majority
+from mematlas.analyses.extraction.probability.tables import HEADLINE_CHANCE, HEADLINE_SAMPLES
+from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
+from mematlas.analyses.trend_tests import Verdict, majority_verdict
 from mematlas.findings.finding import Trend
 from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.stats.extraction import samples_needed
 
-MORE: Final = "sampling-extracts-more-than-greedy"
+MORE_THAN_GREEDY: Final = "sampling-extracts-more-than-greedy"
 GROWTH: Final = "sampled-extraction-grows-with-size"
 HELD_OUT: Final = "held-out-rows-are-sampled-less"
-TRENDS: Final = (MORE, GROWTH, HELD_OUT)
-_AT: Final = f"n = {SPOKEN:,} and p = {CHANCE}"
-Line = dict[str, Any]
+TRENDS: Final = (MORE_THAN_GREEDY, GROWTH, HELD_OUT)
+_HEADLINE_PHRASE: Final = f"n = {HEADLINE_SAMPLES:,} and p = {HEADLINE_CHANCE}"
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a claim is on: a model and a sampling scheme; frames: of `extraction_tables.probability_frames`."""
+class Headline:
+    """The subject of the claim: a model and a sampling scheme; frames: from `probability_frames`."""
 
     frames: dict[str, pl.DataFrame]
     model: str
     scheme: str
 
-    def line(self, scheme: str | None = None, **where: str) -> Line | None:
-        """The share at the n and p spoken of, of training rows of the model unless told else; None without rows."""
-        place = {"model": self.model, "role": "train", "scheme": scheme or self.scheme, "p": CHANCE} | where
-        return next(self.frames["curves"].filter(samples=SPOKEN, **place).iter_rows(named=True), None)
+    def record(self, scheme: str | None = None, **where: str) -> Record | None:
+        """The share at the headline n and p, by default of the model's training rows; None without rows."""
+        filters = {"model": self.model, "role": "train", "scheme": scheme or self.scheme, "p": HEADLINE_CHANCE} | where
+        return next(self.frames["curves"].filter(samples=HEADLINE_SAMPLES, **filters).iter_rows(named=True), None)
 
     def share(self, scheme: str | None = None, role: str = "train") -> str:
-        """The share of `line` in words, with its interval, of rows that are there."""
-        line = self.line(scheme, role=role)
-        return "not measured" if line is None else share_of(line, "share")
+        """The share of `record` with its interval, for a sentence."""
+        record = self.record(scheme, role=role)
+        return "not measured" if record is None else format_share(record, "share")
 
-    def worst(self, name: str, role: str = "train") -> str:
-        """A share of the worst case ("probable", "possible") in words, with its interval, of rows that are there."""
-        found = self.frames["worst"].filter(model=self.model, scheme=self.scheme, role=role)
-        return next((share_of(line, f"{name}_share") for line in found.iter_rows(named=True)), "not measured")
-
-
-def paired(spoken: Spoken, rows: pl.DataFrame, role: str = "train") -> tuple[int, int]:
-    """How many rows sampling alone draws, and how many greedy decoding alone recites; rows: `model_rows`."""
-    known = rows.filter(role=role).drop_nulls(spoken.scheme)
-    drawn = samples_needed(known[spoken.scheme].to_numpy(), float(CHANCE)) <= SPOKEN
-    recited = known["recited"].to_numpy()
-    return int((drawn & ~recited).sum()), int((~drawn & recited).sum())
+    def worst_case_share(self, name: str, role: str = "train") -> str:
+        """A share of the worst case ("probable", "possible") with its interval, for a sentence."""
+        records = self.frames["worst"].filter(model=self.model, scheme=self.scheme, role=role)
+        return next((format_share(record, f"{name}_share") for record in records.iter_rows(named=True)), "not measured")
 
 
-def probability_trends(spoken: Spoken, rows: pl.DataFrame, by_size: list[str]) -> tuple[Trend, ...]:
-    """The TRENDS. rows: `model_rows` of the model spoken of; by_size: models of different, known size, ascending."""
-    return _more(spoken, rows), _growth(spoken, by_size), _held_out(spoken)
+def exclusive_rows(headline: Headline, rows: pl.DataFrame, role: str = "train") -> tuple[int, int]:
+    """How many rows only sampling draws, and how many only greedy decoding recites.
+
+    Args:
+        rows: from `model_rows`.
+    """
+    known_rows = rows.filter(role=role).drop_nulls(headline.scheme)
+    is_drawn = samples_needed(known_rows[headline.scheme].to_numpy(), float(HEADLINE_CHANCE)) <= HEADLINE_SAMPLES
+    recited = known_rows["recited"].to_numpy()
+    return int((is_drawn & ~recited).sum()), int((~is_drawn & recited).sum())
 
 
-def _more(spoken: Spoken, rows: pl.DataFrame) -> Trend:
-    """McNemar's test, by the interval of the share of rows that sampling alone draws."""
-    sampled, greedy = paired(spoken, rows)
-    beside = " and ".join(f"{count:,}" for count in paired(spoken, rows, "control"))
+def probability_trends(headline: Headline, rows: pl.DataFrame, by_size: list[str]) -> tuple[Trend, ...]:
+    """The verdict on each of TRENDS.
+
+    Args:
+        rows: `model_rows` of the headline model.
+        by_size: models of different, known size, ascending.
+    """
+    return _more_than_greedy(headline, rows), _growth(headline, by_size), _held_out(headline)
+
+
+def _more_than_greedy(headline: Headline, rows: pl.DataFrame) -> Trend:
+    """McNemar's test, by the interval of the share of discordant rows that only sampling draws."""
+    sampled_only, greedy_only = exclusive_rows(headline, rows)
+    control_counts = " and ".join(f"{count:,}" for count in exclusive_rows(headline, rows, "control"))
     test = (
-        f"training rows of {spoken.model} that only sampling ({spoken.scheme}) draws at {_AT}: {sampled:,}; that only "
-        f"greedy decoding recites: {greedy:,} (of control rows {beside}); shown if the 95 % interval of the first's "
-        "share of both is above a half"
+        f"training rows of {headline.model} that only sampling ({headline.scheme}) draws at {_HEADLINE_PHRASE}: "
+        f"{sampled_only:,}; that only greedy decoding recites: {greedy_only:,} (of control rows {control_counts}); "
+        "shown if the 95 % interval of the first's share of both is above a half"
     )
-    return Trend(MORE, majority(sampled, greedy), test)
+    return Trend(MORE_THAN_GREEDY, majority_verdict(sampled_only, greedy_only), test)
 
 
-def _growth(spoken: Spoken, by_size: list[str]) -> Trend:
-    known = [line for model in by_size if (line := spoken.line(model=model)) is not None]
-    if len(known) < 2:
+def _growth(headline: Headline, by_size: list[str]) -> Trend:
+    records = [record for model in by_size if (record := headline.record(model=model)) is not None]
+    if len(records) < 2:
         return Trend(GROWTH, "cannot tell", "the study lacks two models of different, known size with known p_z")
-    smallest, largest = known[0], known[-1]
+    smallest, largest = records[0], records[-1]
     test = (
-        f"{share_of(smallest, 'share')} of the rows of {smallest['model']}, {share_of(largest, 'share')} of "
-        f"{largest['model']} at {_AT}; a direction is shown if the 95 % intervals are apart"
+        f"{format_share(smallest, 'share')} of the rows of {smallest['model']}, {format_share(largest, 'share')} of "
+        f"{largest['model']} at {_HEADLINE_PHRASE}; a direction is shown if the 95 % intervals are apart"
     )
-    return Trend(GROWTH, _apart(largest, smallest), test)
+    return Trend(GROWTH, _compare_intervals(largest, smallest), test)
 
 
-def _apart(more: Line, less: Line) -> Verdict:
-    if more["share_lower"] > less["share_upper"]:
+def _compare_intervals(larger_model: Record, smaller_model: Record) -> Verdict:
+    if larger_model["share_lower"] > smaller_model["share_upper"]:
         return "shows"
-    return "contradicts" if more["share_upper"] < less["share_lower"] else "cannot tell"
+    return "contradicts" if larger_model["share_upper"] < smaller_model["share_lower"] else "cannot tell"
 
 
-def _held_out(spoken: Spoken) -> Trend:
-    train, control = spoken.line(), spoken.line(role="control")
+def _held_out(headline: Headline) -> Trend:
+    train, control = headline.record(), headline.record(role="control")
     if train is None or control is None:
         return Trend(HELD_OUT, "cannot tell", "the study has no control rows with known p_z")
-    gap = difference_of_shares((train["discoverable"], train["rows"]), (control["discoverable"], control["rows"]))
-    ends = [end for end in (gap.lower, gap.upper) if end is not None]
-    test = (
-        f"{spoken.model} at {_AT}: {share_of(train, 'share')} of {train['rows']:,} training rows, "
-        f"{share_of(control, 'share')} of {control['rows']:,} control rows; difference {percent(gap.estimate)} "
-        f"({between(gap.lower, gap.upper)}); shown if its 95 % interval is above 0"
+    difference = difference_of_shares(
+        (train["discoverable"], train["rows"]), (control["discoverable"], control["rows"])
     )
-    verdict: Verdict = "shows" if ends and min(ends) > 0 else "contradicts" if ends and max(ends) < 0 else "cannot tell"
+    interval = [end for end in (difference.lower, difference.upper) if end is not None]
+    test = (
+        f"{headline.model} at {_HEADLINE_PHRASE}: {format_share(train, 'share')} of {train['rows']:,} training rows, "
+        f"{format_share(control, 'share')} of {control['rows']:,} control rows; difference "
+        f"{format_percent(difference.estimate)} ({format_interval(difference.lower, difference.upper)}); shown if its "
+        "95 % interval is above 0"
+    )
+    verdict: Verdict = (
+        "shows"
+        if interval and min(interval) > 0
+        else "contradicts"
+        if interval and max(interval) < 0
+        else "cannot tell"
+    )
     return Trend(HELD_OUT, verdict, test)
 
 
-def strength(spoken: Spoken, rows: pl.DataFrame) -> float | None:
-    """The share that sampling adds to greedy decoding / its standard error (McNemar's); None where rows agree."""
-    sampled, greedy = paired(spoken, rows)
-    return None if sampled + greedy == 0 else abs(sampled - greedy) / (sampled + greedy) ** 0.5
+def strength(headline: Headline, rows: pl.DataFrame) -> float | None:
+    """The share that sampling adds to greedy decoding / its standard error (McNemar); None if all rows agree."""
+    sampled_only, greedy_only = exclusive_rows(headline, rows)
+    return (
+        None
+        if sampled_only + greedy_only == 0
+        else abs(sampled_only - greedy_only) / (sampled_only + greedy_only) ** 0.5
+    )

@@ -1,0 +1,1 @@
+"""The analysis `forecast`: how well smaller or earlier models forecast which rows are memorized."""

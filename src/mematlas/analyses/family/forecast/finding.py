@@ -1,9 +1,9 @@
-"""Does a smaller model, or an earlier checkpoint, foretell which rows a later one memorizes?
+"""Whether a smaller model, or an earlier checkpoint, forecasts which rows a later one memorizes.
 
 Source: K1. Label of a row: M = 1 at the reference cell. precision = P(later memorizes | earlier memorizes), recall =
-P(earlier memorizes | later memorizes). Forecasters are all smaller models of the family (at their latest checkpoint),
-and all earlier checkpoints of the same model. Compute, our choice after the rule 6 N D: parameters times training
-step where both models have one, else parameters, relative to the model forecast.
+P(earlier memorizes | later memorizes). A model is forecast by all smaller models of the family (at their latest
+checkpoint) and by all its own earlier checkpoints. Compute is relative to the model forecast: parameters times training
+step where both models have one, else parameters (our choice, after the rule 6 N D).
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.family.forecast.clustering import QUANTILES, SPREADS, most_repetitions, ordering, ordering_recipe
-from mematlas.analyses.frames.proportions import between, percent
-from mematlas.analyses.frames.score_lines import compute
+from mematlas.analyses.family.forecast.clustering import (
+    QUANTILE_COLUMNS,
+    SPREAD_COLUMNS,
+    clustering,
+    clustering_recipe,
+    max_repetitions,
+)
+from mematlas.analyses.frames.proportions import format_interval, format_percent
+from mematlas.analyses.frames.score_lines import relative_compute
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.classification.forecasting import correlations, forecast, joint_counts
+from mematlas.stats.classification.forecasting import correlations, forecast_scores, joint_counts
 from mematlas.stats.estimates.intervals import Share, standard_error
 
-_FORECASTS: Final = {
+_FORECAST_COLUMNS: Final = {
     "earlier": "the model that forecasts",
     "later": "the model that is forecast",
     "kind": "smaller model, earlier checkpoint, or listed before (sizes unknown)",
@@ -43,7 +49,7 @@ _FORECASTS: Final = {
     "f1_upper": "upper end of it",
     "base_rate": "memorized_later / rows: the precision of a forecast that knows nothing",
 }
-_CORRELATIONS: Final = {
+_CORRELATION_COLUMNS: Final = {
     "model": "label of a model",
     "other": "label of another, before it in the family",
     "rows": "rows scored by all models; null where only recited rows are known",
@@ -71,7 +77,7 @@ _DEVIATIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """Training rows of the reference cell: values[rows, models], M's matches if graded, else whether recited."""
+    """Training rows of the reference cell; values[rows, models]: the matches if M is graded, else whether recited."""
 
     models: tuple[str, ...]
     rows: NDArray[np.int64]
@@ -94,15 +100,15 @@ def _labels(tables: Tables) -> _Labels:
 
 
 def _pairs(tables: Tables, models: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """(earlier, later, kind) for all that can foretell one another."""
-    sized = all(tables.parameters(model) is not None for model in tables.by_size)
-    chains = [(tables.by_size, "smaller model" if sized else "listed before")]
+    """(earlier, later, kind) for every model and each model that can forecast it."""
+    sizes_known = all(tables.parameters(model) is not None for model in tables.by_size)
+    chains = [(tables.by_size, "smaller model" if sizes_known else "listed before")]
     chains += [(series, "earlier checkpoint") for series in tables.by_step]
     pairs = {
         (earlier, later): kind
         for chain, kind in chains
-        for at, later in enumerate(chain)
-        for earlier in chain[:at]
+        for position, later in enumerate(chain)
+        for earlier in chain[:position]
         if earlier in models and later in models
     }
     return [(*pair, kind) for pair, kind in pairs.items()]
@@ -110,107 +116,109 @@ def _pairs(tables: Tables, models: tuple[str, ...]) -> list[tuple[str, str, str]
 
 def _forecasts(tables: Tables, labels: _Labels) -> pl.DataFrame:
     joint, pairs = joint_counts(labels.recited), _pairs(tables, labels.models)
-    at = {model: place for place, model in enumerate(labels.models)}
+    column = {model: number for number, model in enumerate(labels.models)}
     frame = pl.DataFrame(pairs, schema=dict.fromkeys(("earlier", "later", "kind"), pl.String), orient="row")
     size = tables.models.select("model", "parameters", "training_step")
     frame = frame.join(size, left_on="earlier", right_on="model", how="left", maintain_order="left")
     frame = frame.join(size, left_on="later", right_on="model", how="left", maintain_order="left", suffix="_2")
     counts = {
-        "memorized_earlier": [joint[at[earlier], at[earlier]] for earlier, _, _ in pairs],
-        "memorized_later": [joint[at[later], at[later]] for _, later, _ in pairs],
-        "memorized_both": [joint[at[earlier], at[later]] for earlier, later, _ in pairs],
+        "memorized_earlier": [joint[column[earlier], column[earlier]] for earlier, _, _ in pairs],
+        "memorized_later": [joint[column[later], column[later]] for _, later, _ in pairs],
+        "memorized_both": [joint[column[earlier], column[later]] for earlier, later, _ in pairs],
     }
     frame = frame.with_columns(pl.Series(name, values, dtype=pl.Int64) for name, values in counts.items())
     rows = pl.lit(len(labels.rows) if tables.complete else None, pl.Int64).alias("rows")
-    return with_forecasts(frame.with_columns(compute(), rows)).select(*_FORECASTS)
+    return with_forecasts(frame.with_columns(relative_compute(), rows)).select(*_FORECAST_COLUMNS)
 
 
 def with_forecasts(counts: pl.DataFrame) -> pl.DataFrame:
-    """Add precision, recall and F1 with their 95 % intervals, and base_rate where there are `rows`; see _FORECASTS.
+    """Add precision, recall and F1 with 95 % intervals, and base_rate where `rows` is known; see _FORECAST_COLUMNS.
 
     Args:
         counts: memorized_earlier, memorized_later, memorized_both; rows, where these are known.
     """
-    lines: list[dict[str, float | None]] = []
-    for line in counts.iter_rows(named=True):
-        earlier, later, both = (line[f"memorized_{name}"] for name in ("earlier", "later", "both"))
-        found, rows = forecast(earlier=earlier, later=later, both=both), line.get("rows")
-        shares = (_ends(name, getattr(found, name)) for name in ("precision", "recall", "f1"))
-        ends = {name: value for share in shares for name, value in share.items()}
-        lines.append(ends | {"base_rate": later / rows if rows else None})
-    schema = {name: pl.Float64 for name in _FORECASTS if name.startswith(("precision", "recall", "f1", "base_rate"))}
-    return counts.hstack(pl.DataFrame(lines, schema=schema))
+    metrics = ("precision", "recall", "f1")
+    records: list[dict[str, float | None]] = []
+    for pair in counts.iter_rows(named=True):
+        earlier, later, both = (pair[f"memorized_{name}"] for name in ("earlier", "later", "both"))
+        scores, rows = forecast_scores(earlier=earlier, later=later, both=both), pair.get("rows")
+        shares = (_share_columns(name, getattr(scores, name)) for name in metrics)
+        values = {name: value for share in shares for name, value in share.items()}
+        records.append(values | {"base_rate": later / rows if rows else None})
+    schema = {name: pl.Float64 for name in _FORECAST_COLUMNS if name.startswith((*metrics, "base_rate"))}
+    return counts.hstack(pl.DataFrame(records, schema=schema))
 
 
-def _ends(name: str, share: Share) -> dict[str, float | None]:
+def _share_columns(name: str, share: Share) -> dict[str, float | None]:
     return {name: share.estimate, f"{name}_lower": share.lower, f"{name}_upper": share.upper}
 
 
 def _correlations(tables: Tables, labels: _Labels) -> pl.DataFrame:
     phi = correlations(labels.recited.astype(np.float64)) if tables.complete else None
     pearson = correlations(labels.values) if tables.graded else None
-    lines = [
+    records = [
         (
-            labels.models[at],
-            labels.models[other],
+            labels.models[i],
+            labels.models[j],
             len(labels.rows) if tables.complete else None,
-            None if pearson is None else float(pearson[at, other]),
-            None if phi is None else float(phi[at, other]),
+            None if pearson is None else float(pearson[i, j]),
+            None if phi is None else float(phi[i, j]),
         )
-        for at in range(len(labels.models))
-        for other in range(at)
+        for i in range(len(labels.models))
+        for j in range(i)
     ]
-    schema = dict(zip(_CORRELATIONS, (pl.String, pl.String, pl.Int64, pl.Float64, pl.Float64), strict=True))
-    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(pl.col("pearson", "phi").fill_nan(None))
+    schema = dict(zip(_CORRELATION_COLUMNS, (pl.String, pl.String, pl.Int64, pl.Float64, pl.Float64), strict=True))
+    return pl.DataFrame(records, schema=schema, orient="row").with_columns(pl.col("pearson", "phi").fill_nan(None))
 
 
 # --------------------------------------------------------------------------------------------------------- the trends
 
 
-def _small_models(smaller: pl.DataFrame) -> Trend:
-    """Precision of the smallest model as a forecast of the largest, above its recall and above the base rate.
+def _small_models_trend(smaller: pl.DataFrame) -> Trend:
+    """Test whether the precision of the smallest model's forecast of the largest exceeds its recall and the base rate.
 
-    Above recall alone it is whenever the smaller memorizes fewer rows, whichever they are; the base rate tells whether
-    they are the same rows. Where it is unknown, one half stands in for it (our choice).
+    It exceeds recall whenever the smaller model memorizes fewer rows, whichever they are; only the comparison with the
+    base rate shows that they are the same rows. One half replaces an unknown base rate (our choice).
     """
     name = ANALYSIS.trends[0]
     if not smaller.height:
         return Trend(name, "cannot tell", "the study lacks two models of different size")
-    line = smaller.row(0, named=True)
-    if line["precision"] is None or line["recall"] is None:
-        return Trend(name, "cannot tell", f"{line['earlier']} or {line['later']} memorizes no row")
-    base, known = line["base_rate"], line["base_rate"] is not None
-    above = f"the base rate of {percent(base)}" if known else "one half, as the base rate is unknown"
-    test = f"{_told(line)}; shown if precision is above recall, and above {above}, with 95 % intervals apart"
-    if line["precision_lower"] > max(line["recall_upper"], base if known else 0.5):
+    forecast = smaller.row(0, named=True)
+    if forecast["precision"] is None or forecast["recall"] is None:
+        return Trend(name, "cannot tell", f"{forecast['earlier']} or {forecast['later']} memorizes no row")
+    base, known = forecast["base_rate"], forecast["base_rate"] is not None
+    threshold = f"the base rate of {format_percent(base)}" if known else "one half, as the base rate is unknown"
+    condition = f"precision is above recall, and above {threshold}, with 95 % intervals apart"
+    test = f"{_format_forecast(forecast)}; shown if {condition}"
+    if forecast["precision_lower"] > max(forecast["recall_upper"], base if known else 0.5):
         return Trend(name, "shows", test)
-    if line["precision_upper"] < line["recall_lower"]:
+    if forecast["precision_upper"] < forecast["recall_lower"]:
         return Trend(name, "contradicts", test)
     return Trend(name, "cannot tell", test)
 
 
-def _checkpoints(forecasts: pl.DataFrame, target: str) -> Trend:
-    """Is F1 of a checkpoint above that of a smaller model of as much compute or more, or below one of less?
+def _checkpoints_trend(forecasts: pl.DataFrame, target: str) -> Trend:
+    """Test whether the F1 of checkpoints is above that of smaller models with at least as much compute.
 
-    Never "contradicts": K1 counts only rows that the checkpoint had seen, and which those are is not known here.
+    The verdict is never "contradicts": K1 counts only rows that the checkpoint had seen, which are not known here.
     """
     name = ANALYSIS.trends[1]
-    here = forecasts.filter(later=target).drop_nulls(["compute", "f1"])
-    checkpoints = here.filter(kind="earlier checkpoint").to_dicts()
-    smaller = here.filter(kind="smaller model").to_dicts()
+    candidates = forecasts.filter(later=target).drop_nulls(["compute", "f1"])
+    checkpoints = candidates.filter(kind="earlier checkpoint").to_dicts()
+    smaller = candidates.filter(kind="smaller model").to_dicts()
     if not checkpoints or not smaller:
-        what = "smaller models of known size" if checkpoints else "earlier checkpoints of the largest model"
-        return Trend(name, "cannot tell", f"the study lacks {what} that memorize a row")
-    pairs = [(step, model) for step in checkpoints for model in smaller]
-    above = [(step, model) for step, model in pairs if step["compute"] <= model["compute"]]
-    below = [(step, model) for step, model in pairs if step["compute"] >= model["compute"]]
-    better = [(step, model) for step, model in above if step["f1_lower"] > model["f1_upper"]]
-    worse = [(step, model) for step, model in below if step["f1_upper"] < model["f1_lower"]]
+        missing = "smaller models of known size" if checkpoints else "earlier checkpoints of the largest model"
+        return Trend(name, "cannot tell", f"the study lacks {missing} that memorize a row")
+    pairs = [(checkpoint, model) for checkpoint in checkpoints for model in smaller]
+    less_compute = [(checkpoint, model) for checkpoint, model in pairs if checkpoint["compute"] <= model["compute"]]
+    more_compute = [(checkpoint, model) for checkpoint, model in pairs if checkpoint["compute"] >= model["compute"]]
+    better = [(checkpoint, model) for checkpoint, model in less_compute if checkpoint["f1_lower"] > model["f1_upper"]]
+    worse = [(checkpoint, model) for checkpoint, model in more_compute if checkpoint["f1_upper"] < model["f1_lower"]]
     test = (
         f"forecasts of {target} by F1, 95 % intervals apart: a checkpoint beats a smaller model of as much compute or "
-        f"more in {len(better)} of {len(above)} pairs, and loses to one of as much or less in {len(worse)} of "
-        f"{len(below)}{_example([*better, *worse])}; rows that a checkpoint had not yet seen count against it, so that "
-        "a loss contradicts nothing"
+        f"more in {len(better)} of {len(less_compute)} pairs, and loses to one of as much or less in {len(worse)} of "
+        f"{len(more_compute)}{_example([*better, *worse])}; rows that a checkpoint had not yet seen count against it, "
+        "so that a loss contradicts nothing"
     )
     return Trend(name, "shows" if better and not worse else "cannot tell", test)
 
@@ -218,30 +226,35 @@ def _checkpoints(forecasts: pl.DataFrame, target: str) -> Trend:
 def _example(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     if not pairs:
         return ""
-    words = (f"{line['earlier']} {line['f1']:.3f} at {line['compute']:.2g} of the compute" for line in pairs[0])
-    return f" (e.g. F1 {', '.join(words)})"
+    forecasts = (
+        f"{forecast['earlier']} {forecast['f1']:.3f} at {forecast['compute']:.2g} of the compute"
+        for forecast in pairs[0]
+    )
+    return f" (e.g. F1 {', '.join(forecasts)})"
 
 
 # -------------------------------------------------------------------------------------------------------- the finding
 
 
-def _told(line: dict[str, Any]) -> str:
-    parts = []
-    for name, one, other in (("precision", "earlier", "later"), ("recall", "later", "earlier")):
-        count, ends = line[f"memorized_{one}"], between(line[f"{name}_lower"], line[f"{name}_upper"])
-        share = f"{line[other]} memorizes {percent(line[name])} of the {count:,} rows that {line[one]} does"
-        parts.append(f"{share} ({name}; {ends})" if count else f"{line[one]} memorizes no row (no {name})")
-    return ", and ".join(parts)
+def _format_forecast(forecast: dict[str, Any]) -> str:
+    clauses = []
+    for metric, given, other in (("precision", "earlier", "later"), ("recall", "later", "earlier")):
+        count = forecast[f"memorized_{given}"]
+        interval = format_interval(forecast[f"{metric}_lower"], forecast[f"{metric}_upper"])
+        share = f"{forecast[other]} memorizes {format_percent(forecast[metric])}"
+        share += f" of the {count:,} rows that {forecast[given]} does ({metric}; {interval})"
+        clauses.append(share if count else f"{forecast[given]} memorizes no row (no {metric})")
+    return ", and ".join(clauses)
 
 
-def _lying(spreads: pl.DataFrame, model: str) -> str:
-    """The spread of the model's rows, as the end of the claim; nothing where it was not tested."""
-    line = spreads.row(by_predicate=pl.col("model") == model, named=True)
-    if line["verdict"] is None:
+def _format_clustering(spreads: pl.DataFrame, model: str) -> str:
+    """The spread of the model's rows, as the end of the claim; "" where it was not tested."""
+    spread = spreads.row(by_predicate=pl.col("model") == model, named=True)
+    if spread["verdict"] is None:
         return ""
     return (
-        f"; in the order of rows those of {model} lie {line['verdict']} (variance {line['against_chance']:.2f} times "
-        f"that of chance over {line['windows']:,} windows of {line['size']} rows)"
+        f"; in the order of rows those of {model} lie {spread['verdict']} (variance {spread['against_chance']:.2f} "
+        f"times that of chance over {spread['windows']:,} windows of {spread['size']} rows)"
     )
 
 
@@ -251,14 +264,14 @@ def _charts(forecasts: pl.DataFrame, correlated: pl.DataFrame, quantiles: pl.Dat
         x = Axis("compute", "compute, relative to the model forecast", "log")
         color = Axis("later", "model forecast", "nominal")
         for name in ("precision", "recall", "f1"):
-            title = "F1" if name == "f1" else name
-            heading = f"{title[0].upper()}{title[1:]} of a forecast by compute"
-            y, band = Axis(name, title, share=True), (f"{name}_lower", f"{name}_upper")
-            charts.append(Chart(name, heading, "lines", "forecasts", x, y, color, *band, dash="kind"))
-    value = "pearson" if correlated["pearson"].is_not_null().any() else "phi"
-    if correlated[value].is_not_null().any():
+            y_title = "F1" if name == "f1" else name
+            title = f"{y_title[0].upper()}{y_title[1:]} of a forecast by compute"
+            y, bounds = Axis(name, y_title, share=True), (f"{name}_lower", f"{name}_upper")
+            charts.append(Chart(name, title, "lines", "forecasts", x, y, color, *bounds, dash="kind"))
+    coefficient = "pearson" if correlated["pearson"].is_not_null().any() else "phi"
+    if correlated[coefficient].is_not_null().any():
         x, y = Axis("model", "model", "nominal"), Axis("other", "model before it", "nominal")
-        color = Axis(value, "Pearson's correlation of M" if value == "pearson" else "phi of M = 1")
+        color = Axis(coefficient, "Pearson's correlation of M" if coefficient == "pearson" else "phi of M = 1")
         charts.append(Chart("correlation", "Correlation between models", "matrix", "correlations", x, y, color))
     if quantiles.height:
         x = Axis("chance", "memorized rows a window expected by chance")
@@ -268,16 +281,16 @@ def _charts(forecasts: pl.DataFrame, correlated: pl.DataFrame, quantiles: pl.Dat
     return tuple(charts)
 
 
-def _caveats(tables: Tables, labels: _Labels, ordered: Sequence[str]) -> tuple[str, ...]:
+def _caveats(tables: Tables, labels: _Labels, clustering_caveats: Sequence[str]) -> tuple[str, ...]:
     cell = tables.reference
     counts = tables.counts().filter(role="train", context=cell.context, continuation=cell.continuation)
-    most = max(counts.group_by("model").agg(pl.col("rows").sum())["rows"], default=0)
+    max_scored = max(counts.group_by("model").agg(pl.col("rows").sum())["rows"], default=0)
     left_out = [model for model in tables.family if model not in labels.models]
-    caveats = [*ordered]
+    caveats = [*clustering_caveats]
     if left_out:
         caveats.append(f"Without training rows at {cell}, and left out: {', '.join(left_out)}.")
-    if tables.complete and len(labels.rows) < most:
-        caveats.append(f"Only the {len(labels.rows):,} rows that all models scored are compared, of {most:,}.")
+    if tables.complete and len(labels.rows) < max_scored:
+        caveats.append(f"Only the {len(labels.rows):,} rows that all models scored are compared, of {max_scored:,}.")
     if not tables.complete:
         caveats.append(
             "Only recited rows are known: no base rate and no correlation; a row that one model was never asked "
@@ -290,79 +303,83 @@ def _caveats(tables: Tables, labels: _Labels, ordered: Sequence[str]) -> tuple[s
     return tuple(caveats)
 
 
-def _lacking(tables: Tables, labels: _Labels, forecasts: pl.DataFrame) -> Finding | None:
+def _insufficient_data(tables: Tables, labels: _Labels, forecasts: pl.DataFrame) -> Finding | None:
     question = "whether a smaller model or an earlier checkpoint forecasts what a later one memorizes"
     if not forecasts.height:
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-        what = f"two models, one smaller or earlier, with rows at {tables.reference} tokens"
+        missing = f"two models, one smaller or earlier, with rows at {tables.reference} tokens"
     elif not len(labels.rows):
         remedy = "Score the same rows with all models: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-        what = "rows that all models scored"
+        missing = "rows that all models scored"
     elif not labels.recited.any():
         remedy = "Score larger models, rows that occur more often, or shorter continuations."
-        what = f"memorized rows (none of {len(labels.rows):,} rows is recited by any model)"
+        missing = f"memorized rows (none of {len(labels.rows):,} rows is recited by any model)"
     else:
         return None
-    return ANALYSIS.lacking(tables, question, what, remedy)
+    return ANALYSIS.insufficient_data(tables, question, missing, remedy)
 
 
 def _tables(
     tables: Tables, forecasts: pl.DataFrame, correlated: pl.DataFrame, spreads: pl.DataFrame, quantiles: pl.DataFrame
 ) -> tuple[Table, ...]:
-    known = {"common": ", common=True", "rows": "rows=pl.len(), "} if tables.complete else {"common": "", "rows": ""}
-    pearson = _PEARSON if tables.graded else ""
-    words = ("Memorized rows through the order of rows", "Memorized rows a window: expected and observed")
-    correlations = _CORRELATIONS_RECIPE.format(pearson=pearson) if tables.complete else None
+    parts = {"common": ", common=True", "rows": "rows=pl.len(), "} if tables.complete else {"common": "", "rows": ""}
+    forecasts_recipe, spread_title = _FORECASTS_RECIPE.format(**parts), "Memorized rows through the order of rows"
+    correlations_recipe = None
+    if tables.complete:
+        correlations_recipe = _CORRELATIONS_RECIPE.format(pearson=_PEARSON if tables.graded else "")
+    spread_recipe, quantiles_recipe = (clustering_recipe(tables, name) for name in ("spreads", "spread_quantiles"))
+    quantiles_title = "Memorized rows a window: expected and observed"
     return (
-        Table("forecasts", "Forecasts of later models", forecasts, _FORECASTS, _FORECASTS_RECIPE.format(**known)),
-        Table("correlations", "Correlation between models", correlated, _CORRELATIONS, correlations),
-        Table("spread", words[0], spreads, SPREADS, ordering_recipe(tables, "spreads")),
-        Table("quantiles", words[1], quantiles, QUANTILES, ordering_recipe(tables, "spread_quantiles")),
+        Table("forecasts", "Forecasts of later models", forecasts, _FORECAST_COLUMNS, forecasts_recipe),
+        Table("correlations", "Correlation between models", correlated, _CORRELATION_COLUMNS, correlations_recipe),
+        Table("spread", spread_title, spreads, SPREAD_COLUMNS, spread_recipe),
+        Table("quantiles", quantiles_title, quantiles, QUANTILE_COLUMNS, quantiles_recipe),
     )
 
 
-def answer(tables: Tables) -> Finding:
-    """Precision, recall and F1 of every forecast, correlations, and how memorized rows lie in training order."""
+def compute(tables: Tables) -> Finding:
+    """Compute precision, recall and F1 of every forecast, correlations, and the clustering of memorized rows."""
     labels = _labels(tables)
     forecasts = _forecasts(tables, labels)
-    if lacking := _lacking(tables, labels, forecasts):
-        return lacking
+    if insufficient := _insufficient_data(tables, labels, forecasts):
+        return insufficient
     correlated = _correlations(tables, labels)
-    spreads, quantiles, ordered = ordering(tables, labels.models, labels.rows, labels.recited)
+    spreads, quantiles, clustering_caveats = clustering(tables, labels.models, labels.rows, labels.recited)
     target = tables.by_size[-1] if tables.by_size[-1] in labels.models else forecasts["later"][-1]
-    at_target = forecasts.filter(later=target) if target in forecasts["later"] else forecasts
-    smaller = at_target.filter(kind="smaller model")
-    line = at_target.row(0, named=True)
-    lying = _lying(spreads, line["later"]) if most_repetitions(tables) == 1 else ""
-    kept = _tables(tables, forecasts, correlated, spreads, quantiles)
+    target_forecasts = forecasts.filter(later=target) if target in forecasts["later"] else forecasts
+    smaller = target_forecasts.filter(kind="smaller model")
+    lead = target_forecasts.row(0, named=True)
+    clustering_clause = _format_clustering(spreads, lead["later"]) if max_repetitions(tables) == 1 else ""
+    all_tables = _tables(tables, forecasts, correlated, spreads, quantiles)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {tables.reference} tokens {_told(line)}{lying}.",
+        f"At {tables.reference} tokens {_format_forecast(lead)}{clustering_clause}.",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(line),
-        control=_control(line),
-        tables=tuple(table for table in kept if table.frame.height),
+        strength=_strength(lead),
+        control=_control(lead),
+        tables=tuple(table for table in all_tables if table.frame.height),
         charts=_charts(forecasts, correlated, quantiles),
-        trends=(_small_models(smaller), _checkpoints(forecasts, target)),
-        caveats=_caveats(tables, labels, ordered),
+        trends=(_small_models_trend(smaller), _checkpoints_trend(forecasts, target)),
+        caveats=_caveats(tables, labels, clustering_caveats),
         deviations=_DEVIATIONS,
     )
 
 
-def _strength(line: dict[str, Any]) -> float | None:
-    """precision - recall over its standard error, taken from the intervals."""
-    if line["precision"] is None or line["recall"] is None:
+def _strength(forecast: dict[str, Any]) -> float | None:
+    """The difference of precision and recall over its standard error, which is derived from the intervals."""
+    if forecast["precision"] is None or forecast["recall"] is None:
         return None
-    errors = [standard_error(line[f"{name}_lower"], line[f"{name}_upper"]) for name in ("precision", "recall")]
-    return abs(line["precision"] - line["recall"]) / max(1e-9, sum(error**2 for error in errors) ** 0.5)
+    errors = [standard_error(forecast[f"{name}_lower"], forecast[f"{name}_upper"]) for name in ("precision", "recall")]
+    return abs(forecast["precision"] - forecast["recall"]) / max(1e-9, sum(error**2 for error in errors) ** 0.5)
 
 
-def _control(line: dict[str, Any]) -> str | None:
-    if line["base_rate"] is None:
+def _control(forecast: dict[str, Any]) -> str | None:
+    if forecast["base_rate"] is None:
         return None
-    return f"By chance {line['later']} memorizes {percent(line['base_rate'])} of any {line['rows']:,} rows (base rate)."
+    base_rate = format_percent(forecast["base_rate"])
+    return f"By chance {forecast['later']} memorizes {base_rate} of any {forecast['rows']:,} rows (base rate)."
 
 
 ANALYSIS = Analysis(
@@ -370,6 +387,6 @@ ANALYSIS = Analysis(
     "Forecasting memorization",
     "K1",
     "two models, one smaller or earlier",
-    answer,
+    compute,
     ("small-models-forecast-precisely-but-miss-most", "checkpoints-forecast-better-than-small-models"),
 )

@@ -1,0 +1,1 @@
+"""The analysis `overlap`: which rows are memorized by which models of the family."""

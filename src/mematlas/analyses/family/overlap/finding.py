@@ -1,7 +1,7 @@
-"""Which rows are memorized by which members of the family, and rows that a larger or later model forgot.
+"""Which rows are memorized by which models of the family, and rows that a larger or later model forgot.
 
-Source: our choice (the view of Lex et al. 2014, "UpSet"). P1 (c) and K1 speak of the rows that stay memorized between
-two models; here every combination of members is counted, at the reference cell. A row is memorized where M = 1.
+Source: our choice (the view of Lex et al. 2014, "UpSet"). P1 (c) and K1 report the rows that stay memorized between two
+models; here every combination of models is counted, at the reference cell. A row is memorized where M = 1.
 """
 
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.family.overlap.memorizer_sets import of_members, overlap_sets
-from mematlas.analyses.frames.memorized_shares import beside_control, memorized_shares
-from mematlas.analyses.frames.model_series import Series, series, series_caveats
-from mematlas.analyses.frames.proportions import between, percent, with_shares
+from mematlas.analyses.family.overlap.memorizer_sets import memorizer_columns, overlap_sets
+from mematlas.analyses.frames.memorized_shares import control_sentence, memorized_shares
+from mematlas.analyses.frames.model_series import Series, model_series, series_caveats
+from mematlas.analyses.frames.proportions import format_interval, format_percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
 
-_SHOWN: Final = 10  # row ids worth looking at
-_CHARTED: Final = 24  # bars that still can be read
-_COMBINATIONS: Final = {
+_EXAMPLE_ROWS: Final = 10  # row ids worth looking at
+_MAX_BARS: Final = 24  # more bars would be unreadable
+_COMBINATION_COLUMNS: Final = {
     "series": "what the models are ordered by",
     "combination": "the members that memorize the rows, and no others, in short",
     "members": "how many these are",
@@ -33,9 +33,9 @@ _COMBINATIONS: Final = {
     "share": "rows / of",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
-    "charted": f"whether the chart shows it: the {_CHARTED} with most rows, without the rows that no member memorizes",
+    "charted": f"whether the chart shows it: the {_MAX_BARS} with most rows, without the rows that no member memorizes",
 }
-_SETS: Final = {
+_SET_COLUMNS: Final = {
     "series": "what the models are ordered by",
     "set": "rows memorized by whom, and which rows the share is of",
     "context": "tokens of the prompt",
@@ -46,7 +46,7 @@ _SETS: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
 }
-_CELL: Final = {"context": pl.Int32, "continuation": pl.Int32}
+_CELL_TYPES: Final = {"context": pl.Int32, "continuation": pl.Int32}
 _COMBINATIONS_RECIPE: Final = """\
 rows = recount.memorizers(study).with_columns(pl.col("models").list.join(", "))
 counts = rows.group_by("series", "context", "continuation", "members", "models").agg(rows=pl.len())
@@ -59,10 +59,10 @@ answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """What a series' members memorize; counts: as `memorized_by`; the others are numbers of rows.
+    """What the models of a series memorize; counts: as `memorized_by`; the other fields are numbers of rows.
 
-    scored: rows scored by all members, None where only recited rows are known; by_others: memorized by a member before
-    the last; forgotten: of these, not memorized by the last.
+    scored: rows scored by all models, None where only recited rows are known; by_others: rows memorized by a model
+    before the last; forgotten: those of them that the last model does not memorize.
     """
 
     series: Series
@@ -76,14 +76,16 @@ class _Overlap:
 
     @property
     def last(self) -> str:
-        return self.series.members[-1]
+        return self.series.models[-1]
 
 
 def memorized_by(tables: Tables, models: tuple[str, ...], cell: Cell) -> pl.DataFrame:
-    """How many training rows each combination of models memorizes: one Boolean column a model, then rows, the
-    combination with most rows first.
+    """The number of training rows that each combination of models memorizes, in descending order.
 
     Only rows scored by all models count; where only recited rows are known, those that any of the models recites.
+
+    Returns:
+        one Boolean column per model, then rows.
     """
     wide = tables.side_by_side(models, cell, "recited")
     if not tables.complete:
@@ -91,69 +93,73 @@ def memorized_by(tables: Tables, models: tuple[str, ...], cell: Cell) -> pl.Data
     return wide.group_by(*models).agg(pl.len().cast(pl.Int64).alias("rows")).sort("rows", *models, descending=True)
 
 
-def _overlap(tables: Tables, one: Series) -> _Overlap:
-    counts = memorized_by(tables, one.members, tables.reference)
-    others, last = pl.any_horizontal(one.members[:-1]), pl.col(one.members[-1])
-    sets = (others | last, pl.all_horizontal(one.members), last & ~others, others, others & ~last)
-    found = counts.select(pl.col("rows").filter(rows).sum().alias(str(at)) for at, rows in enumerate(sets)).row(0)
-    return _Overlap(one, counts, int(counts["rows"].sum()) if tables.complete else None, *found)
+def _overlap(tables: Tables, series: Series) -> _Overlap:
+    counts = memorized_by(tables, series.models, tables.reference)
+    others, last = pl.any_horizontal(series.models[:-1]), pl.col(series.models[-1])
+    sets = (others | last, pl.all_horizontal(series.models), last & ~others, others, others & ~last)
+    sizes = counts.select(pl.col("rows").filter(in_set).sum().alias(str(i)) for i, in_set in enumerate(sets)).row(0)
+    return _Overlap(series, counts, int(counts["rows"].sum()) if tables.complete else None, *sizes)
 
 
-def _combinations(found: list[_Overlap], cell: Cell) -> pl.DataFrame:
-    lines = []
-    for overlap in found:
-        place = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
-        charted = 0
+def _combination_table(overlaps: list[_Overlap], cell: Cell) -> pl.DataFrame:
+    records = []
+    for overlap in overlaps:
+        keys = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
+        rank = 0
         for *recited, rows in overlap.counts.iter_rows():
-            models = [model for model, hit in zip(overlap.series.members, recited, strict=True) if hit]
-            charted += bool(models)
-            line = {"combination": _combination(overlap.series, models), "members": len(models)}
+            models = [model for model, hit in zip(overlap.series.models, recited, strict=True) if hit]
+            rank += bool(models)
+            combination = {"combination": _combination_name(overlap.series, models), "members": len(models)}
             base = overlap.by_any if overlap.scored is None else overlap.scored
-            shown = "yes" if models and charted <= _CHARTED else "no"
-            lines.append(place | line | {"models": ", ".join(models), "rows": rows, "of": base, "charted": shown})
-    return with_shares(pl.DataFrame(lines, schema_overrides=_CELL), "rows", "of").select(*_COMBINATIONS)
+            charted = "yes" if models and rank <= _MAX_BARS else "no"
+            values = {"models": ", ".join(models), "rows": rows, "of": base, "charted": charted}
+            records.append(keys | combination | values)
+    return with_shares(pl.DataFrame(records, schema_overrides=_CELL_TYPES), "rows", "of").select(*_COMBINATION_COLUMNS)
 
 
-def _combination(one: Series, models: list[str]) -> str:
-    if len(models) == len(one.members):
+def _combination_name(series: Series, models: list[str]) -> str:
+    if len(models) == len(series.models):
         return f"all {len(models)}"
-    return " + ".join(one.short_name(model) for model in models) or "none"
+    return " + ".join(series.short_name(model) for model in models) or "none"
 
 
-def _sets(found: list[_Overlap], cell: Cell) -> pl.DataFrame:
+def _set_table(overlaps: list[_Overlap], cell: Cell) -> pl.DataFrame:
     frames = []
-    for overlap in found:
-        place = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
-        keys = [pl.lit(value, _CELL.get(name)).alias(name) for name, value in place.items()]
-        members = overlap.counts.with_columns(*of_members(overlap.series))
+    for overlap in overlaps:
+        constants = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
+        keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in constants.items()]
+        memorizers = overlap.counts.with_columns(*memorizer_columns(overlap.series))
         sets = overlap_sets(pl.col("rows")) if overlap.scored is not None else overlap_sets(pl.col("rows"))[1:]
-        frames += [members.select(*counted).select(*keys, pl.all()) for counted in sets]
-    return with_shares(pl.concat(frames), "rows", "of").select(*_SETS)
+        frames += [memorizers.select(*aggregation).select(*keys, pl.all()) for aggregation in sets]
+    return with_shares(pl.concat(frames), "rows", "of").select(*_SET_COLUMNS)
 
 
-def _forgotten_rows(tables: Tables, found: list[_Overlap]) -> dict[int, str]:
-    """Rows that the last member forgot, with a word why: those first that most members recite, then by row id."""
+def _forgotten_rows(tables: Tables, overlaps: list[_Overlap]) -> dict[int, str]:
+    """Rows that the last model forgot, with the reason: first those that most models recite, then by row id."""
     rows: dict[int, str] = {}
-    for overlap in found:
-        *others, last = overlap.series.members
-        wide = tables.side_by_side(overlap.series.members, tables.reference, "recited")
-        forgot = wide.filter(pl.any_horizontal(others), ~pl.col(last))
-        chosen = forgot.sort(pl.sum_horizontal(others), "row", descending=[True, False]).head(_SHOWN - len(rows))
-        near = _near(tables, last, chosen["row"])
-        for row, *recited in chosen.select("row", *others).iter_rows():
-            by = [_named(overlap.series, model) for model, hit in zip(others, recited, strict=True) if hit]
-            more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-            rows.setdefault(row, f"recited by {', '.join(by[:3])}{more}, forgotten by {last}{near.get(row, '')}")
+    for overlap in overlaps:
+        *others, last = overlap.series.models
+        wide = tables.side_by_side(overlap.series.models, tables.reference, "recited")
+        forgotten = wide.filter(pl.any_horizontal(others), ~pl.col(last))
+        examples = forgotten.sort(pl.sum_horizontal(others), "row", descending=[True, False]).head(
+            _EXAMPLE_ROWS - len(rows)
+        )
+        remaining = _remaining_matches(tables, last, examples["row"])
+        for row, *recited in examples.select("row", *others).iter_rows():
+            reciting = [model for model, hit in zip(others, recited, strict=True) if hit]
+            names = ", ".join(_model_with_short_name(overlap.series, model) for model in reciting[:3])
+            more = f" and {len(reciting) - 3} more" if len(reciting) > 3 else ""
+            rows.setdefault(row, f"recited by {names}{more}, forgotten by {last}{remaining.get(row, '')}")
     return rows
 
 
-def _named(one: Series, model: str) -> str:
-    short = one.short_name(model)
+def _model_with_short_name(series: Series, model: str) -> str:
+    short = series.short_name(model)
     return model if short == model else f"{model} ({short})"
 
 
-def _near(tables: Tables, model: str, rows: pl.Series) -> dict[int, str]:
-    """How much of each row the model still recites, in words, where M is graded."""
+def _remaining_matches(tables: Tables, model: str, rows: pl.Series) -> dict[int, str]:
+    """How many tokens of each row the model still recites, as text; {} where M is not graded."""
     if not tables.graded:
         return {}
     length = tables.reference.continuation
@@ -162,27 +168,27 @@ def _near(tables: Tables, model: str, rows: pl.Series) -> dict[int, str]:
 
 
 def _claim(tables: Tables, overlap: _Overlap, sets: pl.DataFrame) -> str:
-    """sets: the lines of this overlap."""
+    """sets: the records of this overlap."""
     by_all, _, forgotten = sets.tail(3).iter_rows(named=True)
     among = "" if overlap.scored is None else f" of {overlap.scored:,}"
-    forgot = "no other member memorizes any"
+    forgotten_clause = "no other member memorizes any"
     if overlap.by_others:
-        forgot = (
+        forgotten_clause = (
             f"of the {overlap.by_others:,} row{'s' * (overlap.by_others != 1)} that another member memorizes, "
-            f"{overlap.last} forgot {overlap.forgotten:,} ({_share(forgotten)})"
+            f"{overlap.last} forgot {overlap.forgotten:,} ({_format_share(forgotten)})"
         )
     return (
-        f"At {tables.reference} tokens the {len(overlap.series.members)} models ({overlap.series.name}) together "
-        f"memorize {overlap.by_any:,}{among} rows, {overlap.by_all:,} of them ({_share(by_all)}) by every model and "
-        f"{overlap.last_only:,} by {overlap.last} only; {forgot}."
+        f"At {tables.reference} tokens the {len(overlap.series.models)} models ({overlap.series.name}) together "
+        f"memorize {overlap.by_any:,}{among} rows, {overlap.by_all:,} of them ({_format_share(by_all)}) by every model "
+        f"and {overlap.last_only:,} by {overlap.last} only; {forgotten_clause}."
     )
 
 
-def _share(line: dict[str, Any]) -> str:
-    return f"{percent(line['share'])}, {between(line['share_lower'], line['share_upper'])}"
+def _format_share(record: dict[str, Any]) -> str:
+    return f"{format_percent(record['share'])}, {format_interval(record['share_lower'], record['share_upper'])}"
 
 
-def _caveats(tables: Tables, found: list[_Overlap], zero: list[_Overlap]) -> Iterator[str]:
+def _caveats(tables: Tables, overlaps: list[_Overlap], empty: list[_Overlap]) -> Iterator[str]:
     yield "Intervals take rows as independent; repeated rows and rows of one document are not quite."
     yield "One wrong token makes a memorized row a forgotten one: see how many tokens are right in the rows shown."
     if not tables.complete:
@@ -192,94 +198,96 @@ def _caveats(tables: Tables, found: list[_Overlap], zero: list[_Overlap]) -> Ite
         )
     elif not tables.has_control:
         yield "The study has no control rows: a floor of lucky guesses is unknown."
-    yield from series_caveats(overlap.series for overlap in found)
-    for overlap in zero:
-        what = "memorize no row" if overlap.scored else "have no scored row in common"
-        yield f"Nothing is said of the models ({overlap.series.name}): they {what}."
-    for overlap in found:
-        most = _most_scored(tables, overlap.series)
-        if overlap.scored is not None and overlap.scored < most:
+    yield from series_caveats(overlap.series for overlap in overlaps)
+    for overlap in empty:
+        reason = "memorize no row" if overlap.scored else "have no scored row in common"
+        yield f"Nothing is said of the models ({overlap.series.name}): they {reason}."
+    for overlap in overlaps:
+        max_scored = _max_scored(tables, overlap.series)
+        if overlap.scored is not None and overlap.scored < max_scored:
             yield (
                 f"The models ({overlap.series.name}) scored different rows: the {overlap.scored:,} rows of all count, "
-                f"of up to {most:,}."
+                f"of up to {max_scored:,}."
             )
 
 
-def _most_scored(tables: Tables, one: Series) -> int:
+def _max_scored(tables: Tables, series: Series) -> int:
     cell = tables.reference
-    here = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
-    return max(int(here.filter(model=model)["rows"].sum()) for model in one.members)
+    counts = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
+    return max(int(counts.filter(model=model)["rows"].sum()) for model in series.models)
 
 
-def _charts(one: Series) -> tuple[Chart, ...]:
+def _charts(series: Series) -> tuple[Chart, ...]:
     combinations = Chart(
-        f"combinations-{one.slug}",
-        f"Rows by the models that memorize them, and no others ({one.name})",
+        f"combinations-{series.slug}",
+        f"Rows by the models that memorize them, and no others ({series.name})",
         "bars",
         "combinations",
         Axis("combination", "models", "nominal"),
         Axis("rows", "rows with M = 1"),
-        where={"series": one.name, "charted": "yes"},
+        where={"series": series.name, "charted": "yes"},
     )
     shares = Chart(
-        f"shares-{one.slug}",
-        f"Rows memorized by all, by one and forgotten ({one.name})",
+        f"shares-{series.slug}",
+        f"Rows memorized by all, by one and forgotten ({series.name})",
         "bars",
         "sets",
         Axis("set", "rows memorized by", "nominal"),
         Axis("share", "share of rows", share=True),
         lower="share_lower",
         upper="share_upper",
-        where={"series": one.name},
+        where={"series": series.name},
     )
     return combinations, shares
 
 
-def answer(tables: Tables) -> Finding:
-    """Which models memorize the same rows, at the reference cell; the claim is on the first series."""
+def compute(tables: Tables) -> Finding:
+    """Compute which models memorize the same rows at the reference cell; the claim is on the first series."""
     cell = tables.reference
-    overlaps = [_overlap(tables, one) for one in series(tables, cell)]
-    found = [overlap for overlap in overlaps if overlap.by_any]
-    if not found:
-        return _lacking(tables, max((overlap.scored or 0 for overlap in overlaps), default=0))
-    combinations, sets = _combinations(found, cell), _sets(found, cell)
-    lead = found[0]
-    of_lead = sets.filter(series=lead.series.name)
-    forgotten = of_lead.row(-1, named=True)
+    all_overlaps = [_overlap(tables, series) for series in model_series(tables, cell)]
+    overlaps = [overlap for overlap in all_overlaps if overlap.by_any]
+    if not overlaps:
+        return _insufficient_data(tables, max((overlap.scored or 0 for overlap in all_overlaps), default=0))
+    combinations, sets = _combination_table(overlaps, cell), _set_table(overlaps, cell)
+    lead = overlaps[0]
+    lead_sets = sets.filter(series=lead.series.name)
+    forgotten = lead_sets.row(-1, named=True)
     recipe = _SETS_RECIPE.format(known="" if tables.complete else "[1:]")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(tables, lead, of_lead),
+        _claim(tables, lead, lead_sets),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=_strength(forgotten),
-        control=beside_control(memorized_shares(tables), cell) if tables.complete else None,
+        control=control_sentence(memorized_shares(tables), cell) if tables.complete else None,
         tables=(
-            Table("combinations", "Rows by who memorizes them", combinations, _COMBINATIONS, _COMBINATIONS_RECIPE),
-            Table("sets", "Rows memorized by all, by one and forgotten", sets, _SETS, recipe),
+            Table(
+                "combinations", "Rows by who memorizes them", combinations, _COMBINATION_COLUMNS, _COMBINATIONS_RECIPE
+            ),
+            Table("sets", "Rows memorized by all, by one and forgotten", sets, _SET_COLUMNS, recipe),
         ),
-        charts=tuple(chart for overlap in found for chart in _charts(overlap.series)),
-        caveats=tuple(_caveats(tables, found, [overlap for overlap in overlaps if not overlap.by_any])),
-        rows=_forgotten_rows(tables, found),
+        charts=tuple(chart for overlap in overlaps for chart in _charts(overlap.series)),
+        caveats=tuple(_caveats(tables, overlaps, [overlap for overlap in all_overlaps if not overlap.by_any])),
+        rows=_forgotten_rows(tables, overlaps),
     )
 
 
-def _strength(line: dict[str, Any]) -> float | None:
-    if line["share"] is None:
+def _strength(record: dict[str, Any]) -> float | None:
+    if record["share"] is None:
         return None
-    return float(line["share"]) / standard_error(line["share_lower"], line["share_upper"])
+    return float(record["share"]) / standard_error(record["share_lower"], record["share_upper"])
 
 
-def _lacking(tables: Tables, scored: int) -> Finding:
+def _insufficient_data(tables: Tables, scored: int) -> Finding:
     cell = tables.reference
     if scored:
-        what = f"rows that any model memorizes, of {scored:,} scored at {cell} tokens"
+        missing = f"rows that any model memorizes, of {scored:,} scored at {cell} tokens"
         remedy = "Ask for a shorter continuation or a longer context: `mematlas score ... --continuation 16`."
     else:
-        what = f"two models of the family that scored the same training rows at {cell} tokens"
+        missing = f"two models of the family that scored the same training rows at {cell} tokens"
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-    return ANALYSIS.lacking(tables, "which models memorize the same rows", what, remedy)
+    return ANALYSIS.insufficient_data(tables, "which models memorize the same rows", missing, remedy)
 
 
 ANALYSIS = Analysis(
@@ -287,5 +295,5 @@ ANALYSIS = Analysis(
     "Which models memorize which rows",
     "our choice, after UpSet (Lex et al. 2014)",
     "two models of the family that scored the same rows",
-    answer,
+    compute,
 )

@@ -1,0 +1,1 @@
+"""The analysis `scaling`: memorized share by model size, repetitions and context."""

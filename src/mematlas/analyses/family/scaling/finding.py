@@ -1,6 +1,6 @@
-"""Memorized share against model size, repetitions and context: the three laws of P9, each beside its control.
+"""Memorized share against model size, repetitions and context: the three laws of P9, each with its control.
 
-Source: P9, Figure 1 (a to c). The points are those of `samples`, the fits those of `laws`.
+Source: P9, Figure 1 (a to c). The points come from `frames.repetition_samples`, the fits from `laws`.
 """
 
 from dataclasses import replace
@@ -10,9 +10,9 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.family.scaling.laws import (
-    LAWS,
+    LAW_COLUMNS,
     LAWS_RECIPE,
-    RESIDUALS,
+    RESIDUAL_COLUMNS,
     RESIDUALS_RECIPE,
     fit_laws,
     law_points,
@@ -20,18 +20,16 @@ from mematlas.analyses.family.scaling.laws import (
 )
 from mematlas.analyses.frames.copies_as_repetitions import BUCKETS_RECIPE as COPIES_RECIPE
 from mematlas.analyses.frames.copies_as_repetitions import COUNTS_RECIPE as COPIES_COUNTS_RECIPE
-from mematlas.analyses.frames.copies_as_repetitions import by_copies
-from mematlas.analyses.frames.copies_as_repetitions import told as told_by_copies
-from mematlas.analyses.frames.proportions import between, percent
-from mematlas.analyses.frames.repetition_buckets import COLUMNS as BUCKET_COLUMNS
-from mematlas.analyses.frames.repetition_buckets import FEW, WANTED, shortfall
-from mematlas.analyses.frames.repetition_buckets import RECIPE as BUCKETS_RECIPE
+from mematlas.analyses.frames.copies_as_repetitions import copies_caveat, with_copies_as_repetitions
+from mematlas.analyses.frames.proportions import format_interval, format_percent
+from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, P9_ROWS, shortfall
+from mematlas.analyses.frames.repetition_buckets import BUCKETS_RECIPE as BUCKETS_RECIPE
 from mematlas.analyses.frames.repetition_samples import (
-    CELL,
+    CELL_KEYS,
     COUNTS_RECIPE,
-    REPETITIONS,
+    REPETITION_COLUMNS,
     REPETITIONS_RECIPE,
-    SHARES,
+    SAMPLE_COLUMNS,
     SHARES_RECIPE,
     bucket_counts,
     sample_shares,
@@ -41,7 +39,7 @@ from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.literature.published import EVIDENCE, SLOPES
 
-_PUBLISHED: Final = {
+_PUBLISHED_COLUMNS: Final = {
     "law": "size or context",
     "models": "what was measured",
     "slope": "change of the share per tenfold",
@@ -54,8 +52,8 @@ _UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": 
 _QUESTION: Final = "how memorization grows with size, repetitions and context"
 _DEVIATIONS: Final = (
     "P9 asks for 50 tokens after contexts of 0 to 450; here the study's own grid is used.",
-    f"P9 draws {WANTED:,} rows a bucket and length; here the rows are those of the study, and the duplicate-normalised "
-    "share is the mean of the buckets' shares.",
+    f"P9 draws {P9_ROWS:,} rows a bucket and length; here the rows are those of the study, and the "
+    "duplicate-normalised share is the mean of the buckets' shares.",
     "P9 fits no alternative: the saturating law x^b / (k^b + x^b) and its comparison by leave-one-out error are ours, "
     "as is the weight of each point (its rows).",
     "Growth along each law is tested by whether the 95 % interval of its slope excludes 0; P9's numbers stand beside "
@@ -66,113 +64,118 @@ _DEVIATIONS: Final = (
 # ---------------------------------------------------------------------------------------------------------- the laws
 
 
-def _told(tables: Tables, laws: pl.DataFrame, role: str = "train") -> dict[str, dict[str, Any]]:
-    """law -> the fit at the reference cell that claims speak of: of all rows, in the largest model that has one."""
+def _headline_fits(tables: Tables, laws: pl.DataFrame, role: str = "train") -> dict[str, dict[str, Any]]:
+    """law -> the fit at the reference cell that the claim reports: of all rows, in the largest model that has one."""
     cell = tables.reference
-    here = laws.filter(
+    fits = laws.filter(
         pl.col("role") == role,
         pl.col("sample") != "duplicate-normalised",
         pl.col("continuation") == cell.continuation,
         pl.col("context").is_null() | (pl.col("context") == cell.context),
     )
-    return {line["law"]: line for line in here.iter_rows(named=True)}
+    return {fit["law"]: fit for fit in fits.iter_rows(named=True)}
 
 
-def _slope(line: dict[str, Any]) -> str:
-    """A fit in words, in percentage points per tenfold."""
-    where = f"{line['points']} points" + (f", {line['model']}" if line["model"] else "")
-    found = f"{100 * line['slope']:+.1f} percentage points per tenfold in {_UNITS[line['law']]}"
-    if line["slope_lower"] is None:
-        return f"{found} ({where}, no interval)"
-    ends = f"{100 * line['slope_lower']:+.1f} to {100 * line['slope_upper']:+.1f}"
-    return f"{found} (95 % interval {ends}; R2 = {line['r2']:.3f}; {where})"
+def _format_slope(fit: dict[str, Any]) -> str:
+    """Format the slope of a fit, in percentage points per tenfold."""
+    points = f"{fit['points']} points" + (f", {fit['model']}" if fit["model"] else "")
+    slope = f"{100 * fit['slope']:+.1f} percentage points per tenfold in {_UNITS[fit['law']]}"
+    if fit["slope_lower"] is None:
+        return f"{slope} ({points}, no interval)"
+    interval = f"{100 * fit['slope_lower']:+.1f} to {100 * fit['slope_upper']:+.1f}"
+    return f"{slope} (95 % interval {interval}; R2 = {fit['r2']:.3f}; {points})"
 
 
-def _compared(told: dict[str, dict[str, Any]]) -> str:
-    """Which law predicts left-out points better, as the end of the claim."""
-    names = {
-        better: [law for law, line in told.items() if line["better"] == better]
-        for better in ("log-linear", "saturating")
+def _format_comparison(fits: dict[str, dict[str, Any]]) -> str:
+    """Format which law predicts left-out points better, as the end of the claim."""
+    laws_by_winner = {
+        winner: [law for law, fit in fits.items() if fit["better"] == winner] for winner in ("log-linear", "saturating")
     }
-    words = [f"the {better} law in {' and '.join(laws)}" for better, laws in names.items() if laws]
-    return f"; left-out points are predicted better by {', by '.join(words)}" if words else ""
+    phrases = [f"the {winner} law in {' and '.join(laws)}" for winner, laws in laws_by_winner.items() if laws]
+    return f"; left-out points are predicted better by {', by '.join(phrases)}" if phrases else ""
 
 
-def _trends(told: dict[str, dict[str, Any]], control: dict[str, dict[str, Any]]) -> tuple[Trend, ...]:
-    found = []
+def _trends(fits: dict[str, dict[str, Any]], control_fits: dict[str, dict[str, Any]]) -> tuple[Trend, ...]:
+    trends = []
     for law, name in zip(_UNITS, ANALYSIS.trends, strict=True):
-        line = told.get(law)
-        if line is None or line["slope_lower"] is None:
-            why = "fewer than two points" if line is None else line["reason"]
-            found.append(Trend(name, "cannot tell", f"no slope with an interval in {_UNITS[law]}: {why}"))
+        fit = fits.get(law)
+        if fit is None or fit["slope_lower"] is None:
+            reason = "fewer than two points" if fit is None else fit["reason"]
+            trends.append(Trend(name, "cannot tell", f"no slope with an interval in {_UNITS[law]}: {reason}"))
             continue
-        beside = f"; control rows: {_slope(control[law])}" if law in control else ""
-        test = f"{_slope(line)}; a direction is shown if the interval excludes 0{beside}"
-        if line["slope_lower"] > 0:
-            found.append(Trend(name, "shows", test))
+        comparison = f"; control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
+        test = f"{_format_slope(fit)}; a direction is shown if the interval excludes 0{comparison}"
+        if fit["slope_lower"] > 0:
+            trends.append(Trend(name, "shows", test))
         else:
-            found.append(Trend(name, "contradicts" if line["slope_upper"] < 0 else "cannot tell", test))
-    return tuple(found)
+            trends.append(Trend(name, "contradicts" if fit["slope_upper"] < 0 else "cannot tell", test))
+    return tuple(trends)
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
 def _control(tables: Tables, shares: pl.DataFrame) -> str | None:
-    """What rows and models that cannot have memorized anything give at the reference cell."""
-    here = shares.filter(context=tables.reference.context, continuation=tables.reference.continuation)
-    told = []
-    for role, words in (("control", "Rows no model was trained on"), ("control model", "Models untrained on the rows")):
-        lines = here.filter(role=role)
-        if lines.height:
-            top = lines.sort("uniform_share").row(-1, named=True)
-            ends = between(top["uniform_share_lower"], top["uniform_share_upper"])
-            told.append(f"{words}: {percent(top['uniform_share'])} at most ({ends}, {top['rows']:,} rows).")
-    return " ".join(told) or None
+    """The shares at the reference cell of rows and models that cannot have memorized anything, as sentences."""
+    cell_shares = shares.filter(context=tables.reference.context, continuation=tables.reference.continuation)
+    sentences = []
+    for role, subject in (
+        ("control", "Rows no model was trained on"),
+        ("control model", "Models untrained on the rows"),
+    ):
+        records = cell_shares.filter(role=role)
+        if records.height:
+            top = records.sort("uniform_share").row(-1, named=True)
+            interval = format_interval(top["uniform_share_lower"], top["uniform_share_upper"])
+            sentences.append(
+                f"{subject}: {format_percent(top['uniform_share'])} at most ({interval}, {top['rows']:,} rows)."
+            )
+    return " ".join(sentences) or None
 
 
 def _caveats(tables: Tables, shares: pl.DataFrame, buckets: pl.DataFrame) -> tuple[str, ...]:
     few = buckets.filter("few", pl.col("rows") > 0).height
-    short = buckets.filter(pl.col("shortfall") > 0).height
-    said = {
+    below_p9 = buckets.filter(pl.col("shortfall") > 0).height
+    caveats = {
         "All points of a law come from the same rows: its interval says how well the points lie on a line, not how "
         "much another sample of rows would differ.": True,
-        "The sizes of some models are unknown: no law in size.": not _sized(tables),
+        "The sizes of some models are unknown: no law in size.": not _sizes_known(tables),
         "No row has a number of repetitions: no law in repetitions and no duplicate-normalised share.": not len(
             buckets
         ),
-        f"{short} of {len(buckets)} buckets hold fewer than the {WANTED:,} rows that P9 drew.": short,
-        f"{few} of {len(buckets)} buckets hold fewer than {FEW} rows: their shares are hardly known.": few,
+        f"{below_p9} of {len(buckets)} buckets hold fewer than the {P9_ROWS:,} rows that P9 drew.": below_p9,
+        f"{few} of {len(buckets)} buckets hold fewer than {FEW_ROWS} rows: their shares are hardly known.": few,
         "The context starts at the row's first token, so a longer one also moves the tokens to recite.": (
-            len(tables.contexts) > 1 and tables.question.get("align", "start") == "start"
+            len(tables.contexts) > 1 and tables.settings.get("align", "start") == "start"
         ),
         "Models were not all scored on the same rows in every cell: points of a law stand on different rows.": (
-            _of_other_rows(tables, shares)
+            _scored_different_rows(tables, shares)
         ),
         "The study has no control (rows or a model untrained on them): a floor of lucky guesses is unknown.": (
             not tables.has_control and not tables.control_models
         ),
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(caveat for caveat, applies in caveats.items() if applies)
 
 
-def _of_other_rows(tables: Tables, shares: pl.DataFrame) -> bool:
-    """Whether some model lacks a cell, or rows of the reference cell, that another has."""
+def _scored_different_rows(tables: Tables, shares: pl.DataFrame) -> bool:
+    """Whether a model lacks a cell, or rows of the reference cell, that another model has."""
     train = shares.filter(role="train")
-    cells = train.group_by(*CELL).agg(pl.col("rows", "model").n_unique())
+    cells = train.group_by(*CELL_KEYS).agg(pl.col("rows", "model").n_unique())
     if cells.filter((pl.col("rows") > 1) | (pl.col("model") < train["model"].n_unique())).height:
         return True
-    here = train.filter(context=tables.reference.context, continuation=tables.reference.continuation)
-    common = tables.side_by_side(tuple(here["model"]), tables.reference, "recited").height if here.height else 0
-    return common < max(here["rows"], default=0)
+    reference = train.filter(context=tables.reference.context, continuation=tables.reference.continuation)
+    models = tuple(reference["model"])
+    common_rows = tables.side_by_side(models, tables.reference, "recited").height if models else 0
+    return common_rows < max(reference["rows"], default=0)
 
 
-def _sized(tables: Tables) -> bool:
+def _sizes_known(tables: Tables) -> bool:
     return all(tables.parameters(model) is not None for model in tables.by_size)
 
 
 def _charts(tables: Tables, laws: pl.DataFrame, control: float | None) -> tuple[Chart, ...]:
-    """One chart a law and sample that has a fit of training rows."""
+    """One chart per law and sample with a fit to training rows."""
     fitted = set(laws.filter(role="train").select("law", "sample").iter_rows())
     charts = []
     for sample, name in (("uniform", "uniform"), ("normalised", "duplicate-normalised")):
@@ -188,11 +191,11 @@ def _charts(tables: Tables, laws: pl.DataFrame, control: float | None) -> tuple[
 
 
 def _chart(law: str, sample: str, x: Axis, color: Axis) -> Chart:
-    words = {
+    titles = {
         "uniform": ("uniform sample", "rows with M = 1"),
         "normalised": ("duplicate-normalised", "rows with M = 1, mean of the buckets"),
     }
-    heading, title = words[sample]
+    heading, y_title = titles[sample]
     name = f"{sample}_share"
     return Chart(
         f"{law}-{sample}",
@@ -200,7 +203,7 @@ def _chart(law: str, sample: str, x: Axis, color: Axis) -> Chart:
         "lines",
         "shares",
         x,
-        Axis(name, title, share=True),
+        Axis(name, y_title, share=True),
         color,
         f"{name}_lower",
         f"{name}_upper",
@@ -227,16 +230,16 @@ def _repetitions_chart(continuation: int, control: float | None) -> Chart:
     )
 
 
-def _lacking(tables: Tables, shares: pl.DataFrame, told: dict[str, dict[str, Any]]) -> Finding | None:
-    here = shares.filter(pl.col("role") == "train")
-    if here.height and here["memorized"].sum() == 0:
-        what = f"memorized rows (none of {max(here['rows']):,} rows is recited by any model)"
+def _insufficient_data(tables: Tables, shares: pl.DataFrame, fits: dict[str, dict[str, Any]]) -> Finding | None:
+    train = shares.filter(pl.col("role") == "train")
+    if train.height and train["memorized"].sum() == 0:
+        missing = f"memorized rows (none of {max(train['rows']):,} rows is recited by any model)"
         remedy = "Score larger models, rows that occur more often, or shorter continuations."
-        return ANALYSIS.lacking(tables, _QUESTION, what, remedy)
-    if not told:
-        what = "two points to lay a line through (two sizes, two buckets of repetitions or two contexts)"
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+    if not fits:
+        missing = "two points to lay a line through (two sizes, two buckets of repetitions or two contexts)"
         remedy = "Score models of several sizes, rows with known repetitions, or several contexts (`--context 16,32`)."
-        return ANALYSIS.lacking(tables, _QUESTION, what, remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     return None
 
 
@@ -247,59 +250,62 @@ def _tables(
     repetitions: pl.DataFrame,
     buckets: pl.DataFrame,
 ) -> tuple[Table, ...]:
-    lines = [[getattr(slope, name) for name in _PUBLISHED] for slope in SLOPES]
-    published = pl.DataFrame(lines, [*_PUBLISHED], orient="row")
+    records = [[getattr(slope, name) for name in _PUBLISHED_COLUMNS] for slope in SLOPES]
+    published = pl.DataFrame(records, [*_PUBLISHED_COLUMNS], orient="row")
     tables = (
-        Table("laws", "Laws fitted: slope per tenfold", laws, LAWS, LAWS_RECIPE),
-        Table("shares", "Memorized share by size and context", shares, SHARES, SHARES_RECIPE),
-        Table("repetitions", "Memorized share by repetitions", repetitions, REPETITIONS, REPETITIONS_RECIPE),
+        Table("laws", "Laws fitted: slope per tenfold", laws, LAW_COLUMNS, LAWS_RECIPE),
+        Table("shares", "Memorized share by size and context", shares, SAMPLE_COLUMNS, SHARES_RECIPE),
+        Table("repetitions", "Memorized share by repetitions", repetitions, REPETITION_COLUMNS, REPETITIONS_RECIPE),
         Table("buckets", "Rows in each bucket of repetitions", buckets, BUCKET_COLUMNS, BUCKETS_RECIPE),
-        Table("residuals", "Points beside their line", residuals, RESIDUALS, RESIDUALS_RECIPE),
-        Table("published", "Slopes that P9 reports", published, _PUBLISHED, _PUBLISHED_RECIPE),
+        Table("residuals", "Points beside their line", residuals, RESIDUAL_COLUMNS, RESIDUALS_RECIPE),
+        Table("published", "Slopes that P9 reports", published, _PUBLISHED_COLUMNS, _PUBLISHED_RECIPE),
     )
     return tuple(table for table in tables if table.frame.height)
 
 
 def _with_copies(finding: Finding, tables: Tables) -> Finding:
-    """The finding of tables in which copies stand for repetitions, with that said and its recipes."""
+    """The finding of tables in which copies replace repetitions, with the recipes and the caveat for copies."""
     recipes = {BUCKETS_RECIPE: COPIES_RECIPE}
-    kept = [(table, (table.recipe or "").replace(COUNTS_RECIPE, COPIES_COUNTS_RECIPE)) for table in finding.tables]
-    found = tuple(replace(table, recipe=recipes.get(recipe, recipe)) for table, recipe in kept)
-    return replace(finding, tables=found, caveats=(told_by_copies(tables), *finding.caveats))
+    replaced = [(table, (table.recipe or "").replace(COUNTS_RECIPE, COPIES_COUNTS_RECIPE)) for table in finding.tables]
+    with_recipes = tuple(replace(table, recipe=recipes.get(recipe, recipe)) for table, recipe in replaced)
+    return replace(finding, tables=with_recipes, caveats=(copies_caveat(tables), *finding.caveats))
 
 
-def answer(tables: Tables) -> Finding:
-    """`_answer`, with copies in the corpus in place of repetitions where the study records none."""
-    copied = by_copies(tables) if tables.complete else None
-    return _answer(tables) if copied is None else _with_copies(_answer(copied), copied)
+def compute(tables: Tables) -> Finding:
+    """Fit the three laws, with copies in the corpus as repetitions where the study records none."""
+    with_copies = with_copies_as_repetitions(tables) if tables.complete else None
+    return _compute(tables) if with_copies is None else _with_copies(_compute(with_copies), with_copies)
 
 
-def _answer(tables: Tables) -> Finding:
-    """The three laws in every cell, each with interval, residuals, rival and control; the claim is on the reference."""
+def _compute(tables: Tables) -> Finding:
+    """Fit the three laws in every cell, with intervals, residuals, the saturating alternative and the control.
+
+    The claim is on the reference cell.
+    """
     if not tables.complete:
         remedy = "Score the rows yourself: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, _QUESTION, "scores of all rows, not of recited rows alone", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scores of all rows, not of recited rows alone", remedy)
     counts = bucket_counts(tables)
     repetitions, shares, points = shares_by_repetitions(counts), sample_shares(counts), law_points(counts)
     laws, residuals = fit_laws(points), law_residuals(points)
-    told = _told(tables, laws)
-    if lacking := _lacking(tables, shares, told):
-        return lacking
+    fits = _headline_fits(tables, laws)
+    if insufficient := _insufficient_data(tables, shares, fits):
+        return insufficient
     cell, buckets = tables.reference, shortfall(tables.rows)
-    best = next((told[law] for law in _UNITS if law in told and told[law]["slope_lower"] is not None), None)
-    control = shares.filter(role="control", context=cell.context, continuation=cell.continuation)["uniform_share"]
+    lead = next((fits[law] for law in _UNITS if law in fits and fits[law]["slope_lower"] is not None), None)
+    control = shares.filter(role="control", context=cell.context, continuation=cell.continuation)
+    slopes = ", by ".join(_format_slope(fits[law]) for law in _UNITS if law in fits)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share changes by "
-        f"{', by '.join(_slope(told[law]) for law in _UNITS if law in told)}{_compared(told)}.",
+        f"At {cell} tokens the memorized share changes by {slopes}{_format_comparison(fits)}.",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=None if best is None else abs(best["slope"]) / max(1e-9, best["slope_error"]),
+        strength=None if lead is None else abs(lead["slope"]) / max(1e-9, lead["slope_error"]),
         control=_control(tables, shares),
         tables=_tables(laws, residuals, shares, repetitions, buckets),
-        charts=_charts(tables, laws, max(control, default=None)),
-        trends=_trends(told, _told(tables, laws, "control")),
+        charts=_charts(tables, laws, max(control["uniform_share"], default=None)),
+        trends=_trends(fits, _headline_fits(tables, laws, "control")),
         caveats=_caveats(tables, shares, buckets),
         deviations=_DEVIATIONS,
     )
@@ -310,6 +316,6 @@ ANALYSIS = Analysis(
     "Scaling laws",
     "P9, Figure 1",
     "two model sizes, rows with several numbers of repetitions, or two contexts; all rows scored",
-    answer,
+    compute,
     ("log-linear-in-size", "log-linear-in-repetitions", "log-linear-in-context"),
 )

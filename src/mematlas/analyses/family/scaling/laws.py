@@ -1,4 +1,4 @@
-"""Laws fitted to columns of shares: one fit a group of points, with its residuals.
+"""Laws fitted to columns of shares: one fit per group of points, with its residuals.
 
 Source: P9, Figure 1: the memorized share grows log-linearly in model size, repetitions and context.
 """
@@ -8,21 +8,28 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
 from mematlas.analyses.frames.proportions import with_shares
-from mematlas.analyses.frames.repetition_samples import CELL, COUNTS_RECIPE, sample_shares
-from mematlas.stats.regression.curves import POINTS_FOR_INTERVAL, Comparison, Line, compare, fit_line
+from mematlas.analyses.frames.repetition_samples import CELL_KEYS, COUNTS_RECIPE, sample_shares
+from mematlas.stats.regression.curves import (
+    POINTS_FOR_INTERVAL,
+    CurveComparison,
+    LogLinearFit,
+    compare_curves,
+    fit_log_linear,
+)
 
-#: which points one fit takes, as columns of every table of laws; null where the fit goes across them
-GROUP: Final = {
+#: the columns that identify the points of one fit, in every table of laws; null where the fit goes across their values
+GROUP_COLUMNS: Final = {
     "law": "size: share against parameters; repetitions: against repetitions; context: against context",
     "sample": "uniform: share of all rows; duplicate-normalised: mean of the buckets' shares; buckets: one by one",
     "model": "label of the model; null where the law goes across models",
-    "role": "train: rows of the corpus; control: rows no model was trained on; control model: untrained on the corpus",
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt; null where the law goes across contexts",
     "continuation": "tokens to recite",
 }
-LAWS: Final = {
-    **GROUP,
+LAW_COLUMNS: Final = {
+    **GROUP_COLUMNS,
     "points": "points fitted, each weighing as many as its rows",
     "slope": "change of the share per tenfold of the law's quantity",
     "slope_error": "its standard error; null below 3 points, and without scatter",
@@ -35,8 +42,8 @@ LAWS: Final = {
     "better": "the law with the smaller of both errors",
     "reason": "why a number is null",
 }
-RESIDUALS: Final = {
-    **GROUP,
+RESIDUAL_COLUMNS: Final = {
+    **GROUP_COLUMNS,
     "x": "parameters, repetitions or tokens of context",
     "rows": "rows behind the point",
     "share": "memorized share",
@@ -51,89 +58,92 @@ _SAMPLES: Final = {"uniform": "uniform_share", "duplicate-normalised": "normalis
 
 
 def law_points(counts: pl.DataFrame) -> pl.DataFrame:
-    """The points of every law: columns of GROUP, x (parameters, repetitions or tokens of context), share, rows.
+    """The points of every law: columns of GROUP_COLUMNS, x (parameters, repetitions or tokens of context), share, rows.
 
-    There is none against size where the size of a model of the family is unknown.
+    The law in size has no points where the size of a model of the family is unknown.
 
     Args:
-        counts: as `sample_shares` takes it, with repetitions (geometric mean over the bucket's rows).
+        counts: as for `sample_shares`, with repetitions (geometric mean over the bucket's rows).
     """
     shares = sample_shares(counts)
-    # the last digits of a mean hang on the order of its rows, and those of a step-like fit on them
-    means = pl.col("repetitions").round_sig_figs(12)
-    buckets = with_shares(counts.drop_nulls("bucket").with_columns(means), "memorized")
-    sized = shares.filter(pl.col("role") != "control model")["parameters"].is_not_null().all()
+    # the last digits of a mean depend on the order of its rows, and a step-like fit depends on these digits
+    rounded = pl.col("repetitions").round_sig_figs(12)
+    buckets = with_shares(counts.drop_nulls("bucket").with_columns(rounded), "memorized")
+    sizes_known = shares.filter(pl.col("role") != "control model")["parameters"].is_not_null().all()
     laws = [
-        *(("size", sample, shares, "parameters", share, CELL) for sample, share in _SAMPLES.items() if sized),
-        ("repetitions", "buckets", buckets, "repetitions", "share", ("model", *CELL)),
+        *(
+            ("size", sample, shares, "parameters", share, CELL_KEYS)
+            for sample, share in _SAMPLES.items()
+            if sizes_known
+        ),
+        ("repetitions", "buckets", buckets, "repetitions", "share", ("model", *CELL_KEYS)),
         *(
             ("context", sample, shares, "context", share, ("model", "role", "continuation"))
             for sample, share in _SAMPLES.items()
         ),
     ]
-    schema = _schema(GROUP | {"x": "", "share": "", "rows": ""})
-    found = []
+    schema = _schema(GROUP_COLUMNS | {"x": "", "share": "", "rows": ""})
+    frames = []
     for law, sample, points, x, share, by in laws:
-        names = {"law": pl.lit(law), "sample": pl.lit(sample), **{name: pl.col(name) for name in by}}
-        values = names | {"x": pl.col(x), "share": pl.col(share), "rows": pl.col("rows")}
+        columns = {"law": pl.lit(law), "sample": pl.lit(sample), **{name: pl.col(name) for name in by}}
+        columns |= {"x": pl.col(x), "share": pl.col(share), "rows": pl.col("rows")}
         known = points.drop_nulls([x, share]).filter(pl.col("rows") > 0)
-        found.append(
-            known.select(values.get(name, pl.lit(None)).cast(kind).alias(name) for name, kind in schema.items())
+        frames.append(
+            known.select(columns.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())
         )
-    return pl.concat(found)
+    return pl.concat(frames)
 
 
 def fit_laws(points: pl.DataFrame) -> pl.DataFrame:
-    """One line a law fitted to the `points` (as `law_points`) of each group with two x or more; columns LAWS."""
-    lines = []
-    for place, group in _groups(points):
-        fitted = (group["x"], group["share"], group["rows"])
-        lines.append(place | _numbers(fit_line(*fitted), compare(*fitted)))
-    return pl.DataFrame(lines, schema=_schema(LAWS), orient="row")
+    """Fit a law to the `points` (see `law_points`) of each group with two or more values of x; columns LAW_COLUMNS."""
+    records = []
+    for keys, group in _groups(points):
+        data = (group["x"], group["share"], group["rows"])
+        records.append(keys | _law_numbers(fit_log_linear(*data), compare_curves(*data)))
+    return pl.DataFrame(records, schema=_schema(LAW_COLUMNS), orient="row")
 
 
 def law_residuals(points: pl.DataFrame) -> pl.DataFrame:
-    """The points that `fit_laws` fits, beside their line; columns RESIDUALS."""
-    found = [pl.DataFrame(schema=_schema(RESIDUALS))]
+    """The points of the fits of `fit_laws`, with the fitted shares; columns RESIDUAL_COLUMNS."""
+    frames = [pl.DataFrame(schema=_schema(RESIDUAL_COLUMNS))]
     for _, group in _groups(points):
-        residual = pl.Series(
-            "residual", fit_line(group["x"], group["share"], group["rows"]).residuals, dtype=pl.Float64
-        )
+        fit = fit_log_linear(group["x"], group["share"], group["rows"])
+        residual = pl.Series("residual", fit.residuals, dtype=pl.Float64)
         fitted = (pl.col("share") - residual).alias("fitted")
-        found.append(group.with_columns(fitted, residual).select(*RESIDUALS))
-    return pl.concat(found)
+        frames.append(group.with_columns(fitted, residual).select(*RESIDUAL_COLUMNS))
+    return pl.concat(frames)
 
 
 def _groups(points: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
-    """The values of GROUP and the points of each fit, ascending in x: the last digits of a fit hang on their order."""
-    for key, group in points.group_by(list(GROUP), maintain_order=True):
+    """The values of GROUP_COLUMNS and the points of each fit, sorted by x, since the order affects its last digits."""
+    for key, group in points.group_by(list(GROUP_COLUMNS), maintain_order=True):
         if group["x"].n_unique() > 1:
-            yield dict(zip(GROUP, key, strict=True)), group.sort("x")
+            yield dict(zip(GROUP_COLUMNS, key, strict=True)), group.sort("x")
 
 
-def _numbers(line: Line, comparison: Comparison) -> dict[str, Any]:
-    flat = "all shares are equal: no interval, no R2" if line.lower is None else None
-    few = f"an interval and R2 need {POINTS_FOR_INTERVAL} points" if line.count < POINTS_FOR_INTERVAL else flat
+def _law_numbers(fit: LogLinearFit, comparison: CurveComparison) -> dict[str, Any]:
+    no_interval = None
+    if fit.count < POINTS_FOR_INTERVAL:
+        no_interval = f"an interval and R2 need {POINTS_FOR_INTERVAL} points"
+    elif fit.lower is None:
+        no_interval = "all shares are equal: no interval, no R2"
     return {
-        "points": line.count,
-        "slope": line.slope,
-        "slope_error": line.error,
-        "slope_lower": line.lower,
-        "slope_upper": line.upper,
-        "intercept": line.intercept,
-        "r2": line.r2,
-        "line_error": comparison.line,
+        "points": fit.count,
+        "slope": fit.slope,
+        "slope_error": fit.standard_error,
+        "slope_lower": fit.lower,
+        "slope_upper": fit.upper,
+        "intercept": fit.intercept,
+        "r2": fit.r2,
+        "line_error": comparison.log_linear,
         "saturating_error": comparison.saturating,
         "better": comparison.better,
-        "reason": "; ".join(why for why in (few, comparison.reason) if why) or None,
+        "reason": "; ".join(reason for reason in (no_interval, comparison.reason) if reason) or None,
     }
 
 
 def _schema(columns: dict[str, str]) -> dict[str, Any]:
-    texts = {"law", "sample", "model", "role", "better", "reason"}
-    whole = {"context", "continuation"}
-    counts = {"points", "rows"}
-    return {
-        name: pl.String if name in texts else pl.Int32 if name in whole else pl.Int64 if name in counts else pl.Float64
-        for name in columns
-    }
+    types: dict[str, Any] = dict.fromkeys(("law", "sample", "model", "role", "better", "reason"), pl.String)
+    types |= dict.fromkeys(("context", "continuation"), pl.Int32)
+    types |= dict.fromkeys(("points", "rows"), pl.Int64)
+    return {name: types.get(name, pl.Float64) for name in columns}

@@ -1,8 +1,8 @@
 """How rows move between score levels from a smaller model to a larger one, and from a checkpoint to a later one.
 
 Source: P1, Fig. 3: T[a, b] = P(level in the larger model = b | level in the smaller = a) on the same rows, for
-410M -> 2.8B and 2.8B -> 12B. Ours takes every two neighbours of a series, and its two ends, at the reference cell;
-`transition_counts` gives any other pair and cell. Intervals and tests of symmetry are our addition.
+410M -> 2.8B and 2.8B -> 12B. We take every two neighbours of a series, and its two ends, at the reference cell;
+`transition_counts` computes any other pair and cell. Intervals and tests of symmetry are our addition.
 """
 
 from collections.abc import Iterator
@@ -11,32 +11,32 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.family.transitions.growth import TREND as GROWTH
+from mematlas.analyses.family.transitions.growth import GROWTH_TREND as GROWTH
 from mematlas.analyses.family.transitions.growth import growth_trend
-from mematlas.analyses.family.transitions.level_moves import (
-    FLOW,
-    KEPT,
-    SYMMETRY,
-    TRANSITIONS,
+from mematlas.analyses.family.transitions.level_transitions import (
+    FLOW_COLUMNS,
+    KEPT_COLUMNS,
+    SYMMETRY_COLUMNS,
+    TRANSITION_COLUMNS,
     Pair,
-    flow_frame,
-    kept_frame,
-    pairs_of,
-    symmetry_frame,
+    flow_table,
+    kept_table,
+    model_pairs,
+    symmetry_table,
     transition_counts,
-    transitions_frame,
+    transition_table,
 )
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 from mematlas.analyses.frames.model_series import BY_SIZE, Series, series_caveats
-from mematlas.analyses.frames.proportions import between, percent
+from mematlas.analyses.frames.proportions import format_interval, format_percent
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.trend_tests import of_all
+from mematlas.analyses.trend_tests import combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import wilson
 
-__all__ = ["ANALYSIS", "answer", "transition_counts"]
+__all__ = ["ANALYSIS", "compute", "transition_counts"]
 
-_STAY: Final = "memorized-rows-stay-memorized"
+_STAY_TREND: Final = "memorized-rows-stay-memorized"
 _LEVELS_RECIPE: Final = """\
 cells = recount.pairs(study, "model").group_by("context", "continuation", "level", smaller="model", larger="model_2")
 moves = [cells.agg(target=pl.lit(t), rows=(pl.col.level_2 == t).sum(), level_rows=pl.len()) for t in {names}]
@@ -54,7 +54,7 @@ _FLOW_RECIPE: Final = """\
 pairs = recount.pairs(study, "model").join(recount.steps(study), on=["model", "model_2"])
 steps = pairs{known}.with_columns(target=pl.when("next").then("level_2"))
 answer = steps.group_by("series", "step", "level", "target", model="short").agg(rows=pl.len())"""
-_RECITED: Final = (
+_RECITED_FILTER: Final = (
     '.filter(pl.col("next") | pl.col("recited"))'  # how many rows the last model does not recite is unknown
 )
 _DEVIATIONS: Final = (
@@ -67,12 +67,12 @@ _DEVIATIONS: Final = (
 
 
 def _stay_trend(kept: pl.DataFrame) -> Trend:
-    """P1: more than 90 % stay memorized; every two neighbouring sizes are put to the test."""
+    """P1: more than 90 % stay memorized; tested for every two neighbouring sizes."""
     sizes = kept.filter(pl.col("memorized") > 0, series=BY_SIZE, span="neighbours")
     if not sizes.height:
-        return Trend(_STAY, "cannot tell", "no two models of known size of which the smaller memorizes a row")
+        return Trend(_STAY_TREND, "cannot tell", "no two models of known size of which the smaller memorizes a row")
     test = "memorized rows that stay memorized: " + "; ".join(
-        f"{_kept_words(line)} from {line['pair']}" for line in sizes.iter_rows(named=True)
+        f"{_format_kept(record)} from {record['pair']}" for record in sizes.iter_rows(named=True)
     )
     test += "; shown if all 95 % intervals are above 90 %, contradicted if one is below"
     verdicts = sizes.select(
@@ -82,53 +82,55 @@ def _stay_trend(kept: pl.DataFrame) -> Trend:
         .then(pl.lit("contradicts"))
         .otherwise(pl.lit("cannot tell"))
     )
-    return Trend(_STAY, of_all(verdicts.to_series().to_list()), test)
+    return Trend(_STAY_TREND, combined_verdict(verdicts.to_series().to_list()), test)
 
 
-def _kept_words(line: dict[str, Any]) -> str:
-    interval = between(line["kept_share_lower"], line["kept_share_upper"])
-    return f"{percent(line['kept_share'])} ({interval}; {line['memorized']:,} row{'s' * (line['memorized'] != 1)})"
+def _format_kept(record: dict[str, Any]) -> str:
+    interval = format_interval(record["kept_share_lower"], record["kept_share_upper"])
+    rows = f"{record['memorized']:,} row{'s' * (record['memorized'] != 1)}"
+    return f"{format_percent(record['kept_share'])} ({interval}; {rows})"
 
 
-def _claim(tables: Tables, kept: dict[str, Any], moves: dict[str, Any]) -> str:
-    """kept, moves: the lines of the pair that the claim speaks of."""
+def _claim(tables: Tables, kept: dict[str, Any], symmetry: dict[str, Any]) -> str:
+    """kept, symmetry: the records of the pair that the claim reports."""
     stay = f"{kept['smaller']} memorizes no row that could stay memorized in {kept['larger']}"
     if kept["memorized"]:
-        stay = f"{_kept_words(kept)} of the rows that {kept['smaller']} memorizes stay memorized in {kept['larger']}"
-    test = f"symmetry is not tested: {moves['reason']}"
-    if moves["p"] is not None:
-        test = f"Bowker's test of symmetry: {_p_words(moves['p'])}"
+        stay = f"{_format_kept(kept)} of the rows that {kept['smaller']} memorizes stay memorized in {kept['larger']}"
+    test = f"symmetry is not tested: {symmetry['reason']}"
+    if symmetry["p"] is not None:
+        test = f"Bowker's test of symmetry: {_format_p(symmetry['p'])}"
     rise, fall = ("rise to a higher level", "fall") if tables.graded else ("become memorized", "cease to be")
     among = f" of {kept['rows']:,} rows" if kept["rows"] is not None else " rows"
     return (
-        f"At {tables.reference} tokens {stay}, and between these two models {moves['rises']:,}{among} {rise} while "
-        f"{moves['falls']:,} {fall} ({test})."
+        f"At {tables.reference} tokens {stay}, and between these two models {symmetry['rises']:,}{among} {rise} while "
+        f"{symmetry['falls']:,} {fall} ({test})."
     )
 
 
-def _p_words(p: float) -> str:
+def _format_p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _baseline(line: dict[str, Any]) -> str | None:
-    """What staying memorized stands beside: the share of the other rows that the second model memorizes."""
-    others = (line["rows"] or 0) - line["memorized"]
+def _baseline(record: dict[str, Any]) -> str | None:
+    """The baseline of staying memorized: the share of the other rows that the second model memorizes, as a sentence."""
+    others = (record["rows"] or 0) - record["memorized"]
     if others <= 0:
         return None
-    share = wilson(line["gained"], others)
+    share = wilson(record["gained"], others)
     return (
-        f"Of the {others:,} row{'s' * (others != 1)} that {line['smaller']} does not memorize, "
-        f"{percent(share.estimate)} ({between(share.lower, share.upper)}) are memorized by {line['larger']}."
+        f"Of the {others:,} row{'s' * (others != 1)} that {record['smaller']} does not memorize, "
+        f"{format_percent(share.estimate)} ({format_interval(share.lower, share.upper)}) are memorized by "
+        f"{record['larger']}."
     )
 
 
 def _tables(tables: Tables, pairs: list[Pair], kept: pl.DataFrame, symmetry: pl.DataFrame) -> tuple[Table, ...]:
-    moves, recipe = transitions_frame(pairs, tables.reference), _recipes(tables)
+    transitions, recipe = transition_table(pairs, tables.reference), _recipes(tables)
     return (
-        Table("transitions", "Rows by level in two models", moves, TRANSITIONS, recipe["transitions"]),
-        Table("kept", "Memorized rows that stay memorized", kept, KEPT, recipe["kept"]),
-        Table("symmetry", "Whether rows rise as often as they fall", symmetry, SYMMETRY, _SYMMETRY_RECIPE),
-        Table("flow", "Rows from level to level", flow_frame(pairs), FLOW, recipe["flow"]),
+        Table("transitions", "Rows by level in two models", transitions, TRANSITION_COLUMNS, recipe["transitions"]),
+        Table("kept", "Memorized rows that stay memorized", kept, KEPT_COLUMNS, recipe["kept"]),
+        Table("symmetry", "Whether rows rise as often as they fall", symmetry, SYMMETRY_COLUMNS, _SYMMETRY_RECIPE),
+        Table("flow", "Rows from level to level", flow_table(pairs), FLOW_COLUMNS, recipe["flow"]),
     )
 
 
@@ -138,23 +140,23 @@ def _recipes(tables: Tables) -> dict[str, str]:
     return {
         "transitions": _LEVELS_RECIPE.format(names=names) if complete else _COUNTS_RECIPE + "answer = counts",
         "kept": _KEPT_RECIPE.format(rows="rows=pl.len(), " if complete else ""),
-        "flow": _FLOW_RECIPE.format(known="" if complete else _RECITED),
+        "flow": _FLOW_RECIPE.format(known="" if complete else _RECITED_FILTER),
     }
 
 
 def _all_charts(tables: Tables, pairs: list[Pair]) -> tuple[Chart, ...]:
-    flowing = {pair.series for pair in pairs if pair.span == "neighbours"}
+    with_flow = {pair.series for pair in pairs if pair.span == "neighbours"}
     ranges = f"; {LEVELS[0]}: {LEVEL_RANGES[0]} ... {LEVELS[-1]}: {LEVEL_RANGES[-1]}" if tables.graded else ""
-    found = dict.fromkeys(pair.series for pair in pairs)
-    return tuple(chart for one in found for chart in _charts(one, ranges, one in flowing))
+    all_series = dict.fromkeys(pair.series for pair in pairs)
+    return tuple(chart for series in all_series for chart in _charts(series, ranges, series in with_flow))
 
 
-def _charts(one: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
-    """The pictures of one series."""
-    name = one.name
-    first, second = ("earlier", "later") if one.by_step else ("smaller", "larger")
+def _charts(series: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
+    """The charts of one series."""
+    name = series.name
+    first, second = ("earlier", "later") if series.ordered_by_step else ("smaller", "larger")
     matrix = Chart(
-        f"transitions-{one.slug}",
+        f"transitions-{series.slug}",
         f"Rows of a level in the {first} model by their level in the {second} one ({name}{ranges})",
         "matrix",
         "transitions",
@@ -167,7 +169,7 @@ def _charts(one: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
         where={"series": name},
     )
     flow = Chart(
-        f"flow-{one.slug}",
+        f"flow-{series.slug}",
         f"Rows from level to level ({name}{ranges})",
         "flow",
         "flow",
@@ -191,41 +193,43 @@ def _caveats(tables: Tables, pairs: list[Pair], symmetry: pl.DataFrame) -> Itera
     yield from series_caveats(dict.fromkeys(pair.series for pair in pairs))
     if symmetry["sparse"].any():
         yield "Where a test is marked sparse, few rows move and p is rough; it then errs towards symmetry."
-    yield from _uncommon(tables, pairs)
+    yield from _uncommon_row_caveats(tables, pairs)
 
 
-def _uncommon(tables: Tables, pairs: list[Pair]) -> Iterator[str]:
+def _uncommon_row_caveats(tables: Tables, pairs: list[Pair]) -> Iterator[str]:
     """Pairs whose models scored different rows."""
     cell = tables.reference
-    here = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
+    counts = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
     if tables.graded:
-        here = here.filter(pl.col("matches").is_not_null())
-    scored = dict(here.group_by("model").agg(pl.col("rows").sum()).iter_rows())
+        counts = counts.filter(pl.col("matches").is_not_null())
+    scored = dict(counts.group_by("model").agg(pl.col("rows").sum()).iter_rows())
     for pair in pairs:
-        most = max(scored.get(pair.smaller, 0), scored.get(pair.larger, 0))
-        if pair.rows is not None and pair.rows < most:
+        max_scored = max(scored.get(pair.smaller, 0), scored.get(pair.larger, 0))
+        if pair.rows is not None and pair.rows < max_scored:
             yield f"{pair.smaller} and {pair.larger} scored different rows: the {pair.rows:,} rows of both count."
 
 
-def answer(tables: Tables) -> Finding:
-    """How rows change their level along the family, at the reference cell; the claim is on the ends of the first
-    series."""
-    cell, pairs = tables.reference, pairs_of(tables)
+def compute(tables: Tables) -> Finding:
+    """Compute how rows change their level along the family, at the reference cell.
+
+    The claim is on the two ends of the first series.
+    """
+    cell, pairs = tables.reference, model_pairs(tables)
     if not pairs:
-        what = f"two models of the family that scored the same training rows at {cell} tokens"
+        missing = f"two models of the family that scored the same training rows at {cell} tokens"
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, "how rows move between score levels", what, remedy)
-    kept, symmetry = kept_frame(pairs, cell), symmetry_frame(pairs, cell)
-    first = [at for at, pair in enumerate(pairs) if pair.series == pairs[0].series][-1]
-    lead, moves = kept.row(first, named=True), symmetry.row(2 * first, named=True)
-    moved = moves["rises"] + moves["falls"]
+        return ANALYSIS.insufficient_data(tables, "how rows move between score levels", missing, remedy)
+    kept, symmetry = kept_table(pairs, cell), symmetry_table(pairs, cell)
+    ends = [number for number, pair in enumerate(pairs) if pair.series == pairs[0].series][-1]
+    lead, lead_test = kept.row(ends, named=True), symmetry.row(2 * ends, named=True)
+    changed = lead_test["rises"] + lead_test["falls"]
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(tables, lead, moves),
+        _claim(tables, lead, lead_test),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=abs(moves["rises"] - moves["falls"]) / moved**0.5 if moved else None,
+        strength=abs(lead_test["rises"] - lead_test["falls"]) / changed**0.5 if changed else None,
         control=_baseline(lead),
         tables=_tables(tables, pairs, kept, symmetry),
         charts=_all_charts(tables, pairs),
@@ -240,6 +244,6 @@ ANALYSIS = Analysis(
     "Transitions between score levels",
     "P1, Figure 3",
     "two models of the family that scored the same rows",
-    answer,
-    (_STAY, GROWTH),
+    compute,
+    (_STAY_TREND, GROWTH),
 )

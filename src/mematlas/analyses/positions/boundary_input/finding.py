@@ -1,7 +1,8 @@
-"""What the models were fed around the border of context and continuation, and where reciting stops.
+"""Corpus counts of the input tokens around the boundary of context and continuation, and where recitation stops.
 
 Source: P1, Fig. 4 and the table of sentence-level frequency: corpus counts of the tokens of memorized, half-memorized
-and unmemorized rows by position, and the boundary effect. The numbers are made in curves.py and border.py.
+and unmemorized rows by position, and the boundary effect. The numbers are computed in positions/profiles.py and
+positions/boundary_step.py.
 """
 
 from typing import Any, Final
@@ -11,13 +12,13 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import difference_of, listed
+from mematlas.analyses.phrasing import format_difference, join_with_and
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
-from mematlas.analyses.positions.boundary_step import STEP, WIDTH, forms, width
-from mematlas.analyses.positions.profiles import BORDER, DIVERGENCE, FEW, REACH
+from mematlas.analyses.positions.boundary_step import ONE_STEP, WINDOW_WIDTH, form_names, window_width
+from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
 from mematlas.analyses.positions.token_windows import (
+    ALL_ROWS,
     CLASSES,
-    EVERY,
     HALF,
     MEMORIZED,
     OTHER,
@@ -35,112 +36,129 @@ _TRENDS: Final = {
     "frequency-falls-at-the-border-of-unmemorized-rows": (UNMEMORIZED, -1),
 }
 Frames = dict[str, pl.DataFrame]
-Line = dict[str, Any]
+Record = dict[str, Any]
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# ----------------------------------------------------------------------------------------------------- the sentences
 
 
-def _line(frames: Frames, model: str, name: str, form: str = STEP, **where: str) -> Line | None:
-    """The line of a class with a difference of 1-grams; of training rows, counts and the border unless told else."""
-    where = {"role": "train", "alignment": BORDER, "scale": "count"} | where
-    found = frames["differences"].filter(model=model, ngram=1, form=form, **{"class": name, **where})
-    return next(found.drop_nulls("difference").iter_rows(named=True), None)
+def _difference_record(frames: Frames, model: str, name: str, form: str = ONE_STEP, **where: str) -> Record | None:
+    """The 1-gram difference of a class, by default of counts of training rows at the boundary; None if unknown."""
+    where = {"role": "train", "alignment": BOUNDARY, "scale": "count"} | where
+    records = frames["differences"].filter(model=model, ngram=1, form=form, **{"class": name, **where})
+    return next(records.drop_nulls("difference").iter_rows(named=True), None)
 
 
-def _changes(frames: Frames, model: str, names: tuple[str, ...], form: str = STEP, **where: str) -> str:
-    """ "by ... in 20 memorized rows and by ... in 30 unmemorized rows", of the classes that have a line."""
-    lines = [_line(frames, model, name, form, **where) for name in names]
-    return listed([f"by {difference_of(line)} in {line['rows']:,} {line['class']} rows" for line in lines if line])
-
-
-def _spoken_of(tables: Tables, frames: Frames) -> str:
-    """The largest model of those that have most of: memorized rows and unmemorized rows, enough for an interval."""
-
-    def held(model: str) -> int:
-        lines = [_line(frames, model, name) for name in (MEMORIZED, UNMEMORIZED)]
-        return sum(1 + (line["difference_lower"] is not None) for line in lines if line)
-
-    return max([*reversed(tables.by_size), *reversed(tables.family)], key=held)
-
-
-def _stopping(frames: Frames, model: str) -> tuple[str, ...]:
-    """The class whose divergence points are spoken of: rows that are neither memorized, half nor not at all, if any."""
-    return (OTHER,) if _line(frames, model, OTHER, alignment=DIVERGENCE) else (HALF,)
-
-
-def _claim(frames: Frames, model: str, cell: Cell) -> str:
-    told = tuple(name for name in (MEMORIZED, UNMEMORIZED) if _line(frames, model, name)) or (HALF,)
-    said = [
-        f"In {model} at {cell} tokens the mean corpus count changes, from the last token of the context to the first "
-        f"to recite, {_changes(frames, model, told)}",
-    ]
-    if stop := _changes(frames, model, _stopping(frames, model), alignment=DIVERGENCE, scale="log10"):
-        said.append(f"at the first token that is not recited log10(1 + count) changes {stop}")
-    return f"{'; '.join(said)}."
-
-
-def _control(frames: Frames, model: str) -> str:
-    """What shuffled labels and control rows give, in words."""
-    stopping = {"alignment": DIVERGENCE, "scale": "log10"}
-    stops = _changes(frames, model, _stopping(frames, model), role="shuffled", **stopping)
-    beside = _changes(frames, model, (MEMORIZED, UNMEMORIZED), role="control")
-    their = _changes(frames, model, _stopping(frames, model), role="control", **stopping)
-    said = {
-        f"At shuffled divergence points log10(1 + count) changes {stops}.": stops,
-        f"Among rows no model was trained on the mean count changes {beside}.": beside,
-        f"At divergence points of rows no model was trained on log10(1 + count) changes {their}.": their,
-    }
-    return " ".join([_shuffled(frames, model), *(words for words, there in said.items() if there)])
-
-
-def _shuffled(frames: Frames, model: str) -> str:
-    lines = [_line(frames, model, name, role="shuffled") for name in (MEMORIZED, UNMEMORIZED, HALF)]
-    enough = [line for line in lines if line and line["rows"] >= FEW]
-    every = _line(frames, model, EVERY)
-    inside, of = _inside(frames, model)
-    if not enough or every is None:
-        return f"No class of {model} has {FEW} rows: shuffled labels tell nothing."
-    parts = [f"by {difference_of(line)} in {line['rows']:,} rows called {line['class']}" for line in enough]
-    parts.append(f"by {difference_of(every)} in all {every['rows']:,} rows")
-    apart = frames["contrasts"].filter(model=model, role="shuffled", ngram=1, scale="count", form=STEP)
-    pair = [f"; rows called memorized and unmemorized are {difference_of(line)} apart" for line in apart.to_dicts()]
-    return (
-        f"With the classes shuffled among the training rows of {model} the mean count changes {listed(parts)}"
-        f"{''.join(pair)}. Of {of} such differences (classes, 1- and 2-grams, counts and logarithms, both forms) "
-        f"{inside} have an interval that holds the one of all rows; one in twenty may miss it by chance."
+def _format_changes(frames: Frames, model: str, names: tuple[str, ...], form: str = ONE_STEP, **where: str) -> str:
+    """ "by ... in 20 memorized rows and by ... in 30 unmemorized rows", for the classes that were measured."""
+    records = [_difference_record(frames, model, name, form, **where) for name in names]
+    return join_with_and(
+        [f"by {format_difference(record)} in {record['rows']:,} {record['class']} rows" for record in records if record]
     )
 
 
-def _inside(frames: Frames, model: str) -> tuple[int, int]:
-    """How many of a model's shuffled boundary differences have an interval that holds the one of all rows."""
-    here = frames["differences"].filter(model=model, alignment=BORDER)
+def _headline_model(tables: Tables, frames: Frames) -> str:
+    """The largest model among those with the best coverage: memorized and unmemorized rows, each with an interval."""
+
+    def class_coverage(model: str) -> int:
+        records = [_difference_record(frames, model, name) for name in (MEMORIZED, UNMEMORIZED)]
+        return sum(1 + (record["difference_lower"] is not None) for record in records if record)
+
+    return max([*reversed(tables.by_size), *reversed(tables.family)], key=class_coverage)
+
+
+def _stopping_classes(frames: Frames, model: str) -> tuple[str, ...]:
+    """The class whose divergence points are reported: OTHER if there are such rows, else HALF."""
+    return (OTHER,) if _difference_record(frames, model, OTHER, alignment=DIVERGENCE) else (HALF,)
+
+
+def _claim(frames: Frames, model: str, cell: Cell) -> str:
+    classes = tuple(name for name in (MEMORIZED, UNMEMORIZED) if _difference_record(frames, model, name)) or (HALF,)
+    parts = [
+        f"In {model} at {cell} tokens the mean corpus count changes, from the last token of the context to the first "
+        f"to recite, {_format_changes(frames, model, classes)}",
+    ]
+    if stop := _format_changes(frames, model, _stopping_classes(frames, model), alignment=DIVERGENCE, scale="log10"):
+        parts.append(f"at the first token that is not recited log10(1 + count) changes {stop}")
+    return f"{'; '.join(parts)}."
+
+
+def _control(frames: Frames, model: str) -> str:
+    """The results for shuffled labels and control rows, as sentences."""
+    filters = {"alignment": DIVERGENCE, "scale": "log10"}
+    shuffled_changes = _format_changes(frames, model, _stopping_classes(frames, model), role="shuffled", **filters)
+    control_changes = _format_changes(frames, model, (MEMORIZED, UNMEMORIZED), role="control")
+    control_stops = _format_changes(frames, model, _stopping_classes(frames, model), role="control", **filters)
+    sentences = {
+        f"At shuffled divergence points log10(1 + count) changes {shuffled_changes}.": shuffled_changes,
+        f"Among rows no model was trained on the mean count changes {control_changes}.": control_changes,
+        "At divergence points of rows no model was trained on log10(1 + count) changes "
+        f"{control_stops}.": control_stops,
+    }
+    return " ".join([_shuffled(frames, model), *(text for text, applies in sentences.items() if applies)])
+
+
+def _shuffled(frames: Frames, model: str) -> str:
+    records = [_difference_record(frames, model, name, role="shuffled") for name in (MEMORIZED, UNMEMORIZED, HALF)]
+    large_classes = [record for record in records if record and record["rows"] >= MIN_ROWS]
+    all_rows = _difference_record(frames, model, ALL_ROWS)
+    covering, total = _covering_intervals(frames, model)
+    if not large_classes or all_rows is None:
+        return f"No class of {model} has {MIN_ROWS} rows: shuffled labels tell nothing."
+    parts = [
+        f"by {format_difference(record)} in {record['rows']:,} rows called {record['class']}"
+        for record in large_classes
+    ]
+    parts.append(f"by {format_difference(all_rows)} in all {all_rows['rows']:,} rows")
+    contrasts = frames["contrasts"].filter(model=model, role="shuffled", ngram=1, scale="count", form=ONE_STEP)
+    contrast_text = [
+        f"; rows called memorized and unmemorized are {format_difference(record)} apart"
+        for record in contrasts.to_dicts()
+    ]
+    return (
+        f"With the classes shuffled among the training rows of {model} the mean count changes {join_with_and(parts)}"
+        f"{''.join(contrast_text)}. Of {total} such differences (classes, 1- and 2-grams, counts and logarithms, both "
+        f"forms) {covering} have an interval that holds the one of all rows; one in twenty may miss it by chance."
+    )
+
+
+def _covering_intervals(frames: Frames, model: str) -> tuple[int, int]:
+    """How many of a model's shuffled boundary differences have an interval covering the overall one, and the total."""
+    differences = frames["differences"].filter(model=model, alignment=BOUNDARY)
     keys = ["ngram", "scale", "form"]
-    whole = here.filter(role="train", **{"class": EVERY}).select(*keys, whole="difference")
-    shuffled = here.filter("shown", role="shuffled").drop_nulls("difference_lower")
-    within = pl.col("whole").is_between("difference_lower", "difference_upper")
-    inside, of = shuffled.join(whole, on=keys).select(within.sum(), pl.len()).row(0)
-    return inside, of
+    overall = differences.filter(role="train", **{"class": ALL_ROWS}).select(*keys, whole="difference")
+    shuffled = differences.filter("shown", role="shuffled").drop_nulls("difference_lower")
+    covers = pl.col("whole").is_between("difference_lower", "difference_upper")
+    covering, total = shuffled.join(overall, on=keys).select(covers.sum(), pl.len()).row(0)
+    return covering, total
 
 
 def _trends(frames: Frames, model: str, window: str) -> tuple[Trend, ...]:
-    """A direction is tested on one step of the mean 1-gram count, the form nearest to P1's numbers."""
-    found = []
-    for name, (of, sign) in _TRENDS.items():
-        line, wide = _line(frames, model, of), _line(frames, model, of, window)
-        if line is None or wide is None:
-            found.append(Trend(name, "cannot tell", f"{model} has no row called {of}"))
+    """The trends, tested on the one-step difference of the mean 1-gram count, the form nearest to P1's numbers."""
+    trends = []
+    for name, (row_class, sign) in _TRENDS.items():
+        record, window_record = (
+            _difference_record(frames, model, row_class),
+            _difference_record(frames, model, row_class, window),
+        )
+        if record is None or window_record is None:
+            trends.append(Trend(name, "cannot tell", f"{model} has no row called {row_class}"))
             continue
         test = (
-            f"mean 1-gram count of {line['rows']:,} {of} rows of {model}: one step {difference_of(line)}, {window} "
-            f"tokens {difference_of(wide)}; a direction is shown if the interval of the one step leaves out 0"
+            f"mean 1-gram count of {record['rows']:,} {row_class} rows of {model}: one step "
+            f"{format_difference(record)}, {window} tokens {format_difference(window_record)}; a direction is shown if "
+            "the interval of the one step leaves out 0"
         )
-        ends = [sign * end for end in (line["difference_lower"], line["difference_upper"]) if end is not None]
+        interval = [sign * end for end in (record["difference_lower"], record["difference_upper"]) if end is not None]
         verdict: Verdict = (
-            "shows" if ends and min(ends) > 0 else "contradicts" if ends and max(ends) < 0 else "cannot tell"
+            "shows"
+            if interval and min(interval) > 0
+            else "contradicts"
+            if interval and max(interval) < 0
+            else "cannot tell"
         )
-        found.append(Trend(name, verdict, test))
-    return tuple(found)
+        trends.append(Trend(name, verdict, test))
+    return tuple(trends)
 
 
 # -------------------------------------------------------------------------------------------------------- the charts
@@ -148,61 +166,67 @@ def _trends(frames: Frames, model: str, window: str) -> tuple[Trend, ...]:
 
 def _charts(frames: Frames, model: str) -> tuple[Chart, ...]:
     mean, geometric = ("mean", "mean count in the corpus"), ("geometric_mean", "geometric mean of 1 + count")
-    drawn = [
-        _curve("border-1gram", f"Mean count of the token, {model}", BORDER, 1, *mean, model),
-        _curve("border-1gram-models", "Mean count of the token", BORDER, 1, *mean),
-        _curve("border-1gram-geometric", f"Geometric mean count of the token, {model}", BORDER, 1, *geometric, model),
-        _curve("border-2gram", f"Mean count of the 2-gram, {model}", BORDER, 2, *mean, model),
-        _curve("divergence", f"Geometric mean count of the token, {model}", DIVERGENCE, 1, *geometric, model),
-        _curve("divergence-models", "Geometric mean count of the token", DIVERGENCE, 1, *geometric),
+    candidates = [
+        _profile_chart("border-1gram", f"Mean count of the token, {model}", BOUNDARY, 1, *mean, model),
+        _profile_chart("border-1gram-models", "Mean count of the token", BOUNDARY, 1, *mean),
+        _profile_chart(
+            "border-1gram-geometric", f"Geometric mean count of the token, {model}", BOUNDARY, 1, *geometric, model
+        ),
+        _profile_chart("border-2gram", f"Mean count of the 2-gram, {model}", BOUNDARY, 2, *mean, model),
+        _profile_chart("divergence", f"Geometric mean count of the token, {model}", DIVERGENCE, 1, *geometric, model),
+        _profile_chart("divergence-models", "Geometric mean count of the token", DIVERGENCE, 1, *geometric),
     ]
-    charts = [chart for chart in drawn if frames["curves"].filter(**chart.where)["mean"].is_not_null().any()]
-    return (*charts, *_sizes(frames))
+    charts = [chart for chart in candidates if frames["curves"].filter(**chart.where)["mean"].is_not_null().any()]
+    return (*charts, *_size_charts(frames))
 
 
-def _curve(name: str, what: str, at: str, ngram: int, column: str, title: str, model: str | None = None) -> Chart:
-    """Of one model a panel a class, beside its control; of all models a panel each, training rows alone."""
-    points = {BORDER: "the border (0: first token to recite)", DIVERGENCE: "divergence (0: first token not recited)"}
-    own: dict[str, str | int] = {"role": "train"} if model is None else {"model": model}
+def _profile_chart(
+    name: str, quantity: str, alignment: str, ngram: int, column: str, title: str, model: str | None = None
+) -> Chart:
+    """For one model: one panel per class, with its control; for all models: one panel per model, training rows only."""
+    origins = {BOUNDARY: "the border (0: first token to recite)", DIVERGENCE: "divergence (0: first token not recited)"}
+    filters: dict[str, str | int] = {"role": "train"} if model is None else {"model": model}
     return Chart(
         name,
-        f"{what} around {points[at].split(' (')[0]}",
+        f"{quantity} around {origins[alignment].split(' (')[0]}",
         "lines",
         "curves",
-        Axis("offset", f"tokens after {points[at]}"),
+        Axis("offset", f"tokens after {origins[alignment]}"),
         Axis(column, title, "log" if column == "geometric_mean" else "linear"),
         Axis("class", "rows", "nominal"),
         f"{column}_lower",
         f"{column}_upper",
         facet="model" if model is None else "class",
         dash="role",
-        where={"alignment": at, "ngram": ngram, "shown": True, **own},
+        where={"alignment": alignment, "ngram": ngram, "shown": True, **filters},
     )
 
 
-def _sizes(frames: Frames) -> tuple[Chart, ...]:
-    where: dict[str, str | int] = {"ngram": 1, "scale": "log10", "form": STEP, "alignment": BORDER, "shown": True}
+def _size_charts(frames: Frames) -> tuple[Chart, ...]:
+    where: dict[str, str | int] = {"ngram": 1, "scale": "log10", "form": ONE_STEP, "alignment": BOUNDARY, "shown": True}
     if frames["differences"].filter(**where)["parameters"].n_unique() < 2:
         return ()
-    ends = ("difference_lower", "difference_upper")
+    interval = ("difference_lower", "difference_upper")
     x, y = Axis("parameters", "parameters", "log"), Axis("difference", "one step at the border, log10(1 + count)")
     title, color = "Boundary difference by model size", Axis("class", "rows", "nominal")
-    nothing = (0.0, "no difference")
-    return (Chart("sizes", title, "lines", "differences", x, y, color, *ends, None, "role", None, nothing, where),)
+    reference = (0.0, "no difference")
+    return (
+        Chart("sizes", title, "lines", "differences", x, y, color, *interval, None, "role", None, reference, where),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
 def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple[str, ...]:
-    here = frames["differences"].filter(role="train", alignment=BORDER)
-    classes = set(here["class"])
-    lacking = [name for name in CLASSES if name not in classes]
-    said = {
+    differences = frames["differences"].filter(role="train", alignment=BOUNDARY)
+    classes = set(differences["class"])
+    missing_classes = [name for name in CLASSES if name not in classes]
+    caveats = {
         "Mean counts are ruled by a few very frequent tokens: see log10 counts and medians here, and the finding "
         "frequency_strata.": True,
         "Counts hold the row's own copies: rows that occur often raise the counts of their tokens and 2-grams.": True,
-        f"No training row of any model is {' or '.join(lacking)}.": tables.graded and lacking,
+        f"No training row of any model is {' or '.join(missing_classes)}.": tables.graded and missing_classes,
         "M was not graded: half-memorized and unmemorized rows are unknown.": not tables.graded,
         f"A continuation of {cell.continuation} tokens has no half: no row can have M = 1/2.": (cell.continuation % 2),
         f"{left_out:,} scored training rows have no counts and are left out.": left_out,
@@ -216,59 +240,59 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple
         ),
         "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 def _deviations(tables: Tables, cell: Cell) -> tuple[str, ...]:
-    wide = width(cell.context, cell.continuation)
-    short = f" (here {wide}, as a side has no more)" if wide < WIDTH else ""
+    width = window_width(cell.context, cell.continuation)
+    width_note = f" (here {width}, as a side has no more)" if width < WINDOW_WIDTH else ""
     return (
         "P1 does not publish the formula of its boundary difference: one step and a window are ours, "
-        f"with {WIDTH} tokens on each side{short}.",
+        f"with {WINDOW_WIDTH} tokens on each side{width_note}.",
         "P1 gives mean 1-gram counts in billions, of the rows of the training stream; here they are counts of the rows "
         f"of the study (scope of the counts: {tables.facts.get('scope', 'not told')}), with 95 % intervals.",
         "Medians, log10(1 + count), shuffled labels and the alignment on each row's divergence point "
-        f"({REACH} tokens on each side) are ours.",
-        f"Charts show classes of at least {FEW} rows, of the last checkpoint of each size; the tables hold all.",
+        f"({DIVERGENCE_REACH} tokens on each side) are ours.",
+        f"Charts show classes of at least {MIN_ROWS} rows, of the last checkpoint of each size; the tables hold all.",
     )
 
 
-def answer(tables: Tables) -> Finding:
+def compute(tables: Tables) -> Finding:
     """Counts by position of the three classes at the cell nearest to 32 + 32, and the boundary difference."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        return ANALYSIS.lacking_rows(tables, _QUESTION)
+        return ANALYSIS.without_scores(tables, _QUESTION)
     if "counts" not in tables.features:
-        return ANALYSIS.lacking_counts(tables, _QUESTION)
+        return ANALYSIS.without_features(tables, _QUESTION)
     classes = row_classes(tables, cell)
     frames = boundary_frames(tables, classes, window_counts(tables, cell))
-    model = _spoken_of(tables, frames)
-    if not any(_line(frames, model, name) for name in CLASSES):
+    model = _headline_model(tables, frames)
+    if not any(_difference_record(frames, model, name) for name in CLASSES):
         remedy = "Score more rows, or other models."
-        what = "memorized, half-memorized or unmemorized rows whose counts are known"
-        return ANALYSIS.lacking(tables, _QUESTION, what, remedy)
-    line = _line(frames, model, MEMORIZED)
+        missing = "memorized, half-memorized or unmemorized rows whose counts are known"
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+    step = _difference_record(frames, model, MEMORIZED)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
         _claim(frames, model, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(line),
+        strength=_strength(step),
         control=_control(frames, model),
         tables=boundary_tables(frames),
         charts=_charts(frames, model),
-        trends=_trends(frames, model, forms(cell.context, cell.continuation)[1]),
+        trends=_trends(frames, model, form_names(cell.context, cell.continuation)[1]),
         caveats=_caveats(tables, cell, frames, classes.filter(~pl.col("counted"), role="train")["row"].n_unique()),
         deviations=_deviations(tables, cell),
     )
 
 
-def _strength(line: Line | None) -> float | None:
-    """The step of memorized rows / its standard error."""
-    if line is None or line["difference_lower"] is None:
+def _strength(step: Record | None) -> float | None:
+    """The one-step difference of memorized rows / its standard error."""
+    if step is None or step["difference_lower"] is None:
         return None
-    return abs(line["difference"]) / standard_error(line["difference_lower"], line["difference_upper"])
+    return abs(step["difference"]) / standard_error(step["difference_lower"], step["difference_upper"])
 
 
 ANALYSIS: Final = Analysis(
@@ -276,6 +300,6 @@ ANALYSIS: Final = Analysis(
     "Counts at the border",
     "P1, Figure 4 and table of sentence-level frequency",
     "row features (`mematlas features`); scores of all rows",
-    answer,
+    compute,
     tuple(_TRENDS),
 )

@@ -1,0 +1,1 @@
+"""The analysis `entropy`: entropy and other model signals by token position."""

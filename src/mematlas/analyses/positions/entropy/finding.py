@@ -1,7 +1,7 @@
-"""How sure a model is while it recites: entropy by position, what it does at the border and where reciting stops.
+"""How certain a model is while it recites: entropy by position, at the boundary and where the recitation stops.
 
 Source: P1, Fig. 6: mean entropy of each generated step of memorized, half-memorized and unmemorized rows. The numbers
-are made in signal_lines.py and signal_curves.py, the words on trends in entropy_trends.py.
+are computed in signals.py and profiles.py, the trends in trends.py.
 """
 
 from typing import Final
@@ -11,11 +11,11 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import difference_of, listed
-from mematlas.analyses.positions.boundary_step import STEP, WIDTH, width
-from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, has_signals, rows_at, signals_at
+from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.positions.boundary_step import ONE_STEP, WINDOW_WIDTH, window_width
+from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, cell_signals, has_signals, rows_of_signals
 from mematlas.analyses.positions.entropy.tables import (
-    PATH_WORDS,
+    PATH_PHRASES,
     Frames,
     entropy_charts,
     entropy_frames,
@@ -23,131 +23,138 @@ from mematlas.analyses.positions.entropy.tables import (
 )
 from mematlas.analyses.positions.entropy.trends import (
     TRENDS,
-    Line,
-    contrast_of,
+    Record,
+    contrast_record,
     entropy_trends,
-    level_of,
-    line_of,
-    paths_of,
+    format_level,
+    known_paths,
+    statistic_record,
 )
-from mematlas.analyses.positions.profiles import DIVERGENCE, FEW, REACH
-from mematlas.analyses.positions.token_windows import CLASSES, EVERY, HALF, MEMORIZED, OTHER, UNMEMORIZED
+from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
+from mematlas.analyses.positions.token_windows import ALL_ROWS, CLASSES, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# ----------------------------------------------------------------------------------------------------- the sentences
 
 
-def _spoken_of(tables: Tables, frames: Frames) -> str:
-    """The largest model of those that have most of: memorized rows and unmemorized rows, enough for an interval."""
+def _headline_model(tables: Tables, frames: Frames) -> str:
+    """The largest model among those with the best coverage: memorized and unmemorized rows, each with an interval."""
 
-    def held(model: str) -> tuple[int, bool]:
-        path = next(iter(paths_of(frames, model)), FREE)
-        lines = [line_of(frames, model, name, path) for name in (MEMORIZED, UNMEMORIZED)]
-        return sum(1 + (line["value_lower"] is not None) for line in lines if line), bool(
-            line_of(frames, model, HALF, path)
+    def class_coverage(model: str) -> tuple[int, bool]:
+        path = next(iter(known_paths(frames, model)), FREE)
+        records = [statistic_record(frames, model, name, path) for name in (MEMORIZED, UNMEMORIZED)]
+        return sum(1 + (record["value_lower"] is not None) for record in records if record), bool(
+            statistic_record(frames, model, HALF, path)
         )
 
-    return max([*reversed(tables.by_size), *reversed(tables.family)], key=held)
+    return max([*reversed(tables.by_size), *reversed(tables.family)], key=class_coverage)
 
 
-def _levels(frames: Frames, model: str, path: str, names: tuple[str, ...], role: str = "train") -> str:
-    """ "0.1 nats (95 % interval 0.05 to 0.15) in 20 memorized rows and ...", of the classes that have a line."""
-    lines = filter(None, (line_of(frames, model, name, path, role=role) for name in names))
-    return listed([f"{level_of(line)} {_rows_of(line)}" for line in lines])
+def _format_levels(frames: Frames, model: str, path: str, names: tuple[str, ...], role: str = "train") -> str:
+    """ "0.1 nats (95 % interval 0.05 to 0.15) in 20 memorized rows and ...", for the classes that were measured."""
+    records = filter(None, (statistic_record(frames, model, name, path, role=role) for name in names))
+    return join_with_and([f"{format_level(record)} {_format_rows(record)}" for record in records])
 
 
-def _steps(frames: Frames, model: str, path: str, names: tuple[str, ...], **where: str) -> str:
-    """ "+1 nats (95 % interval ...) in 20 memorized rows and ..." at the border unless told else, in one step."""
-    lines = filter(None, (line_of(frames, model, name, path, STEP, **where) for name in names))
-    return listed([f"{difference_of(line, 'value')} {_rows_of(line)}" for line in lines])
+def _format_steps(frames: Frames, model: str, path: str, names: tuple[str, ...], **where: str) -> str:
+    """ "+1 nats (95 % interval ...) in 20 memorized rows and ...": the one-step differences."""
+    records = filter(None, (statistic_record(frames, model, name, path, ONE_STEP, **where) for name in names))
+    return join_with_and([f"{format_difference(record, 'value')} {_format_rows(record)}" for record in records])
 
 
-def _rows_of(line: Line) -> str:
-    called = f"rows called {line['class']}" if line["role"] == "shuffled" else f"{line['class']} rows"
-    return f"in {line['rows']:,} {called}"
+def _format_rows(record: Record) -> str:
+    rows = f"rows called {record['class']}" if record["role"] == "shuffled" else f"{record['class']} rows"
+    return f"in {record['rows']:,} {rows}"
 
 
 def _claim(frames: Frames, model: str, cell: Cell) -> str:
-    path = paths_of(frames, model)[0]
-    names = tuple(name for name in (MEMORIZED, UNMEMORIZED) if line_of(frames, model, name, path)) or (HALF,)
-    said = [
-        f"In {model} at {cell} tokens the mean entropy over the continuation ({PATH_WORDS[path]}) is "
-        f"{_levels(frames, model, path, names)}"
+    path = known_paths(frames, model)[0]
+    names = tuple(name for name in (MEMORIZED, UNMEMORIZED) if statistic_record(frames, model, name, path)) or (HALF,)
+    parts = [
+        f"In {model} at {cell} tokens the mean entropy over the continuation ({PATH_PHRASES[path]}) is "
+        f"{_format_levels(frames, model, path, names)}"
     ]
-    if steps := _steps(frames, model, TRUTH, names):
-        said.append(f"at the border (along the truth) it steps by {steps}")
-    return f"{_briefly('; '.join(said))}."
+    if steps := _format_steps(frames, model, TRUTH, names):
+        parts.append(f"at the border (along the truth) it steps by {steps}")
+    return f"{_shorten_intervals('; '.join(parts))}."
 
 
-def _briefly(text: str) -> str:
-    """What an interval is, said once."""
-    first, told, rest = text.partition("95 % interval ")
-    return first + told + rest.replace("95 % interval ", "")
+def _shorten_intervals(text: str) -> str:
+    """The text with "95 % interval" only at its first occurrence."""
+    first, phrase, rest = text.partition("95 % interval ")
+    return first + phrase + rest.replace("95 % interval ", "")
 
 
 def _control(frames: Frames, model: str) -> str:
-    """What shuffled labels and control rows give, in words."""
-    path = paths_of(frames, model)[0]
-    said = [_shuffled(frames, model, path), _diverging(frames, model)]
-    if beside := _levels(frames, model, path, CLASSES, "control"):
-        steps = _steps(frames, model, TRUTH, CLASSES, role="control")
-        at_border = f"; at the border (along the truth) it steps by {steps}" if steps else ""
-        said.append(f"Among rows no model was trained on it is {beside}{at_border}.")
-    return " ".join(filter(None, said))
+    """The results for shuffled labels and control rows, as sentences."""
+    path = known_paths(frames, model)[0]
+    sentences = [_shuffled(frames, model, path), _diverging(frames, model)]
+    if control_levels := _format_levels(frames, model, path, CLASSES, "control"):
+        steps = _format_steps(frames, model, TRUTH, CLASSES, role="control")
+        at_boundary = f"; at the border (along the truth) it steps by {steps}" if steps else ""
+        sentences.append(f"Among rows no model was trained on it is {control_levels}{at_boundary}.")
+    return " ".join(filter(None, sentences))
 
 
 def _shuffled(frames: Frames, model: str, path: str) -> str:
-    lines = [line_of(frames, model, name, path, role="shuffled") for name in CLASSES]
-    enough = tuple(line["class"] for line in lines if line and line["rows"] >= FEW)
-    if not enough:
-        return f"No class of {model} has {FEW} rows: shuffled labels tell nothing."
-    pair, every = contrast_of(frames, model, path, "shuffled"), line_of(frames, model, EVERY, path)
-    between = f"; rows called memorized and unmemorized are {difference_of(pair)} nats apart" if pair else ""
-    whole = f"; in all {every['rows']:,} rows it is {level_of(every)}" if every else ""
+    records = [statistic_record(frames, model, name, path, role="shuffled") for name in CLASSES]
+    large_classes = tuple(record["class"] for record in records if record and record["rows"] >= MIN_ROWS)
+    if not large_classes:
+        return f"No class of {model} has {MIN_ROWS} rows: shuffled labels tell nothing."
+    contrast, all_rows = (
+        contrast_record(frames, model, path, "shuffled"),
+        statistic_record(frames, model, ALL_ROWS, path),
+    )
+    difference = (
+        f"; rows called memorized and unmemorized are {format_difference(contrast)} nats apart" if contrast else ""
+    )
+    overall = f"; in all {all_rows['rows']:,} rows it is {format_level(all_rows)}" if all_rows else ""
     return (
         f"With the classes shuffled among the training rows of {model} the mean entropy over the continuation "
-        f"({PATH_WORDS[path]}) is {_levels(frames, model, path, enough, 'shuffled')}{whole}{between}."
+        f"({PATH_PHRASES[path]}) is "
+        f"{_format_levels(frames, model, path, large_classes, 'shuffled')}{overall}{difference}."
     )
 
 
 def _diverging(frames: Frames, model: str) -> str:
-    """The step at divergence points beside that at shuffled ones, along the truth if it is known."""
-    path = paths_of(frames, model)[-1]
-    where = {"alignment": DIVERGENCE}
-    stopping = (OTHER,) if line_of(frames, model, OTHER, path, STEP, **where) else (HALF,)
-    own = _steps(frames, model, path, stopping, **where)
-    swapped = _steps(frames, model, path, stopping, role="shuffled", **where)
-    their = _steps(frames, model, path, stopping, role="control", **where)
-    beside = f" and, where no model was trained on them, by {their}" if their else ""
+    """The step at divergence points compared with shuffled ones, along the truth if that was recorded."""
+    path = known_paths(frames, model)[-1]
+    filters = {"alignment": DIVERGENCE}
+    classes = (OTHER,) if statistic_record(frames, model, OTHER, path, ONE_STEP, **filters) else (HALF,)
+    steps = _format_steps(frames, model, path, classes, **filters)
+    shuffled_steps = _format_steps(frames, model, path, classes, role="shuffled", **filters)
+    control_steps = _format_steps(frames, model, path, classes, role="control", **filters)
+    control_text = f" and, where no model was trained on them, by {control_steps}" if control_steps else ""
     return (
-        f"At the first token that is not recited the entropy ({PATH_WORDS[path]}) steps by {own}{beside}; at shuffled "
-        f"divergence points by {swapped}."
-        if own and swapped
+        f"At the first token that is not recited the entropy ({PATH_PHRASES[path]}) steps by {steps}{control_text}; at "
+        f"shuffled divergence points by {shuffled_steps}."
+        if steps and shuffled_steps
         else ""
     )
 
 
-def _caveats(tables: Tables, cell: Cell, frames: Frames, unrecorded: int) -> tuple[str, ...]:
+def _caveats(tables: Tables, cell: Cell, frames: Frames, without_signals: int) -> tuple[str, ...]:
     curves = frames["curves"]
     classes = set(frames["statistics"].filter(role="train")["class"])
-    lacking = [name for name in CLASSES if name not in classes]
-    absent = [path for path in PATHS if path not in tables.signals]
-    said = {
+    missing_classes = [name for name in CLASSES if name not in classes]
+    missing_paths = [path for path in PATHS if path not in tables.signals]
+    caveats = {
         "Rows are classed by tokens chosen from these very distributions: low entropy of memorized rows, and high "
         "entropy at divergence points and at the first token of unmemorized rows, which they all miss, are in part "
         "what the words mean. Rows no model was trained on, of the same classes, have this part alone.": True,
-        f"No training row of any model is {' or '.join(lacking)}.": tables.graded and lacking,
+        f"No training row of any model is {' or '.join(missing_classes)}.": tables.graded and missing_classes,
         "M was not graded: half-memorized and unmemorized rows are unknown.": not tables.graded,
         f"A continuation of {cell.continuation} tokens has no half: no row can have M = 1/2.": cell.continuation % 2,
-        f"{unrecorded:,} scored training rows, counted once a model, have no signals and are left out.": unrecorded,
+        f"{without_signals:,} scored training rows, counted once a model, have no signals and are left "
+        "out.": without_signals,
         **{
             f"No {'teacher-forced' if path == TRUTH else 'free-running'} signals were recorded: score with "
             f"--signals {path}.": True
-            for path in absent
+            for path in missing_paths
         },
         "How many tokens each row recites before its first miss is unknown: no curve around divergence points.": (
             not curves["alignment"].eq(DIVERGENCE).any()
@@ -158,71 +165,73 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, unrecorded: int) -> tup
         "One model, or models of one or of unknown size: no trend with size.": not frames["slopes"].height,
         "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 def _deviations(cell: Cell) -> tuple[str, ...]:
-    wide = width(cell.context, cell.continuation)
-    short = f" (here {wide}, as a side has no more)" if wide < WIDTH else ""
+    width = window_width(cell.context, cell.continuation)
+    width_note = f" (here {width}, as a side has no more)" if width < WINDOW_WIDTH else ""
     return (
         "P1 does not say to which base its logarithms are: here entropies are in nats.",
         "P1 draws generated steps of 10,000 rows; here free-running and teacher-forced entropies of all rows with "
         "signals stand apart, with 95 % intervals; a context has teacher-forced entropies alone.",
         "P1 does not publish the formula of its boundary difference: one step and a window are ours, "
-        f"with {WIDTH} tokens on each side{short}, along the truth.",
+        f"with {WINDOW_WIDTH} tokens on each side{width_note}, along the truth.",
         "Log-probability, rank and margin, shuffled labels and the alignment on each row's divergence point "
-        f"({REACH} tokens on each side) are ours.",
-        f"Charts show classes of at least {FEW} rows, of the last checkpoint of each size; the tables hold all.",
+        f"({DIVERGENCE_REACH} tokens on each side) are ours.",
+        f"Charts show classes of at least {MIN_ROWS} rows, of the last checkpoint of each size; the tables hold all.",
     )
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
 
 
-def answer(tables: Tables) -> Finding:
-    """Signals by position of the three classes at the cell nearest to 32 + 32, and what they do at the border."""
+def compute(tables: Tables) -> Finding:
+    """Signals by position of the three classes at the cell nearest to 32 + 32, and their change at the boundary."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        return ANALYSIS.lacking_rows(tables, _QUESTION)
+        return ANALYSIS.without_scores(tables, _QUESTION)
     if not has_signals(tables):
         remedy = "Record them: `mematlas score ... --signals truth --signals free`."
-        return ANALYSIS.lacking(tables, _QUESTION, "signals (per-token records)", remedy)
-    signals = signals_at(tables, cell)
-    rows = rows_at(tables, signals)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "signals (per-token records)", remedy)
+    signals = cell_signals(tables, cell)
+    rows = rows_of_signals(tables, signals)
     frames = entropy_frames(tables, rows, signals)
-    model = _spoken_of(tables, frames)
-    if not any(line_of(frames, model, name, path) for name in CLASSES for path in paths_of(frames, model)):
-        what = "memorized, half-memorized or unmemorized rows whose entropy is known"
-        return ANALYSIS.lacking(tables, _QUESTION, what, "Score more rows, or other models, with --signals free.")
-    pair = contrast_of(frames, model, paths_of(frames, model)[0])
+    model = _headline_model(tables, frames)
+    if not any(statistic_record(frames, model, name, path) for name in CLASSES for path in known_paths(frames, model)):
+        missing = "memorized, half-memorized or unmemorized rows whose entropy is known"
+        return ANALYSIS.insufficient_data(
+            tables, _QUESTION, missing, "Score more rows, or other models, with --signals free."
+        )
+    contrast = contrast_record(frames, model, known_paths(frames, model)[0])
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
         _claim(frames, model, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(pair),
+        strength=_strength(contrast),
         control=_control(frames, model),
         tables=entropy_tables(frames),
         charts=entropy_charts(frames, model),
         trends=entropy_trends(tables, frames, model),
-        caveats=_caveats(tables, cell, frames, _unrecorded(tables, cell, rows)),
+        caveats=_caveats(tables, cell, frames, _rows_without_signals(tables, cell, rows)),
         deviations=_deviations(cell),
     )
 
 
-def _unrecorded(tables: Tables, cell: Cell, rows: pl.DataFrame) -> int:
-    """Training rows that a model scored in the cell without signals."""
-    here = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
-    recorded = rows.filter(role="train", alignment="border", **{"class": EVERY})
-    return int(here["rows"].sum()) - recorded.height
+def _rows_without_signals(tables: Tables, cell: Cell, rows: pl.DataFrame) -> int:
+    """The number of training rows scored in the cell without signals, over all models."""
+    scored = tables.counts().filter(context=cell.context, continuation=cell.continuation, role="train")
+    recorded = rows.filter(role="train", alignment=BOUNDARY, **{"class": ALL_ROWS})
+    return int(scored["rows"].sum()) - recorded.height
 
 
-def _strength(pair: dict[str, float] | None) -> float | None:
+def _strength(contrast: dict[str, float] | None) -> float | None:
     """The difference of memorized and unmemorized rows / its standard error."""
-    if pair is None or pair["difference_lower"] is None:
+    if contrast is None or contrast["difference_lower"] is None:
         return None
-    return abs(pair["difference"]) / standard_error(pair["difference_lower"], pair["difference_upper"])
+    return abs(contrast["difference"]) / standard_error(contrast["difference_lower"], contrast["difference_upper"])
 
 
 ANALYSIS: Final = Analysis(
@@ -230,6 +239,6 @@ ANALYSIS: Final = Analysis(
     "Entropy while reciting",
     "P1, Figure 6",
     "signals (`mematlas score --signals truth --signals free`); scores of all rows",
-    answer,
+    compute,
     TRENDS,
 )

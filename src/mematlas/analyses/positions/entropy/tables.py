@@ -5,28 +5,28 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.positions.entropy.curves import (
+from mematlas.analyses.positions.entropy.profiles import (
     IN_CONTINUATION,
-    SIGNAL_CONTRASTS,
-    SIGNAL_CURVES,
-    SIGNAL_SLOPES,
-    STATISTICS,
+    SIGNAL_CONTRAST_COLUMNS,
+    SIGNAL_PROFILE_COLUMNS,
+    SIGNAL_SLOPE_COLUMNS,
+    STATISTIC_COLUMNS,
     signal_contrasts,
     signal_curves,
     signal_slopes,
     signal_statistics,
 )
 from mematlas.analyses.positions.entropy.signals import FREE, TRUTH, Signals
-from mematlas.analyses.positions.profiles import BORDER, DIVERGENCE
+from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE
 from mematlas.findings.finding import Axis, Chart, Table
 
 Frames = dict[str, pl.DataFrame]
-PATH_WORDS: Final = {FREE: "free-running", TRUTH: "along the truth"}
+PATH_PHRASES: Final = {FREE: "free-running", TRUTH: "along the truth"}
 _TITLES: Final = {
-    "curves": ("Signals by position, aligned on the border and on divergence points", SIGNAL_CURVES),
-    "statistics": ("Signals over the context and the continuation, and what they do at the border", STATISTICS),
-    "contrasts": ("Memorized beside unmemorized rows", SIGNAL_CONTRASTS),
-    "slopes": ("Change with model size", SIGNAL_SLOPES),
+    "curves": ("Signals by position, aligned on the border and on divergence points", SIGNAL_PROFILE_COLUMNS),
+    "statistics": ("Signals over the context and the continuation, and what they do at the border", STATISTIC_COLUMNS),
+    "contrasts": ("Memorized beside unmemorized rows", SIGNAL_CONTRAST_COLUMNS),
+    "slopes": ("Change with model size", SIGNAL_SLOPE_COLUMNS),
 }
 _START: Final = "rows, signals = recount.rows_with_signals(study), recount.boundary_signals(study)\n"
 _STATISTICS: Final = "recount.signal_statistics(rows, signals, study.models())"
@@ -37,15 +37,19 @@ _RECIPES: Final = {
     "slopes": f"{_START}found = {_STATISTICS}\n"
     "answer = recount.signal_slopes(found, recount.lines(study, latest=True))",
 }
-_POINTS: Final = {
-    BORDER: ("the border", "tokens after the border (0: first token to recite)"),
+_ORIGINS: Final = {
+    BOUNDARY: ("the border", "tokens after the border (0: first token to recite)"),
     DIVERGENCE: ("divergence", "tokens after divergence (0: first token not recited)"),
 }
 _UNITS: Final = {"entropy": "mean entropy, nats", "log_probability": "mean log-probability of the true token, nats"}
 
 
 def entropy_frames(tables: Tables, rows: pl.DataFrame, signals: Signals) -> Frames:
-    """The numbers by table, each perhaps without a line. rows: as `signal_lines.rows_with_signals`."""
+    """The data frame of each table, possibly empty.
+
+    Args:
+        rows: from `rows_of_signals`.
+    """
     statistics = signal_statistics(rows, signals, tables.models)
     latest = pl.DataFrame({"model": tables.by_size}, schema={"model": pl.String})
     return {
@@ -57,7 +61,7 @@ def entropy_frames(tables: Tables, rows: pl.DataFrame, signals: Signals) -> Fram
 
 
 def entropy_tables(frames: Frames) -> tuple[Table, ...]:
-    """The `entropy_frames` that hold a line."""
+    """The tables of the `entropy_frames` that are not empty."""
     return tuple(
         Table(name, title, frames[name], columns, _RECIPES[name])
         for name, (title, columns) in _TITLES.items()
@@ -66,25 +70,29 @@ def entropy_tables(frames: Frames) -> tuple[Table, ...]:
 
 
 def entropy_charts(frames: Frames, model: str) -> tuple[Chart, ...]:
-    """Those that draw something: entropy of one model and of all, log-probability, divergence points, sizes."""
-    drawn = [
-        *(_curve(path, "entropy", BORDER, of) for path in PATH_WORDS for of in (model, None)),
-        _curve(TRUTH, "log_probability", BORDER, model),
-        *(_curve(path, "entropy", DIVERGENCE, model) for path in PATH_WORDS),
+    """The charts that have data: entropy of one model and of all, log-probability, divergence points, sizes."""
+    charts = [
+        *(
+            _profile_chart(path, "entropy", BOUNDARY, shown_model)
+            for path in PATH_PHRASES
+            for shown_model in (model, None)
+        ),
+        _profile_chart(TRUTH, "log_probability", BOUNDARY, model),
+        *(_profile_chart(path, "entropy", DIVERGENCE, model) for path in PATH_PHRASES),
     ]
-    found = [chart for chart in drawn if frames["curves"].filter(**chart.where).height]
-    return (*found, *(_sizes(path) for path in PATH_WORDS if _has_sizes(frames["statistics"], path)))
+    nonempty = [chart for chart in charts if frames["curves"].filter(**chart.where).height]
+    return (*nonempty, *(_size_chart(path) for path in PATH_PHRASES if _has_sizes(frames["statistics"], path)))
 
 
-def _curve(path: str, measure: str, at: str, model: str | None) -> Chart:
-    """Of one model a panel a class, beside its control; of all models a panel each, training rows alone."""
-    point, title = _POINTS[at]
-    own: dict[str, str | int] = {"role": "train"} if model is None else {"model": model}
-    name = f"{measure.replace('_', '-')}-{path}" + ("-divergence" if at == DIVERGENCE else "")
-    what = measure.replace("_", "-").capitalize()
+def _profile_chart(path: str, measure: str, alignment: str, model: str | None) -> Chart:
+    """For one model: one panel per class, with its control; for all models: one panel per model, training rows only."""
+    origin, title = _ORIGINS[alignment]
+    filters: dict[str, str | int] = {"role": "train"} if model is None else {"model": model}
+    name = f"{measure.replace('_', '-')}-{path}" + ("-divergence" if alignment == DIVERGENCE else "")
+    quantity = measure.replace("_", "-").capitalize()
     return Chart(
         f"{name}-models" if model is None else name,
-        f"{what} around {point}, {PATH_WORDS[path]}{'' if model is None else f', {model}'}",
+        f"{quantity} around {origin}, {PATH_PHRASES[path]}{'' if model is None else f', {model}'}",
         "lines",
         "curves",
         Axis("offset", title),
@@ -94,14 +102,14 @@ def _curve(path: str, measure: str, at: str, model: str | None) -> Chart:
         "mean_upper",
         facet="model" if model is None else "class",
         dash="role",
-        where={"path": path, "measure": measure, "alignment": at, "shown": True, **own},
+        where={"path": path, "measure": measure, "alignment": alignment, "shown": True, **filters},
     )
 
 
-def _sizes(path: str) -> Chart:
+def _size_chart(path: str) -> Chart:
     return Chart(
         f"sizes-{path}",
-        f"Entropy of the continuation by model size, {PATH_WORDS[path]}",
+        f"Entropy of the continuation by model size, {PATH_PHRASES[path]}",
         "lines",
         "statistics",
         Axis("parameters", "parameters", "log"),
@@ -110,13 +118,13 @@ def _sizes(path: str) -> Chart:
         "value_lower",
         "value_upper",
         dash="role",
-        where=_size_lines(path),
+        where=_size_filter(path),
     )
 
 
-def _size_lines(path: str) -> dict[str, str | int]:
-    return {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION, "alignment": BORDER, "shown": True}
+def _size_filter(path: str) -> dict[str, str | int]:
+    return {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION, "alignment": BOUNDARY, "shown": True}
 
 
 def _has_sizes(statistics: pl.DataFrame, path: str) -> bool:
-    return statistics.filter(**_size_lines(path))["parameters"].drop_nulls().n_unique() > 1
+    return statistics.filter(**_size_filter(path))["parameters"].drop_nulls().n_unique() > 1

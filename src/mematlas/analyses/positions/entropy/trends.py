@@ -1,7 +1,7 @@
-"""What P1 says of entropy, put to a test, and the lines of the tables that sentences are made from.
+"""Tests of P1's trends in entropy, and look-ups of the records that the finding's sentences cite.
 
-P1's entropies are those of generated steps: a direction is tested on the free-running path, along the truth where that
-was not recorded; jumps at the border along the truth, which alone has entropies on both sides of it.
+P1's entropies are those of generated steps: a direction is tested on the free-running path, or along the truth where
+that was not recorded. Jumps at the boundary are tested along the truth, the only path with entropies on both sides.
 """
 
 from typing import Any, Final
@@ -9,13 +9,13 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import difference_of
-from mematlas.analyses.positions.boundary_step import STEP
-from mematlas.analyses.positions.entropy.curves import IN_CONTINUATION
+from mematlas.analyses.phrasing import format_difference
+from mematlas.analyses.positions.boundary_step import ONE_STEP
+from mematlas.analyses.positions.entropy.profiles import IN_CONTINUATION
 from mematlas.analyses.positions.entropy.signals import PATHS, TRUTH
-from mematlas.analyses.positions.entropy.tables import PATH_WORDS, Frames
-from mematlas.analyses.positions.profiles import BORDER
-from mematlas.analyses.positions.token_windows import EVERY, MEMORIZED, UNMEMORIZED
+from mematlas.analyses.positions.entropy.tables import PATH_PHRASES, Frames
+from mematlas.analyses.positions.profiles import BOUNDARY
+from mematlas.analyses.positions.token_windows import ALL_ROWS, MEMORIZED, UNMEMORIZED
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
 
@@ -26,89 +26,95 @@ _JUMPS: Final = {
     "entropy-falls-at-the-border-of-memorized-rows": (MEMORIZED, -1),
 }
 TRENDS: Final = (_HIGHER, *_JUMPS, _SIZE)
-Line = dict[str, Any]
+Record = dict[str, Any]
 
 
-def line_of(
+def statistic_record(
     frames: Frames, model: str, name: str, path: str, statistic: str = IN_CONTINUATION, **where: str
-) -> Line | None:
-    """The entropy of a class; of training rows and the border unless told else; None where it was not measured."""
-    where = {"role": "train", "alignment": BORDER} | where | {"class": name}
-    found = frames["statistics"].filter(model=model, path=path, measure="entropy", statistic=statistic, **where)
-    return next(found.iter_rows(named=True), None)
+) -> Record | None:
+    """The entropy statistic of a class, by default of training rows at the boundary; None if it was not measured."""
+    where = {"role": "train", "alignment": BOUNDARY} | where | {"class": name}
+    records = frames["statistics"].filter(model=model, path=path, measure="entropy", statistic=statistic, **where)
+    return next(records.iter_rows(named=True), None)
 
 
-def level_of(line: Line) -> str:
-    """The value of a line with its interval, for a sentence."""
-    lower, upper = line["value_lower"], line["value_upper"]
-    ends = "no interval" if lower is None else f"95 % interval {lower:.3g} to {upper:.3g}"
-    return f"{line['value']:.3g} nats ({ends})"
+def format_level(record: Record) -> str:
+    """The value of a record with its interval, for a sentence."""
+    lower, upper = record["value_lower"], record["value_upper"]
+    interval = "no interval" if lower is None else f"95 % interval {lower:.3g} to {upper:.3g}"
+    return f"{record['value']:.3g} nats ({interval})"
 
 
-def contrast_of(frames: Frames, model: str, path: str, role: str = "train") -> Line | None:
-    """Entropy over the continuation of memorized rows minus that of unmemorized ones; None where a class has none."""
-    told = {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION}
-    return next(frames["contrasts"].filter(model=model, role=role, **told).iter_rows(named=True), None)
+def contrast_record(frames: Frames, model: str, path: str, role: str = "train") -> Record | None:
+    """Entropy over the continuation of memorized minus unmemorized rows; None if either class has none."""
+    filters = {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION}
+    return next(frames["contrasts"].filter(model=model, role=role, **filters).iter_rows(named=True), None)
 
 
-def paths_of(frames: Frames, model: str) -> list[str]:
-    """The paths along which entropies of the model's training rows are known, the free-running first."""
-    return [path for path in PATHS if line_of(frames, model, EVERY, path)]
+def known_paths(frames: Frames, model: str) -> list[str]:
+    """The paths along which entropies of the model's training rows are known, free-running first."""
+    return [path for path in PATHS if statistic_record(frames, model, ALL_ROWS, path)]
 
 
 def entropy_trends(tables: Tables, frames: Frames, model: str) -> tuple[Trend, ...]:
-    """One word on each of TRENDS."""
-    path = paths_of(frames, model)[0]
+    """The verdict on each of TRENDS."""
+    path = known_paths(frames, model)[0]
     return (_higher(frames, model, path), *(_jump(frames, model, name) for name in _JUMPS), _falls(frames, path))
 
 
-def _judged(line: Line, name: str, sign: int) -> Verdict:
-    """Shown if the interval leaves out 0 on the side of `sign`."""
-    ends = [sign * line[f"{name}_{end}"] for end in ("lower", "upper") if line[f"{name}_{end}"] is not None]
+def _verdict(record: Record, name: str, sign: int) -> Verdict:
+    """ "shows" if the interval excludes 0 on the side of `sign`, "contradicts" if on the other side."""
+    ends = [sign * record[f"{name}_{end}"] for end in ("lower", "upper") if record[f"{name}_{end}"] is not None]
     return "shows" if ends and min(ends) > 0 else "contradicts" if ends and max(ends) < 0 else "cannot tell"
 
 
 def _higher(frames: Frames, model: str, path: str) -> Trend:
-    pair = contrast_of(frames, model, path)
-    if pair is None:
+    contrast = contrast_record(frames, model, path)
+    if contrast is None:
         return Trend(_HIGHER, "cannot tell", f"{model} does not have both memorized and unmemorized rows")
     test = (
-        f"mean entropy over the continuation ({PATH_WORDS[path]}) of {pair['memorized']:,} memorized minus "
-        f"{pair['unmemorized']:,} unmemorized rows of {model}: {difference_of(pair)} nats; a direction is shown if the "
-        "interval leaves out 0"
+        f"mean entropy over the continuation ({PATH_PHRASES[path]}) of {contrast['memorized']:,} memorized minus "
+        f"{contrast['unmemorized']:,} unmemorized rows of {model}: {format_difference(contrast)} nats; a direction is "
+        "shown if the interval leaves out 0"
     )
-    return Trend(_HIGHER, _judged(pair, "difference", -1), test)
+    return Trend(_HIGHER, _verdict(contrast, "difference", -1), test)
 
 
 def _jump(frames: Frames, model: str, name: str) -> Trend:
-    of, sign = _JUMPS[name]
-    line = line_of(frames, model, of, TRUTH, STEP)
-    if line is None:
-        lacking = f"{model} has no row called {of} with entropies on both sides of the border"
-        return Trend(name, "cannot tell", lacking)
-    wide = frames["statistics"].filter(
+    row_class, sign = _JUMPS[name]
+    record = statistic_record(frames, model, row_class, TRUTH, ONE_STEP)
+    if record is None:
+        missing = f"{model} has no row called {row_class} with entropies on both sides of the border"
+        return Trend(name, "cannot tell", missing)
+    window_records = frames["statistics"].filter(
         pl.col("statistic").str.starts_with("window"), model=model, path=TRUTH, measure="entropy", role="train"
     )
-    window = next((one for one in wide.filter(alignment=BORDER, **{"class": of}).iter_rows(named=True)), None)
-    also = f", {window['statistic']} tokens {difference_of(window, 'value')}" if window else ""
-    test = (
-        f"entropy of {line['rows']:,} {of} rows of {model} along the truth: one step {difference_of(line, 'value')} "
-        f"nats{also}; a direction is shown if the interval of the one step leaves out 0"
+    window_record = next(
+        (record for record in window_records.filter(alignment=BOUNDARY, **{"class": row_class}).iter_rows(named=True)),
+        None,
     )
-    return Trend(name, _judged(line, "value", sign), test)
+    window_text = (
+        f", {window_record['statistic']} tokens {format_difference(window_record, 'value')}" if window_record else ""
+    )
+    test = (
+        f"entropy of {record['rows']:,} {row_class} rows of {model} along the truth: one step "
+        f"{format_difference(record, 'value')} nats{window_text}; a direction is shown if the interval of the one step "
+        "leaves out 0"
+    )
+    return Trend(name, _verdict(record, "value", sign), test)
 
 
 def _falls(frames: Frames, path: str) -> Trend:
-    """On all training rows: a class of its own would hold other rows in each model."""
-    told = {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION, "role": "train"}
-    slopes = {line["class"]: line for line in frames["slopes"].filter(**told).iter_rows(named=True)}
-    if EVERY not in slopes:
+    """Tested on all training rows, as a class consists of different rows for each model."""
+    filters = {"path": path, "measure": "entropy", "statistic": IN_CONTINUATION, "role": "train"}
+    slopes = {slope["class"]: slope for slope in frames["slopes"].filter(**filters).iter_rows(named=True)}
+    if ALL_ROWS not in slopes:
         return Trend(_SIZE, "cannot tell", "the study lacks two models of different, known size with entropies")
-    every = slopes.pop(EVERY)
-    classes = "".join(f", {name} rows {difference_of(line, 'slope')}" for name, line in slopes.items())
+    all_rows = slopes.pop(ALL_ROWS)
+    classes = "".join(f", {name} rows {format_difference(slope, 'slope')}" for name, slope in slopes.items())
     test = (
-        f"change of the mean entropy over the continuation ({PATH_WORDS[path]}) per tenfold of parameters, "
-        f"{every['models']} models: all rows {difference_of(every, 'slope')} nats{classes}; a direction is shown if "
-        "the interval of all rows leaves out 0"
+        f"change of the mean entropy over the continuation ({PATH_PHRASES[path]}) per tenfold of parameters, "
+        f"{all_rows['models']} models: all rows {format_difference(all_rows, 'slope')} nats{classes}; a direction is "
+        "shown if the interval of all rows leaves out 0"
     )
-    return Trend(_SIZE, _judged(every, "slope", -1), test)
+    return Trend(_SIZE, _verdict(all_rows, "slope", -1), test)

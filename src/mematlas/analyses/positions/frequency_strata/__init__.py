@@ -1,0 +1,1 @@
+"""The boundary step of corpus counts, stratified by repetition and kinds of tokens."""

@@ -1,7 +1,7 @@
-"""What is left of the boundary effect once repetition and the kinds of tokens are held fixed.
+"""What remains of the boundary effect once repetition and the kinds of tokens are held fixed.
 
-Source: P1, boundary effect, as far as raw means go; strata, logarithms, ranks and the permutation test are our choice,
-since raw means of a heavy-tailed count mislead. The numbers are made in strata.py.
+Source: P1, boundary effect, for raw means; strata, logarithms, ranks and the permutation test are our choice, since raw
+means of a heavy-tailed count mislead. The numbers are computed in strata.py.
 """
 
 from typing import Any, Final
@@ -11,153 +11,180 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import difference_of, listed
-from mematlas.analyses.positions.boundary_step import STEP
+from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.positions.boundary_step import ONE_STEP
 from mematlas.analyses.positions.frequency_strata.strata import (
-    EFFECTS,
-    POSITIONS,
+    EFFECT_COLUMNS,
+    MAX_PERMUTED_ROWS,
+    POSITION_COLUMNS,
     SCALES,
     STRATA,
-    TESTED,
-    contrasted,
+    contrast_rows,
     position_contrasts,
     repetition_source,
     stratified_effects,
 )
-from mematlas.analyses.positions.profiles import FEW
+from mematlas.analyses.positions.profiles import MIN_ROWS
 from mematlas.analyses.positions.token_windows import row_classes, window_counts
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
 from mematlas.stats.hypotheses.permutation import PERMUTATIONS
 
 _QUESTION: Final = "whether the boundary effect survives when repetition and kinds of tokens are held fixed"
-_LEVEL: Final = 0.05
+_ALPHA: Final = 0.05
 _RECIPES: Final = {
     "effects": "answer = recount.stratified_effects(recount.strata_rows(study))",
     "positions": "answer = recount.position_contrasts(recount.strata_rows(study), recount.boundary_counts(study))",
 }
-_NAMES: Final = {"count": "counts", "log10": "log10 counts", "rank": "ranks"}
-Line = dict[str, Any]
+_SCALE_PHRASES: Final = {"count": "counts", "log10": "log10 counts", "rank": "ranks"}
+Record = dict[str, Any]
 
 
-# ---------------------------------------------------------------------------------------------------------- the words
+# ------------------------------------------------------------------------------------------------------ the sentences
 
 
-def _steps(effects: pl.DataFrame, model: str, strata: str) -> dict[str, Line]:
-    """scale -> the line of the one step of 1-grams in one model."""
-    found = effects.filter(model=model, ngram=1, form=STEP, strata=strata)
-    return {line["scale"]: line for line in found.iter_rows(named=True)}
+def _step_records(effects: pl.DataFrame, model: str, strata: str) -> dict[str, Record]:
+    """scale -> the record of the one-step difference of 1-grams in one model."""
+    records = effects.filter(model=model, ngram=1, form=ONE_STEP, strata=strata)
+    return {record["scale"]: record for record in records.iter_rows(named=True)}
 
 
-def _spoken_of(tables: Tables, effects: pl.DataFrame) -> str | None:
-    """The largest model with memorized and unmemorized rows, those with an interval first."""
-    known = effects.filter(ngram=1, form=STEP, strata="none", scale="log10")
-    order = [*reversed(tables.by_size), *reversed(tables.family)]
-    sure = set(known.drop_nulls("difference_lower")["model"])
-    there = [model for model in order if model in set(known["model"])]
-    return next((model for model in there if model in sure), there[0] if there else None)
+def _headline_model(tables: Tables, effects: pl.DataFrame) -> str | None:
+    """The largest model with memorized and unmemorized rows, preferring those with an interval."""
+    one_step = effects.filter(ngram=1, form=ONE_STEP, strata="none", scale="log10")
+    preference = [*reversed(tables.by_size), *reversed(tables.family)]
+    with_interval = set(one_step.drop_nulls("difference_lower")["model"])
+    available = [model for model in preference if model in set(one_step["model"])]
+    return next((model for model in available if model in with_interval), available[0] if available else None)
 
 
-def _finest(effects: pl.DataFrame, model: str) -> str:
-    """The finest strata in which the model has enough rows of both classes to speak of."""
-    enough = effects.filter(pl.min_horizontal("memorized", "unmemorized") >= FEW, model=model, ngram=1)
-    return [name for name in STRATA if name == "none" or name in set(enough["strata"])][-1]
+def _finest_strata(effects: pl.DataFrame, model: str) -> str:
+    """The finest stratification in which the model has enough rows of both classes."""
+    large_enough = effects.filter(pl.min_horizontal("memorized", "unmemorized") >= MIN_ROWS, model=model, ngram=1)
+    return [name for name in STRATA if name == "none" or name in set(large_enough["strata"])][-1]
 
 
-def _told(lines: dict[str, Line]) -> str:
-    """The difference in logarithms, which few frequent tokens do not rule; of the other scales the p alone."""
-    shown = lines["log10"]
-    others = listed([f"{_NAMES[scale]} p = {line['p']:.3f}" for scale, line in lines.items() if scale != "log10"])
-    return f"{difference_of(shown)} in {_NAMES['log10']} (p = {shown['p']:.3f}; {others})"
+def _format_step(records: dict[str, Record]) -> str:
+    """The difference in logarithms, which a few frequent tokens do not dominate, and p for the other scales."""
+    main = records["log10"]
+    others = join_with_and(
+        [f"{_SCALE_PHRASES[scale]} p = {record['p']:.3f}" for scale, record in records.items() if scale != "log10"]
+    )
+    return f"{format_difference(main)} in {_SCALE_PHRASES['log10']} (p = {main['p']:.3f}; {others})"
 
 
 def _claim(effects: pl.DataFrame, model: str, cell: Cell) -> str:
-    plain, strata = _steps(effects, model, "none"), _finest(effects, model)
-    first = plain["count"]
-    said = (
-        f"In {model} at {cell} tokens the step of the 1-gram count at the border of {first['memorized']:,} memorized "
-        f"rows, less that of {first['unmemorized']:,} unmemorized rows, is {_told(plain)}"
+    unstratified, strata = _step_records(effects, model, "none"), _finest_strata(effects, model)
+    count_record = unstratified["count"]
+    text = (
+        f"In {model} at {cell} tokens the step of the 1-gram count at the border of {count_record['memorized']:,} "
+        f"memorized rows, less that of {count_record['unmemorized']:,} unmemorized rows, is "
+        f"{_format_step(unstratified)}"
     )
     if strata == "none":
-        return f"{said}; neither repetition nor kinds of tokens can be held fixed, so what survives cannot be said."
-    within = _steps(effects, model, strata)
-    used = within["count"]
-    many = f"{used['strata_used']} strata" if used["strata_used"] > 1 else "1 stratum"
+        return f"{text}; neither repetition nor kinds of tokens can be held fixed, so what survives cannot be said."
+    stratified = _step_records(effects, model, strata)
+    stratified_count = stratified["count"]
+    strata_count = f"{stratified_count['strata_used']} strata" if stratified_count["strata_used"] > 1 else "1 stratum"
     return (
-        f"{said}; with {strata} held fixed ({many} of {used['memorized']:,} memorized and {used['unmemorized']:,} "
-        f"unmemorized rows) it is {_told(within)}: {_survives(plain, within)}."
+        f"{text}; with {strata} held fixed ({strata_count} of {stratified_count['memorized']:,} memorized and "
+        f"{stratified_count['unmemorized']:,} unmemorized rows) it is {_format_step(stratified)}: "
+        f"{_survival(unstratified, stratified)}."
     )
 
 
-def _survives(plain: dict[str, Line], within: dict[str, Line]) -> str:
-    """What is apart (p below 0.05) without strata, and still is within them, in the same direction."""
-    apart = [scale for scale in SCALES if plain[scale]["p"] < _LEVEL]
-    alike = {scale: plain[scale]["difference"] * within[scale]["difference"] > 0 for scale in SCALES}
-    left = [scale for scale in apart if within[scale]["p"] < _LEVEL and alike[scale]]
-    new = [scale for scale in SCALES if scale not in left and within[scale]["p"] < _LEVEL]
-    also = f"; within strata the difference in {listed([_NAMES[scale] for scale in new])} is new" if new else ""
-    if not apart:
-        return f"without strata there is no difference (p of {_LEVEL} or above) that could survive{also}"
-    gone = [scale for scale in apart if scale not in left]
-    words = [f"the difference in {listed([_NAMES[scale] for scale in left])} survives"] if left else []
-    words += [f"the difference in {listed([_NAMES[scale] for scale in gone])} does not survive"] if gone else []
-    return listed(words) + also
+def _survival(unstratified: dict[str, Record], stratified: dict[str, Record]) -> str:
+    """Which differences are significant (p < 0.05) without strata, and still are within them, in the same direction."""
+    significant = [scale for scale in SCALES if unstratified[scale]["p"] < _ALPHA]
+    same_direction = {
+        scale: unstratified[scale]["difference"] * stratified[scale]["difference"] > 0 for scale in SCALES
+    }
+    surviving = [scale for scale in significant if stratified[scale]["p"] < _ALPHA and same_direction[scale]]
+    new_scales = [scale for scale in SCALES if scale not in surviving and stratified[scale]["p"] < _ALPHA]
+    new_text = (
+        f"; within strata the difference in {join_with_and([_SCALE_PHRASES[scale] for scale in new_scales])} is new"
+        if new_scales
+        else ""
+    )
+    if not significant:
+        return f"without strata there is no difference (p of {_ALPHA} or above) that could survive{new_text}"
+    lost = [scale for scale in significant if scale not in surviving]
+    parts = (
+        [f"the difference in {join_with_and([_SCALE_PHRASES[scale] for scale in surviving])} survives"]
+        if surviving
+        else []
+    )
+    parts += (
+        [f"the difference in {join_with_and([_SCALE_PHRASES[scale] for scale in lost])} does not survive"]
+        if lost
+        else []
+    )
+    return join_with_and(parts) + new_text
 
 
 def _control(positions: pl.DataFrame, model: str) -> str | None:
-    """The step at the border among the steps at all positions."""
+    """The step at the boundary compared with the steps at all other positions."""
     steps = positions.filter(model=model, ngram=1, scale="log10")
     sizes = {offset: abs(step) for offset, step in steps.select("offset", "difference").iter_rows()}
-    here = sizes.pop(0, None)
-    if here is None or not sizes:
+    at_boundary = sizes.pop(0, None)
+    if at_boundary is None or not sizes:
         return None
-    larger = sum(size >= here for size in sizes.values())
+    larger = sum(size >= at_boundary for size in sizes.values())
     return (
         f"Labels permuted within strata, {PERMUTATIONS} times, are the control. At the border the step of "
-        f"log10(1 + count) in memorized less unmemorized rows is {here:.3g} in size; at the {len(sizes)} other "
+        f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size; at the {len(sizes)} other "
         f"positions of the window it is {sum(sizes.values()) / len(sizes):.3g} on average, and at {larger} of them at "
         "least as large as at the border."
     )
 
 
 def _caveats(tables: Tables, effects: pl.DataFrame, model: str) -> tuple[str, ...]:
-    plain, within = _steps(effects, model, "none")["count"], _steps(effects, model, _finest(effects, model))["count"]
-    known, source = set(effects["strata"]), repetition_source(tables)
-    everywhere = plain["memorized"] + plain["unmemorized"]
-    lost = everywhere - within["memorized"] - within["unmemorized"]
-    both = _steps(effects, model, "repetition and token kinds").get("count", {"memorized": 0, "unmemorized": 0})
-    few = _finest(effects, model) != "repetition and token kinds" and source is not None and "token kinds" in known
-    said = {
-        f"Held fixed together, repetition and kinds leave {both['memorized']:,} memorized and {both['unmemorized']:,} "
-        f"unmemorized rows of {model} to compare: too few to speak of.": few,
-        f"{lost:,} of {everywhere:,} rows of {model} stand in strata without rows of the other class, or of unknown "
-        "stratum, and are left out.": lost,
+    unstratified, stratified = (
+        _step_records(effects, model, "none")["count"],
+        _step_records(effects, model, _finest_strata(effects, model))["count"],
+    )
+    known_strata, source = set(effects["strata"]), repetition_source(tables)
+    all_rows = unstratified["memorized"] + unstratified["unmemorized"]
+    left_out = all_rows - stratified["memorized"] - stratified["unmemorized"]
+    both_strata = _step_records(effects, model, "repetition and token kinds").get(
+        "count", {"memorized": 0, "unmemorized": 0}
+    )
+    too_few = (
+        _finest_strata(effects, model) != "repetition and token kinds"
+        and source is not None
+        and "token kinds" in known_strata
+    )
+    caveats = {
+        f"Held fixed together, repetition and kinds leave {both_strata['memorized']:,} memorized and "
+        f"{both_strata['unmemorized']:,} unmemorized rows of {model} to compare: too few to speak of.": too_few,
+        f"{left_out:,} of {all_rows:,} rows of {model} stand in strata without rows of the other class, or of unknown "
+        "stratum, and are left out.": left_out,
         "How often rows occur is unknown: repetition is not held fixed.": source is None,
         "The corpus does not tell how often rows were shown: copies of the window (scope rows) stand for it.": (
             source == "copies"
         ),
         "Where repetition is known, memorized and unmemorized rows share no stratum of it.": (
-            source and "repetition" not in known
+            source and "repetition" not in known_strata
         ),
         "Kinds of tokens are unknown, or shared by no rows of both classes: they are not held fixed.": (
-            "token kinds" not in known
+            "token kinds" not in known_strata
         ),
-        f"p is of at most {TESTED:,} rows of each class, drawn at random; differences are of all rows.": (
-            max(plain["memorized"], plain["unmemorized"]) > TESTED
+        f"p is of at most {MAX_PERMUTED_ROWS:,} rows of each class, drawn at random; differences are of all rows.": (
+            max(unstratified["memorized"], unstratified["unmemorized"]) > MAX_PERMUTED_ROWS
         ),
         "Scales, forms, n-grams and strata make many tests: one in twenty has a p below 0.05 by chance.": True,
         "Means of raw counts are ruled by a few very frequent tokens: their p and intervals say little.": True,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 # -------------------------------------------------------------------------------------------------------- the finding
 
 
 def _charts(effects: pl.DataFrame, positions: pl.DataFrame, model: str) -> tuple[Chart, ...]:
-    where: dict[str, str | int] = {"ngram": 1, "form": STEP, "shown": True}
-    shown = effects.filter(**where)["effect"].is_not_null().any()
-    bars = Chart(
+    where: dict[str, str | int] = {"ngram": 1, "form": ONE_STEP, "shown": True}
+    has_effects = effects.filter(**where)["effect"].is_not_null().any()
+    effects_chart = Chart(
         "effects",
         "Step at the border: memorized less unmemorized rows",
         "bars",
@@ -171,7 +198,7 @@ def _charts(effects: pl.DataFrame, positions: pl.DataFrame, model: str) -> tuple
         reference=(0.0, "no difference"),
         where=where,
     )
-    lines = Chart(
+    positions_chart = Chart(
         "positions",
         f"Step between neighbouring tokens: memorized less unmemorized rows, {model}",
         "lines",
@@ -184,8 +211,8 @@ def _charts(effects: pl.DataFrame, positions: pl.DataFrame, model: str) -> tuple
         reference=(0.0, "no difference"),
         where={"model": model, "ngram": 1, "scale": "log10"},
     )
-    drawn = positions.filter(model=model, ngram=1, scale="log10").height > 0
-    return (*([bars] if shown else []), *([lines] if drawn else []))
+    has_positions = positions.filter(model=model, ngram=1, scale="log10").height > 0
+    return (*([effects_chart] if has_effects else []), *([positions_chart] if has_positions else []))
 
 
 _DEVIATIONS: Final = (
@@ -197,28 +224,34 @@ _DEVIATIONS: Final = (
 )
 
 
-def answer(tables: Tables) -> Finding:
-    """Border differences of memorized less unmemorized rows at the cell nearest to 32 + 32, plain and within strata."""
+def compute(tables: Tables) -> Finding:
+    """Boundary differences of memorized minus unmemorized rows near 32 + 32, with and without strata."""
     cell = nearest_cell(tables)
     if not tables.complete or cell is None:
-        return ANALYSIS.lacking_rows(tables, _QUESTION)
+        return ANALYSIS.without_scores(tables, _QUESTION)
     if "counts" not in tables.features:
-        return ANALYSIS.lacking_counts(tables, _QUESTION)
+        return ANALYSIS.without_features(tables, _QUESTION)
     counts = window_counts(tables, cell)
-    rows = contrasted(tables, row_classes(tables, cell), counts)
+    rows = contrast_rows(tables, row_classes(tables, cell), counts)
     effects = stratified_effects(rows)
-    model = _spoken_of(tables, effects)
+    model = _headline_model(tables, effects)
     if model is None:
-        what = "a model with both memorized and unmemorized training rows whose counts and M are known"
-        return ANALYSIS.lacking(tables, _QUESTION, what, "Score more rows, or other models, at graded depth.")
+        missing = "a model with both memorized and unmemorized training rows whose counts and M are known"
+        return ANALYSIS.insufficient_data(
+            tables, _QUESTION, missing, "Score more rows, or other models, at graded depth."
+        )
     positions = position_contrasts(rows, counts)
-    line = _steps(effects, model, _finest(effects, model))["log10"]
-    known = line["difference_lower"] is not None
-    found = (
+    step = _step_records(effects, model, _finest_strata(effects, model))["log10"]
+    has_interval = step["difference_lower"] is not None
+    study_tables = (
         Table(
-            "effects", "Memorized less unmemorized rows at the border, by strata", effects, EFFECTS, _RECIPES["effects"]
+            "effects",
+            "Memorized less unmemorized rows at the border, by strata",
+            effects,
+            EFFECT_COLUMNS,
+            _RECIPES["effects"],
         ),
-        Table("positions", "The same step at every position", positions, POSITIONS, _RECIPES["positions"]),
+        Table("positions", "The same step at every position", positions, POSITION_COLUMNS, _RECIPES["positions"]),
     )
     return Finding(
         ANALYSIS.name,
@@ -226,11 +259,11 @@ def answer(tables: Tables) -> Finding:
         _claim(effects, model, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=abs(line["difference"]) / standard_error(line["difference_lower"], line["difference_upper"])
-        if known
+        strength=abs(step["difference"]) / standard_error(step["difference_lower"], step["difference_upper"])
+        if has_interval
         else None,
         control=_control(positions, model),
-        tables=tuple(table for table in found if table.frame.height),
+        tables=tuple(table for table in study_tables if table.frame.height),
         charts=_charts(effects, positions, model),
         caveats=_caveats(tables, effects, model),
         deviations=_DEVIATIONS,
@@ -242,5 +275,5 @@ ANALYSIS: Final = Analysis(
     "Boundary effect within strata",
     "P1, boundary effect; strata and tests are our choice",
     "row features (`mematlas features`); graded scores of all rows",
-    answer,
+    compute,
 )

@@ -1,0 +1,1 @@
+"""The analysis `distribution`: score classes, verbatim lengths and mean scores."""

@@ -1,6 +1,6 @@
 """How the scores of the rows are distributed: score classes, verbatim lengths, and mean M beside a control.
 
-Source: P1, Fig. 2 (a): counts of rows per score class. Class edges are whole numbers of matches (analyses/levels.py).
+Source: P1, Fig. 2 (a): counts of rows per score class. Class edges are whole numbers of matches (frames/levels.py).
 """
 
 from typing import Any, Final
@@ -11,25 +11,25 @@ from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
     KEYS,
-    ROLE,
-    beside_control,
-    in_order,
+    ROLE_DESCRIPTION,
+    control_sentence,
+    in_model_order,
     memorized_shares,
     nearest_cell,
 )
-from mematlas.analyses.frames.model_series import present
-from mematlas.analyses.frames.proportions import between, percent, with_shares
+from mematlas.analyses.frames.model_series import scored_models
+from mematlas.analyses.frames.proportions import format_interval, format_percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.scores.distribution.score_over_control import MEANS, means
-from mematlas.analyses.scores.distribution.score_over_control import RECIPE as MEANS_RECIPE
-from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL, survival_recipe, verbatim_survival
-from mematlas.analyses.trend_tests import Verdict, majority, of_all
+from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
+from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
+from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
+from mematlas.analyses.trend_tests import Verdict, combined_verdict, majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
-_CLASSES: Final = {
+_CLASS_COLUMNS: Final = {
     "model": "label of the model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
     "kind": "part: seven that make up all rows, M = 0 and M = 1 apart; level: five of width 0.2; point: M = 1/2",
@@ -52,19 +52,19 @@ answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
 
 def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
-    """What to aggregate lines by for each class of scores: kind and class (see _CLASSES), and rows, how many lines.
+    """The aggregations that count the rows of each class of scores: kind and class (see _CLASS_COLUMNS), and rows.
 
-    Over columns matches (null where M was not graded), continuation and recited. rows is null where no line tells: M =
-    1/2 of an odd continuation; all classes but M = 1 where M was not graded.
+    They apply to the columns matches (null where M was not graded), continuation and recited. rows is null where it
+    cannot be known: for M = 1/2 of an odd continuation, and for all classes but M = 1 where M was not graded.
 
     Args:
-        weight: rows that a line stands for; one unless given.
+        weight: the number of rows that a record represents; 1 by default.
     """
-    matches, length, whole = pl.col("matches"), pl.col("continuation"), pl.col("recited")
+    matches, length, recited = pl.col("matches"), pl.col("continuation"), pl.col("recited")
     part = pl.when(matches == length).then(6).when(matches == 0).then(0).otherwise(level() + 1)
     rules = [
         *(("part", name, part == number) for number, name in enumerate(_PARTS[:-1])),
-        ("part", _PARTS[-1], whole),
+        ("part", _PARTS[-1], recited),
         *(("level", name, level() == number) for number, name in enumerate(LEVEL_RANGES)),
         ("point", "M = 1/2", pl.when(length % 2 == 0).then(2 * matches == length)),
     ]
@@ -81,7 +81,7 @@ def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
 
 
 def _classes(tables: Tables) -> pl.DataFrame:
-    """One line a model, role, cell and class, classes ascending within their kind; columns _CLASSES."""
+    """One record per model, role, cell and class, classes ascending within their kind; columns _CLASS_COLUMNS."""
     counts, weight = tables.counts(), pl.col("rows")
     if tables.graded:
         counts = counts.filter(pl.col("matches").is_not_null())
@@ -89,87 +89,89 @@ def _classes(tables: Tables) -> pl.DataFrame:
         counts = counts.with_columns(pl.lit(None, pl.Int32).alias("matches"))
     cells = counts.group_by(*KEYS)
     frames = [
-        cells.agg(*counted, weight.sum().alias("of"), pl.lit(order).alias("order"))
-        for order, counted in enumerate(score_classes(weight))
+        cells.agg(*aggregation, weight.sum().alias("of"), pl.lit(order).alias("order"))
+        for order, aggregation in enumerate(score_classes(weight))
     ]
-    return in_order(with_shares(pl.concat(frames), "rows", "of"), tables, "order").select(*_CLASSES)
+    return in_model_order(with_shares(pl.concat(frames), "rows", "of"), tables, "order").select(*_CLASS_COLUMNS)
 
 
-def _low_scores(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
-    """P1: scores of 0 to 0.3 dominate: hold more than half of the rows, in every model."""
-    found = []
+def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
+    """P1: scores of 0 to 0.3 dominate. Our reading: more than half of the rows of every model have such a score."""
+    low_counts = []
     for model in models:
-        here = _graded_rows(tables, model, cell)
-        low = here.filter(10 * pl.col("matches") <= 3 * cell.continuation)["rows"].sum()
-        found.append((model, int(low), int(here["rows"].sum())))
-    verdicts = [majority(low, rows - low) for _, low, rows in found]
-    listed = ", ".join(f"{low:,} of {rows:,} in {model}" for model, low, rows in found)
+        counts = _graded_counts(tables, model, cell)
+        low = counts.filter(10 * pl.col("matches") <= 3 * cell.continuation)["rows"].sum()
+        low_counts.append((model, int(low), int(counts["rows"].sum())))
+    verdicts = [majority_verdict(low, rows - low) for _, low, rows in low_counts]
+    shares = ", ".join(f"{low:,} of {rows:,} in {model}" for model, low, rows in low_counts)
     test = (
-        f"rows of this study with M at most 0.3 at {cell} tokens: {listed}; shown if the 95 % intervals of their "
+        f"rows of this study with M at most 0.3 at {cell} tokens: {shares}; shown if the 95 % intervals of their "
         "shares lie above one half in all models, contradicted if one lies below"
     )
-    return Trend("low-scores-dominate", of_all(verdicts), test)
+    return Trend("low-scores-dominate", combined_verdict(verdicts), test)
 
 
-def _bipolar(tables: Tables, model: str, cell: Cell) -> Trend:
-    """K7: scores are bipolar; our reading: each outermost level holds more rows than the level next to it."""
-    here = _graded_rows(tables, model, cell).group_by(level().alias("level")).agg(pl.col("rows").sum())
-    rows = dict(here.iter_rows())
+def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
+    """K7: scores are bipolar. Our reading: each outermost level has more rows than the level next to it."""
+    level_rows = _graded_counts(tables, model, cell).group_by(level().alias("level")).agg(pl.col("rows").sum())
+    rows = dict(level_rows.iter_rows())
     counts = [rows.get(number, 0) for number in range(len(LEVELS))]
-    verdicts: list[Verdict] = [majority(counts[0], counts[1]), majority(counts[4], counts[3])]
+    verdicts: list[Verdict] = [majority_verdict(counts[0], counts[1]), majority_verdict(counts[4], counts[3])]
     test = (
         f"rows of {model} at {cell} tokens: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in "
         f"{LEVEL_RANGES[1]}, {counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}; shown if "
         "both outermost levels hold more rows than the level next to them (95 % intervals)"
     )
-    return Trend("scores-are-bipolar", of_all(verdicts), test)
+    return Trend("scores-are-bipolar", combined_verdict(verdicts), test)
 
 
-def _graded_rows(tables: Tables, model: str, cell: Cell) -> pl.DataFrame:
-    here = tables.counts().filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
-    return here.filter(pl.col("matches").is_not_null())
+def _graded_counts(tables: Tables, model: str, cell: Cell) -> pl.DataFrame:
+    counts = tables.counts().filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
+    return counts.filter(pl.col("matches").is_not_null())
 
 
 def _trends(tables: Tables, models: tuple[str, ...], cell: Cell) -> tuple[Trend, ...]:
     if tables.graded:
-        return _low_scores(tables, models, cell), _bipolar(tables, models[-1], cell)
+        return _low_scores_trend(tables, models, cell), _bipolar_trend(tables, models[-1], cell)
     return tuple(Trend(name, "cannot tell", "M was not graded: only M = 1 is known") for name in ANALYSIS.trends)
 
 
 def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, cell: Cell) -> str:
-    """The sentence on one model, from its lines of the shares and means."""
+    """The claim about one model, from its records of shares and means."""
     start = (
-        f"At {cell} tokens {shares['model']} recites {percent(shares['memorized_share'])} "
+        f"At {cell} tokens {shares['model']} recites {format_percent(shares['memorized_share'])} "
         f"({_interval(shares, 'memorized_share')}) of {shares['rows']:,} rows whole"
     )
     if mean is None:
         return f"{start}; M was not graded below that."
     start += (
-        f" and misses every token of {percent(shares['unmemorized_share'])} ({_interval(shares, 'unmemorized_share')})"
-        f"; mean M is {mean['mean']:.3f}"
+        f" and misses every token of {format_percent(shares['unmemorized_share'])} "
+        f"({_interval(shares, 'unmemorized_share')}); mean M is {mean['mean']:.3f}"
     )
     if mean["excess"] is None:
         return f"{start}, of which no control says how much is luck."
-    ends = f"{mean['excess_lower']:.3f} to {mean['excess_upper']:.3f}" if mean["excess_lower"] is not None else None
+    interval = "no interval"
+    if mean["excess_lower"] is not None:
+        interval = f"{mean['excess_lower']:.3f} to {mean['excess_upper']:.3f}"
     return (
-        f"{start}, {mean['excess']:+.3f} ({ends or 'no interval'}) against the {mean['control_mean']:.3f} of "
+        f"{start}, {mean['excess']:+.3f} ({interval}) against the {mean['control_mean']:.3f} of "
         f"{mean['control_rows']:,} control rows."
     )
 
 
-def _interval(line: dict[str, Any], name: str) -> str:
-    return between(line[f"{name}_lower"], line[f"{name}_upper"])
+def _interval(record: dict[str, Any], name: str) -> str:
+    return format_interval(record[f"{name}_lower"], record[f"{name}_upper"])
 
 
 def _strength(mean: dict[str, Any] | None) -> float | None:
-    """The excess over the control in standard errors, where it has an interval."""
+    """The difference from the control in standard errors, where it has an interval."""
     if mean is None or mean["excess_lower"] is None or mean["excess_lower"] == mean["excess_upper"]:
         return None
     return abs(mean["excess"]) / standard_error(mean["excess_lower"], mean["excess_upper"])
 
 
-def _charts(tables: Tables, cell: Cell, beside: bool) -> tuple[Chart, ...]:
-    here: dict[str, str | int] = {"role": "train", "context": cell.context, "continuation": cell.continuation}
+def _charts(tables: Tables, cell: Cell, has_control: bool) -> tuple[Chart, ...]:
+    where: dict[str, str | int] = {"role": "train", "context": cell.context, "continuation": cell.continuation}
     model = Axis("model", "model", "nominal")
     parts = Chart(
         "classes",
@@ -179,7 +181,7 @@ def _charts(tables: Tables, cell: Cell, beside: bool) -> tuple[Chart, ...]:
         model,
         Axis("share", "rows", share=True),
         Axis("class", "score M", "ordinal"),
-        where={**here, "kind": "part"},
+        where={**where, "kind": "part"},
     )
     steps = Chart(
         "survival",
@@ -194,62 +196,71 @@ def _charts(tables: Tables, cell: Cell, beside: bool) -> tuple[Chart, ...]:
         dash="role",
         where={"context": cell.context},
     )
-    return (parts, steps, _means_chart(cell, here, beside)) if tables.graded else (steps,)
+    return (parts, steps, _means_chart(cell, where, has_control)) if tables.graded else (steps,)
 
 
-def _means_chart(cell: Cell, here: dict[str, str | int], beside: bool) -> Chart:
-    """The excess over the control, or mean M alone where there is none."""
-    name, title = ("excess", "Mean M above the control") if beside else ("mean", "Mean M, no control")
+def _means_chart(cell: Cell, filters: dict[str, str | int], has_control: bool) -> Chart:
+    """The mean M above the control, or mean M itself where there is no control."""
+    name, title = ("excess", "Mean M above the control") if has_control else ("mean", "Mean M, no control")
     return Chart(
         "means",
         f"{title}, at {cell} tokens",
         "bars",
         "means",
         Axis("model", "model", "nominal"),
-        Axis(name, "mean M minus that of control rows" if beside else "mean M"),
+        Axis(name, "mean M minus that of control rows" if has_control else "mean M"),
         lower=f"{name}_lower",
         upper=f"{name}_upper",
-        reference=(0.0, "as control rows") if beside else None,
-        where=here,
+        reference=(0.0, "as control rows") if has_control else None,
+        where=filters,
     )
 
 
-def answer(tables: Tables) -> Finding:
-    """How scores and verbatim lengths are distributed in every model and cell; the claim is on the largest model."""
+def compute(tables: Tables) -> Finding:
+    """Compute the distributions of scores and verbatim lengths in every model and cell.
+
+    The claim is on the largest model.
+    """
     question = "how the scores are distributed"
     if not tables.complete:
         remedy = "Score all rows of a selection, recited or not: `mematlas score MODEL --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, question, "scores of all rows, not of recited rows alone", remedy)
+        return ANALYSIS.insufficient_data(tables, question, "scores of all rows, not of recited rows alone", remedy)
     cell = nearest_cell(tables)
     if cell is None:
         remedy = "Score rows that are at least as long as one context and continuation of the grid."
-        return ANALYSIS.lacking(tables, question, "training rows with a score", remedy)
-    shares, scores, survival = memorized_shares(tables), means(tables), verbatim_survival(tables)
-    models = present(tables, tables.by_size, cell) or present(tables, tables.family, cell)
-    here = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}
-    mean = next(scores.filter(**here).iter_rows(named=True), None) if tables.graded else None
-    beside = mean is not None and mean["excess"] is not None
-    found = (
-        Table("classes", "Rows by score", _classes(tables), _CLASSES, _RECIPE if tables.graded else _UNGRADED_RECIPE),
-        Table("survival", "Rows by tokens recited before the first miss", survival, SURVIVAL, survival_recipe(tables)),
-        Table("means", "Mean M beside its control", scores, MEANS, MEANS_RECIPE),
-    )
-    kept = tuple(table for table in found if table.frame.height)
-    frames = {table.name: table.frame for table in kept}
+        return ANALYSIS.insufficient_data(tables, question, "training rows with a score", remedy)
+    shares, scores, survival = memorized_shares(tables), mean_scores_of_study(tables), verbatim_survival(tables)
+    models = scored_models(tables, tables.by_size, cell) or scored_models(tables, tables.family, cell)
+    headline = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}
+    headline_mean = next(scores.filter(**headline).iter_rows(named=True), None) if tables.graded else None
+    has_control = headline_mean is not None and headline_mean["excess"] is not None
+    result_tables = _tables(tables, scores, survival)
+    frames = {table.name: table.frame for table in result_tables}
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(shares.row(by_predicate=_is(here), named=True), mean, cell),
+        _claim(shares.row(by_predicate=_equals(headline), named=True), headline_mean, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
-        strength=_strength(mean),
-        control=beside_control(shares, cell),
-        tables=kept,
-        charts=tuple(chart for chart in _charts(tables, cell, beside) if _has_points(chart, frames)),
+        strength=_strength(headline_mean),
+        control=control_sentence(shares, cell),
+        tables=result_tables,
+        charts=tuple(chart for chart in _charts(tables, cell, has_control) if _has_points(chart, frames)),
         trends=_trends(tables, models, cell),
         caveats=_caveats(tables, survival),
         deviations=_DEVIATIONS,
     )
+
+
+def _tables(tables: Tables, scores: pl.DataFrame, survival: pl.DataFrame) -> tuple[Table, ...]:
+    """The tables that have records."""
+    recipe, curves = _RECIPE if tables.graded else _UNGRADED_RECIPE, survival_recipe(tables)
+    all_tables = (
+        Table("classes", "Rows by score", _classes(tables), _CLASS_COLUMNS, recipe),
+        Table("survival", "Rows by tokens recited before the first miss", survival, SURVIVAL_COLUMNS, curves),
+        Table("means", "Mean M beside its control", scores, MEAN_COLUMNS, MEANS_RECIPE),
+    )
+    return tuple(table for table in all_tables if table.frame.height)
 
 
 def _has_points(chart: Chart, frames: dict[str, pl.DataFrame]) -> bool:
@@ -257,19 +268,19 @@ def _has_points(chart: Chart, frames: dict[str, pl.DataFrame]) -> bool:
     return frame is not None and frame.filter(**chart.where)[chart.y.column].is_not_null().any()
 
 
-def _is(line: dict[str, Any]) -> pl.Expr:
-    return pl.all_horizontal(pl.col(name) == value for name, value in line.items())
+def _equals(values: dict[str, Any]) -> pl.Expr:
+    return pl.all_horizontal(pl.col(name) == value for name, value in values.items())
 
 
 def _caveats(tables: Tables, survival: pl.DataFrame) -> tuple[str, ...]:
-    found = []
+    caveats = []
     if not tables.graded:
-        found.append("The scores hold verbatim lengths only: no class below M = 1, and no mean M.")
+        caveats.append("The scores hold verbatim lengths only: no class below M = 1, and no mean M.")
     if not survival.height:
-        found.append("The scores hold no verbatim lengths: no survival curve.")
+        caveats.append("The scores hold no verbatim lengths: no survival curve.")
     if not tables.has_control:
-        found.append("The study has no control rows: the floor that lucky frequent tokens give mean M is unknown.")
-    return tuple(found)
+        caveats.append("The study has no control rows: the floor that lucky frequent tokens give mean M is unknown.")
+    return tuple(caveats)
 
 
 _DEVIATIONS: Final = (
@@ -283,7 +294,7 @@ ANALYSIS: Final = Analysis(
     "Distribution of scores",
     "P1, Figure 2 (a)",
     "scores of all rows; graded scores for classes and means; control rows for the excess",
-    answer,
+    compute,
     ("low-scores-dominate", "scores-are-bipolar"),
     granularity="approximate",
 )

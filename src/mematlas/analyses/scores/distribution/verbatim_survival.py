@@ -1,19 +1,19 @@
-"""How far rows are recited: the share of rows with so many tokens before the first miss.
+"""Survival curves of the verbatim length: the share of rows that recite at least n tokens before the first miss.
 
-Source: our choice of a survival curve of the verbatim length, beside P1, Fig. 2 (a).
+Source: our choice, in addition to P1, Fig. 2 (a).
 """
 
 from typing import Final
 
 import polars as pl
 
-from mematlas.analyses.frames.memorized_shares import ROLE, in_order
+from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Tables
 
-SURVIVAL: Final = {
+SURVIVAL_COLUMNS: Final = {
     "model": "label of the model",
-    "role": ROLE,
+    "role": ROLE_DESCRIPTION,
     "context": "tokens of the prompt",
     "continuation": "tokens to recite: the longest continuation of the context",
     "tokens": "tokens before the first miss, 0 to continuation",
@@ -30,29 +30,31 @@ answer = recount.with_shares(rows, "rows", "of").with_columns(pl.when(pl.col.tok
 
 
 def survival_recipe(tables: Tables) -> str:
-    """The recipe of `verbatim_survival`: the curves of all continuations."""
+    """The recipe of `verbatim_survival`; it computes the curves of all continuations."""
     return _RECIPE.format(end=max(tables.continuations) + 1)
 
 
 def verbatim_survival(tables: Tables) -> pl.DataFrame:
-    """One line a model, role, context and number of tokens, at the longest continuation; columns SURVIVAL.
+    """One record per model, role, context and number of tokens, at the longest continuation; columns SURVIVAL_COLUMNS.
 
-    Shorter continuations are the same curve cut off.
+    The curve of a shorter continuation is the beginning of the same curve.
     """
     group = ("model", "role", "context", "continuation")
     counts = tables.verbatim_counts().filter(pl.col("verbatim").is_not_null())
     counts = counts.filter(pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
-    known = counts.group_by(*group, pl.col("verbatim").cast(pl.Int64).alias("tokens")).agg(pl.col("rows").sum())
-    steps = counts.select(*group).unique()
-    steps = steps.with_columns(pl.int_ranges(0, pl.col("continuation") + 1).alias("tokens")).explode("tokens")
-    frame = in_order(steps.join(known, on=[*group, "tokens"], how="left"), tables, "tokens")
-    exact = pl.col("rows").fill_null(0)
-    frame = frame.with_columns(
-        exact.cum_sum(reverse=True).over(*group).alias("rows"), exact.sum().over(*group).alias("of")
+    rows_by_length = counts.group_by(*group, pl.col("verbatim").cast(pl.Int64).alias("tokens")).agg(
+        pl.col("rows").sum()
     )
-    certain = pl.when(pl.col("tokens") > 0)
+    lengths = counts.select(*group).unique()
+    lengths = lengths.with_columns(pl.int_ranges(0, pl.col("continuation") + 1).alias("tokens")).explode("tokens")
+    frame = in_model_order(lengths.join(rows_by_length, on=[*group, "tokens"], how="left"), tables, "tokens")
+    rows_of_length = pl.col("rows").fill_null(0)
+    frame = frame.with_columns(
+        rows_of_length.cum_sum(reverse=True).over(*group).alias("rows"), rows_of_length.sum().over(*group).alias("of")
+    )
+    not_by_definition = pl.when(pl.col("tokens") > 0)
     return (
         with_shares(frame, "rows", "of")
-        .with_columns(certain.then(name).alias(name) for name in ("share_lower", "share_upper"))
-        .select(*SURVIVAL)
+        .with_columns(not_by_definition.then(name).alias(name) for name in ("share_lower", "share_upper"))
+        .select(*SURVIVAL_COLUMNS)
     )

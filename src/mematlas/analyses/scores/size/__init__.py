@@ -1,0 +1,1 @@
+"""The analysis `size`: memorized and unmemorized shares by model size."""

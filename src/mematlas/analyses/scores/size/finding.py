@@ -9,20 +9,20 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import (
-    SHARES,
-    beside_control,
+    SHARE_COLUMNS,
+    control_sentence,
     memorized_shares,
     nearest_cell,
     shares_recipe,
 )
-from mematlas.analyses.frames.proportions import share_of
+from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.scores.size.level_growth import TREND, fastest_trend
+from mematlas.analyses.scores.size.level_growth import FASTEST_GROWTH_TREND, fastest_growth_trend
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
-_GROWTH: Final = "recited-rows-grow-with-size"
-_COLUMNS: Final = {"parameters": "number of weights", **SHARES}
+_GROWTH_TREND: Final = "recited-rows-grow-with-size"
+_COLUMNS: Final = {"parameters": "number of weights", **SHARE_COLUMNS}
 _CHART: Final = Chart(
     "memorized",
     "Memorized share of rows by model size",
@@ -38,60 +38,68 @@ _CHART: Final = Chart(
 )
 
 
-def answer(tables: Tables) -> Finding:
-    """How the memorized and unmemorized shares change with model size, in every cell; the claim is on the reference."""
-    cell, frame = nearest_cell(tables), _shares(tables)
-    ends = [] if cell is None else _ends(frame.filter(context=cell.context, continuation=cell.continuation))
+def compute(tables: Tables) -> Finding:
+    """Compute how the memorized and unmemorized shares change with model size in every cell.
+
+    The claim is on the cell nearest to 32 + 32.
+    """
+    cell, shares = nearest_cell(tables), _shares_by_size(tables)
+    ends = []
+    if cell is not None:
+        ends = _smallest_and_largest(shares.filter(context=cell.context, continuation=cell.continuation))
     if cell is None or len(ends) < 2 or not tables.complete:
-        wanted = "two models of different, known size" if tables.complete else "scores of all rows"
+        missing = "two models of different, known size" if tables.complete else "scores of all rows"
         remedy = "Score more models together: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
-        return ANALYSIS.lacking(tables, "whether memorization grows with model size", wanted, remedy)
+        return ANALYSIS.insufficient_data(tables, "whether memorization grows with model size", missing, remedy)
     smallest, largest = ends
-    errors = [standard_error(line["memorized_share_lower"], line["memorized_share_upper"]) for line in ends]
+    errors = [standard_error(record["memorized_share_lower"], record["memorized_share_upper"]) for record in ends]
     recipe = shares_recipe(tables, "parameters")
     effect = largest["memorized_share"] - smallest["memorized_share"]
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share is {share_of(smallest, 'memorized_share')} in {smallest['model']} and "
-        f"{share_of(largest, 'memorized_share')} in {largest['model']} "
+        f"At {cell} tokens the memorized share is {format_share(smallest, 'memorized_share')} in {smallest['model']} "
+        f"and {format_share(largest, 'memorized_share')} in {largest['model']} "
         f"({smallest['rows']:,} and {largest['rows']:,} rows).",
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=abs(effect) / sum(error**2 for error in errors) ** 0.5,
-        control=beside_control(memorized_shares(tables), cell),
-        tables=(Table("shares", "Memorized and unmemorized rows by model size", frame, _COLUMNS, recipe),),
+        control=control_sentence(memorized_shares(tables), cell),
+        tables=(Table("shares", "Memorized and unmemorized rows by model size", shares, _COLUMNS, recipe),),
         charts=(_CHART,),
-        trends=(_trend(smallest, largest), fastest_trend(tables, smallest["model"], largest["model"], cell)),
+        trends=(
+            _growth_trend(smallest, largest),
+            fastest_growth_trend(tables, smallest["model"], largest["model"], cell),
+        ),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),
     )
 
 
-def _shares(tables: Tables) -> pl.DataFrame:
-    """Shares of the models whose size is known, one a size, and of the control models."""
+def _shares_by_size(tables: Tables) -> pl.DataFrame:
+    """The shares of one model per known size, and of the control models."""
     sizes = tables.models.select("model", "parameters").drop_nulls()
-    drawn = [*tables.by_size, *tables.control_models]
-    return sizes.join(memorized_shares(tables).filter(pl.col("model").is_in(drawn)), on="model").select(*_COLUMNS)
+    models = [*tables.by_size, *tables.control_models]
+    return sizes.join(memorized_shares(tables).filter(pl.col("model").is_in(models)), on="model").select(*_COLUMNS)
 
 
-def _ends(here: pl.DataFrame) -> list[dict[str, Any]]:
-    """The lines of the smallest and the largest model in one cell; fewer than two where sizes do not differ."""
-    train = here.filter(role="train").sort("parameters")
+def _smallest_and_largest(shares: pl.DataFrame) -> list[dict[str, Any]]:
+    """The records of the smallest and the largest model in one cell; [] where sizes do not differ."""
+    train = shares.filter(role="train").sort("parameters")
     return [train.row(0, named=True), train.row(-1, named=True)] if train["parameters"].n_unique() > 1 else []
 
 
-def _trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
-    """Growth is shown, or contradicted, where the intervals of the smallest and the largest model do not overlap."""
+def _growth_trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
+    """The verdict on growth: shown or contradicted if the intervals of smallest and largest model do not overlap."""
     test = (
-        f"memorized share {share_of(smallest, 'memorized_share')} in the smallest model, "
-        f"{share_of(largest, 'memorized_share')} in the largest; "
+        f"memorized share {format_share(smallest, 'memorized_share')} in the smallest model, "
+        f"{format_share(largest, 'memorized_share')} in the largest; "
         "a direction is shown if the 95 % intervals are apart"
     )
     if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
-        return Trend(_GROWTH, "shows", test)
+        return Trend(_GROWTH_TREND, "shows", test)
     if largest["memorized_share_upper"] < smallest["memorized_share_lower"]:
-        return Trend(_GROWTH, "contradicts", test)
-    return Trend(_GROWTH, "cannot tell", test)
+        return Trend(_GROWTH_TREND, "contradicts", test)
+    return Trend(_GROWTH_TREND, "cannot tell", test)
 
 
 ANALYSIS = Analysis(
@@ -99,6 +107,6 @@ ANALYSIS = Analysis(
     "Model size",
     "P1, Figure 2 (a)",
     "two models of different, known size; all rows scored",
-    answer,
-    (_GROWTH, TREND),
+    compute,
+    (_GROWTH_TREND, FASTEST_GROWTH_TREND),
 )

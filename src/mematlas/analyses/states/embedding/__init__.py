@@ -1,0 +1,1 @@
+"""The analysis `embedding`: distances between the hidden states of rows."""

@@ -5,38 +5,38 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import listed
+from mematlas.analyses.phrasing import join_with_and
 from mematlas.analyses.states.embedding.distances import (
     ALL_STEPS,
-    DISTANCES,
+    DISTANCE_COLUMNS,
     ONE_STEP,
-    SLOPES,
+    SLOPE_COLUMNS,
     state_distances,
     state_slopes,
 )
 from mematlas.analyses.states.embedding.maps import (
-    AXES,
-    MAP,
+    AXIS_COLUMNS,
+    MAP_COLUMNS,
     PCA,
-    SEPARATION,
+    SEPARATION_COLUMNS,
     UMAP,
     state_axes,
     state_map,
     state_separation,
 )
-from mematlas.analyses.states.embedding.samples import samples_of
+from mematlas.analyses.states.embedding.samples import table_samples
 from mematlas.findings.finding import Axis, Chart, Table
 
 Frames = dict[str, pl.DataFrame]
-KIND_WORDS: Final = {"free": "free-running", "truth": "along the truth"}
+KIND_PHRASES: Final = {"free": "free-running", "truth": "along the truth"}
 _TITLES: Final = {
-    "distances": ("Distances and cosines within and between score levels by decoding step", DISTANCES),
-    "slopes": ("Change of distances and cosines with model size", SLOPES),
-    "separation": ("Silhouette and nearest-neighbour purity of score levels", SEPARATION),
-    "map": ("Hidden states of the largest model as points of a plane", MAP),
-    "axes": ("What the principal axes of the map explain", AXES),
+    "distances": ("Distances and cosines within and between score levels by decoding step", DISTANCE_COLUMNS),
+    "slopes": ("Change of distances and cosines with model size", SLOPE_COLUMNS),
+    "separation": ("Silhouette and nearest-neighbour purity of score levels", SEPARATION_COLUMNS),
+    "map": ("Hidden states of the largest model as points of a plane", MAP_COLUMNS),
+    "axes": ("What the principal axes of the map explain", AXIS_COLUMNS),
 }
-_MAKERS: Final = {
+_FRAME_FUNCTIONS: Final = {
     "distances": state_distances,
     "separation": state_separation,
     "map": state_map,
@@ -55,25 +55,25 @@ _UNITS: Final = {
     "distance": ("Euclidean distance", "mean Euclidean distance, units of the states"),
     "cosine": ("Cosine similarity", "mean cosine similarity"),
 }
-_MAPPED: Final = {
+_MAP_STATES: Final = {
     PCA: ("first (nothing generated yet)", "last of the continuation"),
     UMAP: ("last of the continuation",),
 }
-_WORDS: Final = {"silhouette": "mean silhouette", "purity": "nearest-neighbour purity"}
+_MEASURE_PHRASES: Final = {"silhouette": "mean silhouette", "purity": "nearest-neighbour purity"}
 
 
 def embedding_frames(tables: Tables) -> Frames:
-    """The numbers by table, each perhaps without a line; the states of one model are held at a time."""
-    parts: dict[str, list[pl.DataFrame]] = {name: [make([])] for name, make in _MAKERS.items()}
-    for sample in samples_of(tables):
-        for name, make in _MAKERS.items():
-            parts[name].append(make([sample]))
-    found = {name: pl.concat(frames) for name, frames in parts.items()}
-    return found | {"slopes": state_slopes(found["distances"])}
+    """The data frame of each table, possibly empty; the states of one model are in memory at a time."""
+    parts: dict[str, list[pl.DataFrame]] = {name: [function([])] for name, function in _FRAME_FUNCTIONS.items()}
+    for sample in table_samples(tables):
+        for name, function in _FRAME_FUNCTIONS.items():
+            parts[name].append(function([sample]))
+    result = {name: pl.concat(pieces) for name, pieces in parts.items()}
+    return result | {"slopes": state_slopes(result["distances"])}
 
 
 def embedding_tables(frames: Frames) -> tuple[Table, ...]:
-    """The `embedding_frames` that hold a line."""
+    """The tables of the `embedding_frames` that are not empty."""
     return tuple(
         Table(name, title, frames[name], columns, _RECIPES[name])
         for name, (title, columns) in _TITLES.items()
@@ -82,26 +82,26 @@ def embedding_tables(frames: Frames) -> tuple[Table, ...]:
 
 
 def embedding_charts(frames: Frames, model: str, kind: str) -> tuple[Chart, ...]:
-    """Those that draw something: steps of one model, models by size, separability, maps of the largest model."""
-    drawn = [
-        *(_steps(measure, model, kind) for measure in _UNITS),
-        *(_sizes(frames, measure, kind) for measure in ("scaled_distance", "distance", "cosine")),
-        *(_separation(frames, measure, model, kind) for measure in _WORDS),
-        *(_map(frames, method, kind) for method in (PCA, UMAP)),
+    """The charts that have data: steps of one model, models by size, separability, maps of the largest model."""
+    charts = [
+        *(_step_chart(measure, model, kind) for measure in _UNITS),
+        *(_size_chart(frames, measure, kind) for measure in ("scaled_distance", "distance", "cosine")),
+        *(_separation_chart(frames, measure, model, kind) for measure in _MEASURE_PHRASES),
+        *(_map_chart(frames, method, kind) for method in (PCA, UMAP)),
     ]
-    return tuple(chart for chart in drawn if chart and _draws(frames, chart))
+    return tuple(chart for chart in charts if chart and _draws(frames, chart))
 
 
 def _draws(frames: Frames, chart: Chart) -> bool:
-    """Whether a point has a place."""
+    """Whether the chart has a point to draw."""
     return bool(frames[chart.table].filter(**chart.where).drop_nulls([chart.x.column, chart.y.column]).height)
 
 
-def _steps(measure: str, model: str, kind: str) -> Chart:
+def _step_chart(measure: str, model: str, kind: str) -> Chart:
     title, unit = _UNITS[measure]
     return Chart(
         f"{measure.replace('_', '-')}-by-step",
-        f"{title} of rows by decoding step, {KIND_WORDS[kind]}, {model}",
+        f"{title} of rows by decoding step, {KIND_PHRASES[kind]}, {model}",
         "lines",
         "distances",
         Axis("step", "tokens generated (0: nothing yet; below 0: context)"),
@@ -114,14 +114,14 @@ def _steps(measure: str, model: str, kind: str) -> Chart:
     )
 
 
-def _sizes(frames: Frames, measure: str, kind: str) -> Chart | None:
+def _size_chart(frames: Frames, measure: str, kind: str) -> Chart | None:
     where: dict[str, str | int] = {"kind": kind, "over": ALL_STEPS, "shown": True, "latest": True}
     if not _has_sizes(frames["distances"].filter(**where)):
         return None
     title, unit = _UNITS[measure]
     return Chart(
         f"{measure.replace('_', '-')}-by-size",
-        f"{title} of rows by model size, {KIND_WORDS[kind]}, mean over decoding steps",
+        f"{title} of rows by model size, {KIND_PHRASES[kind]}, mean over decoding steps",
         "lines",
         "distances",
         Axis("parameters", "parameters", "log"),
@@ -138,17 +138,17 @@ def _has_sizes(frame: pl.DataFrame) -> bool:
     return frame["parameters"].drop_nulls().n_unique() > 1
 
 
-def _separation(frames: Frames, measure: str, model: str, kind: str) -> Chart:
-    """By size, a line a state; by step where there are no sizes."""
+def _separation_chart(frames: Frames, measure: str, model: str, kind: str) -> Chart:
+    """By size, one line per state; or by step if sizes do not differ."""
     where: dict[str, str | int] = {"measure": measure, "kind": kind, "latest": True}
     by_size = _has_sizes(frames["separation"].filter(**where))
     return Chart(
         measure,
-        f"{_WORDS[measure].capitalize()} of score levels, {KIND_WORDS[kind]}, beside permuted levels",
+        f"{_MEASURE_PHRASES[measure].capitalize()} of score levels, {KIND_PHRASES[kind]}, beside permuted levels",
         "lines",
         "separation",
         Axis("parameters", "parameters", "log") if by_size else Axis("step", "tokens generated"),
-        Axis("value", _WORDS[measure], share=measure == "purity"),
+        Axis("value", _MEASURE_PHRASES[measure], share=measure == "purity"),
         Axis("state", "state", "nominal") if by_size else Axis("role", "levels", "nominal"),
         "value_lower",
         "value_upper",
@@ -157,12 +157,12 @@ def _separation(frames: Frames, measure: str, model: str, kind: str) -> Chart:
     )
 
 
-def _map(frames: Frames, method: str, kind: str) -> Chart:
-    here = frames["map"].filter(method=method, kind=kind)
-    model = next(iter(here["model"]), "")
+def _map_chart(frames: Frames, method: str, kind: str) -> Chart:
+    points = frames["map"].filter(method=method, kind=kind)
+    model = next(iter(points["model"]), "")
     return Chart(
         f"map-{method.lower()}",
-        f"Scaled states of rows of {model}, {KIND_WORDS[kind]}, by {method}: {listed(_MAPPED[method])}",
+        f"Scaled states of rows of {model}, {KIND_PHRASES[kind]}, by {method}: {join_with_and(_MAP_STATES[method])}",
         "points",
         "map",
         Axis("x", f"first axis of {method}"),

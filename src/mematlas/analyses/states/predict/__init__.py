@@ -1,0 +1,1 @@
+"""The analysis `predict`: how well predictors forecast which tokens are recited."""

@@ -1,8 +1,8 @@
-"""Can it be foretold which tokens a model will recite, before it generates and while it does.
+"""Whether the tokens that a model recites can be predicted, before it generates and while it does.
 
-Source: P1 (table of the predictor, Fig. 7). The predictors are fitted by `mematlas fit`; here what they said of rows of
-documents held out from fitting is judged, beside baselines, guessing, and a predictor of shuffled labels. The numbers
-are made in prediction_scores.py (a seed) and prediction_seeds.py (over seeds).
+Source: P1 (table of the predictor, Fig. 7). The predictors are fitted by `mematlas fit`; here their predictions for
+held-out rows are evaluated and compared with baselines, guessing, and a predictor of shuffled labels. The numbers are
+computed in scores.py (one seed) and over_seeds.py (over seeds).
 """
 
 from itertools import pairwise
@@ -15,27 +15,27 @@ from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.states.predict.charts import prediction_charts
 from mematlas.analyses.states.predict.rows import rows_of_interest
 from mematlas.analyses.states.predict.tables import Frames, prediction_frames, prediction_tables, seed_frames
-from mematlas.analyses.states.predict.trends import SEES_WORDS, TRENDS, judged, prediction_trends
+from mematlas.analyses.states.predict.trends import SEES_PHRASES, TRENDS, interval_verdict, prediction_trends
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
 from mematlas.study.schemas.predictions import BASELINES, PREDICTOR, SHUFFLED
 
 _QUESTION: Final = "whether it can be foretold which tokens a model recites"
 _REMEDY: Final = "Record hidden states with `mematlas score ... --signals hidden`, then run `mematlas fit STUDY`."
-_WORDS: Final = {"shows": "above", "contradicts": "below", "cannot tell": "not above"}
-Line = dict[str, Any]
+_VERDICT_PHRASES: Final = {"shows": "above", "contradicts": "below", "cannot tell": "not above"}
+Record = dict[str, Any]
 
 
-def answer(tables: Tables) -> Finding:
-    """How well predictors tell recited tokens of held-out training rows, of the largest model that has some."""
+def compute(tables: Tables) -> Finding:
+    """How well predictors discriminate recited tokens of held-out training rows, for the largest model with any."""
     if tables.predictions is None:
-        return ANALYSIS.lacking(tables, _QUESTION, "predictions of held-out rows", _REMEDY)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "predictions of held-out rows", _REMEDY)
     seeds = seed_frames(tables)
     frames = prediction_frames(tables, seeds)
-    model = _spoken_of(tables, frames)
+    model = _headline_model(tables, frames)
     if model is None:
-        what = "a predictor's word on held-out training rows of which it is known what was recited"
-        return ANALYSIS.lacking(tables, _QUESTION, what, _REMEDY)
+        missing = "a predictor's word on held-out training rows of which it is known what was recited"
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, _REMEDY)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -53,122 +53,132 @@ def answer(tables: Tables) -> Finding:
     )
 
 
-def _spoken_of(tables: Tables, frames: Frames) -> str | None:
-    """The largest model with a predictor whose AUROC is known; else with a predictor of which anything is."""
-    own = frames["scores"].filter("own", method=PREDICTOR).drop_nulls("token_accuracy")
+def _headline_model(tables: Tables, frames: Frames) -> str | None:
+    """The largest model with a predictor of known AUROC, or else with any scored predictor."""
+    predictors = frames["scores"].filter("own", method=PREDICTOR).drop_nulls("token_accuracy")
     models = [*reversed(tables.by_size), *reversed(tables.family)]
-    for known in (own.drop_nulls("auroc"), own):
-        if found := next((model for model in models if model in set(known["model"])), None):
-            return found
+    for candidates in (predictors.drop_nulls("auroc"), predictors):
+        if model := next((model for model in models if model in set(candidates["model"])), None):
+            return model
     return None
 
 
-def _line(frames: Frames, model: str, sees: str, method: str = PREDICTOR) -> Line | None:
-    """What a method reaches at the longest continuation."""
-    found = frames["scores"].filter("own", model=model, sees=sees, method=method).sort("continuation")
-    return found.row(-1, named=True) if found.height else None
+def _score_record(frames: Frames, model: str, sees: str, method: str = PREDICTOR) -> Record | None:
+    """The scores of a method at the longest continuation."""
+    scores = frames["scores"].filter("own", model=model, sees=sees, method=method).sort("continuation")
+    return scores.row(-1, named=True) if scores.height else None
 
 
-def _gain(frames: Frames, model: str, sees: str) -> Line | None:
+def _gain_record(frames: Frames, model: str, sees: str) -> Record | None:
     """The predictor minus the best baseline in AUROC, at the longest continuation."""
-    found = frames["gains"].filter(model=model, sees=sees).drop_nulls("auroc_gain")
-    found = found.filter(pl.col("continuation") == pl.col("continuation").max()).sort("auroc_gain", maintain_order=True)
-    return found.row(0, named=True) if found.height else None
+    gains = frames["gains"].filter(model=model, sees=sees).drop_nulls("auroc_gain")
+    gains = gains.filter(pl.col("continuation") == pl.col("continuation").max()).sort("auroc_gain", maintain_order=True)
+    return gains.row(0, named=True) if gains.height else None
 
 
-# --------------------------------------------------------------------------------------------------------- the words
+# ----------------------------------------------------------------------------------------------------- the sentences
 
 
 def _claim(frames: Frames, model: str) -> str:
-    lines = {sees: line for sees in SEES_WORDS if (line := _line(frames, model, sees))}
-    said: list[str] = []
-    for sees, line in lines.items():
-        area = "no AUROC" if line["auroc"] is None else f"AUROC {line['auroc']:.3f}"
-        right = f"{SEES_WORDS[sees]}, {100 * line['token_accuracy']:.1f} %"
-        right = right if said else f"{right} {_whose(line)}"
-        said.append(f"{right}, {area}{_beside(_gain(frames, model, sees))}")
-    return f"{said[0][0].upper()}{'; '.join(said)[1:]}."
+    records = {sees: record for sees in SEES_PHRASES if (record := _score_record(frames, model, sees))}
+    parts: list[str] = []
+    for sees, record in records.items():
+        area = "no AUROC" if record["auroc"] is None else f"AUROC {record['auroc']:.3f}"
+        accuracy = f"{SEES_PHRASES[sees]}, {100 * record['token_accuracy']:.1f} %"
+        accuracy = accuracy if parts else f"{accuracy} {_accuracy_details(record)}"
+        parts.append(f"{accuracy}, {area}{_gain_text(_gain_record(frames, model, sees))}")
+    return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
 
 
-def _whose(line: Line) -> str:
-    seeds = "one seed" if line["seeds"] == 1 else f"{line['seeds']} seeds"
+def _accuracy_details(record: Record) -> str:
+    seeds = "one seed" if record["seeds"] == 1 else f"{record['seeds']} seeds"
     return (
-        f"of tokens are rightly told to be recited by {line['model']} or not (guessing {100 * line['guess']:.1f} %; "
-        f"{100 * line['base_rate']:.1f} % of {line['tokens']:,} in {line['rows']:,} held-out rows are, {seeds})"
+        f"of tokens are rightly told to be recited by {record['model']} or not (guessing {100 * record['guess']:.1f} "
+        f"%; {100 * record['base_rate']:.1f} % of {record['tokens']:,} in {record['rows']:,} held-out rows are, "
+        f"{seeds})"
     )
 
 
-def _beside(gain: Line | None) -> str:
-    """What the AUROC gains over the best baseline; empty where nothing is beside."""
+def _gain_text(gain: Record | None) -> str:
+    """The gain in AUROC over the best baseline, for the claim; empty without a baseline."""
     if gain is None:
         return ""
     difference = f"{gain['auroc_gain']:+.3f}"
     if gain["auroc_gain_lower"] is not None:
-        ends = f"{gain['auroc_gain_lower']:+.3f} to {gain['auroc_gain_upper']:+.3f}"
-        return f", {_WORDS[judged(gain, 'auroc_gain')]} {gain['method']} ({difference}, 95 % interval {ends})"
+        interval = f"{gain['auroc_gain_lower']:+.3f} to {gain['auroc_gain_upper']:+.3f}"
+        return (
+            f", {_VERDICT_PHRASES[interval_verdict(gain, 'auroc_gain')]} {gain['method']} ({difference}, 95 % interval "
+            f"{interval})"
+        )
     if gain["seeds"] == 1:
         return f", {difference} against {gain['method']}"
-    return f", {_WORDS[judged(gain, 'auroc_gain')]} {gain['method']} ({difference} in every seed)"
+    return f", {_VERDICT_PHRASES[interval_verdict(gain, 'auroc_gain')]} {gain['method']} ({difference} in every seed)"
 
 
 def _control(frames: Frames, model: str) -> str | None:
-    said = []
-    for sees, when in SEES_WORDS.items():
-        shuffled = _line(frames, model, sees, SHUFFLED)
+    sentences = []
+    for sees, phrase in SEES_PHRASES.items():
+        shuffled = _score_record(frames, model, sees, SHUFFLED)
         if shuffled and shuffled["auroc"] is not None:
-            said.append(f"Fitted to shuffled labels the predictor has AUROC {_interval(shuffled, 'auroc')} {when}.")
+            sentences.append(
+                f"Fitted to shuffled labels the predictor has AUROC {_format_interval(shuffled, 'auroc')} {phrase}."
+            )
         control = frames["control"].filter(model=model, tested=model, sees=sees, method=PREDICTOR).sort("continuation")
         control = control.drop_nulls("flagged_tokens")
         if control.height:
-            line = control.row(-1, named=True)
-            said.append(
-                f"In control rows it calls {100 * line['flagged_tokens']:.1f} % of the tokens recited {when}; "
-                f"{100 * line['recited_tokens']:.1f} % are."
+            record = control.row(-1, named=True)
+            sentences.append(
+                f"In control rows it calls {100 * record['flagged_tokens']:.1f} % of the tokens recited {phrase}; "
+                f"{100 * record['recited_tokens']:.1f} % are."
             )
-    return " ".join(said) or None
+    return " ".join(sentences) or None
 
 
-def _interval(line: Line, name: str) -> str:
-    if line[f"{name}_lower"] is None:
-        return f"{line[name]:.3f} (no interval)"
-    return f"{line[name]:.3f} (95 % interval {line[f'{name}_lower']:.3f} to {line[f'{name}_upper']:.3f})"
+def _format_interval(record: Record, name: str) -> str:
+    if record[f"{name}_lower"] is None:
+        return f"{record[name]:.3f} (no interval)"
+    return f"{record[name]:.3f} (95 % interval {record[f'{name}_lower']:.3f} to {record[f'{name}_upper']:.3f})"
 
 
 def _strength(frames: Frames, model: str) -> float | None:
     """AUROC gained over the best baseline / its standard error, before generating if that is known."""
-    gains = [gain for sees in SEES_WORDS if (gain := _gain(frames, model, sees))]
-    known = [gain for gain in gains if gain["auroc_gain_lower"] is not None]
-    if not known:
+    gains = [gain for sees in SEES_PHRASES if (gain := _gain_record(frames, model, sees))]
+    with_interval = [gain for gain in gains if gain["auroc_gain_lower"] is not None]
+    if not with_interval:
         return None
-    return abs(known[0]["auroc_gain"]) / standard_error(known[0]["auroc_gain_lower"], known[0]["auroc_gain_upper"])
+    return abs(with_interval[0]["auroc_gain"]) / standard_error(
+        with_interval[0]["auroc_gain_lower"], with_interval[0]["auroc_gain_upper"]
+    )
 
 
 def _caveats(tables: Tables, frames: Frames, model: str) -> tuple[str, ...]:
     scores = frames["scores"]
     methods, seeds = scores.filter("own", model=model)["method"], int(scores["seeds"].to_numpy().max())
-    unread = ", ".join(_without_transfer(tables, frames))
-    missing = " or ".join(when for sees, when in SEES_WORDS.items() if _line(frames, model, sees) is None)
-    said = {
+    untested = ", ".join(_without_transfer(tables, frames))
+    missing = " or ".join(phrase for sees, phrase in SEES_PHRASES.items() if _score_record(frames, model, sees) is None)
+    caveats = {
         "One seed: nothing tells how far off another split or start would be.": seeds == 1,
         "Seeds share rows: an interval speaks of splits and starts on this sample of rows, not of other corpora.": (
             seeds > 1
         ),
         "Where held-out tokens are all recited, or all are not, there is no AUROC.": scores["auroc"].null_count(),
-        f"No predictor was tested on another model: {unread}. States of another width cannot be read.": unread,
+        f"No predictor was tested on another model: {untested}. States of another width cannot be read.": untested,
         f"Nothing was predicted {missing}.": missing,
         f"No baseline stands beside the predictor of {model}.": not methods.is_in(BASELINES).any(),
         f"No predictor of shuffled labels stands beside that of {model}.": SHUFFLED not in methods,
         "There are no predictions of control rows.": not frames["control"].height,
         "The best baseline is chosen on the rows that it is tested on, which flatters it.": frames["gains"].height,
     }
-    return tuple(words for words, holds in said.items() if holds)
+    return tuple(text for text, applies in caveats.items() if applies)
 
 
 def _without_transfer(tables: Tables, frames: Frames) -> list[str]:
-    """Pairs of models next in size that were not tested on one another."""
-    known = [model for model in tables.by_size if model in set(frames["scores"].filter("own")["model"])]
-    read = set(frames["transfer"].select("model", "tested").iter_rows())
-    return [f"{one} on {other}" for one, other in pairwise(known) if (one, other) not in read]
+    """Pairs of models of adjacent size that were not tested on one another."""
+    models = [model for model in tables.by_size if model in set(frames["scores"].filter("own")["model"])]
+    tested = set(frames["transfer"].select("model", "tested").iter_rows())
+    return [
+        f"{fitted} on {other_model}" for fitted, other_model in pairwise(models) if (fitted, other_model) not in tested
+    ]
 
 
 _DEVIATIONS: Final = (
@@ -185,6 +195,6 @@ ANALYSIS: Final = Analysis(
     "Predicting what is recited",
     "P1, table of the predictor and Figure 7",
     "predictions of held-out rows (`mematlas score --signals hidden`, then `mematlas fit STUDY`)",
-    answer,
+    compute,
     TRENDS,
 )

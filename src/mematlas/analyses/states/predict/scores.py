@@ -1,7 +1,7 @@
-"""What each predictor got right, seed by seed: by continuation, score level, probability and position.
+"""Scores of each predictor, seed by seed: by continuation, score level, probability and position.
 
-Source: P1, token-level and full accuracy (table of the predictor, Fig. 7). Our choice: every number beside what
-guessing gives, each row weighing as many rows of the scored corpus as it stands for.
+Source: P1, token-level and full accuracy (table of the predictor, Fig. 7). Our choice: every number is given with that
+of guessing, and each row is weighted by the number of rows of the scored corpus that it represents.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,153 +11,155 @@ import numpy as np
 import polars as pl
 
 from mematlas.analyses.frames.levels import LEVELS
-from mematlas.analyses.states.predict.predictions import KEYS, Predicted, predicted
+from mematlas.analyses.states.predict.predictions import KEYS, PredictorOutput, predictor_outputs
 from mematlas.stats.classification.token_predictions import calibration, token_scores, weighted_auroc
 from mematlas.study.schemas.predictions import PREDICTOR, SHUFFLED
 
-DETAILED: Final = (PREDICTOR, SHUFFLED)  # methods that are looked at by probability and by position
-WINDOW: Final = 4  # tokens that AUROC by position is taken over: our choice, one a row is too few
+DETAILED_METHODS: Final = (PREDICTOR, SHUFFLED)  # methods scored by probability and by position
+POSITION_WINDOW: Final = 4  # our choice: tokens per AUROC by position, as a single position has too few
 SCORES: Final = ("base_rate", "guess", "token_accuracy", "full_accuracy", "auroc", "auprc", "f1", "ece")
-CONTROL: Final = ("flagged_tokens", "recited_tokens", "flagged_rows", "recited_rows")
-LEVEL: Final = ("full_accuracy", "share", "rows_share")
-BIN: Final = ("probability", "recited", "weight")
-POSITION: Final = ("auroc", "base_rate")
-_COLUMNS: Final = {
+CONTROL_COLUMNS: Final = ("flagged_tokens", "recited_tokens", "flagged_rows", "recited_rows")
+LEVEL_COLUMNS: Final = ("full_accuracy", "share", "rows_share")
+BIN_COLUMNS: Final = ("probability", "recited", "weight")
+POSITION_COLUMNS: Final = ("auroc", "base_rate")
+_TABLE_COLUMNS: Final = {
     "scores": (("continuation", "rows", "tokens"), SCORES),
-    "control": (("continuation", "rows", "tokens"), CONTROL),
-    "levels": (("level", "rows"), LEVEL),
-    "calibration": (("bin", "tokens"), BIN),
-    "positions": (("position", "tokens"), POSITION),
+    "control": (("continuation", "rows", "tokens"), CONTROL_COLUMNS),
+    "levels": (("level", "rows"), LEVEL_COLUMNS),
+    "calibration": (("bin", "tokens"), BIN_COLUMNS),
+    "positions": (("position", "tokens"), POSITION_COLUMNS),
 }
 _KEY_TYPES: Final = {**dict.fromkeys(KEYS[:4], pl.String), "seed": pl.Int32}
-Lines = Iterator[dict[str, Any]]
-Make = Callable[[Predicted], Lines]
+Records = Iterator[dict[str, Any]]
+RecordFunction = Callable[[PredictorOutput], Records]
 
 
 def seed_scores(predictions: pl.LazyFrame, lengths: Sequence[int]) -> pl.DataFrame:
-    """Accuracy, AUROC, AUPRC, F1 and ECE of held-out training rows, one line a predictor, seed and continuation.
+    """Accuracy, AUROC, AUPRC, F1 and ECE of held-out training rows, one record per predictor, seed and continuation.
 
     Args:
-        predictions: `Study.scan_predictions`. lengths: continuations in tokens, the first tokens of the longest; those
-            that no row reaches have no line.
+        predictions: from `Study.scan_predictions`.
+        lengths: continuations in tokens, prefixes of the longest; those that no row reaches have no record.
 
     Returns:
         KEYS, continuation, rows, tokens, base_rate, guess, token_accuracy, full_accuracy, auroc, auprc, f1, ece.
     """
-    return _framed(predicted(predictions), lambda one: score_lines(one, lengths), "scores")
+    return _collect(predictor_outputs(predictions), lambda output: score_records(output, lengths), "scores")
 
 
 def seed_control(predictions: pl.LazyFrame, lengths: Sequence[int]) -> pl.DataFrame:
-    """As `seed_scores`, of control rows: KEYS, continuation, rows, tokens and the shares of CONTROL."""
-    return _framed(predicted(predictions, "control"), lambda one: control_lines(one, lengths), "control")
+    """Like `seed_scores`, of control rows: KEYS, continuation, rows, tokens, CONTROL_COLUMNS."""
+    return _collect(
+        predictor_outputs(predictions, "control"), lambda output: control_records(output, lengths), "control"
+    )
 
 
 def seed_levels(predictions: pl.LazyFrame, length: int) -> pl.DataFrame:
-    """As `seed_scores`, at one continuation, a line a score level: KEYS, level, rows and the shares of LEVEL."""
-    return _framed(predicted(predictions), lambda one: level_lines(one, length), "levels")
+    """Like `seed_scores`, at one continuation, one record per score level: KEYS, level, rows, LEVEL_COLUMNS."""
+    return _collect(predictor_outputs(predictions), lambda output: level_records(output, length), "levels")
 
 
 def seed_calibration(predictions: pl.LazyFrame) -> pl.DataFrame:
-    """As `seed_scores`, over all tokens, a line a bin of probability that holds some: KEYS, bin, tokens, BIN."""
-    return _framed(predicted(predictions, methods=DETAILED), bin_lines, "calibration")
+    """Like `seed_scores`, one record per nonempty bin of probability: KEYS, bin, tokens, BIN_COLUMNS."""
+    return _collect(predictor_outputs(predictions, methods=DETAILED_METHODS), bin_records, "calibration")
 
 
 def seed_positions(predictions: pl.LazyFrame) -> pl.DataFrame:
-    """As `seed_scores`, a line every WINDOW tokens: KEYS, position (of the first, from 1), tokens, POSITION."""
-    return _framed(predicted(predictions, methods=DETAILED), position_lines, "positions")
+    """Like `seed_scores`, one record per POSITION_WINDOW tokens: KEYS, position (from 1), tokens, POSITION_COLUMNS."""
+    return _collect(predictor_outputs(predictions, methods=DETAILED_METHODS), position_records, "positions")
 
 
-def _framed(found: Iterator[Predicted], make: Make, kind: str) -> pl.DataFrame:
-    return framed([line for one in found for line in make(one)], kind)
+def _collect(outputs: Iterator[PredictorOutput], record_function: RecordFunction, table: str) -> pl.DataFrame:
+    return to_frame([record for output in outputs for record in record_function(output)], table)
 
 
-def framed(lines: list[dict[str, Any]], kind: str) -> pl.DataFrame:
-    """Lines of scores, control, levels, calibration or positions as a frame, perhaps without a line."""
-    counts, values = _COLUMNS[kind]
+def to_frame(records: list[dict[str, Any]], table: str) -> pl.DataFrame:
+    """Records of one of _TABLE_COLUMNS as a data frame, possibly empty."""
+    counts, values = _TABLE_COLUMNS[table]
     types = _KEY_TYPES | dict.fromkeys(counts, pl.Int64) | dict.fromkeys(values, pl.Float64)
-    return pl.DataFrame(lines, schema=types, orient="row")
+    return pl.DataFrame(records, schema=types, orient="row")
 
 
-def score_lines(one: Predicted, lengths: Sequence[int]) -> Lines:
+def score_records(output: PredictorOutput, lengths: Sequence[int]) -> Records:
     """See `seed_scores`."""
-    for length in _reached(one, lengths):
-        found, whole = token_scores(*one.tokens(slice(length))), one.whole(length)
-        numbers = {name: getattr(found, name) for name in SCORES if hasattr(found, name)}
+    for length in _reached_lengths(output, lengths):
+        scores, is_complete = token_scores(*output.tokens(slice(length))), output.complete_rows(length)
+        numbers = {name: getattr(scores, name) for name in SCORES if hasattr(scores, name)}
         yield {
-            **one.key,
+            **output.key,
             "continuation": length,
-            "rows": int(one.known[:, :length].any(1).sum()),
-            "tokens": found.count,
+            "rows": int(output.is_known[:, :length].any(1).sum()),
+            "tokens": scores.count,
             **numbers,
-            "token_accuracy": found.accuracy,
-            "full_accuracy": _share(one.right[:, :length].all(1), one.weights, whole),
+            "token_accuracy": scores.accuracy,
+            "full_accuracy": _share(output.is_right[:, :length].all(1), output.weights, is_complete),
         }
 
 
-def control_lines(one: Predicted, lengths: Sequence[int]) -> Lines:
+def control_records(output: PredictorOutput, lengths: Sequence[int]) -> Records:
     """See `seed_control`; a row is flagged where every token is called recited."""
-    flagged, recited = one.known & (one.probability >= 0.5), one.known & (one.hit == 1)
-    for length in _reached(one, lengths):
-        known, whole = one.known[:, :length], one.whole(length)
-        weights = np.broadcast_to(one.weights[:, None], known.shape)
+    flagged, recited = output.is_known & (output.probability >= 0.5), output.is_known & (output.hit == 1)
+    for length in _reached_lengths(output, lengths):
+        is_known, is_complete = output.is_known[:, :length], output.complete_rows(length)
+        weights = np.broadcast_to(output.weights[:, None], is_known.shape)
         yield {
-            **one.key,
+            **output.key,
             "continuation": length,
-            "rows": int(known.any(1).sum()),
-            "tokens": int(known.sum()),
-            "flagged_tokens": _share(flagged[:, :length], weights, known),
-            "recited_tokens": _share(recited[:, :length], weights, known),
-            "flagged_rows": _share(flagged[:, :length].all(1), one.weights, whole),
-            "recited_rows": _share(recited[:, :length].all(1), one.weights, whole),
+            "rows": int(is_known.any(1).sum()),
+            "tokens": int(is_known.sum()),
+            "flagged_tokens": _share(flagged[:, :length], weights, is_known),
+            "recited_tokens": _share(recited[:, :length], weights, is_known),
+            "flagged_rows": _share(flagged[:, :length].all(1), output.weights, is_complete),
+            "recited_rows": _share(recited[:, :length].all(1), output.weights, is_complete),
         }
 
 
-def level_lines(one: Predicted, length: int) -> Lines:
+def level_records(output: PredictorOutput, length: int) -> Records:
     """See `seed_levels`; share: of all rows predicted wholly right, rows_share: of all rows."""
-    whole, right = one.whole(length), one.right[:, :length].all(1)
+    is_complete, is_right = output.complete_rows(length), output.is_right[:, :length].all(1)
     for level in range(len(LEVELS)):
-        here = one.levels == level
+        at_level = output.levels == level
         yield {
-            **one.key,
+            **output.key,
             "level": level,
-            "rows": int((whole & here).sum()),
-            "full_accuracy": _share(right, one.weights, whole & here),
-            "share": _share(here, one.weights, whole & right),
-            "rows_share": _share(here, one.weights, whole),
+            "rows": int((is_complete & at_level).sum()),
+            "full_accuracy": _share(is_right, output.weights, is_complete & at_level),
+            "share": _share(at_level, output.weights, is_complete & is_right),
+            "rows_share": _share(at_level, output.weights, is_complete),
         }
 
 
-def bin_lines(one: Predicted) -> Lines:
+def bin_records(output: PredictorOutput) -> Records:
     """See `seed_calibration`."""
-    found = calibration(*one.tokens(slice(None)))
-    for place in np.flatnonzero(found.count):
+    bins = calibration(*output.tokens(slice(None)))
+    for index in np.flatnonzero(bins.count):
         yield {
-            **one.key,
-            "bin": int(place) + 1,
-            "tokens": int(found.count[place]),
-            "probability": float(found.probability[place]),
-            "recited": float(found.share[place]),
-            "weight": float(found.weight[place]),
+            **output.key,
+            "bin": int(index) + 1,
+            "tokens": int(bins.count[index]),
+            "probability": float(bins.probability[index]),
+            "recited": float(bins.share[index]),
+            "weight": float(bins.weight[index]),
         }
 
 
-def position_lines(one: Predicted) -> Lines:
+def position_records(output: PredictorOutput) -> Records:
     """See `seed_positions`."""
-    for place in range(0, one.known.shape[1], WINDOW):
-        p, y, w = one.tokens(slice(place, place + WINDOW))
-        if len(y):
-            rate = float(np.average(y, weights=w))
-            numbers = {"auroc": weighted_auroc(p, y, w), "base_rate": rate}
-            yield {**one.key, "position": place + 1, "tokens": len(y), **numbers}
+    for start in range(0, output.is_known.shape[1], POSITION_WINDOW):
+        probability, hit, weight = output.tokens(slice(start, start + POSITION_WINDOW))
+        if len(hit):
+            rate = float(np.average(hit, weights=weight))
+            numbers = {"auroc": weighted_auroc(probability, hit, weight), "base_rate": rate}
+            yield {**output.key, "position": start + 1, "tokens": len(hit), **numbers}
 
 
-def _reached(one: Predicted, lengths: Sequence[int]) -> list[int]:
-    """Lengths that some row's tokens are known to the end of."""
-    there = np.flatnonzero(one.known.any(0))
-    longest = int(there[-1]) + 1 if len(there) else 0
+def _reached_lengths(output: PredictorOutput, lengths: Sequence[int]) -> list[int]:
+    """The lengths up to which the tokens of at least one row are known, ascending."""
+    known_positions = np.flatnonzero(output.is_known.any(0))
+    longest = int(known_positions[-1]) + 1 if len(known_positions) else 0
     return sorted(length for length in lengths if length <= longest)
 
 
-def _share(true: Any, weights: Any, among: Any) -> float | None:
-    """Weighted share; None where there is nothing to count."""
-    return float(np.average(true[among], weights=weights[among])) if among.any() else None
+def _share(mask: Any, weights: Any, subset: Any) -> float | None:
+    """Weighted share of `mask` within `subset`; None if that is empty."""
+    return float(np.average(mask[subset], weights=weights[subset])) if subset.any() else None

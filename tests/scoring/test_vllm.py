@@ -1,4 +1,4 @@
-"""Scores by a serving engine equal those of our own; what it cannot give is refused in one line."""
+"""The scores of the vLLM engine equal those of the torch engine; what it cannot do is refused in one line."""
 
 import sys
 
@@ -12,9 +12,9 @@ import mematlas
 from mematlas.errors import CorpusError, MissingExtra, ModelError, OptionError
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
-from mematlas.models.vllm import ServedModel
+from mematlas.models.vllm import VllmModel
 from mematlas.progress import Silent
-from mematlas.scoring.engines.served import DEVIATIONS, ServedEngine, served
+from mematlas.scoring.engines.vllm import VLLM_CAVEAT, VllmEngine, load_vllm_engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.tables import score_table
 from tests import tiny_networks as networks
@@ -26,14 +26,14 @@ GRID = {"contexts": [4, 7], "continuations": [3, 8]}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A network whose greedy text runs into its own EOS now and then, and rows that it half recites."""
+    """A network whose greedy text sometimes contains its EOS token."""
     network = networks.neox(V, eos_token_id=3, bos_token_id=5)
     network.generation_config.eos_token_id = 3
     with torch.inference_mode():
         for weight in network.parameters():
             weight.mul_(4 if weight.dim() == 2 else 1)
         network.get_output_embeddings().weight[3] *= 1.5
-    return networks.saved(network, tmp_path_factory.mktemp("models") / "tiny")
+    return networks.save_network(network, tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def vllm(monkeypatch):
     return fake_vllm.LLM
 
 
-def lines(engine, rows, options):
+def score_records(engine, rows, options):
     results = engine.score(rows, np.arange(len(rows.ids)))
     return score_table("m", np.arange(len(rows.ids)), results, options).to_pylist()
 
@@ -66,55 +66,58 @@ def lines(engine, rows, options):
         ("end", "graded", "suppress", True),
     ],
 )
-def test_tables_equal_those_of_our_own_engine(vllm, folder, network, align, depth, eos, bos):
+def test_tables_equal_those_of_the_torch_engine(vllm, folder, network, align, depth, eos, bos):
     grid = networks.grid(**GRID, align=align)
-    rows = networks.half_recited(network, grid, 24)
+    rows = networks.partly_recited_rows(network, grid, 24)
     rows[5] = rows[4]
-    lengths = [*[grid.width] * 18, *[grid.width - 2] * 3, grid.split(4) + 3, 5, 1]
+    lengths = [*[grid.width] * 18, *[grid.width - 2] * 3, grid.continuation_start(4) + 3, 5, 1]
     shard, options = networks.token_rows(rows, lengths), ScoringOptions(grid, depth, eos=eos, bos=bos)
     source = find_model(str(folder))
-    own = networks.Engine(source.load(LoadOptions(device="cpu")), source.card, options)
-    expected, found = lines(own, shard, options), lines(served(source, LoadOptions(), options), shard, options)
-    assert len(expected) == len(found) == 24 * 4
-    assert {line["reason"] for line in expected} >= {None, "short"}
-    assert sum(line["verbatim"] == line["continuation"] for line in expected) > 5
-    for one, other in zip(expected, found, strict=True):
-        assert one | {"margin": None} == other | {"margin": None}
-        assert (one["margin"] is None) == (other["margin"] is None)
-        assert one["margin"] is None or other["margin"] == pytest.approx(one["margin"], abs=1e-4)
+    torch_engine = networks.Engine(source.load(LoadOptions(device="cpu")), source.card, options)
+    expected = score_records(torch_engine, shard, options)
+    records = score_records(load_vllm_engine(source, LoadOptions(), options), shard, options)
+    assert len(expected) == len(records) == 24 * 4
+    assert {record["reason"] for record in expected} >= {None, "short"}
+    assert sum(record["verbatim"] == record["continuation"] for record in expected) > 5
+    for record, wanted in zip(records, expected, strict=True):
+        assert record | {"margin": None} == wanted | {"margin": None}
+        assert (record["margin"] is None) == (wanted["margin"] is None)
+        assert wanted["margin"] is None or record["margin"] == pytest.approx(wanted["margin"], abs=1e-4)
 
 
-def test_the_eos_policies_are_told_apart_by_these_rows(vllm, folder, network):
+def test_these_rows_distinguish_the_eos_policies(vllm, folder, network):
     grid = networks.grid(**GRID)
-    shard, source = networks.token_rows(networks.half_recited(network, grid, 24)), find_model(str(folder))
-    found = {
-        eos: lines(served(source, LoadOptions(), ScoringOptions(grid, eos=eos)), shard, ScoringOptions(grid, eos=eos))
+    shard, source = networks.token_rows(networks.partly_recited_rows(network, grid, 24)), find_model(str(folder))
+    records = {
+        eos: score_records(
+            load_vllm_engine(source, LoadOptions(), ScoringOptions(grid, eos=eos)), shard, ScoringOptions(grid, eos=eos)
+        )
         for eos in ("ignore", "suppress", "stop")
     }
-    assert found["ignore"] != found["suppress"] != found["stop"] != found["ignore"]
+    assert records["ignore"] != records["suppress"] != records["stop"] != records["ignore"]
 
 
-def test_a_run_is_told_apart_and_says_how_its_numbers_may_differ(vllm, folder, network, tmp_path):
+def test_a_vllm_run_has_a_key_of_its_own_and_a_caveat(vllm, folder, network, tmp_path):
     grid = networks.grid(**GRID)
-    np.save(tmp_path / "rows.npy", networks.half_recited(network, grid, 24).astype(np.uint16))
+    np.save(tmp_path / "rows.npy", networks.partly_recited_rows(network, grid, 24).astype(np.uint16))
     options = {"corpus": str(tmp_path / "rows.npy"), "context": [4, 7], "continuation": [3, 8], "shards": 2}
-    said = []
+    messages = []
 
     class Watcher(Silent):
         def say(self, text):
-            said.append(text)
+            messages.append(text)
 
     both = {"study": tmp_path / "study", **options}
-    own = mematlas.score(str(folder), device="cpu", **both).run()
+    torch_run = mematlas.score(str(folder), device="cpu", **both).run()
     study = mematlas.score(str(folder), progress=Watcher(), backend="vllm", **both)
     run = study.run()
-    assert said == [DEVIATIONS]
-    assert own.key != run.key
-    assert "backend" not in own.question
-    assert run.question["backend"] == "vllm"
+    assert messages == [VLLM_CAVEAT]
+    assert torch_run.key != run.key
+    assert "backend" not in torch_run.settings
+    assert run.settings["backend"] == "vllm"
     tables = [
         pl.read_parquet(sorted((study.folder / "scores" / key).glob("*/*.parquet"))).drop("margin")
-        for key in (own.key, run.key)
+        for key in (torch_run.key, run.key)
     ]
     assert tables[0].equals(tables[1])
     metadata = pq.read_schema(next((study.folder / "scores" / run.key).glob("*/*.parquet"))).metadata
@@ -136,35 +139,40 @@ def test_a_run_is_told_apart_and_says_how_its_numbers_may_differ(vllm, folder, n
 
 
 def test_forbidden_ids_beyond_the_vocabulary_are_not_named(vllm, folder):
-    """vLLM's sampler is known to die of them (gonka-ai/gonka#1170)."""
-    model = ServedModel(folder, networks.card(V), LoadOptions(), 10, "suppress", (3, V))
+    """vLLM's sampler is known to crash on them (gonka-ai/gonka#1170)."""
+    model = VllmModel(folder, networks.card(V), LoadOptions(), 10, "suppress", (3, V))
     assert model._sampling(4).stop_token_ids == [3]
-    nothing = ServedModel(folder, networks.card(V), LoadOptions(), 10, "suppress", ())._sampling(4)
+    nothing = VllmModel(folder, networks.card(V), LoadOptions(), 10, "suppress", ())._sampling(4)
     assert (nothing.stop_token_ids, nothing.min_tokens) == ([], 0)
 
 
 def test_without_vllm_the_extra_is_named(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MissingExtra, match=r"^The backend 'vllm' needs the library 'vllm'.*mematlas\[vllm\]\"$"):
-        served(find_model(str(folder)), LoadOptions(), ScoringOptions(networks.grid([4], [3])))
+        load_vllm_engine(find_model(str(folder)), LoadOptions(), ScoringOptions(networks.grid([4], [3])))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"signals": ["truth"]}, "--backend vllm gives scores and margins, and no --signals truth; leave them out, or"),
-        ({"signals": ["hidden"]}, "and no --signals hidden"),
+        (
+            {"signals": ["truth"]},
+            "--backend vllm gives scores and margins but no --signals truth; leave the signals out, or",
+        ),
+        ({"signals": ["hidden"]}, "but no --signals hidden"),
         ({"dtype": "bfloat16", "settle": True}, "--settle loads the model a second time, for which vLLM leaves no"),
-        ({"device": "cuda:1"}, "--device cuda:1 is said to torch; vLLM takes the GPUs that it sees: leave it out"),
-        ({"batch": "auto"}, "--batch auto is said to torch; vLLM chooses its batches itself: leave it out"),
-        ({"graphs": "off"}, "--graphs off is said to torch; vLLM captures graphs of its own: leave it out"),
+        ({"device": "cuda:1"}, "--device cuda:1 is for --backend torch only; vLLM uses all visible GPUs: leave it out"),
+        ({"batch": "auto"}, "--batch auto is for --backend torch only; vLLM chooses its own batches: leave it out"),
+        ({"graphs": "off"}, "--graphs off is for --backend torch only; vLLM captures its own graphs: leave it out"),
         (
             {"models": "uniform:61"},
-            "--backend vllm takes Hugging Face folders and hub ids, and 'uniform:61' is",
+            "--backend vllm needs a Hugging Face folder or hub id, and 'uniform:61' is",
         ),
     ],
 )
-def test_what_it_cannot_give_is_refused_before_anything_is_loaded(vllm, tmp_path, folder, options, message):
+def test_options_that_vllm_cannot_fulfil_are_refused_before_anything_is_loaded(
+    vllm, tmp_path, folder, options, message
+):
     np.save(tmp_path / "rows.npy", np.zeros((2, 64), dtype=np.uint16))
     model = options.pop("models", str(folder))
     with pytest.raises(OptionError, match=f"^.*{message}") as error:
@@ -173,42 +181,42 @@ def test_what_it_cannot_give_is_refused_before_anything_is_loaded(vllm, tmp_path
     assert vllm.loaded == []
 
 
-def test_what_vllm_says_wrongly_is_an_error_and_no_score(vllm, folder, monkeypatch):
+def test_invalid_output_of_vllm_is_an_error_and_no_score(vllm, folder, monkeypatch):
     source, options = find_model(str(folder)), ScoringOptions(networks.grid([4], [3]))
-    engine, answers = served(source, LoadOptions(), options), fake_vllm.LLM._answers
+    engine, complete = load_vllm_engine(source, LoadOptions(), options), fake_vllm.LLM._complete
     rows = networks.token_rows(np.ones((2, 7), dtype=np.int64))
 
     def short(self, prompts, params):
-        found = answers(self, prompts, params)
-        found[-1].outputs[0].token_ids.pop()
-        return found
+        outputs = complete(self, prompts, params)
+        outputs[-1].outputs[0].token_ids.pop()
+        return outputs
 
-    monkeypatch.setattr(fake_vllm.LLM, "_answers", short)
-    with pytest.raises(ModelError, match=r"^tiny: vLLM gave 2 tokens where 3 were asked for"):
+    monkeypatch.setattr(fake_vllm.LLM, "_complete", short)
+    with pytest.raises(ModelError, match=r"^tiny: vLLM returned 2 tokens instead of 3; please report this"):
         engine.score(rows, np.arange(2))
 
     def spoiled(self, prompts, params):
-        found = answers(self, prompts, params)
-        for entry in found[-1].outputs[0].logprobs[1].values():
+        outputs = complete(self, prompts, params)
+        for entry in outputs[-1].outputs[0].logprobs[1].values():
             entry.logprob = float("nan")
-        return found
+        return outputs
 
-    monkeypatch.setattr(fake_vllm.LLM, "_answers", spoiled)
-    with pytest.raises(ModelError, match=r"^tiny: vLLM gave log-probabilities that are not numbers"):
+    monkeypatch.setattr(fake_vllm.LLM, "_complete", spoiled)
+    with pytest.raises(ModelError, match=r"^tiny: vLLM returned log-probabilities that are not numbers"):
         engine.score(rows, np.arange(2))
 
 
-def test_what_vllm_cannot_load_is_one_line(vllm, folder, monkeypatch):
+def test_a_model_that_vllm_cannot_load_is_an_error_of_one_line(vllm, folder, monkeypatch):
     def refusing(self, **_):
         raise ValueError("\nno such architecture\nmore of it")
 
     monkeypatch.setattr(fake_vllm.LLM, "__init__", refusing)
     with pytest.raises(ModelError, match="cannot be loaded by vLLM: no such architecture; score it with --backend"):
-        ServedModel(folder, networks.card(), LoadOptions(), 10, "ignore", ())
+        VllmModel(folder, networks.card(), LoadOptions(), 10, "ignore", ())
 
 
-def test_it_checks_rows_as_our_own_engine_does(vllm, folder):
+def test_it_checks_rows_as_the_torch_engine_does(vllm, folder):
     options = ScoringOptions(networks.grid([4], [3]))
-    engine = ServedEngine(None, networks.card(61), options)
-    with pytest.raises(CorpusError, match=r"^Row 7 holds the token id 61 at position 2"):
+    engine = VllmEngine(None, networks.card(61), options)
+    with pytest.raises(CorpusError, match=r"^Row 7 contains the token id 61 at position 2"):
         engine.score(networks.token_rows(np.array([[1, 2, 61, 1, 1, 1, 1]])), np.array([7]))

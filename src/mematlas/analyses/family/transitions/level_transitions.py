@@ -1,4 +1,4 @@
-"""Rows by their level in two models of a series: what the analysis `transitions` counts.
+"""Numbers of rows by their level in two models of a series: the tables of the analysis `transitions`.
 
 Source: P1, Fig. 3: T[a, b] = P(level in the larger model = b | level in the smaller = a) on the same rows.
 """
@@ -12,12 +12,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
-from mematlas.analyses.frames.model_series import Series, series
+from mematlas.analyses.frames.model_series import Series, model_series
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.stats.hypotheses.symmetry import bowker, stuart_maxwell
 
-PAIR: Final = {
+PAIR_COLUMNS: Final = {
     "series": "what the models are ordered by",
     "span": "neighbours: two models next to each other; ends: the first and the last",
     "pair": "both models, in short",
@@ -26,8 +26,8 @@ PAIR: Final = {
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
-_CELL: Final = {"context": pl.Int32, "continuation": pl.Int32}
-_TESTS: Final = {
+_CELL_TYPES: Final = {"context": pl.Int32, "continuation": pl.Int32}
+_TEST_TYPES: Final = {
     "rises": pl.Int64,
     "falls": pl.Int64,
     "test": pl.String,
@@ -37,8 +37,8 @@ _TESTS: Final = {
     "sparse": pl.Boolean,
     "reason": pl.String,
 }
-TRANSITIONS: Final = {
-    **PAIR,
+TRANSITION_COLUMNS: Final = {
+    **PAIR_COLUMNS,
     "level": "level of M in the first model",
     "target": "level of M in the second model",
     "rows": "rows of this level and target; null where not measured",
@@ -47,8 +47,8 @@ TRANSITIONS: Final = {
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
 }
-KEPT: Final = {
-    **PAIR,
+KEPT_COLUMNS: Final = {
+    **PAIR_COLUMNS,
     "rows": "rows scored by both; null where only recited rows are known",
     "memorized": "rows with M = 1 in the first model",
     "kept": "of these, rows with M = 1 in the second model",
@@ -57,8 +57,8 @@ KEPT: Final = {
     "kept_share_lower": "lower end of its Wilson 95 % interval",
     "kept_share_upper": "upper end of its Wilson 95 % interval",
 }
-SYMMETRY: Final = {
-    **PAIR,
+SYMMETRY_COLUMNS: Final = {
+    **PAIR_COLUMNS,
     "rises": "rows of a higher level in the second model",
     "falls": "rows of a lower level in the second model",
     "test": "Bowker: as many rows from a to b as back; Stuart-Maxwell: as many rows of every level in both models",
@@ -68,7 +68,7 @@ SYMMETRY: Final = {
     "sparse": "whether rows that move are too few for a good approximation (Cochran's rule), which makes p too large",
     "reason": "why there is no test",
 }
-FLOW: Final = {
+FLOW_COLUMNS: Final = {
     "series": "what the models are ordered by",
     "step": "place of the model in the series, from 1",
     "model": "the model, in short",
@@ -80,7 +80,7 @@ FLOW: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two models of a series; counts: as `transition_counts`; memorized, kept, gained: rows."""
+    """Two models of a series; counts: as `transition_counts`; rows, memorized, kept, gained: as in KEPT_COLUMNS."""
 
     series: Series
     span: str
@@ -95,116 +95,116 @@ class Pair:
     def keys(self, cell: Cell) -> dict[str, Any]:
         pair = f"{self.series.short_name(self.smaller)} to {self.series.short_name(self.larger)}"
         values = (self.series.name, self.span, pair, self.smaller, self.larger, cell.context, cell.continuation)
-        return dict(zip(PAIR, values, strict=True))
+        return dict(zip(PAIR_COLUMNS, values, strict=True))
 
 
 def transition_counts(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
-    """Training rows by level in both models: level, target, rows, one line for every two levels, zeros included.
+    """Numbers of training rows by level in both models: level, target, rows; zeros are included.
 
     Only rows that both models scored count. The levels are the five of P1, or "M < 1" and "M = 1" where M is not
-    graded; the number of rows that neither recites is null where only recited rows were published.
+    graded; the number of rows that neither model recites is null where only recited rows were published.
     """
     names = LEVELS if tables.graded else RECITED_LEVELS
-    wide = _both(tables, smaller, larger, cell)
+    wide = _scores_of_both(tables, smaller, larger, cell)
     codes = {"level": pl.col(smaller), "target": pl.col(larger)}
     if tables.graded:
         codes = {"level": level(smaller, cell.continuation), "target": level(larger, cell.continuation)}
     codes = {name: code.cast(pl.Int8) for name, code in codes.items()}
     counts = wide.select(**codes).group_by("level", "target").agg(pl.len().cast(pl.Int64).alias("rows"))
     levels = pl.DataFrame({"level": range(len(names))}, schema={"level": pl.Int8})
-    every = levels.join(levels.rename({"level": "target"}), how="cross")
-    every = every.join(counts, on=["level", "target"], how="left")
+    combinations = levels.join(levels.rename({"level": "target"}), how="cross")
+    combinations = combinations.join(counts, on=["level", "target"], how="left")
     known = pl.lit(tables.complete) | (pl.col("level") + pl.col("target") > 0)
-    return every.sort("level", "target").select(
+    return combinations.sort("level", "target").select(
         *(pl.col(name).replace_strict(list(range(len(names))), list(names)) for name in ("level", "target")),
         pl.when(known).then(pl.col("rows").fill_null(0)).alias("rows"),
     )
 
 
-def _both(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
+def _scores_of_both(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
     return tables.side_by_side((smaller, larger), cell, "matches" if tables.graded else "recited")
 
 
-def pairs_of(tables: Tables) -> list[Pair]:
-    """Neighbours, then ends, of every series; pairs without rows in common are left out."""
-    found = []
-    for one in series(tables, tables.reference):
-        wanted = [("neighbours", *pair) for pair in pairwise(one.members)]
-        wanted += [("ends", one.members[0], one.members[-1])] if len(one.members) > 2 else []
-        found += [_pair(tables, one, *pair) for pair in wanted]
-    return [pair for pair in found if pair.counts["rows"].sum()]
+def model_pairs(tables: Tables) -> list[Pair]:
+    """The neighbours, then the ends, of every series; pairs without common rows are left out."""
+    pairs = []
+    for series in model_series(tables, tables.reference):
+        spans = [("neighbours", *models) for models in pairwise(series.models)]
+        spans += [("ends", series.models[0], series.models[-1])] if len(series.models) > 2 else []
+        pairs += [_pair(tables, series, *span) for span in spans]
+    return [pair for pair in pairs if pair.counts["rows"].sum()]
 
 
-def _pair(tables: Tables, one: Series, span: str, smaller: str, larger: str) -> Pair:
+def _pair(tables: Tables, series: Series, span: str, smaller: str, larger: str) -> Pair:
     cell = tables.reference
-    whole = cell.continuation if tables.graded else True
-    wide = _both(tables, smaller, larger, cell)
-    found = wide.select(
-        memorized=(pl.col(smaller) == whole).sum(),
-        kept=((pl.col(smaller) == whole) & (pl.col(larger) == whole)).sum(),
-        gained=((pl.col(smaller) != whole) & (pl.col(larger) == whole)).sum(),
+    full = cell.continuation if tables.graded else True
+    wide = _scores_of_both(tables, smaller, larger, cell)
+    numbers = wide.select(
+        memorized=(pl.col(smaller) == full).sum(),
+        kept=((pl.col(smaller) == full) & (pl.col(larger) == full)).sum(),
+        gained=((pl.col(smaller) != full) & (pl.col(larger) == full)).sum(),
     ).row(0)
     rows = wide.height if tables.complete else None
-    return Pair(one, span, smaller, larger, transition_counts(tables, smaller, larger, cell), rows, *found)
+    return Pair(series, span, smaller, larger, transition_counts(tables, smaller, larger, cell), rows, *numbers)
 
 
-def transitions_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
-    """Every entry of every pair's matrix T; columns TRANSITIONS."""
+def transition_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
+    """Every entry of every pair's matrix T; columns TRANSITION_COLUMNS."""
     frames = []
     for pair in pairs:
         keys = [pl.lit(value).alias(name) for name, value in pair.keys(cell).items()]
         level_rows = _sum_if_known("rows").over("level").alias("level_rows")
         frames.append(pair.counts.select(*keys, "level", "target", "rows", level_rows))
-    return with_shares(pl.concat(frames), "rows", "level_rows").select(*TRANSITIONS)
+    return with_shares(pl.concat(frames), "rows", "level_rows").select(*TRANSITION_COLUMNS)
 
 
 def _sum_if_known(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null().all()).then(pl.col(column).sum())
 
 
-def kept_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
-    """Memorized rows (M = 1) that stay memorized, one line a pair; columns KEPT."""
-    lines = [
+def kept_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
+    """Memorized rows (M = 1) that stay memorized, one record per pair; columns KEPT_COLUMNS."""
+    records = [
         pair.keys(cell) | {name: getattr(pair, name) for name in ("rows", "memorized", "kept", "gained")}
         for pair in pairs
     ]
-    frame = pl.DataFrame(lines, schema_overrides=_CELL | {"rows": pl.Int64}, infer_schema_length=None)
-    return with_shares(frame, "kept", "memorized", "kept_share").select(*KEPT)
+    frame = pl.DataFrame(records, schema_overrides=_CELL_TYPES | {"rows": pl.Int64}, infer_schema_length=None)
+    return with_shares(frame, "kept", "memorized", "kept_share").select(*KEPT_COLUMNS)
 
 
-def symmetry_frame(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
-    """Two tests a pair, Bowker's first; columns SYMMETRY."""
+def symmetry_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
+    """Two tests per pair, Bowker's first; columns SYMMETRY_COLUMNS."""
     frames = []
     for pair in pairs:
-        keys = [pl.lit(value, _CELL.get(name)).alias(name) for name, value in pair.keys(cell).items()]
+        keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in pair.keys(cell).items()]
         frames.append(pair.counts.select(*keys, "level", "target", "rows"))
-    return symmetry_tests(pl.concat(frames)).select(*SYMMETRY)
+    return symmetry_tests(pl.concat(frames)).select(*SYMMETRY_COLUMNS)
 
 
 def symmetry_tests(counts: pl.DataFrame) -> pl.DataFrame:
-    """Whether rows rise to higher levels as often as they fall, by Bowker's test and by Stuart and Maxwell's.
+    """Test whether rows rise to higher levels as often as they fall: Bowker's test, and Stuart and Maxwell's.
 
     Args:
         counts: columns level, target (names of levels in the first and the second model) and rows, null where not
-            measured; what else it has tells pairs of models apart. Levels without rows may lack.
+            measured; all other columns identify the pair of models. Levels without rows may be missing.
 
     Returns:
-        two lines a pair: the columns that tell pairs apart, then rises, falls ... reason as in SYMMETRY.
+        two records per pair: the columns that identify the pair, then rises, falls ... reason as in SYMMETRY_COLUMNS.
     """
     keys = [name for name in counts.columns if name not in ("level", "target", "rows")]
-    lines: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for key, group in counts.group_by(keys, maintain_order=True):
-        square = _square(group)
-        moves = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
+        square = _square_counts(group)
+        transitions = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
         for test in (bowker(square), stuart_maxwell(square)):
             results = {name: getattr(test, name) for name in ("statistic", "freedom", "p", "sparse", "reason")}
-            lines.append(dict(zip(keys, key, strict=True)) | moves | {"test": test.name} | results)
-    schema: dict[str, Any] = {name: counts.schema[name] for name in keys} | _TESTS
-    return pl.DataFrame(lines, schema=schema)
+            records.append(dict(zip(keys, key, strict=True)) | transitions | {"test": test.name} | results)
+    schema: dict[str, Any] = {name: counts.schema[name] for name in keys} | _TEST_TYPES
+    return pl.DataFrame(records, schema=schema)
 
 
-def _square(counts: pl.DataFrame) -> NDArray[np.int64]:
-    """Rows as an array (levels, levels), 0 where not measured: one model's missing number stands on the diagonal."""
+def _square_counts(counts: pl.DataFrame) -> NDArray[np.int64]:
+    """Rows as an array (levels, levels), 0 where not measured; a number that is not measured is on the diagonal."""
     names = LEVELS if set(counts["level"]) <= set(LEVELS) else RECITED_LEVELS
     square = np.zeros((len(names), len(names)), np.int64)
     for level_name, target, rows in counts.select("level", "target", "rows").iter_rows():
@@ -212,20 +212,23 @@ def _square(counts: pl.DataFrame) -> NDArray[np.int64]:
     return square
 
 
-def flow_frame(pairs: list[Pair]) -> pl.DataFrame:
-    """Rows from level to level along each series, the last model's without a target; columns FLOW."""
-    frames = [pl.DataFrame(schema=dict(zip(FLOW, [pl.String, pl.Int64, *[pl.String] * 3, pl.Int64], strict=True)))]
+def flow_table(pairs: list[Pair]) -> pl.DataFrame:
+    """Rows from level to level along each series, without a target for the last model; columns FLOW_COLUMNS."""
+    types = [pl.String, pl.Int64, *[pl.String] * 3, pl.Int64]
+    frames = [pl.DataFrame(schema=dict(zip(FLOW_COLUMNS, types, strict=True)))]
     for pair in (pair for pair in pairs if pair.span == "neighbours"):
-        step = pair.series.members.index(pair.smaller) + 1
-        frames.append(_step(pair, step, pair.smaller, pair.counts))
-        if pair.larger == pair.series.members[-1]:
+        step = pair.series.models.index(pair.smaller) + 1
+        frames.append(_flow_records(pair, step, pair.smaller, pair.counts))
+        if pair.larger == pair.series.models[-1]:
             last = pair.counts.group_by("target", maintain_order=True).agg(_sum_if_known("rows"))
             last = last.select(pl.col("target").alias("level"), pl.lit(None, pl.String).alias("target"), "rows")
-            frames.append(_step(pair, step + 1, pair.larger, last))
+            frames.append(_flow_records(pair, step + 1, pair.larger, last))
     return pl.concat(frames)
 
 
-def _step(pair: Pair, step: int, model: str, counts: pl.DataFrame) -> pl.DataFrame:
-    place = pl.lit(step, pl.Int64).alias("step")
-    names = {"series": pair.series.name, "model": pair.series.short_name(model)}
-    return counts.select(place, *(pl.lit(value).alias(name) for name, value in names.items()), pl.all()).select(*FLOW)
+def _flow_records(pair: Pair, step: int, model: str, counts: pl.DataFrame) -> pl.DataFrame:
+    return counts.with_columns(
+        pl.lit(step, pl.Int64).alias("step"),
+        pl.lit(pair.series.name).alias("series"),
+        pl.lit(pair.series.short_name(model)).alias("model"),
+    ).select(*FLOW_COLUMNS)

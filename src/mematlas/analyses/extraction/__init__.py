@@ -1,0 +1,1 @@
+"""Analyses of extraction beyond greedy exact matches: sampling, approximate matches, membership inference."""

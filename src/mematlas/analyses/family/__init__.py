@@ -1,0 +1,1 @@
+"""Analyses that compare the models of a family: transitions, scaling, forecast, overlap."""

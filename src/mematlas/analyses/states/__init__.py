@@ -1,0 +1,1 @@
+"""Analyses of hidden states, and of predictors trained on them."""

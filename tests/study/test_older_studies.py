@@ -1,0 +1,98 @@
+"""A study that an older version wrote opens, resumes, is analysed and reported as it was.
+
+data/study-0.1.0.dev0.tar.xz was written by version 0.1.0.dev0 (commit d7b0bb5) with `mematlas run study.yaml`: three
+stand-ins and a control model, signals and hidden states, row features, all findings and a gallery.
+"""
+
+import tarfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import mematlas
+from mematlas.analyses import ANALYSES
+from mematlas.cli import run as command
+from mematlas.models.standins.standin import StandInSource
+from mematlas.pipeline.run import build_steps
+from mematlas.pipeline.step import StepContext, step_statuses
+from mematlas.pipeline.study_file import read_study_file
+from mematlas.scoring.job import resolve_job
+
+ARCHIVE = Path(__file__).parent / "data" / "study-0.1.0.dev0.tar.xz"
+RUN = "d502817b885ba26d06df"
+
+
+@pytest.fixture
+def older(tmp_path, monkeypatch):
+    """The folder of the study file."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refuse(*_):
+    raise AssertionError("a model was loaded")
+
+
+def test_it_opens_with_all_its_tables(older, capsys):
+    study = mematlas.open_study("study")
+    assert study.run().key == RUN
+    assert study.models()["model"].to_list() == ["parrot-22", "parrot-23", "parrot", "uniform-61"]
+    shares = study.scores().filter(context=8, continuation=12, model="parrot").group_by("matches").len().sort("len")
+    assert shares.rows() == [(0, 10), (12, 30)]
+    assert set(study.signals("truth", context=8, continuation=12)["row"]) == set(range(40))
+    assert study.features("counts").height > 0
+    assert set(study.state_kinds()) == {"free", "truth"}
+    assert command(["show", "study"]) == 0
+    assert "complete" in capsys.readouterr().out
+    assert command(["verify", "study"]) == 0
+
+
+def test_its_study_file_has_nothing_to_do(older, monkeypatch):
+    before = contents(older)
+    monkeypatch.setattr(StandInSource, "load", refuse)
+    study = mematlas.run("study.yaml")
+    assert study.run().key == RUN
+    assert {path for path, data in contents(older).items() if before.get(path) != data} == set()
+    file = read_study_file(Path("study.yaml"))
+    steps = build_steps(StepContext(file, resolve_job(file.models, file.config, extend=False)))
+    statuses = step_statuses(steps)
+    assert [name for name in ("scoring", "features", "occurrences") if not statuses[name].done] == []
+
+
+def test_a_lost_shard_is_scored_again_and_the_same(older):
+    known = mematlas.open_study("study").scores()
+    for path in Path("study", "scores", RUN).glob("parrot-2*/shard-00001-*"):
+        path.unlink()
+    assert mematlas.open_study("study").scores(partial=True).height < known.height
+    study = mematlas.run("study.yaml")
+    assert study.run().key == RUN
+    order = ["model", "row", "context", "continuation"]
+    assert study.scores().sort(order).equals(known.sort(order))
+
+
+def test_its_findings_are_recomputed_to_the_byte(older):
+    folder = Path("study", "findings", RUN)
+    known = contents(folder)
+    assert [finding.title for finding in mematlas.analyze("study")]
+    found = contents(folder)
+    assert found.keys() == known.keys()
+    assert len([path for path in known if path.name == "finding.json"]) == len(ANALYSES)
+    for path, data in known.items():
+        if path.suffix == ".parquet":
+            assert pl.read_parquet(folder / path).equals(pl.read_parquet(data)), path
+        else:
+            assert found[path] == data, path
+
+
+def test_its_report_is_written(older):
+    from mematlas.report.page import write_report
+
+    page = write_report(Path("study")).read_text(encoding="utf-8")
+    assert page.count("<figure") > 40
