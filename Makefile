@@ -1,13 +1,13 @@
-# Targets that set up all they need on a fresh machine with Python 3.11 or newer.
+# Each target sets up everything it needs on a new machine with Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 comma := ,
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
-# Test processes at once; each computes with one thread, so that as many cores are busy.
+# Number of parallel test processes; each uses one thread, and so one core.
 JOBS ?= 2
 export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
-# What `dev` installs serves every other target: where it is there, nothing is installed again.
+# `dev` installs everything that the other targets need; if it is installed, nothing else is.
 installed = $(VENV)/.$(if $(wildcard $(VENV)/.dev),dev,$1)
 
 .PHONY: demo test check docs clean

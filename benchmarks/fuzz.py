@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.fuzz import inputs, outcome
-from tests.fuzz.mutations import drawn, mutated
+from tests.fuzz.mutations import apply_edits, draw_edits
 
 ADDRESS_SPACE_BYTES = 3 << 30
 STUDY = "study file"
@@ -33,11 +33,11 @@ def examine(sources: dict[str, inputs.Input], name: str, seed: int, number: int,
     """The outcome of input `number` of reader `name`."""
     rng = random.Random(f"{seed}/{name}/{number}")
     if name == STUDY:
-        return outcome.of_study_file(mutated(outcome.STUDY.encode(), drawn(rng)), folder)
+        return outcome.study_file_outcome(apply_edits(outcome.STUDY.encode(), draw_edits(rng)), folder)
     source = sources[name]
-    touched = rng.choice(source.touched)
+    file = rng.choice(source.mutable_files)
     inside = rng.random() < 0.5
-    return outcome.of_corpus(source, source.damaged(touched, drawn(rng), inside=inside), folder)
+    return outcome.corpus_outcome(source, source.damage(file, draw_edits(rng), inside=inside), folder)
 
 
 def run_jobs(sender: Connection, sources: dict[str, inputs.Input], jobs: list[Job], seed: int) -> None:

@@ -13,7 +13,7 @@ with app.setup:
     import polars as pl
 
     import mematlas
-    from mematlas.analyses import recount
+    from mematlas import recount
     from mematlas.findings.export import export_finding
     from mematlas.report.charts.export import svg
     from mematlas.report.charts.specification import draw

@@ -16,7 +16,7 @@ with app.setup:
     from transformers import AutoTokenizer
 
     import mematlas
-    from mematlas.analyses import recount
+    from mematlas import recount
     from mematlas.experiments import Document, PlantingConfig, Size, TrainingConfig, train_family
 
 

@@ -1,4 +1,4 @@
-"""Faults, injected for real where that is possible: what a study does then. docs/reliability.md tabulates them.
+"""How a study behaves under faults, injected for real where possible; docs/reliability.md has a table of them.
 
 Kills at random moments are in tests/pipeline/test_score.py; what `mematlas verify` finds is in
 tests/verification/test_verify.py.
@@ -23,12 +23,12 @@ from mematlas.cli import run as command
 from mematlas.errors import MematlasError, ModelError, OutOfMemory, StudyError
 from mematlas.models.standins.parrot import Parrot
 from mematlas.study import Run, digest, is_shard_done, marker_path, open_study, read_run, write_json, write_shard
-from mematlas.study import shards as markers
+from mematlas.study import shards as shards_module
 from mematlas.verification.verify import verify
 from tests import study_shelf as shelves
 
 SOURCE = Path(mematlas.__file__).parent
-#: Ways in which Python code runs what a file says.
+#: Modules that run code from files.
 UNSAFE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY")
 
@@ -38,23 +38,29 @@ def shelf(tmp_path):
     return shelves.fill(tmp_path)
 
 
-def options(shelf, **changed):
-    given = {"corpus": str(shelf / "rows.npy"), "study": str(shelf / "study"), "context": [8], "continuation": [4, 12]}
-    return given | {"shards": 5, "signals": ["truth"], "batch": 4} | changed
+def options(shelf, **changes):
+    defaults = {
+        "corpus": str(shelf / "rows.npy"),
+        "study": str(shelf / "study"),
+        "context": [8],
+        "continuation": [4, 12],
+    }
+    return defaults | {"shards": 5, "signals": ["truth"], "batch": 4} | changes
 
 
-def score(shelf, **changed):
-    return mematlas.score(f"parrot:{shelf / 'half.npy'}", **options(shelf, **changed))
+def score(shelf, **changes):
+    return mematlas.score(f"parrot:{shelf / 'half.npy'}", **options(shelf, **changes))
 
 
-def whole(shelf):
-    return score(shelf, study=str(shelf / "whole"))
+def undisturbed(shelf):
+    """The study of the same command without any fault."""
+    return score(shelf, study=str(shelf / "undisturbed"))
 
 
-def expect_the_same(study, other):
-    assert study.scores().equals(other.scores())
-    assert study.signals("truth").equals(other.signals("truth"))
-    assert study.rows().equals(other.rows())
+def expect_same_tables(study, expected):
+    assert study.scores().equals(expected.scores())
+    assert study.signals("truth").equals(expected.signals("truth"))
+    assert study.rows().equals(expected.rows())
     assert verify(study.folder, rows=10).is_sound
     assert not list(study.folder.rglob(".*"))
 
@@ -68,58 +74,57 @@ def test_every_marker_has_the_rows_bytes_and_checksum_of_its_file(shelf):
     assert len(markers) == 5 * 6
     for marker in markers:
         path = next(path for path in marker.parent.glob(f"{marker.stem}.*") if path != marker)
-        told = json.loads(marker.read_text())
-        assert (told["bytes"], told["blake2b"]) == (path.stat().st_size, digest(path))
-        assert told["rows"] > 0
+        recorded = json.loads(marker.read_text())
+        assert (recorded["bytes"], recorded["blake2b"]) == (path.stat().st_size, digest(path))
+        assert recorded["rows"] > 0
 
 
-def test_a_digest_tells_one_bit_and_is_that_of_the_standard(tmp_path):
+def test_a_digest_changes_with_one_bit_and_is_standard_blake2b(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     (tmp_path / "b").write_bytes(b"abb")
-    # as coreutils' b2sum -l 128 says
+    # the output of coreutils' b2sum -l 128
     assert digest(tmp_path / "a") == "cf4ab791c62b8d2b2109c90275287816"
     assert digest(tmp_path / "b") != digest(tmp_path / "a")
 
 
-def test_whether_a_shard_is_done_is_told_without_reading_it(tmp_path, monkeypatch):
+def test_checking_whether_a_shard_is_done_does_not_read_it(tmp_path, monkeypatch):
     write_shard(tmp_path, "shard-00000-of-00001", pa.table({"row": [1, 2]}), {})
-    monkeypatch.setattr(markers, "digest", lambda path: pytest.fail("it was read"))
+    monkeypatch.setattr(shards_module, "digest", lambda path: pytest.fail("it was read"))
     assert is_shard_done(tmp_path, "shard-00000-of-00001")
 
 
-def test_a_marker_tells_of_the_file_that_is_there_though_another_process_replaced_it(tmp_path, monkeypatch):
-    name, calls, honest = "shard-00000-of-00001", [], markers.digest
+def test_a_marker_describes_the_current_file_even_if_another_process_replaced_it(tmp_path, monkeypatch):
+    name, digests = "shard-00000-of-00001", []
 
-    def slow(path):
-        found = honest(path)
-        if not calls:
-            calls.append(1)
-            markers.write_table(path, pa.table({"row": [1, 2], "margin": [0.25, 0.5]}))
-        return found
+    def digest_and_overwrite(path):
+        digests.append(digest(path))
+        if len(digests) == 1:
+            shards_module.write_table(path, pa.table({"row": [1, 2], "margin": [0.25, 0.5]}))
+        return digests[-1]
 
-    monkeypatch.setattr(markers, "digest", slow)
+    monkeypatch.setattr(shards_module, "digest", digest_and_overwrite)
     write_shard(tmp_path, name, pa.table({"row": [1, 2]}), {})
-    told = json.loads((tmp_path / f"{name}.done").read_text())
-    assert told["blake2b"] == honest(tmp_path / f"{name}.parquet")
+    recorded = json.loads((tmp_path / f"{name}.done").read_text())
+    assert recorded["blake2b"] == digest(tmp_path / f"{name}.parquet")
     assert is_shard_done(tmp_path, name)
 
 
 # ------------------------------------------------------------------------------------------- disks, processes, clocks
 
 
-def score_in_child(given, model, limit, said):
+def score_in_child(options, model, limit, messages):
     torch.set_num_threads(1)
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        mematlas.score(model, **given)
+        mematlas.score(model, **options)
     except MematlasError as error:
-        said.put(str(error))
+        messages.put(str(error))
     except BaseException as error:
-        said.put(f"not one line: {error!r}")  # who waits for a word must get one
+        messages.put(f"not one line: {error!r}")  # the parent process waits for a message
         raise
     else:
-        said.put("done")
+        messages.put("done")
 
 
 @pytest.fixture(scope="module")
@@ -130,29 +135,29 @@ def processes():
 
 
 def start(processes, shelf, limit=None):
-    said = processes.SimpleQueue()
-    given = (options(shelf), f"parrot:{shelf / 'half.npy'}", limit, said)
-    process = processes.Process(target=score_in_child, args=given)
+    messages = processes.SimpleQueue()
+    arguments = (options(shelf), f"parrot:{shelf / 'half.npy'}", limit, messages)
+    process = processes.Process(target=score_in_child, args=arguments)
     process.start()
-    return process, said
+    return process, messages
 
 
-def test_a_file_that_may_not_grow_is_one_line_and_the_same_command_goes_on(shelf, processes):
-    process, said = start(processes, shelf, limit=3_000)
+def test_a_full_disk_is_reported_in_one_line_and_the_same_command_continues(shelf, processes):
+    process, messages = start(processes, shelf, limit=3_000)
     process.join(60)
-    assert said.get().startswith(f"No space is left on the disk of {shelf / 'study'}")
+    assert messages.get().startswith(f"No space is left on the disk of {shelf / 'study'}")
     assert not (shelf / "study" / "manifest.json").exists()
-    expect_the_same(score(shelf), whole(shelf))
+    expect_same_tables(score(shelf), undisturbed(shelf))
 
 
-def test_two_runs_started_on_one_study_at_once_end_up_as_one(shelf, processes):
+def test_two_simultaneous_runs_on_one_study_become_one(shelf, processes):
     running = [start(processes, shelf) for _ in range(2)]
     for process, _ in running:
         process.join(60)
-    assert [said.get() for _, said in running] == ["done", "done"]
+    assert [messages.get() for _, messages in running] == ["done", "done"]
     study = open_study(shelf / "study")
     assert len(study.runs()) == 1
-    expect_the_same(study, whole(shelf))
+    expect_same_tables(study, undisturbed(shelf))
 
 
 def test_a_clock_set_back_changes_no_number_and_no_order_of_runs(shelf, monkeypatch):
@@ -163,15 +168,15 @@ def test_a_clock_set_back_changes_no_number_and_no_order_of_runs(shelf, monkeypa
     written = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*.parquet")}
     assert score(shelf).scores(key).equals(expected)
     assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*.parquet")} == written
-    other = score(shelf, continuation=[3])
-    asked = next(run.key for run in other.runs() if run.key != key)
-    assert set(other.scores(asked)["continuation"]) == {3}
-    assert other.run().key == asked  # asked last
-    assert other.scores(key).equals(expected)
+    study = score(shelf, continuation=[3])
+    new_key = next(run.key for run in study.runs() if run.key != key)
+    assert set(study.scores(new_key)["continuation"]) == {3}
+    assert study.run().key == new_key  # requested last
+    assert study.scores(key).equals(expected)
     assert verify(shelf / "study", rows=5).is_sound
 
 
-def test_a_truncated_shard_of_signals_is_not_read_as_if_it_were_all(shelf):
+def test_a_truncated_shard_of_signals_is_not_ignored(shelf):
     study = score(shelf)
     path = sorted(study.folder.glob("signals/*/*/*/*.parquet"))[2]
     path.write_bytes(path.read_bytes()[:-9])
@@ -183,7 +188,7 @@ def test_a_truncated_shard_of_signals_is_not_read_as_if_it_were_all(shelf):
     assert study.scores()["row"].n_unique() == shelves.ROWS
 
 
-def test_rows_that_are_lost_are_not_left_out_silently(shelf):
+def test_missing_rows_are_not_left_out_silently(shelf):
     study = score(shelf)
     next(study.folder.glob("rows/*/shard-00003-of-00005.parquet")).unlink()
     with pytest.raises(StudyError, match=r"of a finished run is missing or damaged; `mematlas verify .*` says how"):
@@ -204,10 +209,10 @@ def test_a_file_without_its_marker_is_written_again(shelf):
 # ------------------------------------------------------------------------------------------------- models and corpora
 
 
-def planted(monkeypatch, harm):
-    """Let `harm` at the logits of every parrot."""
-    honest = Parrot.head
-    monkeypatch.setattr(Parrot, "head", lambda self, states: harm(states, honest(self, states)))
+def corrupt_logits(monkeypatch, change):
+    """Apply `change` to the logits of every parrot."""
+    head = Parrot.head
+    monkeypatch.setattr(Parrot, "head", lambda self, states: change(states, head(self, states)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -215,12 +220,12 @@ def planted(monkeypatch, harm):
 def test_logits_that_are_not_numbers_are_refused_and_finished_shards_stay(shelf, monkeypatch, value, signals):
     row = np.load(shelf / "rows.npy")[14]  # of the third shard of five
 
-    def harm(states, logits):
-        at = states[:, 0] == int(row[10])
-        logits[at, 3 if value != -float("inf") else slice(None)] = value
+    def change(states, logits):
+        affected = states[:, 0] == int(row[10])
+        logits[affected, 3 if value != -float("inf") else slice(None)] = value
         return logits
 
-    planted(monkeypatch, harm)
+    corrupt_logits(monkeypatch, change)
     with pytest.raises(
         ModelError,
         match=r"^parrot, row \d+: .* gave logits that are not numbers \(NaN or infinite\) at \d+ of \d+ positions",
@@ -233,35 +238,35 @@ def test_logits_that_are_not_numbers_are_refused_and_finished_shards_stay(shelf,
     assert score(shelf, signals=signals).scores()["margin"].null_count() == 0
 
 
-def test_a_shard_of_which_no_row_fits_into_memory_is_one_line_and_keeps_the_others(shelf, monkeypatch):
-    expected = whole(shelf).scores()
-    shut = int(np.load(shelf / "rows.npy")[13, 12])  # what the model says in the third shard of five
+def test_a_row_that_does_not_fit_into_memory_is_reported_in_one_line_and_other_shards_stay(shelf, monkeypatch):
+    expected = undisturbed(shelf).scores()
+    token = int(np.load(shelf / "rows.npy")[13, 12])  # predicted in the third shard of five
 
-    def harm(states, logits):
-        if shut in states[:, 0].long().tolist() and len(done()) == 2:
+    def change(states, logits):
+        if token in states[:, 0].long().tolist() and len(finished()) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return logits
 
-    def done():
+    def finished():
         return list((shelf / "study").glob("scores/*/*/*.done"))
 
-    planted(monkeypatch, harm)
+    corrupt_logits(monkeypatch, change)
     with pytest.raises(OutOfMemory, match=r"^One row of 20 tokens does not fit into memory with parrot; use [^\n]+$"):
         score(shelf)
-    assert len(done()) == 2
+    assert len(finished()) == 2
     monkeypatch.undo()
     assert score(shelf).scores().equals(expected)
 
 
-def test_a_corpus_that_changed_under_a_study_is_another_run_and_verify_and_features_refuse_it(shelf):
+def test_a_changed_corpus_starts_another_run_and_verify_refuses_it(shelf):
     study = score(shelf)
     key, expected = study.run().key, study.scores()
     rows = np.load(shelf / "rows.npy")
     rows[3, 9] ^= 1
     np.save(shelf / "rows.npy", rows)
-    verdict = verify(shelf / "study", rows=5)
-    assert verdict.is_sound
-    assert re.search(r"rows\.npy is not the corpus that was scored: its fingerprint is", verdict.unchecked[0])
+    result = verify(shelf / "study", rows=5)
+    assert result.is_sound
+    assert re.search(r"rows\.npy is not the corpus that was scored: its fingerprint is", result.unchecked[0])
     again = score(shelf)
     assert len(again.runs()) == 2
     assert again.run().key != key
@@ -274,12 +279,12 @@ def test_a_corpus_that_changed_under_a_study_is_another_run_and_verify_and_featu
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc", "..", "", "a/b", "a\\b", "a\0b", None, 3])
-@pytest.mark.parametrize("where", ["key", "rows_key", "models"])
-def test_a_run_that_names_folders_outside_the_study_is_refused_in_one_line(tmp_path, where, name):
-    honest = {"key": "k", "rows_key": "r", "shards": 1, "models": {"m": "m"}, "question": {}, "asked": 0.0}
-    write_json(tmp_path / "runs" / "k.json", honest)
-    assert open_study(tmp_path).run() == Run.from_json(honest)
-    write_json(tmp_path / "runs" / "k.json", honest | {where: {"m": name} if where == "models" else name})
+@pytest.mark.parametrize("field", ["key", "rows_key", "models"])
+def test_a_run_that_names_folders_outside_the_study_is_refused_in_one_line(tmp_path, field, name):
+    valid = {"key": "k", "rows_key": "r", "shards": 1, "models": {"m": "m"}, "question": {}, "asked": 0.0}
+    write_json(tmp_path / "runs" / "k.json", valid)
+    assert open_study(tmp_path).run() == Run.from_json(valid)
+    write_json(tmp_path / "runs" / "k.json", valid | {field: {"m": name} if field == "models" else name})
     for read in (lambda: read_run(tmp_path / "runs" / "k.json"), open_study(tmp_path).runs):
         with pytest.raises(StudyError, match=r"^[^\n]*k\.json is damaged \([^\n]* is not the name of a folder[^\n]*$"):
             read()
@@ -294,44 +299,44 @@ def test_a_damaged_manifest_is_one_line_with_a_remedy(shelf, text):
         study.manifest()
 
 
-def unsafe(source):
-    """Where modules that unpickle are imported, and calls that run or unpickle what a file says."""
-    found = []
+def unsafe_statements(source):
+    """Imports of modules that unpickle, and calls that unpickle or run code."""
+    unsafe = []
     for path in sorted(source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name.partition(".")[0] for alias in node.names} | {getattr(node, "module", "") or ""}
-                found += [f"{path.name}: import {name}" for name in names & UNSAFE]
+                unsafe += [f"{path.name}: import {name}" for name in names & UNSAFE]
             elif isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                wrong = name in ("eval", "exec", "compile", "__import__", "os.system")
-                wrong |= name == "np.load" and keywords.get("allow_pickle") != "False"
-                wrong |= name == "torch.load" and keywords.get("weights_only") != "True"
-                wrong |= name.endswith(("read_pickle", "yaml.load", "yaml.unsafe_load"))
-                found += [f"{path.name}: {name}"] * wrong
-    return found
+                is_unsafe = name in ("eval", "exec", "compile", "__import__", "os.system")
+                is_unsafe |= name == "np.load" and keywords.get("allow_pickle") != "False"
+                is_unsafe |= name == "torch.load" and keywords.get("weights_only") != "True"
+                is_unsafe |= name.endswith(("read_pickle", "yaml.load", "yaml.unsafe_load"))
+                unsafe += [f"{path.name}: {name}"] * is_unsafe
+    return unsafe
 
 
-def test_nothing_is_unpickled_or_run_that_a_file_says():
-    assert unsafe(SOURCE) == []
+def test_no_code_unpickles_or_runs_the_content_of_files():
+    assert unsafe_statements(SOURCE) == []
 
 
-def test_planted_ways_of_unpickling_are_seen(tmp_path):
+def test_the_check_for_unpickling_finds_planted_cases(tmp_path):
     lines = ["import pickle", "from joblib import load", "np.load(x)", "np.load(x, allow_pickle=True)", "eval(x)"]
     lines += ["torch.load(x)", "torch.load(x, weights_only=False)", "pd.read_pickle(x)", "yaml.load(x)"]
     (tmp_path / "bad.py").write_text("\n".join(lines))
     (tmp_path / "good.py").write_text(
         "np.load(x, allow_pickle=False)\nframe.eval(x)\nnetwork.eval()\nyaml.safe_load(x)"
     )
-    assert len(unsafe(tmp_path)) == len(lines)
+    assert len(unsafe_statements(tmp_path)) == len(lines)
 
 
-def test_no_token_of_the_environment_comes_into_a_study_or_a_log(shelf, monkeypatch, capfd):
+def test_no_token_of_the_environment_is_written_to_a_study_or_a_log(shelf, monkeypatch, capfd):
     secret = "hf_" + "Qz7" * 11
     for name in TOKENS:
         monkeypatch.setenv(name, secret)
-    said = [
+    score_arguments = [
         "score",
         f"parrot:{shelf / 'half.npy'}",
         "--corpus",
@@ -339,12 +344,12 @@ def test_no_token_of_the_environment_comes_into_a_study_or_a_log(shelf, monkeypa
         "--study",
         str(shelf / "study"),
     ]
-    assert command([*said, "--context", "8", "--continuation", "4", "--signals", "free"]) == 0
+    assert command([*score_arguments, "--context", "8", "--continuation", "4", "--signals", "free"]) == 0
     assert command(["analyze", str(shelf / "study")]) == 0
     assert command(["verify", str(shelf / "study")]) == 0
     written = [path for path in (shelf / "study").rglob("*") if path.is_file()]
     assert len(written) > 10
     assert [path.name for path in written if secret.encode() in path.read_bytes()] == []
-    out = capfd.readouterr()
-    assert secret not in out.out + out.err
+    output = capfd.readouterr()
+    assert secret not in output.out + output.err
     assert os.environ["HF_TOKEN"] == secret

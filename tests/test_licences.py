@@ -1,4 +1,4 @@
-"""The list of licences: what passes, what does not, and whose licences are asked for."""
+"""The check of licences: which pass, which fail, and which distributions are checked."""
 
 from email.message import Message
 
@@ -6,7 +6,7 @@ import licences
 import pytest
 
 
-class Made:
+class FakeDistribution:
     """A distribution with these lines of metadata."""
 
     def __init__(self, *lines, requires=()):
@@ -27,8 +27,8 @@ class Made:
         ([], ""),
     ],
 )
-def test_what_is_declared(lines, licence):
-    assert licences.declared(Made(*lines)) == licence
+def test_declared_licences(lines, licence):
+    assert licences.declared(FakeDistribution(*lines)) == licence
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_is_declared(lines, licence):
         "BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1",
     ],
 )
-def test_what_passes(licence):
+def test_suitable_licences_pass(licence):
     assert licences.fault("name", licence) is None
 
 
@@ -59,46 +59,47 @@ def test_what_passes(licence):
     ],
 )
 def test_strong_copyleft_fails(licence):
-    said = licences.fault("name", licence)
-    assert said == (
+    assert licences.fault("name", licence) == (
         f"name is under {licence}, a strong copyleft: replace it, or allow it in tools/licences.py with a reason."
     )
 
 
-@pytest.mark.parametrize(("licence", "part"), [("", "declares no licence"), ("Ours", "declares 'Ours', which is not")])
-def test_what_is_unknown_fails_unless_it_is_allowed(licence, part):
+@pytest.mark.parametrize(
+    ("licence", "part"), [("", "declares no licence"), ("Ours", "declares 'Ours', which is unknown")]
+)
+def test_an_unknown_licence_fails_unless_it_is_allowed(licence, part):
     assert part in licences.fault("name", licence)
     assert licences.fault("nvidia-cublas-cu12", licence) is None
 
 
 def test_extras_are_followed_and_markers_obeyed(tmp_path, monkeypatch):
-    known = {
-        "a": Made(requires=["B_b[more]>=1", "absent", 'windows; sys_platform == "win32"']),
-        "B_b": Made(requires=['c; extra == "more"', 'd; extra == "other"', "a"]),
-        "c": Made(),
-        "d": Made(),
-        "e": Made(),
+    distributions = {
+        "a": FakeDistribution(requires=["B_b[more]>=1", "absent", 'windows; sys_platform == "win32"']),
+        "B_b": FakeDistribution(requires=['c; extra == "more"', 'd; extra == "other"', "a"]),
+        "c": FakeDistribution(),
+        "d": FakeDistribution(),
+        "e": FakeDistribution(),
     }
 
     def distribution(name):
-        if name not in known:
+        if name not in distributions:
             raise licences.PackageNotFoundError(name)
-        return known[name]
+        return distributions[name]
 
     monkeypatch.setattr(licences, "distribution", distribution)
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nname = "ours"\ndependencies = ["a"]\n[project.optional-dependencies]\nx = ["e", "ours[y]"]\n'
     )
-    found = licences.installed(licences.requirements(tmp_path / "pyproject.toml"))
-    assert list(found) == ["a", "b-b", "c", "e"]
+    installed = licences.installed(licences.requirements(tmp_path / "pyproject.toml"))
+    assert list(installed) == ["a", "b-b", "c", "e"]
 
 
-def test_the_script_lists_ours_and_fails_on_a_fault(capsys, monkeypatch):
+def test_the_script_lists_licences_and_fails_on_a_fault(capsys, monkeypatch):
     assert licences.main() == 0
     out, err = capsys.readouterr()
     assert "numpy: " in out
     assert "pyyaml: MIT" in out
-    assert err.endswith("0 with a licence at fault\n")
+    assert err.endswith("0 with an unsuitable licence\n")
     monkeypatch.setattr(licences, "KNOWN", licences.re.compile("Apache"))
     assert licences.main() == 1
     assert "pyyaml declares 'MIT" in capsys.readouterr().err

@@ -1,6 +1,6 @@
-"""What a user must fix. One subclass per remedy; each message gives the value, the rule and the remedy in one line.
+"""Errors that the user must fix: one class per remedy; each message has the value, the rule and the remedy in one line.
 
-A bad argument inside our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
+A wrong argument within our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
 """
 
 import reprlib
@@ -10,30 +10,31 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-MAX_MESSAGE_LENGTH: Final = 2000  # of a message; a damaged file may have a name or value of any length in it
+MAX_MESSAGE_LENGTH: Final = 2000  # characters; a damaged file may contain names or values of any length
 
 
 class MematlasError(Exception):
-    """Base of every error that the command line prints without a traceback, as one line that a terminal can show."""
+    """Base class of the errors that the command line prints as one line without a traceback."""
 
     def __str__(self) -> str:
         text = "".join(map(_printable, super().__str__()))
-        return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[: MAX_MESSAGE_LENGTH // 2]} ... {text[-MAX_MESSAGE_LENGTH // 2 :]}"
+        half = MAX_MESSAGE_LENGTH // 2
+        return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:half]} ... {text[-half:]}"
 
 
-def _printable(sign: str) -> str:
-    """A sign of a message; names and values in it come from files, which may hold what a terminal would obey."""
-    if sign.isprintable():
-        return sign
-    return " " if sign.isspace() else ascii(sign)[1:-1]
+def _printable(character: str) -> str:
+    """Escape control characters, since names and values in messages may come from damaged files."""
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else ascii(character)[1:-1]
 
 
 class UnknownName(MematlasError):
-    """A name that no table holds; the message offers the nearest one."""
+    """A name that is in no table; the message suggests the most similar one."""
 
 
 class MissingExtra(MematlasError):
-    """A library that is an optional extra is not installed; the message gives the ``pip install`` line."""
+    """The library of an optional extra is not installed; the message contains the ``pip install`` line."""
 
 
 class CorpusError(MematlasError):
@@ -45,11 +46,11 @@ class ModelError(MematlasError):
 
 
 class StudyError(MematlasError):
-    """The study folder cannot be written or read, or holds something else than what was asked for."""
+    """The study folder cannot be written or read, or does not contain what was requested."""
 
 
 class IndexFault(MematlasError):
-    """The index is absent, damaged, incomplete or of another corpus, or a query does not fit it."""
+    """The index is absent, damaged, incomplete or of another corpus, or a query does not match it."""
 
 
 class OptionError(MematlasError):
@@ -57,11 +58,11 @@ class OptionError(MematlasError):
 
 
 class OutOfMemory(MematlasError):
-    """One row alone does not fit into memory; larger batches have been halved before."""
+    """A single row does not fit into memory, after larger batches were halved."""
 
 
-class _Short(reprlib.Repr):
-    """Values as Python writes them, long ones cut: of a value whose parts repeat, that may be the only way."""
+class _Abbreviation(reprlib.Repr):
+    """`repr` of values with long ones cut; nested YAML aliases may have too long a `repr` otherwise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,11 +73,11 @@ class _Short(reprlib.Repr):
         return super().repr_int(x, level) if x.bit_length() < 4096 else f"a number of {x.bit_length()} bits"
 
 
-abbreviate = _Short().repr
+abbreviate = _Abbreviation().repr
 
 
 def explain(error: "ValidationError", command: str = "score") -> str:
-    """The first rule that options break, in one line, naming the option as the command line does."""
+    """The first validation error in one line, naming the option as the command line does."""
     first = error.errors()[0]
     option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
     if first["type"] == "missing":

@@ -1,6 +1,6 @@
-"""Name -> "module:attribute" tables: nothing heavy is imported before a name is asked for.
+"""Tables name -> "module:attribute"; a module is imported only when its name is loaded.
 
-Other packages add members through the entry point group ``mematlas.<table>``.
+Other packages can add members through the entry point group ``mematlas.<table>``.
 """
 
 import difflib
@@ -12,19 +12,19 @@ from typing import Any
 from mematlas.errors import MissingExtra, UnknownName
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
-    """`` Did you mean 'x'?`` for the closest of `known`, or the empty string."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+def did_you_mean(name: str, candidates: list[str]) -> str:
+    """`` Did you mean 'x'?`` with the most similar of `candidates`, or the empty string."""
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class Registry(Mapping[str, str]):
-    """A table of names, each pointing at ``module:attribute``; `load` imports on demand.
+    """A table of names, each with its ``module:attribute``; `load` imports it.
 
     Args:
-        kind: the singular noun that error messages use ("format", "model").
-        members: name -> (target, the extra that brings its libraries or None, one line for `mematlas list`).
-        plural: of the noun, where it is not made with an s.
+        kind: the singular noun for members ("format", "model"), used in messages.
+        members: name -> (target, extra that installs its libraries or None, one line for `mematlas list`).
+        plural: of the noun, if it is not formed with an s.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Registry(Mapping[str, str]):
         self.kind = kind
         self.plural = plural or f"{kind}s"
         self._members = dict(members)
-        self._asked_for_plugins = False
+        self._has_loaded_plugins = False
 
-    def _plugins(self) -> None:
-        if not self._asked_for_plugins:
-            self._asked_for_plugins = True
+    def _load_plugins(self) -> None:
+        if not self._has_loaded_plugins:
+            self._has_loaded_plugins = True
             for point in entry_points(group=f"mematlas.{self.plural}"):
                 self._members.setdefault(point.name, (point.value, None, f"from {point.value.split('.')[0]}"))
 
@@ -45,15 +45,15 @@ class Registry(Mapping[str, str]):
         return self._members[name][0]
 
     def __iter__(self) -> Iterator[str]:
-        self._plugins()
+        self._load_plugins()
         return iter(self._members)
 
     def __len__(self) -> int:
-        self._plugins()
+        self._load_plugins()
         return len(self._members)
 
     def summary(self, name: str) -> str:
-        """The line that `mematlas list` prints for `name`."""
+        """The description that `mematlas list` prints for `name`."""
         return self._members[name][2]
 
     def load(self, name: str) -> Any:
@@ -64,7 +64,7 @@ class Registry(Mapping[str, str]):
             MissingExtra: a library that the member needs is not installed.
         """
         if name not in self._members:
-            self._plugins()
+            self._load_plugins()
         if name not in self._members:
             raise UnknownName(
                 f"No {self.kind} is called {name!r}.{did_you_mean(name, list(self._members))} "

@@ -1,4 +1,4 @@
-"""The nouns that travel between the rooms. All frozen; shapes are in the docstrings."""
+"""Data types that several packages share. All are frozen; shapes are in the docstrings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Contexts x continuations, in tokens, and how a row is cut into them.
+    """Context lengths x continuation lengths, in tokens, and where they are in a row.
 
     start-aligned (P1):   row = [ C tokens | L tokens | ... ]             every context starts where the row starts
     end-aligned (P9):     row = [ max(C) - C | C tokens | L tokens | ..]  every continuation starts at max(C)
@@ -32,11 +32,11 @@ class Grid:
 
     @property
     def width(self) -> int:
-        """How many of a row's first tokens the whole grid reads."""
+        """The number of a row's first tokens that the grid needs."""
         return max(self.contexts) + max(self.continuations)
 
     def continuation_start(self, context: int) -> int:
-        """Position in the row where the continuation of `context` starts."""
+        """The position in the row where the continuation after `context` starts."""
         return context if self.align == "start" else max(self.contexts)
 
 
@@ -44,7 +44,7 @@ class Grid:
 class TokenRows:
     """The first tokens of some rows.
 
-    ids: [n, width] int64, zero beyond a row's own end; lengths: [n], how many of them the row really has (<= width).
+    ids: [n, width] int64, zero after the end of a row; lengths: [n], the number of tokens of each row (<= width).
     """
 
     ids: Ids
@@ -53,10 +53,10 @@ class TokenRows:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where rows come from; each list has one entry a row, None where the source does not say.
+    """Where rows come from; each list has one entry per row, None where unknown.
 
     document: number of the row's document in its source; source: file or collection; repetitions: how often the row
-    was shown in training, where the corpus records it.
+    was shown in training.
     """
 
     document: list[int | None]
@@ -66,10 +66,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A tokenizer as a corpus needs it: `encode` maps texts to lists of token ids, adding no special token.
+    """The functions of a tokenizer that a corpus needs.
 
-    decode: maps token ids to a text each, as it stands inside a line; bytes that are no whole character alone become
-    the replacement sign.
+    encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
+    line; incomplete characters become the replacement character.
     """
 
     name: str

@@ -1,3 +1,3 @@
-"""The version of mematlas: in every manifest, and part of what decides whether something is up to date."""
+"""The version of mematlas: recorded in every manifest, and part of the fingerprints of build stamps."""
 
 __version__ = "0.1.0.dev0"

@@ -1,4 +1,4 @@
-"""Score tables made by hand: what a study would hold, without a model."""
+"""Synthetic tables of a study, without a model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,30 +28,31 @@ def tables(
     control_models: tuple[str, ...] = (),
     complete: bool = True,
 ) -> Tables:
-    """Tables from matches[model][context, continuation] = one number a row.
+    """Tables from matches[model][context, continuation] = one number per row.
 
-    verbatim: as matches; else the continuation's length where all match, else 0. Sizes default to 10, 100, 1000 ...
+    verbatim: as matches; by default the continuation's length where all match, else 0. Sizes are 10, 100, 1000 ... by
+    default.
     """
-    lines: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for model, cells in matches.items():
         for (context, continuation), values in cells.items():
             for row, value in enumerate(values):
-                whole = continuation if value == continuation else 0 if value is not None else None
-                lines.append(
+                full_or_zero = continuation if value == continuation else 0 if value is not None else None
+                records.append(
                     {
                         "model": model,
                         "row": row,
                         "context": context,
                         "continuation": continuation,
                         "matches": value,
-                        "verbatim": whole if verbatim is None else verbatim[model][context, continuation][row],
+                        "verbatim": full_or_zero if verbatim is None else verbatim[model][context, continuation][row],
                         "margin": 1.0,
                         "reason": None if value is not None else "short",
                     }
                 )
     schema = {"model": pl.String, "row": pl.Int64, "context": pl.Int32, "continuation": pl.Int32, "matches": pl.Int32}
     scores = pl.DataFrame(
-        lines, schema={**schema, "verbatim": pl.Int32, "margin": pl.Float32, "reason": pl.String}, orient="row"
+        records, schema={**schema, "verbatim": pl.Int32, "margin": pl.Float32, "reason": pl.String}, orient="row"
     )
     count = max((len(values) for cells in matches.values() for values in cells.values()), default=0)
     rows = pl.DataFrame(
@@ -74,41 +75,41 @@ def tables(
     models = pl.DataFrame(
         {
             "model": names,
-            "parameters": [(parameters or {}).get(name, 10 ** (at + 1)) for at, name in enumerate(names)],
+            "parameters": [(parameters or {}).get(name, 10 ** (number + 1)) for number, name in enumerate(names)],
             "training_step": [(steps or {}).get(name) for name in names],
             "tokenizer": ["t"] * len(names),
         },
         schema={"model": pl.String, "parameters": pl.Int64, "training_step": pl.Int64, "tokenizer": pl.String},
     )
-    cells = sorted({cell for found in matches.values() for cell in found})
-    question = {
+    cells = sorted({cell for values in matches.values() for cell in values})
+    settings = {
         "context": sorted({context for context, _ in cells}),
         "continuation": sorted({length for _, length in cells}),
         "depth": depth,
         "align": "start",
         "row_counts": {"train": count},
     }
-    return Tables(scores.lazy(), rows.lazy(), models, question, control_models, complete)
+    return Tables(scores.lazy(), rows.lazy(), models, settings, control_models, complete)
 
 
 def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, **given: Any) -> Tables:
-    """`tables` with features of every row, drawn at random where not given.
+    """`tables` with features of every row, random where not given.
 
     given: a column of the feature tables (`unigrams`, `kinds`, `window_rows`, `compressed_bytes` ...) -> its values:
-    one a row, or None for nulls; in copies and texts a row has the same value in every cell. Columns of copies that are
-    not given are the row's repetitions, or 1.
+    one per row, or None for nulls; in copies and texts a row has the same value in every cell. Columns of copies that
+    are not given are the row's repetitions, or 1.
     """
     rng = np.random.default_rng(seed)
     rows = tables.rows.collect()
     width = max(tables.contexts) + max(tables.continuations)
-    columns = {**_drawn(rng, rows, width), **given}
+    columns = {**_random_features(rng, rows, width), **given}
     count = rows.height
     cells = pl.DataFrame({"context": cell.context, "continuation": cell.continuation} for cell in tables.cells)
     features = {}
     for kind, fields in SCHEMAS.items():
-        here = {"row": rows["row"].to_list()}
-        here |= {name: columns[name] or [None] * count for name in fields.names if name in columns}
-        frame = pl.DataFrame(here, strict=False)
+        values = {"row": rows["row"].to_list()}
+        values |= {name: columns[name] or [None] * count for name in fields.names if name in columns}
+        frame = pl.DataFrame(values, strict=False)
         frame = frame.join(cells, how="cross") if "context" in fields.names else frame
         types = pl.from_arrow(fields.empty_table()).schema
         features[kind] = frame.select(fields.names).cast(dict(types)).lazy()
@@ -117,40 +118,46 @@ def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, 
 
 
 def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), seed: int = 0, **given: Any) -> Tables:
-    """`tables` with per-token records of every model and row at the longest cell, drawn where not given.
+    """`tables` with per-token records of every model and row at the longest cell, random where not given.
 
-    Tokens are right up to the scored verbatim length and wrong there; what a model gets right it is surer of. Of align
-    "start": records along the truth stand with the longest context, those of free-running with each.
+    Tokens are right up to the scored verbatim length and wrong at it; a model is surer of tokens that it gets right. As
+    with align "start", teacher-forced records have the longest context, free-running ones every context.
 
-    given: `truth_entropy`, `free_margin` ... -> model -> one list a row, instead of drawn numbers.
+    given: `truth_entropy`, `free_margin` ... -> model -> one list per row, used instead of random numbers.
     """
     rng = np.random.default_rng(seed)
-    longest, length = max(tables.contexts), max(tables.continuations)
+    longest_context, length = max(tables.contexts), max(tables.continuations)
     scored = tables.scores.filter(continuation=length).select("model", "row", "context", "verbatim").collect()
-    known = {tuple(line[:3]): line[3] for line in scored.iter_rows()}
+    verbatim_lengths = {tuple(record[:3]): record[3] for record in scored.iter_rows()}
     rows = tables.rows.collect()["row"].to_list()
-    words = tables.features["tokens"].collect() if "tokens" in tables.features else None
-    true = (
-        dict(words.iter_rows()) if words is not None else {row: rng.integers(0, 50, longest + length) for row in rows}
+    token_features = tables.features["tokens"].collect() if "tokens" in tables.features else None
+    true_tokens = (
+        dict(token_features.iter_rows())
+        if token_features is not None
+        else {row: rng.integers(0, 50, longest_context + length) for row in rows}
     )
-    lines: dict[str, list[dict[str, Any]]] = {"truth": [], "free": []}
+    records: dict[str, list[dict[str, Any]]] = {"truth": [], "free": []}
     for model in tables.models["model"]:
         for context in tables.contexts:
             for row in rows:
-                right = np.arange(length) < (known.get((model, row, context)) or 0)
+                is_right = np.arange(length) < (verbatim_lengths.get((model, row, context)) or 0)
                 key = {"model": model, "row": row, "context": context, "continuation": length}
-                text = np.asarray(true[row])[context : context + length]
-                drawn = _signals(rng, right)
-                lines["free"].append(key | drawn | {"token": np.where(right, text, (text + 1) % 50)})
-                if context == longest:
+                continuation_tokens = np.asarray(true_tokens[row])[context : context + length]
+                random_values = _random_signals(rng, is_right)
+                records["free"].append(
+                    key
+                    | random_values
+                    | {"token": np.where(is_right, continuation_tokens, (continuation_tokens + 1) % 50)}
+                )
+                if context == longest_context:
                     prompt = rng.uniform(size=context) < 0.5
-                    lines["truth"].append(key | _along_truth(rng, np.concatenate([prompt, right])))
-    for name, of in given.items():
+                    records["truth"].append(key | _random_truth_signals(rng, np.concatenate([prompt, is_right])))
+    for name, values_by_model in given.items():
         kind, _, column = name.partition("_")
-        for line in lines[kind]:
-            line[column] = of[line["model"]][line["row"]]
+        for record in records[kind]:
+            record[column] = values_by_model[record["model"]][record["row"]]
     schemas = {"free": FREE, "truth": truth_schema(())}
-    signals = {kind: _framed(lines[kind], schemas[kind]).lazy() for kind in kinds}
+    signals = {kind: _signals_frame(records[kind], schemas[kind]).lazy() for kind in kinds}
     return replace(tables, signals=signals, settings={**tables.settings, "signals": list(kinds)})
 
 
@@ -165,34 +172,35 @@ def with_states(
     ended: Sequence[int] = (),
     given: Callable[[str, str], np.ndarray] | None = None,
 ) -> Tables:
-    """`tables` with hidden states of every model and row: independent normal numbers, moved along all dimensions by
-    `apart` a score level; each model is twice as wide as the one before.
+    """`tables` with hidden states of every model and row: independent normal numbers, shifted in all dimensions by
+    `apart` per score level; each model is twice as wide as the previous one.
 
-    Levels are those of the scored matches at the reference cell, 0 where these are unknown. tokens: of the longest
-    continuation; ended: rows whose text ends after two tokens; given: (model, kind) -> [rows, positions, width].
+    Levels are those of the scored matches at the reference cell, 0 where these are unknown. tokens: number of recorded
+    tokens, by default the longest continuation; ended: rows whose text ends after two tokens; given: (model, kind) ->
+    [rows, positions, width].
     """
     cell, length = tables.reference, tokens or max(tables.continuations)
     scored = tables.scores.filter(context=cell.context, continuation=cell.continuation).collect()
     rows = tables.rows.collect()["row"].sort()
     states: dict[tuple[str, str], HiddenStates] = {}
-    for at, model in enumerate(tables.models["model"]):
-        own = dict(scored.filter(model=model).select("row", "matches").iter_rows())
-        matches = np.array([own.get(row) or 0 for row in rows])
+    for number, model in enumerate(tables.models["model"]):
+        matches_by_row = dict(scored.filter(model=model).select("row", "matches").iter_rows())
+        matches = np.array([matches_by_row.get(row) or 0 for row in rows])
         levels = np.minimum(4, 5 * matches // cell.continuation).astype(np.int8)
         hits = (np.arange(length) < (length * matches // cell.continuation)[:, None]).astype(np.int8)
         for kind in ("free", "truth"):
-            rng = np.random.default_rng((seed, at, kind == "truth"))
-            shape = (len(rows), cell.context + length - 1, width * 2**at)
-            drawn = rng.normal(size=shape) + apart * levels[:, None, None]
-            values = drawn if given is None else np.asarray(given(model, kind), dtype=float)
+            rng = np.random.default_rng((seed, number, kind == "truth"))
+            shape = (len(rows), cell.context + length - 1, width * 2**number)
+            random_states = rng.normal(size=shape) + apart * levels[:, None, None]
+            values = random_states if given is None else np.asarray(given(model, kind), dtype=float)
             values[np.isin(rows.to_numpy(), ended), cell.context + 1 :] = np.nan
-            kept = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
-            kept.states.setflags(write=False)  # they are read again and again
-            states[model, kind] = kept
-    return replace(tables, states={kind: partial(_kept_states, states, kind) for kind in kinds})
+            hidden = HiddenStates(rows.to_numpy(), levels, hits, values.astype(np.float16), cell.context)
+            hidden.states.setflags(write=False)  # they are shared by several tests
+            states[model, kind] = hidden
+    return replace(tables, states={kind: partial(_states_of_model, states, kind) for kind in kinds})
 
 
-def _kept_states(states: Mapping[tuple[str, str], HiddenStates], kind: str, model: str) -> HiddenStates:
+def _states_of_model(states: Mapping[tuple[str, str], HiddenStates], kind: str, model: str) -> HiddenStates:
     return states[model, kind]
 
 
@@ -206,89 +214,90 @@ def with_predictions(
     tokens: int | None = None,
     seed: int = 0,
 ) -> Tables:
-    """`tables` with what predictors said of a third of the training rows, drawn anew by each seed, and of all control
-    rows: the predictor tells recited tokens well, the logistic regression a little, all others not at all.
+    """`tables` with predictions for a third of the training rows, sampled by each seed, and for all control rows: the
+    predictor recognizes recited tokens well, the logistic regression a little, all other methods not at all.
 
-    models: (model, tested) pairs; each model by itself unless given. tokens: of the longest continuation.
+    models: (model, tested) pairs; by default each model with itself. tokens: number of predicted tokens, by default the
+    longest continuation.
     """
     rng, rows = np.random.default_rng(seed), tables.rows.collect().select("row", "role")
     width, length = tokens or max(tables.continuations), tables.reference.continuation
     train, control = (rows.filter(role=role)["row"].to_numpy() for role in ("train", "control"))
     ease = rng.uniform(size=rows["row"].max() + 1)
-    told, lines = {PREDICTOR: 0.3, LOGISTIC: 0.1}, []
+    skill, records = {PREDICTOR: 0.3, LOGISTIC: 0.1}, []
     for model, tested in models or [(name, name) for name in tables.models["model"]]:
         hits = np.random.default_rng([seed, *tested.encode()]).uniform(size=(len(ease), width)) < ease[:, None]
         for key in product(sees, methods, seeds):
-            held = np.sort(np.random.default_rng(key[2]).permutation(train)[: -(-len(train) // 3)])
-            for role, chosen in (("train", held), ("control", control)):
-                hit = hits[chosen] if role == "train" else hits[chosen] & (ease[chosen] > 0.9)[:, None]
-                said = np.full(hit.shape, 0.4) if key[1] == MAJORITY else rng.uniform(size=hit.shape)
-                said = said + told.get(key[1], 0) * (hit - said)
+            held_out = np.sort(np.random.default_rng(key[2]).permutation(train)[: -(-len(train) // 3)])
+            for role, selected in (("train", held_out), ("control", control)):
+                hit = hits[selected] if role == "train" else hits[selected] & (ease[selected] > 0.9)[:, None]
+                probabilities = np.full(hit.shape, 0.4) if key[1] == MAJORITY else rng.uniform(size=hit.shape)
+                probabilities = probabilities + skill.get(key[1], 0) * (hit - probabilities)
                 levels = np.minimum(4, 5 * hit[:, :length].sum(1) // length)
-                found = zip(chosen.tolist(), levels.tolist(), said.tolist(), hit.tolist(), strict=True)
-                lines += [
+                row_values = zip(selected.tolist(), levels.tolist(), probabilities.tolist(), hit.tolist(), strict=True)
+                records += [
                     (model, tested, *key, role, row, level, 1.0 + row % 3, probability, hit)
-                    for row, level, probability, hit in found
+                    for row, level, probability, hit in row_values
                 ]
     types = pl.from_arrow(PREDICTIONS.empty_table()).schema
-    return replace(tables, predictions=pl.DataFrame(lines, schema=types, orient="row").lazy())
+    return replace(tables, predictions=pl.DataFrame(records, schema=types, orient="row").lazy())
 
 
-def _signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
-    """Of each token: a model that is right is sure."""
+def _random_signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
+    """Random signals of each token: a model is sure where it is right."""
     sure = np.where(right, rng.uniform(0.6, 1, len(right)), rng.uniform(0.05, 0.5, len(right)))
     entropy = -sure * np.log(sure) - (1 - sure) * np.log((1 - sure) / 49 + 1e-12)
     return {"log_probability": np.log(sure), "entropy": entropy, "margin": 5 * sure}
 
 
-def _along_truth(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
-    """Of each token of the true text: one the model did not choose is less probable; nothing at position 0."""
-    found = _signals(rng, right)
-    expected = -found["entropy"]
-    found["log_probability"] = np.where(right, found["log_probability"], found["log_probability"] - 2)
-    found |= {
+def _random_truth_signals(rng: np.random.Generator, right: np.ndarray) -> dict[str, Any]:
+    """Random signals of each token of the true text: less probable where the model errs; null at position 0."""
+    signals = _random_signals(rng, right)
+    mean = -signals["entropy"]
+    signals["log_probability"] = np.where(right, signals["log_probability"], signals["log_probability"] - 2)
+    signals |= {
         "hit": right,
         "rank": np.where(right, 1, rng.integers(2, 50, len(right))),
-        "mean_log_probability": expected,
+        "mean_log_probability": mean,
         "variance_log_probability": rng.uniform(0.5, 2, len(right)),
-        "log_probability_top40": found["log_probability"] + 0.01 * (found["log_probability"] < -0.01),
+        "log_probability_top40": signals["log_probability"] + 0.01 * (signals["log_probability"] < -0.01),
     }
-    return {name: [None, *values.tolist()[1:]] for name, values in found.items()}
+    return {name: [None, *values.tolist()[1:]] for name, values in signals.items()}
 
 
-def _framed(lines: list[dict[str, Any]], schema: Any) -> pl.DataFrame:
+def _signals_frame(records: list[dict[str, Any]], schema: Any) -> pl.DataFrame:
     types = dict(pl.from_arrow(schema.empty_table()).schema)
-    plain = [
-        {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in line.items()}
-        for line in lines
+    plain_records = [
+        {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in record.items()}
+        for record in records
     ]
-    return pl.DataFrame(plain, schema=types, orient="row", strict=False)
+    return pl.DataFrame(plain_records, schema=types, orient="row", strict=False)
 
 
 def with_places(tables: Tables) -> Tables:
-    """`tables` with features in which every fourth row stands at two other places, looked up in each cell."""
+    """`tables` with features in which every fourth row occurs at two other places, looked up in each cell."""
     cells = [(cell.context, cell.continuation) for cell in tables.cells]
-    lines = [
+    records = [
         {"row": row, "context": context, "continuation": length, "elsewhere": 2, "place": place, "corpus_row": row + 1}
         for row in tables.rows.collect()["row"].gather_every(4)
         for context, length in cells
         for place in (1, 2)
     ]
-    places = pl.DataFrame(lines, schema=pl.from_arrow(OCCURRENCES.empty_table()).schema)
+    places = pl.DataFrame(records, schema=pl.from_arrow(OCCURRENCES.empty_table()).schema)
     return replace(tables, features=tables.features | {"places": places.lazy()})
 
 
-def _drawn(rng: np.random.Generator, rows: pl.DataFrame, width: int) -> dict[str, list[Any]]:
-    """Features of rows that look like those of text: counts with a heavy tail, no more bigrams than unigrams."""
+def _random_features(rng: np.random.Generator, rows: pl.DataFrame, width: int) -> dict[str, list[Any]]:
+    """Random features of rows that resemble those of text: counts with a heavy tail, no more bigrams than unigrams."""
     count = rows.height
     unigrams = np.ceil(10 ** rng.uniform(0, 5, (count, width))).astype(int)
     bigrams, trigrams = np.maximum(unigrams // 4, 1), np.maximum(unigrams // 16, 1)
-    copies = [1 if seen is None else seen for seen in rows["repetitions"]]
+    copies = [1 if count_or_none is None else count_or_none for count_or_none in rows["repetitions"]]
     sizes = rng.integers(50, 300, count)
     return {
         "unigrams": unigrams.tolist(),
-        "bigrams": [[None, *line[1:]] for line in bigrams.tolist()],
-        "trigrams": [[None, None, *line[2:]] for line in trigrams.tolist()],
+        "bigrams": [[None, *row[1:]] for row in bigrams.tolist()],
+        "trigrams": [[None, None, *row[2:]] for row in trigrams.tolist()],
         "kinds": rng.integers(0, len(TOKEN_KINDS), (count, width)).tolist(),
         **dict.fromkeys(SCHEMAS["copies"].names[3:], copies),
         "repeating": (rng.uniform(size=count) < 0.2).tolist(),

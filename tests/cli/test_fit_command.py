@@ -42,7 +42,7 @@ def test_it_prints_one_row_per_predictor_and_what_to_do_next(cli, scored):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["nowhere"], "nowhere is no study"),
+        (["nowhere"], "nowhere is not a study"),
         (["STUDY", "--models", "aa"], "The study has no model 'aa'. Did you mean 'a'?"),
         (["STUDY", "--heads", "3", "--width", "64"], "--heads 3 does not divide --width 64; take 1"),
         (["STUDY", "--run", "zzz"], "zzz"),

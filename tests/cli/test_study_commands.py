@@ -61,7 +61,8 @@ def test_a_dry_run_of_a_finished_study_says_so(cli, shelf):
     code, out, _ = cli("run", path, "--dry-run")
     assert code == 0
     assert "time: nothing is left to score." in out
-    assert "steps: scoring: done, features: done, predictors: off, analyses: done, gallery: done, report: off" in out
+    assert "steps: scoring: done, features: done, occurrences: done, predictors: off, " in out
+    assert ", predictors: off, analyses: done, gallery: done, report: off\n" in out
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,9 @@ def test_a_dry_run_of_a_finished_study_says_so(cli, shelf):
     [
         (["run", "no.yaml"], 1, "There is no study file no.yaml; `mematlas init no.yaml` writes one"),
         (["run"], 2, "mematlas run --help"),
-        (["analyze", "nowhere"], 1, "nowhere is no study"),
+        (["analyze", "nowhere"], 1, "nowhere is not a study"),
         (["analyze"], 2, "mematlas analyze --help"),
-        (["features", "nowhere"], 1, "nowhere is no study"),
+        (["features", "nowhere"], 1, "nowhere is not a study"),
         (["features"], 2, "mematlas features --help"),
         (["features", "s", "--scope", "words"], 2, "mematlas features --help"),
     ],

@@ -89,7 +89,7 @@ def test_one_file(tmp_path: Path, options: CorpusOptions) -> None:
 @given(length=st.integers(0, 50), row_length=st.one_of(st.none(), st.integers(1, 12)), cut=CUTS)
 def test_cutting_keeps_or_counts_every_token(length: int, row_length: int | None, cut: str) -> None:
     options = CorpusOptions(row_length=row_length, cut=cut)  # type: ignore[arg-type]
-    lengths = _Writer(None, None, np.dtype("<u2"), options)._lengths(length)  # type: ignore[arg-type]
+    lengths = _Writer(None, None, np.dtype("<u2"), options)._row_lengths(length)  # type: ignore[arg-type]
     wanted = [list(range(length))[start : start + (row_length or 99)] for start in range(0, length, row_length or 99)]
     if row_length is None:
         assert lengths == [length]

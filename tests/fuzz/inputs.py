@@ -1,6 +1,6 @@
-"""Small valid inputs of every reader, and what a simple second reader makes of them: the oracle of the fuzz tests.
+"""Small valid inputs of every reader, and for each a simple second reader: the oracle of the fuzz tests.
 
-An oracle reads a whole file at once with the obvious library call and returns its rows, or fails in any way it likes.
+An oracle reads a file at once with the obvious library call and returns its rows, or fails with any error.
 """
 
 import gzip
@@ -19,16 +19,16 @@ import zstandard
 from mematlas.corpus.base import CorpusOptions
 from mematlas.types import Encoder
 from tests.corpus.writers import packed, write_idx, write_shards
-from tests.fuzz.mutations import Edit, mutated
+from tests.fuzz.mutations import Edit, apply_edits
 
 Files = dict[str, bytes]
 Rows = list[list[int]]
-ROWS: Rows = [[97 + (5 * row + 3 * at + row * at) % 26 for at in range(9)] for row in range(12)]
+ROWS: Rows = [[97 + (5 * row + 3 * column + row * column) % 26 for column in range(9)] for row in range(12)]
 TEXTS = ["".join(map(chr, row)) for row in ROWS]
 
 
 def code_points(texts: list[str]) -> Rows:
-    """A tokenizer that, like real ones, takes only what can be UTF-8: a token is a character's number."""
+    """A tokenizer whose tokens are code points; like real ones, it accepts only text that UTF-8 can encode."""
     return [[ord(character) for character in text.encode().decode()] for text in texts]
 
 
@@ -37,30 +37,30 @@ ENCODER = Encoder(name="code points", fingerprint="code-points-1", vocabulary=0x
 
 @dataclass(frozen=True)
 class Input:
-    """files: by name; main: what is opened ("" the folder itself); touched: which files are mutated; rows: the oracle;
-    length: that every row has, None if they differ; unpack, pack: of a compressed format."""
+    """One valid input. files: by name; main: the path to open ("" for the folder); mutable_files: those to mutate;
+    rows: the oracle; length: of every row, None if they differ; unpack, pack: for a compressed format."""
 
     name: str
     format: str
     files: Files
     main: str
-    touched: tuple[str, ...]
+    mutable_files: tuple[str, ...]
     rows: Callable[[Files], Rows]
     options: CorpusOptions = field(default_factory=CorpusOptions)
     length: int | None = None
     unpack: Callable[[bytes], bytes] | None = None
     pack: Callable[[bytes], bytes] | None = None
 
-    def damaged(self, name: str, edits: Sequence[Edit], *, inside: bool) -> Files:
-        """The files with `name` mutated; `inside`: what it holds is mutated, then packed again."""
+    def damage(self, name: str, edits: Sequence[Edit], *, inside: bool) -> Files:
+        """The files with `name` mutated; with `inside`, its decompressed content is mutated and compressed again."""
         content = self.files[name]
         if inside and self.pack and self.unpack:
-            return self.files | {name: self.pack(mutated(self.unpack(content), edits))}
-        return self.files | {name: mutated(content, edits)}
+            return self.files | {name: self.pack(apply_edits(self.unpack(content), edits))}
+        return self.files | {name: apply_edits(content, edits)}
 
 
 def _cut(tokens: list[int], length: int) -> Rows:
-    return [tokens[at : at + length] for at in range(0, len(tokens) - length + 1, length)]
+    return [tokens[start : start + length] for start in range(0, len(tokens) - length + 1, length)]
 
 
 def _json_rows(content: bytes) -> Rows:
@@ -78,8 +78,8 @@ def _unzstd(content: bytes) -> bytes:
 
 
 def _npy_rows(content: bytes) -> Rows:
-    found: Rows = np.load(io.BytesIO(content), allow_pickle=False).tolist()
-    return found
+    rows: Rows = np.load(io.BytesIO(content), allow_pickle=False).tolist()
+    return rows
 
 
 def _uint16(content: bytes) -> list[int]:
@@ -103,8 +103,8 @@ def _megatron_rows(files: Files) -> Rows:
     ]
 
 
-def _written(write: Callable[[Path], None], folder: Path) -> Files:
-    """What `write` leaves in a new folder."""
+def _files_written_by(write: Callable[[Path], None], folder: Path) -> Files:
+    """Name -> content of the files that `write` writes to a new folder."""
     folder.mkdir()
     write(folder)
     return {
@@ -118,32 +118,32 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _parquet(columns: dict[str, pa.Array], **looks: object) -> bytes:
+def _parquet(columns: dict[str, pa.Array], **options: object) -> bytes:
     file = io.BytesIO()
-    pq.write_table(pa.table(columns), file, row_group_size=5, **looks)
+    pq.write_table(pa.table(columns), file, row_group_size=5, **options)
     return file.getvalue()
 
 
 def _lines() -> bytes:
-    lines = [{"tokens": row, "source": f"{at}.txt", "index": at, "repetitions": 2} for at, row in enumerate(ROWS)]
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    records = [{"tokens": row, "source": f"{i}.txt", "index": i, "repetitions": 2} for i, row in enumerate(ROWS)]
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
 def _text_lines() -> bytes:
-    return b"".join(json.dumps({"text": text, "document": at}).encode() + b"\n" for at, text in enumerate(TEXTS))
+    return b"".join(json.dumps({"text": text, "document": i}).encode() + b"\n" for i, text in enumerate(TEXTS))
 
 
-def _index(folder: Path) -> None:
+def _write_megatron(folder: Path) -> None:
     (folder / "rows.bin").write_bytes(packed(ROWS))
     write_idx(folder / "rows.idx", [9] * 12, [0, 2, 7, 12])
 
 
-def _shards(folder: Path) -> None:
+def _write_pythia(folder: Path) -> None:
     write_shards(folder, packed(ROWS), 100)
     write_idx(folder / "document.idx", [9] * 12, [0, 12])
 
 
-def _saved(folder: Path) -> None:
+def _write_dataset(folder: Path) -> None:
     import datasets
 
     datasets.disable_progress_bars()
@@ -152,16 +152,16 @@ def _saved(folder: Path) -> None:
 
 def _arrow_rows(files: Files) -> Rows:
     name = next(name for name in files if name.endswith(".arrow"))
-    found: Rows = pa.ipc.open_stream(files[name]).read_all()["input_ids"].to_pylist()
-    return found
+    rows: Rows = pa.ipc.open_stream(files[name]).read_all()["input_ids"].to_pylist()
+    return rows
 
 
-def inputs(workplace: Path, *, datasets: bool = True) -> list[Input]:
-    """One of each reader; `workplace` is an empty folder for those that only write to disk."""
+def inputs(folder: Path, *, datasets: bool = True) -> list[Input]:
+    """At least one input per reader; `folder` is an empty folder for formats that can only be written to disk."""
     text = CorpusOptions(row_length=9, encoder=ENCODER)
     flat = CorpusOptions(row_length=9, token_dtype="uint16")
     lists = {"tokens": pa.array(ROWS, pa.list_(pa.uint16())), "index": pa.array(range(12)), "source": pa.array(TEXTS)}
-    found = [
+    all_inputs = [
         Input(
             "text",
             "text",
@@ -246,7 +246,7 @@ def inputs(workplace: Path, *, datasets: bool = True) -> list[Input]:
         Input(
             "megatron",
             "megatron",
-            _written(_index, workplace / "megatron"),
+            _files_written_by(_write_megatron, folder / "megatron"),
             "rows",
             ("rows.idx", "rows.bin"),
             _megatron_rows,
@@ -254,7 +254,7 @@ def inputs(workplace: Path, *, datasets: bool = True) -> list[Input]:
         Input(
             "pythia",
             "pythia",
-            _written(_shards, workplace / "pythia"),
+            _files_written_by(_write_pythia, folder / "pythia"),
             "",
             ("document.idx", "document-00000-of-00002.bin", "document-00002-of-00002.bin"),
             lambda files: _cut(_uint16(b"".join(files[name] for name in sorted(files) if name.endswith(".bin"))), 9),
@@ -263,6 +263,6 @@ def inputs(workplace: Path, *, datasets: bool = True) -> list[Input]:
         ),
     ]
     if datasets:
-        files = _written(lambda folder: _saved(folder), workplace / "datasets")
-        found.append(Input("datasets", "datasets", files, "", tuple(files), _arrow_rows))
-    return found
+        files = _files_written_by(_write_dataset, folder / "datasets")
+        all_inputs.append(Input("datasets", "datasets", files, "", tuple(files), _arrow_rows))
+    return all_inputs

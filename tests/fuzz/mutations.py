@@ -1,4 +1,4 @@
-"""Damage to bytes, as data: an edit is drawn by hypothesis in the tests and by a seeded generator in the benchmark."""
+"""Mutations of bytes as data: drawn by hypothesis in the tests, and by a seeded generator in the benchmark."""
 
 import random
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 KINDS = ("flip", "insert", "delete", "truncate", "duplicate", "overwrite", "number", "word", "line")
 _WORD = re.compile(rb"[\w.:/~-]+")
-#: What readers trip over: edges of integers, half characters, nesting, quotes, tags and directives.
+#: Values that often break readers: extreme integers, partial characters, nesting, quotes, tags and directives.
 TOKENS = (
     b"\x00",
     b"\xff\xfe",
@@ -56,8 +56,8 @@ NUMBERS = (0, 1, -1, 2, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32, 2**40, 2**62
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change. at: where, a place of the file whatever its length (at % length); size: how many bytes; data: what
-    is put there; number: a number written over the file, as 8 or 4 bytes."""
+    """One change. at: its offset, modulo the length of the file; size: number of bytes; data: the bytes to write;
+    number: an integer to write, as 8 or 4 bytes."""
 
     kind: str
     at: int
@@ -66,14 +66,14 @@ class Edit:
     number: int
 
 
-def mutated(content: bytes, edits: Sequence[Edit]) -> bytes:
-    """`content` after the edits, one after the other."""
+def apply_edits(content: bytes, edits: Sequence[Edit]) -> bytes:
+    """Apply the edits one after the other."""
     for edit in edits:
-        content = _edited(content, edit)
+        content = _apply_edit(content, edit)
     return content
 
 
-def _edited(content: bytes, edit: Edit) -> bytes:
+def _apply_edit(content: bytes, edit: Edit) -> bytes:
     at = edit.at % (len(content) + 1)
     before, piece, after = content[:at], content[at : at + edit.size], content[at + edit.size :]
     match edit.kind:
@@ -87,10 +87,10 @@ def _edited(content: bytes, edit: Edit) -> bytes:
             return before
         case "duplicate":
             return before + piece + piece + after
-        case "word":  # another value where a value stands, which keeps the form around it
+        case "word":  # replaces a value and keeps the syntax around it
             words = list(_WORD.finditer(content)) or [re.match(b"", content)]
-            chosen = words[edit.at % len(words)]
-            return content[: chosen.start()] + edit.data + content[chosen.end() :]
+            word = words[edit.at % len(words)]
+            return content[: word.start()] + edit.data + content[word.end() :]
         case "line":
             start = content.rfind(b"\n", 0, at) + 1
             return content[:start] + edit.data + b"\n" + content[start:]
@@ -100,8 +100,8 @@ def _edited(content: bytes, edit: Edit) -> bytes:
     return before + packed + content[at + len(packed) :]
 
 
-def drawn(draw: random.Random) -> list[Edit]:
-    """One to three edits; half of the places lie within the first 64 bytes, where headers are."""
+def draw_edits(draw: random.Random) -> list[Edit]:
+    """One to three edits; half of them are within the first 64 bytes, where headers are."""
     return [
         Edit(
             kind=draw.choice(KINDS),

@@ -1,4 +1,4 @@
-"""Damaged inputs of every reader: forty a format, the same at every run; ``benchmarks/fuzz.py`` makes ten thousand."""
+"""Damaged inputs of every reader: forty per format, the same in every run; ``benchmarks/fuzz.py`` has ten thousand."""
 
 import itertools
 import resource
@@ -16,12 +16,12 @@ from mematlas.corpus.formats import FORMATS
 from mematlas.errors import CorpusError
 from tests.fuzz import outcome
 from tests.fuzz.inputs import ROWS, TEXTS, Files, Input, inputs
-from tests.fuzz.mutations import KINDS, NUMBERS, TOKENS, Edit, mutated
+from tests.fuzz.mutations import KINDS, NUMBERS, TOKENS, Edit, apply_edits
 
 with tempfile.TemporaryDirectory() as _folder:
-    INPUTS = {found.name: found for found in inputs(Path(_folder))}
+    INPUTS = {source.name: source for source in inputs(Path(_folder))}
 
-ROOM_BYTES = 3 << 30
+MEMORY_LIMIT_BYTES = 3 << 30
 EDITS = st.lists(
     st.builds(
         Edit,
@@ -34,32 +34,32 @@ EDITS = st.lists(
     min_size=1,
     max_size=3,
 )
-forty = settings(
+forty_examples = settings(
     max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
 @pytest.fixture(autouse=True)
-def little_room() -> Iterator[None]:
-    """Memory that a length of 2^40 does not fit into."""
+def memory_limit() -> Iterator[None]:
+    """Limits memory, so that an array of length 2^40 cannot be allocated."""
     if sys.platform != "linux":
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM_BYTES, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_LIMIT_BYTES, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def of_corpus(source: Input, files: Files) -> str:
+def corpus_outcome(source: Input, files: Files) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        return outcome.of_corpus(source, files, Path(folder))
+        return outcome.corpus_outcome(source, files, Path(folder))
 
 
-def of_study_file(content: bytes) -> str:
+def study_file_outcome(content: bytes) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        return outcome.of_study_file(content, Path(folder))
+        return outcome.study_file_outcome(content, Path(folder))
 
 
 def test_every_format_is_damaged() -> None:
@@ -67,51 +67,55 @@ def test_every_format_is_damaged() -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_an_input_without_damage_gives_its_rows(name: str) -> None:
+def test_an_undamaged_input_gives_its_rows(name: str) -> None:
     source = INPUTS[name]
     assert source.rows(source.files) in (ROWS, TEXTS)
-    assert of_corpus(source, source.files) == "rows"
+    assert corpus_outcome(source, source.files) == "rows"
 
 
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")  # of Python 2, whose numbers end with L
 @pytest.mark.parametrize("name", INPUTS)
-@forty
+@forty_examples
 @given(edits=EDITS, which=st.integers(0, 9), inside=st.booleans())
 def test_damage_gives_rows_of_the_format_or_one_line(name: str, edits: list[Edit], which: int, inside: bool) -> None:
     source = INPUTS[name]
-    touched = source.touched[which % len(source.touched)]
-    assert of_corpus(source, source.damaged(touched, edits, inside=inside)) in ("rows", "rows, oracle fails", "refused")
+    file = source.mutable_files[which % len(source.mutable_files)]
+    assert corpus_outcome(source, source.damage(file, edits, inside=inside)) in (
+        "rows",
+        "rows, oracle fails",
+        "refused",
+    )
 
 
-@forty
+@forty_examples
 @given(edits=EDITS)
 def test_a_damaged_study_file_is_read_as_yaml_or_refused_in_one_line(edits: list[Edit]) -> None:
-    assert of_study_file(mutated(outcome.STUDY.encode(), edits)) in ("read", "refused")
+    assert study_file_outcome(apply_edits(outcome.STUDY.encode(), edits)) in ("read", "refused")
 
 
-def test_a_study_file_means_the_same_with_other_blanks_and_comments() -> None:
+def test_a_study_file_may_have_other_blanks_and_comments() -> None:
     plain = outcome.STUDY.encode()
-    for content in (plain, plain.replace(b"\n", b"\r\n"), plain.replace(b"\n", b"  # said\n\n"), b"---\n" + plain):
-        assert of_study_file(content) == "read"
+    for content in (plain, plain.replace(b"\n", b"\r\n"), plain.replace(b"\n", b"  # comment\n\n"), b"---\n" + plain):
+        assert study_file_outcome(content) == "read"
 
 
-class TestTheJudge:
-    """What it must not let pass."""
+class TestOutcomeChecks:
+    """Faults that the checks of outcomes must detect."""
 
     def test_rows_that_the_oracle_does_not_have(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = INPUTS["memmap"]
-        others = {"a.bin": source.files["a.bin"][2:] + b"aa"}
-        monkeypatch.setattr(outcome, "_write", lambda files, folder: (folder / "a.bin").write_bytes(others["a.bin"]))
+        changed = {"a.bin": source.files["a.bin"][2:] + b"aa"}
+        monkeypatch.setattr(outcome, "_write", lambda files, folder: (folder / "a.bin").write_bytes(changed["a.bin"]))
         with pytest.raises(AssertionError, match="ours, oracle"):
-            of_corpus(source, source.files)
+            corpus_outcome(source, source.files)
 
     def test_an_exception_of_another_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outcome, "open_corpus", lambda *_, **__: {}["nothing"])
         with pytest.raises(KeyError):
-            of_corpus(INPUTS["npy"], INPUTS["npy"].files)
+            corpus_outcome(INPUTS["npy"], INPUTS["npy"].files)
 
     def test_a_reader_that_hangs(self) -> None:
-        with pytest.raises(outcome.Hung), outcome.in_time(0.05):
+        with pytest.raises(outcome.TimedOut), outcome.time_limit(0.05):
             sum(1 for _ in itertools.count())
 
     @pytest.mark.parametrize("text", ["", "two\nlines", "a\u2028b", "\x1b[2J", "long" * 2000])
@@ -119,10 +123,10 @@ class TestTheJudge:
         with pytest.raises(AssertionError):
             outcome._check_message(text)
 
-    def test_errors_say_their_text_on_one_line(self) -> None:
+    def test_the_message_of_an_error_is_one_line(self) -> None:
         assert str(CorpusError("a.npy is empty; é, 日本 and — stay.")) == "a.npy is empty; é, 日本 and — stay."
         assert str(CorpusError("two\nlines\u2028 \x1b[2J \u202e")) == "two lines  \\x1b[2J \\u202e"
-        said = str(CorpusError("first " + "x" * 10_000 + " last"))
-        assert said.startswith("first x")
-        assert said.endswith("x last")
-        assert len(said) < 2010
+        message = str(CorpusError("first " + "x" * 10_000 + " last"))
+        assert message.startswith("first x")
+        assert message.endswith("x last")
+        assert len(message) < 2010

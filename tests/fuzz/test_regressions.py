@@ -1,4 +1,4 @@
-"""What damaged inputs once did to a reader, each with the smallest input that did it."""
+"""Damaged inputs that once broke a reader, each reduced to the smallest one."""
 
 import io
 import json
@@ -21,10 +21,11 @@ from mematlas.errors import MematlasError
 from mematlas.pipeline.study_file import parse_study_file
 from tests.fuzz.inputs import ENCODER
 
-LEAST = "models: [uniform:60]\ncorpus: c.npy\nstudy: s\n"
+MINIMAL_STUDY_FILE = "models: [uniform:60]\ncorpus: c.npy\nstudy: s\n"
 
 
-def refused(act: Callable[[], object]) -> str:
+def error_of(act: Callable[[], object]) -> str:
+    """The message of the error, which must be one line."""
     with pytest.raises(MematlasError) as caught:
         act()
     assert len(str(caught.value).splitlines()) == 1
@@ -42,34 +43,34 @@ def text_options(tmp_path: Path) -> CorpusOptions:
 
 
 class TestJsonl:
-    def written(self, tmp_path: Path, content: str) -> Path:
+    def write(self, tmp_path: Path, content: str) -> Path:
         path = tmp_path / "a.jsonl"
         path.write_text(content)
         return path
 
     def test_brackets_in_brackets(self, tmp_path: Path) -> None:
-        path = self.written(tmp_path, '{"tokens": ' + "[" * 5000)
-        assert "a.jsonl, line 1 is not valid JSON: maximum recursion depth" in refused(lambda: read_all(path))
+        path = self.write(tmp_path, '{"tokens": ' + "[" * 5000)
+        assert "a.jsonl, line 1 is not valid JSON: maximum recursion depth" in error_of(lambda: read_all(path))
 
     @pytest.mark.parametrize("name", ["text", "source"])
     def test_half_of_a_surrogate_pair(self, tmp_path: Path, name: str) -> None:
-        path = self.written(tmp_path, json.dumps({"text": "abcd", "source": "s"} | {name: "ab\ud83dcd"}))
-        said = refused(lambda: read_all(path, text_options(tmp_path)))
-        assert f"line 1: {name!r} holds \\ud83d, half of a surrogate pair" in said
+        path = self.write(tmp_path, json.dumps({"text": "abcd", "source": "s"} | {name: "ab\ud83dcd"}))
+        message = error_of(lambda: read_all(path, text_options(tmp_path)))
+        assert f"line 1: {name!r} has \\ud83d, half of a surrogate pair" in message
 
     def test_a_whole_pair_is_text(self, tmp_path: Path) -> None:
-        path = self.written(tmp_path, '{"text": "a\\ud83d\\ude00", "source": "\\ud83d\\ude00"}')
+        path = self.write(tmp_path, '{"text": "a\\ud83d\\ude00", "source": "\\ud83d\\ude00"}')
         corpus = read_all(path, text_options(tmp_path))
         assert corpus.read(np.array([0]), 2).ids.tolist() == [[97, 0x1F600]]
         assert corpus.provenance(np.array([0])).source == ["😀"]
 
     def test_names_with_line_ends_and_escapes(self, tmp_path: Path) -> None:
-        path = self.written(tmp_path, json.dumps({"tokens": [1]}) + "\n" + json.dumps({"a\nb\x1b[2J": [1]}))
-        assert "it has: a b\\x1b[2J." in refused(lambda: read_all(path))
+        path = self.write(tmp_path, json.dumps({"tokens": [1]}) + "\n" + json.dumps({"a\nb\x1b[2J": [1]}))
+        assert "it has: a b\\x1b[2J." in error_of(lambda: read_all(path))
 
 
 class TestCompressed:
-    def test_zeros_packed_a_thousandfold_stay_packed(self, tmp_path: Path) -> None:
+    def test_highly_compressed_data_is_read_in_parts(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zst"
         with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
             for _ in range(256):
@@ -91,7 +92,7 @@ class TestCompressed:
 
 
 class TestNpy:
-    def written(self, tmp_path: Path, header: str, data: bytes = b"", version: int = 1) -> Path:
+    def write(self, tmp_path: Path, header: str, data: bytes = b"", version: int = 1) -> Path:
         path, size = tmp_path / "a.npy", "<H" if version == 1 else "<I"
         packed = header.encode()
         path.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + struct.pack(size, len(packed)) + packed + data)
@@ -109,16 +110,16 @@ class TestNpy:
         ],
     )
     def test_a_header_that_is_no_dictionary(self, tmp_path: Path, header: str) -> None:
-        path = self.written(tmp_path, header)
-        assert "has no readable .npy header" in refused(lambda: read_all(path))
+        path = self.write(tmp_path, header)
+        assert "has no readable .npy header" in error_of(lambda: read_all(path))
 
     @pytest.mark.parametrize("shape", ["(-2, -3)", "(-6,)", "(4294967296, 4294967296)", f"({2**70}, 3)", "(0, 5)"])
     def test_sizes_that_no_array_has(self, tmp_path: Path, shape: str) -> None:
         header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}}}\n"
         for data in (b"", bytes(24)):
-            path = self.written(tmp_path, header, data)
+            path = self.write(tmp_path, header, data)
             for options in (CorpusOptions(), CorpusOptions(row_length=3)):
-                assert "a.npy" in refused(lambda path=path, options=options: read_all(path, options))  # type: ignore[misc]
+                assert "a.npy" in error_of(lambda path=path, options=options: read_all(path, options))  # type: ignore[misc]
 
 
 class TestTables:
@@ -127,48 +128,50 @@ class TestTables:
         pq.write_table(pa.table({"text": ["abcd", "wxyz"]}), content, compression="none", use_dictionary=False)
         path = tmp_path / "a.parquet"
         path.write_bytes(content.getvalue().replace(b"wxyz", b"\xff\xfe\xfd\xfc"))
-        said = refused(lambda: read_all(path, text_options(tmp_path)))
-        assert "a.parquet is a damaged table" in said
-        assert "UTF8" in said
+        message = error_of(lambda: read_all(path, text_options(tmp_path)))
+        assert "a.parquet is a damaged table" in message
+        assert "UTF8" in message
 
-    def test_a_row_group_of_fewer_rows_than_none(self, tmp_path: Path) -> None:
+    def test_a_row_group_with_a_negative_number_of_rows(self, tmp_path: Path) -> None:
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"tokens": [[1]] * 5000}), path)
         content = path.read_bytes()
-        place = content.rindex(b"\x90\x4e")  # 5000 as Thrift writes it; -5000 is one less
-        path.write_bytes(content[:place] + b"\x8f" + content[place + 1 :])
-        assert "row group 0 declares -5000 rows" in refused(lambda: ParquetTable([path]))
+        position = content.rindex(b"\x90\x4e")  # 5000 as Thrift writes it; -5000 is one less
+        path.write_bytes(content[:position] + b"\x8f" + content[position + 1 :])
+        assert "row group 0 declares -5000 rows" in error_of(lambda: ParquetTable([path]))
 
     @pytest.mark.parametrize("which", [0, 1])
-    def test_a_name_of_a_column_that_is_no_text(self, which: int, tmp_path: Path) -> None:
+    def test_a_name_of_a_column_that_is_not_utf8(self, which: int, tmp_path: Path) -> None:
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"tokens": [[1], [2]]}), path)
         content = bytearray(path.read_bytes())
-        places = [at for at in range(len(content)) if content[at : at + 6] == b"tokens"]
-        content[places[which] + 1] = 0xFF
+        positions = [i for i in range(len(content)) if content[i : i + 6] == b"tokens"]
+        content[positions[which] + 1] = 0xFF
         path.write_bytes(content)
         if which == 0:
-            assert "no readable Parquet file ('utf-8' codec can't" in refused(lambda: ParquetTable([path]))
-        else:  # the name in a row group is not what columns are found by
+            assert "not readable as Parquet ('utf-8' codec can't" in error_of(lambda: ParquetTable([path]))
+        else:  # columns are not found by the name in a row group
             assert ParquetTable([path]).schema.names == ["tokens"]
 
-    def test_a_row_group_that_is_shorter_than_it_says(self, tmp_path: Path) -> None:
+    def test_a_row_group_that_is_shorter_than_declared(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"tokens": [[1], [2]]}), tmp_path / "a.parquet")
         table = ParquetTable([tmp_path / "a.parquet"])
         table._starts[-1] = 7
-        assert "a row group has fewer rows than it declares" in refused(lambda: list(table.take(np.array([0, 6]), ["tokens"])))
+        assert "a row group has fewer rows than it declares" in error_of(
+            lambda: list(table.take(np.array([0, 6]), ["tokens"]))
+        )
 
     @pytest.mark.parametrize(("ids", "part"), [([1, None], "row 1 has no id"), ([1, 2**63], "a number above 2^63")])
-    def test_ids_that_are_none(self, tmp_path: Path, ids: list[int | None], part: str) -> None:
+    def test_invalid_ids(self, tmp_path: Path, ids: list[int | None], part: str) -> None:
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"tokens": [[1, 2], [3, 4]], "index": pa.array(ids, pa.uint64())}), path)
         corpus = read_all(path)
-        assert part in refused(lambda: corpus.row_ids(np.array([0, 1])))
+        assert part in error_of(lambda: corpus.row_ids(np.array([0, 1])))
 
     def test_repetitions_beyond_63_bits_of_text(self, tmp_path: Path) -> None:
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"text": ["abcd"], "repetitions": pa.array([2**64 - 1], pa.uint64())}), path)
-        assert "'repetitions' holds a number above" in refused(lambda: read_all(path, text_options(tmp_path)))
+        assert "'repetitions' has a number above" in error_of(lambda: read_all(path, text_options(tmp_path)))
 
 
 class TestDatasets:
@@ -189,44 +192,44 @@ class TestDatasets:
     )
     def test_metadata_of_another_form(self, saved: Path, name: str, content: str) -> None:
         (saved / name).write_text(content)
-        assert "cannot be opened" in refused(lambda: read_all(saved, format="datasets"))
+        assert "cannot be opened" in error_of(lambda: read_all(saved, format="datasets"))
 
-    @pytest.mark.parametrize("wrong", [-(2**31), 2**30, 2**31 - 1])
-    def test_lists_that_lead_out_of_the_file(self, saved: Path, wrong: int) -> None:
+    @pytest.mark.parametrize("offset", [-(2**31), 2**30, 2**31 - 1])
+    def test_lists_that_point_outside_the_file(self, saved: Path, offset: int) -> None:
         path = next(saved.glob("*.arrow"))
         offsets = struct.pack("<4i", 0, 2, 3, 6)
         content = path.read_bytes()
         assert content.count(offsets) == 1
-        path.write_bytes(content.replace(offsets, struct.pack("<4i", 0, wrong, 3, 6)))
+        path.write_bytes(content.replace(offsets, struct.pack("<4i", 0, offset, 3, 6)))
         for options in (CorpusOptions(), CorpusOptions(row_length=1, cache=saved.parent / ".cache")):
-            assert "damaged table" in refused(lambda options=options: read_all(saved, options))  # type: ignore[misc]
+            assert "damaged table" in error_of(lambda options=options: read_all(saved, options))  # type: ignore[misc]
 
 
 class TestStudyFile:
-    def parsed(self, added: str) -> object:
-        kept = [line for line in LEAST.splitlines() if not added.startswith(line.split(":")[0] + ":")]
-        return parse_study_file("\n".join([*kept, added, ""]), Path("study.yaml"))
+    def parse(self, line: str) -> object:
+        others = [other for other in MINIMAL_STUDY_FILE.splitlines() if not line.startswith(other.split(":")[0] + ":")]
+        return parse_study_file("\n".join([*others, line, ""]), Path("study.yaml"))
 
     @pytest.mark.parametrize("value", ["!!bool ja", "!!int ''", "!!timestamp now", "!!float x", "2026-13-45"])
     def test_a_value_that_does_not_fit_its_tag(self, value: str) -> None:
-        assert "study.yaml is not valid YAML" in refused(lambda: self.parsed(f"settle: {value}"))
+        assert "study.yaml is not valid YAML" in error_of(lambda: self.parse(f"settle: {value}"))
 
     @pytest.mark.parametrize("opening", ["[", "{a: ", "- " * 1500 + "\n"])
     def test_brackets_in_brackets(self, opening: str) -> None:
-        assert "study.yaml" in refused(lambda: self.parsed("context: " + opening * 1500))
+        assert "study.yaml" in error_of(lambda: self.parse("context: " + opening * 1500))
 
-    def test_a_number_too_long_to_be_written(self) -> None:
-        said = refused(lambda: self.parsed("cache: 0x" + "f" * 5000))
-        assert "line 4: cache" in said
-        assert "given: a number of 20000 bits" in said
+    def test_a_number_too_long_to_be_printed(self) -> None:
+        message = error_of(lambda: self.parse("cache: 0x" + "f" * 5000))
+        assert "line 4: cache" in message
+        assert "given: a number of 20000 bits" in message
 
     def test_lists_of_lists_of_lists_by_reference(self) -> None:
         doubled = "\n".join(f"  - &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 40))
-        said = refused(lambda: self.parsed(f"context:\n  - &a0 [1]\n{doubled}"))
-        assert len(said) < 2100
+        message = error_of(lambda: self.parse(f"context:\n  - &a0 [1]\n{doubled}"))
+        assert len(message) < 2100
 
     def test_a_list_in_itself(self) -> None:
-        assert "line 4: context" in refused(lambda: self.parsed("context: &a [*a]"))
+        assert "line 4: context" in error_of(lambda: self.parse("context: &a [*a]"))
 
     @pytest.mark.parametrize(
         ("key", "path"),
@@ -239,5 +242,5 @@ class TestStudyFile:
             ("tokenizer", "x" * 5000),
         ],
     )
-    def test_a_path_that_is_none(self, key: str, path: str) -> None:
-        assert "is not a valid path" in refused(lambda: self.parsed(f"{key}: {path}"))
+    def test_an_invalid_path(self, key: str, path: str) -> None:
+        assert "is not a valid path" in error_of(lambda: self.parse(f"{key}: {path}"))

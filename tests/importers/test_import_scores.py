@@ -13,6 +13,8 @@ from mematlas.cli import run
 from mematlas.errors import CorpusError, MematlasError, OptionError, UnknownName
 from mematlas.importers import LAYOUTS, pythia
 from mematlas.importers import import_scores as import_module
+from mematlas.study.schemas.rows import ROWS
+from mematlas.study.schemas.scores import SCORES
 from tests.analyses.published_files import write_memorized_evals, write_memorized_flags, write_random_sampled
 
 SIZES = ("70M", "160M", "410M", "1B", "1.4B", "2.8B", "6.9B", "12B")
@@ -155,8 +157,6 @@ def test_the_older_revision_flags_rows_of_a_model_that_the_user_names(tmp_path):
 
 
 def test_the_study_has_the_tables_that_scoring_writes(tmp_path):
-    schema = pytest.importorskip("mematlas.study.schemas.scores")
-    shards = pytest.importorskip("mematlas.scoring.shards")
     rows = tmp_path / "rows.npy"
     np.save(rows, np.zeros((4, 64), np.int64))
     mematlas.score("uniform:50", corpus=str(rows), study=tmp_path / "scored")
@@ -168,8 +168,8 @@ def test_the_study_has_the_tables_that_scoring_writes(tmp_path):
 
     for kind in ("models", "rows", "scores"):
         assert columns(tmp_path / "s" / kind) == columns(tmp_path / "scored" / kind)
-    assert columns(tmp_path / "s" / "scores") == [(field.name, field.type) for field in schema.SCORES]
-    assert columns(tmp_path / "s" / "rows") == [(field.name, field.type) for field in shards.ROWS]
+    assert columns(tmp_path / "s" / "scores") == [(field.name, field.type) for field in SCORES]
+    assert columns(tmp_path / "s" / "rows") == [(field.name, field.type) for field in ROWS]
     assert set(study.run().settings) >= set(mematlas.open_study(tmp_path / "scored").run().settings) - {
         "control_models"
     }

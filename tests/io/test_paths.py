@@ -184,7 +184,7 @@ def test_a_list_of_rows_may_be_in_a_store_as_that_of_a_gallery():
     path = study_path(memory_url()) / "rows.txt"
     write_atomically(path, lambda temporary: temporary.write_text("7\n3\n"))
     assert select(10, f"ids:{path}").tolist() == [3, 7]
-    with pytest.raises(CorpusError, match=r"there is no file memory:\S+none.txt; the form is ids:FILE, one row id a"):
+    with pytest.raises(CorpusError, match=r"there is no file memory:\S+none.txt; the form is ids:FILE, one row id"):
         select(10, f"ids:{path.parent / 'none.txt'}")
 
 
@@ -224,7 +224,7 @@ def test_a_missing_bucket_is_reported_in_one_line_and_not_created(command_line, 
 
 def test_a_store_without_a_study_is_reported_as_a_folder_without_one(bucket, capsys):
     assert command(["show", f"{bucket}/none"]) == 1
-    assert f"{bucket}/none is no study: it has no runs/ folder." in capsys.readouterr().err
+    assert f"{bucket}/none is not a study: it has no runs/ folder." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fault", ["no credentials", "no network"])

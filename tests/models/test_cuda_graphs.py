@@ -214,7 +214,7 @@ def test_a_step_waits_for_nothing_so_that_it_can_be_recorded(model):
 
 
 @torch.inference_mode()
-def test_out_of_memory_gives_the_cache_back(model, monkeypatch):
+def test_out_of_memory_frees_the_cache(model, monkeypatch):
     graphed = GraphedModel(model)
     session = graphed.start(5, 48)
     session.feed(tokens(5, 6))

@@ -185,7 +185,7 @@ def test_the_file_is_tokenized_by_its_own_tokens_even_beside_a_tokenizer_file(gg
     assert encoder.vocabulary == networks.V
 
 
-def test_a_token_that_only_transformers_knows_is_never_given(gguf_file):
+def test_a_token_that_only_transformers_adds_is_never_used(gguf_file):
     assert "<|endoftext|>" not in TOKENS
     ids = find_model(str(gguf_file)).encoder().encode(["a<|endoftext|>"])[0]
     assert ids == [TOKENS.index(character) for character in "a<|endoftext|>"]
@@ -200,7 +200,7 @@ def test_precisions_of_one_model_share_their_tokenizer_and_other_tokens_do_not(g
     assert len({card.fingerprint for card in cards}) == 3
 
 
-def test_a_file_of_the_same_name_in_the_working_directory_is_not_taken(gguf_file, tmp_path, monkeypatch):
+def test_a_file_of_the_same_name_in_the_working_directory_is_not_used(gguf_file, tmp_path, monkeypatch):
     network = llama()
     with torch.inference_mode():
         network.lm_head.weight.mul_(-1)

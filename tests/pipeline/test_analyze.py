@@ -12,7 +12,7 @@ import pytest
 import mematlas
 from mematlas.analyses import ANALYSES
 from mematlas.errors import OptionError, StudyError, UnknownName
-from mematlas.findings.export import parse_formats, escape_latex, export_finding, latex
+from mematlas.findings.export import escape_latex, export_finding, latex, parse_formats
 from mematlas.findings.finding import Finding, Table, Taxonomy, read_finding
 from mematlas.study.build_stamps import is_current, record
 from tests import study_shelf as shelves

@@ -79,7 +79,7 @@ def test_an_analysis_that_breaks_or_kills_its_workers_keeps_no_other_from_being_
     assert list(outcome.findings) == ["distribution", "context"]  # in whatever order they came
     assert list(outcome.failures) == ["size", "overlap"]
     with pytest.raises(
-        StudyError, match=r"2 of 4 .*: size \(ZeroDivisionError: .*\); overlap \(4 workers died of it \(the"
+        StudyError, match=r"2 of 4 .*: size \(ZeroDivisionError: .*\); overlap \(4 workers died while running it \(the"
     ):
         outcome.check()
 

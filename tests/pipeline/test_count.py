@@ -14,13 +14,13 @@ from mematlas import make_features
 from mematlas.cli import run
 from mematlas.errors import CorpusError, OptionError, StudyError
 from mematlas.executors.local import LocalExecutor
-from mematlas.executors.options import WorkerOptions
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import SCOPES
 from mematlas.index.scan import Scan
 from mematlas.index.stream import CorpusStream, MeteredStream
 from mematlas.pipeline.steps import count as counting
 from mematlas.pipeline.steps import features as featuring
-from mematlas.pipeline.steps.count import CountOptions, CountTask, CountTotals, count_workers, number_of_parts
+from mematlas.pipeline.steps.count import CountOptions, CountTask, CountTotals, count_workers, part_count
 from mematlas.progress import Silent
 from mematlas.scoring.reopen import reopen_rows
 from mematlas.study import Study
@@ -159,8 +159,8 @@ def test_only_groups_that_are_missing_are_counted(study, monkeypatch):
 
 def test_workers_read_the_corpus_once_less(study):
     scored = reopen_rows(study)
-    assert featuring.passes_left(study, scored, CountOptions()) == 4
-    assert featuring.passes_left(study, scored, CountOptions(), WorkerOptions(workers=2)) == 3
+    assert featuring.FeaturesStep(study, scored, CountOptions(), SINGLE_PROCESS).passes_left() == 4
+    assert featuring.FeaturesStep(study, scored, CountOptions(), WorkerOptions(workers=2)).passes_left() == 3
 
 
 def test_how_a_corpus_is_cut_depends_on_it_alone():
@@ -171,8 +171,8 @@ def test_how_a_corpus_is_cut_depends_on_it_alone():
         def __len__(self):
             return self.count
 
-    assert [number_of_parts(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
-    assert number_of_parts(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
+    assert [part_count(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
+    assert part_count(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
 
 
 def test_a_worker_that_finds_another_order_counts_nothing(study):
@@ -197,8 +197,8 @@ def test_a_part_that_kills_every_worker_is_named_and_finished_groups_stay(study,
         make_features(study, workers=2)
     assert str(caught.value) == (
         "part 1 of 16 of the corpus, counted for the rows of shard-00002-of-00003 was given up after 4 workers died "
-        "while running it (the last one: signal 9) and 15 more parts were given up; tables of rows that were counted in all parts "
-        "are kept. Take fewer --workers, and run the same command again."
+        "while running it (the last one: signal 9) and 15 more parts were given up; tables of rows that were counted "
+        "in all parts are kept. Take fewer --workers, and run the same command again."
     )
     assert len(list((study.features_folder() / "copies").glob("*.done"))) == 2
     assert study.feature_facts() is None

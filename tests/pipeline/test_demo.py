@@ -58,7 +58,7 @@ def test_the_study_file_run_from_elsewhere_does_nothing_again(out, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FolderSource, "load", refuse)
     monkeypatch.setattr("mematlas.report.page.write_report", refuse)
-    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose_rows", refuse)
     before = mematlas.open_study(out / "study").run()
     assert mematlas.run(out / "study.yaml").run() == before
 
@@ -94,7 +94,7 @@ def test_an_edited_study_file_is_left_as_it_is(out, capsys):
     path.write_text(text.replace("continuation: [16, 32, 48, 64]", "continuation: [8]"))
     try:
         assert run(["demo", "--out", str(out)]) == 0
-        assert "it was edited; the demo asked its own question" in capsys.readouterr().out
+        assert "it was edited; the demo used its own settings" in capsys.readouterr().out
         assert "continuation: [8]" in path.read_text()
         assert mematlas.open_study(out / "study").run().settings["continuation"] == [16, 32, 48, 64]
     finally:

@@ -133,9 +133,9 @@ def test_a_training_order_counts_rows_as_often_as_they_were_shown(shelf):
     [
         (None, "There is no training order order.npy; check the path"),
         (np.array([0, 30]), "names the positions 0 to 30, but the corpus has the rows 0 to 29"),
-        (np.array([0.5]), "must hold one row of integers"),
-        (np.zeros((2, 2), int), "must hold one row of integers"),
-        (np.zeros(0, int), "must hold one row of integers"),
+        (np.array([0.5]), "must be one array of integers"),
+        (np.zeros((2, 2), int), "must be one array of integers"),
+        (np.zeros(0, int), "must be one array of integers"),
         ("text", "is not a readable .npy file"),
     ],
 )
@@ -257,7 +257,10 @@ def test_another_corpus_than_was_scored_is_refused_with_both_fingerprints(shelf)
     np.save("few_kinds.npy", np.load("few_kinds.npy")[::-1])
     new = mematlas.open_corpus("few_kinds.npy").fingerprint
     said = refused(study, CorpusError)
-    assert f"few_kinds.npy is not the corpus that was scored: its fingerprint is {new}, the scored one's was {old}." in said
+    assert (
+        f"few_kinds.npy is not the corpus that was scored: its fingerprint is {new}, the scored one's was {old}."
+        in said
+    )
     assert "Restore that corpus, or score this one" in said
 
 
@@ -305,7 +308,7 @@ def test_an_end_of_document_token_that_is_nowhere_is_refused_and_leaves_what_is_
 
 
 def test_a_folder_that_is_no_study_is_told(shelf):
-    assert "is no study" in refused("nowhere", StudyError)
+    assert "is not a study" in refused("nowhere", StudyError)
     assert "has no run abc" in refused(score(shelf), StudyError, run="abc")
 
 

@@ -44,7 +44,7 @@ def test_an_unknown_model_and_a_wrong_option_are_refused(shelf):
         fit_predictors(shelf / "study", models=["a", "wid"])
     with pytest.raises(OptionError, match=r"^--heads 3 does not divide --width 64; take 1"):
         fit_predictors(shelf / "study", heads=3, width=64)
-    with pytest.raises(StudyError, match=r"is no study"):
+    with pytest.raises(StudyError, match=r"is not a study"):
         fit_predictors(shelf / "nowhere")
     assert not (shelf / "study" / "predictors").exists()
 

@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 import mematlas
 from mematlas.findings.finding import Finding, Taxonomy
-from mematlas.pipeline.steps.gallery import choose
+from mematlas.pipeline.steps.gallery import choose_rows
 from mematlas.study.schemas.gallery import GALLERY
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
@@ -145,13 +145,13 @@ def test_findings_take_turns_and_share_their_rows():
         finding("none", {}),
         finding("b", {5: "b5", 0: "b0"}, "B"),
     ]
-    assert choose(made, findings, 3) == {0: "a0 (A); b0 (B)", 5: "b5 (B)", 1: "a1 (A)"}
-    assert list(choose(made, findings, 2)) == [0, 5]
+    assert choose_rows(made, findings, 3) == {0: "a0 (A); b0 (B)", 5: "b5 (B)", 1: "a1 (A)"}
+    assert list(choose_rows(made, findings, 2)) == [0, 5]
 
 
 def test_control_rows_and_unknown_rows_are_not_shown():
     made = tables({"m": {(8, 4): [0] * 3}}, roles=["train", "control", "train"])
-    assert choose(made, [finding("a", {1: "control", 99: "unknown", 2: "train"}, "A")], 9) == {2: "train (A)"}
+    assert choose_rows(made, [finding("a", {1: "control", 99: "unknown", 2: "train"}, "A")], 9) == {2: "train (A)"}
 
 
 def test_recited_and_half_recited_rows_are_the_least_shown_of_the_largest_model():
@@ -162,7 +162,7 @@ def test_recited_and_half_recited_rows_are_the_least_shown_of_the_largest_model(
         repetitions=repetitions,
         parameters={"large": 100, "small": 10},
     )
-    chosen = choose(made, [finding("a", {1: "named"}, "A")], 9)
+    chosen = choose_rows(made, [finding("a", {1: "named"}, "A")], 9)
     assert chosen == {
         1: "named (A)",
         4: "recited whole by large",

@@ -50,9 +50,9 @@ GRID = {"context": "[3, 8]", "continuation": "[4, 12]", "gallery": "false", "ana
 def test_token_forwards_are_those_of_a_model_that_recites_nothing(shelf, fed, changed, a_row):
     keys = GRID | {"models": "uniform:60"} | changed
     planned = plan(shelf, **keys)
-    assert planned.forwards_a_row == a_row
-    assert planned.models[0].forwards_left == 40 * a_row
-    assert planned.models[0].flop_left is None  # a stand-in has no weights
+    assert planned.fed_tokens_per_row == a_row
+    assert planned.models[0].remaining_fed_tokens == 40 * a_row
+    assert planned.models[0].remaining_flop is None  # a stand-in has no weights
     fed[0] = 0
     mematlas.run(shelves.study_file(shelf, **keys))
     assert fed[0] == 40 * a_row
@@ -61,7 +61,7 @@ def test_token_forwards_are_those_of_a_model_that_recites_nothing(shelf, fed, ch
 @pytest.mark.parametrize("changed", [{}, {"depth": "verbatim"}, {"align": "end", "depth": "verbatim"}])
 def test_token_forwards_are_an_upper_bound_for_one_that_recites(shelf, fed, changed):
     keys = GRID | {"models": "parrot:rows.npy"} | changed
-    bound = plan(shelf, **keys).models[0].forwards_left
+    bound = plan(shelf, **keys).models[0].remaining_fed_tokens
     fed[0] = 0
     mematlas.run(shelves.study_file(shelf, **keys))
     assert 0 < fed[0] <= bound
@@ -90,7 +90,7 @@ def test_what_is_there_is_not_counted_again(shelf):
     steps |= {"analyses": "done", "gallery": "done", "report": "off"}
     assert done.steps == steps
     more = plan(shelf, models="[parrot:rows.npy, parrot:few.npy:22, uniform:60]", order="given")
-    assert [model.rows_left for model in more.models] == [0, 0, 40]
+    assert [model.remaining_rows for model in more.models] == [0, 0, 40]
     assert more.steps["scoring"] == "1 of 3 models to score"
     assert plan(shelf, gallery_rows="3").steps["gallery"] == "to do"
     assert plan(shelf, features="false").steps == steps | {"features": "off", "occurrences": "off"}

@@ -102,7 +102,7 @@ def test_the_same_file_twice_does_nothing(shelf, monkeypatch):
     before = times(shelf / "study")
     monkeypatch.setattr(StandInSource, "load", refuse)
     monkeypatch.setattr("mematlas.pipeline.steps.analyze.run_analysis", refuse)
-    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose", refuse)
+    monkeypatch.setattr("mematlas.pipeline.steps.gallery.choose_rows", refuse)
     mematlas.run(path)
     index = study.folder / "findings" / study.run().key / "index.json"
     assert changed(before, times(shelf / "study")) <= {"index.json"}

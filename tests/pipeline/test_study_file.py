@@ -83,7 +83,7 @@ def test_a_dataset_of_the_hub_stays_a_name():
         ("report: perhaps", ["line 4", "report", "boolean", "'perhaps'"]),
         ("batch: 4\nbatch: 5", ["line 5", "batch is already in line 4"]),
         ("7: 8", ["line 4", "the key 7 is not text"]),
-        ("temperature: [0.5]", ["study.yaml", "temperature is read", "add signals truth"]),
+        ("temperature: [0.5]", ["study.yaml", "temperature needs the teacher-forced record", "add signals truth"]),
         ("context: [8", ["line 5", "not valid YAML"]),
         ("\tbatch: 4", ["line 4", "not valid YAML"]),
     ],

@@ -8,7 +8,7 @@ from tests import tiny_networks as networks
 
 CONTEXTS, CONTINUATIONS, ROWS = (8, 12, 20), (3, 8, 12, 16), 100
 MARGIN, SHARE = DOUBTFUL_MARGIN["float32"], 1e-3
-# embeddings, attention, feed-forward, norms; computed by hand from the sizes in networks.py
+# embeddings, attention, feed-forward, norms; computed by hand from the sizes in tiny_networks.py
 PARAMETERS = {"neox": 49_088, "llama": 50_528, "gpt2": 45_536}
 
 

@@ -30,7 +30,7 @@ def test_cells_that_a_row_is_too_short_for_are_null_with_the_reason(batch, align
 
 
 @pytest.mark.parametrize("batch", [1, 64])
-def test_signals_reach_as_far_as_the_row_whatever_is_scored_beside_it(batch):
+def test_signals_reach_as_far_as_the_row_whatever_else_is_in_the_batch(batch):
     rows, lengths = random_rows(4, 24), [24, 15, 20, 9]
     records = signals_by_row(
         Parrot(rows, 51), rows, ScoringOptions(grid([4, 8], [4, 16]), signals=BOTH, batch=batch), lengths
@@ -46,7 +46,7 @@ def test_signals_reach_as_far_as_the_row_whatever_is_scored_beside_it(batch):
     }
 
 
-def test_verbatim_depth_leaves_matches_unmeasured_after_a_miss_and_says_so():
+def test_verbatim_depth_leaves_matches_unmeasured_after_a_miss_with_the_reason():
     rows = random_rows()
     records = score_cells(Parrot(rows[:6], 51), rows, ScoringOptions(grid([8], [4, 16]), "verbatim"))
     for (row, _, continuation), record in records.items():
@@ -55,7 +55,7 @@ def test_verbatim_depth_leaves_matches_unmeasured_after_a_miss_and_says_so():
         assert record["reason"] == (None if known else "depth")
 
 
-def test_duplicates_are_scored_once_and_every_copy_gets_the_answer():
+def test_duplicates_are_scored_once_and_every_copy_gets_the_result():
     rows = random_rows(5)[[0, 1, 0, 2, 0, 3, 4, 1]]
     model = RowCountingModel(Parrot(rows[:2], 51))
     options = ScoringOptions(grid([8], [16]), batch=2, signals=BOTH)
@@ -79,7 +79,7 @@ def test_rows_that_differ_only_in_length_are_no_duplicates():
 
 
 @pytest.mark.parametrize("max_rows", [1, 3, 5])
-def test_out_of_memory_halves_the_batch_says_so_and_changes_no_number(max_rows):
+def test_out_of_memory_halves_the_batch_with_a_message_and_changes_no_number(max_rows):
     rows = random_rows(20)
     options = ScoringOptions(grid([8], [8, 16]), batch=16)
     model = RowCountingModel(Parrot(rows[:7], 51), max_rows)

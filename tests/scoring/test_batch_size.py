@@ -17,30 +17,30 @@ from mematlas.scoring.engines.batch_size import SAFE_SHARE, CudaMeter, ResidentM
 from mematlas.scoring.options import ScoringOptions
 from tests import tiny_networks as networks
 
-ROOM = 100_000
+CAPACITY = 100_000
 
 
 class FakeMeter:
-    """A device with `room` bytes, of which a batch of n rows takes `usage(n)`."""
+    """A device with `capacity` bytes, of which a batch of n rows takes `usage(n)`."""
 
-    def __init__(self, usage, room=ROOM):
-        self.usage, self.room, self.tried = usage, room, []
+    def __init__(self, usage, capacity=CAPACITY):
+        self.usage, self.capacity, self.tried = usage, capacity, []
 
     def free(self):
-        return self.room
+        return self.capacity
 
-    def peak(self, work):
-        work()
+    def peak(self, function):
+        function()
         return self.usage(self.tried[-1])
 
     def score(self, rows):
         self.tried.append(rows)
-        if self.usage(rows) > self.room:
+        if self.usage(rows) > self.capacity:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def measure(usage, max_rows=4096, room=ROOM):
-    meter = FakeMeter(usage, room)
+def measure(usage, max_rows=4096, capacity=CAPACITY):
+    meter = FakeMeter(usage, capacity)
     return largest_batch(meter.score, meter, max_rows), meter.tried
 
 
@@ -48,13 +48,13 @@ def measure(usage, max_rows=4096, room=ROOM):
 @pytest.mark.parametrize("per_row", [7, 100, 1_000])
 def test_a_line_gives_the_largest_multiple_of_eight_that_fits_safely(constant, per_row):
     batch, tried = measure(lambda rows: constant + per_row * rows)
-    fits = [rows for rows in range(8, 4097, 8) if constant + per_row * rows <= SAFE_SHARE * ROOM]
+    fits = [rows for rows in range(8, 4097, 8) if constant + per_row * rows <= SAFE_SHARE * CAPACITY]
     assert batch == max(fits)
     assert tried[:3] == [1, 8, 16]
-    assert len(tried) == 3 + (constant + per_row * batch > SAFE_SHARE * ROOM / 2)  # tried first
+    assert len(tried) == 3 + (constant + per_row * batch > SAFE_SHARE * CAPACITY / 2)  # tried first
 
 
-def test_nothing_is_tried_where_half_of_the_room_would_do():
+def test_nothing_is_tried_if_half_of_the_memory_is_enough():
     assert measure(lambda rows: 9 * rows) == (4096, [1, 8, 16])
     assert measure(lambda rows: 700, max_rows=100) == (100, [1, 8, 16])  # less than a meter can measure
 
@@ -66,17 +66,17 @@ def test_never_more_rows_than_there_are(max_rows):
     assert max(tried) <= max_rows
 
 
-def test_a_line_that_lies_is_found_out_by_trying():
+def test_a_wrong_line_is_corrected_by_a_trial():
     usage = lambda rows: 50 * rows + rows**2  # noqa: E731
     batch, tried = measure(usage)
-    assert usage(batch) <= SAFE_SHARE * ROOM
-    assert usage(4 * batch) > SAFE_SHARE * ROOM
+    assert usage(batch) <= SAFE_SHARE * CAPACITY
+    assert usage(4 * batch) > SAFE_SHARE * CAPACITY
     assert batch % 8 == 0
     assert tried[3] > batch
 
 
-@pytest.mark.parametrize(("per_row", "batch"), [(ROOM / 12, 8), (ROOM / 5, 4), (ROOM * 2, 1)])
-def test_memory_that_runs_out_while_probing_leaves_what_was_seen_to_fit(per_row, batch):
+@pytest.mark.parametrize(("per_row", "batch"), [(CAPACITY / 12, 8), (CAPACITY / 5, 4), (CAPACITY * 2, 1)])
+def test_memory_that_runs_out_while_probing_gives_the_last_batch_that_fitted(per_row, batch):
     assert measure(lambda rows: per_row * rows)[0] == batch
 
 
@@ -110,12 +110,12 @@ def test_free_memory_is_the_machines_or_what_the_control_group_leaves(tmp_path, 
     assert (tmp_path / "proc/self/clear_refs").read_text() == "5"
 
 
-def test_a_system_that_does_not_say_is_known_as_such(tmp_path):
+def test_a_system_without_measurements_is_recognized(tmp_path):
     assert not ResidentMeter(tmp_path).is_available()
     assert memory_meter(torch.device("meta")) is None
 
 
-#: In a process of its own: elsewhere, what earlier tests have freed may go back to the system at the same moment.
+#: Run in a process of its own, where no earlier test can return memory to the system at the same moment.
 MEASURING = """
 import numpy as np
 from mematlas.scoring.engines.batch_size import ResidentMeter
@@ -127,7 +127,7 @@ if meter.is_available():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_resident_memory_is_that_of_arrays_that_are_gone_again():
+def test_resident_memory_counts_arrays_that_were_freed_again():
     done = subprocess.run([sys.executable, "-c", MEASURING], stdout=subprocess.PIPE, text=True, check=True)
     if not done.stdout:
         pytest.skip("this system does not let the highest resident size be reset")
@@ -138,7 +138,7 @@ def test_resident_memory_is_that_of_arrays_that_are_gone_again():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_memory_is_that_of_arrays_that_are_gone_again():
+def test_cuda_memory_counts_arrays_that_were_freed_again():
     meter = CudaMeter()
     free = meter.free()
     assert meter.peak(lambda: torch.ones(40 << 20, dtype=torch.uint8, device="cuda").sum()) >= 40 << 20
@@ -165,9 +165,9 @@ def metered(monkeypatch):
     """The batches scored, in their order, on a device on which a row takes three percent of the memory."""
     meter, batches = FakeMeter(lambda rows: 3_000 * rows + 1_000), []
 
-    class Taking(FakeMeter):
-        def peak(self, work):
-            work()
+    class BatchMeter(FakeMeter):
+        def peak(self, function):
+            function()
             return self.usage(batches[-1])
 
     score_rows = engine_module.Engine._score_rows
@@ -176,13 +176,13 @@ def metered(monkeypatch):
         batches.append(len(part))
         return score_rows(self, rows, part, contexts)
 
-    monkeypatch.setattr(engine_module, "memory_meter", lambda device: Taking(meter.usage))
+    monkeypatch.setattr(engine_module, "memory_meter", lambda device: BatchMeter(meter.usage))
     monkeypatch.setattr(engine_module.Engine, "_score_rows", recording)
     return batches
 
 
 @pytest.mark.parametrize("depth", ["graded", "verbatim"])
-def test_a_run_with_batch_auto_gives_the_same_numbers_and_tells_its_batch(rows, tmp_path, metered, depth):
+def test_a_run_with_batch_auto_gives_the_same_numbers_and_reports_its_batch(rows, tmp_path, metered, depth):
     model = str(networks.save_network(networks.neox(), tmp_path / "tiny"))
     fixed = mematlas.score(model, study=tmp_path / "study", depth=depth, shards=1, **rows)
     before, progress = fixed.run(), MessageRecorder()
@@ -203,7 +203,7 @@ def test_a_run_with_batch_auto_gives_the_same_numbers_and_tells_its_batch(rows, 
     assert pq.read_schema(files[1]).metadata[b"mematlas.batch"] == b"24"
 
 
-def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp_path, monkeypatch):
+def test_where_memory_cannot_be_measured_the_default_is_taken_and_reported(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_module, "memory_meter", lambda device: None)
     model, messages = networks.causal_model(networks.neox()), []
     options = ScoringOptions(networks.grid([4], [8]), batch="auto")
@@ -211,7 +211,7 @@ def test_where_memory_cannot_be_measured_the_default_is_taken_and_said(rows, tmp
     assert messages == ["m: 128 rows at a time; --batch auto cannot measure memory on this system."]
 
 
-def test_a_key_that_stands_keeps_its_value_whatever_is_new(rows, tmp_path):
+def test_new_options_leave_existing_keys_unchanged(rows, tmp_path):
     """Only the name "auto" is part of the key: machines with other GPUs share the run."""
     from mematlas.scoring.job import resolve_job
 
@@ -234,7 +234,7 @@ def test_a_batch_is_a_number_of_rows_or_auto(rows, tmp_path, batch):
     assert "\n" not in str(error.value)
 
 
-def test_what_was_scored_with_batch_auto_is_verified_and_planned(rows, tmp_path):
+def test_a_run_with_batch_auto_can_be_verified(rows, tmp_path):
     from mematlas.verification.verify import verify
 
     study = tmp_path / "study"

@@ -127,7 +127,7 @@ def start_command(inputs, study):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the children of a process in /proc")
-def test_workers_and_the_driver_may_be_killed_and_nothing_is_lost(inputs, tmp_path, expected_study):
+def test_workers_and_the_main_process_may_be_killed_and_nothing_is_lost(inputs, tmp_path, expected_study):
     running = start_command(inputs, tmp_path / "s")
     os.kill(workers_of(running.pid)[0], signal.SIGKILL)
     _, message = running.communicate(timeout=60)
@@ -140,7 +140,7 @@ def test_workers_and_the_driver_may_be_killed_and_nothing_is_lost(inputs, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the children of a process in /proc")
-def test_the_same_command_finishes_what_a_killed_driver_left(inputs, tmp_path, expected_study):
+def test_the_same_command_finishes_what_a_killed_main_process_left(inputs, tmp_path, expected_study):
     running = start_command(inputs, tmp_path / "s")
     workers = workers_of(running.pid)
     os.kill(running.pid, signal.SIGKILL)

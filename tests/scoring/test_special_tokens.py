@@ -15,7 +15,7 @@ EOS = 9
 AFTER_EOS = np.array([[1, 1, 1, 1, 2, EOS, 3, 4], [1, 1, 1, 1, 2, 3, 3, 4]])
 
 
-def test_end_of_text_is_an_ordinary_token_unless_told_otherwise():
+def test_end_of_text_is_an_ordinary_token_by_default():
     model = ScriptedModel([0, 0, 0, 0, 2, EOS, 3, 4], 10)
     records = score_cells(model, AFTER_EOS, ScoringOptions(grid([4], [4])), eos=(EOS,))
     assert [(records[row, 4, 4]["matches"], records[row, 4, 4]["verbatim"]) for row in (0, 1)] == [(4, 4), (3, 1)]
@@ -65,6 +65,6 @@ def test_a_bos_is_put_before_each_prompt_and_shifts_nothing(align):
     assert all(record["matches"] == 8 for record in without.values())
 
 
-def test_bos_is_refused_where_the_model_has_none():
+def test_bos_is_refused_for_a_model_without_one():
     with pytest.raises(ModelError, match="no BOS token; leave out --bos"):
         run_engine(Uniform(9), random_rows(vocabulary=9), ScoringOptions(grid([8], [8]), bos=True))

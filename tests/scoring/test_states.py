@@ -137,7 +137,7 @@ def test_both_texts_agree_up_to_the_first_miss(study):
         assert verbatim[row] >= 15 or not same[32 + verbatim[row] :].all()
 
 
-def test_a_lost_shard_is_made_again_and_nothing_else(study, tmp_path):
+def test_only_a_lost_shard_is_scored_again(study, tmp_path):
     scored = study()
     before = scored.states("net")
     scores = next((tmp_path / "study" / "scores").rglob("shard-00001-of-00002.done"))
@@ -168,7 +168,7 @@ def test_rows_that_end_early_have_no_states_there(tmp_path):
     assert (states.hits[3:] >= 0).all()
 
 
-def test_a_text_that_stops_has_no_states_behind_its_end():
+def test_a_text_that_stops_has_no_states_after_its_end():
     network, shape = networks.neox(), grid((32,), (16,))
     rows = partly_recited_rows(network, shape, 20)
     first = int(rows[0, 34])  # ends some texts early
@@ -199,7 +199,7 @@ def test_the_size_of_states_is_reported_and_refused_on_a_full_disk(study, monkey
     assert not list((tmp_path / "full").rglob("shard-*"))
 
 
-def test_what_cannot_be_kept_is_refused(study):
+def test_states_that_cannot_be_stored_are_refused(study):
     with pytest.raises(
         OptionError,
         match=r"--signals hidden stores the states of generated tokens, but --depth verbatim generates none",
@@ -238,7 +238,7 @@ def test_the_last_layer_has_one_name(study):
     assert layer_number("-7", 6, "m") == layer_number("0.0", 6, "m") == layer_number("0", 6, "m") == 0
 
 
-def test_a_layer_that_is_not_there_is_refused_before_a_row_is_scored(study, tmp_path):
+def test_a_missing_layer_is_refused_before_a_row_is_scored(study, tmp_path):
     beyond = r"--hidden-layer 3 is beyond net, which has the layers 0 \(embeddings\) to 2 \(last\), or -3 to -1; name "
     with pytest.raises(ModelError, match=beyond):
         study("beyond", hidden_layer="3")
@@ -251,12 +251,12 @@ def test_a_layer_that_is_not_there_is_refused_before_a_row_is_scored(study, tmp_
 
 
 @pytest.mark.parametrize("value", ["first", "1.5", "2.0", "-0.5", "", "3 4", "nan", True])
-def test_what_names_no_layer_is_refused(study, value):
+def test_an_invalid_layer_is_refused(study, value):
     with pytest.raises(OptionError, match=r"--hidden-layer: a layer is last, a whole number, or a share from 0.0 to 1"):
         study("odd", hidden_layer=value)
 
 
-def test_numbers_of_a_study_file_name_layers_too(study):
+def test_a_layer_may_be_a_number_in_a_study_file(study):
     assert study("number", hidden_layer=1).states("net").layer == "1"
     assert study("share", hidden_layer=0.5).states("net").layer == "1"
     with pytest.raises(OptionError, match=r"--hidden-layer names the layer of hidden states: add --signals hidden, or"):

@@ -106,7 +106,7 @@ def test_a_model_whose_last_shard_was_written_before_a_kill_is_recorded_by_the_n
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mematlas.pipeline.steps.score.note_run", killed)
+        patch.setattr("mematlas.pipeline.steps.score.record_run", killed)
         with pytest.raises(KeyboardInterrupt):
             mematlas.score(other, **options)
     with pytest.raises(StudyError, match=r"is not finished: its manifest lacks (parrot|uniform).*run the same"):
@@ -128,4 +128,4 @@ def test_an_empty_entry_is_left_out_and_a_damaged_one_is_found_by_verify(tmp_pat
     assert set(study.manifest()["runs"]) == {study.run().key, "other"}
     (study.folder / "manifests" / "empty.json").write_text("{")
     (fault,) = [fault for fault in verify(study.folder, rescore=False).faults if "empty" in fault.file]
-    assert "it cannot be read" in fault.wrong
+    assert "it cannot be read" in fault.problem

@@ -284,7 +284,8 @@ def test_scores_that_are_not_reproduced_are_found_and_a_small_margin_explains_th
     assert f"row {first}, context 8, continuation 12: matches 1 -> " in output.out
     assert "(explained: rounding decides margins under 0.0002)" in output.out
     assert output.err.splitlines()[-1].endswith(
-        "has 0 faults in its files and 1 scores that could not be reproduced; the lines above name each with its remedy."
+        "has 0 faults in its files and 1 scores that could not be reproduced; the lines above name each with its "
+        "remedy."
     )
     rewrite(path, matches=pl.when(pl.col("row") == first).then(scores["matches"]).otherwise("matches").cast(pl.Int32))
     assert command(["verify", "study", "--rows", "1000"]) == 0
@@ -323,7 +324,7 @@ def test_the_sample_is_seeded_and_of_all_rows(shelf):
             lambda shelf: np.save(shelf / "control.npy", np.ones((10, 24), np.int64)),
             r"No row of run \w+ was scored again: control\.npy is not the corpus that was scored",
         ),
-        (lambda shelf: (shelf / "half.npy").unlink(), r"parrot-14 scored no row again: .*found no file 'half\.npy'"),
+        (lambda shelf: (shelf / "half.npy").unlink(), r"parrot-14 scored no row again: There is no file 'half\.npy'"),
         (
             lambda shelf: np.save(shelf / "half.npy", np.load(shelf / "rows.npy")[:9]),
             r"parrot-14 scored no row again: parrot:half\.npy:14 is not the model that was scored",
@@ -364,7 +365,7 @@ def test_published_scores_are_checked_without_margins_and_without_a_corpus(tmp_p
     result = verify(tmp_path / "s")
     assert result.is_sound
     assert result.files == 3
-    assert "holds published scores" in result.unchecked[0]
+    assert "contains published scores" in result.unchecked[0]
     flip_bit(next((tmp_path / "s").rglob("scores/*/*/*.parquet")))
     assert "checksum" in verify(tmp_path / "s").faults[0].problem
 
@@ -375,5 +376,5 @@ def test_a_missing_study_and_a_missing_run_are_one_line(shelf, capsys):
     assert command(["verify", "study", "--rows", "0"]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
-    assert "nowhere is no study" in errors[0]
+    assert "nowhere is not a study" in errors[0]
     assert "study has no run zz; `mematlas show` prints those it has." in errors[1]

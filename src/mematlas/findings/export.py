@@ -16,12 +16,12 @@ _ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _ESCAPES |= {character: "\\" + character for character in "&%$#_{}"}
 
 
-def export_finding(folder: Path, finding: Finding, formats: Sequence[str]) -> list[Path]:
+def export_finding(folder: Path, finding: Finding, kinds: Sequence[str]) -> list[Path]:
     """Write every table of `finding` to `folder` in each format ("csv", "latex"); returns the paths of the files."""
     paths = []
     for table in finding.tables:
-        for name in formats:
-            suffix, to_text = EXPORTS[name]
+        for kind in kinds:
+            suffix, to_text = EXPORTS[kind]
             path = folder / f"{table.name}.{suffix}"
             write_atomically(path, partial(_write, text=to_text(table)))
             paths.append(path)

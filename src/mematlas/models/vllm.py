@@ -92,19 +92,18 @@ class VllmModel:
 
     def _sampling(self, length: int) -> Any:
         """vLLM's sampling parameters for greedy decoding under the EOS policy; these override the model's EOS ids."""
-        policy: dict[str, Any] = {}
+        eos_options: dict[str, Any] = {}
         if self._eos and self._policy != "ignore":
-            policy["stop_token_ids"] = list(self._eos)
-            policy["min_tokens"] = (
-                length if self._policy == "suppress" else 0
-            )  # vLLM forbids the stop tokens until then
+            eos_options["stop_token_ids"] = list(self._eos)
+            # vLLM forbids the stop tokens until min_tokens is reached
+            eos_options["min_tokens"] = length if self._policy == "suppress" else 0
         return self._vllm.SamplingParams(
             temperature=0.0,
             max_tokens=length,
             ignore_eos=True,
             logprobs=self._logprob_count,
             detokenize=False,
-            **policy,
+            **eos_options,
         )
 
     def _margin(self, token: int, entries: dict[int, Any]) -> float:

@@ -25,7 +25,7 @@ Training = Callable[[int, int, float | None, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Recited:
+class RecitedExample:
     """A row that the largest model recites in full, as text."""
 
     source: str
@@ -46,7 +46,7 @@ class Demonstration:
     def study(self) -> Study:
         return self.outcome.study
 
-    def examples(self, context: int = 32, continuation: int = 32, limit: int = 3) -> list[Recited]:
+    def examples(self, context: int = 32, continuation: int = 32, limit: int = 3) -> list[RecitedExample]:
         """Rows that the largest model recites in full, each from a different file, the least repeated first."""
         import polars as pl
 
@@ -68,7 +68,7 @@ class Demonstration:
         for row, source, repetitions in rows.select("row", "source", "repetitions").iter_rows():
             ids = tokens[row].to_list()
             examples.append(
-                Recited(
+                RecitedExample(
                     source,
                     repetitions,
                     tokenizer.decode(ids[:context]),

@@ -20,16 +20,16 @@ _PROBE_SECONDS = 2.0  # of scoring, after which the speed of a probe is taken as
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """One model. rows_left: rows in shards that are missing; forwards_left: the most tokens it is fed for them;
-    flop_left: the most operations for them, None where the model's width is not known."""
+    """One model. remaining_rows: rows in missing shards; remaining_fed_tokens: the most tokens it is fed for them;
+    remaining_flop: the most operations for them, None where the model's width is not known."""
 
     label: str
     parameters: int | None
     training_step: int | None
     is_control: bool
-    rows_left: int
-    forwards_left: int
-    flop_left: float | None
+    remaining_rows: int
+    remaining_fed_tokens: int
+    remaining_flop: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Probe:
     model: str
     parameters: int | None
     rows: int
-    tokens_a_second: float
+    tokens_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
 class WorkPlan:
     """What running a study file takes.
 
-    row_counts: by role; forwards_a_row: the most tokens that a model is fed for one row; disk: the most bytes of all
+    row_counts: by role; fed_tokens_per_row: the most tokens a model is fed for one row; disk: the most bytes of all
     scores, signals and hidden states, these as wide as a model's configuration states and with every score level full;
     seconds: a rough time for what is left, None where nothing is left to score; steps: the state of each, in words.
     """
@@ -55,7 +55,7 @@ class WorkPlan:
     row_counts: dict[str, int]
     grid: Grid
     models: tuple[ModelPlan, ...]
-    forwards_a_row: int
+    fed_tokens_per_row: int
     disk: int
     probes: tuple[Probe, ...]
     seconds: float | None
@@ -112,7 +112,7 @@ def _disk(job: ScoringJob) -> int:
 
 def _probes(job: ScoringJob, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
     """The smallest model that has rows left, and the next size: two show how time grows with size."""
-    left = {(model.parameters is None, model.parameters or 0): model for model in models if model.rows_left}
+    left = {(model.parameters is None, model.parameters or 0): model for model in models if model.remaining_rows}
     return tuple(_probe(job, left[size], folder) for size in sorted(left)[:2])
 
 
@@ -148,11 +148,11 @@ def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
     """
     near, far = probes[0], probes[-1]
     if not (model.parameters and near.parameters and far.parameters):
-        return model.forwards_left / far.tokens_a_second
-    proportional = model.parameters / far.parameters / far.tokens_a_second
+        return model.remaining_fed_tokens / far.tokens_per_second
+    proportional = model.parameters / far.parameters / far.tokens_per_second
     if near.parameters == far.parameters:
-        return model.forwards_left * proportional
-    at_near, at_far = 1 / near.tokens_a_second, 1 / far.tokens_a_second
+        return model.remaining_fed_tokens * proportional
+    at_near, at_far = 1 / near.tokens_per_second, 1 / far.tokens_per_second
     slope = (at_far - at_near) / (far.parameters - near.parameters)
     fixed = at_near - slope * near.parameters
-    return model.forwards_left * (fixed + slope * model.parameters if slope > 0 and fixed > 0 else proportional)
+    return model.remaining_fed_tokens * (fixed + slope * model.parameters if slope > 0 and fixed > 0 else proportional)

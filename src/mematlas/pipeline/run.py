@@ -50,7 +50,9 @@ def run_file(file: StudyFile, progress: Progress) -> RunOutcome:
     progress.say(f"Scoring {len(file.models) + len(file.control_models)} models into {file.study}")
     steps = build_steps(StepContext(file, resolve_job(file.models, file.config, extend=False)))
     run_steps(steps, worker_options(file), progress)
-    return RunOutcome(Study(file.study), steps)
+    outcome = RunOutcome(Study(file.study), steps)
+    progress.say(f"{len(outcome.analyses.findings)} findings are in {outcome.analyses.folder}")
+    return outcome
 
 
 def build_steps(context: StepContext) -> tuple[Step, ...]:

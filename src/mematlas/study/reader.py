@@ -247,6 +247,6 @@ def open_study(folder: str | Path) -> Study:
     check_reachable(study.folder)
     if not (study.folder / "runs").is_dir():
         raise StudyError(
-            f"{folder} is no study: it has no runs/ folder. `mematlas score ... --study {folder}` creates one."
+            f"{folder} is not a study: it has no runs/ folder. `mematlas score ... --study {folder}` creates one."
         )
     return study

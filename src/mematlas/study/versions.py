@@ -5,11 +5,11 @@ from platform import platform, python_version
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a number can depend on, without importing any of it."""
-    found = {"python": python_version(), "platform": platform()}
+    """Name -> version, without importing the packages; packages that are not installed are left out."""
+    installed = {"python": python_version(), "platform": platform()}
     for name in ("mematlas", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "polars"):
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

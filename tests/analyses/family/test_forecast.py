@@ -32,12 +32,12 @@ def pair(finding, earlier, later):
 
 def test_hand_made_labels_give_exact_precision_and_recall():
     finding = compute(tables(labelled(small=SMALL, large=LARGE)))
-    line = pair(finding, "small", "large")
-    assert (line["memorized_earlier"], line["memorized_later"], line["memorized_both"]) == (3, 5, 2)
-    assert (line["precision"], line["recall"], line["f1"]) == pytest.approx((2 / 3, 2 / 5, 1 / 2))
-    assert line["base_rate"] == 0.5
-    assert line["rows"] == 10
-    assert line["kind"] == "smaller model"
+    record = pair(finding, "small", "large")
+    assert (record["memorized_earlier"], record["memorized_later"], record["memorized_both"]) == (3, 5, 2)
+    assert (record["precision"], record["recall"], record["f1"]) == pytest.approx((2 / 3, 2 / 5, 1 / 2))
+    assert record["base_rate"] == 0.5
+    assert record["rows"] == 10
+    assert record["kind"] == "smaller model"
     assert finding.table("forecasts").height == 1
     assert finding.claim == (
         "At 32 + 32 tokens large memorizes 66.7 % of the 3 rows that small does (precision; 20.8 to 93.9 %), and small "
@@ -48,18 +48,21 @@ def test_hand_made_labels_give_exact_precision_and_recall():
 
 def test_recited_rows_alone_are_enough_for_precision_and_recall():
     finding = compute(tables(labelled(small=SMALL, large=LARGE), complete=False))
-    line = pair(finding, "small", "large")
-    assert (line["precision"], line["recall"]) == pytest.approx((2 / 3, 2 / 5))
-    assert (line["rows"], line["base_rate"], finding.control) == (None, None, None)
+    record = pair(finding, "small", "large")
+    assert (record["precision"], record["recall"]) == pytest.approx((2 / 3, 2 / 5))
+    assert (record["rows"], record["base_rate"], finding.control) == (None, None, None)
     assert finding.table("correlations").select("rows", "pearson", "phi").row(0) == (None, None, None)
     assert "correlation" not in {chart.name for chart in finding.charts}
 
 
-def test_forecasters_are_smaller_models_and_earlier_checkpoints_of_the_same():
+def test_models_are_forecast_by_smaller_models_and_their_own_earlier_checkpoints():
     labels = labelled(**{"s": SMALL, "l-1": LARGE, "l-2": LARGE, "l-3": LARGE})
     sizes = {"s": 10, "l-1": 40, "l-2": 40, "l-3": 40}
     finding = compute(tables(labels, parameters=sizes, steps={"s": 300, "l-1": 100, "l-2": 200, "l-3": 300}))
-    pairs = {(line[0], line[1]): line[2:] for line in finding.table("forecasts").select(pl.nth(0, 1, 2, 3)).iter_rows()}
+    pairs = {
+        (record[0], record[1]): record[2:]
+        for record in finding.table("forecasts").select(pl.nth(0, 1, 2, 3)).iter_rows()
+    }
     assert pairs == {
         ("s", "l-3"): ("smaller model", pytest.approx(1 / 4)),
         ("l-1", "l-2"): ("earlier checkpoint", pytest.approx(1 / 2)),
@@ -70,16 +73,16 @@ def test_forecasters_are_smaller_models_and_earlier_checkpoints_of_the_same():
 
 def test_correlations_are_of_scores_and_of_labels():
     matches = {"a": {CELL: [32, 16, 0, 8]}, "b": {CELL: [32, 32, 1, 0]}}
-    line = compute(tables(matches)).table("correlations").row(0, named=True)
-    assert (line["model"], line["other"]) == ("b", "a")
-    assert line["pearson"] == pytest.approx(np.corrcoef([32, 16, 0, 8], [32, 32, 1, 0])[0, 1])
-    assert line["phi"] == pytest.approx(np.corrcoef([1, 0, 0, 0], [1, 1, 0, 0])[0, 1])
+    record = compute(tables(matches)).table("correlations").row(0, named=True)
+    assert (record["model"], record["other"]) == ("b", "a")
+    assert record["pearson"] == pytest.approx(np.corrcoef([32, 16, 0, 8], [32, 32, 1, 0])[0, 1])
+    assert record["phi"] == pytest.approx(np.corrcoef([1, 0, 0, 0], [1, 1, 0, 0])[0, 1])
 
 
 # ------------------------------------------------------------------------------------------------- the order of rows
 
 
-def test_memorized_rows_by_chance_and_in_clusters_are_told_apart():
+def test_memorized_rows_by_chance_and_in_clusters_are_distinguished():
     chance = seeded(0.2, 2000, seed=1)
     clusters = np.repeat(seeded(0.2, 100, seed=2), 20)
     finding = compute(tables(labelled(chance=chance, clusters=clusters)))
@@ -93,7 +96,7 @@ def test_memorized_rows_by_chance_and_in_clusters_are_told_apart():
 @pytest.mark.parametrize(
     ("repetitions", "claimed"), [([None] * 2000, True), ([1] * 2000, True), ([1, 8] * 1000, False)]
 )
-def test_rows_shown_more_than_once_have_no_place_in_the_order_and_the_claim_is_silent(repetitions, claimed):
+def test_the_claim_omits_the_order_of_rows_that_were_shown_more_than_once(repetitions, claimed):
     labels = labelled(chance=seeded(0.2, 2000, seed=1), clusters=np.repeat(seeded(0.2, 100, seed=2), 20))
     finding = compute(tables(labels, repetitions=repetitions))
     assert ("in the order of rows" in finding.claim) == claimed
@@ -102,23 +105,23 @@ def test_rows_shown_more_than_once_have_no_place_in_the_order_and_the_claim_is_s
 
 
 def test_of_recited_rows_alone_windows_are_of_row_ids():
-    found = tables(labelled(small=[1] * 20 + [0] * 80, large=[1] * 30 + [0] * 70), complete=False)
+    study = tables(labelled(small=[1] * 20 + [0] * 80, large=[1] * 30 + [0] * 70), complete=False)
     ids = pl.col("row") * 10
-    found = replace(found, scores=found.scores.with_columns(ids), rows=found.rows.with_columns(ids))
-    line = compute(found).table("spread").row(1, named=True)
-    assert (line["windows"], line["size"], line["events"]) == (20, 49, 30)  # ids 0 to 990
-    assert line["dispersion"] == pytest.approx((6 * 5**2 - 20 * 1.5**2) / 19 / 1.5)  # five in each of the first six
+    study = replace(study, scores=study.scores.with_columns(ids), rows=study.rows.with_columns(ids))
+    record = compute(study).table("spread").row(1, named=True)
+    assert (record["windows"], record["size"], record["events"]) == (20, 49, 30)  # ids 0 to 990
+    assert record["dispersion"] == pytest.approx((6 * 5**2 - 20 * 1.5**2) / 19 / 1.5)  # five in each of the first six
 
 
-def test_rows_seen_several_times_have_no_one_place_in_training():
+def test_rows_seen_several_times_have_no_single_position_in_training():
     finding = compute(tables(labelled(small=SMALL * 10, large=LARGE * 10), repetitions=[1] * 90 + [16] * 10))
     assert "Some rows were seen up to 16 times and have no one place in training order." in finding.caveats
 
 
 def test_few_rows_have_no_spread():
-    line = compute(tables(labelled(small=SMALL, large=LARGE))).table("spread").row(0, named=True)
-    assert (line["windows"], line["p_clustered"]) == (None, None)
-    assert line["reason"] == "10 rows are too few for 20 windows of 5"
+    record = compute(tables(labelled(small=SMALL, large=LARGE))).table("spread").row(0, named=True)
+    assert (record["windows"], record["p_clustered"]) == (None, None)
+    assert record["reason"] == "10 rows are too few for 20 windows of 5"
 
 
 # -------------------------------------------------------------------------------------------------------- the trends
@@ -128,28 +131,28 @@ def trend(finding, name):
     return next(trend for trend in finding.trends if trend.trend == name)
 
 
-def test_a_small_model_that_knows_part_of_the_same_rows_shows_the_trend():
+def test_a_small_model_that_memorizes_part_of_the_same_rows_shows_the_trend():
     large = seeded(0.4, 500, seed=0)
     small = large & seeded(0.3, 500, seed=1)
-    found = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
-    assert found.verdict == "shows"
-    assert "above the base rate of" in found.test
+    result = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
+    assert result.verdict == "shows"
+    assert "above the base rate of" in result.test
 
 
-def test_a_small_model_that_knows_other_rows_does_not():
+def test_a_small_model_that_memorizes_other_rows_does_not():
     """Its precision is far above its recall too, since it memorizes fewer rows; but it is the base rate."""
     large, small = seeded(0.5, 2000, seed=0), seeded(0.05, 2000, seed=1)
     finding = compute(tables(labelled(small=small, large=large)))
-    line = pair(finding, "small", "large")
-    assert line["precision_lower"] > line["recall_upper"]
+    record = pair(finding, "small", "large")
+    assert record["precision_lower"] > record["recall_upper"]
     assert trend(finding, "small-models-forecast-precisely-but-miss-most").verdict == "cannot tell"
 
 
 def test_a_small_model_that_memorizes_more_contradicts():
     small = seeded(0.6, 500, seed=0)
     large = small & seeded(0.3, 500, seed=1)
-    found = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
-    assert found.verdict == "contradicts"
+    result = trend(compute(tables(labelled(small=small, large=large))), "small-models-forecast-precisely-but-miss-most")
+    assert result.verdict == "contradicts"
 
 
 @pytest.mark.parametrize(("checkpoint", "verdict"), [(0.9, "shows"), (0.4, "cannot tell"), (0.1, "cannot tell")])
@@ -158,34 +161,34 @@ def test_a_checkpoint_is_compared_with_a_smaller_model_of_no_less_compute(checkp
     small, early = large & seeded(0.4, 1000, seed=1), large & seeded(checkpoint, 1000, seed=2)
     labels = labelled(**{"small": small, "large-1": early, "large-2": large})
     sizes, steps = {"small": 50, "large-1": 100, "large-2": 100}, {"small": 20, "large-1": 8, "large-2": 20}
-    found = trend(
+    result = trend(
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
-    assert found.verdict == verdict
-    assert f"in {int(checkpoint == 0.9)} of 1 pairs" in found.test
+    assert result.verdict == verdict
+    assert f"in {int(checkpoint == 0.9)} of 1 pairs" in result.test
 
 
-def test_a_checkpoint_of_more_compute_than_the_small_model_shows_nothing_by_being_better():
+def test_a_better_checkpoint_of_more_compute_than_the_small_model_shows_nothing():
     large = seeded(0.5, 1000, seed=0)
     small, early = large & seeded(0.4, 1000, seed=1), large & seeded(0.9, 1000, seed=2)
     labels = labelled(**{"small": small, "large-1": early, "large-2": large})
     sizes, steps = {"small": 50, "large-1": 100, "large-2": 100}, {"small": 20, "large-1": 15, "large-2": 20}
-    found = trend(
+    result = trend(
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
-    assert found.verdict == "cannot tell"
-    assert "in 0 of 0 pairs" in found.test
+    assert result.verdict == "cannot tell"
+    assert "in 0 of 0 pairs" in result.test
 
 
-def test_without_checkpoints_the_second_trend_cannot_be_told():
-    found = trend(compute(tables(labelled(small=SMALL, large=LARGE))), "checkpoints-forecast-better-than-small-models")
-    assert found.test == "the study lacks earlier checkpoints of the largest model that memorize a row"
+def test_without_checkpoints_the_second_trend_has_no_verdict():
+    result = trend(compute(tables(labelled(small=SMALL, large=LARGE))), "checkpoints-forecast-better-than-small-models")
+    assert result.test == "the study lacks earlier checkpoints of the largest model that memorize a row"
 
 
 # ----------------------------------------------------------------------------------------------------------- poor input
 
 
-def test_one_model_is_answered_with_what_is_missing():
+def test_with_one_model_the_missing_data_is_reported():
     finding = compute(tables(labelled(large=LARGE)))
     assert finding.claim == (
         "Whether a smaller model or an earlier checkpoint forecasts what a later one memorizes cannot be said: the "
@@ -200,15 +203,15 @@ def test_a_control_model_forecasts_nothing():
     assert finding.missing
 
 
-def test_zero_memorized_rows_are_told():
+def test_the_absence_of_memorized_rows_is_reported():
     finding = compute(tables(labelled(small=[0] * 9, large=[0] * 9)))
     assert "lacks memorized rows (none of 9 rows is recited by any model)" in finding.claim
 
 
-def test_a_silent_small_model_has_no_precision():
+def test_a_small_model_that_memorizes_nothing_has_no_precision():
     finding = compute(tables(labelled(small=[0] * 10, large=LARGE)))
-    line = pair(finding, "small", "large")
-    assert (line["precision"], line["recall"], line["f1"]) == (None, 0, 0)
+    record = pair(finding, "small", "large")
+    assert (record["precision"], record["recall"], record["f1"]) == (None, 0, 0)
     assert finding.claim.startswith(
         "At 32 + 32 tokens small memorizes no row (no precision), and small memorizes 0.0 % of the 5 rows"
     )
@@ -220,15 +223,15 @@ def test_only_common_rows_are_compared():
     matches = labelled(small=SMALL, large=LARGE)
     matches["small"][CELL][6:] = [None] * 4
     finding = compute(tables(matches))
-    line = pair(finding, "small", "large")
-    assert (line["rows"], line["precision"], line["recall"]) == (6, 1.0, pytest.approx(2 / 5))
+    record = pair(finding, "small", "large")
+    assert (record["rows"], record["precision"], record["recall"]) == (6, 1.0, pytest.approx(2 / 5))
     assert "Only the 6 rows that all models scored are compared, of 10." in finding.caveats
 
 
-def test_models_without_a_common_row_are_answered_with_what_is_missing():
-    found = tables(labelled(small=SMALL, large=LARGE))
-    apart = (pl.col("row") < 5) == (pl.col("model") == "small")
-    finding = compute(replace(found, scores=found.scores.filter(apart)))
+def test_without_common_rows_the_missing_data_is_reported():
+    study = tables(labelled(small=SMALL, large=LARGE))
+    no_common_row = (pl.col("row") < 5) == (pl.col("model") == "small")
+    finding = compute(replace(study, scores=study.scores.filter(no_common_row)))
     assert "the study lacks rows that all models scored" in finding.claim
 
 
@@ -255,6 +258,6 @@ def test_verbatim_depth_has_labels_and_no_correlation_of_scores():
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in verbatim.items()}
     finding = compute(tables(masked, verbatim=verbatim, depth="verbatim"))
     assert pair(finding, "a", "b")["precision"] == pytest.approx(2 / 3)
-    line = finding.table("correlations").row(0, named=True)
-    assert line["pearson"] is None
-    assert line["phi"] == pytest.approx(np.corrcoef(SMALL, LARGE)[0, 1])
+    record = finding.table("correlations").row(0, named=True)
+    assert record["pearson"] is None
+    assert record["phi"] == pytest.approx(np.corrcoef(SMALL, LARGE)[0, 1])

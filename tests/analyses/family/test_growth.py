@@ -10,17 +10,15 @@ CELL = (32, 32)
 
 
 def grown(*memorized: int, count: int = 1000, **options):
-    """Models of 10, 100, 1000 ... parameters that recite the first so many rows."""
-    return tables(
-        {f"m{at}": {CELL: [32] * hits + [0] * (count - hits)} for at, hits in enumerate(memorized)}, **options
-    )
+    """Models of 10, 100, 1000 ... parameters that recite the given numbers of rows, the first ones."""
+    return tables({f"m{i}": {CELL: [32] * hits + [0] * (count - hits)} for i, hits in enumerate(memorized)}, **options)
 
 
 @pytest.mark.parametrize(
     ("memorized", "verdict"),
     [((0, 100, 120), "shows"), ((0, 20, 120), "contradicts"), ((50, 100, 150), "cannot tell")],
 )
-def test_growth_in_the_lower_part_is_set_against_that_in_the_upper(memorized, verdict):
+def test_growth_in_the_lower_part_is_compared_with_that_in_the_upper(memorized, verdict):
     assert growth_trend(grown(*memorized)).verdict == verdict
 
 
@@ -33,10 +31,10 @@ def test_growth_is_per_tenfold_of_parameters():
 
 
 def test_the_interval_is_that_of_a_sum_over_rows():
-    # weights -1, 2, -1: rows of the second and third model alone count +1 each, of the third alone -1 each
+    # weights -1, 2, -1: rows of the second and third model only count +1 each, those of the third only -1 each
     trend = growth_trend(grown(0, 30, 40))
-    half = 1.96 * (40 - 20**2 / 1000) ** 0.5
-    assert f"+20.0 apart (95 % interval +{20 - half:.1f} to +{20 + half:.1f})" in trend.test
+    half_width = 1.96 * (40 - 20**2 / 1000) ** 0.5
+    assert f"+20.0 apart (95 % interval +{20 - half_width:.1f} to +{20 + half_width:.1f})" in trend.test
 
 
 def test_the_middle_is_that_of_the_log_axis():
@@ -44,24 +42,27 @@ def test_the_middle_is_that_of_the_log_axis():
     assert "by m0, 60 by m2, 90 by m3" in growth_trend(grown(0, 50, 60, 90, parameters=sizes)).test
 
 
-def test_rows_forgotten_less_are_no_growth_that_slows():
+def test_fewer_forgotten_rows_are_not_slowing_growth():
     assert growth_trend(grown(300, 250, 50)).verdict == "cannot tell"
 
 
 def test_of_recited_rows_alone_the_interval_is_a_little_wider():
-    found = grown(0, 30, 40)
-    alone = replace(found, scores=found.scores.filter(pl.col("matches") == 32), complete=False)
-    half = 1.96 * 40**0.5
-    assert growth_trend(alone).test == (
+    study = grown(0, 30, 40)
+    recited_only = replace(study, scores=study.scores.filter(pl.col("matches") == 32), complete=False)
+    half_width = 1.96 * 40**0.5
+    assert growth_trend(recited_only).test == (
         "it takes three models of known and different size, scored in one cell"
-    )  # m0 recites nothing and has no line
-    again = replace(grown(1, 31, 41), complete=False)
-    again = replace(again, scores=again.scores.filter(pl.col("matches") == 32))
-    assert f"+20.0 apart (95 % interval +{20 - half:.1f} to +{20 + half:.1f})" in growth_trend(again).test
+    )  # m0 recites nothing and has no record
+    recited_by_all = replace(grown(1, 31, 41), complete=False)
+    recited_by_all = replace(recited_by_all, scores=recited_by_all.scores.filter(pl.col("matches") == 32))
+    assert (
+        f"+20.0 apart (95 % interval +{20 - half_width:.1f} to +{20 + half_width:.1f})"
+        in growth_trend(recited_by_all).test
+    )
 
 
 @pytest.mark.parametrize(
-    ("found", "why"),
+    ("study", "reason"),
     [
         (grown(0, 50), "it takes three models"),
         (grown(0, 50, 90, parameters={"m0": None}), "it takes three models"),
@@ -69,7 +70,7 @@ def test_of_recited_rows_alone_the_interval_is_a_little_wider():
         (grown(0, 0, 0), "too few rows (0) tell"),
     ],
 )
-def test_where_nothing_can_be_told_the_reason_is_given(found, why):
-    trend = growth_trend(found)
+def test_without_a_verdict_the_reason_is_given(study, reason):
+    trend = growth_trend(study)
     assert trend.verdict == "cannot tell"
-    assert trend.test.startswith(why)
+    assert trend.test.startswith(reason)

@@ -11,19 +11,19 @@ CELL = (32, 32)
 
 
 def recited(*hits: int, count: int = 1000) -> list[int]:
-    """Matches of `count` rows of which the first so many are recited whole."""
+    """Matches of `count` rows, of which the first `hits` are recited whole."""
     return [32] * hits[0] + [0] * (count - hits[0])
 
 
 def grown(*hits: int, count: int = 1000, **options):
-    """Models of 10, 100, 1000 ... parameters that recite so many of `count` rows."""
-    return tables({f"m{at}": {CELL: recited(n, count=count)} for at, n in enumerate(hits)}, **options)
+    """Models of 10, 100, 1000 ... parameters that recite the given numbers of `count` rows."""
+    return tables({f"m{i}": {CELL: recited(n, count=count)} for i, n in enumerate(hits)}, **options)
 
 
-def stepped(*, largest=8, rows=40, **options):
-    """One model that recites a row if it was seen at least `largest` times; buckets of 1, 2, 4 ... 64 repetitions."""
+def stepped(*, threshold=8, rows=40, **options):
+    """One model that recites a row if it was seen at least `threshold` times; buckets of 1, 2, 4 ... 64 repetitions."""
     repetitions = [2**power for power in range(7) for _ in range(rows)]
-    matches = {"m0": {CELL: [32 if seen >= largest else 5 for seen in repetitions]}}
+    matches = {"m0": {CELL: [32 if seen >= threshold else 5 for seen in repetitions]}}
     return tables(matches, repetitions=repetitions, **options)
 
 
@@ -57,7 +57,7 @@ def test_planted_buckets_give_a_step_curve():
     assert not curve["few"].any()
 
 
-def test_a_step_is_predicted_better_by_the_law_that_levels_off():
+def test_a_step_is_predicted_better_by_the_saturating_law():
     repetitions = law(compute(stepped()), law="repetitions")
     assert repetitions["model"] == "m0"
     assert repetitions["better"] == "saturating"
@@ -72,7 +72,7 @@ def test_the_law_in_context_goes_across_contexts():
     assert context["continuation"] == 32
 
 
-def test_the_two_samples_are_kept_apart():
+def test_the_two_samples_have_separate_shares():
     # 900 rows seen once, of which 90 are recited; 100 rows seen 8 times, of which 80 are
     matches = [32] * 90 + [0] * 810 + [32] * 80 + [0] * 20
     finding = compute(tables({"m0": {CELL: matches}, "m1": {CELL: matches}}, repetitions=[1] * 900 + [8] * 100))
@@ -83,8 +83,8 @@ def test_the_two_samples_are_kept_apart():
     assert set(finding.table("laws")["sample"]) == {"uniform", "duplicate-normalised", "buckets"}
 
 
-def test_points_weigh_as_many_as_their_rows():
-    # of 300, 300 and 1 rows: the last, at 64 repetitions, hardly tilts the line through the others
+def test_points_are_weighted_by_their_rows():
+    # points of 300, 300 and 1 rows: the last one, at 64 repetitions, hardly affects the slope
     repetitions = [1] * 300 + [8] * 300 + [64]
     matches = [32] * 30 + [0] * 270 + [32] * 90 + [0] * 210 + [0]
     slope = law(compute(tables({"m0": {CELL: matches}}, repetitions=repetitions)), law="repetitions")["slope"]
@@ -94,10 +94,12 @@ def test_points_weigh_as_many_as_their_rows():
 # ------------------------------------------------------------------------------------------------- controls and trends
 
 
-def test_the_controls_stand_beside_the_curves():
+def test_the_controls_are_reported_separately():
     roles = ["train"] * 800 + ["control"] * 200
     matches = {name: {CELL: recited(hits)} for name, hits in (("m0", 50), ("m1", 250), ("m2", 300), ("u", 3))}
-    finding = compute(tables(matches, roles=roles, control_models=("u",), repetitions=[2] * 500 + [8] * 300 + [0] * 200))
+    finding = compute(
+        tables(matches, roles=roles, control_models=("u",), repetitions=[2] * 500 + [8] * 300 + [0] * 200)
+    )
     assert finding.control == (
         "Rows no model was trained on: 0.0 % at most (0.0 to 1.9 %, 200 rows). "
         "Models untrained on the rows: 0.3 % at most (0.1 to 0.9 %, 1,000 rows)."
@@ -115,7 +117,7 @@ def test_the_controls_stand_beside_the_curves():
     ("hits", "verdict"),
     [((50, 240, 430, 621), "shows"), ((621, 430, 240, 50), "contradicts"), ((290, 310, 295, 305), "cannot tell")],
 )
-def test_growth_with_size_is_put_to_a_test(hits, verdict):
+def test_growth_with_size_is_tested(hits, verdict):
     trends = {trend.trend: trend for trend in compute(grown(*hits)).trends}
     assert trends["log-linear-in-size"].verdict == verdict
     assert trends["log-linear-in-repetitions"].verdict == "cannot tell"
@@ -124,7 +126,7 @@ def test_growth_with_size_is_put_to_a_test(hits, verdict):
     )
 
 
-def test_growth_with_repetitions_is_put_to_a_test():
+def test_growth_with_repetitions_is_tested():
     trends = {trend.trend: trend.verdict for trend in compute(stepped()).trends}
     assert trends == {
         "log-linear-in-size": "cannot tell",
@@ -133,7 +135,7 @@ def test_growth_with_repetitions_is_put_to_a_test():
     }
 
 
-def test_repetitions_without_an_effect_are_taken_for_one_five_times_in_a_hundred():
+def test_repetitions_without_an_effect_seem_to_have_one_in_at_most_five_percent_of_cases():
     verdicts = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -143,7 +145,7 @@ def test_repetitions_without_an_effect_are_taken_for_one_five_times_in_a_hundred
     assert verdicts.count("cannot tell") >= 35
 
 
-def test_what_p9_reports_stands_beside_with_its_evidence():
+def test_the_slopes_of_p9_are_listed_with_their_evidence():
     published = compute(grown(50, 240, 430)).table("published")
     assert published.filter(law="size").select("slope", "r2", "evidence").row(0) == (0.19, 0.998, "S2")
 
@@ -161,7 +163,7 @@ def test_two_sizes_have_a_slope_and_no_interval():
     assert finding.strength is None
 
 
-def test_a_bucket_of_two_rows_is_kept_wide_and_flagged():
+def test_a_bucket_of_two_rows_has_a_wide_interval_and_is_flagged():
     repetitions = [1] * 100 + [4] * 2
     finding = compute(tables({"m0": {CELL: [32] * 10 + [0] * 90 + [32, 0]}}, repetitions=repetitions))
     small = finding.table("repetitions").row(-1, named=True)
@@ -192,16 +194,16 @@ def test_unknown_sizes_leave_the_other_laws():
     assert "The sizes of some models are unknown: no law in size." in finding.caveats
 
 
-def test_models_that_scored_other_rows_are_told():
-    found = grown(50, 240, 430)
-    words = "Models were not all scored on the same rows in every cell: points of a law stand on different rows."
-    assert words not in compute(found).caveats
+def test_a_caveat_says_that_models_scored_different_rows():
+    study = grown(50, 240, 430)
+    caveat = "Models were not all scored on the same rows in every cell: points of a law stand on different rows."
+    assert caveat not in compute(study).caveats
     later = (pl.col("model") != "m1") | (pl.col("row") >= 20)
     others = (pl.col("model") == "m1") | (pl.col("row") < 980)
-    assert words in compute(replace(found, scores=found.scores.filter(later & others))).caveats
+    assert caveat in compute(replace(study, scores=study.scores.filter(later & others))).caveats
 
 
-def test_one_model_without_repetitions_in_one_cell_is_answered_with_what_is_missing():
+def test_for_one_model_without_repetitions_in_one_cell_the_missing_data_is_reported():
     finding = compute(grown(20))
     assert finding.claim == (
         "How memorization grows with size, repetitions and context cannot be said: the study lacks two points to lay "
@@ -224,7 +226,7 @@ def test_recited_rows_alone_have_no_shares():
 
 
 def test_verbatim_depth_is_enough():
-    hits = {f"m{at}": {CELL: [32 if row < n else 3 for row in range(1000)]} for at, n in enumerate((50, 240, 430))}
+    hits = {f"m{i}": {CELL: [32 if row < n else 3 for row in range(1000)]} for i, n in enumerate((50, 240, 430))}
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in hits.items()}
     finding = compute(tables(masked, verbatim=hits, depth="verbatim"))
     assert law(finding, law="size")["slope"] == pytest.approx(0.19)

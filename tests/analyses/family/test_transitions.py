@@ -11,38 +11,40 @@ from tests.analyses.synthetic_tables import tables
 CELL = (32, 32)
 LOWEST, LOW, MEDIUM, HIGH, HIGHEST = LEVELS
 #: matches of 32 in the middle of each level
-AT = dict(zip(LEVELS, (0, 8, 16, 22, 32), strict=True))
+MATCHES = dict(zip(LEVELS, (0, 8, 16, 22, 32), strict=True))
 
 
-def moved(*models: str, rows: list[tuple[str, ...]], **options):
-    """Tables of rows given as one level a model."""
+def study_of_levels(*models: str, rows: list[tuple[str, ...]], **options):
+    """Tables of rows, each given as one level per model."""
     return tables(
-        {model: {CELL: [AT[levels[at]] for levels in rows]} for at, model in enumerate(models)},
+        {model: {CELL: [MATCHES[levels[i]] for levels in rows]} for i, model in enumerate(models)},
         **options,
     )
 
 
-def matrix(found: pl.DataFrame) -> dict[tuple[str, str], int]:
+def matrix(counts: pl.DataFrame) -> dict[tuple[str, str], int]:
     """The entries that are not zero."""
-    return {(level, target): rows for level, target, rows in found.iter_rows() if rows}
+    return {(level, target): rows for level, target, rows in counts.iter_rows() if rows}
 
 
-def recited(*counts: tuple[bool, ...], times: list[int], **options):
-    """Models of which those marked recite so many rows; the others miss them."""
-    lines = [flags for flags, count in zip(counts, times, strict=True) for _ in range(count)]
-    matches = {f"m{at}": {CELL: [32 if flags[at] else 0 for flags in lines]} for at in range(len(counts[0]))}
+def recited(*combinations: tuple[bool, ...], times: list[int], **options):
+    """Rows recited by the marked models and missed by the others; `times`: the number of rows for each combination."""
+    rows = [flags for flags, count in zip(combinations, times, strict=True) for _ in range(count)]
+    matches = {f"m{i}": {CELL: [32 if flags[i] else 0 for flags in rows]} for i in range(len(combinations[0]))}
     return tables(matches, **options)
 
 
-def test_swapped_parrots_give_the_permutation_matrix():
-    found = compute(moved("a", "b", rows=[(HIGHEST, LOWEST)] * 30 + [(LOWEST, HIGHEST)] * 20)).table("transitions")
+def test_swapped_models_give_the_permutation_matrix():
+    found = compute(study_of_levels("a", "b", rows=[(HIGHEST, LOWEST)] * 30 + [(LOWEST, HIGHEST)] * 20)).table(
+        "transitions"
+    )
     shares = found.filter(pl.col("share") > 0).select("level", "target", "rows", "share").rows()
     assert shares == [(LOWEST, HIGHEST, 20, 1.0), (HIGHEST, LOWEST, 30, 1.0)]
 
 
-def test_a_model_beside_its_twin_gives_the_identity_and_no_test():
+def test_two_equal_models_give_the_identity_and_no_test():
     rows = [(level, level) for level in LEVELS for _ in range(3)]
-    finding = compute(moved("a", "b", rows=rows))
+    finding = compute(study_of_levels("a", "b", rows=rows))
     found = finding.table("transitions")
     assert found.filter(pl.col("level") == pl.col("target"))["share"].to_list() == [1.0] * 5
     assert found.filter(pl.col("level") != pl.col("target"))["share"].to_list() == [0.0] * 20
@@ -56,9 +58,9 @@ ROWS = [(LOW, HIGHEST)] * 6 + [(LOW, LOW)] * 2 + [(HIGHEST, HIGHEST)] * 9 + [(HI
 
 
 def test_an_asymmetric_table_is_counted_row_by_row():
-    found = transition_counts(moved("a", "b", rows=ROWS), "a", "b", Cell(32, 32))
+    found = transition_counts(study_of_levels("a", "b", rows=ROWS), "a", "b", Cell(32, 32))
     assert found.columns == ["level", "target", "rows"]
-    assert [tuple(line) for line in found.select("level", "target").iter_rows()] == [
+    assert [tuple(record) for record in found.select("level", "target").iter_rows()] == [
         (level, target) for level in LEVELS for target in LEVELS
     ]
     assert matrix(found) == {
@@ -68,12 +70,12 @@ def test_an_asymmetric_table_is_counted_row_by_row():
         (HIGHEST, MEDIUM): 1,
         (HIGH, LOWEST): 3,
     }
-    back = transition_counts(moved("a", "b", rows=ROWS), "b", "a", Cell(32, 32))
+    back = transition_counts(study_of_levels("a", "b", rows=ROWS), "b", "a", Cell(32, 32))
     assert matrix(back)[HIGHEST, LOW] == 6
 
 
 def test_shares_are_of_the_level_and_null_where_it_is_empty():
-    found = compute(moved("a", "b", rows=ROWS)).table("transitions")
+    found = compute(study_of_levels("a", "b", rows=ROWS)).table("transitions")
     (share,) = found.filter(level=LOW, target=HIGHEST).iter_rows(named=True)
     assert (share["rows"], share["level_rows"], share["share"]) == (6, 8, 0.75)
     assert (share["share_lower"], share["share_upper"]) == pytest.approx((0.4093, 0.9285), abs=1e-4)  # Wilson, 6 of 8
@@ -88,8 +90,8 @@ def test_levels_have_exact_edges():
     assert found.filter(target=LOWEST)["rows"].to_list() == [1, 2, 1, 1, 3]
 
 
-def test_the_claim_speaks_of_the_ends_with_numbers():
-    finding = compute(moved("a", "b", rows=ROWS))
+def test_the_claim_reports_the_two_ends_with_numbers():
+    finding = compute(study_of_levels("a", "b", rows=ROWS))
     assert finding.claim == (
         "At 32 + 32 tokens 90.0 % (59.6 to 98.2 %; 10 rows) of the rows that a memorizes stay memorized in b, and "
         "between these two models 6 of 21 rows rise to a higher level while 4 fall "
@@ -104,8 +106,8 @@ def test_the_claim_speaks_of_the_ends_with_numbers():
     assert any("marked sparse" in caveat for caveat in finding.caveats)
 
 
-def test_rows_that_go_round_in_a_circle_are_not_symmetric_though_levels_keep_their_size():
-    finding = compute(moved("a", "b", rows=[(LOW, MEDIUM), (MEDIUM, HIGH), (HIGH, LOW)] * 20))
+def test_cyclic_transitions_are_not_symmetric_though_levels_keep_their_size():
+    finding = compute(study_of_levels("a", "b", rows=[(LOW, MEDIUM), (MEDIUM, HIGH), (HIGH, LOW)] * 20))
     assert "(Bowker's test of symmetry: p < 0.001)" in finding.claim
     assert "40 of 60 rows rise to a higher level while 20 fall" in finding.claim
     assert finding.table("symmetry")["p"].to_list()[1] == pytest.approx(1)
@@ -120,7 +122,9 @@ def test_memorized_means_every_token_and_not_the_highest_level():
 def test_pairs_are_neighbours_and_ends_by_size_and_by_step():
     rows = [(LOWEST, LOWEST, LOW, HIGHEST, HIGHEST)] * 3 + [(HIGHEST,) * 5]
     sizes = {"a": 10**6, "b": 3 * 10**8, "c1": 2_800_000_000, "c2": 2_800_000_000, "c3": 2_800_000_000}
-    finding = compute(moved(*sizes, rows=rows, parameters=sizes, steps={"a": 9, "b": 9, "c1": 3, "c2": 6, "c3": 9}))
+    finding = compute(
+        study_of_levels(*sizes, rows=rows, parameters=sizes, steps={"a": 9, "b": 9, "c1": 3, "c2": 6, "c3": 9})
+    )
     pairs = finding.table("kept").select("series", "span", "pair", "smaller", "larger").rows()
     assert pairs == [
         ("model size", "neighbours", "1.0M to 300M", "a", "b"),
@@ -140,10 +144,10 @@ def test_pairs_are_neighbours_and_ends_by_size_and_by_step():
     ]
 
 
-def test_the_flow_leads_every_row_through_the_family():
+def test_the_flow_follows_every_row_through_the_family():
     rows = [(LOWEST, LOW, HIGHEST)] * 4 + [(LOWEST, LOWEST, LOWEST)] * 3 + [(HIGHEST, LOW, LOWEST)]
-    flow = compute(moved("a", "b", "c", rows=rows)).table("flow")
-    assert [line for line in flow.drop("series").iter_rows() if line[-1]] == [
+    flow = compute(study_of_levels("a", "b", "c", rows=rows)).table("flow")
+    assert [record for record in flow.drop("series").iter_rows() if record[-1]] == [
         (1, "10", LOWEST, LOWEST, 3),
         (1, "10", LOWEST, LOW, 4),
         (1, "10", HIGHEST, LOW, 1),
@@ -159,34 +163,34 @@ def test_the_flow_leads_every_row_through_the_family():
 @pytest.mark.parametrize(
     ("kept", "lost", "verdict"), [(285, 15, "shows"), (92, 8, "cannot tell"), (80, 20, "contradicts")]
 )
-def test_whether_memorized_rows_stay_is_put_to_a_test(kept, lost, verdict):
+def test_whether_memorized_rows_stay_memorized_is_tested(kept, lost, verdict):
     stay, _ = compute(recited((True, True), (True, False), (False, False), times=[kept, lost, 50])).trends
     assert (stay.trend, stay.verdict) == ("memorized-rows-stay-memorized", verdict)
     assert f"{kept + lost} rows) from 10 to 100" in stay.test
 
 
 def test_one_pair_that_forgets_contradicts_and_ends_are_no_further_pair():
-    found = recited((True, True, True), (True, True, False), times=[150, 150])
-    stay, _ = compute(found).trends
+    study = recited((True, True, True), (True, True, False), times=[150, 150])
+    stay, _ = compute(study).trends
     assert stay.verdict == "contradicts"
     assert stay.test.count(" from ") == 2
 
 
 def test_models_of_unknown_size_give_no_trend_but_numbers():
-    finding = compute(moved("a", "b", rows=ROWS, parameters={"a": None, "b": 7}))
+    finding = compute(study_of_levels("a", "b", rows=ROWS, parameters={"a": None, "b": 7}))
     assert [trend.verdict for trend in finding.trends] == ["cannot tell"] * 2
     assert finding.table("kept")["series"].to_list() == ["models as given"]
     assert any("sizes are not all known" in caveat for caveat in finding.caveats)
 
 
-def test_without_graded_scores_rows_are_told_apart_by_m_of_one():
+def test_without_graded_scores_rows_are_distinguished_by_m_of_one():
     masked = tables(
         {"a": {CELL: [32, None, None, 32]}, "b": {CELL: [32, 32, None, None]}},
         depth="verbatim",
         verbatim={"a": {CELL: [32, 3, 0, 32]}, "b": {CELL: [32, 32, 2, 31]}},
     )
     finding = compute(masked)
-    assert [tuple(line) for line in finding.table("transitions").select("level", "target", "rows").iter_rows()] == [
+    assert [tuple(record) for record in finding.table("transitions").select("level", "target", "rows").iter_rows()] == [
         ("M < 1", "M < 1", 1),
         ("M < 1", "M = 1", 1),
         ("M = 1", "M < 1", 1),
@@ -196,12 +200,12 @@ def test_without_graded_scores_rows_are_told_apart_by_m_of_one():
     assert any("M was not graded" in caveat for caveat in finding.caveats)
 
 
-def test_of_recited_rows_alone_nothing_is_said_of_the_others():
-    found = recited((True, True), (True, False), (False, True), (False, False), times=[6, 2, 5, 90])
-    alone = replace(found, scores=found.scores.filter(pl.col("matches") == 32), complete=False)
-    finding = compute(alone)
-    lines = finding.table("transitions").select("level", "target", "rows", "level_rows", "share").rows()
-    assert lines == [
+def test_for_recited_rows_alone_the_number_of_other_rows_is_unknown():
+    study = recited((True, True), (True, False), (False, True), (False, False), times=[6, 2, 5, 90])
+    recited_only = replace(study, scores=study.scores.filter(pl.col("matches") == 32), complete=False)
+    finding = compute(recited_only)
+    records = finding.table("transitions").select("level", "target", "rows", "level_rows", "share").rows()
+    assert records == [
         ("M < 1", "M < 1", None, None, None),
         ("M < 1", "M = 1", 5, None, None),
         ("M = 1", "M < 1", 2, 8, 0.25),
@@ -210,36 +214,36 @@ def test_of_recited_rows_alone_nothing_is_said_of_the_others():
     assert finding.control is None
     assert "75.0 % (40.9 to 92.9 %; 8 rows)" in finding.claim
     assert "5 rows become memorized while 2 cease to be" in finding.claim
-    whole = compute(found).table("symmetry")
-    assert finding.table("symmetry")["p"].to_list() == pytest.approx(whole["p"].to_list())
+    all_rows = compute(study).table("symmetry")
+    assert finding.table("symmetry")["p"].to_list() == pytest.approx(all_rows["p"].to_list())
 
 
 def test_models_of_different_rows_are_compared_on_those_of_both():
-    found = moved("a", "b", rows=ROWS)
-    part = replace(found, scores=found.scores.filter((pl.col("model") == "a") | (pl.col("row") < 8)))
+    study = study_of_levels("a", "b", rows=ROWS)
+    part = replace(study, scores=study.scores.filter((pl.col("model") == "a") | (pl.col("row") < 8)))
     finding = compute(part)
     assert finding.table("kept")["rows"].to_list() == [8]
     assert "a and b scored different rows: the 8 rows of both count." in finding.caveats
 
 
 def test_a_model_without_scores_in_the_cell_is_left_out_and_named():
-    found = moved("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 4)
-    hole = replace(found, scores=found.scores.filter(pl.col("model") != "b"))
+    study = study_of_levels("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 4)
+    hole = replace(study, scores=study.scores.filter(pl.col("model") != "b"))
     finding = compute(hole)
     assert finding.table("kept")["pair"].to_list() == ["10 to 1,000"]
     assert "Without scores in this cell, and left out: b." in finding.caveats
 
 
 def test_neighbours_without_a_common_row_leave_the_ends_and_draw_no_flow():
-    found = moved("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 8)
-    apart = replace(found, scores=found.scores.filter((pl.col("model") == "b") == (pl.col("row") < 4)))
+    study = study_of_levels("a", "b", "c", rows=[(LOW, LOW, HIGH)] * 8)
+    apart = replace(study, scores=study.scores.filter((pl.col("model") == "b") == (pl.col("row") < 4)))
     finding = compute(apart)
     assert finding.table("kept")["span"].to_list() == ["ends"]
     assert [chart.shape for chart in finding.charts] == ["matrix"]
 
 
-def test_one_model_is_answered_with_what_is_missing():
-    finding = compute(moved("a", rows=[(LOW,)] * 4))
+def test_with_one_model_the_missing_data_is_reported():
+    finding = compute(study_of_levels("a", rows=[(LOW,)] * 4))
     assert finding.claim == (
         "How rows move between score levels cannot be said: the study lacks two models of the family that scored the "
         "same training rows at 32 + 32 tokens."

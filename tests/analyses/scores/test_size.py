@@ -8,7 +8,7 @@ CELL = (32, 32)
 
 
 def grown(*recited: int, count: int = 200, **options):
-    """Models that recite the first so many of `count` rows, and miss all of the others."""
+    """Models that recite the given numbers of `count` rows, the first ones, and miss all others."""
     return tables(
         {f"m{number}": {CELL: [32] * hits + [0] * (count - hits)} for number, hits in enumerate(recited)}, **options
     )

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
-from mematlas.findings.export import parse_formats, export_finding
+from mematlas.findings.export import export_finding, parse_formats
 from mematlas.pipeline.steps.analyze import recompute_findings
 from mematlas.study import open_study
 

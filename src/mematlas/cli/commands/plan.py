@@ -19,6 +19,13 @@ from mematlas.scoring.cost import (
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid
 
+_ASSUMPTIONS = (
+    "Assumed, not measured: {tflops:g} TFLOP/s effective per device; every row decoded with a cache to the longest "
+    "continuation; no row recited; attention and loading not included. Models under 1 B are limited by kernel "
+    "launches, not by arithmetic, and take longer; on two CPU cores 41 to 52 % of the rate of a large matrix product "
+    "was measured (benchmarks/RESULTS.md). To plan a study file, with a probe: mematlas run --dry-run study.yaml"
+)
+
 
 def plan(
     *models: str,
@@ -65,13 +72,7 @@ def plan(
         f"all: {significant(hours)} device hours, {significant(hours / devices)} hours on {devices}; "
         f"{size(len(costs) * rows * bytes_per_row(options))} of tables at most, before compression"
     )
-    print(
-        f"Assumed, not measured: {tflops:g} TFLOP/s effective per device; every row decoded with a cache to the "
-        "longest continuation; no row recited; attention and loading not included. Models under 1 B are limited by "
-        "kernel launches, not by arithmetic, and take longer; on two CPU cores 41 to 52 % of the rate of a large matrix "
-        "product was measured (benchmarks/RESULTS.md). To plan a study file, with a probe: "
-        "mematlas run --dry-run study.yaml"
-    )
+    print(_ASSUMPTIONS.format(tflops=tflops))
 
 
 def _print_costs(costs: list[ScoringCost], devices: int) -> None:

@@ -46,14 +46,14 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
             model.label + (" (control)" if model.is_control else ""),
             count(model.parameters),
             "-" if model.training_step is None else f"{model.training_step:,}",
-            f"{model.rows_left:,}",
-            count(model.forwards_left),
+            f"{model.remaining_rows:,}",
+            count(model.remaining_fed_tokens),
         ]
         for model in plan.models
     ]
     print_table(["model", "parameters", "training step", "rows to score", "token-forwards"], table)
     print(
-        f"\ntoken-forwards: at most {plan.forwards_a_row:,} per row; rows that recite, and equal rows, take fewer.\n"
+        f"\ntoken-forwards: at most {plan.fed_tokens_per_row:,} per row; rows that recite and equal rows take fewer.\n"
         f"arithmetic: {_arithmetic(plan)}\n"
         f"disk: at most {size(plan.disk)} for scores, signals and hidden states of all models."
     )
@@ -63,7 +63,7 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
 
 
 def _arithmetic(plan: WorkPlan) -> str:
-    known = [model.flop_left for model in plan.models if model.flop_left is not None]
+    known = [model.remaining_flop for model in plan.models if model.remaining_flop is not None]
     unknown = len(plan.models) - len(known)
     exception = f", not counting {unknown} models of unknown width" if unknown else ""
     return f"at most {significant(sum(known) / 1e15)} PFLOP for what is left{exception} (see `mematlas plan`)."
@@ -74,7 +74,7 @@ def _print_time(plan: WorkPlan) -> None:
         print("time: nothing is left to score.")
         return
     probes = " and ".join(
-        f"{probe.rows:,} rows of {probe.model} at {probe.tokens_a_second:,.0f} tokens/s" for probe in plan.probes
+        f"{probe.rows:,} rows of {probe.model} at {probe.tokens_per_second:,.0f} tokens/s" for probe in plan.probes
     )
     print(
         f"time: about {_duration(plan.seconds)} of scoring; rough estimate: {probes}, scaled by tokens and parameters."

@@ -158,7 +158,7 @@ class AnalyzeStep(TaskStep[str, AnalysisResult]):
     def handle_failed(self, failed: "list[FailedTask[str]]") -> None:
         """An analysis whose workers died counts as broken."""
         for task in failed:
-            text = f"{task.attempts} workers died of it (the last one: {task.reason}); take fewer --workers"
+            text = f"{task.attempts} workers died while running it (the last one: {task.reason}); take fewer --workers"
             self._keep(AnalysisResult(task.task, text))
 
     def status(self, upstream_pending: bool) -> StepStatus:

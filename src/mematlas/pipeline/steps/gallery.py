@@ -120,7 +120,7 @@ def make_gallery(
     """
     path = gallery_path(job.config.study)
     largest, cell = tables.by_size[-1], tables.reference
-    chosen = choose(tables, findings, limit)
+    chosen = choose_rows(tables, findings, limit)
     if not chosen:
         path.unlink(missing_ok=True)
         places_path(job.config.study).unlink(missing_ok=True)
@@ -135,7 +135,7 @@ def make_gallery(
 # ---------------------------------------------------------------------------------------------- choosing rows
 
 
-def choose(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
+def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
     """Ids of training rows -> why: those that findings name, in turn, then some recited in full or by half.
 
     Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id.

@@ -112,7 +112,7 @@ def locate(
     longest = stream.length(max((len(query.tokens) for query in queries), default=0))
     possible = [query for query in queries if len(query.tokens) <= longest]
     # facts count a row as often as it was shown, where training order is known; here it is read once
-    progress.start("seeking recited rows", facts["tokens"] * len(corpus) // facts["rows"], 0, "tokens")
+    progress.start("looking up recited rows", facts["tokens"] * len(corpus) // facts["rows"], 0, "tokens")
     try:
         return occurrences_table(Scan(stream, on_tokens=progress.advance), corpus, possible, facts["scope"])
     finally:

@@ -1,22 +1,22 @@
 """The tables of row features: STUDY/features/<run>/<kind>/shard-...parquet, beside facts.json.
 
-    counts   one line a row: lists over the row's first tokens, as many as the grid reads
-    copies   one line a (row, context, continuation)
-    texts    one line a (row, context, continuation)
-    tokens   one line a row: its first tokens, as many as the grid reads
-    places   one line a (row, context, continuation, place) of recited rows: where else in the corpus they stand
+    counts   one row per scored row: lists over the row's first tokens, as many as the grid needs
+    copies   one row per (row, context, continuation)
+    texts    one row per (row, context, continuation)
+    tokens   one row per scored row: its first tokens, as many as the grid needs
+    places   one row per (row, context, continuation, place) of recited rows: where else in the corpus they occur
 
-Rows that the corpus does not hold (the control) have them too: their counts are those of the corpus.
-facts.json: {"scope": of `counts`, "tokens", "rows" and "documents" of what was counted, "corpus": its fingerprint,
-"eod": token id or null, "joined": rows go on in the next row, "ordered": rows count as often as they were shown in
-training, "version"}.
+Rows that are not in the corpus (the control) have features, too: their n-grams are counted in the corpus.
+facts.json: {"scope": of `counts`, "tokens", "rows" and "documents" of the counted corpus, "corpus": its fingerprint,
+"eod": token id or null, "joined": whether n-grams continue into the next row, "ordered": whether rows count as often as
+they were shown in training, "version"}.
 """
 
 from typing import Final
 
 import pyarrow as pa
 
-#: Kinds of token, by what the token alone decodes to (our choice); entry `kinds` of COUNTS is an index into it.
+#: Kinds of token, by the text of the single token (our choice); entry `kinds` of COUNTS is an index into it.
 TOKEN_KINDS: Final = ("letters", "digits", "space", "punctuation", "mixed")
 
 COUNTS: Final = pa.schema(
@@ -39,7 +39,7 @@ _CELL: Final = [
     pa.field("continuation", pa.int32(), nullable=False),
 ]
 
-#: Exact copies in the corpus, the row's own among them: of the continuation's tokens, and of context + continuation.
+#: Exact copies in the corpus, including the row's own: of the continuation's tokens, and of context + continuation.
 COPIES: Final = pa.schema(
     [
         *_CELL,
@@ -74,8 +74,8 @@ TOKENS: Final = pa.schema(
     ]
 )
 
-#: The first places of a recited continuation in the corpus beside the row's own, within the scope of `counts`; one line
-#: without a place where there is none.
+#: The first occurrences of a recited continuation in the corpus besides the row's own, within the scope of `counts`;
+#: one row without a place if there is none.
 OCCURRENCES: Final = pa.schema(
     [
         *_CELL,

@@ -1,4 +1,4 @@
-"""What predictors said of rows they were not fitted to: one line a (model, tested, sees, method, seed, row)."""
+"""The predictions on held-out rows: one row per (model, tested, sees, method, seed, row)."""
 
 from typing import Final, Literal
 
@@ -15,13 +15,14 @@ LOGISTIC: Final = "logistic regression"
 BOOSTING: Final = "gradient boosting"
 BASELINES: Final = (MAJORITY, BY_POSITION, ENTROPY, LOGISTIC, BOOSTING)
 
-#: model: to whose states the predictor was fitted; tested: whose states it read (another one of the same width where it
-#: was transferred); sees: the states of the "context" alone, before anything is generated, or, at each index, those of
-#: all that was "generated" up to it, too; method: PREDICTOR, SHUFFLED or one of BASELINES; seed: of the split, the
-#: weights and the order; role: of the row, "train" rows are of documents held out from fitting; level: score level,
-#: 0 to 4, at the cell that states are kept of; weight: scored rows of the run that the row stands for, of its role and
-#: level; probability: that the token at each index of the longest continuation is recited; hit: whether it was
-#: (position by position, free-running), swapped among the rows for SHUFFLED; null behind an early end of the text.
+#: model: the model whose states the predictor was fitted to; tested: the model whose states it read (another one of the
+#: same width if it was transferred); sees: the states of the "context" only, before anything is generated, or, at each
+#: index, also those of the text "generated" up to it; method: PREDICTOR, SHUFFLED or one of BASELINES; seed: of the
+#: split, the weights and the order; role: of the row, "train" rows are of documents held out from fitting; level: score
+#: level, 0 to 4, at the cell of the recorded states; weight: number of scored rows of the run that the row represents,
+#: of its role and level; probability: that the token at each index of the longest continuation is recited; hit: whether
+#: it was (position by position, free-running), permuted among the rows for SHUFFLED; null after an early end of the
+#: text.
 PREDICTIONS: Final = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),

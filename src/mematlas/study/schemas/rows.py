@@ -1,8 +1,8 @@
-"""The table of scored rows, column by column."""
+"""The schema of the table of scored rows."""
 
 import pyarrow as pa
 
-#: One line a row; shared by all models of a run.
+#: One row per scored row; shared by all models of a run.
 ROWS = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),

@@ -1,4 +1,4 @@
-"""The tables that scoring writes, column by column."""
+"""The schemas of the tables that scoring writes."""
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ SCORES = pa.schema(
 _FLOATS = pa.list_(pa.float32())
 _KEY = [SCORES.field(name) for name in ("model", "row", "context", "continuation")]
 
-#: One line a row and context, at the longest continuation that the row allows; shorter cells are slices of it.
+#: One row per (model, row, context), at the longest continuation that the row allows; shorter cells are slices of it.
 FREE = pa.schema(
     [
         *_KEY,
@@ -38,7 +38,7 @@ FREE = pa.schema(
     ]
 )
 
-#: Lists run over the row's positions 0 .. context+continuation-1; position 0 is null where nothing precedes it.
+#: Lists are indexed by the row's positions 0 .. context+continuation-1; position 0 is null if nothing precedes it.
 _TRUTH = [
     *_KEY,
     pa.field("hit", pa.list_(pa.bool_()), metadata={"is": "the most probable token is the true one"}),
@@ -57,7 +57,7 @@ _TRUTH = [
 
 
 def truth_schema(temperatures: tuple[float, ...]) -> pa.Schema:
-    """Schema of the teacher-forced signals with the extra `temperatures`."""
+    """The schema of the teacher-forced signals with the extra `temperatures`."""
     extra = [
         pa.field(temperature_name(t), _FLOATS, metadata={"unit": "nats", "is": f"of the true token at T = {t:g}"})
         for t in temperatures
@@ -66,5 +66,5 @@ def truth_schema(temperatures: tuple[float, ...]) -> pa.Schema:
 
 
 def temperature_name(temperature: float) -> str:
-    """Column of the log-probability at `temperature`."""
+    """The name of the column of log-probabilities at `temperature`."""
     return f"log_probability_t{temperature:g}"
