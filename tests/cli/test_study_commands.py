@@ -48,7 +48,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli, shelf):
     assert not (shelf / "study").exists()
     assert "rows: 30 train + 10 control, 2 cells per row" in out
     assert "uniform-60 (control)" in out
-    assert "token-forwards: at most 19 per row; rows that recite, and equal rows, take fewer." in out
+    assert "token-forwards: at most 19 per row; rows that recite and equal rows take fewer." in out
+    assert "disk: at most " in out
     assert "kB for scores, signals and hidden states of all models" in out
     assert "of scoring; rough estimate: " in out
     assert "rows of uniform-60 at" in out

@@ -13,7 +13,7 @@ from mematlas.io.paths import unreachable_message
 
 app = App(
     name="mematlas",
-    help="Measures what a language model has memorized, and why.",
+    help="Finds out what a language model knows by heart, and why.",
     version=mematlas.__version__,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `run` prints a message of its own
