@@ -1,9 +1,9 @@
-"""How tests run where several processes share them (`make test`)."""
+"""Settings for running the tests in several processes (`make test`)."""
 
 import pytest
 from hypothesis import settings
 
-# an example takes as long as the other processes let it: how long says nothing of the code
+# other processes slow examples down, so that their duration says nothing about the code
 settings.register_profile("shared cores", deadline=None)
 settings.load_profile("shared cores")
 

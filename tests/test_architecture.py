@@ -1,4 +1,4 @@
-"""The rules of tools/structure.py hold, and each has been seen to fail; what `import mematlas` may load."""
+"""The rules of tools/structure.py hold, and each detects a planted violation; what `import mematlas` may load."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ HEAVY = (
 
 
 def planted(folder: Path, **files: str) -> Path:
-    """A package whose rooms hold one file each."""
+    """A package whose subpackages contain one file each."""
     folder.mkdir(exist_ok=True)
     for room, text in files.items():
         (folder / room).mkdir()
@@ -123,7 +123,7 @@ def test_the_module_runs_as_a_program():
     assert "score" in done.stdout
 
 
-def test_all_rooms_resolve():
+def test_all_tables_resolve():
     from mematlas.corpus.formats import FORMATS
     from mematlas.metrics import METRICS
     from mematlas.models import MODELS
@@ -140,7 +140,7 @@ def test_every_public_name_resolves():
 
 
 def asserts(function: ast.FunctionDef) -> bool:
-    """Whether a test can fail by what it finds: it asserts, expects an error, or calls a helper that checks."""
+    """Whether a test can fail: it asserts, expects an error, or calls a helper that checks."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True

@@ -44,7 +44,7 @@ def test_it_prints_one_row_per_predictor_and_what_to_do_next(cli, scored):
     [
         (["nowhere"], "nowhere is not a study"),
         (["STUDY", "--models", "aa"], "The study has no model 'aa'. Did you mean 'a'?"),
-        (["STUDY", "--heads", "3", "--width", "64"], "--heads 3 does not divide --width 64; take 1"),
+        (["STUDY", "--heads", "3", "--width", "64"], "--heads 3 does not divide --width 64; use 1"),
         (["STUDY", "--run", "zzz"], "zzz"),
     ],
 )
@@ -70,6 +70,6 @@ def test_a_study_without_hidden_states_is_one_line_with_the_remedy(cli, scored):
     code, out, err = cli("fit", scored / "plain")
     assert (code, out) == (1, "")
     assert err == (
-        f"mematlas: {scored / 'plain'} keeps no hidden states to fit predictors to; score with --signals hidden "
+        f"mematlas: {scored / 'plain'} contains no hidden states to fit predictors to; score with --signals hidden "
         "--signals free --signals truth, or leave predictors out.\n"
     )

@@ -97,7 +97,7 @@ def test_features_prints_what_was_counted_and_what_to_do_next(cli, shelf):
     assert "counting n-grams: 720 of 720 tokens, " in err
     assert " tokens/s, 0 s left" in err
     code, _, err = cli("features", study, "--scope", "rows", "--eod", "9", "--joined")
-    assert (code, err) == (0, f"Row features are there already: {next((study / 'features').iterdir())}\n")
+    assert (code, err) == (0, f"Row features exist already: {next((study / 'features').iterdir())}\n")
     code, _, err = cli("features", study, "--eod", "59")
     assert (code, err.count("\n")) == (1, 1)  # before anything is counted
     assert "mematlas: The end-of-document token --eod 59 does not occur in the corpus (720 tokens)" in err

@@ -1,4 +1,4 @@
-"""Rows that every test of the corpus room may use."""
+"""Rows for the tests of the package corpus."""
 
 import random
 

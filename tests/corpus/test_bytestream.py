@@ -1,4 +1,4 @@
-"""The stream and the array under every binary format, against a plain list; and that memory stays flat."""
+"""The stream and the array under every binary format, against a plain list; memory use stays flat."""
 
 import itertools
 import os
@@ -87,7 +87,7 @@ def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
 
 
 def resident_bytes() -> int:
-    """What /proc says that this process holds in memory."""
+    """Resident memory of this process, from /proc."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024
 

@@ -1,4 +1,4 @@
-"""What every format promises, whoever wrote it: this iterates FORMATS."""
+"""The contract of every format in FORMATS, including those of other packages."""
 
 import shutil
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Open = Callable[[str], Opened]
 
 @pytest.fixture
 def open_as(tmp_path: Path, rows: Rows) -> Open:
-    """Writes `rows` in a format and opens them, naming the format only where it has no signature."""
+    """Writes `rows` in a format and opens them; the format is given only if it cannot be detected."""
 
     def opened(name: str) -> Opened:
         path, options = WRITERS[name](tmp_path, rows)
@@ -29,7 +29,7 @@ def open_as(tmp_path: Path, rows: Rows) -> Open:
 
 
 def expected(rows: Rows, positions: list[int], width: int) -> tuple[Rows, list[int]]:
-    """The oracle: lists, cut and filled up one by one."""
+    """The oracle: lists, truncated and padded one by one."""
     taken = [rows[position][:width] for position in positions]
     return [row + [0] * (width - len(row)) for row in taken], [len(row) for row in taken]
 

@@ -1,15 +1,15 @@
-"""Whole content up to a limit, then samples: what changes a fingerprint and what does not."""
+"""Fingerprints of the whole content up to a limit, then of samples: what changes them and what does not."""
 
 from pathlib import Path
 
 import pytest
 
-from mematlas.corpus import fingerprint as room
+from mematlas.corpus import fingerprint as fingerprints
 from mematlas.corpus.reading.bytestream import ByteStream
 
 
 def digest(*paths: Path, format: str = "memmap", **choices: object) -> str:
-    return room.fingerprint(format, choices, ByteStream(list(paths)))
+    return fingerprints.fingerprint(format, choices, ByteStream(list(paths)))
 
 
 def test_format_choices_and_content_count(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_every_byte_counts_up_to_the_limit(tmp_path: Path) -> None:
 
 
 def test_samples_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "FULL_HASH_BYTES", 1 << 20)
+    monkeypatch.setattr(fingerprints, "FULL_HASH_BYTES", 1 << 20)
     total = 16 << 20
-    parts = list(room._hashed_parts(total))
+    parts = list(fingerprints._hashed_parts(total))
     assert len(parts) == 66
     assert parts[0] == (0, 1 << 20)
     assert parts[-1] == (15 << 20, 1 << 20)

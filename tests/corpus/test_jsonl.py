@@ -1,4 +1,4 @@
-"""JSON lines, plain and compressed, as text and as tokens; every kind of broken line says where it is."""
+"""JSON lines, plain and compressed, as text and as tokens; the error for an invalid line names the line."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Headerless tokens: what must be named, what is dropped, what is refused."""
+"""Headerless tokens: which options are required, what is dropped, what is refused."""
 
 from pathlib import Path
 

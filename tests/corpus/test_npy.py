@@ -1,4 +1,4 @@
-"""NumPy arrays of every integer dtype and both ranks; damaged and unfitting ones."""
+"""NumPy arrays of every integer dtype and both ranks; damaged and unsuitable arrays."""
 
 from pathlib import Path
 

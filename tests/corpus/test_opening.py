@@ -1,4 +1,4 @@
-"""What is found out from content, what must be named, and that opening is light."""
+"""Detection of formats, required options, and that importing the package is light."""
 
 import subprocess
 import sys
@@ -75,14 +75,14 @@ def test_text_is_not_mistaken(tmp_path: Path) -> None:
     assert len(open_corpus(tmp_path / "braces.txt", options=options)) == 5
 
 
-def test_importing_the_room_is_light() -> None:
+def test_importing_the_package_is_light() -> None:
     heavy = ["torch", "transformers", "datasets", "pyarrow", "zstandard", "numpy"]
     code = f"import sys, mematlas.corpus; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_rooms_names() -> None:
+def test_the_names_of_the_package() -> None:
     assert all(getattr(mematlas.corpus, name) for name in mematlas.corpus.__all__)
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         mematlas.corpus.absent  # noqa: B018

@@ -1,4 +1,4 @@
-"""Parquet: every list type, ragged rows, several files and row groups, and memory that holds a batch at most."""
+"""Parquet: every list type, ragged rows, several files and row groups; at most one batch is in memory."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mematlas.corpus.base import Corpus, CorpusOptions
-from mematlas.corpus.formats import parquet as room
+from mematlas.corpus.formats import parquet as parquet_format
 from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError
 from tests.corpus.writers import ENCODER, text_of
@@ -70,7 +70,7 @@ def test_a_folder_or_a_glob_with_ids_and_provenance(tmp_path: Path, name: str) -
 
 
 def test_batches_within_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "BATCH_ROWS", 3)
+    monkeypatch.setattr(parquet_format, "BATCH_ROWS", 3)
     pq.write_table(pa.table({"tokens": RAGGED}), tmp_path / "rows.parquet")
     corpus = open_corpus(tmp_path / "rows.parquet")
     for positions in ([0, 1], [2, 3, 4], [22], [1], list(range(23)), [5, 21, 6, 0]):

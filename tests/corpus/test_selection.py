@@ -1,4 +1,4 @@
-"""Selections against lists and sets; the wording of every refusal."""
+"""Selections compared with lists and sets; the message of every error."""
 
 import random
 from pathlib import Path

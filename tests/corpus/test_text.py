@@ -1,4 +1,4 @@
-"""Text is tokenized once and cut; the cache survives interruption and is never reused for other options."""
+"""Text is tokenized once and cut; the cache survives interruptions and is never reused for other options."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""K2's templates: known answers, the rule against trying every start, and the missing absolute value."""
+"""K2's templates: known answers, the rule compared with trying every start, and the missing absolute value."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def test_an_exported_index_agrees_with_the_oracle(tmp_path_factory, rows, shard,
     ]
     for ngram, found in zip(ngrams, engine.next_counts(ngrams), strict=True):
         following = oracle.next_counts(ngram, "documents")
-        following.pop(EOD, None)  # the separator stands for it
+        following.pop(EOD, None)  # infini-gram has the separator instead
         assert dict(zip(found.tokens.tolist(), found.counts.tolist(), strict=True)) == following
 
 
@@ -112,7 +112,7 @@ def test_damage_is_reported(tmp_path):
     table, data = (folder / "table.0").read_bytes(), (folder / "tokenized.0").read_bytes()
     (folder / "table.0").write_bytes(table[:-1])
     with pytest.raises(
-        IndexFault, match=r"table.0 \(6 bytes\) is no table of pointers for the 7 tokens of tokenized.0"
+        IndexFault, match=r"table.0 \(6 bytes\) is not a table of pointers for the 7 tokens of tokenized.0"
     ):
         open_infinigram(folder)
     (folder / "table.0").write_bytes(table)

@@ -1,4 +1,4 @@
-"""Analyses asked by workers: the same findings to the byte, and what breaks is told as one process tells it."""
+"""Analyses run by workers: findings equal to the byte, and errors reported as by a single process."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def contents(study):
 
 
 class Listening(Silent):
-    """Keeps what it is told to say."""
+    """Records the messages."""
 
     def __init__(self):
         self.messages = []
@@ -43,7 +43,7 @@ class Listening(Silent):
 
 
 class Here(LocalExecutor):
-    """Does all tasks in this process, the last first."""
+    """Runs all tasks in this process, the last first."""
 
     def run(self, make_worker, tasks, on_result, say):
         worker = make_worker(1)
@@ -76,7 +76,7 @@ def test_an_analysis_that_breaks_or_kills_its_workers_keeps_no_other_from_being_
     monkeypatch.setattr("mematlas.executors.local.LocalExecutor", Losing)
     monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, compute=lambda tables: 1 // 0))
     outcome = recompute_findings(study, ["size", "distribution", "overlap", "context"], workers=TWO)
-    assert list(outcome.findings) == ["distribution", "context"]  # in whatever order they came
+    assert list(outcome.findings) == ["distribution", "context"]  # in whatever order they finished
     assert list(outcome.failures) == ["size", "overlap"]
     with pytest.raises(
         StudyError, match=r"2 of 4 .*: size \(ZeroDivisionError: .*\); overlap \(4 workers died while running it \(the"

@@ -1,4 +1,4 @@
-"""A corpus counted in parts: the same tables to the byte, whoever counts which part, and n-grams over their borders."""
+"""A corpus counted in parts: tables equal to the byte, whichever worker counts which part; n-grams across parts."""
 
 import json
 from collections import Counter
@@ -39,7 +39,7 @@ ASKED = [
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Scored rows of a corpus in which n-grams, rows and cuts of rows come back; a group of them is three rows."""
+    """Scored rows of a corpus in which n-grams, rows and cuts of rows recur; a group has three scored rows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(featuring, "PASS_TOKENS", 4 * 200)
     shelves.fill(tmp_path)
@@ -52,7 +52,7 @@ def study(tmp_path, monkeypatch):
 
 
 class InTurns(LocalExecutor):
-    """Does all tasks in this process, the last first, by two workers in turn; notes how many there were."""
+    """Runs all tasks in this process, the last first, by two workers in turn; records the number of tasks."""
 
     tasks = 0
 
@@ -65,7 +65,7 @@ class InTurns(LocalExecutor):
 
 
 def contents(study):
-    """Every file of the features, facts as they are read."""
+    """Every Parquet file of the features, and facts.json."""
     folder = study.features_folder()
     files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return {path: content for path, content in files.items() if path.suffix == ".parquet" or path.name == "facts.json"}
@@ -172,7 +172,7 @@ def test_how_a_corpus_is_cut_depends_on_it_alone():
             return self.count
 
     assert [part_count(OfLength(count, row_length=64)) for count in (1, 5, 10**6, 2**25)] == [1, 5, 16, 32]
-    assert part_count(OfLength(2**24)) == 16  # rows of unknown length are taken for 64 tokens
+    assert part_count(OfLength(2**24)) == 16  # rows of unknown length are assumed to have 64 tokens
 
 
 def test_a_worker_that_finds_another_order_counts_nothing(study):
@@ -198,7 +198,7 @@ def test_a_part_that_kills_every_worker_is_named_and_finished_groups_stay(study,
     assert str(caught.value) == (
         "part 1 of 16 of the corpus, counted for the rows of shard-00002-of-00003 was given up after 4 workers died "
         "while running it (the last one: signal 9) and 15 more parts were given up; tables of rows that were counted "
-        "in all parts are kept. Take fewer --workers, and run the same command again."
+        "in all parts are kept. Use fewer --workers, and run the same command again."
     )
     assert len(list((study.features_folder() / "copies").glob("*.done"))) == 2
     assert study.feature_facts() is None

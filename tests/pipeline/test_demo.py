@@ -1,4 +1,4 @@
-"""The demo is a study: it writes its study file, carries it out, and leaves it to be changed."""
+"""The demo is a study: it writes a study file, runs it, and never overwrites an edited one."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ FAMILY = replace(TINY, planting=replace(PLANTING, row_length=96, overlap=32))
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """A folder in which a tiny family is trained and studied."""
+    """A folder with a trained tiny family and its study."""
     pytest.importorskip("altair")
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:

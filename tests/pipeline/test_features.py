@@ -1,4 +1,4 @@
-"""Row features of whole studies: what is counted, what is kept, what is made again, and what is refused."""
+"""Row features of whole studies: what is counted, kept, recomputed and refused."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def shelf(tmp_path, monkeypatch):
 
 
 def score(shelf, study="study", **options):
-    """A study of a corpus in which n-grams and rows come back; row 7 stands there as row 2, too."""
+    """A study of a corpus in which n-grams and rows recur; row 7 is a copy of row 2."""
     tokens = np.load(shelf / "rows.npy") % 5
     tokens[7] = tokens[2]
     np.save(shelf / "few_kinds.npy", tokens)
@@ -122,7 +122,7 @@ def test_a_training_order_counts_rows_as_often_as_they_were_shown(shelf):
     make_features(study, scope="rows", training_order="order.npy")
     copies = study.features("copies").filter(continuation=12)
     shown = dict(copies.select("row", "window_rows").rows())
-    assert [shown[row] for row in range(1, 6)] == [1, 1, 1, 3, 1]  # row 2 stands in row 7, which was shown once
+    assert [shown[row] for row in range(1, 6)] == [1, 1, 1, 3, 1]  # row 7, a copy of row 2, was shown once
     facts = study.feature_facts()
     assert (facts["ordered"], facts["rows"], facts["tokens"]) == (True, len(order), len(order) * 24)
     assert facts["corpus"] != study.run().settings["fingerprints"][0]["corpus"]
@@ -163,7 +163,7 @@ def test_nothing_is_made_twice(shelf, monkeypatch):
     listening = Listening()
     make_features(study, progress=listening)
     assert times(study.folder) == before
-    assert listening.said == [f"Row features are there already: {study.features_folder()}"]
+    assert listening.said == [f"Row features exist already: {study.features_folder()}"]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_what_was_interrupted_goes_on_and_is_not_read_before(shelf, monkeypatch)
     make_features(study)
     shards = -(-15 // featuring.rows_per_pass(featuring.reopen_rows(study).grid))
     assert shards > 3
-    assert len(calls) == len(KINDS) * (shards - 2)  # two groups were whole
+    assert len(calls) == len(KINDS) * (shards - 2)  # two groups were complete
     after = times(study.features_folder() / "texts")
     assert sum(kept[path] == after[path] for path in kept) == 4
     keys = ("row", "context", "continuation")
@@ -378,7 +378,7 @@ def test_a_study_file_makes_features_before_its_analyses_and_none_twice(shelf):
     listening = Listening()
     study = mematlas.run(path, listening)
     said = listening.said
-    assert said.index("Row features: what the corpus holds of the rows") < said.index("analysis size ...")
+    assert said.index("Row features: what the corpus contains of the rows") < said.index("analysis size ...")
     facts = study.feature_facts()
     assert (facts["scope"], facts["eod"], facts["tokens"]) == ("rows", 7, 720)
     before = times(study.folder)
@@ -448,7 +448,7 @@ def test_features_without_shards_of_this_source_are_no_features(shelf):
 
 
 def test_counts_planted_in_a_corpus_are_the_step_at_the_border(shelf):
-    """P1's known answer: the tokens at 31 and 32 of memorized rows stand a and b times there; the step is b - a."""
+    """P1's known answer: the tokens at 31 and 32 of memorized rows occur a and b times; the step is b - a."""
     last, first, lengths = 400, 401, (17, 53)  # a = 17, b = 53
     corpus = np.arange(60 * 64)[::-1].reshape(60, 64) + 1000  # the highest id is in a row that is recited
     corpus[:10, 31], corpus[:10, 32] = last, first

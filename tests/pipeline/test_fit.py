@@ -1,4 +1,4 @@
-"""Predictors fitted to whole studies: what is written, what is made again, what is refused."""
+"""Predictors fitted to whole studies: what is written, refitted and refused."""
 
 import shutil
 from pathlib import Path
@@ -43,7 +43,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture
 def fitted(shelf, tmp_path):
-    """A copy of the fitted study, to be changed."""
+    """A copy of the fitted study that a test may change."""
     return open_study(shutil.copytree(shelf / "fitted", tmp_path / "study"))
 
 
@@ -68,7 +68,7 @@ def of(found, model, name):
 
 
 def test_two_processes_fit_what_one_fits(shelf, fitted, tmp_path):
-    """In the last digits numbers of threads may differ, as everywhere in torch."""
+    """The last digits may depend on the number of threads, as everywhere in torch."""
     other = open_study(shutil.copytree(shelf / "study", tmp_path / "other"))
     listening = RecordingProgress()
     fit_predictors(other, models=["a"], progress=listening, workers=2, **QUICK)
@@ -132,7 +132,7 @@ def test_a_predictor_is_tried_on_the_next_member_and_on_no_document_that_it_was_
     }
     methods = {pair: {*some["method"]} for pair, some in lines.group_by("model", "tested")}
     assert methods["a", "b"] == {PREDICTOR, *BASELINES}
-    assert methods["b", "wide"] == GUESSES  # what reads states cannot read those of another width
+    assert methods["b", "wide"] == GUESSES  # methods that read states cannot read those of another width
     for model, tested in (("a", "b"), ("b", "wide")):
         made, other = (read_examples(found, name, ["entropy"]) for name in (model, tested))
         parts = split(made, 0)
@@ -207,7 +207,7 @@ def test_a_damaged_table_is_made_again(fitted):
 
 
 def test_a_run_that_was_killed_goes_on(fitted, monkeypatch):
-    """Killed after the predictor was saved, before the table of what it says: that seed is fitted again."""
+    """Killed after the predictor was saved, before the table of its predictions: that seed is fitted again."""
     of(fitted, "b", "context-seed-1.parquet").unlink()
     of(fitted, "b", "context-seed-0.parquet").unlink()
     before = times(fitted)
@@ -232,7 +232,7 @@ def test_a_run_that_was_killed_goes_on(fitted, monkeypatch):
 
 
 def test_findings_are_older_than_what_was_fitted_since(fitted):
-    """Also where a run was killed after the last table, before it was noted."""
+    """Also if a run was killed after the last table, before it was recorded."""
     before = run_fingerprint(fitted.folder, fitted.run())
     (fitted.folder / "made.json").unlink()
     fit_predictors(fitted, models=["a", "b"], **QUICK | {"epochs": 1, "seeds": 1})
@@ -248,7 +248,7 @@ def test_other_options_leave_nothing_of_the_older_ones(fitted):
     assert of(fitted, "a", "context-seed-0.parquet")
     lines = fitted.scan_predictions().filter(model="a").collect()
     assert set(lines["seed"]) == {0}
-    assert set(fitted.scan_predictions().filter(model="b").collect()["seed"]) == {0, 1}  # not asked for: left
+    assert set(fitted.scan_predictions().filter(model="b").collect()["seed"]) == {0, 1}  # not requested: kept
     folder = fitted.folder / "predictors" / fitted.run().key / fitted.run().models["a"]
     (only,) = load_predictors(folder / "context")
     assert only.card.config["epochs"] == 1
@@ -269,7 +269,7 @@ def test_new_row_features_are_fitted_to_again(fitted):
 
 
 def test_a_new_member_after_the_last_is_tried_on(shelf, tmp_path):
-    """The predictor of b is fitted again once there is a model after it, for it is to be tested on that."""
+    """The predictor of b is fitted again once there is a model after it, because it must be tested on that model."""
     found = study(shelf, ("a", "b"), study=tmp_path / "study")
     fit_predictors(found, models=["a", "b"], **QUICK | {"seeds": 1})
     before = times(found)

@@ -1,4 +1,4 @@
-"""What `mematlas fit` does where nothing, or not all, can be fitted."""
+"""`mematlas fit` if no predictor, or not every predictor, can be fitted."""
 
 import shutil
 
@@ -26,14 +26,14 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture
 def scored(shelf, tmp_path):
-    """A copy of the study, to be changed."""
+    """A copy of the study that a test may change."""
     return open_study(shutil.copytree(shelf / "study", tmp_path / "study"))
 
 
 def test_a_study_without_hidden_states_is_refused(shelf, tmp_path):
     plain = study(shelf, ("a",), study=tmp_path / "plain", signals=["free"])
     with pytest.raises(
-        StudyError, match=r"plain keeps no hidden states to fit predictors to; score with --signals hid"
+        StudyError, match=r"plain contains no hidden states to fit predictors to; score with --signals hid"
     ):
         fit_predictors(plain)
     assert not (tmp_path / "plain" / "predictors").exists()
@@ -42,7 +42,7 @@ def test_a_study_without_hidden_states_is_refused(shelf, tmp_path):
 def test_an_unknown_model_and_a_wrong_option_are_refused(shelf):
     with pytest.raises(StudyError, match=r"^The study has no model 'wid'\. Did you mean 'wide'\?$"):
         fit_predictors(shelf / "study", models=["a", "wid"])
-    with pytest.raises(OptionError, match=r"^--heads 3 does not divide --width 64; take 1"):
+    with pytest.raises(OptionError, match=r"^--heads 3 does not divide --width 64; use 1"):
         fit_predictors(shelf / "study", heads=3, width=64)
     with pytest.raises(StudyError, match=r"is not a study"):
         fit_predictors(shelf / "nowhere")
@@ -61,7 +61,7 @@ def test_inputs_that_were_not_recorded_are_refused_with_the_remedy(shelf, tmp_pa
 
 
 def one_class(monkeypatch, models, seeds=(0, 1)):
-    """Let rows of these models seem to recite nothing among the rows to stop by of these seeds."""
+    """Make the validation rows of these models and seeds look as if nothing were recited."""
 
     def read(found, model, *given):
         made = read_examples(found, model, *given)
@@ -74,7 +74,7 @@ def one_class(monkeypatch, models, seeds=(0, 1)):
 
 
 def examples_of(made):
-    """The same rows with both classes everywhere: only how they are split is asked."""
+    """The same rows with both classes everywhere; only the split is needed."""
     return examples(len(made.rows), train=made.train, groups=made.groups)
 
 

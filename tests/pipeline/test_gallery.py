@@ -1,4 +1,4 @@
-"""The gallery: which rows, and that every token, hit and log-probability stands at its place."""
+"""The gallery: which rows it shows, and that every token, hit and log-probability is at its position."""
 
 import numpy as np
 import polars as pl
@@ -91,7 +91,7 @@ def test_a_text_that_ends_generates_nothing_behind_its_end(shelf, monkeypatch):
 
 
 def test_rows_of_text_are_the_same_rows_and_shown_as_text(shelf):
-    """Text is cut by the grid's width: the gallery, which asks one cell, must not cut it anew."""
+    """Text is cut to the grid's width: the gallery, which scores one cell, must not cut it again."""
     words = [f"w{number}" for number in range(1, networks.V - 1)]
     networks.save_network(networks.neox(), shelf / "tiny")
     tokenizer = Tokenizer(WordLevel({word: at for at, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))

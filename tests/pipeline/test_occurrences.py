@@ -1,4 +1,4 @@
-"""Places of recited rows, looked up and kept, and shown in the gallery: whole studies of stand-ins."""
+"""Occurrences of recited rows: located, stored, and shown in the gallery, in whole studies of stand-ins."""
 
 import numpy as np
 import polars as pl

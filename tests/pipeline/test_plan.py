@@ -1,4 +1,4 @@
-"""The plan before the work: its counts are what the work then takes, and it leaves the study as it is."""
+"""The plan of `--dry-run`: its counts equal those of the run that follows, and it does not change the study."""
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_the_study_is_left_as_it_is(shelf):
     assert planned.row_counts == {"train": 30, "control": 10}
     assert [model.label for model in planned.models] == ["parrot-22", "parrot-23", "parrot"]
     assert planned.steps["scoring"] == "3 of 3 models to score"
-    assert planned.steps["features"] == "to do, 2 times all rows of the corpus"
+    assert planned.steps["features"] == "to do, reads the whole corpus 2 times"
     assert planned.steps["occurrences"] == "to do"
     assert planned.steps["gallery"] == "to do"
     assert planned.steps["report"] == "off"
@@ -95,19 +95,19 @@ def test_what_is_there_is_not_counted_again(shelf):
     assert plan(shelf, gallery_rows="3").steps["gallery"] == "to do"
     assert plan(shelf, features="false").steps == steps | {"features": "off", "occurrences": "off"}
     other = plan(shelf, scope="rows").steps
-    assert other["features"] == "to do, 2 times all rows of the corpus"
+    assert other["features"] == "to do, reads the whole corpus 2 times"
     assert other["analyses"].endswith(" to do")
 
 
 def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):
     keys = {"context": "[3, 8]", "signals": "[truth, free]", "gallery": "false", "shards": "1"}
     planned = plan(shelf, **keys)
-    # 28 bytes a score; truth: 29 a position of 20; free: 16 a decoded token
+    # 28 bytes per score; truth: 29 per position, of 20; free: 16 per decoded token
     assert planned.disk == 3 * 40 * (28 * 4 + 29 * 20 + 16 * 2 * 12)
     mematlas.run(shelves.study_file(shelf, analyses="size", **keys))
-    files = [path for room in ("scores", "signals") for path in (shelf / "study" / room).rglob("*.parquet")]
+    files = [path for table in ("scores", "signals") for path in (shelf / "study" / table).rglob("*.parquet")]
     assert len(files) == 9
-    assert sum(path.stat().st_size for path in files) < planned.disk + len(files) * 8000  # a file's own header
+    assert sum(path.stat().st_size for path in files) < planned.disk + len(files) * 8000  # file headers
 
 
 @pytest.mark.parametrize(("shards", "signals", "without"), [("1", "[hidden]", "[]"), ("3", "[hidden, truth]", "truth")])
@@ -123,7 +123,7 @@ def test_hidden_states_take_the_disk_that_is_planned_and_no_more(shelf, shards, 
     mematlas.run(shelves.study_file(shelf, **keys, signals=signals))
     kept = sum(path.stat().st_size for path in (shelf / "study" / "states").rglob("*.*"))
     assert 0 < kept <= announced
-    assert announced < 1.1 * kept or rows == "7"  # of 200 all 40 rows are kept, of 7 only those of the levels met
+    assert announced < 1.1 * kept or rows == "7"  # 200: all 40 rows are kept; 7: only rows of the levels that occur
 
 
 def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
@@ -143,9 +143,9 @@ def test_states_of_unknown_width_are_said_to_be_left_out(shelf):
 @pytest.mark.parametrize(
     ("near", "far", "expected"),
     [
-        ((10, 100.0), (20, 50.0), 0.05 * 200),  # 1/100 s and 1/50 s a token: proportional, 100 weights take 1/10 s
+        ((10, 100.0), (20, 50.0), 0.05 * 200),  # 1/100 s and 1/50 s per token: proportional, 100 weights take 1/10 s
         ((10, 100.0), (30, 50.0), None),
-        ((10, 50.0), (20, 100.0), 1 / 100 * 5 * 100),  # the larger was faster: in proportion to it
+        ((10, 50.0), (20, 100.0), 1 / 100 * 5 * 100),  # the larger one was faster: in proportion to it
         ((10, 100.0), (10, 100.0), 1 / 100 * 10 * 100),
         ((0, 100.0), (0, 100.0), 1 / 100 * 100),
         ((None, 100.0), (None, 100.0), 1 / 100 * 100),

@@ -1,4 +1,4 @@
-"""A study file carried out: what is done, what is not done twice, and what one broken analysis leaves standing."""
+"""Running a study file: what is done, what is not done twice, and that one failing analysis stops no other."""
 
 import json
 from dataclasses import replace
@@ -160,7 +160,7 @@ def broken(_):
 def test_an_analysis_that_breaks_stops_no_other_and_is_told(shelf, monkeypatch):
     path = shelves.study_file(shelf)
     monkeypatch.setattr(size, "ANALYSIS", replace(size.ANALYSIS, compute=broken))
-    with pytest.raises(StudyError, match=r"1 of \d+ analyses broke: size \(ZeroDivisionError: .*test_run.py, line"):
+    with pytest.raises(StudyError, match=r"1 of \d+ analyses failed: size \(ZeroDivisionError: .*test_run.py, line"):
         mematlas.run(path)
     study = mematlas.open_study(shelf / "study")
     findings = study.folder / "findings" / study.run().key

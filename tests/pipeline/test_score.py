@@ -1,4 +1,4 @@
-"""A study's folder: what is kept, what is done again, and what is refused."""
+"""A study's folder: what is kept, scored again and refused."""
 
 import multiprocessing
 import os
@@ -232,7 +232,7 @@ def test_settled_rows_are_what_float32_says_and_changed_ones_are_counted(shelf, 
     rough = ask(shelf, tmp_path / "s", dtype="bfloat16").scores()
     settled = ask(shelf, tmp_path / "s", dtype="bfloat16", settle=True)
     timing = settled.manifest()["runs"][settled.run().key]["timings"]["tiny"]
-    # random weights decide closely, so every row is in doubt
+    # random weights give small margins, so that every row is doubtful
     assert timing["doubtful_rows"] == timing["settled_rows"] == 60
     assert settled.scores().equals(reference)
     cells = ["matches", "verbatim"]

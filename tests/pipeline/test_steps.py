@@ -1,4 +1,4 @@
-"""The protocol of steps: what all steps of the table owe, and what the runner does for any list of tasks."""
+"""The protocol of steps: what every step in STEPS must do, and what the runner does for any list of tasks."""
 
 import dataclasses
 
@@ -79,7 +79,7 @@ class Toy(TaskStep[int, int]):
 
 
 class InProcess:
-    """An executor without processes; the task 13 is given up."""
+    """An executor without processes, which gives up task 13."""
 
     def __init__(self, pool):
         self.pool = pool

@@ -1,4 +1,4 @@
-"""A study file: what it may say, where its paths lead, and how a mistake in it is told."""
+"""Study files: their keys, what their paths are relative to, and the messages about mistakes."""
 
 import os
 from pathlib import Path

@@ -54,7 +54,7 @@ def examples(rows: int = 200, control: int = 0, seed: int = 0, width: int = WIDT
 
 
 def planted(sees: str, rows: int = 300, seed: int = 0) -> Examples:
-    """A token is recited where dimension 1 is 2 and not -1: at its own index, or in the context's last state."""
+    """A token is recited where dimension 1 is 2 and not -1: at its own index, or in the last state of the context."""
     random = np.random.default_rng(seed)
     noise = examples(rows, seed=seed + 1)
     hits = (random.random((rows, LENGTH)) < 0.4).astype(np.int8)

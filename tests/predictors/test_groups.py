@@ -1,4 +1,4 @@
-"""Rows that must stay is_joined: those of a document, those with 13 tokens in common, and chains of both."""
+"""Rows that must stay together: those of a document, those with 13 tokens in common, and chains of both."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def test_short_and_absent_texts_join_nothing():
 
 
 def stub(records, tokens=None):
-    """What document_groups asks a study for."""
+    """A stand-in for the part of a study that document_groups reads."""
     schema = {"row": pl.Int64, "role": pl.String, "source": pl.String, "document": pl.Int64}
     rows = pl.LazyFrame(records, schema=schema, orient="row")
     words = pl.LazyFrame(

@@ -1,4 +1,4 @@
-"""What can be predicted is, what cannot is not, and no method reads what it must not see."""
+"""Predictable labels are predicted, unpredictable ones are not, and no method reads what it must not see."""
 
 import warnings
 from dataclasses import replace

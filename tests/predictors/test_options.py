@@ -15,7 +15,7 @@ def test_duplicates_and_order_of_values_do_not_matter():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": 3, "width": 64}, "--heads 3 does not divide --width 64; take 1 or 2 or 4 or 8."),
+        ({"heads": 3, "width": 64}, "--heads 3 does not divide --width 64; use 1 or 2 or 4 or 8."),
         ({"seeds": 0}, "--seeds: Input should be greater than 0 (given: 0). See `mematlas fit --help`."),
         ({"dropout": 1.0}, "--dropout: Input should be less than 1 (given: 1.0). See `mematlas fit --help`."),
         ({"learning_rate": -1}, "--learning-rate: Input should be greater than 0 (given: -1). See `mematlas fit --hel"),
@@ -35,6 +35,6 @@ def test_an_option_that_breaks_a_rule_is_named(options, message):
 def test_the_heads_that_are_offered_divide_the_width(width):
     with pytest.raises(OptionError) as error:
         predictor_config(width=width, heads=7)
-    offered = [int(word) for word in str(error.value).partition("take ")[2].rstrip(".").split() if word.isdigit()]
+    offered = [int(word) for word in str(error.value).partition("use ")[2].rstrip(".").split() if word.isdigit()]
     assert offered
     assert all(width % heads == 0 for heads in offered)

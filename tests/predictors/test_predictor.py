@@ -97,13 +97,13 @@ def test_missing_and_damaged_files_give_errors_of_one_line(saved, tmp_path):
     valid = (saved[1] / "seed-0.safetensors").read_bytes()
     for content in (b"", b"not one", valid[: len(valid) // 2], valid.replace(b'\\"width\\": 3', b'\\"width\\": 4', 1)):
         (tmp_path / "seed-0.safetensors").write_bytes(content)
-        with pytest.raises(ModelError, match=r"is no predictor, or is damaged \(") as error:
+        with pytest.raises(ModelError, match=r"is not a predictor, or is damaged \(") as error:
             load_predictors(tmp_path)
         assert "\n" not in str(error.value)
     from safetensors.numpy import save_file
 
     save_file({"x": np.zeros(2)}, tmp_path / "seed-0.safetensors")
-    with pytest.raises(ModelError, match=r"is no predictor, or is damaged"):
+    with pytest.raises(ModelError, match=r"is not a predictor, or is damaged"):
         load_predictors(tmp_path)
 
 

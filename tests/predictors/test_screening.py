@@ -338,7 +338,7 @@ def test_a_predictor_that_needs_decoding_is_refused(predicted, shelf, tmp_path):
     folder = save_random_predictor(study, sees="generated", folder=tmp_path / "m" / "generated")
     check_refused(predicted, ModelError, "does not generate", "fit STUDY --sees context", predictor=folder)
     (tmp_path / "m" / "context").mkdir()
-    check_refused(predicted, ModelError, f"take {tmp_path / 'm' / 'context'}", predictor=folder)
+    check_refused(predicted, ModelError, f"use {tmp_path / 'm' / 'context'}", predictor=folder)
 
 
 def test_a_predictor_that_reads_corpus_counts_is_refused(predicted, shelf, tmp_path):

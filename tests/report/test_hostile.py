@@ -110,7 +110,7 @@ def page(tmp_path_factory):
 
 
 def _hostile_manifest(folder):
-    """Labels of models, the corpus, options, versions and timings, as the study's files hold them."""
+    """Labels of models, the corpus, options, versions and timings, as the study's files contain them."""
     run = json.loads((folder / "runs" / f"{sample.RUN}.json").read_text())
     run["models"] = dict(zip(LABELS, sample.MODELS, strict=False))
     run["question"] |= {name: " ".join(LABELS) + "\ud83d" for name in ("corpus", "control", "rows", "dtype")}
@@ -227,7 +227,7 @@ TABLE = Table(
 
 
 def test_csv_is_the_same_as_in_the_study():
-    """A cell that a spreadsheet would take for a formula stays as it is: CSV is for programs, and text is data."""
+    """A cell that a spreadsheet would evaluate as a formula is not changed: CSV is for programs, and text is data."""
     lines = list(csv.reader(io.StringIO(as_csv(TABLE), newline="")))
     assert lines == [["model", "share"], *([payload, "-0.5"] for payload in PAYLOADS)]
 

@@ -1,4 +1,4 @@
-"""The page as a file: whole, self-contained, and safe from what models and corpora hold."""
+"""The page as a file: complete, self-contained, and safe against the content of models and corpora."""
 
 import gzip
 import re

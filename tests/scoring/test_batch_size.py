@@ -229,7 +229,7 @@ def test_new_options_leave_existing_keys_unchanged(rows, tmp_path):
 
 @pytest.mark.parametrize("batch", [0, -3, "most"])
 def test_a_batch_is_a_number_of_rows_or_auto(rows, tmp_path, batch):
-    with pytest.raises(OptionError, match=r"^--batch: a number of rows from 1 on, or auto \(given: ") as error:
+    with pytest.raises(OptionError, match=r"^--batch: must be a positive number of rows, or auto \(given: ") as error:
         mematlas.score("uniform:499", study=tmp_path / "study", batch=batch, **rows)
     assert "\n" not in str(error.value)
 

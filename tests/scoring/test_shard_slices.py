@@ -244,7 +244,7 @@ def test_a_shard_that_kills_its_workers_is_named_and_the_rest_is_kept(inputs, tm
         mematlas.score(f"uniform:{networks.V}", **options(inputs, tmp_path / "s", workers=2))
     assert str(error.value) == (
         f"shard-00003-of-00012 of uniform-{networks.V} was given up after 4 workers died while running it (the last "
-        "one: signal 9) and 1 more shards were given up; all other shards are kept. Take fewer --workers or a smaller "
+        "one: signal 9) and 1 more shards were given up; all other shards are kept. Use fewer --workers or a smaller "
         "--batch, and run the same command again."
     )
     assert mematlas.open_study(tmp_path / "s").manifest() == {}

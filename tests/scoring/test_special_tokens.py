@@ -55,7 +55,7 @@ def test_a_bos_is_put_before_each_prompt_and_shifts_nothing(align):
     options = ScoringOptions(grid([4, 6], [8], align), signals=BOTH, bos=True)
     model = Parrot(known, 53, other=51)
     records = score_cells(model, rows, options, bos=bos)
-    # a prompt that starts inside the row is unknown to the parrot once BOS stands before it
+    # the parrot does not know a prompt from inside a row once a BOS precedes it
     expected = {4: 8 if align == "start" else 0, 6: 8}
     assert all(records[row, c, 8]["matches"] == expected[c] for row in range(6) for c in (4, 6))
     truth = signals_by_row(model, rows, options, bos=bos)["truth"]

@@ -1,4 +1,4 @@
-"""Studies in an object store have the same tables as those in a folder, whatever breaks."""
+"""Studies in an object store have the same tables as those in a folder, even after failures."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def start(arguments):
 
 @pytest.fixture(scope="module")
 def local_study(shelf):
-    """The study in a folder that every other must equal."""
+    """The study in a folder that every other study must equal."""
     assert command(score_arguments(shelf, shelf / "local")) == 0
     return open_study(shelf / "local")
 
@@ -90,7 +90,7 @@ def test_a_killed_process_and_two_simultaneous_slices_make_the_same_tables(shelf
 
 def test_a_study_in_memory_cannot_be_shared_by_workers(shelf, capsys):
     assert command(score_arguments(shelf, url := "memory://bucket/study", "--workers", "2")) == 1
-    message = "is in the memory of one process, which no other worker sees; take --workers 1, or a study in a folder"
+    message = "is in the memory of one process, which no other worker sees; use --workers 1, or a study in a folder"
     assert f"mematlas: {url} {message}" in capsys.readouterr().err
 
 

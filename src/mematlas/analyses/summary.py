@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "continuation")) -> "pl.DataFrame":
     """One record per group of the latest run, in the order in which the models were given.
 
-    Columns beside `by`: rows (scored), missing (not scored), mean_score (mean M; null in verbatim depth), mean_verbatim
-    (tokens), recited (rows with M = 1), share (recited / rows; null where only recited rows were published) with lower
-    and upper (Wilson 95 %).
+    Columns besides `by`: rows (scored), missing (not scored), mean_score (mean M; null in verbatim depth),
+    mean_verbatim (tokens), recited (rows with M = 1), share (recited / rows; null where only recited rows were
+    published) with lower and upper (Wilson 95 %).
     `by` may name any column of scores/, rows/ and models/.
     """
     import polars as pl

@@ -33,7 +33,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """A manifest, or None if there is none.
 
     Raises:
-        StudyError: the file is no manifest.
+        StudyError: the file is not a manifest.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -52,7 +52,8 @@ def count_tables(
         row_ids: shape (n,).
         grid: the cells. Cells that a row is too short for are left out.
         counter: called once.
-        tokens: number of tokens of the corpus, or of the grid's width if the corpus has more; longer spans get count 0.
+        tokens: number of tokens of the corpus, or any number >= the grid's width if it has more; longer spans get
+            count 0.
         scope: of COUNTS; COPIES has all three.
         kinds: of each token id (`mematlas.features.texts.token_kinds`), None without a tokenizer.
 

@@ -40,7 +40,7 @@ class CorpusRows(Protocol):
 class OccurrenceQuery:
     """A row's continuation, to be located in the corpus.
 
-    in_corpus: whether the corpus contains the row (it is no control row); offset: of the continuation in the row;
+    in_corpus: whether the corpus contains the row (it is not a control row); offset: of the continuation in the row;
     tokens: [continuation] token ids.
     """
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mematlas.types import Ids
 
-MIN_NUMBERS: Final = 6  # K2's code: shorter lists are no sequence
+MIN_NUMBERS: Final = 6  # K2's code: shorter lists are not a sequence
 _MIN_DIGIT_SHARE: Final = 0.05  # K2's code: share of characters that are digits
 _MAX_CUT_TOKENS: Final = 2  # K2's code: tokens at the end that may be left out
 _TOLERANCE: Final = 1e-5  # K2's code: of a second difference
@@ -27,9 +27,8 @@ def repeating(windows: Ids) -> NDArray[np.bool_]:
     """Whether each window repeats a template: shape (rows, tokens) of token ids -> shape (rows,).
 
     When fewer than half of the tokens at the start and at most two at the end are left out, the rest must be one
-    template at least twice.
-    K2's code divides the rest into 2 to 5 equal pieces and a cut one; as a template that occurs more often is also a
-    longer one that occurs 2 to 5 times, this is the same as two or more times.
+    template at least twice. K2's code divides the rest into 2 to 5 equal pieces and a cut one; as a template that
+    occurs more often is also a longer one that occurs 2 to 5 times, this is the same as two or more times.
     """
     rows, tokens = windows.shape
     is_repeating = np.zeros(rows, dtype=bool)

@@ -19,7 +19,7 @@ CONTINUATION: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model whose scores were published. parameters, training_step: None if unknown from its name."""
+    """A model whose scores were published. parameters, training_step: None if the label does not contain them."""
 
     label: str
     files: tuple[Path, ...]

@@ -82,7 +82,7 @@ def open_index(
 
 
 def read_manifest(folder: Path) -> IndexManifest:
-    """The manifest of a complete index, once every file is found in its full size.
+    """The manifest of a complete index, after checking that every file has its full size.
 
     Raises:
         IndexFault: see open_index.

@@ -64,14 +64,14 @@ def open_infinigram(folder: Path, token_dtype: str | None = None) -> SuffixArray
         token_dtype: "uint16" or "uint32"; None infers it from the separators.
 
     Raises:
-        IndexFault: the directory is no infini-gram index, of another version, or truncated.
+        IndexFault: the directory is not an infini-gram index, is of another version, or is truncated.
     """
     if not (folder / "tokenized.0").is_file():
         raise IndexFault(
             f"{folder} has the layout of infini-gram v6 (files without a shard number), which is not supported; build "
             "it as v4."
             if (folder / "tokenized").is_file()
-            else f"{folder} is no infini-gram index: it has no tokenized.0."
+            else f"{folder} is not an infini-gram index: it has no tokenized.0."
         )
     shards: list[Shard] = []
     offsets, start = [], 0
@@ -102,7 +102,8 @@ def _open_shard(folder: Path, number: int, start: int, token_dtype: str | None) 
     is_table = 1 <= pointer_width <= 8 and pointer_width * tokens == table_bytes
     if remainder or not is_table or 1 << 8 * pointer_width < token_bytes:
         raise IndexFault(
-            f"{table_path} ({table_bytes} bytes) is no table of pointers for the {tokens} tokens of {token_path.name}; "
+            f"{table_path} ({table_bytes} bytes) is not a table of pointers for the {tokens} tokens of "
+            f"{token_path.name}; "
             "it is truncated, or the tokens have another width: --token-dtype uint16 or uint32."
         )
     values = memory_map(token_path, f"<u{width}")

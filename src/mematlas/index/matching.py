@@ -1,6 +1,6 @@
 """Finding given n-grams in a segment of tokens, with a rolling key, a hash table and exact verification.
 
-The key of an n-gram is the concatenated bits of its tokens where they fit totals 64 bits, which is exact; otherwise a
+The key of an n-gram is the concatenated bits of its tokens if they fit into 64 bits, which is exact; otherwise it is a
 polynomial hash modulo 2^64, and then every hit is compared token by token. Either way, moving on by one token takes
 constant time, whatever n is. The table takes at most 24 bytes per n-gram, beside the n-grams themselves.
 """

@@ -3,7 +3,7 @@
 The table is memory-mapped: opening takes no time, and a query touches a few pages. Shards are searched one by one;
 n-grams that begin in one shard and end in the next are searched for at the ends of the shards.
 
-Tables consist of pointers, of any width as infini-gram's, in units of `unit`; tokens are compared by value,
+Entries of a table are pointers of any width (as in infini-gram), in multiples of `unit`; tokens are compared by value,
 or, in infini-gram's order, by their little-endian bytes.
 """
 
@@ -23,7 +23,7 @@ from mematlas.index.stream import Boundaries
 from mematlas.types import Ids
 
 _NONE: Final = np.zeros(0, np.int64)
-_BLOCK: Final = 1 << 22  # positions processed together, where an n-gram has very many
+_BLOCK: Final = 1 << 22  # positions processed together, if an n-gram has very many
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def check_shared(folder: Path) -> None:
     """
     if str(folder).startswith("memory:"):
         raise OptionError(
-            f"{folder} is in the memory of one process, which no other worker sees; take --workers 1, or a study in "
+            f"{folder} is in the memory of one process, which no other worker sees; use --workers 1, or a study in "
             "a folder or an object store."
         )
 

@@ -20,7 +20,7 @@ Graphs = Literal["auto", "on", "off"]
 
 #: Parameters from which a step is bound by arithmetic, not by kernel launches; our choice, after the cost model.
 LARGE_PARAMETERS: Final = 2e9
-#: Largest accepted difference of logits: twice the difference seen between batch shapes alone (performance.md, 4).
+#: Largest accepted difference of logits: twice the difference seen between batch shapes alone (docs/gpu.md).
 LOGIT_TOLERANCE: Final = {torch.float32: 2e-4, torch.bfloat16: 1.6, torch.float16: 0.2}
 _PREFIX, _STEPS = 8, 8
 #: Tokens fed at once in the comparison: single ones, then the stages of `engines/batch.py`, each until it is replayed.

@@ -1,7 +1,7 @@
 """A demonstration that needs nothing but Python: a family of small models, trained on its standard library.
 
-Some rows are shown 1, 2, 4 ... 128 times, a held-out part never (the control); see `mematlas.experiments`. The family
-is studied with a study file beside it, to be changed and run again.
+Some rows are shown 1, 2, 4 ... 128 times, others never (the control); see `mematlas.experiments`. The study file with
+which the family is studied is written beside it, so that it can be changed and run again.
 """
 
 from collections.abc import Callable
@@ -92,8 +92,8 @@ def demo(
 
     Args:
         folder: models, corpus and study go here; about 200 MB.
-        full: fit predictors to the hidden states of every model, with more seeds, instead of the largest alone.
-        config: a training recipe in place of the built-in one.
+        full: fit predictors to the hidden states of every model, instead of the largest only.
+        config: the configuration of the training, instead of the built-in one.
         training: called as training(step, steps, loss, label) while models train.
         progress: display of the study's progress; none by default.
 
@@ -113,7 +113,7 @@ def demo(
 
 
 def _has_settings(path: Path, text: str) -> bool:
-    """Whether the study file at `path` says the same as `text`, comments aside."""
+    """Whether the study file at `path` has the same settings as `text`, whatever its comments."""
     try:
         return parse_study_file(path.read_text(encoding="utf-8"), path) == parse_study_file(text, path)
     except MematlasError:

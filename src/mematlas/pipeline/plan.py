@@ -1,4 +1,4 @@
-"""What running a study file would take: rows, cells, token-forwards, disk, a rough time, and the state of each step."""
+"""What running a study file would take: rows, cells, tokens fed, disk, a rough time, and the state of each step."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _PROBE_SECONDS = 2.0  # of scoring, after which the speed of a probe is taken as
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One model. remaining_rows: rows in missing shards; remaining_fed_tokens: the most tokens it is fed for them;
-    remaining_flop: the most operations for them, None where the model's width is not known."""
+    remaining_flop: the most operations for them, None if the model's width is unknown."""
 
     label: str
     parameters: int | None
@@ -46,9 +46,9 @@ class Probe:
 class WorkPlan:
     """What running a study file takes.
 
-    row_counts: by role; fed_tokens_per_row: the most tokens a model is fed for one row; disk: the most bytes of all
-    scores, signals and hidden states, these as wide as a model's configuration states and with every score level full;
-    seconds: a rough time for what is left, None where nothing is left to score; steps: the state of each, in words.
+    row_counts: by role; fed_tokens_per_row: the most tokens a model is fed for one row; disk: the most bytes that all
+    scores, signals and hidden states can take (states of the width in a model's configuration, every score level full);
+    seconds: a rough time for what is left, None if nothing is left to score; steps: the state of each, as text.
     """
 
     run: Run
@@ -63,7 +63,7 @@ class WorkPlan:
 
 
 def plan_study(file: StudyFile) -> WorkPlan:
-    """Look at a study file without writing into its study.
+    """Plan the work of a study file, without writing into its study.
 
     Raises:
         MematlasError: as running the file would.
@@ -117,7 +117,7 @@ def _probes(job: ScoringJob, models: Sequence[ModelPlan], folder: Path) -> tuple
 
 
 def _probe(job: ScoringJob, model: ModelPlan, folder: Path) -> Probe:
-    """Score the corpus' first rows on the side, more and more until it takes a while."""
+    """Score the corpus' first rows into `folder`: more and more until it takes `_PROBE_SECONDS` or fills a batch."""
     spec, config = job.sources[model.label].card.spec, job.config
     most = 128 if config.batch == "auto" else config.batch
     changed: dict[str, object] = {
@@ -142,9 +142,9 @@ def _probe(job: ScoringJob, model: ModelPlan, folder: Path) -> Probe:
 
 
 def _seconds(model: ModelPlan, probes: Sequence[Probe]) -> float:
-    """Time for what is left: linear in the weights through two probes, in proportion to them with one.
+    """Time for what is left: on a line through two probes, by number of weights; with one, proportional to it.
 
-    Where the larger probe was the faster one, or the line would fall below zero, it is in proportion as well.
+    If the larger model was the faster one, or the line would fall below zero, it is proportional as well.
     """
     near, far = probes[0], probes[-1]
     if not (model.parameters and near.parameters and far.parameters):

@@ -22,11 +22,11 @@ class RunOutcome:
 
     @property
     def analyses(self) -> AnalysisOutcome:
-        """The findings, and what broke."""
+        """The findings, and the analyses that failed."""
         return next(step.outcome for step in self.steps if isinstance(step, AnalyzeStep))
 
     def output(self, name: str) -> Path | None:
-        """Where the output of the step called `name` is; None where there is none, or the step is disabled."""
+        """The path of the output of the step called `name`; None if there is none, or the step is disabled."""
         step = next(step for step in self.steps if step.name == name)
         return step.output(self.study, self.analyses.run) if step.enabled else None
 
@@ -35,7 +35,7 @@ def run(path: str | Path, progress: Progress | None = None) -> Study:
     """Run the study file at `path`; the Python counterpart of `mematlas run`.
 
     Raises:
-        MematlasError: one line with value, rule and remedy; what is finished stays.
+        MematlasError: one line with value, rule and remedy; what is finished is kept.
     """
     outcome = run_file(read_study_file(Path(path)), progress or Silent())
     outcome.analyses.check()
@@ -45,7 +45,7 @@ def run(path: str | Path, progress: Progress | None = None) -> Study:
 def run_file(file: StudyFile, progress: Progress) -> RunOutcome:
     """Execute all steps of a study file: each only as far as its output is missing or outdated.
 
-    An analysis that breaks is in the outcome's `analyses`, and does not stop the steps after it.
+    An analysis that fails is recorded in the outcome's `analyses`, and does not stop the steps after it.
     """
     progress.say(f"Scoring {len(file.models) + len(file.control_models)} models into {file.study}")
     steps = build_steps(StepContext(file, resolve_job(file.models, file.config, extend=False)))

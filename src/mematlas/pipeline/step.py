@@ -1,6 +1,6 @@
-"""The protocol of a study's stages, which `mematlas run` executes in turn and `mematlas run --dry-run` and `show` list.
+"""The protocol of a study's steps, which `mematlas run` executes in turn and `mematlas run --dry-run` and `show` list.
 
-A stage is a file in `pipeline/steps` and a line in its table STEPS. It says whether its output is current, computes
+A step is a file in `pipeline/steps` and a line in its table STEPS. It says whether its output is current, computes
 what is missing, and records that. Most work is a list of tasks (shards, fits, analyses): a `TaskStep` says which tasks
 are missing, how a worker does one and how a result is stored, and `run_tasks` does the rest.
 """
@@ -48,16 +48,16 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class StepStatus:
-    """The state of a step. done: nothing of it is missing or outdated; text: the same in a few words."""
+    """The state of a step. done: nothing of it is missing or outdated; text: the state in a few words."""
 
     done: bool
     text: str
 
 
 class Step(ABC):
-    """One stage of a study.
+    """One step of a study.
 
-    announcement: shown by `run_steps` before work begins, None for nothing; enabled: False where the study file
+    announcement: shown by `run_steps` before work begins, None for no message; enabled: False if the study file
     switches the step off. A disabled step counts as done.
     """
 
@@ -76,14 +76,14 @@ class Step(ABC):
 
     @abstractmethod
     def execute(self, workers: WorkerOptions, progress: Progress) -> None:
-        """Compute what is missing or outdated, and record it. Does nothing where all is current.
+        """Compute what is missing or outdated, and record it; do nothing if everything is current.
 
         Raises:
-            MematlasError: one line with value, rule and remedy; what is finished stays.
+            MematlasError: one line with value, rule and remedy; what is finished is kept.
         """
 
     def clear(self) -> None:  # noqa: B027  most steps have nothing to remove
-        """Called in place of `execute` where the step is disabled: remove an output that would be out of place."""
+        """Called instead of `execute` if the step is disabled: remove an output that is no longer valid."""
 
     def status(self, upstream_pending: bool) -> StepStatus:
         """The state of the step; upstream_pending: whether an earlier step has work to do."""
@@ -93,12 +93,12 @@ class Step(ABC):
         return StepStatus(done, "done" if done else "to do")
 
     def summary(self) -> str | None:
-        """A line that tells the user what the step wrote and how to use it; None where there is nothing to tell."""
+        """A line that tells the user what the step wrote and how to use it; None if there is nothing to tell."""
         return None
 
     @classmethod
     def output(cls, study: Study, run: Run) -> Path | None:
-        """Where the output of the step for a run is, if there is any, current or not; for `mematlas show`."""
+        """The path of the step's output for a run, current or not; None if there is none. For `mematlas show`."""
         return None
 
 
@@ -123,7 +123,7 @@ class TaskStep(Step, Generic[Task, Result]):
         """The tasks that are missing."""
 
     def split(self, tasks: list[Task]) -> Sequence[Any]:
-        """The tasks as workers take them; finer than `tasks` where these are too few to share."""
+        """The tasks as workers take them; finer than `tasks` if these are too few to share."""
         return tasks
 
     def prepare(self, tasks: list[Task]) -> None:
@@ -139,14 +139,14 @@ class TaskStep(Step, Generic[Task, Result]):
 
     @abstractmethod
     def worker_factory(self) -> WorkerFactory[Any, Any]:
-        """A picklable factory of workers for other processes; it is called with the threads that a worker may use."""
+        """A picklable factory of workers for other processes; it is called with the number of threads of a worker."""
 
     @abstractmethod
     def store(self, result: Any, progress: Progress) -> None:
-        """Keep the result of a worker's task, in this process."""
+        """Store the result of a worker's task; called in this process."""
 
     def handle_failed(self, failed: list[FailedTask[Any]]) -> None:
-        """Called after all tasks, with those given up because their workers died again and again.
+        """Called after all tasks, with those given up because their workers kept dying.
 
         Raises:
             StudyError: there are any.

@@ -90,7 +90,7 @@ def read_study_file(path: Path) -> StudyFile:
     """The study file at `path`, with paths relative to the current folder.
 
     Raises:
-        StudyError: there is none, or it is no YAML.
+        StudyError: there is none, or it is not YAML.
         OptionError: a key is unknown or missing, or a value breaks a rule; the message gives the line.
     """
     try:

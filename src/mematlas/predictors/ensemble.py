@@ -74,7 +74,7 @@ def open_ensemble(path: Path) -> Ensemble:
 def _check_inputs(path: Path, card: "PredictorCard") -> None:
     if card.sees != "context":
         sibling = (path if path.is_dir() else path.parent).parent / "context"
-        remedy = f"take {sibling}" if sibling.is_dir() else "fit one: `mematlas fit STUDY --sees context`"
+        remedy = f"use {sibling}" if sibling.is_dir() else "fit one: `mematlas fit STUDY --sees context`"
         raise ModelError(
             f"{path} predicts while the model generates, but `mematlas predict` does not generate; use a predictor "
             f"that sees the context alone: {remedy}."

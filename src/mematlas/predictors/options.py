@@ -75,5 +75,5 @@ def predictor_config(**options: object) -> PredictorConfig:
         raise OptionError(explain(error, "fit")) from None
     if config.width % config.heads:
         divisors = " or ".join(str(heads) for heads in (1, 2, 4, 8) if not config.width % heads)
-        raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; take {divisors}.")
+        raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; use {divisors}.")
     return config

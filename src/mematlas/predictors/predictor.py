@@ -131,7 +131,7 @@ def _load(path: Path) -> Predictor:
     try:
         with safe_open(fetch(path), framework="pt") as file:
             fields = json.loads(file.metadata()["card"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a dict
         fields |= {"inputs": tuple(fields["inputs"]), "calibration": tuple(fields["calibration"])}
         card = PredictorCard(**fields)
         config = PredictorConfig.model_validate(card.config)
@@ -149,7 +149,9 @@ def _load(path: Path) -> Predictor:
         scaling = Scaling(tensors["scaling.mean"].numpy(), tensors["scaling.deviation"].numpy())
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise ModelError(f"{path} is no predictor, or is damaged ({reason}); fit one: `mematlas fit STUDY`.") from None
+        raise ModelError(
+            f"{path} is not a predictor, or is damaged ({reason}); fit one: `mematlas fit STUDY`."
+        ) from None
     return Predictor(network.eval(), scaling, card)
 
 

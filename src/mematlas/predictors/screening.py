@@ -251,7 +251,7 @@ class PredictionJob:
         if not rows:
             raise CorpusError(
                 f"None of the {self.plan.total:,} rows of {self.config.corpus} has the {card.context} tokens that this "
-                "predictor reads; take longer rows, or fit a predictor to a shorter context."
+                "predictor reads; use longer rows, or fit a predictor to a shorter context."
             )
         flagged = predictions.filter("flagged").select("row").collect()["row"].to_numpy()
         if len(flagged):

@@ -1,1 +1,1 @@
-"""Findings -> one self-contained HTML page and image files. The only room that draws."""
+"""Findings -> one self-contained HTML page and image files. The only package that draws."""

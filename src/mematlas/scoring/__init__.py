@@ -1,1 +1,1 @@
-"""The engine: a model's reaction to each row, exact, batched, and independent of how the rows were batched."""
+"""Scores rows with models, in batches that change no result: options, jobs, workers, engines and records."""

@@ -43,7 +43,7 @@ LocalPath = Annotated[Path, BeforeValidator(_require_local)]
 
 def _check_batch(value: object) -> object:
     if value != "auto" and not re.fullmatch("0*[1-9][0-9]*", str(value)):
-        raise ValueError("a number of rows from 1 on, or auto")
+        raise ValueError("must be a positive number of rows, or auto")
     return value
 
 

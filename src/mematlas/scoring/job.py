@@ -129,7 +129,7 @@ def _sort_family(sources: "list[ModelSource]", order: Order) -> "list[ModelSourc
 
 
 def _label_sources(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]":
-    """Sources by label, in their order; equal labels get the parent folder's name in front, or else a number behind."""
+    """Sources by label, in their order; equal labels are prefixed with the parent folder's name, or numbered."""
     labels = [source.card.label for source in sources]
     if len(set(labels)) < len(labels):
         labels = ["-".join(Path(source.card.spec).parts[-2:]) or source.card.label for source in sources]
@@ -146,7 +146,7 @@ def _label_sources(sources: "Sequence[ModelSource]") -> "dict[str, ModelSource]"
 
 
 def family_tokenizer(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Encoder | None:
-    """The tokenizer that `--tokenizer` names, else that of the first model; None where that has none."""
+    """The tokenizer that `--tokenizer` names, else that of the first model; None if that has none."""
     return choose_tokenizer(config, (source.card.vocabulary for source in sources), sources[0].encoder)
 
 

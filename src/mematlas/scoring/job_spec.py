@@ -1,6 +1,6 @@
 """A picklable description of a scoring job, from which a worker process on any machine can score its shards.
 
-The job itself is not pickled: its corpora are memory-mapped files and its stand-ins loaded models. A worker opens the
+The job itself is not pickled: its corpora have open files, and its stand-ins are loaded models. A worker opens the
 corpus again and resolves each model when it first needs it, and scores only if both are the same as in the job.
 """
 

@@ -9,7 +9,8 @@ from mematlas.types import Depth, EosPolicy, Grid
 Signals = Literal["truth", "free", "hidden"]
 
 #: Margin in logits, by number type, below which a greedy decision is doubtful. Our choice: a few units in the last
-#: place of logits around 20 (2^-8 relative for bfloat16, 2^-11 for float16): so much was seen to depend on batch shape.
+#: place of logits around 20 (2^-8 relative for bfloat16, 2^-11 for float16), as much as was seen to depend on batch
+#: shape.
 DOUBTFUL_MARGIN = {"float32": 2e-4, "bfloat16": 0.25, "float16": 0.03}
 
 

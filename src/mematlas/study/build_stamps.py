@@ -41,12 +41,12 @@ def predictions_name(run: Run) -> str:
 
 
 def is_current(study: Path, name: str, source: str) -> bool:
-    """Whether `name` was last computed from what has the fingerprint `source`."""
+    """Whether `name` was last computed from inputs with the fingerprint `source`."""
     return _read_stamps(study).get(name, [None])[0] == source
 
 
 def record(study: Path, name: str, source: str) -> None:
-    """Record that `name` was computed now, from what has the fingerprint `source`."""
+    """Record that `name` was computed now, from inputs with the fingerprint `source`."""
     write_json(study / "made.json", _read_stamps(study) | {name: [source, time.time_ns()]})
 
 
@@ -58,7 +58,7 @@ def forget(study: Path, name: str) -> None:
 
 
 def combined_fingerprint(study: Path, names: Iterable[str]) -> str:
-    """A fingerprint of what the results of these names were computed from, and when."""
+    """A fingerprint of what the results with these names were computed from, and when."""
     stamps = _read_stamps(study)
     return fingerprint([__version__, *(stamps.get(name) for name in names)])
 

@@ -168,7 +168,7 @@ class Study:
         return read_json(path, f"delete it; `mematlas features {self.folder}` writes it again")
 
     def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
-        """Row features of `kind` ("counts", "copies", "texts"), see `mematlas.study.schemas.features`.
+        """Row features of `kind` ("counts", "copies", "texts", "tokens" or "places"), see `study.schemas.features`.
 
         Raises:
             StudyError: they were not computed yet, or there is no such kind.

@@ -236,7 +236,7 @@ def _check_row_ids(check: StudyCheck, run: Run) -> None:
         check.add_fault(folder, f"it has {rows:,} rows, but the run has {expected:,}", remedy)
     if distinct != rows and run.settings.get("corpus_details", {}).get("own_row_ids"):
         check.unchecked.append(
-            f"{rows - distinct:,} row ids of run {run.key} are duplicates; this is no fault, as the corpus has its own."
+            f"{rows - distinct:,} row ids of run {run.key} are duplicates; this is not a fault: the corpus has its own."
         )
     elif distinct != rows:
         check.add_fault(folder, f"{rows - distinct:,} row ids are duplicates", remedy)

@@ -1,7 +1,7 @@
 """Score levels with exact integer edges; M = matches / L is never compared as a float.
 
 P1 groups rows into five levels of 0.2; its edge convention is not published, so [0, .2), [.2, .4), [.4, .6), [.6, .8),
-[.8, 1] is our choice (papers.md P1 a).
+[.8, 1] is our choice.
 """
 
 from typing import Final

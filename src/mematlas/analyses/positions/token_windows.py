@@ -36,7 +36,7 @@ class TokenWindows:
     rows: [n], ascending row ids; counts: n of the n-gram -> [n, context + continuation], occurrences in the corpus of
     the n-gram that ends at each token, NaN where unknown (an n-gram length without any known count has no entry);
     kinds: [n, 2], token kinds of the last token of the context and the first of the continuation, as an index into
-    features.schema.TOKEN_KINDS, or NaN.
+    study.schemas.features.TOKEN_KINDS, or NaN.
     """
 
     cell: Cell

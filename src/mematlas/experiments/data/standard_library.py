@@ -55,7 +55,7 @@ def _is_included(relative: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    """The file decoded as UTF-8, with Unix line ends; bytes that are no UTF-8 become U+FFFD."""
+    """The file decoded as UTF-8, with Unix line ends; bytes that are not UTF-8 become U+FFFD."""
     try:
         return path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
     except OSError as error:

@@ -20,7 +20,9 @@ class Size:
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.layers, self.heads) < 1 or self.hidden % self.heads or self.peak_rate <= 0:
-            raise OptionError(f"{self} is no model: all values are positive, and the heads divide the hidden size.")
+            raise OptionError(
+                f"{self} is not a valid model: values are positive, and the heads divide the hidden size."
+            )
 
     def parameters(self, vocabulary: int) -> int:
         """Weights and biases of this shape: two separate embeddings, `layers` blocks, one last norm."""

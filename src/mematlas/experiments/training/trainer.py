@@ -50,7 +50,7 @@ def train_size(size: Size, corpus: CorpusFolder, config: TrainingConfig, folder:
     """Train one size in `folder`, resuming an earlier call with the same configuration and corpus.
 
     Raises:
-        StudyError: the folder cannot be written, or contains something else than a training run.
+        StudyError: the folder cannot be written, or contains something other than a training run.
     """
     run_key = run_fingerprint(size, corpus, config)
     _claim_folder(folder, run_key)

@@ -37,14 +37,15 @@ class AnalysisOutcome:
     failures: dict[str, str]
 
     def check(self) -> None:
-        """
+        """Check that no analysis failed.
+
         Raises:
-            StudyError: an analysis broke.
+            StudyError: an analysis failed.
         """
         if self.failures:
-            broken = "; ".join(f"{name} ({error})" for name, error in self.failures.items())
+            failed = "; ".join(f"{name} ({error})" for name, error in self.failures.items())
             raise StudyError(
-                f"{len(self.failures)} of {len(self.findings) + len(self.failures)} analyses broke: {broken}. "
+                f"{len(self.failures)} of {len(self.findings) + len(self.failures)} analyses failed: {failed}. "
                 "The others are written; leave these out with --only, and report the error with your manifest.json."
             )
 
@@ -52,18 +53,18 @@ class AnalysisOutcome:
 def analyze(
     study: Study | str | Path, only: Sequence[str] = (), run: str | None = None, **workers: object
 ) -> list[Finding]:
-    """Recompute findings and keep them in the study; the Python counterpart of `mematlas analyze`.
+    """Recompute findings and store them in the study; the Python counterpart of `mematlas analyze`.
 
     Args:
         study: an open study or its folder.
         only: names of ANALYSES; all of them if empty.
-        run: the run whose key starts so; the latest by default.
-        workers: workers=4, executor="ray", address="auto": who analyses; the findings are the same.
+        run: the beginning of a run's key; the latest run by default.
+        workers: options of the workers (workers=4, executor="ray", address="auto"); they do not change the findings.
 
     Raises:
         UnknownName: no analysis has this name.
         OptionError: an option of `workers` breaks a rule.
-        StudyError: there is no such run, it is not finished, or an analysis broke (the others are written).
+        StudyError: there is no such run, it is not finished, or an analysis failed (the others are written).
     """
     options = resolve_worker_options("analyze", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
@@ -80,17 +81,17 @@ def recompute_findings(
     progress: Progress | None = None,
     workers: WorkerOptions = SINGLE_PROCESS,
 ) -> AnalysisOutcome:
-    """`analyze` with checked options, which returns what broke instead of raising it."""
+    """`analyze` with checked options, which returns failures instead of raising an error."""
     step = AnalyzeStep(study, study.run(run), only, recompute=True)
     step.execute(workers, progress or Silent())
     return step.outcome
 
 
 class AnalyzeStep(TaskStep[str, AnalysisResult]):
-    """Runs analyses; a task is the name of one. An analysis that breaks is in `outcome`, and does not stop the others.
+    """Runs analyses; a task is the name of one. An analysis that fails is in `outcome`, and does not stop others.
 
-    recompute: also findings that are current; exclusive: the index lists these analyses only, where otherwise other
-    findings that belong to the run stay in it.
+    recompute: also findings that are current; exclusive: the index lists these analyses only; otherwise other findings
+    that belong to the run stay in it.
     """
 
     name: ClassVar[str] = "analyses"
@@ -152,13 +153,13 @@ class AnalyzeStep(TaskStep[str, AnalysisResult]):
         return analysis_workers(self.study, self.run)
 
     def store(self, result: AnalysisResult, progress: Progress) -> None:
-        progress.say(f"analysis {result.name}: {'broke' if isinstance(result.finding, str) else 'done'}")
+        progress.say(f"analysis {result.name}: {'failed' if isinstance(result.finding, str) else 'done'}")
         self._keep(result)
 
     def handle_failed(self, failed: "list[FailedTask[str]]") -> None:
-        """An analysis whose workers died counts as broken."""
+        """An analysis whose workers died counts as failed."""
         for task in failed:
-            text = f"{task.attempts} workers died while running it (the last one: {task.reason}); take fewer --workers"
+            text = f"{task.attempts} workers died while running it (the last one: {task.reason}); use fewer --workers"
             self._keep(AnalysisResult(task.task, text))
 
     def status(self, upstream_pending: bool) -> StepStatus:

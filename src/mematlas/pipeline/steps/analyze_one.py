@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from mematlas.executors.base import WorkerFactory
 
 #: Those that take long come first, so that at the end no worker waits for another: of the demo's 126 s on one core they
-#: took 81 (maps), 26, 7 and 3, and no other more than 2.
+#: took 81 (the maps of states), 26, 7 and 3, and no other took more than 2.
 LONGEST: Final = ("embedding", "predict", "entropy", "approximate")
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """The finding of an analysis, or the error in words if it broke."""
+    """The finding of an analysis, or the text of the error if it failed."""
 
     name: str
     finding: Finding | str
 
 
 def run_analysis(name: str, tables: "Tables") -> Finding | str:
-    """The finding, or the error in words: one analysis that breaks must not keep the others from being written."""
+    """The finding, or the text of the error: one analysis that fails must not keep the others from being written."""
     from polars.exceptions import PolarsError
 
     try:

@@ -1,6 +1,6 @@
 """A corpus counted in parts by an executor's workers: exactly, no matter which worker counts which part, and how often.
 
-A part is a range of rows, fixed by the corpus; an n-gram belongs to the part that it starts in, even where it extends
+A part is a range of rows, fixed by the corpus; an n-gram belongs to the part that it starts in, even if it extends
 past its end (`mematlas.index.stream.CorpusStream`). Counts are integers, so those of all parts add up to the corpus'.
 """
 
@@ -41,8 +41,8 @@ class CountOptions:
     """How the corpus is counted.
 
     scope: of the n-gram counts (copies are counted in every scope); eod: id of the token that ends a document, None
-    where documents end with rows; joined: rows are consecutive cuts of one text; order: .npy of the positions of rows
-    as training showed them, None to count every row of the corpus once.
+    if documents end with rows; joined: rows are consecutive pieces of one text; order: .npy file of row positions in
+    training order, None to count every row of the corpus once.
     """
 
     scope: Scope = "documents"
@@ -51,7 +51,7 @@ class CountOptions:
     order: Path | None = None
 
     def corpus(self, scored: ScoredRows) -> "RowSource":
-        """What is counted: the corpus of the scored rows, as training showed it where that is known.
+        """What is counted: the corpus of the scored rows, in training order if that is known.
 
         Raises:
             CorpusError: the order is absent, or that of another corpus.
@@ -87,7 +87,7 @@ class CountTask:
 @dataclass(frozen=True, slots=True, eq=False)
 class PartCounts:
     """The result of a task. rows, tokens, documents: the numbers of those that start in the part; totals: [3, t] of the
-    n-grams of each length, in the order of `DistinctQueries`, as narrow integers."""
+    n-grams of each length, in the order of `DistinctQueries`, of the narrowest integer type."""
 
     task: CountTask
     rows: int
@@ -99,7 +99,7 @@ class PartCounts:
 @dataclass(frozen=True, slots=True)
 class _CountSpec:
     """What a worker needs to count. corpus: fingerprint of what is counted; tokenizer: whether the corpus is text, so
-    that it needs one; folder: the one against which relative paths are resolved."""
+    that it needs one; folder: the base of relative paths."""
 
     study: Path
     run: str
@@ -159,7 +159,7 @@ class _PartCounter:
 
 
 class CountTotals:
-    """The sums of the counts of parts, added as they arrive. tokens, documents: of all parts that any group has."""
+    """The sums of the counts of parts, added as they arrive. tokens, documents: of all parts counted so far."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, tuple[int, int]] = {}
@@ -181,8 +181,7 @@ class CountTotals:
         """Add the counts of a part.
 
         Returns:
-            The group's totals in the whole corpus once its last part has arrived, and these are forgotten here; else
-            None.
+            The group's totals in the whole corpus if this was its last part (they are dropped here then); else None.
         """
         task = counts.task
         self._sizes[task.part] = counts.tokens, counts.documents

@@ -1,6 +1,6 @@
 """Row features, a step of a study: what `mematlas features` and `mematlas.make_features()` do.
 
-The corpus is read as one stream; once to see how long it is, then once for every group of scored rows, whose n-grams
+The corpus is read as one stream: once to count its tokens, then once for every group of scored rows, whose n-grams
 are all counted in the same pass. Each group is a shard of each table (`mematlas.study.schemas.features`). Finished
 shards are kept: features are computed again only if rows, grid, corpus, tokenizer or options changed.
 """
@@ -45,7 +45,7 @@ VERSION: Final = 3
 #: Our choice: n-grams of so many tokens in all are counted in one pass, which bounds its memory (below 1.5 GB on two
 #: cores). That is 36,000 rows per pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
-_SCAN_TOKENS: Final = 1 << 16  # tokens read at once to find a first end of a document
+_SCAN_TOKENS: Final = 1 << 16  # tokens read at once in the search for the first end of a document
 KINDS: Final = ("texts", "tokens", "counts", "copies")
 
 
@@ -60,17 +60,17 @@ def make_features(
     progress: Progress | None = None,
     **workers: object,
 ) -> Path:
-    """Compute the row features of a finished run and return their folder; as `mematlas features`.
+    """Compute the row features of a finished run and return their folder, as `mematlas features` does.
 
     Args:
         study: an open study or its folder.
-        scope: within what 1- to 3-grams are counted: "rows", "documents" or "stream".
+        scope: the unit within which 1- to 3-grams are counted: "rows", "documents" or "stream".
         eod: id of the token that ends a document within a row.
-        joined: a document may go on in the next row; needs `eod`.
-        training_order: .npy of row positions, as training showed them: counts are of that stream.
-        run: the run whose key starts so; the latest by default.
+        joined: a document may continue in the next row; needs `eod`.
+        training_order: .npy file of row positions in training order; that stream is then counted.
+        run: the beginning of a run's key; the latest run by default.
         progress: display of the progress; none by default.
-        workers: workers=4, executor="ray", address="auto": who counts; the tables are the same.
+        workers: options of the workers (workers=4, executor="ray", address="auto"); they do not change the tables.
 
     Raises:
         StudyError, CorpusError: see `mematlas.scoring.reopen.reopen_rows`.
@@ -88,16 +88,16 @@ def make_features(
 
 
 class FeaturesStep(TaskStep[int, None]):
-    """Counts what the corpus holds of the scored rows; a task is a group of rows, by its number.
+    """Counts the n-grams of the scored rows in the corpus; a task is the number of a group of rows.
 
-    workers: those that would count, which decides how often the corpus is read.
+    workers: options of the workers that would count, on which it depends how often the corpus is read.
     """
 
     name: ClassVar[str] = "features"
-    announcement: ClassVar[str | None] = "Row features: what the corpus holds of the rows"
+    announcement: ClassVar[str | None] = "Row features: what the corpus contains of the rows"
     units: ClassVar[str] = "parts"
     remedy: ClassVar[str] = (
-        "tables of rows that were counted in all parts are kept. Take fewer --workers, and run the same command again."
+        "tables of rows that were counted in all parts are kept. Use fewer --workers, and run the same command again."
     )
 
     def __init__(self, study: Study, scored: ScoredRows, options: CountOptions, workers: WorkerOptions) -> None:
@@ -132,14 +132,14 @@ class FeaturesStep(TaskStep[int, None]):
         return stamped and (self.output_folder / "facts.json").is_file() and not self.tasks()
 
     def execute(self, workers: WorkerOptions, progress: Progress) -> None:
-        """Facts are written last.
+        """Compute missing features; facts.json is written last.
 
         Raises:
             IndexFault: the end-of-document token does not occur in the corpus.
-            StudyError: a part was given up, because its workers died again and again.
+            StudyError: a part was given up because its workers kept dying.
         """
         if self.is_current():
-            progress.say(f"Row features are there already: {self.output_folder}")
+            progress.say(f"Row features exist already: {self.output_folder}")
             return
         run_tasks(self, workers, progress)
         write_json(self.output_folder / "facts.json", self._facts)
@@ -174,7 +174,7 @@ class FeaturesStep(TaskStep[int, None]):
         """Workers measure the corpus as they count; a group's tables are written once all its parts are counted."""
         from mematlas.index.scan import Scan
 
-        if self._totals.is_empty:  # not before a worker is running, so that older features are not deleted in vain
+        if self._totals.is_empty:  # a worker runs: if none could, older features would be deleted for nothing
             self._clear_outdated()
         totals = self._totals.add(result)
         if totals is not None:
@@ -184,7 +184,7 @@ class FeaturesStep(TaskStep[int, None]):
         progress.advance(result.rows)
 
     def passes_left(self) -> int:
-        """How often `execute` would read the rows of the corpus; 0 where all is current."""
+        """How often `execute` would read the rows of the corpus; 0 if everything is current."""
         if self.is_current():
             return 0
         tasks = self.tasks()
@@ -194,7 +194,7 @@ class FeaturesStep(TaskStep[int, None]):
         """Features do not depend on scores."""
         passes = self.passes_left() if self.enabled else 0
         if passes:
-            return StepStatus(False, f"to do, {passes} times all rows of the corpus")
+            return StepStatus(False, f"to do, reads the whole corpus {passes} times")
         return super().status(False)
 
     def summary(self) -> str | None:
@@ -207,7 +207,7 @@ class FeaturesStep(TaskStep[int, None]):
 
     @cached_property
     def corpus(self) -> "RowSource":
-        """What is counted: the corpus, in training order where that is known."""
+        """What is counted: the corpus, in training order if that is known."""
         return self.options.corpus(self.scored)
 
     @cached_property
@@ -233,7 +233,7 @@ class FeaturesStep(TaskStep[int, None]):
         )
 
     def _clear_outdated(self) -> None:
-        """Delete features that were computed from something else: their shards are no part of these."""
+        """Delete features that were computed from other inputs: their shards must not be mixed with new ones."""
         with translate_os_errors(self.study.folder):
             forget(self.study.folder, features_name(self.scored.run))
             (self.output_folder / "facts.json").unlink(missing_ok=True)

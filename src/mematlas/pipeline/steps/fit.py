@@ -1,6 +1,6 @@
 """Predictors of memorization, a step of a study: what `mematlas fit` and `mematlas.fit_predictors()` do.
 
-What was fitted to the same states with the same options is kept; see `fit_one` for the files.
+Predictors fitted to the same states with the same options are kept; see `fit_one` for the files.
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ def fit_predictors(
     Args:
         study: an open study or its folder.
         models: labels of the models; all that have hidden states if empty.
-        run: the run whose key starts so; the latest by default.
-        workers, executor, address: who fits; see `mematlas.executors.options.WorkerOptions`.
+        run: the beginning of a run's key; the latest run by default.
+        workers, executor, address: the workers that fit; see `mematlas.executors.options.WorkerOptions`.
         options: see `mematlas.predictors.options.PredictorConfig`: sees, inputs, seeds, layers ...
 
     Raises:
@@ -55,15 +55,15 @@ def fit_predictors(
 
 
 class FitStep(TaskStep[FitTask, str | None]):
-    """Fits predictors, one for each model, thing it sees, and seed. What cannot be fitted is reported and left out.
+    """Fits predictors, one per model, value of `sees` and seed. Those that cannot be fitted are reported and left out.
 
-    models: labels; all if empty. optional: rows to which nothing can be fitted do not stop the steps after this one.
+    models: labels; all if empty. optional: whether the next steps are run even if nothing can be fitted.
     """
 
     name: ClassVar[str] = "predictors"
     announcement: ClassVar[str | None] = "Predictors: which tokens will be recited, predicted from hidden states"
     units: ClassVar[str] = "fits"
-    remedy: ClassVar[str] = "all others are kept. Take fewer --workers, and run the same command again."
+    remedy: ClassVar[str] = "all others are kept. Use fewer --workers, and run the same command again."
 
     def __init__(
         self, study: Study, run: Run, config: PredictorConfig, models: Sequence[str], *, optional: bool = False
@@ -91,9 +91,10 @@ class FitStep(TaskStep[FitTask, str | None]):
         return not self.tasks()
 
     def execute(self, workers: WorkerOptions, progress: Progress) -> None:
-        """
+        """Fit the missing predictors.
+
         Raises:
-            StudyError: the run kept no hidden states, or nothing could be fitted; not where the step is optional.
+            StudyError: the run has no hidden states, or nothing could be fitted; not if the step is optional.
         """
         try:
             self._check_models()
@@ -129,10 +130,10 @@ class FitStep(TaskStep[FitTask, str | None]):
         return fit_workers(self.predictors)
 
     def store(self, result: str | None, progress: Progress) -> None:
-        """The worker has written the predictor; a result is in words why it could not be fitted."""
+        """The worker has written the predictor; the result is None, or the reason why it could not be fitted."""
         progress.advance(1)
         if result is None:
-            forget(self.study.folder, predictions_name(self.run))  # findings do not have this one, whatever follows
+            forget(self.study.folder, predictions_name(self.run))  # findings do not contain this one
         elif result not in self._refusals:
             self._refusals.append(result)
             progress.say(f"No predictor of {result}")
@@ -166,21 +167,22 @@ class FitStep(TaskStep[FitTask, str | None]):
         progress.start("fitting predictors", total, total - missing, "fits")
 
     def _check_models(self) -> None:
-        """
+        """Check that the run has the models, and hidden states.
+
         Raises:
-            StudyError: a model is not in the run, or the run kept no hidden states.
+            StudyError: a model is not in the run, or the run has no hidden states.
         """
         for model in self.models:
             if model not in self.run.models:
                 raise StudyError(f"The study has no model {model!r}.{did_you_mean(model, list(self.run.models))}")
         if "free" not in self.study.state_kinds(self.run.key):
             raise StudyError(
-                f"{self.study.folder} keeps no hidden states to fit predictors to; score with --signals hidden "
+                f"{self.study.folder} contains no hidden states to fit predictors to; score with --signals hidden "
                 "--signals free --signals truth, or leave predictors out."
             )
 
 
 def _models_to_fit(file: "StudyFile", run: Run) -> list[str]:
-    """The models that the file wants predictors of; none where it keeps no hidden states."""
+    """The models for which the file requests predictors; none if it requests no hidden states."""
     labels = list(run.models) if "hidden" in file.signals else []
     return {"all": labels, "last": labels[-1:], "none": []}[file.predictors]

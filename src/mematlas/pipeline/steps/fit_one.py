@@ -1,4 +1,4 @@
-"""One fit of a predictor, in this process or in a worker, and the files that keep it.
+"""One fit of a predictor, in this process or in a worker, and the files that store it.
 
 STUDY/predictors/<run>/<model>/<sees>/seed-0.safetensors ...   the predictors, with a README.md as model card
 STUDY/predictions/<run>/<model>/<sees>-seed-0.parquet ...      the predictions on held-out rows, baselines included
@@ -55,7 +55,7 @@ class PredictorStore:
         return self.study.predictions_folder(self.run.key) / self.run.models[model] / f"{sees}-seed-{seed}.parquet"
 
     def source(self, model: str) -> str:
-        """The fingerprint of what a model's predictors are fitted to and tested on; "" for those of no one model."""
+        """The fingerprint of what a model's predictors are fitted to and tested on; "" for what is common to all."""
         options = self.config.model_dump(exclude={"sees", "seeds"})
         features = combined_fingerprint(self.study.folder, [features_name(self.run)])
         models = [self.run.models.get(label or "") for label in (model, self.next_model(model))]
@@ -76,7 +76,7 @@ class PredictorStore:
         """What a model's predictors are fitted to, and the rows of the next model, if there is one.
 
         Raises:
-            StudyError: there is nothing to be fitted to.
+            StudyError: there is nothing to fit to.
         """
         from mematlas.predictors.examples import read_examples
 
@@ -105,7 +105,7 @@ class PredictorStore:
             write_readme(folder)
 
     def delete_outdated(self, model: str) -> None:
-        """Delete predictors and predictions that were computed from something else."""
+        """Delete predictors and predictions that were computed from other inputs."""
         folder, source = self.study.predictions_folder(self.run.key) / self.run.models[model], self.source(model)
         for path in folder.glob("*.parquet"):
             if _stored_source(path) != source:
@@ -145,9 +145,9 @@ class PredictorStore:
 
 
 class Fitter:
-    """Does fits, with the states of one model at a time in memory.
+    """Fits predictors, with the states of one model at a time in memory.
 
-    Called with a task, it returns None, or in words why nothing could be fitted.
+    Called with a task, it returns None, or the reason why nothing could be fitted.
     """
 
     def __init__(self, store: PredictorStore) -> None:
@@ -178,7 +178,7 @@ class Fitter:
 
 
 def fit_workers(store: PredictorStore) -> "WorkerFactory[FitTask, str | None]":
-    """A picklable factory of workers that fit; relative paths are resolved against the present folder."""
+    """A picklable factory of workers that fit; relative paths are resolved against the current folder."""
     return partial(_fitter, store, Path.cwd())
 
 
@@ -189,7 +189,7 @@ def _fitter(store: PredictorStore, folder: Path, threads: int) -> Fitter:
 
 
 def _stored_source(path: Path) -> str:
-    """The fingerprint of what a file of predictions was computed from; "" where it is absent or damaged."""
+    """The fingerprint of what a file of predictions was computed from; "" if it is absent or damaged."""
     try:
         return (pq.read_schema(fetch(path)).metadata or {}).get(b"mematlas.source", b"").decode()
     except (OSError, pa.ArrowInvalid):

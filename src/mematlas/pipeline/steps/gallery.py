@@ -1,8 +1,8 @@
-"""Rows worth looking at, token by token: what the largest model was given, what is true, and what it said.
+"""Rows worth looking at, token by token: the context, the true continuation, and what the largest model generated.
 
 STUDY/gallery/study               the chosen rows scored again by that model alone, with per-token signals
-STUDY/gallery/gallery.parquet     one line a row, see GALLERY
-STUDY/gallery/places.parquet      where else the recited rows stand, see OCCURRENCES; only of studies with row features
+STUDY/gallery/gallery.parquet     one record per row, see GALLERY
+STUDY/gallery/places.parquet      where else the recited rows occur, see OCCURRENCES; only if the study has row features
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -78,7 +78,7 @@ class GalleryStep(Step):
         record(self.study.folder, self.name, self.source)
 
     def clear(self) -> None:
-        """A gallery of an earlier run of the file would be out of place in the report."""
+        """Delete an earlier gallery, which the report would show otherwise."""
         gallery_path(self.study.folder).unlink(missing_ok=True)
         forget(self.study.folder, self.name)
 
@@ -112,10 +112,10 @@ def places_path(study: Path) -> Path:
 def make_gallery(
     job: ScoringJob, tables: "Tables", findings: Sequence[Finding], limit: int, progress: Progress
 ) -> Path | None:
-    """Score the chosen rows and write the gallery; returns its path, or None where no row is worth looking at.
+    """Score the chosen rows and write the gallery; returns its path, or None if no row is worth looking at.
 
     Args:
-        job: the run's; its largest model is queried.
+        job: the run's; its largest model scores the rows.
         limit: how many rows the findings may add.
     """
     path = gallery_path(job.config.study)
@@ -206,7 +206,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _decoder(job: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:
-    """A function from token ids to their texts, which are `<id>` where the model has no tokenizer."""
+    """A function from token ids to their texts, which are `<id>` if the model has no tokenizer."""
     tokenizer = family_tokenizer(job.config, list(job.sources.values()))
 
     def texts(ids: Iterable[int]) -> dict[int, str]:

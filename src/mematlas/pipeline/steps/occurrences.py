@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mematlas.executors.options import WorkerOptions
     from mematlas.features.occurrences import OccurrenceQuery
 
-#: Part of the fingerprint of the table; raised when a change of the code can change a line.
+#: Part of the fingerprint of the table; raised when a change of the code can change a row.
 VERSION: Final = 1
 _SHARD: Final = shard_name(0, 1)
 _ROWS_AT_ONCE: Final = 1 << 16
@@ -36,7 +36,7 @@ _ROWS_AT_ONCE: Final = 1 << 16
 class OccurrencesStep(Step):
     """Looks up where else in the corpus recited continuations occur: features/<run>/places.
 
-    Needs the other row features; there is no table where no row is recited.
+    Needs the other row features; no table is written if no row is recited.
     """
 
     name: ClassVar[str] = "occurrences"
@@ -111,7 +111,7 @@ def locate(
     stream = CorpusStream(corpus, None, facts["eod"], facts["joined"])
     longest = stream.length(max((len(query.tokens) for query in queries), default=0))
     possible = [query for query in queries if len(query.tokens) <= longest]
-    # facts count a row as often as it was shown, where training order is known; here it is read once
+    # facts count a row as often as it was shown, if training order is known; here it is read once
     progress.start("looking up recited rows", facts["tokens"] * len(corpus) // facts["rows"], 0, "tokens")
     try:
         return occurrences_table(Scan(stream, on_tokens=progress.advance), corpus, possible, facts["scope"])

@@ -17,7 +17,7 @@ class ReportStep(Step):
     """Writes STUDY/report.html. names: the analyses whose findings are on it."""
 
     name: ClassVar[str] = "report"
-    announcement: ClassVar[str | None] = "Report: all of it as one page"
+    announcement: ClassVar[str | None] = "Report: all findings on one page"
 
     def __init__(self, study: Study, run: Run, names: Sequence[str]) -> None:
         self.study, self.run, self.names = study, run, names
@@ -39,9 +39,10 @@ class ReportStep(Step):
         return exists and is_current(self.study.folder, self.name, self.source)
 
     def execute(self, workers: WorkerOptions, progress: Progress) -> None:
-        """
+        """Write the report if it is missing or outdated.
+
         Raises:
-            MissingExtra: the libraries that draw are not installed.
+            MissingExtra: the libraries that draw charts are not installed.
         """
         if not self.is_current():
             _write_report(self.study.folder)

@@ -34,7 +34,7 @@ def score(*models: str, progress: Progress | None = None, shard: str | None = No
         options: as `ScoreConfig`: corpus, study, context, continuation, rows, depth, signals ...
 
     Raises:
-        MematlasError: one line with value, rule and remedy; finished shards stay.
+        MematlasError: one line with value, rule and remedy; finished shards are kept.
     """
     return score_with(models, resolve_config(**options), progress or Silent(), parse_slice(shard))
 
@@ -67,7 +67,7 @@ class ScoreStep(TaskStep[ShardTask, ShardResult]):
     name: ClassVar[str] = "scoring"
     units: ClassVar[str] = "shards"
     remedy: ClassVar[str] = (
-        "all other shards are kept. Take fewer --workers or a smaller --batch, and run the same command again."
+        "all other shards are kept. Use fewer --workers or a smaller --batch, and run the same command again."
     )
 
     def __init__(self, job: ScoringJob, study: Study, shard_slice: ShardSlice = ALL_SHARDS) -> None:
@@ -196,13 +196,13 @@ class ScoreStep(TaskStep[ShardTask, ShardResult]):
 
 
 def gpus_per_worker(config: ScoreConfig) -> float | None:
-    """GPUs set aside for each worker; on this machine none where a device is named, or a map of several."""
+    """GPUs reserved for each worker; for local workers, 0 if a device or a device map is named."""
     takes_turns = config.executor == "ray" or (config.device in ("auto", "cuda") and config.device_map is None)
     return config.gpus_per_worker if takes_turns else 0
 
 
 def models_of_unknown_width(job: ScoringJob) -> str:
-    """A remark on the models whose hidden states an estimate of disk space leaves out; "" where there are none."""
+    """A remark on the models whose hidden states an estimate of disk space leaves out; "" if there are none."""
     labels = [label for label, source in job.sources.items() if source.card.width is None]
     if not labels or not job.options.hidden_kinds:
         return ""

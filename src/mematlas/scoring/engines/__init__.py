@@ -1,1 +1,1 @@
-"""Engines that run a model over rows: batched causal scoring and serving engines."""
+"""Engines that run a model over rows: batched causal scoring with torch, and vLLM."""

@@ -129,7 +129,7 @@ class BatchScoring:
 
     @torch.inference_mode()
     def run(self) -> tuple[dict[int, Branch], Decisions]:
-        """One finished branch per context, and the truth signals [n, width - 1] of positions 1 and on, or {}."""
+        """One finished branch per context, and the truth signals [n, width - 1] from position 1 on, or {}."""
         self._prefill()
         for context in reversed(self._contexts):
             self._branches[context] = self._score_context(context)

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 _TEXTS = pa.list_(pa.string())
-#: One line per chosen row.
+#: One record per chosen row.
 GALLERY = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False, metadata={"is": "row id, a key of rows/"}),

@@ -132,7 +132,7 @@ def probability_lines(study: Study, run: str | None = None, **where: Any) -> pl.
 
     Returns:
         model, role, context, continuation, row; recited (M = 1); scheme; log_probability (log p_z in nats, -inf where
-        p_z = 0); probable (p_z is at least the THRESHOLD of K11); possible (p_z > 0).
+        p_z = 0); probable (p_z is at least 0.1 %, K11); possible (p_z > 0).
 
     Raises:
         StudyError: as `signal_rows`.

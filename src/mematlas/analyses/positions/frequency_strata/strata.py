@@ -84,7 +84,8 @@ def strata_rows(study: Study, run: str | None = None) -> pl.DataFrame:
     Returns:
         model, latest (last checkpoint of its size), row, memorized (M = 1, else M = 0), repetition (doublings: floor of
         log2 of how often the row occurs), kind_before, kind_after (kinds of the two tokens at the border, index into
-        features.schema.TOKEN_KINDS); null where unknown; then the differences at the border, named "n-gram|scale|form".
+        study.schemas.features.TOKEN_KINDS); null where unknown; then the differences at the border, named
+        "n-gram|scale|form".
 
     Raises:
         StudyError: the run is not finished, has no row features, or no row was scored.

@@ -1,6 +1,6 @@
 """Whether score levels are separated in the space of hidden states, and two-dimensional maps of it.
 
-Source: P1, Fig. 5 (PCA). Silhouettes, nearest-neighbour purity and UMAP are our choice; all in the centred and scaled
+Source: P1, Fig. 5 (PCA). Silhouettes, nearest-neighbor purity and UMAP are our choice; all in the centered and scaled
 space of `state_distances`.
 """
 

@@ -118,7 +118,7 @@ def _change_with_length(trend: str, model_scores: pl.DataFrame, name: str, sign:
 
 
 def _paired_difference(scores: pl.DataFrame, other_scores: pl.DataFrame, *names: str) -> Record | None:
-    """Means over seeds of the first minus the second, as name_change; None without a common seed."""
+    """Means over seeds of the first minus the second, as NAME_change; None without a common seed."""
     joined = scores.join(other_scores, on="seed", suffix="_other").drop_nulls(names[0]).drop_nulls(f"{names[0]}_other")
     changes = [(pl.col(name) - pl.col(f"{name}_other")).alias(f"{name}_change") for name in names]
     return (
