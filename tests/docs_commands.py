@@ -41,7 +41,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "--format pythia --context 32 --continuation 32 --continuation 64 --rows first:1000 --study pile": HUB,
     "mematlas score EleutherAI/pythia-70m-deduped EleutherAI/pythia-160m-deduped "
     "--corpus pile-deduped-pythia-preshuffled --format pythia --rows first:1000 --context 32 --continuation 32 "
-    "--study pythia-first": HUB,
+    "--eos suppress --study pythia-first": HUB,
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study study --workers 4": PROCESSES,
     "mematlas features study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_count.py",
     "mematlas analyze study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_analyze_one.py",

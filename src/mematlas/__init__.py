@@ -8,6 +8,7 @@ study.scores()                                # a polars frame, one line per (mo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mematlas.errors.libraries import missing_libraries
 from mematlas.version import __version__
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import mematlas` stays light."""
-    if name == "recount":  # the module that the recipes of findings call
-        return import_module("mematlas.analyses.recount")
-    if name not in _HOMES:
+    if name not in _HOMES and name != "recount":
         raise AttributeError(f"module 'mematlas' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    with missing_libraries(f"mematlas.{name}"):
+        if name == "recount":  # the module that the recipes of findings call
+            return import_module("mematlas.analyses.recount")
+        return getattr(import_module(_HOMES[name]), name)

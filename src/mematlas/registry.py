@@ -3,19 +3,13 @@
 Other packages can add members through the entry point group ``mematlas.<table>``.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from mematlas.errors import MissingExtra, UnknownName
-
-
-def did_you_mean(name: str, candidates: list[str]) -> str:
-    """`` Did you mean 'x'?`` with the most similar of `candidates`, or the empty string."""
-    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+from mematlas.errors import MissingExtra, UnknownName, did_you_mean
+from mematlas.errors.libraries import is_own_module, missing_library
 
 
 class Registry(Mapping[str, str]):
@@ -74,10 +68,7 @@ class Registry(Mapping[str, str]):
         module, _, attribute = target.partition(":")
         try:
             return getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if extra is None or (error.name or "").startswith("mematlas"):
+        except ImportError as error:
+            if extra is None or is_own_module(error):
                 raise
-            raise MissingExtra(
-                f"The {self.kind} {name!r} needs the library {error.name!r}, which is not installed; "
-                f'run: pip install "mematlas[{extra}]"'
-            ) from error
+            raise MissingExtra(f"The {self.kind} {name!r} {missing_library(error, extra)}") from error

@@ -1,6 +1,6 @@
 """Data types that several packages share. All are frozen; shapes are in the docstrings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,18 @@ Align = Literal["start", "end"]
 Depth = Literal["graded", "verbatim"]
 EosPolicy = Literal["ignore", "suppress", "stop"]
 Ids = NDArray[np.int64]
+
+
+def as_list(value: object) -> list[object]:
+    """The values of a list option: one value is a list of one, and commas separate those of a text.
+
+    16 -> [16]; "16,32" -> ["16", "32"]; ["16,32", "64"] -> ["16", "32", "64"]; "" -> [].
+    """
+    is_several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    parts: list[object] = []
+    for item in value if is_several else [value]:  # type: ignore[attr-defined]
+        parts += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
+    return [] if parts == [""] else parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,8 @@ class Encoder:
     """The functions of a tokenizer that a corpus needs.
 
     encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
-    line; incomplete characters become the replacement character.
+    line, where a part of a character becomes the replacement character; decode_windows: maps each list of token ids to
+    its text within a line, decoded at once, so that characters of several tokens are whole.
     """
 
     name: str
@@ -77,3 +90,4 @@ class Encoder:
     vocabulary: int
     encode: Callable[[list[str]], list[list[int]]]
     decode: Callable[[list[int]], list[str]] | None = None
+    decode_windows: Callable[[list[list[int]]], list[str]] | None = None

@@ -51,7 +51,7 @@ def test_without_a_file_the_script_is_printed(cli):
 )
 def test_wrong_options_are_one_line(cli, words, part):
     code, out, err = cli("slurm", *words)
-    assert code == 1
+    assert code == 2
     assert out == ""
     assert err.startswith("mematlas: ")
     assert err.count("\n") == 1

@@ -117,9 +117,9 @@ def test_analyze_prints_claims_and_exports_tables(cli, shelf):
 def test_analyze_suggests_the_nearest_name(cli, shelf):
     cli("run", shelves.study_file(shelf, gallery="false", analyses="size"))
     code, _, err = cli("analyze", shelf / "study", "--only", "sizes")
-    assert (code, "Did you mean 'size'?" in err, err.count("\n")) == (1, True, 1)
+    assert (code, "Did you mean 'size'?" in err, err.count("\n")) == (2, True, 1)
     code, _, err = cli("analyze", shelf / "study", "--export", "excel")
-    assert code == 1
+    assert code == 2
     assert "--export excel: must be one of csv, latex." in err
 
 

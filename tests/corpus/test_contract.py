@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,19 @@ class TestFormat:
         rows[20][4] ^= 1
         other, options = WRITERS[name](changed, rows)
         assert open_corpus(other, format=name, options=options).fingerprint != corpus.fingerprint
+
+    @pytest.mark.parametrize("row_length", [7, 40])
+    def test_every_token_is_in_a_row_or_counted(self, name: str, tmp_path: Path, rows: Rows, row_length: int) -> None:
+        if name in ("npy", "megatron"):  # their rows are as long as the file says
+            pytest.skip("takes no other row length")
+        path, options = WRITERS[name](tmp_path, [[token for row in rows for token in row]])
+        corpus = open_corpus(
+            path, format=name if name == "memmap" else None, options=replace(options, row_length=row_length)
+        )
+        kept = int(corpus.read(np.arange(len(corpus)), row_length).lengths.sum())
+        dropped = [corpus.details.get(detail, 0) for detail in ("dropped_tokens", "dropped_tail_tokens")]
+        dropped.append(corpus.details.get("dropped_tail_bytes", 0) // 2)  # type: ignore[operator]
+        assert sum(dropped) == 9 * 37 - kept > 0  # type: ignore[arg-type]
 
     def test_details_are_plain(self, name: str, open_as: Open) -> None:
         corpus, _, _ = open_as(name)

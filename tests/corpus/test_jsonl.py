@@ -86,7 +86,7 @@ def test_a_folder_and_blank_lines(tmp_path: Path, options: CorpusOptions) -> Non
     [
         (b'{"tokens": [1, 2', r"rows\.jsonl, line 2 is not valid JSON: .* each line is one object"),
         (b"[1, 2]\n", r"line 2 is \[1, 2\], but each line is one JSON object"),
-        (b'{"token": [1]}\n', r"line 2 has no 'tokens'; every line needs it; it has: token"),
+        (b'{"token": [1]}\n', r"line 2 has no 'tokens'; every record needs it; it has: token"),
         (b'{"tokens": [1, -2]}\n', r"line 2: 'tokens' has -2, but tokens are integers, 0 or more"),
         (b'{"tokens": [1, 2.0]}\n', r"line 2: 'tokens' has 2\.0, but"),
         (b'{"tokens": [true]}\n', r"line 2: 'tokens' has true, but"),
@@ -104,7 +104,7 @@ def test_broken_lines(tmp_path: Path, options: CorpusOptions, second: bytes, mes
 
 def test_text_must_stay_text(tmp_path: Path, options: CorpusOptions) -> None:
     (tmp_path / "rows.jsonl").write_bytes(jsonl({"text": "abc"}, {"text": None}))
-    with pytest.raises(CorpusError, match=r"line 2: 'text' is null, but the first line has text there"):
+    with pytest.raises(CorpusError, match=r"line 2: 'text' is null, but it must be text, as in the first record"):
         open_corpus(tmp_path / "rows.jsonl", options=CorpusOptions(row_length=2, encoder=ENCODER, cache=options.cache))
 
 
@@ -127,7 +127,9 @@ def test_columns(tmp_path: Path, options: CorpusOptions) -> None:
     ):
         open_corpus(tmp_path / "rows.jsonl", options=CorpusOptions(column="bodi"))
     (tmp_path / "rows.jsonl").write_bytes(jsonl({"body": "abcd"}))
-    with pytest.raises(CorpusError, match=r"none of the columns tokens, .* content; it has: body; name .* --column"):
+    with pytest.raises(
+        CorpusError, match=r"none of the columns tokens, .* content, and not both .*; it has: body; name .* --column"
+    ):
         open_corpus(tmp_path / "rows.jsonl", options=options)
 
 

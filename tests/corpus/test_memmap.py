@@ -30,6 +30,12 @@ def test_a_partial_row_is_dropped_and_counted(tmp_path: Path) -> None:
     assert corpus.details["dropped_tail_tokens"] == 3
 
 
+def test_a_wrong_row_length_leaves_a_tail(tmp_path: Path) -> None:
+    (tmp_path / "tokens.bin").write_bytes(packed([list(range(96))] * 20))
+    corpus = opened(tmp_path / "tokens.bin", 77)
+    assert (len(corpus), corpus.details["dropped_tail_tokens"]) == (24, 20 * 96 - 24 * 77)
+
+
 def test_fingerprint_depends_on_how_it_is_cut(tmp_path: Path) -> None:
     (tmp_path / "tokens.bin").write_bytes(packed([list(range(16))]))
     path = tmp_path / "tokens.bin"

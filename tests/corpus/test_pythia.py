@@ -35,6 +35,8 @@ def test_rows_straddle_shards(folder: Path) -> None:
         "rows_per_step": 1024,
         "index": False,
         "dropped_tail_bytes": 0,
+        "skipped_files": 0,
+        "skipped_names": None,
     }
 
 

@@ -51,7 +51,8 @@ def test_rows_never_span_documents(folder: Path, options: CorpusOptions) -> None
     assert provenance.repetitions == [None, None, None]
     assert corpus.row_ids(np.array([6, 2])).tolist() == [6, 2]
     assert corpus.details == {
-        "skipped_files": 1,
+        "skipped_files": 2,
+        "skipped_names": ".hidden.txt, z.png",
         "row_length": 3,
         "cut": "rows",
         "token_dtype": "uint16",
@@ -171,18 +172,11 @@ def test_many_documents_are_encoded_in_batches(tmp_path: Path, options: CorpusOp
     [
         ({"encoder": None}, r"is text, but the model's folder has no tokenizer; .* --tokenizer, or give .* token ids"),
         ({"row_length": None}, r"documents of different lengths, .* name it: --row-length"),
-        ({"row_length": 11}, r"has no row: none of its 4 documents has 11 tokens; .* --cut window"),
+        ({"row_length": 11}, r"none of its 4 documents has 11 tokens; name a shorter --row-length, .* window"),
+        ({"row_length": None, "text_row_length": 10**9}, r"has 1000000000 tokens; choose a shorter --context"),
         ({"cut": "words"}, r"No cut is called 'words'; choose rows or window"),
     ],
 )
 def test_what_text_needs(folder: Path, options: CorpusOptions, changes: dict[str, object], message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         open_corpus(folder, options=replace(options, **changes))  # type: ignore[arg-type]
-
-
-def test_undecodable_text(folder: Path, options: CorpusOptions, tmp_path: Path) -> None:
-    (folder / "latin.txt").write_bytes(b"caf\xe9 au lait")
-    with pytest.raises(CorpusError, match=r"latin\.txt is not UTF-8: byte 3 is 0xe9; save it as UTF-8"):
-        open_corpus(folder, options=options)
-    with pytest.raises(CorpusError, match=r"z\.png is not UTF-8"):
-        open_corpus(folder / "z.png", format="text", options=options)

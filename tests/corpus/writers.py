@@ -88,6 +88,19 @@ def _parquet(folder: Path, rows: Rows) -> Written:
     return folder / "rows.parquet", CorpusOptions(cache=folder / "cache")
 
 
+def _arrow(folder: Path, rows: Rows) -> Written:
+    table = pa.table({"tokens": pa.array(rows, pa.list_(pa.uint16()))})
+    with pa.ipc.new_stream(folder / "rows.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=5)
+    return folder / "rows.arrow", CorpusOptions(cache=folder / "cache")
+
+
+def _csv(folder: Path, rows: Rows) -> Written:
+    lines = [f'{number},"{row}"' for number, row in enumerate(rows)]
+    (folder / "rows.csv").write_text("\n".join(["index,tokens", *lines, ""]))
+    return folder / "rows.csv", CorpusOptions(cache=folder / "cache")
+
+
 def _datasets(folder: Path, rows: Rows) -> Written:
     import datasets
 
@@ -121,6 +134,8 @@ WRITERS: dict[str, Callable[[Path, Rows], Written]] = {
     "text": _text,
     "jsonl": _jsonl,
     "parquet": _parquet,
+    "arrow": _arrow,
+    "csv": _csv,
     "datasets": _datasets,
     "memmap": _memmap,
     "npy": _npy,

@@ -7,15 +7,16 @@ import polars as pl
 import pytest
 
 from mematlas.features.redundancy import distinct_ratio
-from mematlas.features.texts import cached_decode, texts_table, token_kinds
+from mematlas.features.texts import decoder_and_token_kinds, texts_table, token_kinds
 from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
-from mematlas.types import Grid
+from mematlas.types import Encoder, Grid
+from tests.byte_level_tokenizer import CHINESE, HINDI, byte_level_encoder
 
 LETTERS = [chr(ord("a") + number) for number in range(26)]
 
 
-def decode(ids: list[int]) -> list[str]:
-    return [LETTERS[token % 26] for token in ids]
+def decode(windows: list[list[int]]) -> list[str]:
+    return ["".join(LETTERS[token % 26] for token in window) for window in windows]
 
 
 def table_of(ids, lengths=None, grid=None, decoder=decode, rows=None):
@@ -55,7 +56,7 @@ def test_cells_that_a_row_is_too_short_for_are_left_out():
 def test_numbers_are_those_of_the_window():
     ids = np.random.default_rng(0).integers(0, 5, size=(20, 40))
     table = pl.from_arrow(table_of(ids, grid=Grid((16,), (16,))))
-    texts = ["".join(decode(row[:32])) for row in ids.tolist()]
+    texts = decode(ids[:, :32].tolist())
     assert table["bytes"].to_list() == [32] * 20
     assert table["compressed_bytes"].to_list() == [len(zlib.compress(text.encode(), 9)) for text in texts]
     for n in (1, 2, 3):
@@ -66,7 +67,8 @@ def test_templates_are_found_in_tokens_and_text():
     words = {1: "1 ", 2: "2 ", 3: "3 ", 4: "4 ", 5: "5 ", 6: "6 ", 7: "é"}
     table = pl.from_arrow(
         table_of(
-            [[1, 2, 3, 4, 5, 6], [7, 1, 7, 1, 7, 1], [7, 3, 5, 1, 6, 2]], decoder=lambda ids: [words[i] for i in ids]
+            [[1, 2, 3, 4, 5, 6], [7, 1, 7, 1, 7, 1], [7, 3, 5, 1, 6, 2]],
+            decoder=lambda windows: ["".join(words[token] for token in window) for window in windows],
         )
     )
     assert table["incrementing"].to_list() == [True, False, False]
@@ -99,12 +101,39 @@ def test_shapes_that_do_not_match_are_refused():
         table_of(np.zeros((2, 6)), lengths=[6])
 
 
-def test_no_token_is_decoded_twice():
-    decoded = []
-    cached = cached_decode(lambda ids: decoded.extend(ids) or decode(ids))
-    assert cached([3, 1, 3]) == ["d", "b", "d"]
-    assert cached([1, 2, 3]) == ["b", "c", "d"]
-    assert decoded == [3, 1, 2]
+@pytest.mark.parametrize("text", [CHINESE, HINDI, "the cat sat on the mat", "naïve café", "👩🏽‍🚀 " * 3])
+def test_characters_of_several_tokens_are_whole(tmp_path, text):
+    encoder = byte_level_encoder(tmp_path)
+    (ids,) = encoder.encode([text])
+    assert any("\N{REPLACEMENT CHARACTER}" in token for token in encoder.decode(ids)) is (not text.isascii())
+    decoder, kinds = decoder_and_token_kinds(encoder)
+    table = pl.from_arrow(table_of([ids], grid=Grid((2,), (len(ids) - 2,)), decoder=decoder))
+    assert table["bytes"].item() == len(text.encode())
+    assert table["compressed_bytes"].item() == len(zlib.compress(text.encode(), 9))
+    assert len(kinds) == encoder.vocabulary
+
+
+def test_a_character_that_the_window_cuts_is_replaced_and_no_other(tmp_path):
+    encoder = byte_level_encoder(tmp_path)
+    ids = encoder.encode([CHINESE])[0][:64]  # 21 characters of three bytes, and one byte of the next
+    table = pl.from_arrow(table_of([ids], grid=Grid((32,), (32,)), decoder=encoder.decode_windows))
+    text = CHINESE[:21] + "\N{REPLACEMENT CHARACTER}"
+    assert encoder.decode_windows([ids]) == [text]
+    assert table.select("bytes", "compressed_bytes").row(0) == (66, len(zlib.compress(text.encode(), 9)))
+
+
+def test_a_window_keeps_the_space_that_it_begins_with_and_may_be_empty(tmp_path):
+    encoder = byte_level_encoder(tmp_path)
+    assert encoder.decode_windows([]) == []
+    assert encoder.decode_windows([[], *encoder.encode([" cat", "the cat"])]) == ["", " cat", "the cat"]
+
+
+def test_without_a_function_for_windows_text_is_null_not_wrong():
+    encoder = Encoder("old", "old-1", 3, encode=lambda texts: [], decode=lambda ids: ["a"] * len(ids))
+    decoder, kinds = decoder_and_token_kinds(encoder)
+    assert decoder is None
+    assert len(kinds) == 3
+    assert decoder_and_token_kinds(None) == (None, None)
 
 
 def test_kinds_of_tokens():

@@ -3,6 +3,7 @@
 An oracle reads a file at once with the obvious library call and returns its rows, or fails with any error.
 """
 
+import csv
 import gzip
 import io
 import json
@@ -72,6 +73,38 @@ def _json_texts(content: bytes) -> Rows:
     return [row for tokens in code_points(texts) for row in _cut(tokens, 9)]
 
 
+def _json_array(content: bytes) -> Rows:
+    return [record["tokens"] for record in json.loads(content)]
+
+
+def _json_text_array(content: bytes) -> Rows:
+    texts = json.loads(content)
+    assert all(isinstance(text, str) for text in texts)
+    return [row for tokens in code_points(texts) for row in _cut(tokens, 9)]
+
+
+def _prompt_texts(content: bytes) -> Rows:
+    records = [json.loads(line) for line in content.split(b"\n") if line.strip()]
+    texts = [record["prompt"] + record["completion"] for record in records]
+    return [row for tokens in code_points(texts) for row in _cut(tokens, 9)]
+
+
+def _csv_column(content: bytes, delimiter: str, column: str) -> list[str]:
+    csv.field_size_limit(1 << 27)
+    text = io.StringIO(content.decode("utf-8-sig"), newline="\n")
+    names, *records = [record for record in csv.reader(text, delimiter=delimiter, strict=True) if record]
+    assert all(len(record) == len(names) for record in records)
+    return [record[[name.strip() for name in names].index(column)] for record in records]
+
+
+def _csv_rows(content: bytes) -> Rows:
+    return [json.loads(field) for field in _csv_column(content, ",", "tokens")]
+
+
+def _tsv_texts(content: bytes) -> Rows:
+    return [row for tokens in code_points(_csv_column(content, "\t", "text")) for row in _cut(tokens, 9)]
+
+
 def _unzstd(content: bytes) -> bytes:
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content), read_across_frames=True) as reader:
         return reader.read()
@@ -133,6 +166,32 @@ def _text_lines() -> bytes:
     return b"".join(json.dumps({"text": text, "document": i}).encode() + b"\n" for i, text in enumerate(TEXTS))
 
 
+def _array() -> bytes:
+    return json.dumps([{"tokens": row, "index": i} for i, row in enumerate(ROWS)], indent=1).encode()
+
+
+def _prompt_lines() -> bytes:
+    return b"".join(json.dumps({"prompt": text[:4], "completion": text[4:]}).encode() + b"\n" for text in TEXTS)
+
+
+def _csv() -> bytes:
+    lines = [f'{i},"{row}",2,{i}.txt' for i, row in enumerate(ROWS)]
+    return "\n".join(["index,tokens,repetitions,source", *lines, ""]).encode()
+
+
+def _tsv() -> bytes:
+    lines = [f'{i}\t"{text}"\t{i}' for i, text in enumerate(TEXTS)]
+    return "\r\n".join(["document\ttext\tlabel", *lines]).encode()
+
+
+def _arrow(columns: dict[str, pa.Array], *, stream: bool, compression: str | None = None) -> bytes:
+    file, table = io.BytesIO(), pa.table(columns)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(file, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=5)
+    return file.getvalue()
+
+
 def _write_megatron(folder: Path) -> None:
     (folder / "rows.bin").write_bytes(packed(ROWS))
     write_idx(folder / "rows.idx", [9] * 12, [0, 2, 7, 12])
@@ -154,6 +213,44 @@ def _arrow_rows(files: Files) -> Rows:
     name = next(name for name in files if name.endswith(".arrow"))
     rows: Rows = pa.ipc.open_stream(files[name]).read_all()["input_ids"].to_pylist()
     return rows
+
+
+def _table_inputs(text: CorpusOptions, lists: dict[str, pa.Array]) -> list[Input]:
+    """Arrays of JSON, prompts with completions, CSV, and single Arrow files."""
+
+    def of_one_file(
+        name: str, format: str, content: bytes, rows: Callable[[bytes], Rows], options: CorpusOptions | None = None
+    ) -> Input:
+        file = f"a.{name.split()[0]}"
+        length = None if options is None else 9
+        oracle = lambda files: rows(files[file])  # noqa: E731
+        return Input(name, format, {file: content}, file, (file,), oracle, options or CorpusOptions(), length)
+
+    texts = {"text": pa.array(TEXTS)}
+    return [
+        of_one_file("json array", "jsonl", _array(), _json_array),
+        of_one_file("json texts", "jsonl", json.dumps(TEXTS).encode(), _json_text_array, text),
+        of_one_file("jsonl prompts", "jsonl", _prompt_lines(), _prompt_texts, text),
+        of_one_file("csv", "csv", _csv(), _csv_rows),
+        of_one_file("tsv text", "csv", _tsv(), _tsv_texts, text),
+        of_one_file(
+            "arrow stream",
+            "arrow",
+            _arrow(lists, stream=True),
+            lambda content: pa.ipc.open_stream(content).read_all()["tokens"].to_pylist(),
+        ),
+        of_one_file(
+            "arrow file",
+            "arrow",
+            _arrow(texts, stream=False, compression="zstd"),
+            lambda content: [
+                row
+                for tokens in code_points(pa.ipc.open_file(content).read_all()["text"].to_pylist())
+                for row in _cut(tokens, 9)
+            ],
+            text,
+        ),
+    ]
 
 
 def inputs(folder: Path, *, datasets: bool = True) -> list[Input]:
@@ -262,6 +359,7 @@ def inputs(folder: Path, *, datasets: bool = True) -> list[Input]:
             9,
         ),
     ]
+    all_inputs += _table_inputs(text, lists)
     if datasets:
         files = _files_written_by(_write_dataset, folder / "datasets")
         all_inputs.append(Input("datasets", "datasets", files, "", tuple(files), _arrow_rows))

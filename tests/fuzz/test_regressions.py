@@ -157,7 +157,7 @@ class TestTables:
         pq.write_table(pa.table({"tokens": [[1], [2]]}), tmp_path / "a.parquet")
         table = ParquetTable([tmp_path / "a.parquet"])
         table._starts[-1] = 7
-        assert "a row group has fewer rows than it declares" in error_of(
+        assert "a part of it has fewer rows than it declares" in error_of(
             lambda: list(table.take(np.array([0, 6]), ["tokens"]))
         )
 

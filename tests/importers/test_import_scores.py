@@ -367,7 +367,7 @@ def test_the_command_prints_what_was_imported(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "2 rows of 1 model are in" in output
     assert "Only recited rows were published, so the recited share of the corpus is unknown." in output
-    assert run(["import", "memorised-evals", str(file), "--study", str(tmp_path / "s")]) == 1
+    assert run(["import", "memorised-evals", str(file), "--study", str(tmp_path / "s")]) == 2
     assert "Did you mean 'memorized-evals'?" in capsys.readouterr().err
     assert run(["list", "layouts"]) == 0
     assert capsys.readouterr().out.count("\n") == len(LAYOUTS)

@@ -62,7 +62,7 @@ def test_a_url_that_cannot_be_a_study_is_refused_in_one_line(url, error, text, m
         study_path(url)
     assert text in str(raised.value)
     assert "my-secret" not in str(raised.value)
-    assert command(["show", url]) == 1
+    assert command(["show", url]) == (2 if error is OptionError else 1)
     assert capsys.readouterr().err == f"mematlas: {raised.value}\n"
 
 

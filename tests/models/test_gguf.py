@@ -197,7 +197,15 @@ def test_precisions_of_one_model_share_their_tokenizer_and_other_tokens_do_not(g
     other = write_gguf(llama(), tmp_path / "other.gguf")
     cards = [find_model(str(path)).card for path in (gguf_file, packed, other)]
     assert cards[0].tokenizer == cards[1].tokenizer != cards[2].tokenizer
+    assert cards[0].tokenizer_rules == cards[1].tokenizer_rules != cards[2].tokenizer_rules
     assert len({card.fingerprint for card in cards}) == 3
+
+
+def test_special_tokens_at_the_ends_of_a_text_make_no_other_tokenizer(gguf_file, tmp_path):
+    omitted = write_gguf(llama(), tmp_path / "omitted.gguf", omit=("add_bos_token_id",))
+    cards = [find_model(str(path)).card for path in (gguf_file, omitted)]
+    assert cards[0].tokenizer != cards[1].tokenizer
+    assert cards[0].tokenizer_rules == cards[1].tokenizer_rules
 
 
 def test_a_file_of_the_same_name_in_the_working_directory_is_not_used(gguf_file, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def test_a_study_file_says_who_analyses(study, monkeypatch):
 def test_the_command_line_passes_the_options_on(study, capsys):
     assert run(["analyze", "study", "--only", "size", "--workers", "2"]) == 0
     assert "analysis size ..." in capsys.readouterr().err  # one task needs no second process
-    assert run(["analyze", "study", "--address", "auto"]) == 1
+    assert run(["analyze", "study", "--address", "auto"]) == 2
     assert "--address auto is an option of Ray clusters only: add --executor ray" in capsys.readouterr().err
     with pytest.raises(OptionError, match="--workers: Input should be greater than 0"):
         mematlas.analyze(study, workers=0)

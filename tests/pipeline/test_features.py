@@ -15,11 +15,13 @@ from mematlas.errors import CorpusError, IndexFault, MematlasError, OptionError,
 from mematlas.pipeline.steps import features as featuring
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.progress import Silent
-from mematlas.study.build_stamps import combined_fingerprint, features_name
+from mematlas.study.build_stamps import combined_fingerprint, features_name, record
 from mematlas.study.schemas.features import SCHEMAS
+from mematlas.study.shards import write_shard
 from mematlas.types import Grid
 from tests import study_shelf as shelves
 from tests.analyses.published_files import write_memorized_evals
+from tests.byte_level_tokenizer import CHINESE, byte_level_encoder
 
 KINDS = tuple(SCHEMAS)
 
@@ -368,6 +370,59 @@ def test_a_corpus_of_text_is_opened_as_it_was_scored(tmp_path, monkeypatch):
     assert counts["unigrams"].list.len().unique().to_list() == [8]
     assert study.features("texts")["bytes"].null_count() == 0
     assert study.features("copies")["window_rows"].max() > 1
+
+
+def make_older(study, before_texts):
+    """Make features look like those from before texts had a version: one fingerprint, and other texts."""
+    folder = study.features_folder()
+    begun = json.loads((folder / "begun.json").read_text())
+    (folder / "begun.json").write_text(json.dumps({"source": begun["source"]}))
+    record(study.folder, features_name(study.run()), begun["source"])
+    for path in (folder / "texts").glob("*.parquet"):
+        write_shard(path.parent, path.stem, before_texts, {})
+
+
+def test_texts_of_an_older_version_are_made_again_and_nothing_is_counted_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    byte_level_encoder(Path("tokenizer"))
+    Path("corpus.txt").write_text(CHINESE * 5, encoding="utf-8")
+    options = {"context": [32], "continuation": [32], "tokenizer": "tokenizer", "cache": "cache"}
+    study = mematlas.score("uniform:300", corpus="corpus.txt", study="s", **options)
+    make_features(study)
+    known, facts, before = tables(study), study.feature_facts(), times(study.features_folder())
+    assert known["texts"]["bytes"].max() <= 70  # not 64 times the three bytes of a replacement character
+    make_older(study, known["texts"].with_columns(bytes=pl.lit(192, pl.Int32)).to_arrow())
+    assert study.features("texts")["bytes"].unique().to_list() == [192]
+    monkeypatch.setattr(featuring.FeaturesStep, "run_here", None)
+    monkeypatch.setattr(featuring.FeaturesStep, "_measure", None)
+    make_features(study)
+    assert all(known[kind].equals(study.features(kind)) for kind in KINDS)
+    assert study.feature_facts() == facts
+    changed = {path.parent.name for path, time in times(study.features_folder()).items() if before[path] != time}
+    assert changed == {study.run().key, "texts"}
+    made = times(study.folder)
+    make_features(study)
+    assert times(study.folder) == made
+
+
+def test_features_of_an_older_version_stay_where_no_tokenizer_decodes(shelf):
+    study = score(shelf)
+    make_features(study)
+    begun = study.features_folder() / "begun.json"
+    begun.write_text(json.dumps({"source": json.loads(begun.read_text())["source"]}))
+    before = times(study.folder)
+    make_features(study)
+    assert times(study.folder) == before
+
+
+def test_a_lost_text_takes_no_pass_over_the_corpus(shelf, monkeypatch):
+    study = score(shelf)
+    make_features(study)
+    known = study.features("texts")
+    next((study.features_folder() / "texts").glob("*.done")).unlink()
+    monkeypatch.setattr(featuring.FeaturesStep, "run_here", None)
+    make_features(study)
+    assert study.features("texts").equals(known)
 
 
 # ----------------------------------------------------------------------------------------------------- in a study file

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.predictors.groups import SHARED_TOKENS, connected_groups, document_groups
+from mematlas.predictors.groups import SHARED_TOKENS, connected_groups, document_groups, documents_are_known
 
 
 def fresh(count, start):
@@ -88,3 +88,8 @@ def test_texts_join_documents_where_features_are_there():
     assert document_groups(stub(records, tokens), [1, 2, 3, 4, 5]).tolist() == [0, 0, 0, 0, 1]
     # rows that were not given join nothing: 99 would join 1 and 4
     assert document_groups(stub(records, tokens), [1, 4, 5]).tolist() == [0, 1, 2]
+
+
+def test_documents_are_known_if_the_corpus_names_one():
+    assert documents_are_known(stub([(1, "train", "s", None), (2, "train", "s", 4)]))
+    assert not documents_are_known(stub([(1, "train", "s", None), (2, "control", "s", 4)]))

@@ -158,6 +158,15 @@ def test_the_readme_has_one_row_per_method(saved):
     assert "/" not in text.replace("PATH --predictor FOLDER", "").replace("--corpus", "")
 
 
+def test_the_readme_says_that_rows_are_held_out_where_the_corpus_names_no_documents():
+    *_, predictor = fitted("context", documents_known=False)
+    assert predictor.card.held_out == "rows"
+    text = readme([predictor.card])
+    assert "tested on 14 other rows, as the corpus names no documents\n  (70 groups of rows in all;" in text
+    assert "AUROC on the rows held out, by seed" in text
+    assert "documents held out" not in text
+
+
 def test_the_card_says_that_generated_states_are_read():
     *_, predictor = fitted("generated", inputs=np.zeros((80, POSITIONS, 0), "f4"), names=())
     text = readme([predictor.card])

@@ -366,6 +366,10 @@ def test_a_model_of_another_tokenizer_is_refused(shelf):
     with pytest.raises(ModelError, match="model has another tokenizer than model"):
         check_compatible(ours, replace(card, tokenizer="theirs"))
     assert check_compatible(ours, replace(card, tokenizer="ours", vocabulary=V + 5)) == []
+    same_ids = replace(ours, origin=replace(ours.origin, tokenizer_rules="rules"))
+    assert check_compatible(same_ids, replace(card, tokenizer="saved again", tokenizer_rules="rules")) == []
+    with pytest.raises(ModelError, match="model has another tokenizer than model"):
+        check_compatible(same_ids, replace(card, tokenizer="ours, changed", tokenizer_rules="others"))
 
 
 def test_another_model_of_the_same_width_is_warned_about(predicted, tmp_path):
@@ -380,6 +384,17 @@ def test_the_same_model_needs_no_warning(predicted):
     progress = RecordingProgress()
     predicted(progress=progress)
     assert progress.messages == []
+
+
+def test_what_is_left_out_of_the_corpus_is_said(predicted, tmp_path):
+    longer = [list(range(1, CONTEXT + LENGTH + 3)), [1, 2, 3]]
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"tokens": {tokens}}}\n' for tokens in longer))
+    progress, length = RecordingProgress(), CONTEXT + LENGTH
+    predicted(progress=progress, corpus=str(tmp_path / "rows.jsonl"), row_length=length, cache=tmp_path / "cache")
+    assert progress.messages == [
+        f"left out: 1 of 2 documents, shorter than {length} tokens; 5 of {length + 5} tokens, in those documents and "
+        "at the ends of documents, where they fill no row"
+    ]
 
 
 def test_a_predictor_away_from_its_study_is_warned_about(predicted, expected, shelf, tmp_path):

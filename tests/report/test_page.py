@@ -133,7 +133,7 @@ def test_trends_are_shown_with_their_verdict():
     assert [verdict.verdict for verdict in shown].count("shows") == 1
     assert {verdict.published.statement for verdict in shown} == {trend.statement for trend in TRENDS.values()}
     untested = verdicts([replace(sample.lines(), name="nothing")])
-    assert any("mematlas analyze --only size" in verdict.test for verdict in untested)
+    assert any("mematlas analyze STUDY --only size" in verdict.test for verdict in untested)
     contradicted = verdicts(
         [replace(sample.lines(), trends=(Trend("recited-rows-grow-with-size", "contradicts", "t"),))]
     )
@@ -187,7 +187,7 @@ def test_the_command_writes_page_and_pictures(tmp_path, capsys):
     assert command(["report", str(tmp_path / "s"), "--out", str(tmp_path / "page.html"), "--format", "svg,PNG"]) == 0
     assert {path.name for path in (tmp_path / "page-figures").iterdir()} == {"scaling-slopes.svg", "scaling-slopes.png"}
     assert "page.html" in capsys.readouterr().out
-    assert command(["report", str(tmp_path / "s"), "--format", "gif"]) == 1
+    assert command(["report", str(tmp_path / "s"), "--format", "gif"]) == 2
     assert "'gif' is not one of png, svg, pdf" in capsys.readouterr().err
 
 

@@ -77,16 +77,16 @@ def test_the_command_prints_hours_and_what_it_assumes(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (["--rows", "0"], "--rows must be positive (given: 0)."),
-        (["--tflops", "-1"], "--tflops must be positive (given: -1)."),
-        (["--context", "0"], "contexts must be positive, ascending and distinct, not (0,)"),
-        (["uniform:50"], "'uniform:50' does not state its number of weights"),
+        (["--rows", "0"], 2, "--rows must be positive (given: 0)."),
+        (["--tflops", "-1"], 2, "--tflops must be positive (given: -1)."),
+        (["--context", "16,0"], 2, "--context must be positive (given: 0)."),
+        (["uniform:50"], 1, "'uniform:50' does not state its number of weights"),
     ],
 )
-def test_what_cannot_be_planned_is_one_line(arguments, message, capsys):
-    assert run(["plan", *arguments]) == 1
+def test_what_cannot_be_planned_is_one_line(arguments, code, message, capsys):
+    assert run(["plan", *arguments]) == code
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error

@@ -89,7 +89,7 @@ def test_a_killed_process_and_two_simultaneous_slices_make_the_same_tables(shelf
 
 
 def test_a_study_in_memory_cannot_be_shared_by_workers(shelf, capsys):
-    assert command(score_arguments(shelf, url := "memory://bucket/study", "--workers", "2")) == 1
+    assert command(score_arguments(shelf, url := "memory://bucket/study", "--workers", "2")) == 2
     message = "is in the memory of one process, which no other worker sees; use --workers 1, or a study in a folder"
     assert f"mematlas: {url} {message}" in capsys.readouterr().err
 

@@ -218,7 +218,7 @@ def test_damaged_manifests_runs_models_findings_and_predictions_are_each_one_fau
     assert len(faults) == 6
     assert "cannot be read" in faults["manifest.json"]
     assert "delete it, and run the same command again" in faults["runs/other.json"]
-    assert "`mematlas analyze` writes it again" in faults[f"findings/{key}/size/finding.json"]
+    assert "`mematlas analyze study` writes it again" in faults[f"findings/{key}/size/finding.json"]
     assert "it is missing, though index.json names it" in faults[f"findings/{key}/lines/finding.json"]
     assert "`mematlas fit study` writes it again" in faults[f"predictions/{key}/parrot/context-seed-0.parquet"]
     assert all("\n" not in text for text in faults.values())
@@ -377,4 +377,4 @@ def test_a_missing_study_and_a_missing_run_are_one_line(shelf, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
     assert "nowhere is not a study" in errors[0]
-    assert "study has no run zz; `mematlas show` prints those it has." in errors[1]
+    assert "study has no run zz; `mematlas show study` prints those it has." in errors[1]

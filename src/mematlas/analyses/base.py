@@ -1,6 +1,6 @@
 """The plug-in interface of an analysis: its metadata and the function that computes its finding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 from mematlas.analyses.frames.study_tables import Tables
@@ -56,9 +56,12 @@ class Analysis:
         """Compute the finding, and withhold its verdicts where the family's tokenizers differ.
 
         The same ids may then stand for different texts, so the models are not compared on the same rows: the numbers
-        stay, but no trend is decided and the summary does not pick the claim.
+        stay, but no trend is decided and the summary does not pick the claim. A caveat names models that read longer
+        rows than they were trained for.
         """
         finding = self.compute(tables)
+        if tables.beyond_trained_length:
+            finding = replace(finding, caveats=(_length_caveat(tables.beyond_trained_length), *finding.caveats))
         if len(tables.tokenizers) < 2:
             return finding
         reason = f"the models have {len(tables.tokenizers)} different tokenizers"
@@ -108,3 +111,12 @@ class Analysis:
         return self.insufficient_data(
             tables, question, "row features (corpus counts of its tokens)", "Make them: `mematlas features STUDY`."
         )
+
+
+def _length_caveat(trained: Mapping[str, int]) -> str:
+    """The caveat on models, with the length they were trained for, that read longer rows."""
+    models = ", ".join(f"{model} ({length} tokens)" for model, length in trained.items())
+    return (
+        f"Rows are longer than these models were trained for: {models}. Their positions beyond are extrapolated (RoPE "
+        "scaling), so that low scores there may come from the length."
+    )

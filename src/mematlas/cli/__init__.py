@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 from cyclopts import App, Parameter
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, UnknownOptionError
 
 import mematlas
-from mematlas.errors import MematlasError, explain
+from mematlas.errors import MematlasError, OptionError, UnknownName, did_you_mean, explain
+from mematlas.errors.libraries import missing_libraries
+from mematlas.errors.remedies import command_line
 from mematlas.io.paths import unreachable_message
 
 app = App(
@@ -59,10 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
+    command = arguments[0] if arguments and arguments[0] in app else ""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with missing_libraries(f"`{command_line(command) if command else 'mematlas'}`"):
+            app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _fail(_one_line(error, arguments), 2)
+        return _fail(_one_line(error, command), 2)
+    except (OptionError, UnknownName) as error:
+        return _fail(str(error), 1 if command == "run" else 2)  # its options are the keys of a file
     except MematlasError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
@@ -76,14 +82,19 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _one_line(error: CycloptsError, arguments: list[str]) -> str:
+def _one_line(error: CycloptsError, command: str) -> str:
     """The error as one line that names the option and where to find help."""
     from pydantic import ValidationError
 
     if isinstance(error.__cause__, ValidationError):
-        return explain(error.__cause__, arguments[0])
-    command = f"{arguments[0]} " if arguments and arguments[0] in app else ""
-    return f"{' '.join(str(error).split())} See `mematlas {command}--help`."
+        return explain(error.__cause__, command)
+    if isinstance(error, UnknownOptionError):
+        option = (error.token.keyword or error.token.value).partition("=")[0]
+        names = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+        text = f"Unknown option: {option}.{did_you_mean(option.strip('-'), [name.strip('-') for name in names], '--')}"
+    else:
+        text = " ".join(str(error).split())
+    return f"{text} See `{command_line(*filter(None, [command, '--help']))}`."
 
 
 def _fail(text: str, code: int) -> int:

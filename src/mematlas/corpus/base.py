@@ -29,7 +29,7 @@ class CorpusOptions:
     column: str | None = None
     cut: Cut = "rows"
     encoder: Encoder | None = None
-    cache: Path | None = None
+    cache: str | Path | None = None
     text_row_length: int | None = None
 
 

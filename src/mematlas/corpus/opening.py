@@ -4,12 +4,18 @@ from pathlib import Path
 
 from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
 from mematlas.corpus.formats import FORMATS
+from mematlas.corpus.mixed_folders import require_one_format
+from mematlas.corpus.reading.files import PEEK_FILES, list_below
+from mematlas.corpus.reading.skipped_files import first_of
+from mematlas.corpus.reading.unreadable import refuse_unreadable
 from mematlas.errors import CorpusError
+from mematlas.errors.functions import public_function
 
 DEFAULT_OPTIONS = CorpusOptions()
 OPTION_FLAGS = {"row_length": "--row-length", "token_dtype": "--token-dtype", "column": "--column", "cut": "--cut"}
 
 
+@public_function()
 def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusOptions = DEFAULT_OPTIONS) -> Corpus:
     """Open the corpus at `path`.
 
@@ -43,20 +49,40 @@ def _check_options(reader: CorpusFormat, options: CorpusOptions) -> None:
 
 def _detect_format(path: Path) -> CorpusFormat:
     """The first format whose signature is found at `path`; text comes last, as any folder may contain some."""
-    for name in sorted(FORMATS, key=lambda name: name == "text"):
-        reader: CorpusFormat = FORMATS.load(name)()
+    readers: list[CorpusFormat] = [FORMATS.load(name)() for name in sorted(FORMATS, key=lambda name: name == "text")]
+    for reader in readers:
         if reader.detect(path):
+            if path.is_dir():
+                require_one_format(path, reader, readers)
             return reader
+    raise _no_format(path)
+
+
+def _no_format(path: Path) -> CorpusError:
+    """The error for a path without the signature of a format, by what is there.
+
+    Raises:
+        CorpusError: a document, an archive, or a text of another encoding than UTF-8, with its own remedy.
+    """
     if not path.exists():
-        raise CorpusError(
+        return CorpusError(
             f"There is no file or folder {path}; check the path; if it is the name of a dataset on the "
             f"Hugging Face hub, add --format datasets."
         )
     if path.is_dir() and not any(path.iterdir()):
-        raise CorpusError(f"The folder {path} is empty; a corpus needs at least one row.")
+        return CorpusError(f"The folder {path} is empty; a corpus needs at least one row.")
     if path.is_file() and path.stat().st_size == 0:
-        raise CorpusError(f"{path} is empty; a corpus needs at least one row; check that it was written to the end.")
-    raise CorpusError(
+        return CorpusError(f"{path} is empty; a corpus needs at least one row; check that it was written to the end.")
+    files = [path] if path.is_file() else list_below(path)[:PEEK_FILES]
+    for file in files:
+        refuse_unreadable(file, in_folder=path.is_dir())
+    if path.is_dir():
+        names = first_of([file.relative_to(path).as_posix() for file in files], 5) or "hidden files alone"
+        return CorpusError(
+            f"The folder {path} has no files of a known format ({names}); name one of them, or its format: --format; "
+            f"`mematlas list formats` shows all."
+        )
+    return CorpusError(
         f"{path} has no signature of a known format. The format of headerless tokens must be named: "
         f"--format memmap --row-length 2049 --token-dtype uint16; `mematlas list formats` shows all."
     )

@@ -1,14 +1,20 @@
 """The selected rows of a corpus and its control, and their division into shards."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from mematlas.corpus.base import Corpus
 from mematlas.corpus.selection import Positions
+from mematlas.errors import CorpusError
 from mematlas.study.schemas.rows import ROWS
-from mematlas.types import Ids, TokenRows
+from mematlas.types import Grid, Ids, TokenRows
+
+_BLOCK_TOKENS: Final = 1 << 20  # tokens read at once in a pass over all selected rows, which bounds its memory
+_LONGEST_ROWS: Final = 1000  # rows read at once while the longest one is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +90,54 @@ class ShardPlan:
         return pa.concat_tables(tables)
 
 
+def position_blocks(positions: Positions, width: int) -> Iterator[Ids]:
+    """The positions in blocks whose rows have about a million tokens, of `width` tokens each."""
+    rows = max(1, _BLOCK_TOKENS // max(1, width))
+    for start in range(0, len(positions), rows):
+        yield positions[start : start + rows]
+
+
 def default_shard_count(total: int) -> int:
     """Our choice: 256 rows per shard, so that little is lost when a run is stopped, but at most 2,000 shards."""
     return max(1, min(2000, -(-total // 256)))
 
 
-def longest_row(rows: RowSet, width: int) -> int:
-    """The length of the longest of the first thousand rows, at most `width`: a quick check before a long run."""
-    return int(rows.corpus.read(rows.positions[:1000], width).lengths.max(initial=0))
+def longest_row(rows: RowSet, enough: int) -> int:
+    """The length of the longest selected row, at most `enough`; reading stops at the first row that is so long.
+
+    Rows are read in widths that double, so memory depends on their lengths and not on `enough`.
+    """
+    longest, positions = 0, rows.positions
+    for start in range(0, len(positions), _LONGEST_ROWS):
+        block, width = positions[start : start + _LONGEST_ROWS], max(64, longest + 1)
+        while len(block):
+            width = min(width, enough)
+            unfinished = []  # rows that may have more tokens than were read
+            for part in position_blocks(block, width):
+                lengths = rows.corpus.read(part, width).lengths
+                longest = max(longest, int(lengths.max()))
+                if longest >= enough:
+                    return enough
+                unfinished.append(part[lengths == width])
+            block, width = np.concatenate(unfinished), 2 * width
+        if rows.corpus.details.get("row_length") == longest:  # no row is longer
+            break
+    return longest
+
+
+def require_grid(sets: Sequence[RowSet], grid: Grid) -> None:
+    """Refuse a context or a continuation for which all selected rows are too short.
+
+    Raises:
+        CorpusError: there is one; nothing of its size was allocated.
+    """
+    first, shortest = grid.continuation_start(min(grid.contexts)), min(grid.continuations)
+    needed = [("context", length, grid.continuation_start(length) + shortest) for length in grid.contexts]
+    needed += [("continuation", length, first + length) for length in grid.continuations]
+    longest = max(longest_row(rows, max(tokens for _, _, tokens in needed)) for rows in sets)
+    for name, length, tokens in needed:
+        if tokens > longest:
+            raise CorpusError(
+                f"--{name} {length} needs rows of {tokens} tokens, but the longest of the selected rows has {longest}; "
+                f"leave it out, choose a shorter one, or give longer rows."
+            )

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mematlas.corpus.base import Corpus, as_positions
 from mematlas.errors import CorpusError
@@ -21,6 +22,7 @@ class TrainingOrder:
     def __init__(self, corpus: Corpus, order: Ids, fingerprint: str) -> None:
         self.fingerprint, self.details = fingerprint, corpus.details
         self._corpus, self._order = corpus, order
+        self._follows = np.diff(order, prepend=order[:1]) == 1
 
     def __len__(self) -> int:
         return len(self._order)
@@ -30,6 +32,10 @@ class TrainingOrder:
 
     def provenance(self, positions: Ids) -> Provenance:
         return self._corpus.provenance(self._order[positions])
+
+    def follows_previous(self, positions: Ids) -> NDArray[np.bool_]:
+        """Whether the row shown just before the one at each position is the one before it in the corpus, too."""
+        return self._follows[positions]
 
 
 def read_training_order(path: Path, corpus: Corpus) -> TrainingOrder:

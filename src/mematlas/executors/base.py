@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from mematlas.errors import MematlasError
+from mematlas.errors.libraries import missing_libraries
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -85,9 +86,10 @@ class WorkerSlot(Generic[Task, Result]):
 
     def run(self, task: Task) -> Result | UserError:
         try:
-            if self._worker is None:
-                self._worker = self._make_worker(self._threads)
-            return self._worker(task)
+            with missing_libraries("A worker"):
+                if self._worker is None:
+                    self._worker = self._make_worker(self._threads)
+                return self._worker(task)
         except MematlasError as error:
             return UserError(error)
 

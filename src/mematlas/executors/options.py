@@ -1,6 +1,6 @@
 """The options that choose the workers of a command; scoring has two more of its own (`mematlas.scoring.config`)."""
 
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +25,14 @@ class WorkerOptions(BaseModel):
         return tasks > 0 and (self.executor != "local" or min(self.workers, tasks) > 1)
 
 
+class WorkerKeywords(TypedDict, total=False):
+    """The options as keywords of public functions, for editors and type checkers."""
+
+    workers: int
+    executor: Literal["local", "ray"]
+    address: str | None
+
+
 #: One worker, which is this process.
 SINGLE_PROCESS: Final = WorkerOptions()
 
@@ -38,7 +46,7 @@ def resolve_worker_options(command: str, /, **options: object) -> WorkerOptions:
     try:
         checked = WorkerOptions.model_validate(options)
     except ValidationError as error:
-        raise OptionError(explain(error, command)) from None
+        raise OptionError(explain(error, command, WorkerOptions.model_fields)) from None
     check_ray_only_options(checked.executor, address=checked.address)
     return checked
 

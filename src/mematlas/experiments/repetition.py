@@ -61,7 +61,7 @@ class TrainedFamily:
 
 
 def train_family(
-    out: Path,
+    out: str | Path,
     config: TrainingConfig | None = None,
     progress: Progress | None = None,
     documents: Callable[[], list[Document]] = standard_library_documents,
@@ -82,7 +82,7 @@ def train_family(
         CorpusError: the texts are missing or too few.
         StudyError: the folder cannot be written or contains something else, or the disk is too full.
     """
-    config = config or TrainingConfig()
+    out, config = Path(out), config or TrainingConfig()
     progress = progress or _silent
     check_disk_space(out, _bytes_needed(config))
     progress(0, 1, None, "corpus")

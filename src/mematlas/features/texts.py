@@ -1,7 +1,7 @@
 """What kind of text a row's windows are: templates (K2), redundancy (K8) and compressed size, without any model.
 
-A window is the C context tokens and the L continuation tokens of one cell of the grid. Its text is the concatenated
-texts of its tokens (our choice), so that a character that several tokens share becomes replacement characters.
+A window is the C context tokens and the L continuation tokens of one cell of the grid. Its text is decoded at once, so
+that a character of several tokens is whole; one that the window cuts becomes replacement characters.
 """
 
 import zlib
@@ -17,35 +17,26 @@ from mematlas.features.templates import incrementing, repeating
 from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
 from mematlas.types import Encoder, Grid, Ids
 
-Decode = Callable[[list[int]], list[str]]
+#: Lists of token ids -> the text of each, decoded at once (`mematlas.types.Encoder.decode_windows`).
+Decode = Callable[[list[list[int]]], list[str]]
+
+#: Raised when a change of the code can change what a tokenizer decodes in these tables.
+TEXTS_VERSION: Final = 2
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _BLOCK_TOKENS: Final = 1 << 20
 _TEXT_COLUMNS: Final = ("incrementing", "bytes", "compressed_bytes")
 
 
-def cached_decode(decode: Decode) -> Decode:
-    """`decode` with a cache of token texts, for the many blocks of a corpus, whose tokens are mostly the same."""
-    texts: dict[int, str] = {}
-
-    def decode_cached(ids: list[int]) -> list[str]:
-        new = [token for token in dict.fromkeys(ids) if token not in texts]
-        if new:
-            texts.update(zip(new, decode(new), strict=True))
-        return [texts[token] for token in ids]
-
-    return decode_cached
-
-
 def decoder_and_token_kinds(encoder: Encoder | None) -> tuple[Decode | None, NDArray[np.int8] | None]:
-    """A function that decodes token ids, and the kind of each token; None if the models have no tokenizer."""
-    if encoder is None or encoder.decode is None:
+    """A function that decodes windows, and the kind of each token; None if the models have no tokenizer."""
+    if encoder is None:
         return None, None
-    decode: Decode = cached_decode(encoder.decode)
-    return decode, token_kinds(encoder.vocabulary, decode)
+    kinds = None if encoder.decode is None else token_kinds(encoder.vocabulary, encoder.decode)
+    return encoder.decode_windows, kinds
 
 
-def token_kinds(vocabulary: int, decode: Decode) -> NDArray[np.int8]:
+def token_kinds(vocabulary: int, decode: Callable[[list[int]], list[str]]) -> NDArray[np.int8]:
     """Index into TOKEN_KINDS of each token, by the text that it alone decodes to: shape (vocabulary,).
 
     Our choice: white space around a token is ignored unless there is nothing else; letters and digits are those of
@@ -77,8 +68,7 @@ def texts_table(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode | 
         lengths: shape (n,), the number of tokens of each row.
         rows: shape (n,), row ids.
         grid: the cells. Cells that a row is too short for are left out.
-        decode: token ids -> one text per id (`mematlas.types.Encoder.decode`; wrap it in `cached_decode` if there are
-            many blocks); None leaves the columns that need text null.
+        decode: see Decode; None leaves the columns that need text null.
 
     Returns:
         schema TEXTS, cells in the order of the grid within blocks of rows.
@@ -99,7 +89,6 @@ def texts_table(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode | 
 
 def _cell_tables(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode | None) -> Iterator[pa.Table]:
     """One table per cell; windows that several cells share are computed once."""
-    texts = None if decode is None else _token_texts(ids, decode)
     computed: dict[tuple[int, int], tuple[NDArray[np.bool_], dict[str, Any]]] = {}
     for context in grid.contexts:
         for continuation in grid.continuations:
@@ -107,8 +96,7 @@ def _cell_tables(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode |
             start = grid.continuation_start(context) - context
             if (start, end) not in computed:
                 is_complete = lengths >= end
-                window_texts = None if texts is None else texts[is_complete, start:end]
-                computed[start, end] = is_complete, _features(ids[is_complete, start:end], window_texts)
+                computed[start, end] = is_complete, _features(ids[is_complete, start:end], decode)
             is_complete, features = computed[start, end]
             count = int(is_complete.sum())
             cell = {
@@ -119,23 +107,16 @@ def _cell_tables(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode |
             yield pa.table(cell | features, schema=TEXTS)
 
 
-def _features(windows: Ids, token_texts: NDArray[np.object_] | None) -> dict[str, Any]:
-    """Columns of TEXTS for windows [n, tokens]; token_texts: the text of each token, None without a tokenizer."""
+def _features(windows: Ids, decode: Decode | None) -> dict[str, Any]:
+    """Columns of TEXTS for windows [n, tokens]."""
     ratios = {f"distinct_{n}": pa.array(distinct_ratio(windows, n), from_pandas=True) for n in (1, 2, 3)}
     columns = {"repeating": repeating(windows), **ratios}
-    if token_texts is None:
+    if decode is None:
         return columns | {name: pa.nulls(len(windows), TEXTS.field(name).type) for name in _TEXT_COLUMNS}
-    texts = ["".join(window) for window in token_texts]
+    texts = decode(windows.tolist())
     encoded = [text.encode("utf-8", errors="replace") for text in texts]
     return columns | {
         "incrementing": [incrementing(text) for text in texts],
         "bytes": np.array([len(data) for data in encoded], np.int32),
         "compressed_bytes": np.array([len(zlib.compress(data, 9)) for data in encoded], np.int32),
     }
-
-
-def _token_texts(ids: Ids, decode: Decode) -> NDArray[np.object_]:
-    """The text of every token of the rows, in the shape of `ids`; padding is decoded too, but never read."""
-    distinct, inverse = np.unique(ids, return_inverse=True)
-    texts = np.array(decode(distinct.tolist()), dtype=object)
-    return texts[inverse.reshape(ids.shape)]

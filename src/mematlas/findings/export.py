@@ -7,8 +7,10 @@ from typing import Any
 
 from mematlas.errors import OptionError
 from mematlas.findings.finding import Finding, Table
+from mematlas.io.paths import study_path
 from mematlas.registry import did_you_mean
 from mematlas.study import write_atomically
+from mematlas.types import as_list
 
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 # LaTeX's oldest encoding prints other characters for these
@@ -16,25 +18,25 @@ _ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _ESCAPES |= {character: "\\" + character for character in "&%$#_{}"}
 
 
-def export_finding(folder: Path, finding: Finding, kinds: Sequence[str]) -> list[Path]:
+def export_finding(folder: str | Path, finding: Finding, kinds: Sequence[str]) -> list[Path]:
     """Write every table of `finding` to `folder` in each format ("csv", "latex"); returns the paths of the files."""
     paths = []
     for table in finding.tables:
         for kind in kinds:
             suffix, to_text = EXPORTS[kind]
-            path = folder / f"{table.name}.{suffix}"
+            path = study_path(folder) / f"{table.name}.{suffix}"
             write_atomically(path, partial(_write, text=to_text(table)))
             paths.append(path)
     return paths
 
 
-def parse_formats(text: str) -> list[str]:
-    """Parse a list of formats such as "csv,latex".
+def parse_formats(values: str | Sequence[str]) -> list[str]:
+    """Parse formats such as "csv,latex" or ["csv", "latex"].
 
     Raises:
         OptionError: there is no such format.
     """
-    formats = [name.strip() for name in text.split(",") if name.strip()]
+    formats = [str(name) for name in dict.fromkeys(as_list(values)) if name]
     for name in formats:
         if name not in EXPORTS:
             choices = ", ".join(EXPORTS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mematlas.errors import StudyError
+from mematlas.errors.remedies import command_line
 from mematlas.io.local_copies import fetch_all, read_bytes
 from mematlas.io.paths import make_folder, write_atomically, write_json
 
@@ -202,7 +203,7 @@ def read_finding(folder: Path) -> Finding:
             }
         )
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise StudyError(f"{path} is damaged ({error}); `mematlas analyze` writes it again.") from None
+        raise StudyError(f"{path} is damaged ({error}); {_writing_again(folder.parent)}.") from None
 
 
 def _chart_from_json(values: dict[str, Any]) -> Chart:
@@ -230,4 +231,9 @@ def read_findings(study: Path, run_key: str) -> list[Finding]:
         names = json.loads(read_bytes(index))
         return [read_finding(folder / str(name)) for name in names]
     except (OSError, ValueError, TypeError) as error:
-        raise StudyError(f"{index} is damaged ({error}); `mematlas analyze` writes it again.") from None
+        raise StudyError(f"{index} is damaged ({error}); {_writing_again(folder)}.") from None
+
+
+def _writing_again(folder: Path) -> str:
+    """The remedy for a damaged finding in STUDY/findings/<run>."""
+    return f"`{command_line('analyze', folder.parents[1])}` writes it again"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mematlas.corpus.fingerprint import fingerprint as content_fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.errors import CorpusError, OptionError
+from mematlas.errors.functions import public_function
 from mematlas.importers import LAYOUTS
 from mematlas.io.paths import make_folder, write_json
 from mematlas.progress import Progress, Silent
@@ -29,6 +30,7 @@ SHARD_ROWS: Final = 1 << 19
 VERSION: Final = 1  # part of the run's key; raised when the same files would give different numbers
 
 
+@public_function()
 def import_scores(
     *paths: str | Path, study: str | Path, layout: str | None = None, progress: Progress | None = None
 ) -> Study:

@@ -39,7 +39,7 @@ class IndexOptions:
 
 
 def build_index(
-    rows: RowSource, folder: Path, options: IndexOptions, progress: Progress | None = None
+    rows: RowSource, folder: str | Path, options: IndexOptions, progress: Progress | None = None
 ) -> IndexManifest:
     """Index a corpus in `folder`, or finish an interrupted build; a complete index is left as it is.
 
@@ -51,7 +51,7 @@ def build_index(
         StudyError: the disk is full, or the folder cannot be written.
         CorpusError: the corpus is damaged.
     """
-    progress = progress or Silent()
+    folder, progress = Path(folder), progress or Silent()
     with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         manifest = read_manifest_file(folder / "stream.json") or _copy_stream(rows, folder, options, progress)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mematlas.errors import IndexFault
+from mematlas.errors.remedies import command_line
 from mematlas.index.base import SCOPES, Scope
 from mematlas.index.stream import CHUNK_TOKENS, Boundaries, Chunk
 from mematlas.index.suffix_arrays import Shard, SuffixArray, out_of_order
@@ -55,7 +56,7 @@ class IndexManifest:
 
 
 def open_index(
-    folder: Path, *, corpus: str | None = None, tokenizer: str | None = None
+    folder: str | Path, *, corpus: str | None = None, tokenizer: str | None = None
 ) -> tuple[SuffixArray, IndexManifest]:
     """Open an index for queries, in constant time.
 
@@ -65,6 +66,7 @@ def open_index(
     Raises:
         IndexFault: there is no index, or it is incomplete, truncated, or of another corpus or tokenizer.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     fingerprints = (("corpus", corpus, manifest.corpus), ("tokenizer", tokenizer, manifest.tokenizer_fingerprint))
     for name, expected, actual in fingerprints:
@@ -93,7 +95,7 @@ def read_manifest(folder: Path) -> IndexManifest:
         raise IndexFault(
             f"{folder} contains an index whose build was interrupted; run the same command again to finish it."
             if is_interrupted
-            else f"{folder} contains no index; build one: mematlas index CORPUS --out {folder}."
+            else f"{folder} contains no index; build one: {command_line('index', 'CORPUS', '--out', folder)}."
         )
     for name, (size, _) in _read_files(folder).items():
         actual = (folder / name).stat().st_size if (folder / name).is_file() else None
@@ -105,12 +107,13 @@ def read_manifest(folder: Path) -> IndexManifest:
     return manifest
 
 
-def verify_index(folder: Path) -> IndexManifest:
+def verify_index(folder: str | Path) -> IndexManifest:
     """Read the whole index, and check the hash of every file and the order of every suffix.
 
     Raises:
         IndexFault: a check fails.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     for name, (_, digest) in _read_files(folder).items():
         if digest_file(folder / name) != digest:

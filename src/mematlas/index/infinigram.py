@@ -57,7 +57,7 @@ def is_infinigram(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("tokenized.0", "tokenized"))
 
 
-def open_infinigram(folder: Path, token_dtype: str | None = None) -> SuffixArray:
+def open_infinigram(folder: str | Path, token_dtype: str | None = None) -> SuffixArray:
     """Open an infini-gram v4 directory for queries within documents; positions count separators as tokens.
 
     Args:
@@ -66,6 +66,7 @@ def open_infinigram(folder: Path, token_dtype: str | None = None) -> SuffixArray
     Raises:
         IndexFault: the directory is not an infini-gram index, is of another version, or is truncated.
     """
+    folder = Path(folder)
     if not (folder / "tokenized.0").is_file():
         raise IndexFault(
             f"{folder} has the layout of infini-gram v6 (files without a shard number), which is not supported; build "
@@ -124,13 +125,14 @@ def _token_width(path: Path, offsets: NDArray[np.uint64]) -> int:
     return 4 if (heads == 0xFF).all() and not (starts % 4).any() else 2
 
 
-def export_infinigram(index: Path, folder: Path) -> IndexManifest:
+def export_infinigram(index: str | Path, folder: str | Path) -> IndexManifest:
     """Write an index as an infini-gram v4 directory; the separator replaces the end-of-document token.
 
     Raises:
         IndexFault: there is no index, or a token id is the separator's.
         StudyError: the disk is full, or the folder cannot be written.
     """
+    index, folder = Path(index), Path(folder)
     manifest = read_manifest(index)
     tokens = memory_map(index / "tokens.bin", manifest.dtype)
     documents = Boundaries(memory_map(index / "documents.bin", "<i8"))

@@ -1,13 +1,14 @@
 """A corpus as one stream of tokens, row after row, with the positions at which rows and documents start.
 
 A row begins a new document unless the corpus says that it continues the document of the row before, or its rows are
-`joined`: consecutive pieces of one text. Inside rows, a document starts after every end-of-document token, if one is
-given.
+`joined`: consecutive pieces of one text. In a training order, rows that are no neighbours in the corpus stand side by
+side: there a row can continue only the row that it follows in the corpus. Inside rows, a document starts after every
+end-of-document token, if one is given.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from mematlas.types import Ids, Provenance, TokenRows
 
 CHUNK_TOKENS: Final = 1 << 22  # tokens read at once: bounds the memory of a pass over the corpus
 _LOOKAHEAD_TOKENS: Final = 1 << 12  # read at once where a few tokens are needed
+_WIDEST: Final = 1 << 16  # tokens of a row that are read at first; the rest of a longer row follows
 
 
 class RowSource(Protocol):
@@ -28,6 +30,28 @@ class RowSource(Protocol):
     def __len__(self) -> int: ...
     def read(self, positions: Ids, width: int) -> TokenRows: ...
     def provenance(self, positions: Ids) -> Provenance: ...
+
+
+@runtime_checkable
+class OrderedRows(Protocol):
+    """Rows in another order than the corpus'; `mematlas.corpus.training_order.TrainingOrder` implements it."""
+
+    def follows_previous(self, positions: Ids) -> NDArray[np.bool_]:
+        """Whether the row before the one at each position is also the one before it in the corpus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the last row with tokens stands; None before the first one.
+
+    document: its number, None if unknown; run: how many of the rows up to it do not follow the row before them in the
+    corpus; last_token: of the row.
+    """
+
+    document: int | None = None
+    run: int = 0
+    last_token: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +202,7 @@ class CorpusStream:
 
     def _blocks(self, row: int, stop: int, size: int) -> Iterator[Chunk]:
         """Rows row .. stop - 1, about `size` tokens at a time, without overlap."""
-        start, documents = 0, 0
+        start, documents, runs = 0, 0, 0
         previous = self._last_before(row)
         while row < stop:
             positions, tokens, lengths = self._read(row, stop, size)
@@ -186,18 +210,27 @@ class CorpusStream:
             is_filled = lengths > 0  # a row without tokens begins no document
             row_documents = zip(self._rows.provenance(positions).document, is_filled.tolist(), strict=True)
             numbers = [document for document, has_tokens in row_documents if has_tokens]
-            starts = self._document_starts(tokens, rows.starts[is_filled], numbers, previous)
+            row_runs = runs + self._run_numbers(positions)
+            starts = self._document_starts(tokens, rows.starts[is_filled], numbers, row_runs[is_filled], previous)
             yield Chunk(start, tokens, len(tokens), rows, Boundaries(starts, documents - 1))
             row, start, documents = row + len(positions), start + len(tokens), documents + len(starts)
-            previous = (numbers[-1], int(tokens[-1])) if numbers else previous
+            previous = _Place(numbers[-1], int(row_runs[is_filled][-1]), int(tokens[-1])) if numbers else previous
+            runs = int(row_runs[-1])
 
-    def _last_before(self, row: int) -> tuple[int | None, int | None]:
-        """Document number and last token of the nearest non-empty row before `row`; None where unknown or absent."""
+    def _last_before(self, row: int) -> _Place:
+        """The place of the nearest non-empty row before `row`; runs are numbered from that of the row before `row`."""
         for earlier in range(row - 1, -1, -1):  # rows may be empty
             _, tokens, _ = self._read(earlier, row, 1)
             if len(tokens):
-                return self._rows.provenance(np.array([earlier])).document[0], int(tokens[-1])
-        return None, None
+                run = -int(self._run_numbers(np.arange(earlier + 1, row))[-1:].sum())
+                return _Place(self._rows.provenance(np.array([earlier])).document[0], run, int(tokens[-1]))
+        return _Place()
+
+    def _run_numbers(self, positions: Ids) -> Ids:
+        """[n]: how many of these rows, up to each, do not follow the row before them in the corpus."""
+        if not isinstance(self._rows, OrderedRows):
+            return np.zeros(len(positions), np.int64)
+        return np.cumsum(~self._rows.follows_previous(positions))
 
     def _read(self, row: int, stop: int, size: int) -> tuple[Ids, NDArray[np.uint32], Ids]:
         """Some complete rows from `row` on: their positions, their concatenated tokens, and their lengths."""
@@ -221,26 +254,27 @@ class CorpusStream:
         tokens: NDArray[np.uint32],
         row_starts: Ids,
         numbers: list[int | None],
-        previous: tuple[int | None, int | None],
+        runs: Ids,
+        previous: _Place,
     ) -> Ids:
         """Indices into `tokens` at which a document starts.
 
         Args:
-            row_starts, numbers: of each row that has tokens, where it starts and its document's number, None if
-                unknown; previous: document number and last token of the row before them.
+            row_starts, numbers, runs: of each row that has tokens, where it starts, its document's number, None if
+                unknown, and its run (see _Place); previous: the place of the row before them.
         """
         if not len(tokens):
             return row_starts
-        previous_number, previous_token = previous
-        pairs = zip([previous_number, *numbers], numbers, strict=False)
+        pairs = zip([previous.document, *numbers], numbers, strict=False)
         continues = np.array([self._joined or (b is not None and a == b) for a, b in pairs])
-        if previous_token is None:
+        continues &= np.diff(runs, prepend=previous.run) == 0
+        if previous.last_token is None:
             continues[0] = False
         starts = row_starts[~continues]
         if self._eod is None:
             return starts
         after_eod = np.flatnonzero(tokens[:-1] == self._eod) + 1
-        if previous_token == self._eod:
+        if previous.last_token == self._eod:
             after_eod = np.concatenate([[0], after_eod])
         return np.union1d(starts, after_eod)
 
@@ -265,8 +299,11 @@ class MeteredStream:
 
 
 def row_width(details: Mapping[str, Any]) -> tuple[int, bool]:
-    """How many tokens of a row to read, and whether it is known that no row has more."""
+    """How many tokens of a row to read at first, and whether it is known that no row has more.
+
+    The details of `--cut window` have the length that was asked for, which may be far above that of any row.
+    """
     for name in ("row_length", "longest_row"):
         if isinstance(details.get(name), int) and details[name] > 0:
-            return details[name], True
+            return min(details[name], _WIDEST), details[name] <= _WIDEST
     return 64, False

@@ -5,7 +5,11 @@ from mematlas.registry import Registry
 MODELS = Registry(
     "model",
     {
-        "hf": ("mematlas.models.huggingface:resolve", "hf", "Hugging Face causal model: folder, or hub id[@revision]"),
+        "hf": (
+            "mematlas.models.huggingface:resolve",
+            "hf",
+            "Hugging Face causal model: folder, training run, or hub id[@revision]",
+        ),
         "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
         "uniform": (
             "mematlas.models.standins.uniform:resolve",

@@ -9,13 +9,14 @@ so the first token of a row has no prediction, and a continuation at position C 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
-from torch import Tensor
-
-from mematlas.errors import ModelError
+from mematlas.errors import ModelError, OptionError
 from mematlas.types import Encoder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -40,8 +41,11 @@ class ModelCard:
 
     label: short name used in the tables; spec: name as given by the user; vocabulary: number of token ids that the
     model accepts; parameters: number of weights; training_step: optimizer steps, if the source states them; tokenizer:
-    fingerprint of the tokenizer, None without one; max_length: the most tokens that the model was built for; eos: ids
-    that end a text; bos: id that starts a text; width: numbers in a hidden state.
+    fingerprint of the tokenizer's files, None without one; max_length: the most tokens that the model accepts, None
+    if unknown or without end; eos: ids that end a text; bos: id that starts a text; width: numbers in a hidden state.
+    tokenizer_rules: fingerprint of what turns texts into ids (`tokenizer_rules.py`), None if unknown; trained_length:
+    tokens that the model was trained for, if it accepts more, None otherwise; remarks: sentences for the user on how
+    `spec` was understood. Studies of older versions lack these three.
     """
 
     label: str
@@ -55,6 +59,18 @@ class ModelCard:
     eos: tuple[int, ...] = ()
     bos: int | None = None
     width: int | None = None
+    tokenizer_rules: str | None = None
+    trained_length: int | None = None
+    remarks: tuple[str, ...] = ()
+
+    def beyond_trained_length(self, tokens: int) -> str | None:
+        """A warning in one sentence if rows of so many tokens are longer than those the model was trained for."""
+        if self.trained_length is None or tokens <= self.trained_length:
+            return None
+        return (
+            f"{self.label} was trained for {self.trained_length} tokens, and rows of {tokens} are read: its positions "
+            "beyond are extrapolated (RoPE scaling), so that low scores there may come from the length."
+        )
 
 
 class Session(Protocol):
@@ -64,13 +80,13 @@ class Session(Protocol):
         [rows, last or k, width].
     """
 
-    kept: Tensor
+    kept: "Tensor"
 
-    def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
+    def feed(self, tokens: "Tensor", last: int | None = None) -> "Tensor":
         """Append tokens [rows, k] (int64) to the rows; returns their last states [rows, last or k, width]."""
         ...
 
-    def fork(self, rows: Tensor, length: int) -> "Session":
+    def fork(self, rows: "Tensor", length: int) -> "Session":
         """A new session with the first `length` tokens of the rows at these indices (int64)."""
         ...
 
@@ -84,8 +100,8 @@ class Model(Protocol):
 
     layers: int
     vocabulary: int
-    device: torch.device
-    dtype: torch.dtype
+    device: "torch.device"
+    dtype: "torch.dtype"
 
     def start(self, rows: int, capacity: int) -> Session:
         """An empty session for `rows` rows of at most `capacity` tokens."""
@@ -99,7 +115,7 @@ class Model(Protocol):
         """Free the memory that sessions share; sessions started before must not be used any more."""
         ...
 
-    def head(self, states: Tensor) -> Tensor:
+    def head(self, states: "Tensor") -> "Tensor":
         """Logits [n, vocabulary] in float32, from states [n, width]; valid until the next call."""
         ...
 
@@ -123,18 +139,21 @@ def first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> "torch.device":
     """The torch device called `name`; "auto" is a CUDA device if there is one, else the CPU.
 
     Raises:
+        OptionError: torch knows no such device.
         ModelError: this machine has no such device.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ModelError(f"Device {name!r} is not known to torch; use auto, cpu, cuda, cuda:N or mps.") from None
+        raise OptionError(f"Device {name!r} is not known to torch; use auto, cpu, cuda, cuda:N or mps.") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise ModelError(f"Device {name!r} is not on this machine ({torch.cuda.device_count()} CUDA devices); use cpu.")
     return device

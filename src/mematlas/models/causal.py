@@ -2,7 +2,8 @@
 
 The cache is allocated once for the whole row and written in place, so that a step copies nothing. It can be forked at a
 shorter length, so that contexts with the same start share one prefill. Models whose state is not a key-value cache
-(Mamba, RWKV, hybrids) are scored without a cache: slower, but equally exact.
+(Mamba, RWKV, hybrids) are scored without a cache: slower, but equally exact. So are rows beyond the length from which
+rotary positions depend on the number of tokens (`prefix_session.py`).
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
 from mematlas.models.buffer import Scratch
+from mematlas.models.causality import check_causal
+from mematlas.models.prefix_session import PrefixSession
+from mematlas.models.rope import length_dependence
 
 _ATTENTION_ONLY = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 
@@ -123,6 +127,7 @@ class CausalModel:
         text = network.config.get_text_config()
         kinds = set(getattr(text, "layer_types", None) or ["attention"])
         self.cached = not getattr(network, "_is_stateful", False) and kinds <= _ATTENTION_ONLY
+        self.dependence = length_dependence(text.to_dict())
         self.layers = int(text.num_hidden_layers)
         self._kept: int | None = None  # None: the kept states are the head's input
         self._output = network.get_output_embeddings()
@@ -179,6 +184,15 @@ class CausalModel:
     def keep(self, layer: int) -> None:
         self._kept = None if layer == self.layers and self._head is not None else layer
 
+    @torch.inference_mode()
+    def reset_frequencies(self) -> None:
+        """Make the rotary frequencies the original ones, which longer passes before have changed.
+
+        transformers resets them in a pass that is shorter than the trained length.
+        """
+        if self.dependence is not None and self.dependence.by_token:
+            self.network.base_model(input_ids=torch.zeros((1, 1), dtype=torch.int64, device=self.device))
+
     def states(self, tokens: Tensor, cache: Cache | None, last: int) -> tuple[Tensor, Tensor]:
         """States [rows, last, width] of the last of `tokens` [rows, k], which follow the tokens in `cache`.
 
@@ -202,8 +216,12 @@ class CausalModel:
         return (states if self._head is None else self._head(states)).float()
 
     def start(self, rows: int, capacity: int) -> Session:
+        empty = torch.empty((rows, 0), dtype=torch.int64, device=self.device)
+        if self.dependence is not None and capacity > self.dependence.length:
+            return PrefixSession(self, self.dependence, empty)
+        self.reset_frequencies()
         if not self.cached:
-            return RecomputingSession(self, torch.empty((rows, 0), dtype=torch.int64, device=self.device))
+            return RecomputingSession(self, empty)
         return CachedSession(self, [FixedLayer(capacity) for _ in range(self.layers)], capacity)
 
 
@@ -212,8 +230,8 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
     """Load a causal model from `folder` for scoring.
 
     Raises:
-        ModelError: transformers cannot load it, a weight is missing or has another shape, or the embedding is smaller
-            than the vocabulary that the card states.
+        ModelError: transformers cannot load it, a weight is missing or has another shape, the embedding is smaller
+            than the vocabulary that the card states, or predictions depend on later tokens.
     """
     from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging
@@ -233,6 +251,8 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
             use_safetensors=None if "gguf_file" in extra else True,
             **extra,
         )
+    except ModuleNotFoundError:
+        raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, StrictDataclassError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
@@ -254,6 +274,7 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
         raise ModelError(
             f"{card.spec!r} states a vocabulary of {card.vocabulary} but embeds {rows} tokens; fetch the model again."
         )
+    check_causal(network, card.vocabulary, device, card.spec, card.max_length)
     return CausalModel(network, card.vocabulary, device)
 
 

@@ -49,7 +49,7 @@ def with_graphs(
     """
     if wanted == "off":
         return model
-    reason = unsuitable_reason(model)
+    reason = unsuitable_reason(model, capacity)
     if reason is not None:
         if wanted == "on":
             raise ModelError(f"--graphs on cannot be used for {card.label}, {reason}; leave it out.")
@@ -59,14 +59,16 @@ def with_graphs(
     return choose_faster(model, card.label, wanted, (rows, capacity), say)  # type: ignore[arg-type]
 
 
-def unsuitable_reason(model: Model) -> str | None:
-    """Why a model's steps cannot be replayed as CUDA graphs; None if they can."""
+def unsuitable_reason(model: Model, capacity: int = 0) -> str | None:
+    """Why a model's steps on rows of `capacity` tokens cannot be replayed as CUDA graphs; None if they can."""
     from mematlas.models.causal import CausalModel
 
     if not isinstance(model, CausalModel):
         return "which is not a transformers network"
     if not model.cached:
         return "whose state is not a key-value cache"
+    if model.dependence is not None and capacity > model.dependence.length:
+        return f"whose rotary positions depend on the number of tokens beyond {model.dependence.length}"
     if not getattr(model.network, "_can_compile_fullgraph", False):
         return "which transformers does not support with a cache of fixed size"
     if model.device.type != "cuda":

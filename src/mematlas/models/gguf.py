@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from gguf import GGUFReader
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard
-from mematlas.models.huggingface import digest_files, lazy_encoder, load_tokenizer
+from mematlas.models.huggingface import lazy_encoder, load_tokenizer
+from mematlas.models.weight_files import digest_files
 from mematlas.types import Encoder
+
+#: Fields that name special tokens and say whether they are added at a text's ends.
+_SPECIAL_TOKENS: Final = re.compile(r"tokenizer\.ggml\.(add_(bos|eos|sep)_token|\w+_token_id)$")
 
 
 class GgufSource:
@@ -75,6 +80,7 @@ def _card(reader: GGUFReader, path: Path, spec: str) -> ModelCard:
         vocabulary=vocabulary,
         parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
         tokenizer=_tokenizer_fingerprint(reader, architecture) if tokens else None,
+        tokenizer_rules=_tokenizer_fingerprint(reader, architecture, rules=True) if tokens else None,
         max_length=number(f"{architecture}.context_length"),
         eos=() if eos is None else (eos,),
         bos=number("tokenizer.ggml.bos_token_id"),
@@ -87,11 +93,15 @@ def _token_count(reader: GGUFReader) -> int:
     return 0 if tokens is None else len(tokens.data)
 
 
-def _tokenizer_fingerprint(reader: GGUFReader, architecture: str) -> str:
-    """A blake2b hash of the tokenizer's fields only, so that all precisions of one model have the same tokenizer."""
+def _tokenizer_fingerprint(reader: GGUFReader, architecture: str, *, rules: bool = False) -> str:
+    """A blake2b hash of the tokenizer's fields only, so that all precisions of one model have the same tokenizer.
+
+    Args:
+        rules: leave out fields that do not affect the ids of a text without added special tokens.
+    """
     digest = hashlib.blake2b(architecture.encode(), digest_size=16)
     for name in sorted(reader.fields):
-        if name.startswith("tokenizer.ggml."):
+        if name.startswith("tokenizer.ggml.") and not (rules and _SPECIAL_TOKENS.match(name)):
             field = reader.fields[name]
             size = sum(int(part.nbytes) for part in field.parts)
             digest.update(reader.data[field.offset : field.offset + size])

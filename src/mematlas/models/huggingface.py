@@ -1,8 +1,5 @@
 """Hugging Face model folders and hub ids, read without loading a weight: card, fingerprint and tokenizer."""
 
-import hashlib
-import json
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,34 +7,21 @@ from typing import Any
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
+from mematlas.models.checkpoints import check_complete, latest_checkpoint
+from mematlas.models.rope import supported_lengths
+from mematlas.models.tokenizer_rules import tokenizer_rules
+from mematlas.models.weight_files import (
+    count_parameters,
+    digest_files,
+    read_json,
+    step_of_name,
+    training_step,
+    weight_files,
+)
 from mematlas.types import Encoder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "n_embed")  # names of a hidden state's width in configurations
-_STEP_NAME = re.compile(r"(?:^|[-_/@])(?:step|checkpoint|global_step)[-_]?(\d+)$")
-
-
-def digest_files(paths: list[Path], *, first: str = "") -> str:
-    """A blake2b hash of the names and contents of `paths`, in their order."""
-    digest = hashlib.blake2b(first.encode(), digest_size=16)
-    for path in paths:
-        digest.update(f"{path.name}:{path.stat().st_size};".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`, {} if there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON ({error}); fetch or save the model again.") from None
-    return value if isinstance(value, dict) else {}
 
 
 def _ids(value: object) -> tuple[int, ...]:
@@ -46,79 +30,21 @@ def _ids(value: object) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list) else ()
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of `folder`.
-
-    Raises:
-        ModelError: there are none, they are pickled, or a file that the index names is missing.
-    """
-    index = read_json(folder / "model.safetensors.index.json")
-    names = sorted(set(index.get("weight_map", {}).values()))
-    paths = [folder / name for name in names] or sorted(folder.glob("*.safetensors"))
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise ModelError(f"{folder} lacks {missing[0]}, which its index names; fetch the model again.")
-    if not paths:
-        if any((folder / name).is_file() for name in _PICKLED):
-            raise ModelError(
-                f"{folder} contains only pickled weights; mematlas reads safetensors. "
-                "Load it once with transformers and save it with save_pretrained."
-            )
-        raise ModelError(f"{folder} contains no *.safetensors weights; give a folder made by save_pretrained.")
-    return paths
-
-
-def count_parameters(paths: list[Path]) -> int:
-    """Number of weights in safetensors files, from their headers alone.
-
-    Raises:
-        ModelError: a file is truncated.
-    """
-    total = 0
-    for path in paths:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > path.stat().st_size - 8:
-                raise ModelError(f"{path} is truncated: its header says {size:,} bytes; fetch the model again.")
-            header = json.loads(file.read(size))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        if 8 + size + end > path.stat().st_size:
-            raise ModelError(
-                f"{path} is truncated: {path.stat().st_size:,} bytes of {8 + size + end:,}; fetch the model again."
-            )
-        for entry in tensors:
-            count = 1
-            for extent in entry["shape"]:
-                count *= extent
-            total += count
-    return total
-
-
-def training_step(folder: Path, spec: str) -> int | None:
-    """Optimizer steps of a checkpoint: from mematlas.json, trainer_state.json, or a name such as step1000."""
-    for name, key in (("mematlas.json", "training_step"), ("trainer_state.json", "global_step")):
-        step = read_json(folder / name).get(key)
-        if isinstance(step, int):
-            return step
-    match = _STEP_NAME.search(spec.rstrip("/"))
-    return int(match[1]) if match else None
-
-
 class FolderSource:
-    """A causal model in a folder that `save_pretrained` wrote."""
+    """A causal model in a folder that `save_pretrained` wrote. remarks: for the user, on how `spec` was understood."""
 
-    def __init__(self, folder: Path, spec: str, label: str) -> None:
+    def __init__(self, folder: Path, spec: str, label: str, remarks: tuple[str, ...] = ()) -> None:
         self.folder = folder
+        check_complete(folder)
         config = read_json(folder / "config.json")
-        if not config:
-            raise ModelError(f"{folder} has no config.json; give a folder made by save_pretrained, or a hub id.")
         text = config.get("text_config") or config
         vocabulary = text.get("vocab_size")
         if not isinstance(vocabulary, int):
             raise ModelError(f"{folder}/config.json states no vocab_size; mematlas scores causal language models.")
         generation = read_json(folder / "generation_config.json")
-        weights = _weight_files(folder)
+        weights = weight_files(folder)
+        tokenizer = _tokenizer_fingerprint(folder)
+        max_length, trained_length = supported_lengths(text)
         self.card = ModelCard(
             label=label,
             spec=spec,
@@ -126,11 +52,14 @@ class FolderSource:
             vocabulary=vocabulary,
             parameters=count_parameters(weights),
             training_step=training_step(folder, spec),
-            tokenizer=_tokenizer_fingerprint(folder),
-            max_length=text.get("max_position_embeddings") or text.get("n_positions"),
+            tokenizer=tokenizer,
+            max_length=max_length,
             eos=_ids(generation.get("eos_token_id")) or _ids(text.get("eos_token_id")),
             bos=next(iter(_ids(text.get("bos_token_id"))), None),
             width=next((text[name] for name in _WIDTH_KEYS if isinstance(text.get(name), int)), None),
+            tokenizer_rules=tokenizer_rules(folder, tokenizer),
+            trained_length=trained_length,
+            remarks=remarks,
         )
 
     def encoder(self) -> Encoder | None:
@@ -160,7 +89,7 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
     if card.tokenizer is None:
         return None
     tokenizer = _LazyTokenizer(card, load)
-    return Encoder(card.label, card.tokenizer, card.vocabulary, tokenizer, tokenizer.decode)
+    return Encoder(card.label, card.tokenizer, card.vocabulary, tokenizer, tokenizer.decode, tokenizer.decode_windows)
 
 
 def load_tokenizer(folder: str, **extra: str) -> Any:
@@ -210,12 +139,25 @@ class _LazyTokenizer:
         start = len(self._text(prefix))
         return [self._text([*prefix, token])[start:] for token in ids]
 
+    def decode_windows(self, windows: list[list[int]]) -> list[str]:
+        """The text of each list of ids, decoded at once, after another token as in `decode`."""
+        prefix = self(["a"])[0][-1:]
+        prefixed = [prefix, *([*prefix, *window] for window in windows)]
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            texts = [self._text(ids) for ids in prefixed]
+        else:
+            texts = fast.decode_batch(prefixed, skip_special_tokens=False)  # in threads
+        return [text[len(texts[0]) :] for text in texts[1:]]
+
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _load_encode(self) -> Callable[[list[str]], list[list[int]]]:
         try:
             tokenizer = self._load_tokenizer()
+        except ModuleNotFoundError:  # of transformers or a library that it needs
+            raise
         except Exception as error:  # the tokenizers library raises no narrower type
             raise ModelError(
                 f"The tokenizer of {self._card.spec!r} cannot be loaded ({first_line(error)}); fetch the model again, "
@@ -260,14 +202,18 @@ def _download(repository: str, revision: str | None) -> Path:
 
 def _label(folder: Path) -> str:
     """The folder's name, prefixed with its parent's if it only names a checkpoint, such as step1000."""
-    return f"{folder.parent.name}-{folder.name}" if _STEP_NAME.search(folder.name) else folder.name
+    return f"{folder.parent.name}-{folder.name}" if step_of_name(folder.name) is not None else folder.name
 
 
 def resolve(rest: str) -> FolderSource:
-    """Resolve a local folder, or a hub id with an optional @revision."""
+    """Resolve a local folder, or a hub id with an optional @revision; of a training run, its latest checkpoint."""
     folder = Path(rest).expanduser()
     if folder.is_dir():
-        return FolderSource(folder, rest, _label(folder.resolve()))
+        checkpoint = latest_checkpoint(folder)
+        if checkpoint is None:
+            return FolderSource(folder, rest, _label(folder.resolve()))
+        latest, remark = checkpoint
+        return FolderSource(latest, str(latest), _label(latest.resolve()), (remark,))
     if folder.exists():
         raise ModelError(f"{rest!r} is a file; give the model's folder, a hub id, or a .gguf file.")
     repository, _, revision = rest.partition("@")

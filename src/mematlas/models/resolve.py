@@ -1,11 +1,34 @@
 """Resolve a model name given by the user: `[backend:]rest`, a .gguf path, a folder, or a hub id."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from mematlas.errors import ModelError
 from mematlas.models import MODELS
 from mematlas.models.base import ModelSource
+from mematlas.models.checkpoints import is_pattern, matching_models
 from mematlas.registry import did_you_mean
+
+
+def find_models(spec: str) -> list[ModelSource]:
+    """Resolve the model that `spec` names, or all models that a pattern such as `run/checkpoint-*` matches.
+
+    Returns:
+        They are sorted by the training step in their names; the card of the first says what was left out.
+
+    Raises:
+        ModelError, MissingExtra: as `find_model`; a pattern matches no complete model.
+    """
+    backend, _, rest = spec.partition(":")
+    pattern = rest if backend in ("hf", "gguf") else spec
+    if not is_pattern(pattern):
+        return [find_model(spec)]
+    paths, remark = matching_models(pattern)
+    sources = [find_model(str(path)) for path in paths]
+    if remark is not None:
+        first = sources[0]
+        first.card = replace(first.card, remarks=(remark, *first.card.remarks))
+    return sources
 
 
 def find_model(spec: str) -> ModelSource:
@@ -24,6 +47,8 @@ def find_model(spec: str) -> ModelSource:
         return MODELS.load("gguf")(spec)
     if spec in MODELS and not Path(spec).exists():
         raise ModelError(f"The stand-in or backend {spec!r} needs an argument: {MODELS.summary(spec)}.")
+    if is_pattern(spec):
+        raise ModelError(f"{spec!r} may match several models, but one is needed here; give the folder of one.")
     looks_like_path = spec.startswith(("/", "./", "../", "~")) or spec.count("/") > 1
     if looks_like_path and not Path(spec).expanduser().exists():
         siblings = [path.name for path in Path(spec).expanduser().parent.glob("*")]

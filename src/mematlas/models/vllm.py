@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mematlas.errors import MissingExtra, ModelError
+from mematlas.errors import ModelError
+from mematlas.errors.libraries import missing_libraries
 from mematlas.models.base import LoadOptions, ModelCard, first_line
 from mematlas.types import EosPolicy, Ids
 
@@ -120,11 +121,6 @@ class VllmModel:
 
 
 def _import_vllm() -> Any:
-    try:
+    with missing_libraries("The backend 'vllm'", extra="vllm"):
         import vllm
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"The backend 'vllm' needs the library {error.name!r}, which is not installed; "
-            'run: pip install "mematlas[vllm]"'
-        ) from error
     return vllm

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.errors import MematlasError
+from mematlas.errors.functions import public_function
 from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
@@ -78,6 +79,7 @@ class Demonstration:
         return examples
 
 
+@public_function()
 def demo(
     folder: str | Path = "demo",
     *,

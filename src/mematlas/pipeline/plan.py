@@ -128,6 +128,7 @@ def _probe(job: ScoringJob, model: ModelPlan, folder: Path) -> Probe:
         "shards": 1,
         "settle": False,
         "batch": most,
+        "allow_short": True,
     }
     rows = 8
     while True:

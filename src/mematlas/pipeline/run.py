@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mematlas.errors.functions import public_function
 from mematlas.pipeline.step import Step, StepContext, run_steps
 from mematlas.pipeline.steps import STEPS
 from mematlas.pipeline.steps.analyze import AnalysisOutcome, AnalyzeStep
@@ -10,6 +11,7 @@ from mematlas.pipeline.steps.score import worker_options
 from mematlas.pipeline.study_file import StudyFile, read_study_file
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import resolve_job
+from mematlas.scoring.row_checks import row_remarks
 from mematlas.study import Study
 
 
@@ -31,6 +33,7 @@ class RunOutcome:
         return step.output(self.study, self.analyses.run) if step.enabled else None
 
 
+@public_function()
 def run(path: str | Path, progress: Progress | None = None) -> Study:
     """Run the study file at `path`; the Python counterpart of `mematlas run`.
 
@@ -47,8 +50,11 @@ def run_file(file: StudyFile, progress: Progress) -> RunOutcome:
 
     An analysis that fails is recorded in the outcome's `analyses`, and does not stop the steps after it.
     """
-    progress.say(f"Scoring {len(file.models) + len(file.control_models)} models into {file.study}")
-    steps = build_steps(StepContext(file, resolve_job(file.models, file.config, extend=False)))
+    job = resolve_job(file.models, file.config, extend=False)
+    progress.say(f"Scoring {len(job.sources)} models into {file.study}")
+    for remark in (*job.model_remarks, *row_remarks(job.run.settings)):
+        progress.say(remark)
+    steps = build_steps(StepContext(file, job))
     run_steps(steps, worker_options(file), progress)
     outcome = RunOutcome(Study(file.study), steps)
     progress.say(f"{len(outcome.analyses.findings)} findings are in {outcome.analyses.folder}")

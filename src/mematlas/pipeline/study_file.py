@@ -4,19 +4,22 @@ Its keys are the options of `mematlas score` (they are the same fields) and thos
 relative to the file's folder.
 """
 
+from glob import has_magic
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from mematlas.analyses import ANALYSES
 from mematlas.errors import OptionError, StudyError, abbreviate
+from mematlas.errors.remedies import command_line
 from mematlas.index.base import Scope
 from mematlas.io.paths import is_remote, is_url
 from mematlas.models import MODELS
 from mematlas.registry import did_you_mean
-from mematlas.scoring.config import ScoreConfig, resolve_config
+from mematlas.scoring.config import Names, ScoreConfig, resolve_config
+from mematlas.types import as_list
 
 _MODELS = "Models: folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins such as uniform:50304."
 
@@ -24,7 +27,7 @@ _MODELS = "Models: folders, hub ids (owner/name[@revision]), .gguf files, or sta
 class StudyFile(ScoreConfig):
     """The keys of a study file."""
 
-    models: list[str] = Field(description=_MODELS, min_length=1)
+    models: Names = Field(description=_MODELS, min_length=1)
     features: bool = Field(
         default=True, description="Count every row's n-grams and copies in the whole corpus; reads it twice or more."
     )
@@ -43,7 +46,9 @@ class StudyFile(ScoreConfig):
     predictor_seeds: int = Field(
         default=3, description="Number of seeds, each with its own split and initial weights.", gt=0
     )
-    analyses: list[str] = Field(default=["all"], description="Names listed by `mematlas list analyses`, or all.")
+    analyses: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        default=["all"], description="Names listed by `mematlas list analyses`, or all."
+    )
     gallery: bool = Field(
         default=True, description="Show rows worth looking at, token by token, with the largest model."
     )
@@ -51,14 +56,6 @@ class StudyFile(ScoreConfig):
         default=24, description="Maximum number of rows that the analyses may add to the gallery.", gt=0
     )
     report: bool = Field(default=True, description="Write all findings as one page, STUDY/report.html.")
-
-    @field_validator(
-        "models", "control_models", "context", "continuation", "signals", "temperature", "analyses", mode="before"
-    )
-    @classmethod
-    def _as_list(cls, value: object) -> object:
-        """A single value counts as a list of one."""
-        return value if isinstance(value, list) else [value]
 
     @field_validator("joined")
     @classmethod
@@ -96,7 +93,8 @@ def read_study_file(path: Path) -> StudyFile:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise StudyError(f"There is no study file {path}; `mematlas init {path}` writes one to start from.") from None
+        init = command_line("init", path)
+        raise StudyError(f"There is no study file {path}; `{init}` writes one to start from.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} cannot be read as a study file ({error}); it is a YAML file in UTF-8.") from None
     return parse_study_file(text, path)
@@ -226,8 +224,8 @@ def _model(spec: str, folder: Path) -> str:
 
 
 def _in_folder(text: str, folder: Path) -> str:
-    """`text` in `folder` if it is a path, with or without a :NUMBER after it; otherwise unchanged."""
+    """`text` in `folder` if it is a path or a pattern, with or without a :NUMBER after it; otherwise unchanged."""
     head, colon, tail = text.rpartition(":")
     path, number = (head, colon + tail) if colon and tail.isdigit() else (text, "")
-    is_path = path.startswith((".", "~", "/")) or Path(path).suffix in (".npy", ".gguf")
+    is_path = path.startswith((".", "~", "/")) or Path(path).suffix in (".npy", ".gguf") or has_magic(path)
     return f"{_path(folder, path)}{number}" if path and (is_path or _path(folder, path).exists()) else text

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import yaml
 
+from mematlas.errors.remedies import command_line
 from mematlas.pipeline.study_file import StudyFile
 
 _SECTIONS: Final = {
@@ -18,6 +19,7 @@ _SECTIONS: Final = {
         "token_dtype",
         "column",
         "cut",
+        "allow_short",
     ),
     "Study folder": ("study",),
     "Scoring": (
@@ -44,8 +46,8 @@ _SECTIONS: Final = {
     "Execution": (),  # all other keys
 }
 _HEADER: Final = """\
-# A study file: `mematlas run {name}` does everything that is missing, and nothing twice.
-# `mematlas run --dry-run {name}` shows beforehand what that is. Paths are relative to this file.
+# A study file: `{run}` does everything that is missing, and nothing twice.
+# `{dry_run}` shows beforehand what that is. Paths are relative to this file.
 # A line such as `#align: start` shows a default; remove the # to change it.
 """
 EXAMPLE: Final[dict[str, Any]] = {
@@ -63,7 +65,7 @@ def study_file_text(values: dict[str, Any], name: str = "study.yaml") -> str:
     """A commented study file that sets `values` (models, corpus and study among them) and shows all other defaults."""
     named = {field for fields in _SECTIONS.values() for field in fields}
     others = tuple(field for field in StudyFile.model_fields if field not in named)
-    parts = [_HEADER.format(name=name)]
+    parts = [_HEADER.format(run=command_line("run", name), dry_run=command_line("run", "--dry-run", name))]
     for title, fields in _SECTIONS.items():
         parts.append(f"\n# ---- {title}\n")
         parts += [_entry(field, values) for field in fields or others]

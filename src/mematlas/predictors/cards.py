@@ -16,6 +16,11 @@ _WHEN: Final = {
     "context": "before anything is generated, from the context's states alone",
     "generated": "while the model generates, at each token from all states up to the one that the token is chosen from",
 }
+#: What a predictor was tested on, by what was held out.
+_OTHERS: Final = {
+    "documents": "rows of other documents",
+    "rows": "other rows, as the corpus names no documents",
+}
 
 
 def build_card(
@@ -57,6 +62,7 @@ def build_card(
         {method: _auroc(fit, method, test) for method in fit.methods},
         config.model_dump(),
         versions,
+        "documents" if examples.documents_known else "rows",
     )
 
 
@@ -96,14 +102,14 @@ Predicts which of the next {card.continuation} tokens {card.model} recites after
 - **Is** the mean of {card.config["members"]} Transformers of {layers} and width {card.config["width"]}, with learned
   positions and causal attention.
 - **Was fitted** to {card.rows["fit"]} training rows (run {card.run}), of which {card.recited:.1%} of the tokens are
-  recited; stopped by {card.rows["validation"]} rows and tested on {card.rows["test"]} rows of other documents
-  ({card.documents} groups of documents in all; rows that share 13 consecutive tokens are in one group if row features
-  were available). Classes weigh the same in the loss; probabilities are calibrated to the scored corpus on the rows
-  that stopped the training.
+  recited; stopped by {card.rows["validation"]} rows and tested on {card.rows["test"]} {_OTHERS[card.held_out]}
+  ({card.documents} groups of {card.held_out} in all; rows that share 13 consecutive tokens are in one group if row
+  features were available). Classes weigh the same in the loss; probabilities are calibrated to the scored corpus on
+  the rows that stopped the training.
 - **Not for** other models, layers or contexts, nor as evidence that a text was *not* trained on: it predicts reciting.
 
-AUROC on the documents held out, by seed, with one instance per token (0.5 is chance level; intervals and all other
-figures are in the study's report, section "predict"):
+AUROC on the {card.held_out} held out, by seed, with one instance per token (0.5 is chance level; intervals and all
+other figures are in the study's report, section "predict"):
 
 | method | {" | ".join(f"seed {other.seed}" for other in cards)} |
 |---|{"---|" * len(cards)}

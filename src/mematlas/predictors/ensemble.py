@@ -24,12 +24,13 @@ _SHARED_FIELDS: Final = ("fingerprint", "sees", "inputs", "width", "layer", "con
 class Origin:
     """How the states that predictors were fitted to were recorded.
 
-    vocabulary, tokenizer: of their model; bos, eos: options of `mematlas score`; truth: whether entropies were recorded
-    at every token of the context, not only at its last one.
+    vocabulary, tokenizer, tokenizer_rules: of their model; bos, eos: options of `mematlas score`; truth: whether
+    entropies were recorded at every token of the context, not only at its last one.
     """
 
     vocabulary: int
     tokenizer: str | None
+    tokenizer_rules: str | None
     bos: bool
     eos: EosPolicy
     truth: bool
@@ -96,7 +97,8 @@ def _read_origin(path: Path, card: "PredictorCard") -> Origin | None:
         run = Study(parents[3]).manifest()["runs"][card.run]
         question, model = run["question"], run["models"][card.model]
         truth = "truth" in question["signals"]
-        return Origin(model["vocabulary"], model["tokenizer"], question["bos"], question["eos"], truth)
+        tokenizer, rules = model["tokenizer"], model.get("tokenizer_rules")  # older versions recorded no rules
+        return Origin(model["vocabulary"], tokenizer, rules, question["bos"], question["eos"], truth)
     except (StudyError, KeyError, TypeError, ValueError, OSError):
         return None
 
@@ -134,6 +136,7 @@ def _check_tokens(name: str, origin: Origin, model: "ModelCard") -> None:
     """Equal tokenizers are enough: models of one family pad their vocabularies differently."""
     if None not in (origin.tokenizer, model.tokenizer):
         is_equal, compared = origin.tokenizer == model.tokenizer, "tokenizer"
+        is_equal = is_equal or None is not origin.tokenizer_rules == model.tokenizer_rules
     else:
         is_equal, compared = origin.vocabulary == model.vocabulary, "vocabulary"
     if not is_equal:
@@ -150,7 +153,8 @@ def _remedy(label: str) -> str:
 def _auroc(predictors: "Sequence[Predictor]") -> str:
     scores = [predictor.card.scores.get(PREDICTOR) for predictor in predictors]
     measured = [score for score in scores if score is not None]
-    return f"Its AUROC of {mean(measured):.3f} on documents held out" if measured else "The accuracy on its card"
+    unit = predictors[0].card.held_out
+    return f"Its AUROC of {mean(measured):.3f} on {unit} held out" if measured else "The accuracy on its card"
 
 
 def check_layer(ensemble: Ensemble, model: "Model", label: str) -> None:

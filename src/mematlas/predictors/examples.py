@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mematlas.errors import StudyError
-from mematlas.predictors.groups import document_groups
+from mematlas.predictors.groups import document_groups, documents_are_known
 from mematlas.scoring.options import closest_to_32
 from mematlas.scoring.records.states import LEVELS
 from mematlas.types import Ids
@@ -30,7 +30,8 @@ class Examples:
     rows [n]: ids; train [n]: whether the row is of the training corpus, not of the control; groups [n]: rows of one
     group must stay in one part of a split; levels [n]: score level, 0 to 4; weights [n]: the number of scored rows of
     the run that the row represents; states [n, P, width] float16; inputs [n, P, F]: the columns `names`, NaN where
-    unknown; hits [n, L]: 1 recited, 0 not, -1 no such token; context: its length, in tokens; layer: of the states.
+    unknown; hits [n, L]: 1 recited, 0 not, -1 no such token; context: its length, in tokens; layer: of the states;
+    documents_known: whether the corpus names the document of any training row.
     """
 
     rows: Ids
@@ -44,6 +45,7 @@ class Examples:
     hits: NDArray[np.int8]
     context: int
     layer: str
+    documents_known: bool = True
 
     def take(self, selection: NDArray[Any]) -> "Examples":
         """The examples at `selection`, indices or a mask."""
@@ -84,6 +86,7 @@ def read_examples(study: "Study", model: str, inputs: Sequence[str], run: str | 
         states.hits,
         states.context,
         states.layer,
+        documents_are_known(study, run),
     )
 
 

@@ -38,6 +38,14 @@ def document_groups(study: "Study", rows: Sequence[int], run: str | None = None)
     return connected_groups(keys, [tokens.get(row, ()) for row in rows])
 
 
+def documents_are_known(study: "Study", run: str | None = None) -> bool:
+    """Whether the corpus names the document of any training row; else each row counts as a document of its own."""
+    import polars as pl
+
+    train = study.scan_rows(run).filter(pl.col("role") == "train")
+    return bool(train.select(pl.col("document").is_not_null().any()).collect(engine="streaming").item())
+
+
 def connected_groups(keys: Sequence[object], texts: Iterable[Sequence[int]]) -> Ids:
     """Connected components of rows that share a key or 13 consecutive tokens of their texts (union-find).
 

@@ -1,11 +1,12 @@
 """The options of fitting predictors: one pydantic model for the command line, the Python API and the model card."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from mematlas.errors import OptionError, explain
 from mematlas.study.schemas.predictions import Sees
+from mematlas.types import as_list
 
 Input = Literal["entropy", "frequency", "none"]
 
@@ -15,11 +16,11 @@ class PredictorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sees: list[Sees] = Field(
+    sees: Annotated[list[Sees], BeforeValidator(as_list)] = Field(
         default=["context", "generated"],
         description="context: predicts before anything is generated; generated: at each token, from all tokens so far.",
     )
-    inputs: list[Input] = Field(
+    inputs: Annotated[list[Input], BeforeValidator(as_list)] = Field(
         default=["entropy"],
         description="Inputs besides states: entropy of the next token, frequency (counts of the context), or none.",
     )
@@ -72,7 +73,7 @@ def predictor_config(**options: object) -> PredictorConfig:
     try:
         config = PredictorConfig.model_validate(options)
     except ValidationError as error:
-        raise OptionError(explain(error, "fit")) from None
+        raise OptionError(explain(error, "fit", PredictorConfig.model_fields)) from None
     if config.width % config.heads:
         divisors = " or ".join(str(heads) for heads in (1, 2, 4, 8) if not config.width % heads)
         raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; use {divisors}.")

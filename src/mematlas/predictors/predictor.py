@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class PredictorCard:
     `PredictorConfig`; width: numbers per state; layer: of the states; context, continuation: in tokens; rows: number
     of rows in each part of the split; documents: number of groups of documents; recited: share of the tokens of the
     fitted rows; epochs: passes run; best: the pass whose weights are stored; calibration: slope and offset; scores:
-    method -> AUROC on the documents held out.
+    method -> AUROC on what was held out; held_out: its unit, rows where the corpus names no documents.
     """
 
     model: str
@@ -54,6 +54,7 @@ class PredictorCard:
     scores: dict[str, float | None]
     config: dict[str, Any]
     versions: dict[str, str]
+    held_out: Literal["documents", "rows"] = "documents"
 
 
 @dataclass(frozen=True, slots=True)

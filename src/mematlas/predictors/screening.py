@@ -11,17 +11,23 @@ another folder.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mematlas.corpus.left_out import left_out_line, read_left_out
 from mematlas.errors import CorpusError, ModelError, OptionError
+from mematlas.errors.functions import public_function
+from mematlas.models.base import LoadOptions
+from mematlas.models.resolve import find_model
 from mematlas.predictors.ensemble import Ensemble, check_compatible, check_layer, open_ensemble
+from mematlas.predictors.keywords import PredictKeywords
 from mematlas.predictors.screening_config import PredictConfig, prediction_config, prediction_rows
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
+from mematlas.scoring.model_names import model_names
 from mematlas.scoring.options import ScoringOptions
 from mematlas.study import (
     fingerprint,
@@ -95,7 +101,10 @@ class PredictedRows:
         return self.scan().collect()
 
 
-def predict_rows(model: str, *, progress: Progress | None = None, **options: object) -> PredictedRows:
+@public_function(PredictConfig)
+def predict_rows(
+    model: str | Path, *, progress: Progress | None = None, **options: Unpack[PredictKeywords]
+) -> PredictedRows:
     """Predict how much of each row a model recites, without decoding, as `mematlas predict` does.
 
     Args:
@@ -106,18 +115,25 @@ def predict_rows(model: str, *, progress: Progress | None = None, **options: obj
     Raises:
         MematlasError: one line with value, rule and remedy; finished shards are kept.
     """
-    return run_prediction(model, prediction_config(**options), progress or Silent())
+    name, *_ = model_names([model])
+    return run_prediction(name, prediction_config(**options), progress or Silent())
 
 
 def run_prediction(model: str, config: PredictConfig, progress: Progress) -> PredictedRows:
     """`predict_rows` with a validated configuration."""
-    from mematlas.models.resolve import find_model
 
     ensemble = open_ensemble(config.predictor)
     source = find_model(model)
-    for warning in check_compatible(ensemble, source.card):
-        progress.say(warning)
+    for remark in (*source.card.remarks, *check_compatible(ensemble, source.card)):
+        progress.say(remark)
     job = PredictionJob(config, ensemble, source, prediction_rows(config, ensemble.card, source))
+    corpus = job.plan.sets[0].corpus
+    left_out = left_out_line(read_left_out(corpus.details, len(corpus)))
+    if left_out is not None:
+        progress.say(left_out)
+    beyond = source.card.beyond_trained_length(job.options.grid.width + job.options.bos)
+    if beyond is not None:
+        progress.say(beyond)
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -185,7 +201,6 @@ class PredictionJob:
 
     def engine(self, say: Callable[[str], None]) -> "Engine":
         """Load the model into an engine."""
-        from mematlas.models.base import LoadOptions
         from mematlas.scoring.engines.causal import Engine
 
         config = self.config

@@ -9,7 +9,8 @@ from mematlas.corpus.base import CorpusOptions, Cut
 from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, OptionError, explain
-from mematlas.scoring.config import Batch, LocalPath, ScoreConfig, StudyPath
+from mematlas.models.huggingface import tokenizer_encoder
+from mematlas.scoring.config import Batch, Device, LocalPath, Name, ScoreConfig, StudyPath
 
 if TYPE_CHECKING:
     from mematlas.corpus.row_sets import ShardPlan
@@ -27,7 +28,7 @@ class PredictConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    corpus: str = _score_field("corpus")
+    corpus: Name = _score_field("corpus")
     predictor: StudyPath = Field(
         description="Folder with a predictor's seeds (STUDY/predictors/RUN/MODEL/context), or the file of one seed."
     )
@@ -43,10 +44,10 @@ class PredictConfig(BaseModel):
     token_dtype: Literal["uint16", "uint32"] | None = _score_field("token_dtype")
     column: str | None = _score_field("column")
     cut: Cut = _score_field("cut")
-    tokenizer: str | None = _score_field("tokenizer")
+    tokenizer: Name | None = _score_field("tokenizer")
     cache: Path | None = _score_field("cache")
     dtype: Literal["float32", "bfloat16", "float16"] = _score_field("dtype")
-    device: str = _score_field("device")
+    device: Device = _score_field("device")
     device_map: str | None = _score_field("device_map")
     trust_remote_code: bool = _score_field("trust_remote_code")
     batch: Batch = _score_field("batch")
@@ -64,7 +65,7 @@ def prediction_config(**options: object) -> PredictConfig:
     try:
         return PredictConfig.model_validate(options)
     except ValidationError as error:
-        raise OptionError(explain(error, "predict")) from None
+        raise OptionError(explain(error, "predict", PredictConfig.model_fields)) from None
 
 
 def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "ModelSource") -> "ShardPlan":
@@ -75,7 +76,6 @@ def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "Model
         OptionError: there are more shards than rows.
     """
     from mematlas.corpus.row_sets import RowSet, ShardPlan, default_shard_count
-    from mematlas.models.huggingface import tokenizer_encoder
 
     options = CorpusOptions(
         config.row_length,

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from mematlas.errors import StudyError
+from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Finding, read_findings
 from mematlas.literature.published import EVIDENCE, TRENDS, cited_papers
 from mematlas.report import provenance
@@ -45,7 +46,8 @@ def read_run_findings(study: Study, run: Run) -> list[Finding]:
     """
     findings = read_findings(study.folder, run.key)
     if not findings:
-        raise StudyError(f"{study.folder} has no findings yet: run `mematlas analyze {study.folder}` first.")
+        analyze = command_line("analyze", study.folder)
+        raise StudyError(f"{study.folder} has no findings yet: run `{analyze}` first.")
     return findings
 
 

@@ -41,7 +41,9 @@ def read_gallery_table(path: Path, run_key: str, columns: Mapping[str, Any]) -> 
         return pl.read_parquet(file).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
-        raise StudyError(f"{path} is damaged ({reason}); delete it, or write it again with `mematlas run`.") from None
+        raise StudyError(
+            f"{path} is damaged ({reason}); delete it, or write it again with `mematlas run STUDY_FILE`."
+        ) from None
 
 
 def read_occurrences(study: Path, run_key: str) -> dict[Key, str]:

@@ -3,8 +3,11 @@
 import shlex
 from typing import Any, Final
 
+from mematlas.corpus.left_out import recorded_left_out
+from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Table
 from mematlas.report.tables import TextTable, format_value, text_table
+from mematlas.scoring.row_checks import shared_rows_line
 from mematlas.study import Run, Study
 
 NamedValues = list[tuple[str, str]]
@@ -26,7 +29,8 @@ def settings(run: Run) -> NamedValues:
     named_values = [
         ("Corpus", f"{options.get('corpus')}{corpus_format}"),
         ("Rows", f"{rows} (selection: {options.get('rows', 'all')})"),
-        ("Control", str(options.get("control") or "none: shares have no baseline to be compared with")),
+        *_left_out(options),
+        ("Control", _control(options)),
         ("Context", f"{format_value(options.get('context'))} tokens, {options.get('align', 'start')}-aligned"),
         ("Continuation", f"{format_value(options.get('continuation'))} tokens, greedy decoding"),
         ("Depth", _depth(options)),
@@ -35,6 +39,19 @@ def settings(run: Run) -> NamedValues:
         ("Signals", format_value(options.get("signals") or None)),
     ]
     return [(name, value) for name, value in named_values if value]
+
+
+def _left_out(options: dict[str, Any]) -> NamedValues:
+    """What is not among the rows, beside their number."""
+    names = {"train": "Left out", "control": "Left out of the control"}
+    recorded = recorded_left_out(options).items()
+    return [(names[role], "; ".join(map(str, parts))) for role, parts in recorded if parts]
+
+
+def _control(options: dict[str, Any]) -> str:
+    if not options.get("control"):
+        return "none: shares have no baseline to be compared with"
+    return "; ".join(text for text in (str(options["control"]), shared_rows_line(options)) if text)
 
 
 def _depth(options: dict[str, Any]) -> str:
@@ -84,23 +101,26 @@ def _timing(durations: dict[str, Any]) -> str:
 
 def reproduction_commands(study: Study, run: Run) -> list[str]:
     """Shell commands that reproduce the study."""
-    folder = shlex.quote(str(study.folder))
     recorded = _recorded(study, run)
     version = recorded.get("versions", {}).get("mematlas")
     commands = [f"pip install {shlex.quote(f'mematlas[hf,report]=={version}')}"] if version else []
     if recorded.get("configuration") and recorded.get("models"):
         commands.append(_score_command(recorded))
-    return [*commands, f"mematlas analyze {folder}", f"mematlas report {folder}"]
+    return [*commands, command_line("analyze", study.folder), command_line("report", study.folder)]
 
 
 def _score_command(recorded: dict[str, Any]) -> str:
     """The `mematlas score` command of a configuration, with every option that has a value."""
-    words = ["mematlas score", *(shlex.quote(str(card.get("spec"))) for card in recorded["models"].values())]
-    for name, setting in recorded["configuration"].items():
+    configuration = recorded["configuration"]
+    controls = configuration.get("control_models", [])  # these are options below
+    specs = [str(card.get("spec")) for card in recorded["models"].values() if card.get("spec") not in controls]
+    words = ["mematlas score", *map(shlex.quote, specs)]
+    for name, setting in configuration.items():
         option = shlex.quote("--" + name.replace("_", "-"))
         for value in setting if isinstance(setting, list) else [setting]:
             if value is True:
                 words.append(option)
             elif value is not None and value is not False:
-                words.append(f"{option} {shlex.quote(str(value))}")
+                separator = "=" if str(value).startswith("-") else " "
+                words.append(f"{option}{separator}{shlex.quote(str(value))}")
     return " \\\n  ".join(words)

@@ -37,5 +37,5 @@ def _verdicts_on(name: str, findings: Sequence[Finding]) -> list[Verdict]:
     if tests:
         return [Verdict(published, trend.verdict, trend.test, finding.name) for finding, trend in tests]
     analyzed = published.analysis in {finding.name for finding in findings}
-    reason = "the analysis did not test it" if analyzed else f"run `mematlas analyze --only {published.analysis}`"
+    reason = "the analysis did not test it" if analyzed else f"run `mematlas analyze STUDY --only {published.analysis}`"
     return [Verdict(published, "cannot tell", reason, None)]

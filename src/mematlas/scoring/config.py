@@ -20,7 +20,7 @@ from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError, explain
 from mematlas.executors.options import check_ray_only_options
 from mematlas.io.paths import is_url, study_path
-from mematlas.types import Align, Depth, EosPolicy
+from mematlas.types import Align, Depth, EosPolicy, as_list
 
 Order = Literal["given", "size", "step", "both"]
 
@@ -50,33 +50,58 @@ def _check_batch(value: object) -> object:
 Batch = Annotated[int | Literal["auto"], BeforeValidator(_check_batch)]
 
 
+def _check_device(value: object) -> object:
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu|npu|hpu|xla)(:[0-9]+)?", str(value)):
+        raise ValueError("must be auto, cpu, cuda, cuda:N, mps, or another device of torch")
+    return value
+
+
+Device = Annotated[str, BeforeValidator(_check_device)]
+
+
+def _path_to_text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _names_to_list(value: object) -> object:
+    """A list of names or paths, in which a comma separates nothing: it may be part of a path."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [_path_to_text(item) for item in values]
+
+
+#: The name of a corpus, model or tokenizer, which may be a path.
+Name = Annotated[str, BeforeValidator(_path_to_text)]
+Names = Annotated[list[Name], BeforeValidator(_names_to_list)]
+Lengths = Annotated[list[int], BeforeValidator(as_list)]
+
+
 class ScoreConfig(BaseModel):
     """Options of `mematlas score`; each is one option of the command line and one argument of `mematlas.score`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    corpus: str = Field(description="Corpus: file, folder, prefix, or hub dataset.")
+    corpus: Name = Field(description="Corpus: file, folder, prefix, or hub dataset.")
     study: StudyPath = Field(
         description="Study folder, or URL such as s3://bucket/study; running the same command again continues there."
     )
-    context: list[int] = Field(default=[32], description="Tokens that prompt the model; several values form a grid.")
-    continuation: list[int] = Field(
+    context: Lengths = Field(default=[32], description="Tokens that prompt the model; several values form a grid.")
+    continuation: Lengths = Field(
         default=[32], description="Tokens the model should recite; several values form a grid."
     )
     rows: str = Field(
         default="all",
         description="all, first:N (all if there are fewer than N), slice:A:B, sample:N[:SEED] or ids:FILE.",
     )
-    control: str | None = Field(default=None, description="Control corpus: text that no model was trained on.")
+    control: Name | None = Field(default=None, description="Control corpus: text that no model was trained on.")
     control_rows: str = Field(default="all", description="Which rows of the control, in the same notation as --rows.")
-    control_models: list[str] = Field(default=[], description="Models not trained on the corpus, scored as controls.")
+    control_models: Names = Field(default=[], description="Models not trained on the corpus, scored as controls.")
     order: Order = Field(
         default="given", description="Order of the models: as given, by size, by training step, or both."
     )
     depth: Depth = Field(
         default="graded", description="graded decodes every row; verbatim stops at a row's first miss (fast)."
     )
-    signals: list[Literal["truth", "free", "hidden"]] = Field(
+    signals: Annotated[list[Literal["truth", "free", "hidden"]], BeforeValidator(as_list)] = Field(
         default=[],
         description="Per-token records: truth (teacher-forced), free (greedy text), hidden (states of some rows).",
     )
@@ -88,7 +113,7 @@ class ScoreConfig(BaseModel):
         description="Layer of these states: last, a number (0: embeddings; negative: from the end), "
         "or a share of the depth such as 0.5.",
     )
-    temperature: list[float] = Field(
+    temperature: Annotated[list[float], BeforeValidator(as_list)] = Field(
         default=[], description="Extra temperatures for the true tokens' log-probability; needs --signals truth."
     )
     align: Align = Field(
@@ -105,12 +130,16 @@ class ScoreConfig(BaseModel):
     token_dtype: Literal["uint16", "uint32"] | None = Field(default=None, description="Token type of headerless files.")
     column: str | None = Field(default=None, description="Name of the text or token column.")
     cut: Cut = Field(default="rows", description="Text: consecutive rows of a document, or one window each.")
-    tokenizer: str | None = Field(default=None, description="Folder or hub id of a tokenizer, instead of the model's.")
+    allow_short: bool = Field(
+        default=False,
+        description="Score even if over half of the documents or rows are too short and so left out.",
+    )
+    tokenizer: Name | None = Field(default=None, description="Folder or hub id of a tokenizer, instead of the model's.")
     cache: LocalPath | None = Field(default=None, description="Folder for tokenized text.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number type that the model is loaded in."
     )
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: Device = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     device_map: str | None = Field(
         default=None, description="accelerate's device map, for models larger than one GPU: auto, balanced, ..."
     )
@@ -179,7 +208,7 @@ def resolve_config(**options: object) -> ScoreConfig:
     try:
         config = ScoreConfig.model_validate(options)
     except ValidationError as error:
-        raise OptionError(explain(error)) from None
+        raise OptionError(explain(error, options=ScoreConfig.model_fields)) from None
     if config.temperature and "truth" not in config.signals:
         raise OptionError("--temperature needs the teacher-forced record: add --signals truth.")
     if "hidden" in config.signals and config.depth != "graded":

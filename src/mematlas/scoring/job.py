@@ -12,8 +12,11 @@ from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.io.paths import is_remote, make_folder, translate_os_errors, write_json
+from mematlas.models.huggingface import FolderSource, tokenizer_encoder
+from mematlas.models.resolve import find_models
 from mematlas.scoring.config import Order, ScoreConfig
 from mematlas.scoring.options import ScoringOptions
+from mematlas.scoring.row_checks import check_control, check_rows, describe_rows, smallest_cell
 from mematlas.study import Run, Study, fingerprint
 from mematlas.types import Encoder, Grid
 
@@ -48,6 +51,14 @@ class ScoringJob:
     options: "ScoringOptions"
     run: Run
 
+    @property
+    def model_remarks(self) -> list[str]:
+        """Lines on how models were understood, and on those that are scored beyond the length they were trained for."""
+        width = self.options.grid.width + self.options.bos
+        cards = [source.card for source in self.sources.values()]
+        lines = [line for card in cards for line in (*card.remarks, card.beyond_trained_length(width))]
+        return [line for line in lines if line is not None]
+
 
 def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = True) -> ScoringJob:
     """Find the models and the corpus, check that they fit together, and record the run in the study folder.
@@ -73,17 +84,19 @@ def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = Tr
 
 
 def _resolve(models: Sequence[str], config: ScoreConfig, extend: bool) -> ScoringJob:
-    from mematlas.corpus.row_sets import ShardPlan, default_shard_count
-    from mematlas.models.resolve import find_model
+    from mematlas.corpus.row_sets import ShardPlan, default_shard_count, require_grid
 
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
-    family = _sort_family([find_model(spec) for spec in models], config.order)
-    sources = _label_sources([*family, *(find_model(spec) for spec in config.control_models)])
+    family = _sort_family([source for spec in models for source in find_models(spec)], config.order)
+    controls = [source for spec in config.control_models for source in find_models(spec)]
+    sources = _label_sources([*family, *controls])
     if config.backend == "vllm":
         _check_vllm_models(list(sources.values()))
     sets = open_row_sets(config, grid, family_tokenizer(config, list(sources.values())))
+    require_grid(sets, grid)
     for rows in sets:
         _check_one_tokenizer(rows.corpus, config, list(sources.values()))
+    check_control(config, sets)
     total = sum(len(rows.positions) for rows in sets)
     shards = config.shards or default_shard_count(total)
     if shards > total:
@@ -100,13 +113,12 @@ def _resolve(models: Sequence[str], config: ScoreConfig, extend: bool) -> Scorin
         config.hidden_rows,
         config.hidden_layer,
     )
-    run = _register_run(config, sources, sets, shards, [*sources][len(family) :], extend)
+    run = _register_run(config, sources, sets, grid, shards, [*sources][len(family) :], extend)
     return ScoringJob(config, sources, plan, options, run)
 
 
 def _check_vllm_models(sources: "Sequence[ModelSource]") -> None:
     """Refuse models without a folder, since vLLM is given the path of one."""
-    from mematlas.models.huggingface import FolderSource
 
     for source in sources:
         if not isinstance(source, FolderSource):
@@ -156,14 +168,13 @@ def choose_tokenizer(
     """The tokenizer that the options name, for models with these vocabulary sizes; else `open_first()`."""
     if config.tokenizer is None:
         return open_first()
-    from mematlas.models.huggingface import tokenizer_encoder
 
     return tokenizer_encoder(config.tokenizer, min(vocabularies))
 
 
 def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
     """Refuse text for models with different tokenizers: it would become different rows for each of them."""
-    by_tokenizer = {source.card.tokenizer: source.card.label for source in sources}
+    by_tokenizer = {source.card.tokenizer_rules or source.card.tokenizer: source.card.label for source in sources}
     if "encoder" in corpus.details and config.tokenizer is None and len(by_tokenizer) > 1:
         raise OptionError(
             f"{' and '.join(list(by_tokenizer.values())[:2])} have different tokenizers, so the text would be cut into "
@@ -171,8 +182,13 @@ def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence
         )
 
 
-def open_row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) -> "tuple[RowSet, ...]":
+def open_row_sets(
+    config: ScoreConfig, grid: Grid, tokenizer: Encoder | None, scored_format: str | None = None
+) -> "tuple[RowSet, ...]":
     """Open the corpus and the control, and select the rows that the options choose.
+
+    Args:
+        scored_format: the format in which the corpus was scored before, so that it need not be detected again.
 
     Raises:
         CorpusError: a corpus cannot be opened, the selection is empty, or its rows are too short for the grid.
@@ -196,13 +212,14 @@ def open_row_sets(config: ScoreConfig, grid: Grid, tokenizer: Encoder | None) ->
     ):
         if path is None:
             continue
-        corpus = open_corpus(path, format=config.format, options=options)
+        format = config.format or (scored_format if role == "train" and Path(path).exists() else None)
+        corpus = open_corpus(path, format=format, options=options)
         positions = select(len(corpus), rows, row_ids=corpus.row_ids)
         if not len(positions):
             raise CorpusError(f"{option} {rows} selects no row of {path} ({len(corpus)} rows); choose at least one.")
         row_set = RowSet(role, corpus, positions, offset)
-        longest = longest_row(row_set, grid.width)
-        needed = grid.continuation_start(min(grid.contexts)) + min(grid.continuations)
+        needed = smallest_cell(grid)
+        longest = longest_row(row_set, needed)
         if longest < needed:
             raise CorpusError(
                 f"The rows of {path} have at most {longest} tokens, but the smallest cell of the grid needs {needed}; "
@@ -228,13 +245,22 @@ def _register_run(
     config: ScoreConfig,
     sources: "dict[str, ModelSource]",
     sets: "Sequence[RowSet]",
+    grid: Grid,
     shards: int,
     control_models: list[str],
     extend: bool,
 ) -> Run:
-    """Record the run of this configuration in the study folder and return it."""
+    """Record the run of this configuration in the study folder and return it.
+
+    Raises:
+        CorpusError, OptionError: from its rows nothing can be concluded; see `row_checks.check_rows`.
+    """
     rows, settings = row_set_fingerprints(sets), _key_settings(config)
     key = fingerprint({**settings, "rows": rows, "shards": shards, "engine": ENGINE_VERSION})
+    study = Study(config.study)
+    previous = {entry.key: entry for entry in study.runs()}.get(key)
+    described = describe_rows(sets, grid, None if previous is None else previous.settings)
+    check_rows(config, described)
     settings |= {
         "corpus": config.corpus,
         "corpus_format": sets[0].corpus.format,
@@ -244,10 +270,11 @@ def _register_run(
         "control": config.control,
         "control_models": control_models,
         "fingerprints": rows,
+        **described,
     }
     models = {label: f"{label.replace('/', '_')}-{source.card.fingerprint[:8]}" for label, source in sources.items()}
     run = Run(key, fingerprint({"rows": rows, "shards": shards}), shards, models, settings, time.time())
-    return _record_run(Study(config.study), run, extend)
+    return _record_run(study, run, extend)
 
 
 def _key_settings(config: ScoreConfig) -> dict[str, Any]:

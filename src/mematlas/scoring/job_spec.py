@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mematlas.errors import CorpusError, ModelError
 from mematlas.executors.pool import enter_folder
+from mematlas.models.resolve import find_model
 from mematlas.models.threads import limit_threads
 from mematlas.scoring.config import ScoreConfig
 from mematlas.scoring.job import ScoringJob, choose_tokenizer, open_row_sets, row_set_fingerprints
@@ -89,7 +90,6 @@ class _LazySources(dict[str, "ModelSource"]):
         self._cards = cards
 
     def __missing__(self, label: str) -> "ModelSource":
-        from mematlas.models.resolve import find_model
 
         card = self._cards[label]
         source = find_model(card.spec)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
+from mematlas.models.resolve import find_model
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.job import ScoringJob, choose_tokenizer, digest_positions, family_tokenizer, open_row_sets
 from mematlas.study import Run, Study
@@ -72,16 +73,17 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
     models = {label: cards[label] for label in run.models}
     encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
-    sets = open_row_sets(config, grid, encoder)
+    sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))
     _check_unchanged(run, config, sets)
     return ScoredRows(run, grid, sets, encoder)
 
 
 def _open_tokenizer(config: ScoreConfig, models: Mapping[str, dict[str, Any]], recorded_study: Path) -> Encoder | None:
     """Like `job.family_tokenizer`, but looks up no model except the first; models: cards by label."""
-    from mematlas.models.resolve import find_model
 
     first = next(iter(models.values()))
+    if config.tokenizer is None and first["tokenizer"] is None:
+        return None  # the model need not be looked up, nor the libraries that it needs be installed
     return choose_tokenizer(
         config,
         (card["vocabulary"] for card in models.values()),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from mematlas.models.base import LoadOptions
 from mematlas.scoring.job import ENGINE_VERSION, ScoringJob
 from mematlas.study import is_shard_done, shard_name, translate_os_errors, write_model, write_shard
 
@@ -78,7 +79,6 @@ class ShardWorker:
         """Load the model unless it is in memory already; the previous one is released first."""
         if self._loaded is not None and self._loaded.label == label:
             return self._loaded
-        from mematlas.models.base import LoadOptions
 
         self._loaded = None
         gc.collect()

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import StudyError
+from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
 from mematlas.io.local_copies import fetch_all
 from mematlas.io.paths import check_reachable, study_path
 from mematlas.study.runs import Run, read_json, read_run
@@ -37,7 +39,10 @@ class Study:
         """
         runs = [run for run in self.runs() if key is None or run.key.startswith(key)]
         if not runs:
-            raise StudyError(f"{self.folder} has no run {key or ''}".rstrip() + "; `mematlas score` creates one.")
+            if key is None:
+                raise StudyError(f"{self.folder} has no run; `mematlas score ... --study STUDY` creates one.")
+            show = command_line("show", self.folder)
+            raise StudyError(f"{self.folder} has no run {key}; `{show}` prints those it has.")
         return runs[-1]
 
     def manifest(self) -> dict[str, Any]:
@@ -145,7 +150,8 @@ class Study:
 
         paths = sorted(self.predictions_folder(run).glob("*/*.parquet"))
         if not paths:
-            raise StudyError(f"{self.folder} has no predictors yet; `mematlas fit {self.folder}` fits them.")
+            fit = command_line("fit", self.folder)
+            raise StudyError(f"{self.folder} has no predictors yet; `{fit}` fits them.")
         return pl.scan_parquet(fetch_all(paths))
 
     def rows(self, run: str | None = None) -> "pl.DataFrame":
@@ -165,7 +171,7 @@ class Study:
     def feature_facts(self, run: str | None = None) -> dict[str, Any] | None:
         """What the row features were computed from (scope, tokens of the corpus ...); None until they are complete."""
         path = self.features_folder(run) / "facts.json"
-        return read_json(path, f"delete it; `mematlas features {self.folder}` writes it again")
+        return read_json(path, f"delete it; `{command_line('features', self.folder)}` writes it again")
 
     def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
         """Row features of `kind` ("counts", "copies", "texts", "tokens" or "places"), see `study.schemas.features`.
@@ -186,7 +192,8 @@ class Study:
         """As `features`, but lazy."""
         folder = self.features_folder(run)
         if self.feature_facts(run) is None:
-            raise StudyError(f"{self.folder} has no row features yet; `mematlas features {self.folder}` computes them.")
+            features = command_line("features", self.folder)
+            raise StudyError(f"{self.folder} has no row features yet; `{features}` computes them.")
         if kind not in self.feature_kinds(run):
             kinds = ", ".join(self.feature_kinds(run))
             raise StudyError(f"{self.folder} has no features {kind!r}; there are {kinds}.")
@@ -228,15 +235,16 @@ class Study:
                 name = shard_name(index, expected_shards or 0)
                 if name not in names:
                     raise StudyError(
-                        f"{folder / name}.parquet of a finished run is missing or damaged; `mematlas verify "
-                        f"{self.folder}` says how to restore it."
+                        f"{folder / name}.parquet of a finished run is missing or damaged; "
+                        f"`{command_line('verify', self.folder)}` says how to restore it."
                     )
             paths += [folder / f"{name}.parquet" for name in names]
         if not paths:
-            raise StudyError(f"{self.folder} has no finished shard yet; run `mematlas score` again.")
+            raise StudyError(f"{self.folder} has no finished shard yet; run the same `mematlas score` command again.")
         return pl.scan_parquet(fetch_all(paths))
 
 
+@public_function()
 def open_study(folder: str | Path) -> Study:
     """Open a study for reading: a folder, or the URL of one in an object store.
 
@@ -247,6 +255,7 @@ def open_study(folder: str | Path) -> Study:
     check_reachable(study.folder)
     if not (study.folder / "runs").is_dir():
         raise StudyError(
-            f"{folder} is not a study: it has no runs/ folder. `mematlas score ... --study {folder}` creates one."
+            f"{folder} is not a study: it has no runs/ folder. "
+            f"`{command_line('score', '...', '--study', folder)}` creates one."
         )
     return study

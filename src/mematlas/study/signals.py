@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mematlas.errors import StudyError
+from mematlas.errors.libraries import missing_libraries
 from mematlas.io.local_copies import fetch_all
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def read_states(paths: Sequence[Path]) -> HiddenStates:
         StudyError: they contain the states of no row.
     """
     import numpy as np
-    from safetensors import safe_open
+
+    with missing_libraries("Reading hidden states"):
+        from safetensors import safe_open
 
     parts, context, layer = [], 0, "last"
     for path in fetch_all(paths):

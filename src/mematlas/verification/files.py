@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mematlas.study import Run, Study, digest, is_shard_done, marker_path, shard_name
+from mematlas.verification.obstacles import is_there, obstacle
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +42,7 @@ class StudyCheck:
         without_checksum: number of checked shards whose older marker has no checksum.
         unfinished: number of shards of scores that are still to be written.
         unchecked: what could not be checked, and why.
+        unread: reason -> the files that this machine could not read for it, which are no faults.
     """
 
     study: Study
@@ -51,9 +53,34 @@ class StudyCheck:
     unfinished: int = 0
     faults: list[Fault] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     def add_fault(self, path: Path, problem: str, remedy: str) -> None:
         self.faults.append(Fault(self.relative_path(path), problem, remedy))
+
+    def add_unreadable(self, path: Path, error: Exception, remedy: str) -> None:
+        """Record a file that could not be read: as not checked if the reason is this machine, otherwise as a fault."""
+        if (reason := obstacle(error)) is None:
+            self.add_fault(path, unreadable(error), remedy)
+        else:
+            self.unread.setdefault(reason, []).append(self.relative_path(path))
+
+    def files_in(self, folder: Path, pattern: str = "*") -> list[Path]:
+        """The files and folders in a folder, sorted; none if there is no such folder, or if it may not be read."""
+        try:
+            return sorted(path for path in folder.iterdir() if path.match(pattern))
+        except OSError as error:
+            if obstacle(error) is not None:
+                self.add_unreadable(folder, error, "")
+            return []
+
+    def not_checked(self) -> list[str]:
+        """What was not checked, one line for each reason."""
+        unread = [
+            f"{files[0]}{f' and {len(files) - 1:,} other files' if len(files) > 1 else ''}: {reason}."
+            for reason, files in self.unread.items()
+        ]
+        return self.unchecked + unread
 
     def relative_path(self, path: Path) -> str:
         return path.relative_to(self.study.folder).as_posix()
@@ -61,7 +88,9 @@ class StudyCheck:
     def is_sound(self, path: Path) -> bool:
         """Whether a shard is finished and no fault was found in it."""
         name = self.relative_path(path)
-        return is_shard_done(path.parent, path.stem) and all(fault.file != name for fault in self.faults)
+        is_known = all(fault.file != name for fault in self.faults)
+        is_known &= all(name not in files for files in self.unread.values())
+        return is_known and is_there(marker_path(path)) and is_shard_done(path.parent, path.stem)
 
 
 def check_shards(check: StudyCheck, run: Run, finished_models: set[str]) -> None:
@@ -91,7 +120,7 @@ def _is_finished(finished_models: set[str], label: str, name: str) -> bool:
 
 
 def _is_scored(study: Path, run: Run, label: str, name: str) -> bool:
-    return (study / "scores" / run.key / run.models[label] / f"{name}.done").is_file()
+    return is_there(study / "scores" / run.key / run.models[label] / f"{name}.done")
 
 
 def _record_folders(study: Path, run: Run, model: str) -> Iterator[Path]:
@@ -112,7 +141,7 @@ def _check_folder(check: StudyCheck, run: Run, folder: Path, is_required: Callab
     is_scores = folder.is_relative_to(check.study.folder / "scores")
     for name in _shard_names(run):
         path = folder / f"{name}{'.safetensors' if is_states else '.parquet'}"
-        if is_required(name) or marker_path(path).is_file():
+        if is_required(name) or is_there(marker_path(path)):
             check_shard(check, path, _restoring(check, run, path))
         else:
             check.unfinished += is_scores
@@ -120,9 +149,13 @@ def _check_folder(check: StudyCheck, run: Run, folder: Path, is_required: Callab
 
 def check_shard(check: StudyCheck, path: Path, restoring: str) -> None:
     """Check a required file against its marker; restoring: what writes it again after it was deleted."""
-    problem = _problem_of(check, path)
+    try:
+        problem = _problem_of(check, path)
+    except (OSError, ImportError, MemoryError) as error:
+        check.add_unreadable(path, error, restoring)
+        return
     if problem is not None:
-        existing = [word for word, file in (("it", path), ("its marker", marker_path(path))) if file.is_file()]
+        existing = [word for word, file in (("it", path), ("its marker", marker_path(path))) if is_there(file)]
         check.add_fault(path, problem, f"delete {' and '.join(existing)}, and {restoring}" if existing else restoring)
 
 
@@ -135,11 +168,15 @@ def _restoring(check: StudyCheck, run: Run, path: Path) -> str:
 
 
 def _problem_of(check: StudyCheck, path: Path) -> str | None:
-    """What is wrong with a file or its marker; None if nothing is."""
+    """What is wrong with a file or its marker; None if nothing is.
+
+    Raises:
+        OSError, ImportError, MemoryError: this machine cannot read it.
+    """
     marker = marker_path(path)
-    if not path.is_file():
-        return "it is missing, but its marker exists" if marker.is_file() else "it and its marker are missing"
-    if not marker.is_file():
+    if not is_there(path):
+        return "it is missing, but its marker exists" if is_there(marker) else "it and its marker are missing"
+    if not is_there(marker):
         return "it has no marker"
     check.files, check.size = check.files + 1, check.size + path.stat().st_size
     try:
@@ -154,7 +191,9 @@ def _problem_of(check: StudyCheck, path: Path) -> str | None:
         return "its content is not what was written (checksum)"
     try:
         actual_rows = _row_count(path)
-    except Exception as error:  # noqa: BLE001  it is not documented what readers raise at damaged files
+    except Exception as error:
+        if obstacle(error) is not None:
+            raise
         return unreadable(error)
     return None if rows in (None, actual_rows) else f"it has {actual_rows:,} rows, but its marker says {rows:,}"
 
@@ -188,12 +227,14 @@ def _check_keys(check: StudyCheck, run: Run, label: str, name: str) -> None:
     rows = study / "rows" / run.rows_key / f"{name}.parquet"
     if not (check.is_sound(path) and check.is_sound(rows)):
         return
+    remedy = f"delete it and its marker, and {_restoring(check, run, path)}"
     try:
         problems = list(_key_problems(run, label, pl.read_parquet(path), pl.read_parquet(rows, columns=["row"])))
-    except (pl.exceptions.PolarsError, OSError) as error:  # a flipped byte under an older marker
-        problems = [unreadable(error)]
+    except (pl.exceptions.PolarsError, OSError, MemoryError) as error:  # a flipped byte under an older marker
+        check.add_unreadable(path, error, remedy)
+        return
     for problem in problems:
-        check.add_fault(path, problem, f"delete it and its marker, and {_restoring(check, run, path)}")
+        check.add_fault(path, problem, remedy)
 
 
 def _key_problems(run: Run, label: str, scores: "pl.DataFrame", rows: "pl.DataFrame") -> Iterator[str]:

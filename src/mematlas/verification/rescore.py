@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import MematlasError, ModelError, StudyError
+from mematlas.errors.libraries import is_own_module, missing_library
+from mematlas.models.base import LoadOptions
+from mematlas.models.resolve import find_model
 from mematlas.scoring.options import DOUBTFUL_MARGIN, ScoringOptions
 from mematlas.study import Run
 from mematlas.types import TokenRows
 from mematlas.verification.files import StudyCheck
+from mematlas.verification.obstacles import obstacle
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,8 +77,8 @@ def score_again(
         return []
     try:
         sample = _Sample.draw(check, run, rows, seed)
-    except MematlasError as error:
-        check.unchecked.append(f"No row of run {run.key} was scored again: {error}")
+    except (MematlasError, ImportError, OSError) as error:
+        check.unchecked.append(f"No row of run {run.key} was scored again: {_reason(error)}")
         return []
     agreements = []
     try:
@@ -82,12 +86,27 @@ def score_again(
             try:
                 card, configuration = manifest_entry["models"][label], manifest_entry["configuration"]
                 agreements.append(sample.compare(label, card, configuration, progress))
-            except MematlasError as error:
-                check.unchecked.append(f"{label} scored no row again: {error}")
+            except (MematlasError, ImportError, OSError) as error:
+                check.unchecked.append(f"{label} scored no row again: {_reason(error)}")
             gc.collect()
     finally:
         progress.stop()
     return agreements
+
+
+def _reason(error: Exception) -> str:
+    """Why nothing was scored: an error of ours, or of a library or permission that this machine lacks.
+
+    Raises:
+        Exception: the error itself, if it is neither.
+    """
+    if isinstance(error, MematlasError):
+        return str(error)
+    if isinstance(error, ImportError) and not is_own_module(error):
+        return f"it {missing_library(error)}"
+    if (reason := obstacle(error)) is None:
+        raise error
+    return f"{reason}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +144,6 @@ class _Sample:
         Raises:
             MematlasError: the model is missing, is another one, or cannot be loaded on this machine.
         """
-        from mematlas.models.base import LoadOptions
-        from mematlas.models.resolve import find_model
         from mematlas.scoring.engines.causal import Engine
         from mematlas.scoring.records.tables import score_table
         from mematlas.scoring.settle import settle

@@ -332,6 +332,10 @@ def test_one_class_has_no_auroc_and_says_so():
     )
     assert "Where held-out tokens are all recited, or all are not, there is no AUROC." in finding.caveats
     assert "No baseline stands beside the predictor of m." in finding.caveats
+    assert (
+        "The corpus names no documents: rows are held out, and rows of one document may be on both sides."
+        in finding.caveats
+    )
     assert "Nothing was predicted before generating." in finding.caveats
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 
@@ -34,7 +35,8 @@ class Tables:
 
     scores: model, row, context, continuation, matches, verbatim, ...; rows: row, role, repetitions, document, source;
     models: one record per model in the order given: model, parameters (null where unknown or 0), training_step,
-    tokenizer; settings: the settings of the run ("context", "continuation", "depth", "align" ...).
+    tokenizer, and trained_length where some model accepts more tokens than it was trained for; settings: those of the
+    run ("context", "continuation", "depth", "align" ...).
     control_models: labels of models that never saw the corpus; their rows are a control and not part of the family.
     features: row features by kind (`mematlas.study.schemas.features`), {} without row features;
     facts: what the features were computed from ("scope" of the counts, "tokens" of the corpus ...).
@@ -126,6 +128,15 @@ class Tables:
     def tokenizers(self) -> tuple[str, ...]:
         """The distinct fingerprints of the family's tokenizers, where known."""
         return tuple(self._family_models()["tokenizer"].drop_nulls().unique().sort())
+
+    @property
+    def beyond_trained_length(self) -> dict[str, int]:
+        """The models that read longer rows than they were trained for, with the length they were trained for."""
+        if "trained_length" not in self.models.columns:
+            return {}
+        width = max(self.contexts) + max(self.continuations) + bool(self.settings.get("bos"))
+        beyond = self.models.filter(pl.col("trained_length") < width)
+        return dict(zip(beyond["model"], beyond["trained_length"], strict=True))
 
     def parameters(self, model: str) -> int | None:
         return self.models.filter(model=model)["parameters"][0]
@@ -232,7 +243,7 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
     return Tables(
         study.scan_scores(run),
         study.scan_rows(run),
-        study.models(run),
+        _models(study, run),
         settings,
         tuple(settings.get("control_models", ())),
         settings.get("complete", True),
@@ -242,3 +253,19 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         {kind: partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
         study.scan_predictions(run) if study.has_predictions(run) else None,
     )
+
+
+def _models(study: Study, run: str | None) -> pl.DataFrame:
+    """The table of models, with what the manifest alone records of them; studies of older versions lack it."""
+    models = study.models(run)
+    try:
+        cards = study.manifest()["runs"][study.run(run).key]["models"]
+    except (StudyError, KeyError):  # not finished, imported, or damaged: then the tables alone are known
+        return models
+    records = [cards.get(label, {}) for label in models["model"]]
+    rules = [record.get("tokenizer_rules") for record in records]
+    if all(rule or not name for rule, name in zip(rules, models["tokenizer"], strict=True)):
+        # tokenizers with equal rules give equal ids, though their files differ
+        models = models.with_columns(pl.Series("tokenizer", rules, pl.String))
+    lengths = [record.get("trained_length") for record in records]
+    return models if not any(lengths) else models.with_columns(pl.Series("trained_length", lengths, pl.Int64))

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.lists import COMMAS
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
 from mematlas.findings.export import export_finding, parse_formats
 from mematlas.pipeline.steps.analyze import recompute_findings
@@ -14,9 +16,9 @@ from mematlas.study import open_study
 def analyze(
     study: str,
     *,
-    only: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
+    only: Annotated[list[str], Parameter(consume_multiple=1), COMMAS] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
-    export: str = "",
+    export: Annotated[list[str], Parameter(consume_multiple=1), COMMAS] = [],  # noqa: B006
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
     """Recompute a study's findings from its tables; needs neither the models nor the corpus.
@@ -32,7 +34,7 @@ def analyze(
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     export
-        csv, latex or csv,latex: also write every table in this format, next to its finding.
+        csv, latex, or both: also write every table in this format, next to its finding.
     workers
         Processes that run the analyses.
     """
@@ -49,5 +51,6 @@ def analyze(
     ]
     if files:
         print(f"\nExported {len(files)} tables next to their findings ({', '.join(formats)}): {files[0]} ...")
-    print(f"\n{len(result.findings)} findings are in {result.folder}. Show them on one page: mematlas report {study}")
+    page = command_line("report", study)
+    print(f"\n{len(result.findings)} findings are in {result.folder}. Show them on one page: {page}")
     result.check()

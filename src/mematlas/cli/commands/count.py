@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from mematlas.errors import IndexFault
+from mematlas.cli.numbers import NotNegative
+from mematlas.errors import IndexFault, MematlasError, OptionError
 from mematlas.index.base import Scope
 from mematlas.index.lookup import LookupResult, OpenedIndex, look_up, open_any_index
+from mematlas.models.huggingface import tokenizer_encoder
 from mematlas.types import Encoder
 
 
@@ -20,8 +22,8 @@ def count(
     ids: str | None = None,
     file: Path | None = None,
     scope: Scope = "documents",
-    hits: int = 3,
-    around: int = 16,
+    hits: NotNegative = 3,
+    around: NotNegative = 16,
     tokenizer: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -63,7 +65,6 @@ def _encoder(opened: OpenedIndex, tokenizer: str | None) -> Encoder | None:
     name = tokenizer or opened.tokenizer
     if name is None:
         return None
-    from mematlas.models.huggingface import tokenizer_encoder
 
     encoder = tokenizer_encoder(name, None)
     opened.check_tokenizer(encoder.fingerprint, name)
@@ -72,11 +73,11 @@ def _encoder(opened: OpenedIndex, tokenizer: str | None) -> Encoder | None:
 
 def _queries(text: str | None, ids: str | None, file: Path | None, encoder: Encoder | None) -> list[Sequence[int]]:
     if sum(option is not None for option in (text, ids, file)) != 1:
-        raise IndexFault("Give exactly one of: a text, --ids 1,2,3, or --file QUERIES.")
+        raise OptionError("Give exactly one of: a text, --ids 1,2,3, or --file QUERIES.")
     if text is not None:
         return _encoded([text], encoder)
     if ids is not None:
-        return [_parse_ids(ids, "--ids")]
+        return [_parse_ids(ids, "--ids", OptionError)]
     assert file is not None
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -101,11 +102,14 @@ def _parse_text(line: str, location: str) -> str:
         ) from None
 
 
-def _parse_ids(text: str, location: str) -> list[int]:
+def _parse_ids(text: str, location: str, error: type[MematlasError] = IndexFault) -> list[int]:
     try:
-        return [int(word) for word in text.strip("[]").replace(",", " ").split()]
+        ids = [int(word) for word in text.strip("[]").replace(",", " ").split()]
     except ValueError:
-        raise IndexFault(f"{location}: {text!r} is not a list of token ids; write them as 1,2,3.") from None
+        ids = []
+    if not ids:
+        raise error(f"{location}: {text!r} is not a list of token ids; write them as 1,2,3.")
+    return ids
 
 
 def _encoded(texts: list[str], encoder: Encoder | None) -> list[Sequence[int]]:
@@ -117,7 +121,7 @@ def _encoded(texts: list[str], encoder: Encoder | None) -> list[Sequence[int]]:
 
 
 def _decoded(ids: Sequence[int], encoder: Encoder | None) -> str | None:
-    return "".join(encoder.decode(list(ids))) if encoder is not None and encoder.decode is not None else None
+    return None if encoder is None or encoder.decode_windows is None else encoder.decode_windows([list(ids)])[0]
 
 
 def _as_json(result: LookupResult, encoder: Encoder | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, percent, print_table
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
 
@@ -37,10 +38,10 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
     _print_shares(result)
     _print_examples(result)
     _print_headlines(result)
-    print(f"\nAll results are in {out}. Show all cells of the grid: mematlas show {out / 'study'}")
+    print(f"\nAll results are in {out}. Show all cells of the grid: {command_line('show', out / 'study')}")
     print(f"The report: open {result.outcome.output('report')}")
     edited = " (it was edited; the demo used its own settings)" if result.edited else ""
-    print(f"Change the settings: edit {out / 'study.yaml'}{edited}, then: mematlas run {out / 'study.yaml'}")
+    print(f"Change the settings: edit {out / 'study.yaml'}{edited}, then: {command_line('run', out / 'study.yaml')}")
     result.outcome.analyses.check()
 
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.numbers import NotNegative
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import Scope
 from mematlas.pipeline.steps.features import make_features
@@ -16,7 +18,7 @@ def features(
     study: str,
     *,
     scope: Scope = "documents",
-    eod: int | None = None,
+    eod: NotNegative | None = None,
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
     run: str | None = None,
@@ -60,4 +62,4 @@ def features(
         f"Features of {rows.select('row').collect().height:,} rows, counted within {facts['scope']} of "
         f"{facts['tokens']:,} tokens in {facts['documents']:,} documents: {folder}"
     )
-    print(f"Analyse the study with them: mematlas analyze {study}")
+    print(f"Analyse the study with them: {command_line('analyze', study)}")

@@ -6,10 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.lists import COMMAS
 from mematlas.cli.output import number, print_table
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.pipeline.steps.fit import fit_predictors
+from mematlas.predictors.groups import documents_are_known
 from mematlas.predictors.options import PredictorConfig
 from mematlas.study import open_study
 from mematlas.study.schemas.predictions import BASELINES, PREDICTOR
@@ -18,9 +21,9 @@ from mematlas.study.schemas.predictions import BASELINES, PREDICTOR
 def fit(
     study: str,
     *,
-    models: Annotated[list[str], Parameter(consume_multiple=True)] = [],  # noqa: B006  cyclopts copies it
+    models: Annotated[list[str], Parameter(consume_multiple=1), COMMAS] = [],  # noqa: B006  cyclopts copies it
     run: str | None = None,
-    config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=True)] = PredictorConfig(),  # noqa: B008  it is frozen
+    config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=1)] = PredictorConfig(),  # noqa: B008  it is frozen
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
     """Fit predictors of memorization to a study's hidden states, and test them on held-out documents.
@@ -42,11 +45,13 @@ def fit(
     """
     opened = open_study(study)
     folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(workers), **dict(config))
-    print("AUROC on held-out documents, mean over seeds (each token is an instance; 0.5 is chance)")
+    unit = "documents" if documents_are_known(opened, run) else "rows (the corpus names no documents)"
+    print(f"AUROC on held-out {unit}, mean over seeds (each token is an instance; 0.5 is chance)")
     _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
     print(f"\nPredictors and their model cards are in {folder}.")
-    print(f"Analyse the study with them: mematlas analyze {study} && mematlas report {study}")
-    print(f"Flag rows of another corpus: mematlas predict MODEL --corpus PATH --predictor {folder}/MODEL/context")
+    print(f"Analyse the study with them: {command_line('analyze', study)} && {command_line('report', study)}")
+    predict = command_line("predict", "MODEL", "--corpus", "PATH", "--predictor", folder / "MODEL" / "context")
+    print(f"Flag rows of another corpus: {predict}")
 
 
 def _print_scores(folders: list[Path]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.importers import LAYOUTS
 from mematlas.importers.import_scores import import_scores
 
@@ -30,4 +31,4 @@ def import_(*paths: str, study: str) -> None:
     print(f"{run.settings['row_counts']['train']:,} rows of {models} are in {study}.")
     if not run.settings["complete"]:
         print("Only recited rows were published, so the recited share of the corpus is unknown.")
-    print(f"Analyse them: mematlas analyze {study}")
+    print(f"Analyse them: {command_line('analyze', study)}")

@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from mematlas.cli.numbers import NotNegative, Positive
 from mematlas.cli.progress import Bar
 from mematlas.corpus.base import CorpusOptions, Cut
+from mematlas.corpus.left_out import left_out_line, read_left_out
 from mematlas.corpus.opening import open_corpus
+from mematlas.errors.remedies import command_line
+from mematlas.models.huggingface import tokenizer_encoder
 from mematlas.types import Encoder
 
 
@@ -50,15 +54,15 @@ class IndexCommandOptions:
 
     out: Path
     tokenizer: str | None = None
-    eod: int | None = None
+    eod: NotNegative | None = None
     joined: Annotated[bool, Parameter(negative=())] = False
     format: str | None = None
-    row_length: int | None = None
+    row_length: Positive | None = None
     token_dtype: Literal["uint16", "uint32"] | None = None
     column: str | None = None
     cut: Cut = "rows"
-    vocabulary: int | None = None
-    workers: int | None = None
+    vocabulary: Positive | None = None
+    workers: Positive | None = None
     tables: Annotated[bool, Parameter(negative=())] = False
     infini_gram: Path | None = None
     verify: Annotated[bool, Parameter(negative=())] = False
@@ -93,8 +97,8 @@ def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name
 
         export_infinigram(options.out, options.infini_gram)
         print(f"An infini-gram v4 directory is in {options.infini_gram}.")
-    query = '"some text"' if options.tokenizer else "--ids 1,2,3"
-    print(f"Query it: mematlas count {options.out} {query}")
+    query = ["some text"] if options.tokenizer else ["--ids", "1,2,3"]
+    print(f"Query it: {command_line('count', options.out, *query)}")
 
 
 def _build(corpus: str, options: IndexCommandOptions) -> None:
@@ -121,6 +125,9 @@ def _build(corpus: str, options: IndexCommandOptions) -> None:
         f"The index of {facts.tokens:,} tokens, {facts.rows:,} rows and {facts.documents:,} documents is in "
         f"{options.out}."
     )
+    left_out = left_out_line(read_left_out(opened.details, len(opened)))
+    if left_out is not None:
+        print(left_out)
     if facts.documents == facts.rows and options.eod is None:
         print(
             "Documents are taken to end with rows, because nothing marks their ends; --eod names the token that ends a "
@@ -131,6 +138,5 @@ def _build(corpus: str, options: IndexCommandOptions) -> None:
 def _encoder(tokenizer: str | None) -> Encoder | None:
     if tokenizer is None:
         return None
-    from mematlas.models.huggingface import tokenizer_encoder
 
     return tokenizer_encoder(tokenizer, None)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mematlas.errors import StudyError
+from mematlas.errors.remedies import command_line
 from mematlas.pipeline.study_file_template import EXAMPLE, study_file_text
 from mematlas.study import translate_os_errors
 
@@ -26,4 +27,5 @@ def init(study_file: Path = Path("study.yaml")) -> None:
         raise StudyError(f"{study_file} already exists and is not overwritten; name another file.") from None
     except OSError as error:
         raise StudyError(f"{study_file} cannot be written ({error.strerror}); name another file.") from None
-    print(f"Wrote {study_file}. Fill in your models and corpus, then: mematlas run --dry-run {study_file}")
+    run = command_line("run", "--dry-run", study_file)
+    print(f"Wrote {study_file}. Fill in your models and corpus, then: {run}")

@@ -5,25 +5,33 @@ from typing import Literal, get_args
 from mematlas.analyses import ANALYSES
 from mematlas.cli.output import print_table
 from mematlas.corpus.formats import FORMATS
+from mematlas.executors import EXECUTORS
 from mematlas.findings.finding import Granularity, Retrievability
 from mematlas.importers import LAYOUTS
 from mematlas.metrics import METRICS
 from mematlas.models import MODELS
+from mematlas.pipeline.steps import STEPS
+from mematlas.registry import Registry
+
+#: The tables, by the plural of what their members are.
+TABLES: dict[str, Registry] = {
+    table.plural: table for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS)
+}
 
 
-def list_members(table: Literal["formats", "models", "metrics", "analyses", "layouts"]) -> None:
-    """List the available corpus formats, model backends, metrics, analyses, or layouts of published scores.
+def list_members(
+    table: Literal["formats", "models", "metrics", "analyses", "layouts", "steps", "executors"],
+) -> None:
+    """List the available corpus formats, model backends, metrics, analyses, layouts of published scores, ...
 
     Example: mematlas list formats
 
     Parameters
     ----------
     table
-        formats, models, metrics, analyses or layouts.
+        formats, models, metrics, analyses, layouts, steps or executors.
     """
-    members = {"formats": FORMATS, "models": MODELS, "metrics": METRICS, "analyses": ANALYSES, "layouts": LAYOUTS}[
-        table
-    ]
+    members = TABLES[table]
     width = max(map(len, members))
     for name in members:
         print(f"{name:<{width}}  {members.summary(name)}")

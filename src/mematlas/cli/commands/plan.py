@@ -4,8 +4,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.lists import COMMAS
 from mematlas.cli.output import count, print_table, significant, size
 from mematlas.errors import ModelError, OptionError
+from mematlas.models.resolve import find_models
 from mematlas.scoring.cost import (
     ASSUMED_FLOPS,
     PYTHIA_SHAPES,
@@ -16,6 +18,7 @@ from mematlas.scoring.cost import (
     model_shape,
     scoring_cost,
 )
+from mematlas.scoring.model_names import model_names
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid
 
@@ -30,8 +33,8 @@ _ASSUMPTIONS = (
 def plan(
     *models: str,
     rows: int = 146_432_000,
-    context: list[int] = [32],  # noqa: B006  cyclopts copies it
-    continuation: list[int] = [32],  # noqa: B006
+    context: Annotated[list[int], COMMAS] = [32],  # noqa: B006  cyclopts copies it
+    continuation: Annotated[list[int], COMMAS] = [32],  # noqa: B006
     truth: Annotated[bool, Parameter(negative=())] = False,
     tflops: float = ASSUMED_FLOPS / 1e12,
     devices: int = 1,
@@ -47,9 +50,9 @@ def plan(
     rows
         Number of rows to score; by default that of the Pythia training order, as in the paper.
     context
-        Context length: tokens that prompt the model. Repeat it for a grid.
+        Context length: tokens that prompt the model. Several values form a grid.
     continuation
-        Continuation length: tokens that the model should recite. Repeat it for a grid.
+        Continuation length: tokens that the model should recite. Several values form a grid.
     truth
         Include the teacher-forced signals (--signals truth).
     tflops
@@ -57,13 +60,15 @@ def plan(
     devices
         Number of devices that share the work.
     """
-    for name, value in (("rows", rows), ("devices", devices), ("tflops", tflops)):
+    lengths = (("context", min(context)), ("continuation", min(continuation)))
+    for name, value in (("rows", rows), ("devices", devices), ("tflops", tflops), *lengths):
         if value <= 0:
             raise OptionError(f"--{name} must be positive (given: {value:g}). See `mematlas plan --help`.")
-    options = ScoringOptions(_grid(context, continuation), signals=("truth",) if truth else ())
+    grid = Grid(tuple(sorted(set(context))), tuple(sorted(set(continuation))))
+    options = ScoringOptions(grid, signals=("truth",) if truth else ())
     costs = [scoring_cost(shape, rows, options, tflops * 1e12) for shape in _shapes(models)]
     print(
-        f"{rows:,} rows, contexts {context} x continuations {continuation}: "
+        f"{rows:,} rows, contexts {list(grid.contexts)} x continuations {list(grid.continuations)}: "
         f"{fed_tokens_per_row(options)} tokens fed per row"
     )
     _print_costs(costs, devices)
@@ -90,22 +95,16 @@ def _print_costs(costs: list[ScoringCost], devices: int) -> None:
     print_table(["model", "parameters", "PFLOP", "rows/s per device", "device hours", f"hours on {devices}"], rows)
 
 
-def _grid(context: list[int], continuation: list[int]) -> Grid:
-    try:
-        return Grid(tuple(sorted(set(context))), tuple(sorted(set(continuation))))
-    except ValueError as error:
-        raise OptionError(f"{error}. See `mematlas plan --help`.") from None
-
-
 def _shapes(models: tuple[str, ...]) -> list[ModelShape]:
     if not models:
         return [*PYTHIA_SHAPES]
-    from mematlas.models.resolve import find_model
 
     shapes = []
-    for spec in models:
-        shape = model_shape(find_model(spec).card)
+    for source in (source for spec in model_names(models) for source in find_models(spec)):
+        shape = model_shape(source.card)
         if shape is None:
-            raise ModelError(f"{spec!r} does not state its number of weights or its width, so its cost is unknown.")
+            raise ModelError(
+                f"{source.card.spec!r} does not state its number of weights or its width, so its cost is unknown."
+            )
         shapes.append(shape)
     return shapes

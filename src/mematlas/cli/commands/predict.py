@@ -1,11 +1,11 @@
 """`mematlas predict`."""
 
-import shlex
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.predictors.screening import PredictedRows, run_prediction
 from mematlas.predictors.screening_config import PredictConfig
 from mematlas.scoring.config import ScoreConfig
@@ -47,10 +47,10 @@ def _summary(result: PredictedRows) -> str:
 
 def _scoring_command(model: str, config: PredictConfig, result: PredictedRows) -> str:
     """The command that scores the flagged rows of the same corpus."""
-    words = ["mematlas", "score", model, "--corpus", config.corpus, "--rows", f"ids:{result.folder / 'flagged.npy'}"]
+    words = ["score", model, "--corpus", config.corpus, "--rows", f"ids:{result.folder / 'flagged.npy'}"]
     words += ["--context", str(result.context), "--continuation", str(result.continuation)]
     for name, field in PredictConfig.model_fields.items():
         value = getattr(config, name)
         if name in ScoreConfig.model_fields and name not in ("corpus", "rows", "shards") and value != field.default:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join([*words, *(["--bos"] if result.bos else []), "--study", "flagged"])
+    return command_line(*words, *(["--bos"] if result.bos else []), "--study", "flagged")

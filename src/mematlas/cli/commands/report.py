@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mematlas.errors import MissingExtra, OptionError
+from mematlas.cli.lists import COMMAS
+from mematlas.errors import OptionError
 
 if TYPE_CHECKING:
     from mematlas.report.charts.export import Format
@@ -14,7 +15,7 @@ def report(
     study: str,
     *,
     out: str | None = None,
-    formats: Annotated[str, Parameter(name="--format")] = "",
+    formats: Annotated[list[str], Parameter(name="--format", consume_multiple=1), COMMAS] = [],  # noqa: B006
     run: str | None = None,
 ) -> None:
     """Write the findings of a study as one HTML page that needs no network.
@@ -28,19 +29,12 @@ def report(
     out
         File name of the page; STUDY/report.html by default.
     formats
-        Also write each chart as an image file, in a folder next to the page: png, svg, pdf, separated by commas.
+        Also write each chart as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     """
-    try:
-        from mematlas.report.page import pictures_folder, write_report
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("mematlas"):
-            raise
-        raise MissingExtra(
-            f"`mematlas report` needs the library {error.name!r}, which is not installed; "
-            'run: pip install "mematlas[report]"'
-        ) from None
+    from mematlas.report.page import pictures_folder, write_report
+
     image_formats = _parse_formats(formats)
     page = write_report(study, out, image_formats, run)
     print(f"The report is in {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser; it needs no network.")
@@ -48,10 +42,10 @@ def report(
         print(f"Its charts are in {pictures_folder(page)}.")
 
 
-def _parse_formats(text: str) -> "list[Format]":
+def _parse_formats(values: list[str]) -> "list[Format]":
     supported: tuple[Format, ...] = ("png", "svg", "pdf")
-    formats = []
-    for name in filter(None, (part.strip().lower() for part in text.split(","))):
+    formats: list[Format] = []
+    for name in dict.fromkeys(value.lower() for value in values):
         format = next((format for format in supported if format == name), None)
         if format is None:
             raise OptionError(f"--format: {name!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")

@@ -7,9 +7,11 @@ from cyclopts import Parameter
 
 from mematlas.cli.output import count, print_table, significant, size
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.pipeline.plan import WorkPlan, plan_study
 from mematlas.pipeline.run import run_file
 from mematlas.pipeline.study_file import read_study_file
+from mematlas.scoring.row_checks import row_remarks
 
 
 def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:
@@ -40,7 +42,10 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
     rows = " + ".join(f"{number:,} {role}" for role, number in plan.row_counts.items())
     grid = plan.grid
     print(f"rows: {rows}, {len(grid.contexts) * len(grid.continuations)} cells per row")
-    print(f"  contexts {list(grid.contexts)} x continuations {list(grid.continuations)} tokens, {grid.align}-aligned\n")
+    print(f"  contexts {list(grid.contexts)} x continuations {list(grid.continuations)} tokens, {grid.align}-aligned")
+    for remark in row_remarks(plan.run.settings):
+        print(f"  {remark}")
+    print()
     table = [
         [
             model.label + (" (control)" if model.is_control else ""),
@@ -59,7 +64,7 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
     )
     _print_time(plan)
     print("steps: " + ", ".join(f"{step}: {state}" for step, state in plan.steps.items()))
-    print(f"Run it: mematlas run {study_file}")
+    print(f"Run it: {command_line('run', study_file)}")
 
 
 def _arithmetic(plan: WorkPlan) -> str:

@@ -4,13 +4,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.lists import split_control_models
 from mematlas.cli.progress import Bar
+from mematlas.errors.remedies import command_line
 from mematlas.pipeline.steps.score import score_with
 from mematlas.scoring.config import ScoreConfig
+from mematlas.scoring.model_names import model_names
 from mematlas.study.slices import parse_slice
 
 _MODELS = (
-    "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy."
+    "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy. "
+    "Of a training run its latest checkpoint is scored; 'run/checkpoint-*' is all of them."
 )
 _SHARD = "i/n: score only slice i of n (i from 1); n processes with the same study score all slices, at once or not."
 
@@ -28,12 +32,12 @@ def score(
 
     Running the same command again completes what is missing, and does nothing if all is done.
     """
-    study = score_with(models, config, Bar(), parse_slice(shard))
+    study = score_with(model_names(models), split_control_models(config), Bar(), parse_slice(shard))
     folder, run = config.study, study.run()
     total = len(run.models) * run.shards
     missing = total - sum(study.done(run, label) for label in run.models)
     if missing:
         done = f"Slice {shard} is scored; " if shard else ""
-        print(f"{done}{missing} of {total} shards are missing. List them: mematlas show {folder}")
+        print(f"{done}{missing} of {total} shards are missing. List them: {command_line('show', folder)}")
     else:
-        print(f"Scores are in {folder}. Show them: mematlas show {folder}")
+        print(f"Scores are in {folder}. Show them: {command_line('show', folder)}")

@@ -3,6 +3,7 @@
 from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, number, percent, print_table
 from mematlas.pipeline.steps import STEPS
+from mematlas.scoring.row_checks import row_remarks
 from mematlas.study import Run, Study, open_study
 
 
@@ -49,6 +50,8 @@ def _print_run(study: Study, run: Run) -> None:
     print(
         f"run {run.key}: {settings['corpus']} ({settings['corpus_format']}), rows {settings['rows']} ({rows}), {state}"
     )
+    for remark in row_remarks(settings):
+        print(f"  {remark}")
     signals = "+".join(settings["signals"]) or "none"
     print(
         f"  contexts {settings['context']} x continuations {settings['continuation']} tokens, "

@@ -7,8 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.lists import split_control_models
 from mematlas.errors import OptionError, StudyError
+from mematlas.errors.remedies import command_line
 from mematlas.scoring.config import ScoreConfig, resolve_config
+from mematlas.scoring.model_names import model_names
 
 _SCRIPT = """\
 #!/bin/bash
@@ -50,18 +53,18 @@ def slurm(
     script
         The file to write; standard output by default.
     """
-    _check(models, tasks, sbatch or [])
-    command = ["mematlas", "score", *models, *option_words(resolve_config(**dict(config)))]
+    names = model_names(models)
+    _check(names, tasks, sbatch or [])
+    command = command_line("score", *names, *option_words(resolve_config(**dict(split_control_models(config)))))
     directives = "".join(f"#SBATCH {option}\n" for option in sbatch or [])
-    text = _SCRIPT.format(tasks=tasks, directives=directives, command=shlex.join(command))
+    text = _SCRIPT.format(tasks=tasks, directives=directives, command=command)
     if script is None:
         print(text, end="")
         return
     _write(script, text)
-    study = shlex.quote(str(config.study))
     print(f"Submit it: sbatch {shlex.quote(str(script))}")
-    print(f"List missing shards: mematlas show {study}")
-    print(f"Complete failed tasks: submit it again, or run without Slurm: {shlex.join(command)}")
+    print(f"List missing shards: {command_line('show', config.study)}")
+    print(f"Complete failed tasks: submit it again, or run without Slurm: {command}")
 
 
 def _write(script: Path, text: str) -> None:

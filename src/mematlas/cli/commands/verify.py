@@ -1,9 +1,6 @@
 """`mematlas verify`."""
 
-from typing import Annotated
-
-from cyclopts import Parameter, validators
-
+from mematlas.cli.numbers import NotNegative, Positive
 from mematlas.cli.output import number
 from mematlas.cli.progress import Bar
 from mematlas.errors import StudyError
@@ -16,8 +13,8 @@ _MAX_PRINTED = 10  # differences that are printed per model
 def verify(
     study: str,
     *,
-    rows: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
-    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    rows: Positive = 100,
+    seed: NotNegative = 0,
     run: str | None = None,
     rescore: bool = True,
 ) -> None:
@@ -60,7 +57,7 @@ def verify(
             f"{study} has {len(verdict.faults):,} faults in its files and {unexplained:,} scores that could not be "
             "reproduced; the lines above name each with its remedy."
         )
-    print("No faults were found.")
+    print("No faults were found." + (" Not all was checked: see above." if verdict.unchecked else ""))
 
 
 def _print_agreement(agreement: Agreement) -> None:

@@ -27,10 +27,20 @@ FORMATS = Registry(
             "a Hugging Face dataset: saved folder, or hub id",
         ),
         "parquet": ("mematlas.corpus.formats.parquet:ParquetFormat", None, "Parquet files with a text or token column"),
+        "arrow": (
+            "mematlas.corpus.formats.arrow:ArrowFormat",
+            None,
+            "Arrow files (also Feather) with a text or token column",
+        ),
         "jsonl": (
             "mematlas.corpus.formats.jsonl:JsonlFormat",
             None,
-            "JSON lines (also .gz, .zst) with a text or token column",
+            "JSON lines or a JSON array (also .gz, .zst) with a text or token column",
+        ),
+        "csv": (
+            "mematlas.corpus.formats.csv:CsvFormat",
+            None,
+            "CSV or TSV (also .gz, .zst) with a header and a text or token column",
         ),
         "memmap": (
             "mematlas.corpus.formats.memmap:MemmapFormat",

@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.reading.bytestream import ByteStream
+from mematlas.corpus.reading.skipped_files import record_skipped
 from mematlas.corpus.reading.tables import open_table
-from mematlas.errors import CorpusError, MissingExtra
+from mematlas.errors import CorpusError
+from mematlas.errors.libraries import missing_libraries
 from mematlas.registry import did_you_mean
 from mematlas.types import Ids
 
@@ -28,6 +30,11 @@ class DatasetsFormat:
 
     name = "datasets"
     reads = frozenset({"row_length", "column", "cut"})
+    suffixes = (".arrow", *MARKER_FILES)
+
+    def holds_rows(self, file: Path) -> bool:
+        """Whether ``save_to_disk`` wrote a file with one of `suffixes`: the folder has one of its other files."""
+        return any((file.parent / name).is_file() for name in MARKER_FILES)
 
     def detect(self, path: Path) -> bool:
         """By the files that ``save_to_disk`` writes. A hub name is never guessed; the format must be named."""
@@ -35,7 +42,12 @@ class DatasetsFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
         """Token lists are rows unchanged; text, and tokens with a given row length, are cut."""
-        return open_table(self.name, path, DatasetTable(_load(path)), options)
+        table = DatasetTable(_load(path))
+        corpus = open_table(self.name, path, table, options)
+        if not _parse_split(path)[0].is_dir() or not table.stream.paths:
+            return corpus
+        folder = table.stream.paths[0].parent  # of the split
+        return record_skipped(corpus, folder, [file for file in folder.iterdir() if file.suffix in (".arrow", ".json")])
 
 
 class DatasetTable:
@@ -101,13 +113,8 @@ def _parse_split(path: Path) -> tuple[Path, str | None]:
 
 def _load(path: Path) -> Any:
     """Load the dataset at `path`, and select its split."""
-    try:
+    with missing_libraries("The format 'datasets'", extra="datasets"):
         import datasets
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"The format 'datasets' needs the library {error.name!r}, which is not installed; "
-            f'run: pip install "mematlas[datasets]"'
-        ) from error
     folder, split = _parse_split(path)
     try:
         if folder.is_dir():

@@ -1,22 +1,45 @@
-"""JSON lines: one object per line, with a text or token key; plain, gzip or Zstandard; one file or a folder of them."""
+"""JSON: one object per line, with a text or token key, or one array of objects or texts; one file or a folder of them.
 
-import json
+Files are plain, gzip or Zstandard.
+"""
+
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.mixed_folders import are_most
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.cache import CachedCorpus, Document, open_cached
-from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, Kind, pick_value
-from mematlas.corpus.reading.compression import first_bytes, read_lines
-from mematlas.corpus.reading.files import files_below, list_below
+from mematlas.corpus.reading.columns import (
+    ROW_ID_COLUMNS,
+    Kind,
+    chat_error,
+    has_values,
+    is_chat,
+    joined_names,
+    pick_values,
+)
+from mematlas.corpus.reading.files import COMPRESSIONS, files_below, list_below
+from mematlas.corpus.reading.json_records import (
+    Record,
+    begins_with,
+    first_record,
+    is_array_of_texts,
+    is_one_object_per_line,
+    read_records,
+    shortened,
+    token_array,
+)
+from mematlas.corpus.reading.skipped_files import record_skipped
 from mematlas.errors import CorpusError
 
-SUFFIXES = tuple(name + compression for name in (".jsonl", ".json", ".ndjson") for compression in ("", ".gz", ".zst"))
+#: A file of these names may as well be a configuration.
+AMBIGUOUS_SUFFIXES = tuple(f".json{compression}" for compression in COMPRESSIONS)
+SUFFIXES = (*(name + end for name in (".jsonl", ".ndjson") for end in COMPRESSIONS), *AMBIGUOUS_SUFFIXES)
 
 
 class JsonlFormat:
@@ -24,35 +47,49 @@ class JsonlFormat:
 
     name = "jsonl"
     reads = frozenset({"row_length", "column", "cut"})
+    suffixes = SUFFIXES
 
     def detect(self, path: Path) -> bool:
-        """By the name, or a first line that is a JSON object; a folder if half of its files have such a name."""
+        """By the name, or a beginning that is an object or an array of them; a folder if half of its texts are."""
         if path.is_dir():
-            named = list_below(path, SUFFIXES)
-            return bool(named) and 2 * len(named) >= len(list_below(path))
-        return path.is_file() and (path.name.endswith(SUFFIXES) or _begins_with_object(path))
+            return are_most(path, [file for file in list_below(path, SUFFIXES) if not _is_configuration(file, None)])
+        return path.is_file() and (path.name.endswith(SUFFIXES) or _begins_with_record(path))
+
+    def holds_rows(self, file: Path) -> bool:
+        """Whether a file with one of `suffixes` has rows of a corpus, by the names in its first record."""
+        if not file.name.endswith(AMBIGUOUS_SUFFIXES):
+            return True
+        return has_values(list(_first_record(file) or {}))
 
     def open(self, path: Path, options: CorpusOptions) -> CachedCorpus:
         """Open the documents, in the order of files and lines."""
-        return open_cached(self.name, path, JsonLines(path, options.column), options)
-
-
-class JsonLines:
-    """The documents in JSON lines; the first line decides whether they are text or tokens."""
-
-    def __init__(self, path: Path, column: str | None) -> None:
         files = files_below(path, SUFFIXES)
+        if path.is_dir():
+            files = [file for file in files if not _is_configuration(file, options.column)] or files
+        records = JsonRecords(path, files, options.column)
+        return record_skipped(open_cached(self.name, path, records, options), path, files)
+
+
+class JsonRecords:
+    """The documents in JSON files; the first record decides whether they are text or tokens."""
+
+    def __init__(self, path: Path, files: list[Path], column: str | None) -> None:
         self.stream = ByteStream(files)
-        first = next(_objects(files), None)
+        first = next(read_records(files), None)
         if first is None:
             raise CorpusError(f"{path} has no lines; a corpus needs at least one JSON object.")
-        self._column = pick_value(list(first[1]), column, path)
-        self.kind: Kind = "text" if isinstance(first[1][self._column], str) else "tokens"
-        self.choices: dict[str, object] = {"column": self._column, "kind": self.kind}
-        self.details: dict[str, object] = {"column": self._column}
+        where, record = first
+        self._names = pick_values(list(record), column, path)
+        for name in self._names:
+            if is_chat(record[name]):
+                raise chat_error(where, name)
+        is_text = len(self._names) > 1 or isinstance(record[self._names[0]], str)
+        self.kind: Kind = "text" if is_text else "tokens"
+        self.choices: dict[str, object] = {"column": joined_names(self._names), "kind": self.kind}
+        self.details: dict[str, object] = {"column": joined_names(self._names)}
 
     def __iter__(self) -> Iterator[Document]:
-        for number, (where, record) in enumerate(_objects(self.stream.paths)):
+        for number, (where, record) in enumerate(read_records(self.stream.paths)):
             document = _integer(record.get("document"))
             if document is None and self.kind == "text":
                 document = number
@@ -64,47 +101,20 @@ class JsonLines:
                 row_id=next((_integer(record[name]) for name in ROW_ID_COLUMNS if name in record), None),
             )
 
-    def _value(self, where: str, record: dict[str, Any]) -> str | NDArray[np.int64]:
-        """The record's text or tokens; it must be the kind of the first line."""
-        if self._column not in record:
-            raise CorpusError(f"{where} has no {self._column!r}; every line needs it; it has: {', '.join(record)}.")
-        value = record[self._column]
+    def _value(self, where: str, record: Record) -> str | NDArray[np.int64]:
+        """The record's text or tokens; it must be of the kind of the first record."""
+        for name in self._names:
+            if name not in record:
+                raise CorpusError(f"{where} has no {name!r}; every record needs it; it has: {', '.join(record)}.")
         if self.kind == "tokens":
-            return _tokens(where, self._column, value)
-        if not isinstance(value, str):
-            raise CorpusError(f"{where}: {self._column!r} is {_shortened(value)}, but the first line has text there.")
-        return _text(where, self._column, value)
+            return token_array(where, self._names[0], record[self._names[0]])
+        return "".join(_text(where, name, record[name]) for name in self._names)
 
 
-def _objects(files: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's object with its file and line number for messages; blank lines are skipped."""
-    for path in files:
-        for number, line in enumerate(read_lines(path), start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError, deeply nested brackets
-                raise CorpusError(f"{where} is not valid JSON: {error}; each line is one object in UTF-8.") from error
-            if not isinstance(value, dict):
-                raise CorpusError(f"{where} is {_shortened(value)}, but each line is one JSON object: {{...}}.")
-            yield where, value
-
-
-def _tokens(where: str, column: str, value: object) -> NDArray[np.int64]:
-    if not isinstance(value, list):
-        raise CorpusError(f"{where}: {column!r} is {_shortened(value)}, but tokens are a list; check the column.")
-    for token in value:
-        if type(token) is not int or not 0 <= token < 1 << 32:
-            raise CorpusError(
-                f"{where}: {column!r} has {_shortened(token)}, but tokens are integers, 0 or more; check the column."
-            )
-    return np.array(value, dtype=np.int64)
-
-
-def _text(where: str, name: str, value: str) -> str:
+def _text(where: str, name: str, value: object) -> str:
     """Return `value`, which must be valid Unicode: JSON may have half a surrogate pair, which no tokenizer accepts."""
+    if not isinstance(value, str):
+        raise CorpusError(f"{where}: {name!r} is {shortened(value)}, but it must be text, as in the first record.")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -117,13 +127,32 @@ def _integer(value: object) -> int | None:
     return value if type(value) is int and abs(value) < 1 << 63 else None
 
 
-def _shortened(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _begins_with_record(path: Path) -> bool:
+    """Whether a file of another name has an object first, or an array of objects or texts.
 
-
-def _begins_with_object(path: Path) -> bool:
+    Of texts two are read, as prose may begin with a bracket and a quote.
+    """
     try:
-        return first_bytes(path).lstrip().startswith(b"{") and next(_objects([path]), None) is not None
+        if not begins_with(path, b"{", b"["):
+            return False
+        return sum(1 for _ in islice(read_records([path]), 2 if is_array_of_texts(path) else 1)) > 0
     except CorpusError:
         return False
+
+
+def _is_configuration(file: Path, column: str | None) -> bool:
+    """Whether a ``.json`` file is one object over several lines, without a column that could be a corpus."""
+    if not file.name.endswith(AMBIGUOUS_SUFFIXES):
+        return False
+    record = _first_record(file)
+    if record is None or column in record or has_values(list(record)):
+        return False
+    return begins_with(file, b"{") and not is_one_object_per_line(file)
+
+
+def _first_record(file: Path) -> Record | None:
+    """The first record; None if there is none, or the file is damaged, which an attempt to read it will report."""
+    try:
+        return first_record(file)
+    except CorpusError:
+        return None

@@ -21,6 +21,7 @@ class NpyFormat:
 
     name = "npy"
     reads = frozenset({"row_length"})
+    suffixes = (".npy",)
 
     def detect(self, path: Path) -> bool:
         """By the first bytes of every .npy file."""

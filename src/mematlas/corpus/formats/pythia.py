@@ -15,6 +15,7 @@ from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.formats.megatron import read_header
 from mematlas.corpus.reading.bytestream import ByteStream, FileArray
 from mematlas.corpus.reading.files import require_row_length
+from mematlas.corpus.reading.skipped_files import record_skipped
 from mematlas.corpus.reading.tokenrows import FixedRows
 from mematlas.errors import CorpusError
 
@@ -39,6 +40,11 @@ class PythiaFormat:
 
     name = "pythia"
     reads = frozenset({"row_length"})
+    suffixes = (".bin", ".idx")
+
+    def holds_rows(self, file: Path) -> bool:
+        """Whether a file with one of `suffixes` is a shard or the index of shards."""
+        return file.name == "document.idx" or SHARD.fullmatch(file.name) is not None
 
     def detect(self, path: Path) -> bool:
         """By the names of the shards."""
@@ -63,7 +69,8 @@ class PythiaFormat:
         }
         tokens = FileArray(stream, "<u2", count=rows * row_length)
         digest = fingerprint(self.name, {"row_length": row_length}, stream)
-        return FixedRows(self.name, digest, tokens, row_length, details)
+        corpus = FixedRows(self.name, digest, tokens, row_length, details)
+        return record_skipped(corpus, path, [*stream.paths, *([index] if index.exists() else [])])
 
 
 def _shards(path: Path) -> list[Path]:

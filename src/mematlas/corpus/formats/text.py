@@ -7,11 +7,11 @@ from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.cache import CachedCorpus, Document, open_cached
 from mematlas.corpus.reading.columns import Kind
-from mematlas.corpus.reading.files import files_below, list_below
-from mematlas.errors import CorpusError
+from mematlas.corpus.reading.files import PEEK_FILES, files_below, list_below
+from mematlas.corpus.reading.skipped_files import record_skipped
+from mematlas.corpus.reading.unreadable import looks_like_text, not_utf8
 
 TEXT_SUFFIXES = (".txt", ".md", ".py", ".rst")
-PEEK_BYTES, PEEK_FILES = 1 << 16, 256
 
 
 class TextFormat:
@@ -19,17 +19,19 @@ class TextFormat:
 
     name = "text"
     reads = frozenset({"row_length", "cut"})
+    suffixes = TEXT_SUFFIXES
 
     def detect(self, path: Path) -> bool:
         """By content: a file whose beginning is UTF-8 without NUL; a folder if half of its first files are."""
         if not path.is_dir():
-            return path.is_file() and _looks_like_text(path)
+            return path.is_file() and looks_like_text(path)
         files = list_below(path)[:PEEK_FILES]
-        return bool(files) and 2 * sum(map(_looks_like_text, files)) >= len(files)
+        return bool(files) and 2 * sum(map(looks_like_text, files)) >= len(files)
 
     def open(self, path: Path, options: CorpusOptions) -> CachedCorpus:
         """Open the documents, tokenized and cut into rows."""
-        return open_cached(self.name, path, TextFiles(path), options)
+        corpus = open_cached(self.name, path, TextFiles(path), options)
+        return record_skipped(corpus, path, [path / name for name in corpus.sources])
 
 
 class TextFiles:
@@ -43,38 +45,21 @@ class TextFiles:
         self._is_single_file = not path.is_dir()
         self.stream = ByteStream(self._files)
         self.choices: dict[str, object] = {"names": self._names}
-        self.details: dict[str, object] = {"skipped_files": 0}
+        self.details: dict[str, object] = {}
 
     def __iter__(self) -> Iterator[Document]:
         document = 0
         for file, name in zip(self._files, self._names, strict=True):
-            text = _decode(file, required=self._is_single_file or file.suffix in TEXT_SUFFIXES)
+            text = self._decode(file)
             if text is not None:
                 yield Document(text, document=document, source=name)
                 document += 1
-        self.details["skipped_files"] = len(self._files) - document
 
-
-def _decode(file: Path, required: bool) -> str | None:
-    """The file's text exactly as stored; None if it is not UTF-8 and not required."""
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        if not required:
-            return None
-        raise CorpusError(
-            f"{file} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}; "
-            f"save it as UTF-8, or name its format: --format."
-        ) from error
-
-
-def _looks_like_text(file: Path) -> bool:
-    with file.open("rb") as opened:
-        head = opened.read(PEEK_BYTES)
-    try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < PEEK_BYTES - 4:  # else the end of the sample is within a character
-            return False
-        text = head[: error.start].decode("utf-8")
-    return bool(text) and "\0" not in text
+    def _decode(self, file: Path) -> str | None:
+        """The file's text exactly as stored; None if it is one of a folder, not UTF-8, and has another suffix."""
+        try:
+            return file.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            if not self._is_single_file and file.suffix not in TEXT_SUFFIXES:
+                return None
+            raise not_utf8(str(file), file, error, in_folder=not self._is_single_file) from error

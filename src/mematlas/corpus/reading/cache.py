@@ -75,7 +75,7 @@ def open_cached(format: str, path: Path, source: DocumentSource, options: Corpus
         **source.choices,
     }
     digest = fingerprint(format, choices, source.stream)
-    folder = (options.cache or _default_cache()) / digest
+    folder = Path(options.cache or _default_cache()) / digest
     if not _is_complete(folder):
         _build(folder, path, source, options, encoder)
     return CachedCorpus(format, digest, folder)
@@ -89,7 +89,8 @@ class CachedCorpus(TokenFileCorpus):
         tokens = FileArray(ByteStream([folder / "tokens.bin"]), meta["details"]["token_dtype"])
         super().__init__(format, fingerprint, tokens, meta["details"])
         self._rows = FileArray(ByteStream([folder / "rows.bin"]), ROW)
-        self._sources: list[str] = meta["sources"]
+        #: The distinct sources of all documents, also of those that are in no row, in their order.
+        self.sources: list[str] = meta["sources"]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -107,7 +108,7 @@ class CachedCorpus(TokenFileCorpus):
     def provenance(self, positions: Ids) -> Provenance:
         """See Corpus.provenance."""
         rows = self._rows.take(as_positions(positions, len(self)))
-        sources = [None if code == UNKNOWN else self._sources[code] for code in rows["source"].tolist()]
+        sources = [None if code == UNKNOWN else self.sources[code] for code in rows["source"].tolist()]
         return Provenance(_or_none(rows["document"]), sources, _or_none(rows["repetitions"]))
 
 
@@ -149,9 +150,11 @@ def _build(folder: Path, path: Path, source: DocumentSource, options: CorpusOpti
             for document, ids in _tokenize(source, encoder):
                 writer.add(document, ids)
         if writer.rows == 0:
+            is_default = options.row_length == options.text_row_length  # context + continuation
+            shorter = "choose a shorter --context or --continuation" if is_default else "name a shorter --row-length"
             raise CorpusError(
                 f"{path} has no row: none of its {writer.documents} documents has {options.row_length} tokens; "
-                f"name a shorter --row-length, or keep short ones with --cut window."
+                f"{shorter}, or keep short ones with --cut window."
             )
         details = {**source.details, **writer.details(), **({"encoder": encoder.name} if encoder else {})}
         sizes = {name: (built / name).stat().st_size for name in ("tokens.bin", "rows.bin")}

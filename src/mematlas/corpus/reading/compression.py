@@ -12,6 +12,7 @@ from mematlas.errors import CorpusError
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 1 << 16
 COMPRESSED_BYTES = 1 << 12  # of Zstandard read at once: four of its bytes may decompress to 128 KiB
 
 
@@ -22,7 +23,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         CorpusError: the compressed data are damaged or truncated.
     """
     partial: list[bytes] = []  # pieces of a line that continues in the next chunk
-    for chunk in _chunks(path):
+    for chunk in read_chunks(path):
         first, *following = chunk.split(b"\n")
         partial.append(first)
         if following:
@@ -34,11 +35,21 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def first_bytes(path: Path) -> bytes:
-    """The beginning of the decompressed content."""
-    return next(_chunks(path), b"")
+    """The beginning of the decompressed content: at least HEAD_BYTES, if it has so many."""
+    head = b""
+    for chunk in read_chunks(path):
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            break
+    return head
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The decompressed content in pieces of at most about a megabyte; the first bytes tell the compression.
+
+    Raises:
+        CorpusError: the compressed data are damaged or truncated.
+    """
     try:
         if starts_with(path, GZIP_MAGIC):
             with gzip.open(path) as file:

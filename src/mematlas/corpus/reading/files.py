@@ -5,6 +5,9 @@ from pathlib import Path
 from mematlas.corpus.base import CorpusOptions
 from mematlas.errors import CorpusError
 
+PEEK_FILES = 256  # of a folder, the first of which decide what its files are
+COMPRESSIONS = ("", ".gz", ".zst")  # ends of the names of text files that are decompressed while they are read
+
 
 def starts_with(path: Path, *magics: bytes) -> bool:
     """Whether `path` is a file that begins with one of `magics`."""

@@ -13,7 +13,7 @@ from mematlas.corpus.base import Corpus, CorpusOptions, as_positions
 from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream, take_windows
 from mematlas.corpus.reading.cache import Document, open_cached
-from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, Columns, pick_value
+from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, Columns, chat_error, pick_values
 from mematlas.corpus.reading.tokenrows import to_token_rows
 from mematlas.errors import CorpusError
 from mematlas.types import Ids, Provenance, TokenRows
@@ -52,17 +52,19 @@ def open_table(format: str, path: Path, table: Table, options: CorpusOptions) ->
 
 def choose_columns(schema: pa.Schema, column: str | None, path: Path) -> Columns:
     """Choose the columns by name and type."""
-    value = pick_value(schema.names, column, path)
-    data_type = schema.field(value).type
-    if not (_is_text(data_type) or _is_integer_list(data_type)):
-        raise CorpusError(
-            f"{path}: the column {value!r} is {data_type}; it must be text or a list of integers; "
-            "name another: --column."
-        )
+    values = pick_values(schema.names, column, path)
+    for name in values:
+        data_type = schema.field(name).type
+        if _is_text(data_type) or (_is_integer_list(data_type) and len(values) == 1):
+            continue
+        if _is_list(data_type) and pa.types.is_struct(data_type.value_type):
+            raise chat_error(path, name)
+        wanted = "text or a list of integers" if len(values) == 1 else "text"
+        raise CorpusError(f"{path}: the column {name!r} is {data_type}; it must be {wanted}; name another: --column.")
     integers = {name for name in schema.names if pa.types.is_integer(schema.field(name).type)}
     return Columns(
-        value,
-        "text" if _is_text(data_type) else "tokens",
+        values,
+        "text" if _is_text(schema.field(values[0]).type) else "tokens",
         row_id=next((name for name in ROW_ID_COLUMNS if name in integers), None),
         document="document" if "document" in integers else None,
         source="source" if "source" in schema.names and _is_text(schema.field("source").type) else None,
@@ -76,9 +78,12 @@ def _is_text(data_type: pa.DataType) -> bool:
     return any(test(data_type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
+def _is_list(data_type: pa.DataType) -> bool:
+    return any(test(data_type) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
 def _is_integer_list(data_type: pa.DataType) -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(data_type) for test in tests) and pa.types.is_integer(data_type.value_type)
+    return _is_list(data_type) and pa.types.is_integer(data_type.value_type)
 
 
 def flat_tokens(column: pa.Array, path: Path) -> tuple[NDArray[Any], Ids]:
@@ -195,9 +200,10 @@ class TableDocuments:
 
     def __iter__(self) -> Iterator[Document]:
         number = 0
-        for batch in validated(self._table.scan([self._columns.value, *self._columns.metadata]), self._path):
-            metadata = {name: metadata_values(batch, name, self._path) for name in self._columns.metadata}
-            for row, value in enumerate(self._values(batch.column(self._columns.value))):
+        c = self._columns
+        for batch in validated(self._table.scan([*c.values, *c.metadata]), self._path):
+            metadata = {name: metadata_values(batch, name, self._path) for name in c.metadata}
+            for row, value in enumerate(self._values(batch)):
                 yield self._document(value, {name: values[row] for name, values in metadata.items()}, number)
                 number += 1
 
@@ -211,14 +217,15 @@ class TableDocuments:
             row_id=metadata.get(self._columns.row_id or ""),
         )
 
-    def _values(self, column: pa.Array) -> list[Any]:
+    def _values(self, batch: pa.RecordBatch) -> list[Any]:
         """The text, or the array of tokens, of each row."""
+        columns = [batch.column(name) for name in self._columns.values]
         if self.kind == "text":
-            if column.null_count:
+            if any(column.null_count for column in columns):
                 raise CorpusError(f"{self._path} has null instead of text in some row; leave such rows out.")
-            texts: list[str] = column.to_pylist()
-            return texts
-        flat, lengths = flat_tokens(column, self._path)
+            parts = [column.to_pylist() for column in columns]
+            return parts[0] if len(parts) == 1 else list(map("".join, zip(*parts, strict=True)))
+        flat, lengths = flat_tokens(columns[0], self._path)
         if len(flat) and flat.min() < 0:
             raise CorpusError(f"{self._path} has the token {flat.min()}; token ids are 0 or more; check the column.")
         return np.split(flat, np.cumsum(lengths))[:-1]

@@ -9,17 +9,20 @@ STUDY/findings/<run>/index.json     names of the findings that belong to the run
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack
 
 from mematlas.analyses import ANALYSES
 from mematlas.errors import StudyError
-from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
+from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
+from mematlas.executors.options import SINGLE_PROCESS, WorkerKeywords, WorkerOptions, resolve_worker_options
 from mematlas.findings.finding import Finding, findings_folder, read_finding, write_finding
 from mematlas.pipeline.step import StepContext, StepStatus, TaskStep, run_tasks
 from mematlas.pipeline.steps.analyze_one import AnalysisResult, analysis_workers, longest_first, run_analysis
 from mematlas.progress import Progress, Silent
 from mematlas.study import Run, Study, open_study, write_json
 from mematlas.study.build_stamps import forget, is_current, record, run_fingerprint
+from mematlas.types import as_list
 
 if TYPE_CHECKING:
     from mematlas.executors.base import FailedTask, WorkerFactory
@@ -44,20 +47,26 @@ class AnalysisOutcome:
         """
         if self.failures:
             failed = "; ".join(f"{name} ({error})" for name, error in self.failures.items())
+            is_of_the_machine = all("pip install" in error for error in self.failures.values())
+            remedy = "install that" if is_of_the_machine else "report the error with your manifest.json"
             raise StudyError(
                 f"{len(self.failures)} of {len(self.findings) + len(self.failures)} analyses failed: {failed}. "
-                "The others are written; leave these out with --only, and report the error with your manifest.json."
+                f"The others are written; leave these out with --only, and {remedy}."
             )
 
 
+@public_function(WorkerOptions)
 def analyze(
-    study: Study | str | Path, only: Sequence[str] = (), run: str | None = None, **workers: object
+    study: Study | str | Path,
+    only: str | Sequence[str] = (),
+    run: str | None = None,
+    **workers: Unpack[WorkerKeywords],
 ) -> list[Finding]:
     """Recompute findings and store them in the study; the Python counterpart of `mematlas analyze`.
 
     Args:
         study: an open study or its folder.
-        only: names of ANALYSES; all of them if empty.
+        only: names of ANALYSES, or one of them; all if empty.
         run: the beginning of a run's key; the latest run by default.
         workers: options of the workers (workers=4, executor="ray", address="auto"); they do not change the findings.
 
@@ -75,7 +84,7 @@ def analyze(
 
 def recompute_findings(
     study: Study,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     run: str | None = None,
     *,
     progress: Progress | None = None,
@@ -98,7 +107,13 @@ class AnalyzeStep(TaskStep[str, AnalysisResult]):
     units: ClassVar[str] = "analyses"
 
     def __init__(
-        self, study: Study, run: Run, only: Sequence[str] = (), *, recompute: bool = False, exclusive: bool = False
+        self,
+        study: Study,
+        run: Run,
+        only: str | Sequence[str] = (),
+        *,
+        recompute: bool = False,
+        exclusive: bool = False,
     ) -> None:
         self.study, self.run, self.names, self.exclusive = study, run, chosen_analyses(only), exclusive
         self._recompute = recompute
@@ -169,7 +184,8 @@ class AnalyzeStep(TaskStep[str, AnalysisResult]):
 
     def summary(self) -> str:
         folder = findings_folder(self.study.folder, self.run.key)
-        return f"{len(self._findings)} findings: {folder} (mematlas analyze {self.study.folder} --export csv,latex)"
+        export = command_line("analyze", self.study.folder, "--export", "csv,latex")
+        return f"{len(self._findings)} findings: {folder} ({export})"
 
     @classmethod
     def output(cls, study: Study, run: Run) -> Path | None:
@@ -196,15 +212,16 @@ class AnalyzeStep(TaskStep[str, AnalysisResult]):
         return {name: results[name] for name in self.names if name in results}
 
 
-def chosen_analyses(only: Sequence[str]) -> list[str]:
-    """`only` in the order of ANALYSES; all of them if it is empty.
+def chosen_analyses(only: str | Sequence[str]) -> list[str]:
+    """`only`, in which commas separate names, in the order of ANALYSES; all of them if it is empty.
 
     Raises:
         UnknownName: no analysis has this name.
     """
-    for name in only:
+    names = [str(name) for name in as_list(only)]
+    for name in names:
         ANALYSES.load(name)
-    return [name for name in ANALYSES if not only or name in only]
+    return [name for name in ANALYSES if not names or name in names]
 
 
 def stamp_name(run: Run, name: str) -> str:

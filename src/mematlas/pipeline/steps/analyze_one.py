@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mematlas.analyses import ANALYSES
 from mematlas.errors import MematlasError
+from mematlas.errors.libraries import is_own_module, missing_library
 from mematlas.executors.pool import enter_folder
 from mematlas.findings.finding import Finding
 from mematlas.study import Run, Study
@@ -39,6 +40,10 @@ def run_analysis(name: str, tables: "Tables") -> Finding | str:
         finding: Finding = ANALYSES.load(name).find(tables)
     except MematlasError as error:
         return str(error)
+    except ImportError as error:
+        if is_own_module(error):
+            raise
+        return f"it {missing_library(error)}"
     except (PolarsError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # what odd tables can raise
         frame = extract_tb(error.__traceback__)[-1]
         first_line = next(iter(str(error).splitlines()), "")

@@ -2,18 +2,21 @@
 
 The corpus is read as one stream: once to count its tokens, then once for every group of scored rows, whose n-grams
 are all counted in the same pass. Each group is a shard of each table (`mematlas.study.schemas.features`). Finished
-shards are kept: features are computed again only if rows, grid, corpus, tokenizer or options changed.
+shards are kept: features are computed again only if rows, grid, corpus, tokenizer or options changed. The texts of rows
+need no corpus: where they alone are missing or outdated, nothing is counted again.
 """
 
 import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from mematlas.corpus.row_sets import ShardPlan
 from mematlas.errors import IndexFault
-from mematlas.executors.options import WorkerOptions, resolve_worker_options
+from mematlas.errors.functions import public_function
+from mematlas.executors.options import WorkerKeywords, WorkerOptions, resolve_worker_options
+from mematlas.features.texts import TEXTS_VERSION
 from mematlas.index.base import Scope
 from mematlas.index.stream import MeteredStream
 from mematlas.io.paths import delete_folder, translate_os_errors, write_json
@@ -36,19 +39,25 @@ from mematlas.study.build_stamps import features_name, forget, is_current, recor
 from mematlas.types import Grid
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mematlas.executors.base import WorkerFactory
     from mematlas.features.counts import NGramCounter
     from mematlas.index.stream import CorpusStream, RowSource
+    from mematlas.types import Ids, TokenRows
 
 #: Part of the fingerprint of features; raised when a change of the code can change a number.
 VERSION: Final = 3
+#: The same for counts in training order alone, which the other features are not to be recomputed for.
+ORDER_VERSION: Final = 2
 #: Our choice: n-grams of so many tokens in all are counted in one pass, which bounds its memory (below 1.5 GB on two
 #: cores). That is 36,000 rows per pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
 _SCAN_TOKENS: Final = 1 << 16  # tokens read at once in the search for the first end of a document
-KINDS: Final = ("texts", "tokens", "counts", "copies")
+COUNTED_KINDS: Final = ("tokens", "counts", "copies")  # written once the n-grams of a group of rows are counted
 
 
+@public_function(WorkerOptions)
 def make_features(
     study: Study | str | Path,
     *,
@@ -58,7 +67,7 @@ def make_features(
     training_order: str | Path | None = None,
     run: str | None = None,
     progress: Progress | None = None,
-    **workers: object,
+    **workers: Unpack[WorkerKeywords],
 ) -> Path:
     """Compute the row features of a finished run and return their folder, as `mematlas features` does.
 
@@ -120,7 +129,8 @@ class FeaturesStep(TaskStep[int, None]):
         return self.study.folder
 
     def tasks(self) -> list[int]:
-        return _missing(self.output_folder, self.source, self.plan.count)
+        """The groups whose n-grams are not counted."""
+        return self._missing("source", self.counting_source, COUNTED_KINDS)
 
     def split(self, tasks: list[int]) -> list[CountTask]:
         """A task for every group of rows and part of the corpus."""
@@ -129,7 +139,8 @@ class FeaturesStep(TaskStep[int, None]):
 
     def is_current(self) -> bool:
         stamped = is_current(self.study.folder, features_name(self.scored.run), self.source)
-        return stamped and (self.output_folder / "facts.json").is_file() and not self.tasks()
+        is_complete = stamped and (self.output_folder / "facts.json").is_file()
+        return is_complete and not self.tasks() and not self._groups_without_texts()
 
     def execute(self, workers: WorkerOptions, progress: Progress) -> None:
         """Compute missing features; facts.json is written last.
@@ -141,7 +152,10 @@ class FeaturesStep(TaskStep[int, None]):
         if self.is_current():
             progress.say(f"Row features exist already: {self.output_folder}")
             return
-        run_tasks(self, workers, progress)
+        self._facts = self._recorded_facts()
+        if not self._facts:
+            run_tasks(self, workers, progress)
+        self._write_missing_texts()
         write_json(self.output_folder / "facts.json", self._facts)
         record(self.study.folder, features_name(self.scored.run), self.source)
 
@@ -185,14 +199,14 @@ class FeaturesStep(TaskStep[int, None]):
 
     def passes_left(self) -> int:
         """How often `execute` would read the rows of the corpus; 0 if everything is current."""
-        if self.is_current():
+        if self.is_current() or self._recorded_facts():
             return 0
         tasks = self.tasks()
         return len(tasks) + (0 if self._workers.uses_workers(len(self.split(tasks))) else 1)
 
     def status(self, upstream_pending: bool) -> StepStatus:
         """Features do not depend on scores."""
-        passes = self.passes_left() if self.enabled else 0
+        passes = self.passes_left() if self.enabled else 0  # none if only texts are missing
         if passes:
             return StepStatus(False, f"to do, reads the whole corpus {passes} times")
         return super().status(False)
@@ -218,7 +232,15 @@ class FeaturesStep(TaskStep[int, None]):
 
     @cached_property
     def source(self) -> str:
-        """The fingerprint of what the features are computed from."""
+        """The fingerprint of what all features, texts among them, are computed from."""
+        encoder = self.scored.tokenizer
+        if encoder is None or encoder.decode_windows is None:
+            return self.counting_source
+        return fingerprint([self.counting_source, "texts", TEXTS_VERSION])
+
+    @cached_property
+    def counting_source(self) -> str:
+        """The fingerprint of what the features except texts are computed from."""
         encoder, grid, options = self.scored.tokenizer, self.scored.grid, self.options
         return fingerprint(
             {
@@ -229,17 +251,43 @@ class FeaturesStep(TaskStep[int, None]):
                 "counting": [options.scope, options.eod, options.joined],
                 "shards": self.plan.count,
                 "version": VERSION,
+                **({} if options.order is None else {"order_version": ORDER_VERSION}),
             }
         )
+
+    def _missing(self, name: str, source: str, kinds: Sequence[str]) -> list[int]:
+        """The groups without finished shards of these kinds from `source`; name: of its fingerprint in begun.json."""
+        if _begun_sources(self.output_folder).get(name) != source:
+            return list(range(self.plan.count))
+        return sorted(set().union(*(missing_shards(self.output_folder / kind, self.plan.count) for kind in kinds)))
+
+    def _groups_without_texts(self) -> list[int]:
+        return self._missing("texts", self.source, ("texts",))
+
+    def _recorded_facts(self) -> dict[str, Any]:
+        """The content of facts.json if everything is counted; else {}."""
+        return {} if self.tasks() else self.study.feature_facts(self.scored.run.key) or {}
+
+    def _write_missing_texts(self) -> None:
+        groups = self._groups_without_texts()
+        if groups:
+            self._clear_outdated()
+            writer = _TableWriter(self)
+            for group in groups:
+                writer.write_texts(group)
 
     def _clear_outdated(self) -> None:
         """Delete features that were computed from other inputs: their shards must not be mixed with new ones."""
         with translate_os_errors(self.study.folder):
             forget(self.study.folder, features_name(self.scored.run))
             (self.output_folder / "facts.json").unlink(missing_ok=True)
-            if _begun_source(self.output_folder) != self.source:
-                delete_folder(self.output_folder)
-                write_json(self.output_folder / "begun.json", {"source": self.source})
+            begun = _begun_sources(self.output_folder)
+            now = {"source": self.counting_source, "texts": self.source}
+            if begun == now:
+                return
+            is_counting_current = begun.get("source") == self.counting_source
+            delete_folder(self.output_folder / "texts" if is_counting_current else self.output_folder)
+            write_json(self.output_folder / "begun.json", now)
 
     def _measure(self, stream: "CorpusStream", progress: Progress) -> int:
         """Read the corpus once, for its facts; returns its number of tokens."""
@@ -272,20 +320,16 @@ def rows_per_pass(grid: Grid) -> int:
     return max(1, PASS_TOKENS // sum(stop - start for start, stop in counted_spans(grid)))
 
 
-def _missing(folder: Path, source: str, count: int) -> list[int]:
-    """The shards that are not finished, for all tables."""
-    if _begun_source(folder) != source:
-        return list(range(count))
-    return sorted(set().union(*(missing_shards(folder / kind, count) for kind in KINDS)))
+def _begun_sources(folder: Path) -> dict[str, Any]:
+    """The fingerprints of what the shards in `folder` are computed from: source, of what is counted, and texts.
 
-
-def _begun_source(folder: Path) -> str | None:
-    """The fingerprint of what the shards in `folder` are computed from."""
+    Until texts had a fingerprint of their own, that of what is counted stood for both.
+    """
     try:
         begun = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return None
-    return begun.get("source") if isinstance(begun, dict) else None
+        return {}
+    return {"texts": begun.get("source"), **begun} if isinstance(begun, dict) else {}
 
 
 def _check_document_ends(stream: "CorpusStream", eod: int | None) -> None:
@@ -318,18 +362,30 @@ class _TableWriter:
         self._tokens = step.options.stream(step.corpus).length(step.scored.grid.width)
 
     def write(self, group: int, counter: "NGramCounter") -> None:
+        """All tables of a group."""
         from mematlas.features.counts import count_tables
-        from mematlas.features.texts import texts_table
         from mematlas.features.tokens import tokens_table
 
-        step, grid, scope = self._step, self._step.scored.grid, self._step.options.scope
-        name = shard_name(group, step.plan.count)
-        metadata = {"run": step.scored.run.key, "scope": scope, "source": step.source}
+        grid, scope = self._step.scored.grid, self._step.options.scope
+        rows, ids = self.write_texts(group)
+        self._write("tokens", group, tokens_table(rows, ids))
+        counts = count_tables(rows, ids, grid, counter, self._tokens, scope, self._token_kinds)
+        for kind, table in zip(("counts", "copies"), counts, strict=True):
+            self._write(kind, group, table)
+
+    def write_texts(self, group: int) -> "tuple[TokenRows, Ids]":
+        """The texts of a group; returns its rows and their ids."""
+        from mematlas.features.texts import texts_table
+
+        grid = self._step.scored.grid
+        with translate_os_errors(self._step.study.folder):
+            rows, ids = self._step.plan.read(group, grid.width)
+        self._write("texts", group, texts_table(rows.ids, rows.lengths, ids, grid, self._decode))
+        return rows, ids
+
+    def _write(self, kind: str, group: int, table: "pa.Table") -> None:
+        step = self._step
+        source = step.source if kind == "texts" else step.counting_source
+        metadata = {"run": step.scored.run.key, "scope": step.options.scope, "source": source}
         with translate_os_errors(step.study.folder):
-            rows, ids = step.plan.read(group, grid.width)
-            texts = texts_table(rows.ids, rows.lengths, ids, grid, self._decode)
-            write_shard(step.output_folder / "texts", name, texts, metadata)
-            write_shard(step.output_folder / "tokens", name, tokens_table(rows, ids), metadata)
-            counts = count_tables(rows, ids, grid, counter, self._tokens, scope, self._token_kinds)
-            for kind, table in zip(("counts", "copies"), counts, strict=True):
-                write_shard(step.output_folder / kind, name, table, metadata)
+            write_shard(step.output_folder / kind, shard_name(group, step.plan.count), table, metadata)

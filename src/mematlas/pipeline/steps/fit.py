@@ -5,13 +5,15 @@ Predictors fitted to the same states with the same options are kept; see `fit_on
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 from mematlas.errors import StudyError
+from mematlas.errors.functions import public_function
 from mematlas.executors.options import WorkerOptions, resolve_worker_options
 from mematlas.io.paths import translate_os_errors
 from mematlas.pipeline.step import StepContext, StepStatus, TaskStep, run_tasks
 from mematlas.pipeline.steps.fit_one import FitTask, Fitter, PredictorStore, fit_workers
+from mematlas.predictors.keywords import FitKeywords
 from mematlas.predictors.options import PredictorConfig, predictor_config
 from mematlas.progress import Progress, Silent
 from mematlas.registry import did_you_mean
@@ -23,16 +25,17 @@ if TYPE_CHECKING:
     from mematlas.pipeline.study_file import StudyFile
 
 
+@public_function(PredictorConfig)
 def fit_predictors(
     study: Study | str | Path,
     *,
-    models: Sequence[str] = (),
+    models: str | Sequence[str] = (),
     run: str | None = None,
     progress: Progress | None = None,
     workers: int = 1,
     executor: str = "local",
     address: str | None = None,
-    **options: object,
+    **options: Unpack[FitKeywords],
 ) -> Path:
     """Fit predictors to a study's hidden states and return their folder; the Python counterpart of `mematlas fit`.
 
@@ -49,7 +52,8 @@ def fit_predictors(
     """
     worker_options = resolve_worker_options("fit", workers=workers, executor=executor, address=address)
     opened = study if isinstance(study, Study) else open_study(study)
-    step = FitStep(opened, opened.run(run), predictor_config(**options), models)
+    labels = [models] if isinstance(models, str) else models
+    step = FitStep(opened, opened.run(run), predictor_config(**options), labels)
     step.execute(worker_options, progress or Silent())
     return step.predictors.folder
 

@@ -189,6 +189,7 @@ def _score(job: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], progr
             "signals": ["free", "truth"],
             "temperature": [],
             "shards": None,
+            "allow_short": True,
         }
     )
     rescoring = resolve_job([job.sources[model].card.spec], config_of_rows, extend=False)

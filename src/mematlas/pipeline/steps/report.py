@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from mematlas.errors import MissingExtra
+from mematlas.errors.libraries import is_own_module, missing_library
+from mematlas.errors.remedies import command_line
 from mematlas.executors.options import WorkerOptions
 from mematlas.pipeline.step import Step, StepContext
 from mematlas.pipeline.steps.analyze import chosen_analyses, stamp_name
@@ -50,7 +52,7 @@ class ReportStep(Step):
 
     def summary(self) -> str:
         if not self.enabled:
-            return f"The report is off; write it with: mematlas report {self.study.folder}"
+            return f"The report is off; write it with: {command_line('report', self.study.folder)}"
         return f"The report: open {self.output(self.study, self.run)}"
 
     @classmethod
@@ -62,11 +64,10 @@ class ReportStep(Step):
 def _write_report(folder: Path) -> None:
     try:
         from mematlas.report.page import write_report
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("mematlas"):
+    except ImportError as error:
+        if is_own_module(error):
             raise
         raise MissingExtra(
-            f"The report needs the library {error.name!r}, which is not installed; all else is done. "
-            'Run: pip install "mematlas[report]", or leave it out with `report: false`.'
-        ) from None
+            f"The report {missing_library(error, 'report')}, or leave it out with `report: false`; all else is done."
+        ) from error
     write_report(folder)

@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, Unpack
 
+from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
 from mematlas.executors.base import WorkerFactory
 from mematlas.executors.options import WorkerOptions
 from mematlas.pipeline.step import StepContext, StepStatus, TaskStep, run_tasks
@@ -13,6 +15,9 @@ from mematlas.progress import Progress, Silent
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.job import ScoringJob, resolve_job
 from mematlas.scoring.job_spec import shard_worker_factory
+from mematlas.scoring.keywords import ScoreKeywords
+from mematlas.scoring.model_names import model_names
+from mematlas.scoring.row_checks import row_remarks
 from mematlas.scoring.worker import ShardResult, ShardTask, ShardWorker
 from mematlas.study import Run, Study
 from mematlas.study.manifest import record_run
@@ -23,7 +28,13 @@ ALL_SHARDS: Final = ShardSlice()
 Timings = dict[str, dict[str, float]]
 
 
-def score(*models: str, progress: Progress | None = None, shard: str | None = None, **options: object) -> Study:
+@public_function(ScoreConfig)
+def score(
+    *models: str | Path,
+    progress: Progress | None = None,
+    shard: str | None = None,
+    **options: Unpack[ScoreKeywords],
+) -> Study:
     """Score `models` on a corpus and return the study; the Python counterpart of `mematlas score`.
 
     Args:
@@ -36,14 +47,17 @@ def score(*models: str, progress: Progress | None = None, shard: str | None = No
     Raises:
         MematlasError: one line with value, rule and remedy; finished shards are kept.
     """
-    return score_with(models, resolve_config(**options), progress or Silent(), parse_slice(shard))
+    return score_with(model_names(models), resolve_config(**options), progress or Silent(), parse_slice(shard))
 
 
 def score_with(
     models: Sequence[str], config: ScoreConfig, progress: Progress, shard_slice: ShardSlice = ALL_SHARDS
 ) -> Study:
     """`score` with a configuration whose types the command line has checked already."""
-    return run_job(resolve_job(models, resolve_config(**dict(config))), progress, shard_slice)
+    job = resolve_job(models, resolve_config(**dict(config)))
+    for remark in (*job.model_remarks, *row_remarks(job.run.settings)):
+        progress.say(remark)
+    return run_job(job, progress, shard_slice)
 
 
 def run_job(job: ScoringJob, progress: Progress, shard_slice: ShardSlice = ALL_SHARDS) -> Study:
@@ -132,7 +146,7 @@ class ScoreStep(TaskStep[ShardTask, ShardResult]):
         return StepStatus(not remaining, text + models_of_unknown_width(self.job))
 
     def summary(self) -> str:
-        return f"Scores of {len(self.job.run.models)} models: {self.folder} (mematlas show {self.folder})"
+        return f"Scores of {len(self.job.run.models)} models: {self.folder} ({command_line('show', self.folder)})"
 
     @classmethod
     def output(cls, study: Study, run: Run) -> Path | None:

@@ -275,7 +275,7 @@ ANALYSIS: Final = Analysis(
     "approximate",
     "Approximate memorization",
     "P2, granularity axis",
-    "signals `free` (`mematlas score --signals free`) and row features (`mematlas features`)",
+    "signals `free` (`mematlas score ... --signals free`) and row features (`mematlas features STUDY`)",
     compute,
     granularity="approximate",
 )

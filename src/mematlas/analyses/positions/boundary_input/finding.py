@@ -299,7 +299,7 @@ ANALYSIS: Final = Analysis(
     "boundary_input",
     "Counts at the border",
     "P1, Figure 4 and table of sentence-level frequency",
-    "row features (`mematlas features`); scores of all rows",
+    "row features (`mematlas features STUDY`); scores of all rows",
     compute,
     tuple(_TRENDS),
 )

@@ -238,7 +238,7 @@ ANALYSIS: Final = Analysis(
     "entropy",
     "Entropy while reciting",
     "P1, Figure 6",
-    "signals (`mematlas score --signals truth --signals free`); scores of all rows",
+    "signals (`mematlas score ... --signals truth,free`); scores of all rows",
     compute,
     TRENDS,
 )

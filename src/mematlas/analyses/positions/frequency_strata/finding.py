@@ -274,6 +274,6 @@ ANALYSIS: Final = Analysis(
     "frequency_strata",
     "Boundary effect within strata",
     "P1, boundary effect; strata and tests are our choice",
-    "row features (`mematlas features`); graded scores of all rows",
+    "row features (`mematlas features STUDY`); graded scores of all rows",
     compute,
 )

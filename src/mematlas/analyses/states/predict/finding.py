@@ -161,6 +161,9 @@ def _caveats(tables: Tables, frames: Frames, model: str) -> tuple[str, ...]:
         "Seeds share rows: an interval speaks of splits and starts on this sample of rows, not of other corpora.": (
             seeds > 1
         ),
+        "The corpus names no documents: rows are held out, and rows of one document may be on both sides.": (
+            not tables.rows.filter(role="train").select(pl.col("document").is_not_null().any()).collect().item()
+        ),
         "Where held-out tokens are all recited, or all are not, there is no AUROC.": scores["auroc"].null_count(),
         f"No predictor was tested on another model: {untested}. States of another width cannot be read.": untested,
         f"Nothing was predicted {missing}.": missing,
@@ -182,8 +185,9 @@ def _without_transfer(tables: Tables, frames: Frames) -> list[str]:
 
 
 _DEVIATIONS: Final = (
-    "P1 does not say of which rows its accuracies are, nor what guessing gives: here of rows of documents held out "
-    "from fitting, each weighing as many rows of the scored corpus as it stands for, with what guessing gives beside.",
+    "P1 does not say of which rows its accuracies are, nor what guessing gives: here of rows held out from "
+    "fitting, with all of their document where it is known, each weighing as many rows of the scored corpus as it "
+    "stands for, with what guessing gives beside.",
     "One predictor at the longest continuation, read at its first tokens; P1's table may have one for each length.",
     "P1 predicts from the states of generated tokens; a predictor that sees the context alone is ours.",
     "AUROC, AUPRC, F1, calibration, baselines, shuffled labels and intervals over seeds are ours.",
@@ -194,7 +198,7 @@ ANALYSIS: Final = Analysis(
     "predict",
     "Predicting what is recited",
     "P1, table of the predictor and Figure 7",
-    "predictions of held-out rows (`mematlas score --signals hidden`, then `mematlas fit STUDY`)",
+    "predictions of held-out rows (`mematlas score ... --signals hidden`, then `mematlas fit STUDY`)",
     compute,
     TRENDS,
 )

@@ -3,7 +3,9 @@
 A wrong argument within our own code is a ``ValueError``; an ``assert`` is for our own invariants only.
 """
 
+import difflib
 import reprlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -76,10 +78,34 @@ class _Abbreviation(reprlib.Repr):
 abbreviate = _Abbreviation().repr
 
 
-def explain(error: "ValidationError", command: str = "score") -> str:
-    """The first validation error in one line, naming the option as the command line does."""
-    first = error.errors()[0]
-    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the options"
+def did_you_mean(name: str, candidates: Iterable[str], prefix: str = "") -> str:
+    """`` Did you mean 'x'?`` with the most similar of `candidates`; the empty string if none is similar.
+
+    Similar (our choice) is a candidate with a matching ratio of 0.6 from which `name` differs by at most two characters
+    or a third of the longer one: 'parket' and 'parquet' are, 'nomodel' and 'cutmodel' are not. `prefix` precedes the
+    candidate in the text.
+    """
+    for close in difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6):
+        changes = difflib.SequenceMatcher(None, close, name).get_opcodes()
+        changed = sum(max(end - start, stop - begin) for tag, start, end, begin, stop in changes if tag != "equal")
+        if changed <= max(2, max(len(name), len(close)) // 3):
+            return f" Did you mean {prefix + close!r}?"
+    return ""
+
+
+def explain(error: "ValidationError", command: str = "score", options: Iterable[str] = ()) -> str:
+    """The first validation error in one line, naming the option as the command line does.
+
+    Args:
+        command: the command whose help explains the option.
+        options: the fields of the model that was validated, among which a misspelt one is looked for.
+    """
+    # a misspelt option is reported before one that is missing because of it
+    first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
+    name = str(first["loc"][0]) if first["loc"] else ""
+    option = "--" + name.replace("_", "-") if name else "the options"
+    if first["type"] == "extra_forbidden":  # only from Python: the command line knows its options
+        return f"There is no option {name!r}.{did_you_mean(name, options)} `mematlas {command} --help` shows them all."
     if first["type"] == "missing":
         return f"{option} is missing; name it. See `mematlas {command} --help`."
     message = first["msg"].removeprefix("Value error, ")
