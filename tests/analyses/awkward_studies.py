@@ -51,6 +51,18 @@ def full_study(count=200) -> Tables:
     return family(count=count, roles=roles, repetitions=repetitions)
 
 
+def rows_of_documents() -> Tables:
+    """`full_study`, with five rows per document, whose scores are alike."""
+    study = full_study()
+    columns = [(pl.col("row") // 5).cast(pl.Int64).alias("document"), pl.lit("corpus").alias("source")]
+    alike = pl.when(pl.col("row") % 5 < 3).then(pl.col("row") // 5 * 5).otherwise("row").alias("row_of_scores")
+    scores = study.scores.join(study.rows.select("row", alike), on="row")
+    same = study.scores.select(pl.col("row").alias("row_of_scores"), pl.exclude("row"))
+    keys = ["model", "context", "continuation", "row_of_scores"]
+    renewed = scores.select("row", *keys).join(same, on=keys).select(*study.scores.collect_schema().names())
+    return replace(study, rows=study.rows.with_columns(columns), scores=renewed)
+
+
 def smaller_study(models=("s1", "s3", "s4-a", "s4"), count=120, **options) -> Tables:
     """As `full_study`, with fewer models and rows."""
     roles = ["control" if row % 4 == 0 else "train" for row in range(count)]
@@ -138,6 +150,7 @@ def constant_predictions(hit: bool | None) -> Tables:
 
 TEXT_FEATURES = ("incrementing", "bytes", "compressed_bytes")
 CASES = {
+    "rows of documents": rows_of_documents,
     "whole": full_study,
     "no control, no repetitions": family,
     "one model": lambda: family(models=("s1",)),

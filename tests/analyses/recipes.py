@@ -14,7 +14,7 @@ KEY_COLUMNS = ("bucket", "context", "continuation", "longer_context", "parameter
 #: (analysis, table) -> numeric columns that no recipe recomputes where only recited rows were published, and the reason
 NOT_RECOMPUTED: Mapping[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("transitions", "transitions"): (
-        ("level_rows", "share", "share_lower", "share_upper"),
+        ("level_rows", "share", "share_lower", "share_upper", "clusters", "design_effect"),
         "unknown of rows with M < 1; of rows with M = 1 they are those of the table kept, which are recomputed",
     ),
 }

@@ -6,18 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.predictors.groups import SHARED_TOKENS, connected_groups, document_groups, documents_are_known
+from mematlas.predictors.groups import connected_groups, document_groups, documents_are_known
+from mematlas.study.clusters import PIECE_TOKENS
 
 
 def fresh(count, start):
     return list(range(start, start + count))
 
 
-@pytest.mark.parametrize(("shared", "is_joined"), [(SHARED_TOKENS, True), (SHARED_TOKENS - 1, False)])
+@pytest.mark.parametrize(("shared", "is_joined"), [(PIECE_TOKENS, True), (PIECE_TOKENS - 1, False)])
 def test_thirteen_tokens_in_common_join_and_twelve_do_not(shared, is_joined):
     passage = fresh(shared, 0)
     texts = [fresh(5, 100) + passage + fresh(7, 200), fresh(9, 300) + passage, passage + fresh(20, 400)]
-    assert SHARED_TOKENS == 13
+    assert PIECE_TOKENS == 13
     assert connected_groups("xyz", texts).tolist() == ([0, 0, 0] if is_joined else [0, 1, 2])
 
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Finding, Granularity, Retrievability, Taxonomy, Trend
+from mematlas.study.clusters import PIECE_TOKENS
 
 Compute = Callable[[Tables], Finding]
+
+#: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
+CLUSTERED: Final = frozenset({"distribution", "size", "continuation", "context", "transitions", "overlap"})
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -59,7 +64,7 @@ class Analysis:
         stay, but no trend is decided and the summary does not pick the claim. A caveat names models that read longer
         rows than they were trained for.
         """
-        finding = self.compute(tables)
+        finding = self._with_cluster_caveat(self.compute(tables), tables)
         if tables.beyond_trained_length:
             finding = replace(finding, caveats=(_length_caveat(tables.beyond_trained_length), *finding.caveats))
         if len(tables.tokenizers) < 2:
@@ -75,6 +80,19 @@ class Analysis:
             caveats=(caveat, *finding.caveats),
             trends=tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends),
         )
+
+    def _with_cluster_caveat(self, finding: Finding, tables: Tables) -> Finding:
+        """State whether intervals allow for rows of one document, which are not independent."""
+        if not finding.tables or tables.clusters is None:
+            return finding
+        rows, clusters = tables.clusters.height, tables.clusters["cluster"].n_unique()
+        documents = "1 document" if clusters == 1 else f"{clusters:,} documents"
+        origin = f"the {rows:,} rows come from {documents} (joined where they share {PIECE_TOKENS} tokens)"
+        if self.name in CLUSTERED:
+            caveat = f"Intervals and tests of shares allow for rows of one document: {origin}."
+        else:
+            caveat = f"Intervals and tests take rows as independent, but {origin}: the intervals are too narrow."
+        return replace(finding, caveats=(*finding.caveats, caveat))
 
     def taxonomy(self, tables: Tables) -> Taxonomy:
         return Taxonomy(self.granularity, self.retrievability, tables.contexts)

@@ -28,16 +28,17 @@ from mematlas.analyses.family.transitions.level_transitions import symmetry_test
 from mematlas.analyses.frames.copies import lines_with_features
 from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, rows_by_copies
 from mematlas.analyses.frames.levels import LEVELS
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
 from mematlas.analyses.frames.repetition_samples import sample_shares
-from mematlas.analyses.frames.score_lines import firm_lines, lines, pairs
+from mematlas.analyses.frames.score_lines import FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs
 from mematlas.analyses.positions.boundary_step import (
     boundary_contrasts,
     boundary_differences,
     boundary_slopes,
     sentence_frequencies,
 )
+from mematlas.analyses.positions.count_curves import boundary_curves
 from mematlas.analyses.positions.entropy.profiles import (
     signal_contrasts,
     signal_curves,
@@ -46,7 +47,7 @@ from mematlas.analyses.positions.entropy.profiles import (
 )
 from mematlas.analyses.positions.entropy.signals import boundary_signals, rows_with_signals
 from mematlas.analyses.positions.frequency_strata.strata import position_contrasts, strata_rows, stratified_effects
-from mematlas.analyses.positions.profiles import boundary_curves, boundary_rows
+from mematlas.analyses.positions.profiles import boundary_rows
 from mematlas.analyses.positions.token_windows import boundary_counts
 from mematlas.analyses.scores.context import with_changes
 from mematlas.analyses.scores.distribution.finding import score_classes
@@ -54,11 +55,11 @@ from mematlas.analyses.scores.distribution.score_over_control import mean_scores
 from mematlas.analyses.states.embedding.distances import state_distances, state_slopes
 from mematlas.analyses.states.embedding.maps import state_axes, state_map, state_separation
 from mematlas.analyses.states.embedding.samples import state_samples
+from mematlas.analyses.states.predict.gains import prediction_gains, row_clusters
 from mematlas.analyses.states.predict.over_seeds import (
     accuracy_by_size,
     prediction_calibration,
     prediction_control,
-    prediction_gains,
     prediction_levels,
     prediction_positions,
     prediction_scores,
@@ -74,7 +75,9 @@ from mematlas.analyses.states.predict.scores import (
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
+    "FIRM_KEYS",
     "LEVELS",
+    "PAIR_KEYS",
     "SLOPES",
     "TABLES",
     "accuracy_by_size",
@@ -113,6 +116,7 @@ __all__ = [
     "membership_rows",
     "membership_sweep",
     "memorizers",
+    "out_of_all",
     "overlap_sets",
     "pairs",
     "position_contrasts",
@@ -125,6 +129,7 @@ __all__ = [
     "prediction_transfer",
     "probability_lines",
     "probability_quantiles",
+    "row_clusters",
     "row_traits",
     "rows_by_copies",
     "rows_with_signals",

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mematlas.metrics import METRICS
-from mematlas.stats.estimates.intervals import wilson
 from mematlas.study import Study
 
 if TYPE_CHECKING:
@@ -16,14 +15,15 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
 
     Columns besides `by`: rows (scored), missing (not scored), mean_score (mean M; null in verbatim depth),
     mean_verbatim (tokens), recited (rows with M = 1), share (recited / rows; null where only recited rows were
-    published) with lower and upper (Wilson 95 %).
-    `by` may name any column of scores/, rows/ and models/.
+    published) with lower and upper (95 %, clustered by document, see `mematlas.study.clusters`), clusters and
+    design_effect. `by` may name any column of scores/, rows/ and models/.
     """
     import polars as pl
 
     metrics = {name: METRICS.load(name).expression() for name in METRICS}
     models = study.models().with_row_index("_order")
-    records = study.scores(partial=True).join(study.rows(), on="row").join(models, on="model")
+    rows = _rows_with_clusters(study)
+    records = study.scores(partial=True).join(rows, on="row").join(models, on="model")
     settings = study.run().settings
     graded, complete = settings["depth"] == "graded", settings.get("complete", True)
     recited = metrics["extractable"]
@@ -42,10 +42,29 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
         .sort("_order", *[name for name in by if name != "model"], maintain_order=True)
         .drop("_order")
     )
-    counts = ((hits, count) if complete else (0, 0) for hits, count in summary.select("recited", "rows").iter_rows())
-    shares = [wilson(hits, count) for hits, count in counts]
-    return summary.with_columns(
-        pl.Series("share", [share.estimate for share in shares], dtype=pl.Float64),
-        pl.Series("lower", [share.lower for share in shares], dtype=pl.Float64),
-        pl.Series("upper", [share.upper for share in shares], dtype=pl.Float64),
+    shares = _shares(records.select(*by, "cluster", recited.alias("recited")), by)
+    columns = ("share", "share_lower", "share_upper", "clusters", "design_effect")
+    joined = summary.join(shares.select(*by, *columns), on=by, how="left", nulls_equal=True, maintain_order="left")
+    if not complete:
+        joined = joined.with_columns(pl.lit(None, joined.schema[name]).alias(name) for name in columns)
+    return joined.rename({"share_lower": "lower", "share_upper": "upper"})
+
+
+def _rows_with_clusters(study: Study) -> "pl.DataFrame":
+    from mematlas.study.clusters import cluster_rows
+
+    tokens = study.scan_features("tokens") if "tokens" in study.feature_kinds() else None
+    rows, clusters = study.rows(), cluster_rows(study.scan_rows(), tokens)
+    return rows.with_columns(cluster="row") if clusters is None else rows.join(clusters, on="row", how="left")
+
+
+def _shares(records: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
+    """The share of recited rows of each group; records: one per row, with the columns of `by`, cluster, recited."""
+    import polars as pl
+
+    from mematlas.analyses.frames.proportions import with_shares
+
+    scored = records.filter(pl.col("recited").is_not_null()).group_by(*by, "cluster", maintain_order=True)
+    return with_shares(
+        scored.agg(pl.col("recited").sum().cast(pl.Int64), pl.len().cast(pl.Int64).alias("rows")), "recited"
     )

@@ -1,7 +1,8 @@
 """What papers report: trends, tables and numbers as data, each with its source and a label of its evidence.
 
 Evidence labels: S: seen in the paper, its official code or released data; S2: seen in a secondary note; C: computed
-from released files; M: from memory, not verified. Numbers are always shown with their label.
+from released files; M: from memory, not verified; O: our own statement beside that of the paper. Numbers are always
+shown with their label.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Evidence = Literal["S", "S2", "C", "M"]
+Evidence = Literal["S", "S2", "C", "M", "O"]
 
 #: The papers, by the key with which findings cite them.
 PAPERS: Final[dict[str, str]] = {
@@ -39,7 +40,10 @@ def cited_papers(texts: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PublishedTrend:
-    """A direction that a paper reports. analysis: name of the analysis whose findings test it."""
+    """A direction that a paper reports, or our own beside it (evidence O).
+
+    analysis: name of the analysis whose findings test it.
+    """
 
     statement: str
     source: str
@@ -100,11 +104,35 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "transitions",
     ),
     "growth-slows-with-size": PublishedTrend(
-        "The number of memorized rows grows more from 70M to 2.8B parameters than from 2.8B to 12B (tested here per "
-        "tenfold of parameters, since the two spans are unequal).",
+        "The number of memorized rows grows more from 70M to 2.8B parameters than from 2.8B to 12B.",
         "P1, Figs. 2a and 3",
         "S2",
         "transitions",
+    ),
+    "growth-per-tenfold-slows-with-size": PublishedTrend(
+        "Per tenfold of parameters the number of memorized rows grows less in the upper part of the range of sizes "
+        "than in the lower.",
+        "ours, beside P1, Figs. 2a and 3, whose two spans of sizes are unequal",
+        "O",
+        "transitions",
+    ),
+    "share-grows-with-size": PublishedTrend(
+        "The memorized share grows with the number of parameters, on whatever curve.",
+        "ours, beside P9, Figure 1",
+        "O",
+        "scaling",
+    ),
+    "share-grows-with-repetitions": PublishedTrend(
+        "The memorized share grows with how often a row was repeated, on whatever curve.",
+        "ours, beside P9, Figure 1",
+        "O",
+        "scaling",
+    ),
+    "share-grows-with-context": PublishedTrend(
+        "The memorized share grows with the tokens of context, on whatever curve.",
+        "ours, beside P9, Figure 1",
+        "O",
+        "scaling",
     ),
     "log-linear-in-size": PublishedTrend(
         "The memorized share grows log-linearly with the number of parameters (0.19 per tenfold for GPT-Neo).",
@@ -232,6 +260,7 @@ EVIDENCE: Final[dict[Evidence, str]] = {
     "S2": "seen in a secondary note",
     "C": "computed from released files",
     "M": "from memory, unverified",
+    "O": "our own statement, which no paper makes",
 }
 
 

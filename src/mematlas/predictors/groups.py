@@ -1,16 +1,15 @@
 """Groups of rows that must stay together when documents are held out: rows of one document, and near-duplicates."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mematlas.study.clusters import join_copies, number_by_appearance
 from mematlas.types import Ids
 
 if TYPE_CHECKING:
     from mematlas.study import Study
-
-SHARED_TOKENS: Final = 13  # rows that share this many consecutive tokens count as near-duplicates (our choice)
 
 
 def document_groups(study: "Study", rows: Sequence[int], run: str | None = None) -> Ids:
@@ -47,24 +46,7 @@ def documents_are_known(study: "Study", run: str | None = None) -> bool:
 
 
 def connected_groups(keys: Sequence[object], texts: Iterable[Sequence[int]]) -> Ids:
-    """Connected components of rows that share a key or 13 consecutive tokens of their texts (union-find).
-
-    Returns:
-        [n] numbers 0, 1, ... in the order in which groups appear.
-    """
-    parent = list(range(len(keys)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    first_with: dict[object, int] = {}
-    for index, (key, text) in enumerate(zip(keys, texts, strict=True)):
-        ngrams = (tuple(text[start : start + SHARED_TOKENS]) for start in range(len(text) - SHARED_TOKENS + 1))
-        for item in (("key", key), *ngrams):
-            parent[root(index)] = root(first_with.setdefault(item, index))
-    roots = [root(index) for index in range(len(keys))]
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(roots))}
-    return np.array([numbers[group] for group in roots], np.int64)
+    """Groups of rows that share a key, or a piece of 13 tokens of their texts, directly or through other rows."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    labels = np.array([numbers[key] for key in keys], np.int64)
+    return number_by_appearance(join_copies(labels, [list(text) for text in texts]))

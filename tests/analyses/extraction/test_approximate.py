@@ -208,6 +208,8 @@ def test_what_a_user_reads(finding):
         "other positions (edit similarity >= 0.8), 15.0 % (5.2 to 36.0 %) of all 20 rows.",
         "At 32 tokens edit distance <= 0.1 allows 3 edits; a shift by one token takes two, as the greedy text ends "
         "with the continuation.",
+        "Intervals and tests take rows as independent, but the 30 rows come from 1 document (joined where they share "
+        "13 tokens): the intervals are too narrow.",
     )
     assert (finding.taxonomy.granularity, finding.source) == ("approximate", "P2, granularity axis")
     assert finding.strength > 2

@@ -173,6 +173,8 @@ def test_trends_are_shown_by_many_rows():
     finding = compute(planted(larger=(0.1,) * 60 + (0.9,), smaller=(0.0,) * 60 + (0.9,), control=(0.0,) * 50))
     assert set(verdicts(finding).values()) == {"shows"}
     assert "recites: 0 (of control rows 0 and 0)" in finding.trends[0].test
+    assert "every row with p_z of at least 4.6e-06 is drawn" in finding.trends[0].test
+    assert finding.trends[0].test.endswith("nearly holds by definition and is no evidence of memorization")
 
 
 def test_trends_are_contradicted_by_opposite_rows():

@@ -148,6 +148,20 @@ def test_a_small_model_that_memorizes_other_rows_does_not():
     assert trend(finding, "small-models-forecast-precisely-but-miss-most").verdict == "cannot tell"
 
 
+def test_the_interval_of_the_base_rate_counts():
+    """8 of 10 rows (49.0 % at least) are apart from the base rate of 44.4 %, but not from its interval."""
+    small, large = [1] * 10 + [0] * 80, [0] * 2 + [1] * 40 + [0] * 48
+    finding = compute(tables(labelled(small=small, large=large)))
+    record = pair(finding, "small", "large")
+    assert (record["precision"], record["base_rate"]) == pytest.approx((0.8, 40 / 90))
+    assert (record["base_rate_lower"], record["base_rate_upper"]) == pytest.approx((0.3462, 0.5472), abs=1e-4)
+    assert record["base_rate"] < record["precision_lower"] < record["base_rate_upper"]
+    assert record["precision_lower"] > record["recall_upper"]
+    result = trend(finding, "small-models-forecast-precisely-but-miss-most")
+    assert result.verdict == "cannot tell"
+    assert "above the base rate of 44.4 % (34.6 to 54.7 %)" in result.test
+
+
 def test_a_small_model_that_memorizes_more_contradicts():
     small = seeded(0.6, 500, seed=0)
     large = small & seeded(0.3, 500, seed=1)

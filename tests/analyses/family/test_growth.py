@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mematlas.analyses.family.transitions.growth import growth_trend
+from mematlas.analyses.family.transitions.growth import growth_trends
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -12,6 +12,11 @@ CELL = (32, 32)
 def grown(*memorized: int, count: int = 1000, **options):
     """Models of 10, 100, 1000 ... parameters that recite the given numbers of rows, the first ones."""
     return tables({f"m{i}": {CELL: [32] * hits + [0] * (count - hits)} for i, hits in enumerate(memorized)}, **options)
+
+
+def growth_trend(study):
+    """The verdict on our own trend, growth per tenfold."""
+    return growth_trends(study)[1]
 
 
 @pytest.mark.parametrize(
@@ -74,3 +79,33 @@ def test_without_a_verdict_the_reason_is_given(study, reason):
     trend = growth_trend(study)
     assert trend.verdict == "cannot tell"
     assert trend.test.startswith(reason)
+
+
+# ------------------------------------------------------------------------------------------------------ as published
+
+#: memorized rows of the released deduplicated Pythia in thousands (published.TABLES["memorized-rows"]), of 2,000 here
+PYTHIA_ROWS = (411, 1355, 1871)
+PYTHIA_SIZES = {"m0": 70_426_624, "m1": 2_775_208_960, "m2": 11_846_072_320}
+
+
+def test_the_published_statement_holds_by_the_released_counts_where_ours_does_not():
+    published, ours = growth_trends(grown(*PYTHIA_ROWS, count=2000, parameters=PYTHIA_SIZES))
+    assert (published.trend, published.verdict) == ("growth-slows-with-size", "shows")
+    assert "growth +944.0 in the lower part and +516.0 in the upper, +428.0 apart" in published.test
+    assert (ours.trend, ours.verdict) == ("growth-per-tenfold-slows-with-size", "contradicts")
+    assert "per tenfold of parameters +591.6 in the lower part and +818.7 in the upper" in ours.test
+
+
+def test_without_models_of_the_published_sizes_nothing_is_said_of_the_published_statement():
+    for sizes in (None, {**PYTHIA_SIZES, "m1": 1_400_000_000}):
+        published, ours = growth_trends(grown(0, 20, 120, parameters=sizes))
+        assert published.verdict == "cannot tell"
+        assert published.test.startswith("P1 compares models of 70M, 2.8B, 12B parameters, which are not all among the")
+        assert ours.verdict == "contradicts"
+
+
+def test_models_in_between_do_not_change_the_published_statement():
+    matches = {f"m{i}": {CELL: [32] * hits + [0] * (2000 - hits)} for i, hits in enumerate((411, 811, 1355, 1871))}
+    sizes = {"m0": 70_426_624, "m1": 405_334_016, "m2": 2_775_208_960, "m3": 11_846_072_320}
+    published, _ = growth_trends(tables(matches, parameters=sizes))
+    assert "411 by m0, 1,355 by m2, 1,871 by m3" in published.test

@@ -120,19 +120,56 @@ def test_the_controls_are_reported_separately():
 def test_growth_with_size_is_tested(hits, verdict):
     trends = {trend.trend: trend for trend in compute(grown(*hits)).trends}
     assert trends["log-linear-in-size"].verdict == verdict
+    assert trends["share-grows-with-size"].verdict == verdict
     assert trends["log-linear-in-repetitions"].verdict == "cannot tell"
     assert trends["log-linear-in-context"].test == (
         "no slope with an interval in tokens of context: fewer than two points"
     )
 
 
-def test_growth_with_repetitions_is_tested():
-    trends = {trend.trend: trend.verdict for trend in compute(stepped()).trends}
-    assert trends == {
+def test_a_step_grows_and_is_not_called_log_linear():
+    finding = compute(stepped())
+    trends = {trend.trend: trend for trend in finding.trends}
+    assert {name: trend.verdict for name, trend in trends.items()} == {
         "log-linear-in-size": "cannot tell",
-        "log-linear-in-repetitions": "shows",
+        "share-grows-with-size": "cannot tell",
+        "log-linear-in-repetitions": "cannot tell",
+        "share-grows-with-repetitions": "shows",
         "log-linear-in-context": "cannot tell",
+        "share-grows-with-context": "cannot tell",
     }
+    assert trends["log-linear-in-repetitions"].test.startswith("grows, but is not shown to be log-linear: +")
+    assert "; shares are off the line by more than chance in repetitions; left-out points" in finding.claim
+
+
+def test_the_repetitions_of_the_demo_lie_off_the_line():
+    """0, 0, 0, .23, .88, 1, 1, 1 of 48 rows each: p = 5e-16 by an independent fit."""
+    hits = (0, 0, 0, 11, 42, 48, 48, 48)
+    matches = [32 if row < n else 0 for n in hits for row in range(48)]
+    finding = compute(tables({"m0": {CELL: matches}}, repetitions=[2**power for power in range(8) for _ in range(48)]))
+    assert law(finding, law="repetitions")["lack_of_fit"] < 1e-12
+    verdicts = {trend.trend: trend.verdict for trend in finding.trends}
+    assert verdicts["log-linear-in-repetitions"] == "cannot tell"
+    assert verdicts["share-grows-with-repetitions"] == "shows"
+
+
+def test_a_line_with_the_scatter_of_chance_is_log_linear():
+    shown = []
+    for seed in range(20):
+        hits = np.random.default_rng(seed).binomial(400, np.linspace(0.1, 0.8, 8))
+        matches = [32 if row < n else 0 for n in hits for row in range(400)]
+        repetitions = [2**power for power in range(8) for _ in range(400)]
+        trends = compute(tables({"m0": {CELL: matches}}, repetitions=repetitions)).trends
+        shown += [trend.verdict for trend in trends if trend.trend == "log-linear-in-repetitions"]
+    assert shown.count("shows") >= 14
+    assert "contradicts" not in shown
+
+
+def test_the_line_of_three_sizes_has_no_rival_and_is_not_called_log_linear():
+    trends = {trend.trend: trend for trend in compute(grown(50, 240, 431)).trends}
+    assert trends["share-grows-with-size"].verdict == "shows"
+    assert trends["log-linear-in-size"].verdict == "cannot tell"
+    assert "left-out points are not compared" in trends["log-linear-in-size"].test
 
 
 def test_repetitions_without_an_effect_seem_to_have_one_in_at_most_five_percent_of_cases():
@@ -141,13 +178,61 @@ def test_repetitions_without_an_effect_seem_to_have_one_in_at_most_five_percent_
         rng = np.random.default_rng(seed)
         repetitions, hit = (2 ** rng.integers(0, 8, 800)).tolist(), rng.random(800) < 0.3
         finding = compute(tables({"m0": {CELL: np.where(hit, 32, 0).tolist()}}, repetitions=repetitions))
-        verdicts += [trend.verdict for trend in finding.trends if trend.trend == "log-linear-in-repetitions"]
+        verdicts += [trend.verdict for trend in finding.trends if trend.trend == "share-grows-with-repetitions"]
     assert verdicts.count("cannot tell") >= 35
 
 
 def test_the_slopes_of_p9_are_listed_with_their_evidence():
     published = compute(grown(50, 240, 430)).table("published")
     assert published.filter(law="size").select("slope", "r2", "evidence").row(0) == (0.19, 0.998, "S2")
+
+
+# ---------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def checkpoints(*hits, count=1000, **options):
+    """Checkpoints of one model at steps 100, 200, ... that memorize the given numbers of rows."""
+    labels = [f"m-{100 * (i + 1)}" for i in range(len(hits))]
+    matches = {label: {CELL: recited(n, count=count)} for label, n in zip(labels, hits, strict=True)}
+    steps = {label: 100 * (i + 1) for i, label in enumerate(labels)}
+    return tables(matches, parameters=dict.fromkeys(labels, 70), steps=steps, **options)
+
+
+def test_checkpoints_of_one_size_have_a_curve_over_training_steps():
+    finding = compute(checkpoints(10, 200, 150, 120))
+    assert finding.claim == (
+        "At 32 + 32 tokens the share of 1,000 rows that the checkpoints of m-400 memorize goes from 1.0 % (0.5 to 1.8 "
+        "%) at step 100 to 12.0 % (10.1 to 14.2 %) at step 400, with 20.0 % at step 200."
+    )
+    steps = finding.table("steps")
+    assert steps.select("training_step", "rows", "memorized").rows() == [
+        (100, 1000, 10),
+        (200, 1000, 200),
+        (300, 1000, 150),
+        (400, 1000, 120),
+    ]
+    assert steps["series"].unique().to_list() == ["m-400"]
+    chart = next(chart for chart in finding.charts if chart.name == "steps")
+    assert (chart.x.column, chart.y.column, chart.color.column) == ("training_step", "share", "series")
+    assert {trend.verdict for trend in finding.trends} == {"cannot tell"}
+    assert finding.strength is None
+
+
+def test_control_rows_have_a_curve_of_their_own():
+    roles = ["train"] * 800 + ["control"] * 200
+    steps = compute(checkpoints(10, 200, 300, roles=roles)).table("steps")
+    assert dict(steps.group_by("role").agg(pl.sum("memorized")).iter_rows()) == {"train": 510, "control": 0}
+
+
+def test_rows_that_only_an_early_checkpoint_memorizes_are_not_missing():
+    finding = compute(checkpoints(300, 0))
+    assert "goes from 30.0 % (27.2 to 32.9 %) at step 100 to 0.0 % (0.0 to 0.4 %) at step 200" in finding.claim
+
+
+def test_a_law_and_a_curve_stand_side_by_side():
+    finding = compute(checkpoints(100, 400, repetitions=[1] * 500 + [4] * 500))
+    assert "percentage points per tenfold in repetitions" in finding.claim
+    assert {"repetitions", "steps"} <= {chart.name for chart in finding.charts}
 
 
 # ----------------------------------------------------------------------------------------------------------- poor input
@@ -207,7 +292,7 @@ def test_for_one_model_without_repetitions_in_one_cell_the_missing_data_is_repor
     finding = compute(grown(20))
     assert finding.claim == (
         "How memorization grows with size, repetitions and context cannot be said: the study lacks two points to lay "
-        "a line through (two sizes, two buckets of repetitions or two contexts)."
+        "a line through (two sizes, two buckets of repetitions, two contexts, or two checkpoints of a size)."
     )
     assert finding.missing
     assert not finding.tables

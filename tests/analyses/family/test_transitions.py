@@ -164,21 +164,21 @@ def test_the_flow_follows_every_row_through_the_family():
     ("kept", "lost", "verdict"), [(285, 15, "shows"), (92, 8, "cannot tell"), (80, 20, "contradicts")]
 )
 def test_whether_memorized_rows_stay_memorized_is_tested(kept, lost, verdict):
-    stay, _ = compute(recited((True, True), (True, False), (False, False), times=[kept, lost, 50])).trends
+    stay, *_ = compute(recited((True, True), (True, False), (False, False), times=[kept, lost, 50])).trends
     assert (stay.trend, stay.verdict) == ("memorized-rows-stay-memorized", verdict)
     assert f"{kept + lost} rows) from 10 to 100" in stay.test
 
 
 def test_one_pair_that_forgets_contradicts_and_ends_are_no_further_pair():
     study = recited((True, True, True), (True, True, False), times=[150, 150])
-    stay, _ = compute(study).trends
+    stay, *_ = compute(study).trends
     assert stay.verdict == "contradicts"
     assert stay.test.count(" from ") == 2
 
 
 def test_models_of_unknown_size_give_no_trend_but_numbers():
     finding = compute(study_of_levels("a", "b", rows=ROWS, parameters={"a": None, "b": 7}))
-    assert [trend.verdict for trend in finding.trends] == ["cannot tell"] * 2
+    assert [trend.verdict for trend in finding.trends] == ["cannot tell"] * 3
     assert finding.table("kept")["series"].to_list() == ["models as given"]
     assert any("sizes are not all known" in caveat for caveat in finding.caveats)
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -102,9 +103,14 @@ def test_mean_m_is_compared_with_its_control():
     record = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
     assert (record["rows"], record["mean"], record["control_rows"]) == (100, 0.5, 40)
     assert (record["control_mean"], record["excess"]) == (0.0625, 0.4375)
-    # normal theory: standard errors .5 / 10 and .25 sqrt(.75 .25 / 40)
-    half = 1.96 * (0.05**2 + 0.25**2 * 0.75 * 0.25 / 40) ** 0.5
-    assert (record["excess_lower"], record["excess_upper"]) == pytest.approx((0.4375 - half, 0.4375 + half), abs=0.015)
+    # Wilson's bounds: 50 of 100 0.4038 to 0.5962; no M = 1 of 40 up to 0.0876; 30 zeros of 40 0.5981 to 0.8581
+    control_upper = np.hypot(0.0876 * (1 - 0.0625), 0.25 * (0.75 - 0.5981))
+    lower = 0.4375 - np.hypot(0.5 - 0.4038, control_upper)
+    assert record["excess_lower"] == pytest.approx(lower, abs=0.001)
+    # the rows that are not recited have M = 0, 50 of 50: from 0.9287 on
+    train_upper = np.hypot(0.5962 - 0.5, 0.5 * 0.5 * (1 - 0.9287))
+    upper = 0.4375 + np.hypot(train_upper, 0.25 * (0.8581 - 0.75))
+    assert record["excess_upper"] == pytest.approx(upper, abs=0.001)
     control = finding.table("means").row(by_predicate=pl.col("role") == "control", named=True)
     assert (control["mean"], control["excess"], control["control_rows"]) == (0.0625, None, None)
     assert "mean M is 0.500, +0.438 (0.3" in finding.claim
@@ -119,6 +125,17 @@ def test_a_model_no_better_than_its_control_has_no_excess():
     )
     assert record["excess"] == pytest.approx(0)
     assert record["excess_lower"] < 0 < record["excess_upper"]
+
+
+def test_the_interval_of_the_mean_allows_for_leaks_that_no_row_shows():
+    """2 of 100 rows recited against 100 control rows at the floor: the true mean may be well above that of these."""
+    finding = compute(with_control([32] * 2 + [0, 1] * 49, [0, 1] * 50))
+    record = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
+    upper = record["mean_upper"] - record["mean"]
+    assert upper == pytest.approx((1 - 1 / 64) * (0.07 - 0.02), abs=0.001)  # Wilson's upper end of 2 of 100 is 7.0 %
+    assert upper > 2 * (record["mean"] - record["mean_lower"])
+    assert record["excess_lower"] < 0.02 * (1 - 1 / 64) < record["excess_upper"]
+    assert record["reason"] is None
 
 
 def test_without_a_control_the_excess_is_not_measured_and_a_caveat_says_so():
@@ -244,7 +261,7 @@ def test_without_scored_training_rows_the_missing_data_is_reported(roles):
     assert finding.claim.endswith("the study lacks training rows with a score.")
 
 
-def test_one_row_has_no_bootstrap_interval():
+def test_few_rows_have_no_interval_of_the_mean_and_the_reason_is_given():
     finding = compute(with_control([16], [0, 1]))
     record = finding.table("means").row(by_predicate=pl.col("role") == "train", named=True)
     assert (record["mean"], record["mean_lower"], record["excess"], record["excess_upper"]) == (
@@ -253,5 +270,6 @@ def test_one_row_has_no_bootstrap_interval():
         0.484375,
         None,
     )
+    assert record["reason"] == "an interval needs 12 rows, there are 1"
     assert "+0.484 (no interval)" in finding.claim
     assert finding.strength is None

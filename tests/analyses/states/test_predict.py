@@ -8,12 +8,8 @@ import pytest
 from scipy.stats import t as student
 
 from mematlas.analyses.states.predict.finding import ANALYSIS
-from mematlas.analyses.states.predict.over_seeds import (
-    accuracy_by_size,
-    over_seeds,
-    prediction_gains,
-    prediction_transfer,
-)
+from mematlas.analyses.states.predict.gains import prediction_gains
+from mematlas.analyses.states.predict.over_seeds import accuracy_by_size, over_seeds, prediction_transfer
 from mematlas.analyses.states.predict.predictions import predictor_outputs
 from mematlas.analyses.states.predict.scores import seed_control, seed_levels, seed_positions, seed_scores
 from mematlas.study.schemas.predictions import BASELINES, BOOSTING, LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
@@ -168,15 +164,69 @@ def seed_records(**auroc):
     return pl.DataFrame(records)
 
 
+def outputs(*, rows=60, seeds=(0,), effect=1.0, shared=0.0, rng_seed=0, tokens=4):
+    """Predictions of the predictor and of logistic regression; `effect`: how much better the first is."""
+    rng, records = np.random.default_rng(rng_seed), []
+    luck = rng.normal(size=(rows // 6 + 1, 2)) * shared
+    for row in range(rows):
+        hits = rng.random(tokens) < 0.5
+        signal = np.where(hits, 1.0, -1.0)
+        for seed in seeds:
+            for number, (method, strength) in enumerate(((PREDICTOR, 1 + effect), (LOGISTIC, 1.0))):
+                logits = signal * (strength + luck[row // 6, number]) + rng.normal(0, 2, tokens)
+                probability = (1 / (1 + np.exp(-logits))).tolist()
+                records.append(prediction(probability, hits.tolist(), row=row, method=method, seed=seed))
+    return predictions(*records)
+
+
+def clusters_of_six(rows):
+    return pl.DataFrame({"row": range(rows), "cluster": [row // 6 for row in range(rows)]})
+
+
 def test_gains_are_paired_by_seed_and_signed():
-    gains = prediction_gains(seed_records(ours=[0.9, 0.8, 0.7], logistic=[0.8, 0.7, 0.63], shuffled=[0.5] * 3))
-    assert gains["method"].to_list() == [LOGISTIC]
-    gain = gains.row(0, named=True)
-    assert gain["auroc_gain"] == gain["token_accuracy_gain"] == pytest.approx(0.09)
-    half_width = student.ppf(0.975, 2) * np.std([0.1, 0.1, 0.07], ddof=1) / 3**0.5
-    assert gain["auroc_gain_upper"] == pytest.approx(0.09 + half_width)
+    records = outputs(seeds=(0, 1), effect=1.0)
+    gain = prediction_gains(records, (4,)).row(0, named=True)
+    scores = seed_scores(records, (4,))
+    by_method = dict(scores.group_by("method").agg(pl.mean("auroc")).iter_rows())
+    assert (gain["method"], gain["seeds"], gain["clusters"]) == (LOGISTIC, 2, 60)
+    assert gain["auroc_gain"] == pytest.approx(by_method[PREDICTOR] - by_method[LOGISTIC])
+    accuracy = dict(scores.group_by("method").agg(pl.mean("token_accuracy")).iter_rows())
+    assert gain["token_accuracy_gain"] == pytest.approx(accuracy[PREDICTOR] - accuracy[LOGISTIC])
     assert gain["auroc_gain_lower"] > 0
-    assert (gain["full_accuracy_gain"], gain["full_accuracy_gain_lower"]) == (0, None)
+
+
+def test_the_interval_of_a_gain_is_that_of_resampled_documents():
+    rows, rng = 120, np.random.default_rng(1)
+    frame = outputs(rows=rows, seeds=(0, 1), effect=0.5, shared=1.0).collect()
+    gain = prediction_gains(frame.lazy(), (4,), clusters_of_six(rows)).row(0, named=True)
+    documents = [frame.filter(pl.col("row") // 6 == document) for document in range(rows // 6)]
+    means = []
+    for _ in range(200):
+        sample = pl.concat([documents[number] for number in rng.integers(0, len(documents), len(documents))])
+        scores = seed_scores(sample.with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64)).lazy(), (4,))
+        by_method = dict(scores.group_by("method").agg(pl.mean("auroc")).iter_rows())
+        means.append(by_method[PREDICTOR] - by_method[LOGISTIC])
+    width = gain["auroc_gain_upper"] - gain["auroc_gain_lower"]
+    assert width == pytest.approx(2 * student.ppf(0.975, 19) * np.std(means), rel=0.2)
+    assert gain["clusters"] == 20
+
+
+def test_a_predictor_like_its_baseline_is_above_or_below_in_at_most_six_percent_of_cases():
+    """Luck of whole documents, the same in every seed: over seeds it would look like a difference."""
+    verdicts = []
+    for seed in range(50):
+        records = outputs(rows=120, seeds=(0, 1, 2), effect=0.0, shared=1.0, rng_seed=seed)
+        gain = prediction_gains(records, (4,), clusters_of_six(120)).row(0, named=True)
+        verdicts.append(gain["auroc_gain_lower"] > 0 or gain["auroc_gain_upper"] < 0)
+    assert sum(verdicts) <= 6
+
+
+def test_a_predictor_that_is_its_baseline_gains_nothing_and_has_no_interval():
+    frame = outputs().filter(method=PREDICTOR).collect()
+    same = pl.concat([frame, frame.with_columns(method=pl.lit(BOOSTING))]).lazy()
+    gain = prediction_gains(same, (2, 4, 8), None)
+    assert gain["continuation"].to_list() == [2, 4]
+    assert gain.select("auroc_gain", "auroc_gain_lower", "full_accuracy_gain").row(1) == (0, None, 0)
 
 
 def test_transfer_is_compared_with_the_models_own_predictor():
@@ -245,13 +295,15 @@ def _as_boosting(frame):
     return pl.concat([predictor, predictor.with_columns(method=pl.lit(BOOSTING))]).lazy()
 
 
-def test_one_seed_has_no_interval_and_says_so():
+def test_one_seed_has_no_interval_of_scores_and_says_so():
     finding = ANALYSIS.compute(with_predictions(study(), seeds=(5,)))
     assert finding.table("scores")["auroc_lower"].null_count() == finding.table("scores").height
-    assert "One seed: nothing tells how far off another split or start would be." in finding.caveats
+    assert (
+        "One seed: nothing tells how far off another split or start would be; intervals of gains are over documents."
+    ) in finding.caveats
     assert " are, one seed), AUROC " in finding.claim
-    assert " against logistic regression" in finding.claim
-    assert finding.strength is None
+    assert " logistic regression (+" in finding.claim
+    assert finding.strength > 0
     assert {trend.verdict for trend in finding.trends} == {"cannot tell"}
 
 
@@ -276,12 +328,65 @@ def test_trends_are_shown_and_contradicted():
     falls = [prediction([0.9, 0.9, 0.1, 0.1], [True] * 4, row=8, level=4, seed=seed) for seed in (0, 1)]
     finding = ANALYSIS.compute(study_with(*low, *high, *falls))
     verdicts = {trend.trend: trend.verdict for trend in finding.trends}
-    assert verdicts["fully-right-predictions-concentrate-on-low-scores"] == "shows"
     assert verdicts["full-accuracy-falls-with-continuation"] == "shows"
     assert verdicts["predictor-accuracy-grows-with-continuation"] == "contradicts"
     assert verdicts["predictor-accuracy-grows-with-size"] == "cannot tell"
-    contradicted = ANALYSIS.compute(study_with(*high, *(row | {"level": 4} for row in low), *falls))
-    assert contradicted.trends[0].verdict == "contradicts"
+
+
+# ---------------------------------------------------------------------------- where predictions are wholly right
+
+
+def low_score_trend(low, right, *, seeds=(0,), documents=None):
+    """The verdict for rows of low scores or not, predicted wholly right or not."""
+    rows = [
+        prediction([0.1 if is_right else 0.9] * 4, [False] * 4, row=row, level=0 if is_low else 4, seed=seed)
+        for row, (is_low, is_right) in enumerate(zip(low, right, strict=True))
+        for seed in seeds
+    ]
+    tables = replace(study(len(low), ("m",), lengths=(2, 4), roles=False), predictions=predictions(*rows))
+    if documents is not None:
+        columns = pl.Series("document", documents, dtype=pl.Int64), pl.lit("s").alias("source")
+        tables = replace(tables, rows=tables.rows.with_columns(columns))
+    return ANALYSIS.compute(tables).trends[0]
+
+
+@pytest.mark.parametrize(
+    ("right_of_low", "right_of_high", "verdict"), [(60, 5, "shows"), (20, 30, "contradicts"), (40, 20, "cannot tell")]
+)
+def test_right_predictions_are_compared_with_the_share_of_low_rows(right_of_low, right_of_high, verdict):
+    """80 of 120 rows have low scores."""
+    right = [row < right_of_low for row in range(80)] + [row < right_of_high for row in range(40)]
+    trend = low_score_trend([True] * 80 + [False] * 40, right)
+    assert trend.verdict == verdict
+    share = right_of_low / (right_of_low + right_of_high)
+    assert f"have M < 0.4: {share:.3g} of {right_of_low + right_of_high}, of the others" in trend.test
+    assert "; 0.667 of all held-out rows have; " in trend.test
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
+def test_rows_that_are_right_equally_often_at_every_level_are_no_concentration(share):
+    verdicts = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        verdicts.append(low_score_trend((rng.random(80) < share).tolist(), (rng.random(80) < 0.3).tolist()).verdict)
+    assert verdicts.count("cannot tell") >= 55, "false verdicts in at most 6 %, and chance"
+
+
+def test_a_row_held_out_by_several_seeds_and_rows_of_a_document_are_one_unit():
+    low, right = [True] * 14 + [False] * 6, [True] * 9 + [False] * 5 + [True] + [False] * 5
+    once = low_score_trend(low, right)
+    assert once.verdict == "cannot tell"
+    assert low_score_trend(low, right, seeds=range(8)).verdict == "cannot tell"
+    copied = low_score_trend(low * 8, right * 8, documents=list(range(20)) * 8)
+    assert copied.verdict == "cannot tell"
+    assert low_score_trend(low * 8, right * 8).verdict == "shows"
+
+
+def test_all_right_or_none_right_leave_nothing_to_compare():
+    assert "nothing to compare" in low_score_trend([True, False], [True, True]).test
+    assert low_score_trend([True, False], [False, False]).test == (
+        "no row of m is predicted wholly right while generating"
+    )
 
 
 @pytest.mark.parametrize(("better", "verdict"), [("large", "shows"), ("small", "contradicts")])

@@ -14,6 +14,7 @@ from mematlas.stats.classification.membership import (
     true_positive_rate,
     zlib_ratio,
 )
+from mematlas.stats.estimates.intervals import wilson
 
 NAN = float("nan")
 
@@ -86,6 +87,30 @@ def test_the_threshold_admits_the_allowed_number_of_controls():
     assert true_positive_rate([296, 296.5, 297, 400], controls, 0.01).estimate == 0.75
     assert true_positive_rate([299], np.arange(100.0), 0.01).estimate == 1.0
     assert true_positive_rate([98, 98.5], np.arange(100.0), 0.01).estimate == 0.5
+
+
+@pytest.mark.parametrize(("members", "controls"), [(400, 400), (400, 100), (48, 400), (400, 2000)])
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_the_interval_of_a_rate_covers_it_however_few_controls_set_the_threshold(members, controls, distance):
+    """With the threshold taken as given it would cover .23 to .92, a bootstrap of both sides .69 to .96."""
+    truth, rng, covered, fixed = norm.sf(norm.isf(0.01) - distance), np.random.default_rng(0), [], []
+    for _ in range(300):
+        member_scores = rng.normal(distance, 1, members)
+        rate = true_positive_rate(member_scores, rng.normal(0, 1, controls), 0.01)
+        covered.append(rate.lower <= truth <= rate.upper)
+        given = wilson(round(rate.estimate * members), members)
+        fixed.append(given.lower <= truth <= given.upper)
+    assert np.mean(covered) >= 0.94
+    assert np.mean(fixed) < 0.93
+
+
+def test_the_interval_of_a_rate_by_hand():
+    """1,000 controls 0, 1, ... 999: 4 to 17 exceed the true threshold, 10 the one used; members 980 to 999."""
+    rate = true_positive_rate(np.arange(980.0, 1000), np.arange(1000.0), 0.01)
+    share = wilson(10, 20)  # above 989; above 996 there are 3, above 982 there are 17
+    assert rate.estimate == 0.5
+    assert rate.lower == pytest.approx(0.5 - np.hypot(0.5 - share.lower, 0.5 - 3 / 20))
+    assert rate.upper == pytest.approx(min(1, 0.5 + np.hypot(share.upper - 0.5, 17 / 20 - 0.5)))
 
 
 def test_too_few_controls_have_no_rate():

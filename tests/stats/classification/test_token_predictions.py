@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from mematlas.stats.classification.token_predictions import calibration, token_scores, weighted_auroc
+from mematlas.stats.classification.token_predictions import (
+    auroc_influences,
+    calibration,
+    token_scores,
+    weighted_auroc,
+)
 
 P = [0.9, 0.6, 0.7, 0.2, 0.5]
 Y = [True, True, False, True, False]
@@ -83,3 +88,20 @@ def test_bins_of_calibration():
     assert result.share[1:].tolist() == pytest.approx([1, 0, 2 / 3, 1])
     assert np.isnan(result.share[0])
     assert calibration([1.0], [True], [1.0]).count.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_the_contributions_to_the_area_are_its_derivatives():
+    """What a token contributes is how the area changes with its weight."""
+    p, y, w = random_tokens(80)
+    area, influences = auroc_influences(p, y, w)
+    assert area == pytest.approx(weighted_auroc(p, y, w))
+    assert influences[y].sum() == pytest.approx(0, abs=1e-12)
+    assert influences[~y].sum() == pytest.approx(0, abs=1e-12)
+    for token in range(0, 80, 7):
+        heavier = w.copy()
+        heavier[token] *= 1 + 1e-6
+        assert (weighted_auroc(p, y, heavier) - area) / 1e-6 == pytest.approx(influences[token], abs=1e-6)
+
+
+def test_one_class_has_no_contributions():
+    assert auroc_influences([0.1, 0.9], [True, True], [1, 1]) is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mematlas.stats.estimates.averages import means, medians
+from mematlas.stats.estimates.averages import FEWEST_COUNTS, means, medians
 
 NAN = np.nan
 
@@ -67,3 +67,19 @@ def test_intervals_have_their_nominal_coverage(center, truth):
 def test_values_must_have_two_dimensions():
     with pytest.raises(ValueError, match=r"\(rows, columns\), not \(3,\)"):
         means(np.zeros(3))
+
+
+def test_few_heavy_tailed_counts_have_no_interval():
+    values = np.random.default_rng(0).lognormal(0, 2, (FEWEST_COUNTS, 2))
+    values[0, 1] = np.nan
+    result = means(values, fewest=FEWEST_COUNTS)
+    assert np.isfinite(result.estimate).all()
+    assert np.isfinite(result.lower).tolist() == np.isfinite(result.upper).tolist() == [True, False]
+    assert np.isfinite(means(values, fewest=(2, 2)).lower).all()
+
+
+def test_students_interval_of_few_heavy_tailed_counts_is_too_narrow_which_is_why():
+    """The mean of exp(2 z) is exp(2)."""
+    samples = np.random.default_rng(0).lognormal(0, 2, (30, 2000))
+    result = means(samples)
+    assert np.mean((result.lower <= np.exp(2)) & (result.upper >= np.exp(2))) < 0.85

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from mematlas.stats.hypotheses.symmetry import bowker, stuart_maxwell
+from mematlas.stats.hypotheses.symmetry import bowker, clustered_bowker, clustered_stuart_maxwell, stuart_maxwell
 
 #: Asymmetric, without an empty cell: vision of 7,477 women, right eye (rows) and left eye (Stuart 1955).
 EYES = np.array([[1520, 266, 124, 66], [234, 1512, 432, 78], [117, 362, 1772, 205], [36, 82, 179, 492]])
@@ -127,3 +127,61 @@ def test_a_planted_shift_is_detected():
     chances = np.array([[0.3, 0.2, 0.1], [0.1, 0.1, 0.1], [0.02, 0.03, 0.05]])
     result = [test(rng.multinomial(400, chances.ravel()).reshape(3, 3)) for test in (bowker, stuart_maxwell)]
     assert all(test.p < 0.001 for test in result)
+
+
+# ------------------------------------------------------------------------------------------------------------- clusters
+
+
+def rows_in_clusters(levels, targets, cluster, categories=4):
+    tables = np.zeros((max(cluster) + 1, categories, categories))
+    np.add.at(tables, (cluster, levels, targets), 1)
+    return tables
+
+
+def test_with_one_row_per_cluster_the_statistic_is_bowkers():
+    random = np.random.default_rng(0)
+    levels, targets = random.integers(0, 4, (2, 300))
+    tables = rows_in_clusters(levels, targets, np.arange(300))
+    result, plain = clustered_bowker(tables), bowker(tables.sum(0))
+    moving = int((levels != targets).sum())
+    statistic = (
+        result.statistic * result.freedom * moving / (moving - result.freedom + result.freedom * result.statistic)
+    )
+    assert statistic == pytest.approx(plain.statistic)
+    assert result.p == pytest.approx(plain.p, abs=0.03)
+
+
+def test_copies_of_every_row_in_its_cluster_change_nothing():
+    random = np.random.default_rng(1)
+    levels, targets, cluster = random.integers(0, 4, 200), random.integers(0, 4, 200), random.integers(0, 50, 200)
+    tables = rows_in_clusters(levels, targets, cluster)
+    for test in (clustered_bowker, clustered_stuart_maxwell):
+        assert test(5 * tables).p == pytest.approx(test(tables).p)
+        assert test(tables.transpose(0, 2, 1)).p == pytest.approx(test(tables).p)
+
+
+def test_a_direction_in_all_clusters_is_found_and_one_in_a_single_cluster_is_not():
+    risen = np.zeros((30, 3, 3))
+    risen[:, 0, 1], risen[:, 1, 0] = 3, 1
+    risen[::2, 1, 0] = 0
+    assert clustered_bowker(risen).p < 0.001
+    alone = np.zeros((30, 3, 3))
+    alone[:, 0, 1] = alone[:, 1, 0] = 1
+    alone[0, 0, 1] = 60
+    assert bowker(alone.sum(0)).p < 0.001
+    assert clustered_bowker(alone).p > 0.2
+
+
+def test_what_cannot_be_tested_has_a_reason():
+    still = np.zeros((5, 3, 3)) + np.eye(3)
+    assert clustered_bowker(still).reason == "no row changes its category"
+    even = np.zeros((5, 3, 3))
+    even[:, 0, 1] = even[:, 1, 0] = 2
+    assert clustered_bowker(even).reason == "as many rows rise as fall in every cluster"
+    few = np.zeros((1, 3, 3))
+    few[0, 0, 1] = 9
+    assert clustered_stuart_maxwell(few).reason == "rows move in 1 clusters only, too few for a test"
+    with pytest.raises(ValueError, match=r"shape \(clusters, categories, categories\)"):
+        clustered_bowker(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="negative or missing"):
+        clustered_bowker(-even)

@@ -1,8 +1,14 @@
+import warnings
+
 import numpy as np
 import pytest
-from scipy.stats import linregress
+from scipy.stats import chi2, linregress
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.families.links import Identity
+from statsmodels.genmod.generalized_linear_model import GLM, DomainWarning
+from statsmodels.tools.tools import add_constant
 
-from mematlas.stats.regression.curves import compare_curves, fit_log_linear
+from mematlas.stats.regression.curves import compare_curves, fit_log_linear, lack_of_fit
 
 
 def read_only(*values):
@@ -102,3 +108,45 @@ def test_shares_of_nothing_of_all_and_a_step_are_compared_without_a_warning(y, r
     assert 0 <= comparison.saturating < 0.6
     assert np.isfinite(comparison.log_linear)
     assert not recwarn.list
+
+
+# ---------------------------------------------------------------------------------------------------------- lack of fit
+
+
+def test_the_lack_of_fit_is_that_of_a_binomial_model_with_identity_link():
+    x, hits, rows = read_only(1, 10, 100, 1000), read_only(20, 61, 55, 80), read_only(100, 120, 100, 110)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)
+        family = Binomial(Identity())
+        model = GLM(np.column_stack([hits, rows - hits]), add_constant(np.arange(4)), family=family).fit()
+    assert lack_of_fit(x, hits / rows, rows) == pytest.approx(chi2.sf(model.pearson_chi2, 2), rel=1e-5)
+
+
+def test_a_step_is_off_the_line():
+    x = 2.0 ** np.arange(8)
+    assert lack_of_fit(x, read_only(0, 0, 0, 11 / 48, 42 / 48, 1, 1, 1), np.full(8, 48)) < 1e-12
+    assert lack_of_fit(x, 0.05 + 0.1 * np.arange(8), np.full(8, 48)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rows", [48, 1000])
+@pytest.mark.parametrize("ends", [(0.3, 0.6), (0.05, 0.95), (0.005, 0.2), (0.3, 0.3)])
+@pytest.mark.parametrize("points", [4, 8])
+def test_a_true_line_is_rejected_in_at_most_seven_percent_of_samples(rows, ends, points):
+    rng, x, shares = np.random.default_rng(0), 2.0 ** np.arange(points), np.linspace(*ends, points)
+    p = [lack_of_fit(x, rng.binomial(rows, shares) / rows, np.full(points, rows)) for _ in range(600)]
+    assert np.mean(np.array(p) < 0.05) <= 0.07
+
+
+def test_two_points_leave_nothing_to_test():
+    assert lack_of_fit(read_only(1, 10), read_only(0.2, 0.3), read_only(9, 9)) is None
+    assert lack_of_fit(read_only(1, 10, 10), read_only(0.2, 0.3, 0.4), read_only(9, 9, 9)) is None
+
+
+def test_points_without_any_share_lie_on_their_line():
+    assert lack_of_fit(SIZES, np.zeros(4), np.full(4, 30)) == pytest.approx(1)
+    assert lack_of_fit(SIZES, np.ones(4), np.full(4, 1)) == pytest.approx(1)
+
+
+def test_a_share_above_one_is_refused():
+    with pytest.raises(ValueError, match="shares must be between 0 and 1"):
+        lack_of_fit(SIZES, read_only(0, 0.1, 0.2, 1.1), np.full(4, 30))

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from mematlas.analyses.frames.proportions import format_percent, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 
 KEYS: Final = ("model", "role", "context", "continuation")
@@ -28,13 +28,16 @@ SHARE_COLUMNS: Final = {
     "unmemorized_share": "unmemorized / rows",
     "unmemorized_share_lower": "lower end of its Wilson 95 % interval",
     "unmemorized_share_upper": "upper end of its Wilson 95 % interval",
+    "clusters": SAMPLE_COLUMNS["clusters"],
+    "memorized_design_effect": f"of memorized_share: {SAMPLE_COLUMNS['design_effect']}",
+    "unmemorized_design_effect": "of unmemorized_share",
 }
 _RECIPE: Final = """\
-cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also})
+cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also}, "cluster")
 counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), unmemorized=(pl.col("score") == 0).sum())
 answer = recount.with_shares(counts, ["memorized", "unmemorized"])"""
 _UNGRADED_RECIPE: Final = """\
-cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also})
+cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also}, "cluster")
 answer = recount.with_shares(cells.agg(rows=pl.len(), memorized=pl.sum("recited")), ["memorized"])"""
 
 
@@ -48,8 +51,8 @@ def memorized_shares(tables: Tables) -> pl.DataFrame:
     """One record per model, role and cell with scored rows, models in the order given; columns SHARE_COLUMNS."""
     unmemorized = (pl.col("rows") * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
     frame = (
-        tables.counts()
-        .group_by(*KEYS)
+        tables.counts(*tables.cluster_key)
+        .group_by(*KEYS, *tables.cluster_key)
         .agg(
             pl.col("rows").sum(),
             (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),

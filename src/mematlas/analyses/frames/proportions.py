@@ -1,35 +1,137 @@
 """Shares with their intervals: as columns, and formatted for sentences."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
-from mematlas.stats.estimates.intervals import wilson_bounds
+from mematlas.stats.estimates.clustered import ClusterSums, clustered_shares
+
+#: The meaning of the columns that `with_shares` adds for the sample size of a single share.
+SAMPLE_COLUMNS: Final = {
+    "clusters": "clusters that the counted rows come from: documents, joined where they share 13 tokens; else rows",
+    "design_effect": "variance of the share over that of so many independent rows; 1 for independent rows",
+}
 
 
 def with_shares(
-    frame: pl.DataFrame, hits: str | Sequence[str], count: str = "rows", name: str = "share"
+    frame: pl.DataFrame,
+    hits: str | Sequence[str],
+    count: str = "rows",
+    name: str = "share",
+    *,
+    sums: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Add `name`, `name`_lower and `name`_upper: hits / count with its Wilson 95 % interval.
+    """Add `name`, `name`_lower and `name`_upper: hits / count with its 95 % interval, clusters and design_effect.
 
-    They are null where count is 0 and where hits or count is null. With several columns of hits, each share is named
-    `hits`_share.
+    Where `frame` has a column cluster, its records are the counts of clusters: hits, count and the further columns
+    `sums` are summed over them, and the interval is clustered (`mematlas.stats.estimates.clustered`). Without it every
+    counted row is taken as independent, and the interval is Wilson's. Shares are null where count is 0 and where hits
+    or count is null. With several columns of hits, each share is named `hits`_share, its design effect
+    `hits`_design_effect.
 
     Raises:
         ValueError: hits is not between 0 and count in some record.
     """
-    if not isinstance(hits, str):
-        for column in hits:
-            frame = with_shares(frame, column, count, f"{column}_share")
-        return frame
-    known = pl.col(hits).is_not_null() & pl.col(count).is_not_null()
-    counts = frame.select(hits=pl.when(known).then(hits).otherwise(0), count=pl.when(known).then(count).otherwise(0))
-    columns = wilson_bounds(counts["hits"], counts["count"])
-    return frame.with_columns(
-        pl.Series(column, values, dtype=pl.Float64).fill_nan(None)
-        for column, values in zip((name, f"{name}_lower", f"{name}_upper"), columns, strict=True)
-    )
+    if isinstance(hits, str):
+        return share_columns(frame, [Share(hits, count, name)], sums)
+    shares = [Share(column, count, f"{column}_share", "clusters", f"{column}_design_effect") for column in hits]
+    return share_columns(frame, shares, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share to add to a frame: the columns of hits and count, and the names of the columns to add."""
+
+    hits: str
+    count: str
+    name: str = "share"
+    clusters: str = "clusters"
+    design_effect: str = "design_effect"
+
+
+def share_columns(frame: pl.DataFrame, shares: Sequence[Share], sums: Sequence[str] = ()) -> pl.DataFrame:
+    """As `with_shares`, for several shares, which may have different counts."""
+    counted = list(dict.fromkeys([*(column for share in shares for column in (share.hits, share.count)), *sums]))
+    if "cluster" in frame.columns:
+        keys = [column for column in frame.columns if column not in (*counted, "cluster")]
+        totals = [pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum()) for column in counted]
+        statistics = [expression for share in shares for expression in _cluster_sums(share)]
+        records = frame.group_by(keys or pl.lit(0).alias("all"), maintain_order=True)
+        frame = records.agg(*(total.alias(name) for total, name in zip(totals, counted, strict=True)), *statistics)
+    else:
+        frame = frame.with_columns(expression for share in shares for expression in _row_sums(share))
+    for share in shares:
+        frame = _with_interval(frame, share)
+    return frame
+
+
+def out_of_all(counts: pl.DataFrame, *group: str) -> pl.DataFrame:
+    """Complete counts of exclusive kinds of rows: a record for every kind and cluster, with `of`, the cluster's rows.
+
+    Args:
+        counts: rows (of a kind in a cluster), cluster, and the columns that name the kind; group: those of them within
+            which kinds are exclusive; none means all.
+    """
+    keys = [name for name in counts.columns if name not in ("rows", "cluster")]
+    of_clusters = counts.group_by(*group, "cluster", maintain_order=True).agg(pl.col("rows").sum().alias("of"))
+    kinds = counts.select(keys).unique(maintain_order=True)
+    pairs = kinds.join(of_clusters, on=group) if group else kinds.join(of_clusters, how="cross")
+    complete = pairs.join(counts, on=[*keys, "cluster"], how="left", nulls_equal=True, maintain_order="left")
+    return complete.with_columns(pl.col("rows").fill_null(0))
+
+
+_FIELDS: Final = (
+    "rows",
+    "hits",
+    "clusters",
+    "hits_squared",
+    "hits_times_rows",
+    "rows_squared",
+    "with_hit",
+    "with_miss",
+)
+
+
+def _cluster_sums(share: Share) -> list[pl.Expr]:
+    """The sums over clusters that the interval needs, as columns name:field."""
+    y, n = (pl.col(column).cast(pl.Float64) for column in (share.hits, share.count))
+    known = (y.is_not_null() & n.is_not_null()).any()
+    y, n = y.fill_null(0), n.fill_null(0)
+    values = (n, y, n > 0, y * y, y * n, n * n, y > 0, y < n)
+    return [
+        pl.when(known).then(value.sum()).cast(pl.Float64).alias(f"{share.name}:{field}")
+        for field, value in zip(_FIELDS, values, strict=True)
+    ]
+
+
+def _row_sums(share: Share) -> list[pl.Expr]:
+    """The same sums where every row is a cluster of its own."""
+    y, n = (pl.col(column).cast(pl.Float64) for column in (share.hits, share.count))
+    values = (n, y, n, y, y, n, y, n - y)
+    known = y.is_not_null() & n.is_not_null()
+    return [
+        pl.when(known).then(value).alias(f"{share.name}:{field}") for field, value in zip(_FIELDS, values, strict=True)
+    ]
+
+
+def _with_interval(frame: pl.DataFrame, share: Share) -> pl.DataFrame:
+    columns = [f"{share.name}:{field}" for field in _FIELDS]
+    values = [frame[column].fill_null(0).to_numpy().astype(np.float64) for column in columns]
+    if ((values[1] < 0) | (values[1] > values[0])).any():
+        raise ValueError(f"{share.hits} must be between 0 and {share.count} in every record")
+    result = clustered_shares(ClusterSums(*values))
+    clusters = pl.when(pl.col(columns[0]).is_not_null()).then(pl.col(columns[2]).cast(pl.Int64)).alias(share.clusters)
+    numbers = {
+        share.name: result.estimate,
+        f"{share.name}_lower": result.lower,
+        f"{share.name}_upper": result.upper,
+        share.design_effect: result.design_effect,
+    }
+    series = [pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()]
+    return frame.with_columns(*series, clusters).drop(columns)
 
 
 def format_percent(share: Any, digits: int = 1) -> str:

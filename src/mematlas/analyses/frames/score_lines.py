@@ -16,6 +16,14 @@ from mematlas.study import Study
 
 _KEYS: Final = ("model", "row", "context", "continuation")
 _MODEL_COLUMNS: Final = ("parameters", "training_step")
+#: The keys of a frame of `firm_lines`, and of the cluster of a row.
+FIRM_KEYS: Final = ("model", "context", "shortest", "continuation", "cluster")
+#: The keys of two models in a frame of `pairs` across models, and of the cluster of their row.
+PAIR_KEYS: Final = (
+    *("context", "continuation", "cluster"),
+    pl.col("model").alias("smaller"),
+    pl.col("model_2").alias("larger"),
+)
 
 
 def lines(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
@@ -30,8 +38,9 @@ def lines(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
     Returns:
         model, row, context, continuation (tokens); matches, verbatim (tokens, null where unknown); recited (M = 1);
         score (M; null where not graded); level (its name; "M < 1" and "M = 1" where not graded); role (train, control,
-        or "control model" in all records of a model that never saw the corpus); repetitions, document, source, bucket
-        of the row (bucket of repetitions as in P9; null where unknown, and for control rows); parameters (null where
+        or "control model" in all records of a model that never saw the corpus); repetitions, document, source, bucket,
+        cluster of the row (bucket of repetitions as in P9; null where unknown, and for control rows; cluster: rows of
+        one number are not independent, see `mematlas.study.clusters`); parameters (null where
         unknown or 0) and training_step of the model; latest (whether it is the last checkpoint of its size, or a
         control model); common (whether it is a training row that all models with training rows in this cell scored).
 
@@ -51,7 +60,7 @@ def _join_tables(tables: Tables, where: dict[str, Any]) -> pl.DataFrame:
         scored = _all_keys(tables, where).join(scored, on=_KEYS, how="left", maintain_order="left")
         scored = scored.with_columns(pl.col("recited").fill_null(False))
     models = tables.models.select("model", *_MODEL_COLUMNS).lazy()
-    records = scored.join(tables.rows, on="row").join(models, on="model").collect()
+    records = scored.join(tables.clustered_rows, on="row").join(models, on="model").collect()
     role = pl.when(pl.col("model").is_in(tables.control_models)).then(pl.lit("control model")).otherwise("role")
     latest = pl.col("model").is_in([*tables.by_size, *tables.control_models])
     records = records.with_columns(

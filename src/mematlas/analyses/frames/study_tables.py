@@ -14,6 +14,7 @@ import polars as pl
 from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
+from mematlas.study.clusters import cluster_rows
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -154,9 +155,40 @@ class Tables:
     def _count_control_rows(self) -> int:
         return self._cached("control", lambda: self.rows.filter(role="control").select(pl.len()).collect().item())
 
+    @property
+    def clusters(self) -> pl.DataFrame | None:
+        """The cluster of every row (row, cluster), see `mematlas.study.clusters`; None where all are independent."""
+        return self._cached("clusters", lambda: cluster_rows(self.rows, self.features.get("tokens")))
+
+    @property
+    def cluster_key(self) -> tuple[str, ...]:
+        """("cluster",) where rows come in clusters, else (): a further column of `counts` to group by."""
+        return () if self.clusters is None else ("cluster",)
+
+    @property
+    def clustered_rows(self) -> pl.LazyFrame:
+        """`rows` with the column cluster; where all rows are independent, each is a cluster of its own."""
+        if self.clusters is None:
+            return self.rows.with_columns(cluster="row")
+        return self.rows.join(self.clusters.lazy(), on="row", how="left", maintain_order="left")
+
+    def with_cluster(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` (row, ...) with the cluster of each row, where rows come in clusters; else as it is."""
+        return (
+            frame if self.clusters is None else frame.join(self.clusters, on="row", how="left", maintain_order="left")
+        )
+
+    def sum_by_cluster(self, frame: pl.DataFrame, *sums: pl.Expr) -> pl.DataFrame:
+        """Aggregates of `frame` (row, ...): one record per cluster, with its number, or a single one of all rows."""
+        if self.clusters is None:
+            return frame.select(*sums)
+        return self.with_cluster(frame).group_by("cluster", maintain_order=True).agg(*sums)
+
     def counts(self, *by: str) -> pl.DataFrame:
-        """Numbers of rows: columns model, role, context, continuation, those of `by` (columns of rows/), matches,
-        recited, rows. matches is null where only `recited` (M = 1) is known; rows without a score are left out.
+        """Numbers of rows: columns model, role, context, continuation, those of `by` (columns of rows/, or cluster),
+        matches, recited, rows.
+
+        matches is null where only `recited` (M = 1) is known; rows without a score are left out.
 
         All rows of a model of `control_models` have the role "control model".
         """
@@ -167,7 +199,7 @@ class Tables:
         return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
     def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
-        rows = self.rows.select("row", "role", *by)
+        rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
         role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
         return (
             self._scored()

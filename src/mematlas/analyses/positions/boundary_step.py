@@ -14,8 +14,16 @@ from polars import selectors
 
 from mematlas.analyses.positions.profiles import BOUNDARY, GROUP_COLUMNS, PROFILE_KEY_COLUMNS, Group, Values, row_groups
 from mematlas.analyses.positions.profiles import PROFILE_COLUMNS as _PROFILE_COLUMNS
+from mematlas.analyses.positions.shuffles import (
+    SHUFFLED,
+    Indices,
+    ShuffledRows,
+    ValuesAt,
+    shuffled_difference,
+    shuffled_rows,
+)
 from mematlas.analyses.positions.token_windows import CLASS_TYPE, MEMORIZED, OTHER, UNMEMORIZED, TokenWindows
-from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.averages import FEWEST_COUNTS, means
 from mematlas.stats.estimates.contrasts import stratified_difference
 from mematlas.stats.regression.curves import fit_log_linear
 
@@ -44,9 +52,10 @@ CONTRAST_COLUMNS: Final = {
     "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or nothing varies",
     "difference_upper": "upper end of it",
 }
+_FEW_COUNTS: Final = f"; its interval is null below {FEWEST_COUNTS} rows"
 _PARTS: Final = {
-    "context": "mean over rows of the mean count in the context",
-    "continuation": "mean over rows of the mean count in the continuation",
+    "context": f"mean over rows of the mean count in the context{_FEW_COUNTS}",
+    "continuation": f"mean over rows of the mean count in the continuation{_FEW_COUNTS}",
     "difference": "mean over rows of continuation - context",
 }
 SENTENCE_COLUMNS: Final = {
@@ -98,20 +107,30 @@ def row_differences(values: Values, first_after: int, width: int) -> Values:
     return np.stack([step, window], axis=1)
 
 
-def _group_differences(rows: pl.DataFrame, counts: TokenWindows) -> Iterator[tuple[Group, dict[str, Any], Values]]:
+def _group_differences(
+    rows: pl.DataFrame, counts: TokenWindows
+) -> Iterator[tuple[Group, dict[str, Any], ShuffledRows, ValuesAt]]:
     """Each group with the differences of its rows on both scales: [n, 2], or [n, 1] (one step) at divergence points."""
     width, groups = window_width(counts.cell.context, counts.cell.continuation), row_groups(rows, counts.rows)
+    shuffled = shuffled_rows(groups)
     for ngram, values in counts.counts.items():
         for scale, scaled in (("count", values), ("log10", np.log10(1 + values))):
             at_boundary = row_differences(scaled, counts.cell.context, width)
             for group in groups:
-                indices, origins = group.indices, group.origins
-                differences = (
-                    at_boundary[indices]
-                    if group.at_boundary
-                    else (scaled[indices, origins] - scaled[indices, origins - 1])[:, None]
-                )
-                yield group, {"ngram": ngram, "scale": scale}, differences
+                differences = differences_at(at_boundary if group.at_boundary else None, scaled)
+                yield group, {"ngram": ngram, "scale": scale}, shuffled, differences
+
+
+def differences_at(at_boundary: Values | None, values: Values) -> ValuesAt:
+    """Rows of `at_boundary`, or the steps of `values` at the origins of rows."""
+    if at_boundary is not None:
+        return lambda indices, origins: at_boundary[indices]
+    return lambda indices, origins: steps_at(values, indices, origins)
+
+
+def steps_at(values: Values, indices: Indices, origins: Indices) -> Values:
+    """The values of rows at their origins minus those before, shape (rows, 1)."""
+    return (values[indices, origins] - values[indices, origins - 1])[:, None]
 
 
 # ------------------------------------------------------------------------------------------------------- the numbers
@@ -127,8 +146,8 @@ def boundary_differences(rows: pl.DataFrame, counts: TokenWindows, models: pl.Da
         models: one row per model, with its parameters.
     """
     forms, records = form_names(counts.cell.context, counts.cell.continuation), []
-    for group, measure, values in _group_differences(rows, counts):
-        mean = means(values)
+    for group, measure, shuffled, differences in _group_differences(rows, counts):
+        mean = shuffled.means(group, differences)
         for form, count, *numbers in zip(forms, mean.count, mean.estimate, mean.lower, mean.upper, strict=False):
             interval = dict(zip(("difference", "difference_lower", "difference_upper"), numbers, strict=True))
             records.append({**group.key, **measure, "form": form, "rows": count, **interval, "shown": group.shown})
@@ -142,9 +161,9 @@ def boundary_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame
     """Memorized compared with unmemorized rows of each model and role, at the boundary; columns CONTRAST_COLUMNS."""
     classes_by_key: dict[tuple[Any, ...], dict[str, Values]] = {}
     compared = rows.filter(pl.col("class").is_in([MEMORIZED, UNMEMORIZED]), alignment=BOUNDARY)
-    for group, measure, values in _group_differences(compared, counts):
+    for group, measure, _, differences in _group_differences(compared, counts):
         key = (group.key["model"], group.key["role"], *measure.values())
-        classes_by_key.setdefault(key, {})[group.key["class"]] = values
+        classes_by_key.setdefault(key, {})[group.key["class"]] = differences(group.indices, group.origins)
     forms, records = form_names(counts.cell.context, counts.cell.continuation), []
     for key, values_by_class in classes_by_key.items():
         if len(values_by_class) < 2:
@@ -152,7 +171,8 @@ def boundary_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame
         for form, memorized, unmemorized in zip(
             forms, values_by_class[MEMORIZED].T, values_by_class[UNMEMORIZED].T, strict=True
         ):
-            contrast = welch_difference(memorized, unmemorized)
+            difference = shuffled_difference if key[1] == SHUFFLED else welch_difference
+            contrast = difference(memorized, unmemorized)
             records += [dict(zip(CONTRAST_COLUMNS, (*key, form, *contrast), strict=True))] if contrast else []
     return to_frame(records, CONTRAST_COLUMNS)
 
@@ -184,12 +204,12 @@ def sentence_frequencies(rows: pl.DataFrame, counts: TokenWindows, tokens: int |
         tokens: number of tokens in the corpus, None if unknown.
     """
     context, records = counts.cell.context, []
-    groups = row_groups(rows.filter(pl.col("role") != "shuffled", alignment=BOUNDARY), counts.rows)
+    groups = row_groups(rows.filter(pl.col("role") != SHUFFLED, alignment=BOUNDARY), counts.rows)
     for ngram, values in counts.counts.items():
         parts = np.stack([row_means(values[:, :context]), row_means(values[:, context:])], axis=1)
         row_values = np.column_stack([parts, parts[:, 1] - parts[:, 0]])
         for group in groups:
-            mean = means(row_values[group.indices])
+            mean = means(row_values[group.indices], fewest=(FEWEST_COUNTS, FEWEST_COUNTS, 2))
             record = {**group.key, "ngram": ngram, "rows": mean.count[2]}
             for part, *numbers in zip(_PARTS, mean.estimate, mean.lower, mean.upper, strict=True):
                 record |= dict(zip((part, f"{part}_lower", f"{part}_upper"), numbers, strict=True))
@@ -212,7 +232,7 @@ def size_slopes(statistics: pl.DataFrame, latest: pl.DataFrame, value: str, keys
     """Slope of the column `value` at the boundary per tenfold of parameters: keys, models, slope and its interval."""
     records = []
     drawn_records = statistics.join(latest, on="model", how="semi").filter(
-        pl.col("role").is_in(["train", "shuffled"]), pl.col("class") != OTHER, alignment=BOUNDARY
+        pl.col("role").is_in(["train", SHUFFLED]), pl.col("class") != OTHER, alignment=BOUNDARY
     )
     for key, points in drawn_records.drop_nulls(["parameters", value]).group_by(keys, maintain_order=True):
         fit = fit_log_linear(points["parameters"], points[value], points["rows"])

@@ -1,10 +1,11 @@
-"""Positional profiles: mean and median corpus count of the tokens around the boundary, by class of rows (P1, Fig. 4).
+"""Rows of positional profiles, by class and aligned (P1, Fig. 4); their numbers are those of count_curves.py.
 
 Rows are aligned on the boundary of context and continuation (P1) or, beyond the paper, each on its own divergence
-point: the first token that is not recited. The control shuffles labels (seeded) among the training rows of a model: the
-classes, or the divergence points of the rows that diverge.
+point: the first token that is not recited. The control shuffles labels among the training rows of a model: the
+classes, or the divergence points of the rows that diverge; see shuffles.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from polars import selectors
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.analyses.positions.token_windows import (
@@ -22,11 +22,10 @@ from mematlas.analyses.positions.token_windows import (
     CLASSES,
     MEMORIZED,
     OTHER,
-    TokenWindows,
     row_classes,
     scored_cell,
 )
-from mematlas.stats.estimates.averages import ColumnEstimates, means, medians
+from mematlas.stats.estimates.averages import FEWEST_COUNTS
 from mematlas.study import Study
 
 BOUNDARY: Final = "border"
@@ -35,8 +34,8 @@ DIVERGENCE_REACH: Final = 8  # our choice: tokens on each side of the divergence
 MIN_ROWS: Final = 10  # our choice: a class of fewer rows is not drawn
 GROUP_COLUMNS: Final = {
     "model": "label of the model",
-    "role": "train: rows of the corpus; shuffled: the same with labels shuffled; control: rows no model was trained "
-    "on; control model: untrained on the corpus",
+    "role": "train: rows of the corpus; shuffled: the same with labels shuffled, mean and middle 95 % of 200 shuffles; "
+    "control: rows no model was trained on; control model: untrained on the corpus",
     "class": f"{CLASS_DESCRIPTION}; all rows: whatever M",
     "alignment": "border: of context and continuation; divergence: first token of the row that is not recited",
 }
@@ -49,9 +48,10 @@ PROFILE_COLUMNS: Final = {
     "offset": "tokens after the border: 0 is the first token to recite, or the first that is not recited",
     "rows": "rows whose count is known",
     "mean": "mean count in the corpus",
-    "mean_lower": "lower end of its 95 % interval (Student's t); null for one row, or rows that are all the same",
+    "mean_lower": f"lower end of its 95 % interval (Student's t); null below {FEWEST_COUNTS} rows, where a few "
+    "frequent n-grams make it too narrow, and for rows that are all the same",
     "mean_upper": "upper end of it",
-    "median": "median count in the corpus",
+    "median": "median count in the corpus; null for shuffled rows",
     "median_lower": "lower end of its 95 % interval (order statistics); null for fewer than six rows",
     "median_upper": "upper end of it",
     "log_mean": "mean of log10(1 + count)",
@@ -63,16 +63,6 @@ PROFILE_COLUMNS: Final = {
     "shown": f"whether it is drawn: a class of P1, or of rows that diverge, with at least {MIN_ROWS} rows, of the last "
     "checkpoint of each size or a control",
 }
-_TYPES: Final[dict[str, Any]] = {
-    "class": CLASS_TYPE,
-    "ngram": pl.Int64,
-    "offset": pl.Int64,
-    "rows": pl.Int64,
-    "shown": pl.Boolean,
-}
-_SCHEMA: Final[dict[str, Any]] = {
-    name: pl.String if name in GROUP_COLUMNS else pl.Float64 for name in PROFILE_COLUMNS
-} | _TYPES
 _ROW_COLUMNS: Final = (*GROUP_COLUMNS, "latest", "row", "at")
 Values = NDArray[np.float64]
 
@@ -86,7 +76,7 @@ def boundary_rows(study: Study, run: str | None = None) -> pl.DataFrame:
     Returns:
         model, role, class, alignment (see GROUP_COLUMNS), latest (last checkpoint of its size, or a control), row, at
         (position in the window of the token at offset 0). A training row is listed under its class and under "all
-        rows", and with role "shuffled" under a class drawn from those of its model (seeded).
+        rows", and with role "shuffled" under a class drawn from those of its model (seeded); shuffles.py draws others.
 
     Raises:
         StudyError: the run is not finished, has no row features, or no row was scored.
@@ -165,56 +155,15 @@ def row_groups(rows: pl.DataFrame, ids: NDArray[np.int64]) -> list[Group]:
     return groups
 
 
-def aligned_values(padded: Values, group: Group) -> Values:
-    """Values of a group's rows, aligned: the whole window, or DIVERGENCE_REACH columns around divergence points.
+def aligned_values(padded: Values, group: Group) -> Callable[[NDArray[np.int64], NDArray[np.int64]], Values]:
+    """A function from indices and origins of rows of a group to their values, aligned as it is.
+
+    They are those of the whole window, or of DIVERGENCE_REACH columns on each side of divergence points.
 
     Args:
         padded: shape (rows, context + continuation + 2 DIVERGENCE_REACH), NaN at both ends.
     """
     if group.at_boundary:
-        return padded[:, DIVERGENCE_REACH:-DIVERGENCE_REACH][group.indices]
-    return sliding_window_view(padded, 2 * DIVERGENCE_REACH + 1, axis=1)[group.indices, group.origins]
-
-
-# ------------------------------------------------------------------------------------------------------- the profiles
-
-
-def boundary_curves(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame:
-    """Mean, median and geometric mean count at each offset, by class; columns PROFILE_COLUMNS.
-
-    The classes are those of P1 and, at divergence points, all rows that diverge.
-
-    Args:
-        rows: from `boundary_rows`. counts: from `boundary_counts`.
-    """
-    parts = [pl.DataFrame(schema=_SCHEMA)]
-    drawn_groups = [group for group in row_groups(rows, counts.rows) if group.in_paper_figure]
-    for ngram, values in counts.counts.items():
-        padded = np.pad(values, ((0, 0), (DIVERGENCE_REACH, DIVERGENCE_REACH)), constant_values=np.nan)
-        logs = np.log10(1 + padded)
-        for group in drawn_groups:
-            group_values, log_mean = aligned_values(padded, group), means(aligned_values(logs, group))
-            first = counts.cell.context if group.at_boundary else DIVERGENCE_REACH
-            columns = {
-                "offset": np.arange(group_values.shape[1]) - first,
-                "rows": log_mean.count,
-                "ngram": ngram,
-                "shown": group.shown,
-            }
-            columns |= (
-                interval_columns("mean", means(group_values))
-                | interval_columns("median", medians(group_values))
-                | interval_columns("log_mean", log_mean)
-            )
-            columns |= {
-                name.replace("log", "geometric"): 10**value
-                for name, value in interval_columns("log_mean", log_mean).items()
-            }
-            columns = {**columns, **group.key}
-            parts.append(pl.DataFrame({name: columns[name] for name in PROFILE_COLUMNS}, schema=_SCHEMA))
-    return pl.concat(parts).with_columns(selectors.float().fill_nan(None))
-
-
-def interval_columns(name: str, centers: ColumnEstimates) -> dict[str, Any]:
-    """The column `name` and the columns of both ends of its interval."""
-    return {name: centers.estimate, f"{name}_lower": centers.lower, f"{name}_upper": centers.upper}
+        return lambda indices, origins: padded[:, DIVERGENCE_REACH:-DIVERGENCE_REACH][indices]
+    windows = sliding_window_view(padded, 2 * DIVERGENCE_REACH + 1, axis=1)
+    return lambda indices, origins: windows[indices, origins]

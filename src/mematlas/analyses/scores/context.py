@@ -19,9 +19,9 @@ from mematlas.analyses.frames.memorized_shares import (
     shares_recipe,
     unevenly_scored,
 )
-from mematlas.analyses.frames.proportions import format_share, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, Share, format_share, share_columns
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.trend_tests import majority_verdict
+from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
 _CHANGE_COLUMNS: Final = {
@@ -39,11 +39,15 @@ _CHANGE_COLUMNS: Final = {
     "lost_share": "lost / rows memorized at the shorter context; null where there are none",
     "lost_share_lower": "lower end of its Wilson 95 % interval",
     "lost_share_upper": "upper end of its Wilson 95 % interval",
+    "brought_out_clusters": f"of brought_out_share: {SAMPLE_COLUMNS['clusters']}",
+    "brought_out_design_effect": f"of brought_out_share: {SAMPLE_COLUMNS['design_effect']}",
+    "lost_clusters": "of lost_share",
+    "lost_design_effect": "of lost_share",
 }
 _CHANGES_RECIPE: Final = """\
-cells = recount.pairs(study, "context").group_by("model", "continuation", "context", longer_context="context_2")
-counts = cells.agg(pl.len().alias("rows"), pl.sum("both", "lost"), brought_out=pl.sum("gained"))
-answer = recount.with_changes(counts)"""
+pairs = recount.pairs(study, "context").rename({"context_2": "longer_context"})
+cells = pairs.group_by("model", "continuation", "context", "longer_context", "cluster")
+answer = recount.with_changes(cells.agg(pl.sum("both", "lost"), brought_out=pl.sum("gained"), rows=pl.len()))"""
 _EXAMPLES_PER_KIND: Final = 4
 
 
@@ -56,26 +60,37 @@ def _changes(tables: Tables) -> pl.DataFrame:
             contexts = [cell.context for cell in cells if cell.continuation == length]
             ends = [(contexts[0], contexts[-1])] if len(contexts) > 2 else []
             for shorter, longer in [*pairwise(contexts), *ends]:
-                wide = _memorized_at_both(tables, model, length, shorter, longer)
-                both = (pl.col("shorter") & pl.col("longer")).sum()
-                counts = wide.select(both, _is_brought_out().sum(), _is_lost().sum())
-                records.append((model, length, shorter, longer, wide.height, *counts.row(0)))
-    columns = [name for name in _CHANGE_COLUMNS if "_share" not in name]
-    schema = {name: pl.String if name == "model" else pl.Int64 for name in columns}
-    frame = in_model_order(pl.DataFrame(records, schema=schema, orient="row"), tables, "continuation", "longer_context")
+                counts = _change_counts(tables, model, length, shorter, longer)
+                keys = {"continuation": length, "context": shorter, "longer_context": longer}
+                labels = [pl.lit(value, pl.Int64).alias(name) for name, value in keys.items()]
+                records.append(counts.select(pl.lit(model).alias("model"), *labels, pl.all()))
+    if not records:
+        return pl.DataFrame(schema=dict.fromkeys(_CHANGE_COLUMNS, pl.Int64))
+    frame = in_model_order(pl.concat(records), tables, "continuation", "longer_context")
     return with_changes(frame).select(*_CHANGE_COLUMNS)
 
 
+def _change_counts(tables: Tables, model: str, length: int, shorter: int, longer: int) -> pl.DataFrame:
+    """Rows memorized at both contexts, at the longer only, at the shorter only, and all; in each cluster, if any."""
+    both = (pl.col("shorter") & pl.col("longer")).alias("both")
+    sums = [flag.sum().cast(pl.Int64) for flag in (both, _is_brought_out(), _is_lost())]
+    wide = _memorized_at_both(tables, model, length, shorter, longer)
+    return tables.sum_by_cluster(wide, pl.len().cast(pl.Int64).alias("rows"), *sums)
+
+
 def with_changes(counts: pl.DataFrame) -> pl.DataFrame:
-    """Add brought_out_share and lost_share with Wilson intervals to columns rows, both, brought_out and lost.
+    """Add brought_out_share and lost_share with intervals to columns rows, both, brought_out, lost (and cluster).
 
     brought_out_share is relative to the rows not memorized at the shorter context, lost_share to those that were;
     columns as _CHANGE_COLUMNS.
     """
     memorized = pl.col("both") + pl.col("lost")
     frame = counts.with_columns(memorized.alias("memorized"), (pl.col("rows") - memorized).alias("others"))
-    frame = with_shares(frame, "brought_out", "others", "brought_out_share")
-    return with_shares(frame, "lost", "memorized", "lost_share").drop("memorized", "others")
+    shares = [
+        Share(hits, count, f"{hits}_share", f"{hits}_clusters", f"{hits}_design_effect")
+        for hits, count in (("brought_out", "others"), ("lost", "memorized"))
+    ]
+    return share_columns(frame, shares, ("rows", "both")).drop("memorized", "others")
 
 
 def _memorized_at_both(tables: Tables, model: str, length: int, shorter: int, longer: int) -> pl.DataFrame:
@@ -125,7 +140,7 @@ def compute(tables: Tables) -> Finding:
             ),
         ),
         charts=_charts(tables, headline),
-        trends=(_trend(headline),),
+        trends=(_trend(tables, headline),),
         caveats=_caveats(tables, shares),
         deviations=_DEVIATIONS,
         rows=_example_rows(tables, headline),
@@ -167,14 +182,16 @@ def _strength(headline: dict[str, Any]) -> float | None:
     return abs(headline["brought_out"] - headline["lost"]) / float(changed) ** 0.5 if changed else None
 
 
-def _trend(headline: dict[str, Any]) -> Trend:
+def _trend(tables: Tables, headline: dict[str, Any]) -> Trend:
     test = (
         f"{headline['model']} at a continuation of {headline['continuation']} tokens: from {headline['context']} to "
         f"{headline['longer_context']} tokens of context {headline['brought_out']:,} rows become memorized and "
         f"{headline['lost']:,} no longer are; shown if the 95 % interval of the first among both is above one half; "
         "only the direction is tested: whether the rise is exponential cannot be told"
     )
-    return Trend("recited-rows-grow-with-context", majority_verdict(headline["brought_out"], headline["lost"]), test)
+    where = (headline["model"], headline["continuation"], headline["context"], headline["longer_context"])
+    verdict = clustered_majority_verdict(_change_counts(tables, *where), "brought_out", "lost")
+    return Trend("recited-rows-grow-with-context", verdict, test)
 
 
 def _charts(tables: Tables, headline: dict[str, Any]) -> tuple[Chart, ...]:

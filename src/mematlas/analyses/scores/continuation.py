@@ -18,9 +18,9 @@ from mematlas.analyses.frames.memorized_shares import (
     shares_recipe,
     unevenly_scored,
 )
-from mematlas.analyses.frames.proportions import format_share, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_share, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.trend_tests import majority_verdict
+from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
 _FIRM_COLUMNS: Final = {
@@ -34,11 +34,12 @@ _FIRM_COLUMNS: Final = {
     "surviving_share": "surviving / memorized_at_shortest; null where no row is memorized",
     "surviving_share_lower": "lower end of its Wilson 95 % interval",
     "surviving_share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
 }
 _FIRM_RECIPE: Final = """\
-firm = recount.firm_lines(recount.lines(study, role="train")).group_by("model", "context", "shortest", "continuation")
+firm = recount.firm_lines(recount.lines(study, role="train")).group_by(recount.FIRM_KEYS)
 counts = firm.agg(pl.len().alias("rows"), pl.sum("memorized_at_shortest", "surviving"))
-answer = recount.with_shares(counts, "surviving", "memorized_at_shortest", "surviving_share")"""
+answer = recount.with_shares(counts, "surviving", "memorized_at_shortest", "surviving_share", sums=["rows"])"""
 _P1_STEPS: Final = ((32, 48), (64, 96))
 
 
@@ -49,53 +50,70 @@ def _firm_counts(tables: Tables) -> pl.DataFrame:
         cells = scored_cells(tables, model)
         for context in sorted({cell.context for cell in cells}):
             records += _survivors(tables, model, [cell for cell in cells if cell.context == context])
-    columns = [name for name in _FIRM_COLUMNS if not name.startswith("surviving_share")]
-    schema = {name: pl.String if name == "model" else pl.Int64 for name in columns}
-    counts = in_model_order(pl.DataFrame(records, schema=schema, orient="row"), tables)
-    return with_shares(counts, "surviving", "memorized_at_shortest", "surviving_share").select(*_FIRM_COLUMNS)
+    if not records:
+        return pl.DataFrame(schema=dict.fromkeys(_FIRM_COLUMNS, pl.Int64))
+    counts = in_model_order(pl.concat(records), tables)
+    shares = with_shares(counts, "surviving", "memorized_at_shortest", "surviving_share", sums=["rows"])
+    return shares.select(*_FIRM_COLUMNS)
 
 
-def _survivors(tables: Tables, model: str, cells: list[Cell]) -> list[tuple[str | int, ...]]:
-    """The records of one model and context, given its cells in ascending order."""
+def _survivors(tables: Tables, model: str, cells: list[Cell]) -> list[pl.DataFrame]:
+    """The counts of one model and context, given its cells in ascending order; a frame per continuation."""
     if len(cells) < 2:
         return []
     wide = recited_by_cell(tables, model, cells)
-    memorized = int(wide[str(cells[0])].sum())
-    records: list[tuple[str | int, ...]] = []
+    memorized = pl.col(str(cells[0])).sum().cast(pl.Int64).alias("memorized_at_shortest")
+    frames = []
     for end in range(2, len(cells) + 1):
-        surviving = wide.select(pl.all_horizontal(str(cell) for cell in cells[:end]).sum()).item()
-        longest = cells[end - 1]
-        records.append(
-            (model, longest.context, cells[0].continuation, longest.continuation, wide.height, memorized, surviving)
-        )
-    return records
+        surviving = pl.all_horizontal(str(cell) for cell in cells[:end]).sum().cast(pl.Int64).alias("surviving")
+        keys = {
+            "context": cells[0].context,
+            "shortest": cells[0].continuation,
+            "continuation": cells[end - 1].continuation,
+        }
+        rows = pl.len().cast(pl.Int64).alias("rows")
+        counts = tables.sum_by_cluster(wide, rows, memorized, surviving)
+        labels = [pl.lit(value, pl.Int64).alias(name) for name, value in keys.items()]
+        frames.append(counts.select(pl.lit(model).alias("model"), *labels, pl.all()))
+    return frames
 
 
-def _lost_and_gained(tables: Tables, model: str, context: int, shorter: int, longer: int) -> tuple[int, int]:
-    """The numbers of rows memorized at the shorter continuation only, and at the longer one only."""
+def _lost_and_gained(tables: Tables, model: str, context: int, shorter: int, longer: int) -> pl.DataFrame:
+    """The numbers of rows memorized at the shorter continuation only (lost), and at the longer one only (gained).
+
+    One record per cluster where rows come in clusters.
+    """
     first, last = Cell(context, shorter), Cell(context, longer)
-    wide = recited_by_cell(tables, model, [first, last])
-    lost = wide.select((pl.col(str(first)) & ~pl.col(str(last))).sum()).item()
-    gained = wide.select((~pl.col(str(first)) & pl.col(str(last))).sum()).item()
-    return lost, gained
+    wide, before, after = recited_by_cell(tables, model, [first, last]), pl.col(str(first)), pl.col(str(last))
+    return tables.sum_by_cluster(wide, (before & ~after).sum().alias("lost"), (~before & after).sum().alias("gained"))
 
 
 def _fall_trend(tables: Tables, model: str, context: int, lengths: list[int]) -> Trend:
-    lost, gained = _lost_and_gained(tables, model, context, lengths[0], lengths[-1])
+    counts = _lost_and_gained(tables, model, context, lengths[0], lengths[-1])
+    lost, gained = counts["lost"].sum(), counts["gained"].sum()
     test = (
         f"of rows scored by {model} at both {context} + {lengths[0]} and {context} + {lengths[-1]} tokens, {lost:,} "
         f"are memorized at the shorter continuation only and {gained:,} at the longer only; where both are cut from "
         "one greedy text the latter cannot be, so that only a loss was open; shown if the 95 % interval of the first "
         "among both is above one half"
     )
-    return Trend("recited-rows-fall-with-continuation", majority_verdict(lost, gained), test)
+    return Trend("recited-rows-fall-with-continuation", clustered_majority_verdict(counts, "lost", "gained"), test)
 
 
 def _slowing_trend(tables: Tables, model: str, context: int, lengths: list[int]) -> Trend:
     """The verdict on the rows lost in P1's two steps; for other grids their own first and last step, but no verdict."""
     testable = {length for step in _P1_STEPS for length in step} <= set(lengths)
     steps = _P1_STEPS if testable else ((lengths[0], lengths[1]), (lengths[-2], lengths[-1]))
-    early, late = (_lost_and_gained(tables, model, context, *step)[0] for step in steps)
+    counts = pl.concat(
+        [
+            _lost_and_gained(tables, model, context, *step).drop("gained").rename({"lost": name})
+            for step, name in zip(steps, ("early", "late"), strict=True)
+        ],
+        how="diagonal",
+    )
+    sums = [pl.col(name).sum() for name in ("early", "late")]
+    counts = counts.group_by("cluster").agg(*sums) if tables.cluster_key else counts.select(*sums)
+    early, late = counts["early"].sum(), counts["late"].sum()
     name = "fall-with-continuation-slows"
     (first, second), (third, last) = steps
     if testable:
@@ -103,7 +121,7 @@ def _slowing_trend(tables: Tables, model: str, context: int, lengths: list[int])
             f"{model} at a context of {context} tokens loses {early:,} memorized rows from {first} to {second} tokens "
             f"and {late:,} from {third} to {last}; shown if the 95 % interval of the first among both is above one half"
         )
-        return Trend(name, majority_verdict(early, late), test)
+        return Trend(name, clustered_majority_verdict(counts, "early", "late"), test)
     own_grid = (
         f"; in its own grid {model} loses {early:,} memorized rows from {first} to {second} tokens and {late:,} from "
         f"{third} to {last}"

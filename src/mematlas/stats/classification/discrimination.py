@@ -1,21 +1,25 @@
 """How well scores separate hits from misses, and how well they are calibrated as probabilities.
 
 ROC-AUC with the interval of DeLong et al. (1988), by the ranks of Sun and Xu (2014); PR-AUC as average precision;
-expected calibration error in bins of equal width (Guo et al. 2017), both with bootstrap intervals.
+with bootstrap intervals; expected calibration error in bins of equal width (Guo et al. 2017) beside that of chance.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
+from scipy.stats import t as student_t
 
 CALIBRATION_BINS: Final = 5  # K2
 BOOTSTRAP_SAMPLES: Final = 500  # our choice
 _Z: Final = float(norm.ppf(0.975))
+_PRIOR_ROWS: Final = 1.0  # rows that the largest possible variance counts as; our choice
+_PRIOR_CLUSTERS: Final = 0.5  # the same where rows come in clusters, as in estimates/clustered.py
+_AREA_INTERVAL: Final = "DeLong 95 %, one exact end where the classes are apart"
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -32,14 +36,34 @@ class MetricEstimate:
     interval: str
 
 
-def roc_auc(scores: ArrayLike, hits: ArrayLike) -> MetricEstimate:
+@dataclass(frozen=True, slots=True)
+class CalibrationEstimate:
+    """A calibration error beside that of true probabilities; None where there was nothing to compare.
+
+    by_chance: mean error that the same probabilities would have if they were true; by_chance_upper: 95 % of their
+    errors are at most this. An error above it is evidence that the probabilities are not true.
+    """
+
+    estimate: float | None
+    by_chance: float | None
+    by_chance_upper: float | None
+    count: int
+
+
+def roc_auc(scores: ArrayLike, hits: ArrayLike, clusters: ArrayLike | None = None) -> MetricEstimate:
     """Probability that a hit scores above a miss (ties count half); 0.5: no discrimination.
 
-    The interval is DeLong's, computed on the log-odds of the area so that it stays within 0 and 1 (our choice). It is
-    None with fewer than two hits or misses, with perfect separation, and where all scores are tied.
+    The interval is DeLong's, computed on the log-odds of the area so that it stays within 0 and 1 (our choice); with
+    clusters its variance is that of their sums (Obuchowski 1997). Where few rows are out of order, its variance rests
+    on these few and comes out too small: it is averaged with the largest possible one, area * (1 - area) / (rows of the
+    smaller class), which counts as one row out of order, or as half a cluster (our choice). Where the classes are
+    wholly apart, one end is exact for every distribution: as many separate pairs as the smaller class has rows are all
+    in order with probability area ** pairs, which is 2.5 % at that end. There is no interval for fewer than two hits or
+    two misses that are not apart, and where all scores are tied.
 
     Args:
-        scores, hits: shape (rows,); hits Boolean.
+        scores, hits: shape (rows,); hits Boolean. clusters: shape (rows,), any numbers; rows of one number are not
+            independent. None: all rows are.
 
     Raises:
         ValueError: the shapes differ.
@@ -47,20 +71,51 @@ def roc_auc(scores: ArrayLike, hits: ArrayLike) -> MetricEstimate:
     s, y = _validated(scores, hits)
     hit_scores, miss_scores = s[y], s[~y]
     if not len(hit_scores) or not len(miss_scores):
-        return MetricEstimate(None, None, None, len(y), "DeLong 95 %")
+        return MetricEstimate(None, None, None, len(y), _AREA_INTERVAL)
+    placements = np.empty(len(y))  # of a hit the share of misses below it, of a miss the share of hits above it
     ranks = rankdata(np.concatenate([hit_scores, miss_scores]))
-    above = (ranks[: len(hit_scores)] - rankdata(hit_scores)) / len(miss_scores)
-    below = 1 - (ranks[len(hit_scores) :] - rankdata(miss_scores)) / len(hit_scores)
-    area = float(above.mean())
-    if min(len(hit_scores), len(miss_scores)) < 2 or not 0 < area < 1:
-        return MetricEstimate(area, None, None, len(y), "DeLong 95 %")
-    standard_error = (above.var(ddof=1) / len(hit_scores) + below.var(ddof=1) / len(miss_scores)) ** 0.5
-    if standard_error == 0:
-        return MetricEstimate(area, None, None, len(y), "DeLong 95 %")
-    log_odds, half_width = logit(area), _Z * standard_error / (area * (1 - area))
-    return MetricEstimate(
-        area, float(expit(log_odds - half_width)), float(expit(log_odds + half_width)), len(y), "DeLong 95 %"
+    placements[y] = (ranks[: len(hit_scores)] - rankdata(hit_scores)) / len(miss_scores)
+    placements[~y] = 1 - (ranks[len(hit_scores) :] - rankdata(miss_scores)) / len(hit_scores)
+    area = float(placements[y].mean())
+    lower, upper = _area_interval(area, placements, y, None if clusters is None else np.asarray(clusters))
+    return MetricEstimate(area, lower, upper, len(y), _AREA_INTERVAL)
+
+
+def _area_interval(
+    area: float, placements: Floats, hits: Booleans, clusters: NDArray[Any] | None
+) -> tuple[float | None, float | None]:
+    """The 95 % interval of `roc_auc`; None where there is none."""
+    labels = np.arange(len(hits)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    units = [len(np.unique(labels[side])) for side in (hits, ~hits)]
+    pairs = min(*units, len(np.unique(labels)) // 2)
+    if area in (0.0, 1.0):
+        end = 0.025 ** (1 / max(pairs, 1))
+        return (end, 1.0) if area == 1 else (0.0, 1 - end)
+    if min(units) < 2 or np.ptp(placements) == 0:
+        return None, None
+    influences = (placements - area) / np.where(hits, hits.sum(), (~hits).sum())
+    if clusters is None:
+        variance = sum(
+            units_ / (units_ - 1) * float(influences[side] @ influences[side])
+            for units_, side in zip(units, (hits, ~hits), strict=True)
+        )
+        quantile = _Z
+    else:
+        sums = np.bincount(labels, influences)
+        variance, quantile = (
+            len(sums) / (len(sums) - 1) * float(sums @ sums),
+            float(student_t.ppf(0.975, max(1, len(sums) - 2))),
+        )
+    informative = min(
+        len(np.unique(labels[side & out_of_order]))
+        for side in (hits, ~hits)
+        for out_of_order in (placements < 1, placements > 0)
     )
+    largest = max(variance, area * (1 - area) / pairs)
+    prior = _PRIOR_ROWS if clusters is None else _PRIOR_CLUSTERS
+    standard_error = ((informative * variance + prior * largest) / (informative + prior)) ** 0.5
+    log_odds, half_width = logit(area), quantile * standard_error / (area * (1 - area))
+    return float(expit(log_odds - half_width)), float(expit(log_odds + half_width))
 
 
 def pr_auc(scores: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0) -> MetricEstimate:
@@ -74,15 +129,21 @@ def pr_auc(scores: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES
 
 def calibration_error(
     probabilities: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0
-) -> MetricEstimate:
+) -> CalibrationEstimate:
     """Expected calibration error: |share of hits - mean probability| in 5 bins of equal width, weighted by their rows.
 
-    Even for true probabilities it is above 0 by chance, by more the fewer rows there are. Args, Raises: as `roc_auc`.
+    Even for true probabilities it is above 0 by chance, by more the fewer rows there are, so that no interval about it
+    can contain a true error of 0. It is given with what true probabilities would give instead: hits are drawn with the
+    probabilities, independently of each other (our choice). Args, Raises: as `roc_auc`.
     """
     s, y = _validated(probabilities, hits)
     if not len(y):
-        return MetricEstimate(None, None, None, 0, "bootstrap 95 %")
-    return _bootstrap_interval(_calibration_error, s, y, draws, seed)
+        return CalibrationEstimate(None, None, None, 0)
+    generator = np.random.default_rng(seed)
+    by_chance = [_calibration_error(s, generator.random(len(s)) < s) for _ in range(draws)]
+    return CalibrationEstimate(
+        _calibration_error(s, y), float(np.mean(by_chance)), float(np.quantile(by_chance, 0.95)), len(y)
+    )
 
 
 def _average_precision(scores: Floats, hits: Booleans) -> float:

@@ -94,6 +94,31 @@ def weighted_auroc(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike
         return min(1.0, float(auc(false_positive_rates, true_positive_rates)))
 
 
+def auroc_influences(
+    probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike
+) -> tuple[float, NDArray[np.float64]] | None:
+    """`weighted_auroc`, and what each token contributes to its deviation from the true value.
+
+    The contributions sum to 0; the variance of the area is about the sum over independent groups of tokens of their
+    squared sums (DeLong et al. 1988; for clusters Obuchowski 1997).
+
+    Args, Raises: as `token_scores`.
+
+    Returns:
+        the area and an array of shape (tokens,); None where one class is absent.
+    """
+    p, y, w = _validated(probabilities, hits, weights)
+    if not y.any() or y.all():
+        return None
+    order = np.unique(p, return_inverse=True)[1]
+    hit_weights, miss_weights = (np.bincount(order, w * side, minlength=order.max() + 1) for side in (y, ~y))
+    misses_below = (np.cumsum(miss_weights) - miss_weights / 2) / miss_weights.sum()
+    hits_above = 1 - (np.cumsum(hit_weights) - hit_weights / 2) / hit_weights.sum()
+    placements = np.where(y, misses_below[order], hits_above[order])
+    area = float(np.average(placements[y], weights=w[y]))
+    return area, w * (placements - area) / np.where(y, hit_weights.sum(), miss_weights.sum())
+
+
 def calibration(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> Calibration:
     """Mean probability and share of hits in 5 bins of equal width (reliability curve). Args, Raises: `token_scores`."""
     p, y, w = _validated(probabilities, hits, weights)

@@ -1,11 +1,16 @@
 """Means and medians of many columns at once, each with a 95 % interval."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 from scipy.stats import t as student_t
+
+#: Values below which the mean of raw corpus counts has no interval (our choice). A few n-grams make up most of the
+#: mean: Student's interval of 2-gram counts covers .70, .81, .88 and .93 of samples of 12, 30, 61 and 200 rows.
+FEWEST_COUNTS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,14 +27,15 @@ class ColumnEstimates:
     interval: str
 
 
-def means(values: ArrayLike) -> ColumnEstimates:
+def means(values: ArrayLike, *, fewest: int | ArrayLike = 2) -> ColumnEstimates:
     """The mean of each column with Student's t interval at n - 1 degrees of freedom.
 
     There is no interval for one value or for equal values, which show no variation to estimate an error from. For few
-    values of a heavy-tailed distribution the interval is too narrow.
+    values of a heavy-tailed distribution the interval is too narrow: raw corpus counts need FEWEST_COUNTS.
 
     Args:
         values: shape (rows, columns); NaN means not measured; such values are left out.
+        fewest: values below which a column has no interval, of all columns or of each, shape (columns,).
 
     Raises:
         ValueError: there are not two dimensions.
@@ -45,6 +51,7 @@ def means(values: ArrayLike) -> ColumnEstimates:
     for column in np.flatnonzero(~complete & (count > 0)):
         mean[[column]], standard_error[[column]] = _mean_and_error(values[~np.isnan(values[:, column]), column, None])
     half_width = student_t.ppf(0.975, np.maximum(count - 1, 1)) * np.where(standard_error > 0, standard_error, np.nan)
+    half_width = np.where(count >= np.asarray(fewest), half_width, np.nan)
     return ColumnEstimates(mean, mean - half_width, mean + half_width, count, "Student's t 95 %")
 
 

@@ -7,6 +7,12 @@ no term for the others; Stuart-Maxwell is summed over the groups of categories b
 covariance is singular where no row moves between groups. Without empty cells both are the textbook tests.
 
 Where few rows move, p tends to be too large: the statistic keeps its mean, the degrees of freedom, but varies less.
+
+Rows that come in clusters (documents) do not move independently. Both tests then compare the same differences with
+their variance between clusters instead: W = d' V^+ d with d the sum, and V the sum of outer products, of the clusters'
+contributions to the differences. With one row per cluster W is Bowker's statistic. For q differences and m clusters
+F = W (m - q) / (q (m - W)) has an F distribution with q and m - q degrees of freedom (Hotelling 1931, for a mean of 0),
+which is reported; with no more clusters than differences there is no test.
 """
 
 from dataclasses import dataclass
@@ -15,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2
+from scipy.stats import f as fisher_f
 from statsmodels.stats.contingency_tables import SquareTable
 
 _MIN_MOVING = 10  # rows moving between two categories; below, a cell's expected count is under five (Cochran's rule)
@@ -90,3 +97,55 @@ def _validated_table(counts: ArrayLike) -> NDArray[np.float64]:
     if not (table >= 0).all():
         raise ValueError("counts must not be negative or missing")
     return table
+
+
+def clustered_bowker(counts: ArrayLike) -> SymmetryTest:
+    """`bowker` for rows in clusters. counts: shape (clusters, categories, categories)."""
+    tables = _validated_tables(counts)
+    pairs = np.triu_indices(tables.shape[1], 1)
+    moving = (tables + tables.transpose(0, 2, 1))[:, *pairs]
+    differences = (tables - tables.transpose(0, 2, 1))[:, *pairs]
+    return _clustered_test("Bowker, clustered", differences, moving, tables)
+
+
+def clustered_stuart_maxwell(counts: ArrayLike) -> SymmetryTest:
+    """`stuart_maxwell` for rows in clusters. counts: shape (clusters, categories, categories)."""
+    tables = _validated_tables(counts)
+    off_diagonal = tables * (1 - np.eye(tables.shape[1]))
+    differences = off_diagonal.sum(2) - off_diagonal.sum(1)
+    moving = off_diagonal.sum(2) + off_diagonal.sum(1)
+    return _clustered_test("Stuart-Maxwell, clustered", differences, moving, tables)
+
+
+def _clustered_test(
+    name: str, differences: NDArray[np.float64], moving: NDArray[np.float64], tables: NDArray[np.float64]
+) -> SymmetryTest:
+    """The test of whether the sums of `differences` over clusters are 0; see the module's docstring.
+
+    moving: rows that change between the categories of each difference, of the same shape.
+    """
+    is_moving = moving.sum(0) > 0
+    if not is_moving.any():
+        return _not_testable(name, tables.sum(0))
+    contributions = differences[:, is_moving]
+    contributions = contributions[moving[:, is_moving].any(1)]
+    clusters, total = len(contributions), contributions.sum(0)
+    variance = contributions.T @ contributions
+    freedom = int(np.linalg.matrix_rank(variance))
+    if not freedom:
+        return SymmetryTest(name, None, None, None, None, "as many rows rise as fall in every cluster")
+    if clusters <= freedom:
+        return SymmetryTest(name, None, None, None, None, f"rows move in {clusters} clusters only, too few for a test")
+    statistic = min(float(total @ np.linalg.pinv(variance) @ total), float(clusters))
+    f_value = statistic * (clusters - freedom) / (freedom * max(clusters - statistic, 1e-12))
+    sparse = bool(np.mean(moving.sum(0)[is_moving] < _MIN_MOVING) > 0.2)
+    return SymmetryTest(name, f_value, freedom, float(fisher_f.sf(f_value, freedom, clusters - freedom)), sparse)
+
+
+def _validated_tables(counts: ArrayLike) -> NDArray[np.float64]:
+    tables = np.array(counts, dtype=np.float64)
+    if tables.ndim != 3 or tables.shape[1] != tables.shape[2]:
+        raise ValueError(f"counts must be of shape (clusters, categories, categories), not {tables.shape}")
+    if not (tables >= 0).all():
+        raise ValueError("counts must not be negative or missing")
+    return tables

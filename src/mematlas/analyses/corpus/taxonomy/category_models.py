@@ -49,7 +49,11 @@ _FORM_DESCRIPTION: Final = (
 _METRICS: Final = {
     "roc_auc": "chance that a recited row gets a higher probability than another; 0.5 tells nothing apart",
     "pr_auc": "average precision; test_recited / test_rows tells nothing apart",
-    "ece": "expected calibration error in 5 bins, as a probability",
+}
+_CALIBRATION: Final = {
+    "ece": "expected calibration error in 5 bins, as a probability; above 0 by chance even for true probabilities",
+    "ece_by_chance": "mean of it if the probabilities were true",
+    "ece_by_chance_upper": "95 % of such errors are at most this; a larger one shows that they are not",
 }
 MODEL_COLUMNS: Final = {
     "form": _FORM_DESCRIPTION,
@@ -64,6 +68,7 @@ MODEL_COLUMNS: Final = {
         for name, meaning in _METRICS.items()
         for end, which in (("", ""), ("_lower", "lower"), ("_upper", "upper"))
     },
+    **_CALIBRATION,
     "ratio": f"likelihood ratio (corrected form) against the intercept alone; of {TAXONOMY}, against {ALL_ROWS}",
     "freedom": "its degrees of freedom",
     "p": "its p by chi-square",
@@ -275,7 +280,9 @@ def _record(
         test_arguments = model.probabilities[in_test], recited[in_test]
         record |= _interval_columns("roc_auc", roc_auc(*test_arguments))
         record |= _interval_columns("pr_auc", pr_auc(*test_arguments, draws=_BOOTSTRAP_DRAWS))
-        record |= _interval_columns("ece", calibration_error(*test_arguments, draws=_BOOTSTRAP_DRAWS))
+        calibration = calibration_error(*test_arguments, draws=_BOOTSTRAP_DRAWS)
+        numbers = calibration.estimate, calibration.by_chance, calibration.by_chance_upper
+        record |= dict(zip(_CALIBRATION, numbers, strict=True))
     return record | dict(zip(("ratio", "freedom", "p"), ratio, strict=True)) | {"reason": model.reason}
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from mematlas.analyses.frames.copies import CATEGORIES, category, known_scopes, window_features
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
-from mematlas.stats.estimates.averages import means, medians
+from mematlas.stats.estimates.averages import FEWEST_COUNTS, means, medians
 from mematlas.study import Study
 
 MAX_ROWS: Final = 20_000  # our choice: more rows hardly improve a dozen coefficients
@@ -40,7 +40,8 @@ MEAN_COLUMNS: Final = {
     "trait": "; ".join(f"{name}: {meaning}" for name, meaning in COVARIATES.items()),
     "rows": "training rows for which it is known",
     "mean": "mean over them",
-    "mean_lower": "lower end of its 95 % interval (Student's t, null for one row or equal rows; Wilson's of template)",
+    "mean_lower": "lower end of its 95 % interval (Student's t, null for one row or equal rows, for counts and copies "
+    f"below {FEWEST_COUNTS} rows; Wilson's of template)",
     "mean_upper": "upper end of it",
     "median": "median over them",
     "median_lower": "lower end of its 95 % interval (order statistics); null below six rows",
@@ -123,7 +124,8 @@ def trait_means(rows: pl.DataFrame) -> pl.DataFrame:
     parts = []
     for name in (*CATEGORIES, NOT_RECITED):
         values = rows.filter(group == name).select(*COVARIATES).to_numpy().astype(float)
-        mean, median = means(values), medians(values)
+        fewest = [FEWEST_COUNTS if trait.startswith(("copies", "frequency")) else 2 for trait in COVARIATES]
+        mean, median = means(values, fewest=fewest), medians(values)
         columns: dict[str, Any] = {"group": [name] * len(COVARIATES), "trait": list(COVARIATES), "rows": mean.count}
         for title, center in (("mean", mean), ("median", median)):
             ends = {title: center.estimate, f"{title}_lower": center.lower, f"{title}_upper": center.upper}

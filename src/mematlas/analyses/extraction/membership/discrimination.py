@@ -33,14 +33,14 @@ _SCORE_COLUMNS: Final = {
     "members": "training rows with the score",
     "controls": "rows of the control corpus with the score",
     "auroc": "chance that a training row has the higher score; 0.5 tells nothing apart",
-    "auroc_lower": "lower end of its DeLong 95 % interval",
-    "auroc_upper": "upper end of its DeLong 95 % interval",
+    "auroc_lower": "lower end of its DeLong 95 % interval; exact where all members are above all control rows",
+    "auroc_upper": "upper end of it; exact where all are below",
     **{
         f"{name}{end}": meaning
         for name, level in FALSE_POSITIVE_RATES.items()
         for end, meaning in (
             ("", f"share of members above a threshold that at most {100 * level:g} % of control rows exceed"),
-            ("_lower", "lower end of its Wilson 95 % interval, the threshold taken as given"),
+            ("_lower", "lower end of its 95 % interval, over members and over the control rows that set the threshold"),
             ("_upper", "upper end of it"),
         )
     },

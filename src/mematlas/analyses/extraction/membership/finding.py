@@ -111,13 +111,7 @@ def _headline_model(tables: Tables, frames: Frames) -> str | None:
 
 def _confounded(blind: Record | None) -> bool:
     """Whether the bag of words discriminates too, so that no score is evidence of memorization."""
-    return blind is not None and _auroc_bound(blind, "lower") > _BLIND_WARNING
-
-
-def _auroc_bound(record: Record, side: str) -> float:
-    """One end of the interval of the AUROC; the AUROC itself where perfect separation leaves no interval."""
-    bound = record[f"auroc_{side}"]
-    return float(record["auroc"] if bound is None else bound)
+    return blind is not None and blind["auroc_lower"] is not None and blind["auroc_lower"] > _BLIND_WARNING
 
 
 # ----------------------------------------------------------------------------------------------------- the sentences
@@ -189,11 +183,12 @@ def _trend(frames: Frames, model: str) -> Trend:
     test = (
         f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}, "
         f"{_format_auroc(most)} of {most['members']:,} {_format_repetitions(most)}; a direction is shown if the "
-        "intervals are apart (the number itself where there is no interval)"
+        "intervals are apart; without an interval nothing is"
     )
-    rises = _auroc_bound(most, "lower") > _auroc_bound(least, "upper")
-    falls = _auroc_bound(most, "upper") < _auroc_bound(least, "lower")
-    verdict: Verdict = "shows" if rises else "contradicts" if falls else "cannot tell"
+    verdict: Verdict = "cannot tell"
+    if least["auroc_lower"] is not None and most["auroc_lower"] is not None:
+        rises, falls = most["auroc_lower"] > least["auroc_upper"], most["auroc_upper"] < least["auroc_lower"]
+        verdict = "shows" if rises else "contradicts" if falls else "cannot tell"
     return Trend(_TREND_NAME, verdict, test)
 
 
@@ -241,7 +236,7 @@ _DEVIATIONS: Final = (
     "The zlib ratio divides by bytes at level 9 of compression; K6's code uses zlib's default.",
     "K5 ranks a canary among random ones of its format by perplexity; here each training row among the control rows, "
     "with ties in the middle.",
-    "Intervals take rows as independent; that of a true positive rate takes its threshold as given.",
+    "Intervals take rows as independent.",
 )
 
 ANALYSIS: Final = Analysis(

@@ -27,7 +27,7 @@ from mematlas.analyses.frames.score_lines import relative_compute
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.classification.forecasting import correlations, forecast_scores, joint_counts
-from mematlas.stats.estimates.intervals import Share, standard_error
+from mematlas.stats.estimates.intervals import Share, standard_error, wilson
 
 _FORECAST_COLUMNS: Final = {
     "earlier": "the model that forecasts",
@@ -48,6 +48,8 @@ _FORECAST_COLUMNS: Final = {
     "f1_lower": "lower end of its 95 % interval, from the Wilson interval of both / either",
     "f1_upper": "upper end of it",
     "base_rate": "memorized_later / rows: the precision of a forecast that knows nothing",
+    "base_rate_lower": "lower end of its Wilson 95 % interval",
+    "base_rate_upper": "upper end of it",
 }
 _CORRELATION_COLUMNS: Final = {
     "model": "label of a model",
@@ -64,6 +66,7 @@ _CORRELATIONS_RECIPE: Final = """\
 cells = recount.pairs(study, "model", common=True).group_by("model", other="model_2")
 phi = pl.corr(pl.col("recited").cast(int), pl.col("recited_2").cast(int)).fill_nan(None)
 answer = cells.agg(rows=pl.len(), {pearson}phi=phi)"""
+_UNKNOWN: Final = Share(None, None, None, 0)
 _PEARSON: Final = 'pearson=pl.corr("matches", "matches_2").fill_nan(None), '
 _DEVIATIONS: Final = (
     "K1 counts for a checkpoint only the rows it had seen by then; here all rows count, so a row that an early "
@@ -132,7 +135,7 @@ def _forecasts(tables: Tables, labels: _Labels) -> pl.DataFrame:
 
 
 def with_forecasts(counts: pl.DataFrame) -> pl.DataFrame:
-    """Add precision, recall and F1 with 95 % intervals, and base_rate where `rows` is known; see _FORECAST_COLUMNS.
+    """Add precision, recall, F1 and, where `rows` is known, base_rate, with 95 % intervals; see _FORECAST_COLUMNS.
 
     Args:
         counts: memorized_earlier, memorized_later, memorized_both; rows, where these are known.
@@ -144,7 +147,7 @@ def with_forecasts(counts: pl.DataFrame) -> pl.DataFrame:
         scores, rows = forecast_scores(earlier=earlier, later=later, both=both), pair.get("rows")
         shares = (_share_columns(name, getattr(scores, name)) for name in metrics)
         values = {name: value for share in shares for name, value in share.items()}
-        records.append(values | {"base_rate": later / rows if rows else None})
+        records.append(values | _share_columns("base_rate", wilson(later, rows) if rows else _UNKNOWN))
     schema = {name: pl.Float64 for name in _FORECAST_COLUMNS if name.startswith((*metrics, "base_rate"))}
     return counts.hstack(pl.DataFrame(records, schema=schema))
 
@@ -187,10 +190,13 @@ def _small_models_trend(smaller: pl.DataFrame) -> Trend:
     if forecast["precision"] is None or forecast["recall"] is None:
         return Trend(name, "cannot tell", f"{forecast['earlier']} or {forecast['later']} memorizes no row")
     base, known = forecast["base_rate"], forecast["base_rate"] is not None
-    threshold = f"the base rate of {format_percent(base)}" if known else "one half, as the base rate is unknown"
+    threshold = "one half, as the base rate is unknown"
+    if known:
+        interval = format_interval(forecast["base_rate_lower"], forecast["base_rate_upper"])
+        threshold = f"the base rate of {format_percent(base)} ({interval})"
     condition = f"precision is above recall, and above {threshold}, with 95 % intervals apart"
     test = f"{_format_forecast(forecast)}; shown if {condition}"
-    if forecast["precision_lower"] > max(forecast["recall_upper"], base if known else 0.5):
+    if forecast["precision_lower"] > max(forecast["recall_upper"], forecast["base_rate_upper"] if known else 0.5):
         return Trend(name, "shows", test)
     if forecast["precision_upper"] < forecast["recall_lower"]:
         return Trend(name, "contradicts", test)

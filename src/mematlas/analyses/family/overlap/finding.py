@@ -14,7 +14,13 @@ from mematlas.analyses.base import Analysis
 from mematlas.analyses.family.overlap.memorizer_sets import memorizer_columns, overlap_sets
 from mematlas.analyses.frames.memorized_shares import control_sentence, memorized_shares
 from mematlas.analyses.frames.model_series import Series, model_series, series_caveats
-from mematlas.analyses.frames.proportions import format_interval, format_percent, with_shares
+from mematlas.analyses.frames.proportions import (
+    SAMPLE_COLUMNS,
+    format_interval,
+    format_percent,
+    out_of_all,
+    with_shares,
+)
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
@@ -33,6 +39,7 @@ _COMBINATION_COLUMNS: Final = {
     "share": "rows / of",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
     "charted": f"whether the chart shows it: the {_MAX_BARS} with most rows, without the rows that no member memorizes",
 }
 _SET_COLUMNS: Final = {
@@ -45,21 +52,24 @@ _SET_COLUMNS: Final = {
     "share": "rows / of; null where there is nothing to count",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
 }
 _CELL_TYPES: Final = {"context": pl.Int32, "continuation": pl.Int32}
 _COMBINATIONS_RECIPE: Final = """\
 rows = recount.memorizers(study).with_columns(pl.col("models").list.join(", "))
-counts = rows.group_by("series", "context", "continuation", "members", "models").agg(rows=pl.len())
-answer = recount.with_shares(counts.with_columns(of=pl.sum("rows").over("series")), "rows", "of")"""
+counts = rows.group_by("series", "context", "continuation", "members", "models", "cluster").agg(rows=pl.len())
+answer = recount.with_shares(recount.out_of_all(counts, "series"), "rows", "of")"""
 _SETS_RECIPE: Final = """\
-cells = recount.memorizers(study).group_by("series", "context", "continuation")
+cells = recount.memorizers(study).group_by("series", "context", "continuation", "cluster")
 counts = [cells.agg(*counted) for counted in recount.overlap_sets(){known}]
 answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Overlap:
-    """What the models of a series memorize; counts: as `memorized_by`; the other fields are numbers of rows.
+    """What the models of a series memorize; the other fields are numbers of rows.
+
+    counts: as `memorized_by`; by_cluster: the same in each cluster, where rows come in clusters, else `counts`.
 
     scored: rows scored by all models, None where only recited rows are known; by_others: rows memorized by a model
     before the last; forgotten: those of them that the last model does not memorize.
@@ -67,6 +77,7 @@ class _Overlap:
 
     series: Series
     counts: pl.DataFrame
+    by_cluster: pl.DataFrame
     scored: int | None
     by_any: int
     by_all: int
@@ -87,34 +98,60 @@ def memorized_by(tables: Tables, models: tuple[str, ...], cell: Cell) -> pl.Data
     Returns:
         one Boolean column per model, then rows.
     """
-    wide = tables.side_by_side(models, cell, "recited")
-    if not tables.complete:
-        wide = wide.filter(pl.any_horizontal(models))
+    wide = _recited_rows(tables, models, cell)
     return wide.group_by(*models).agg(pl.len().cast(pl.Int64).alias("rows")).sort("rows", *models, descending=True)
+
+
+def _recited_rows(tables: Tables, models: tuple[str, ...], cell: Cell) -> pl.DataFrame:
+    wide = tables.side_by_side(models, cell, "recited")
+    return wide if tables.complete else wide.filter(pl.any_horizontal(models))
 
 
 def _overlap(tables: Tables, series: Series) -> _Overlap:
     counts = memorized_by(tables, series.models, tables.reference)
+    by_cluster = counts
+    if tables.cluster_key:
+        wide = tables.with_cluster(_recited_rows(tables, series.models, tables.reference))
+        by_cluster = wide.group_by(*series.models, "cluster").agg(pl.len().cast(pl.Int64).alias("rows"))
     others, last = pl.any_horizontal(series.models[:-1]), pl.col(series.models[-1])
     sets = (others | last, pl.all_horizontal(series.models), last & ~others, others, others & ~last)
     sizes = counts.select(pl.col("rows").filter(in_set).sum().alias(str(i)) for i, in_set in enumerate(sets)).row(0)
-    return _Overlap(series, counts, int(counts["rows"].sum()) if tables.complete else None, *sizes)
+    scored = int(counts["rows"].sum()) if tables.complete else None
+    return _Overlap(series, counts, by_cluster, scored, *sizes)
 
 
 def _combination_table(overlaps: list[_Overlap], cell: Cell) -> pl.DataFrame:
-    records = []
+    frames = []
     for overlap in overlaps:
-        keys = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
-        rank = 0
-        for *recited, rows in overlap.counts.iter_rows():
-            models = [model for model, hit in zip(overlap.series.models, recited, strict=True) if hit]
-            rank += bool(models)
-            combination = {"combination": _combination_name(overlap.series, models), "members": len(models)}
-            base = overlap.by_any if overlap.scored is None else overlap.scored
-            charted = "yes" if models and rank <= _MAX_BARS else "no"
-            values = {"models": ", ".join(models), "rows": rows, "of": base, "charted": charted}
-            records.append(keys | combination | values)
-    return with_shares(pl.DataFrame(records, schema_overrides=_CELL_TYPES), "rows", "of").select(*_COMBINATION_COLUMNS)
+        members = list(overlap.series.models)
+        labels = pl.DataFrame(
+            _combination_records(overlap), schema_overrides=dict.fromkeys(members, pl.Boolean), infer_schema_length=None
+        )
+        keys = _keys(overlap, cell)
+        counts = overlap.by_cluster.join(labels, on=members, maintain_order="right").drop(members)
+        if "cluster" in counts.columns:
+            counts = out_of_all(counts)
+        else:
+            counts = counts.with_columns(pl.col("rows").sum().alias("of"))
+        frames.append(counts.select(*keys, pl.all()))
+    return with_shares(pl.concat(frames, how="diagonal"), "rows", "of").select(*_COMBINATION_COLUMNS)
+
+
+def _combination_records(overlap: _Overlap) -> list[dict[str, Any]]:
+    """One record per combination: a Boolean per model, combination, members, models, charted."""
+    records, rank = [], 0
+    for *recited, _ in overlap.counts.iter_rows():
+        models = [model for model, hit in zip(overlap.series.models, recited, strict=True) if hit]
+        rank += bool(models)
+        combination = {"combination": _combination_name(overlap.series, models), "members": len(models)}
+        charted = {"models": ", ".join(models), "charted": "yes" if models and rank <= _MAX_BARS else "no"}
+        records.append(dict(zip(overlap.series.models, recited, strict=True)) | combination | charted)
+    return records
+
+
+def _keys(overlap: _Overlap, cell: Cell) -> list[pl.Expr]:
+    constants = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
+    return [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in constants.items()]
 
 
 def _combination_name(series: Series, models: list[str]) -> str:
@@ -126,12 +163,15 @@ def _combination_name(series: Series, models: list[str]) -> str:
 def _set_table(overlaps: list[_Overlap], cell: Cell) -> pl.DataFrame:
     frames = []
     for overlap in overlaps:
-        constants = {"series": overlap.series.name, "context": cell.context, "continuation": cell.continuation}
-        keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in constants.items()]
-        memorizers = overlap.counts.with_columns(*memorizer_columns(overlap.series))
+        memorizers = overlap.by_cluster.with_columns(*memorizer_columns(overlap.series))
         sets = overlap_sets(pl.col("rows")) if overlap.scored is not None else overlap_sets(pl.col("rows"))[1:]
-        frames += [memorizers.select(*aggregation).select(*keys, pl.all()) for aggregation in sets]
-    return with_shares(pl.concat(frames), "rows", "of").select(*_SET_COLUMNS)
+        for aggregation in sets:
+            is_clustered = "cluster" in memorizers.columns
+            counts = (
+                memorizers.group_by("cluster").agg(*aggregation) if is_clustered else memorizers.select(*aggregation)
+            )
+            frames.append(counts.select(*_keys(overlap, cell), pl.all()))
+    return with_shares(pl.concat(frames, how="diagonal"), "rows", "of").select(*_SET_COLUMNS)
 
 
 def _forgotten_rows(tables: Tables, overlaps: list[_Overlap]) -> dict[int, str]:

@@ -34,9 +34,9 @@ def memorizers(study: Study, run: str | None = None) -> pl.DataFrame:
     Where only recited rows were published, rows that no model of the series recites are left out.
 
     Returns:
-        series, context, continuation, row; models (labels of those with M = 1, in order), members (their number),
-        of_members (number of models in the series), last (whether the last model memorizes the row), last_name
-        ("largest", "latest" or "last").
+        series, context, continuation, row, cluster (as in `lines`); models (labels of those with M = 1, in order),
+        members (their number), of_members (number of models in the series), last (whether the last model memorizes the
+        row), last_name ("largest", "latest" or "last").
 
     Raises:
         StudyError: the run is not finished.
@@ -49,7 +49,9 @@ def memorizers(study: Study, run: str | None = None) -> pl.DataFrame:
             wide = wide.filter(pl.any_horizontal(series.models))
         constants = {"series": series.name, "context": cell.context, "continuation": cell.continuation}
         keys = [pl.lit(value).alias(name) for name, value in constants.items()]
-        frames.append(wide.select(*keys, "row", *memorizer_columns(series)))
+        clustered = tables.clustered_rows.select("row", "cluster").collect()
+        wide = wide.join(clustered, on="row", maintain_order="left")
+        frames.append(wide.select(*keys, "row", "cluster", *memorizer_columns(series)))
     return pl.concat(frames)
 
 

@@ -1,6 +1,7 @@
 """Memorized share against model size, repetitions and context: the three laws of P9, each with its control.
 
-Source: P9, Figure 1 (a to c). The points come from `frames.repetition_samples`, the fits from `laws`.
+Source: P9, Figure 1 (a to c). The points come from `frames.repetition_samples`, the fits from `laws`. The share against
+training step (`checkpoints`) is ours.
 """
 
 from dataclasses import replace
@@ -9,6 +10,14 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.family.scaling.checkpoints import (
+    STEP_COLUMNS,
+    STEPS_RECIPE,
+    format_steps,
+    headline_steps,
+    step_shares,
+    steps_chart,
+)
 from mematlas.analyses.family.scaling.laws import (
     LAW_COLUMNS,
     LAWS_RECIPE,
@@ -36,6 +45,7 @@ from mematlas.analyses.frames.repetition_samples import (
     shares_by_repetitions,
 )
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.literature.published import EVIDENCE, SLOPES
 
@@ -49,6 +59,7 @@ _PUBLISHED_COLUMNS: Final = {
 }
 _PUBLISHED_RECIPE: Final = "answer = pl.DataFrame(recount.SLOPES)"
 _UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": "tokens of context"}
+_REJECTED_BELOW: Final = 0.05  # p of the lack of fit
 _QUESTION: Final = "how memorization grows with size, repetitions and context"
 _DEVIATIONS: Final = (
     "P9 asks for 50 tokens after contexts of 0 to 450; here the study's own grid is used.",
@@ -56,8 +67,9 @@ _DEVIATIONS: Final = (
     "duplicate-normalised share is the mean of the buckets' shares.",
     "P9 fits no alternative: the saturating law x^b / (k^b + x^b) and its comparison by leave-one-out error are ours, "
     "as is the weight of each point (its rows).",
-    "Growth along each law is tested by whether the 95 % interval of its slope excludes 0; P9's numbers stand beside "
-    "(table published), they are not tested.",
+    "Growth along each law is tested by whether the 95 % interval of its slope excludes 0; that it is log-linear also "
+    "by lack of fit and against the saturating law, which P9 does not do. P9's numbers stand beside (table published), "
+    "they are not tested.",
 )
 
 
@@ -87,29 +99,68 @@ def _format_slope(fit: dict[str, Any]) -> str:
 
 
 def _format_comparison(fits: dict[str, dict[str, Any]]) -> str:
-    """Format which law predicts left-out points better, as the end of the claim."""
+    """Format which laws are off their line, and which law predicts left-out points better, as the end of the claim."""
     laws_by_winner = {
         winner: [law for law, fit in fits.items() if fit["better"] == winner] for winner in ("log-linear", "saturating")
     }
+    off_line = [law for law, fit in fits.items() if _off_line(fit)]
+    end = f"; shares are off the line by more than chance in {' and '.join(off_line)}" if off_line else ""
     phrases = [f"the {winner} law in {' and '.join(laws)}" for winner, laws in laws_by_winner.items() if laws]
-    return f"; left-out points are predicted better by {', by '.join(phrases)}" if phrases else ""
+    return f"{end}; left-out points are predicted better by {', by '.join(phrases)}" if phrases else end
+
+
+def _claim(tables: Tables, fits: dict[str, dict[str, Any]], steps: pl.DataFrame) -> str:
+    """The slopes of the laws; without any, the shares of checkpoints."""
+    if not fits:
+        return f"At {tables.reference} tokens {format_steps(headline_steps(tables, steps))}."
+    slopes = ", by ".join(_format_slope(fits[law]) for law in _UNITS if law in fits)
+    return f"At {tables.reference} tokens the memorized share changes by {slopes}{_format_comparison(fits)}."
 
 
 def _trends(fits: dict[str, dict[str, Any]], control_fits: dict[str, dict[str, Any]]) -> tuple[Trend, ...]:
+    """For each law whether the share grows, and whether it does so log-linearly."""
     trends = []
-    for law, name in zip(_UNITS, ANALYSIS.trends, strict=True):
+    for law in _UNITS:
+        names = f"log-linear-in-{law}", f"share-grows-with-{law}"
         fit = fits.get(law)
         if fit is None or fit["slope_lower"] is None:
             reason = "fewer than two points" if fit is None else fit["reason"]
-            trends.append(Trend(name, "cannot tell", f"no slope with an interval in {_UNITS[law]}: {reason}"))
+            test = f"no slope with an interval in {_UNITS[law]}: {reason}"
+            trends += [Trend(name, "cannot tell", test) for name in names]
             continue
+        growth: Verdict = (
+            "shows" if fit["slope_lower"] > 0 else "contradicts" if fit["slope_upper"] < 0 else "cannot tell"
+        )
         comparison = f"; control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
         test = f"{_format_slope(fit)}; a direction is shown if the interval excludes 0{comparison}"
-        if fit["slope_lower"] > 0:
-            trends.append(Trend(name, "shows", test))
-        else:
-            trends.append(Trend(name, "contradicts" if fit["slope_upper"] < 0 else "cannot tell", test))
+        trends += [_log_linear_trend(names[0], fit, growth), Trend(names[1], growth, test)]
     return tuple(trends)
+
+
+def _off_line(fit: dict[str, Any]) -> bool:
+    """Whether the shares lie off the line by more than chance."""
+    return fit["lack_of_fit"] is not None and fit["lack_of_fit"] < _REJECTED_BELOW
+
+
+def _log_linear_trend(name: str, fit: dict[str, Any], growth: Verdict) -> Trend:
+    """P9: the share grows log-linearly. Shown if it grows, lies on the line up to chance, and no other curve is better.
+
+    Without a test of the line, or without a comparison, nothing is shown.
+    """
+    on_line = fit["lack_of_fit"] is not None and not _off_line(fit) and fit["better"] == "log-linear"
+    lack = "not tested" if fit["lack_of_fit"] is None else f"p = {fit['lack_of_fit']:.2g}"
+    errors = "left-out points are not compared"
+    if fit["line_error"] is not None:
+        errors = (
+            f"the line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
+            f"{fit['saturating_error']:.3g}"
+        )
+    start = "grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
+    test = (
+        f"{start}{_format_slope(fit)}; lack of fit of the line: {lack}; {errors}; shown if the slope is above 0, p at "
+        f"least {_REJECTED_BELOW:g}, and the line misses by less; contradicted if the slope is below 0"
+    )
+    return Trend(name, growth if on_line or growth == "contradicts" else "cannot tell", test)
 
 
 # ------------------------------------------------------------------------------------------------------- the finding
@@ -174,8 +225,8 @@ def _sizes_known(tables: Tables) -> bool:
     return all(tables.parameters(model) is not None for model in tables.by_size)
 
 
-def _charts(tables: Tables, laws: pl.DataFrame, control: float | None) -> tuple[Chart, ...]:
-    """One chart per law and sample with a fit to training rows."""
+def _charts(tables: Tables, laws: pl.DataFrame, steps: pl.DataFrame, control: float | None) -> tuple[Chart, ...]:
+    """One chart per law and sample with a fit to training rows, and one of checkpoints."""
     fitted = set(laws.filter(role="train").select("law", "sample").iter_rows())
     charts = []
     for sample, name in (("uniform", "uniform"), ("normalised", "duplicate-normalised")):
@@ -187,6 +238,8 @@ def _charts(tables: Tables, laws: pl.DataFrame, control: float | None) -> tuple[
             charts.append(_chart("context", sample, Axis("context", "context, tokens", "log"), color))
     if ("repetitions", "buckets") in fitted:
         charts.append(_repetitions_chart(tables.reference.continuation, control))
+    if headline_steps(tables, steps):
+        charts.append(steps_chart(tables.reference.continuation))
     return tuple(charts)
 
 
@@ -230,15 +283,23 @@ def _repetitions_chart(continuation: int, control: float | None) -> Chart:
     )
 
 
-def _insufficient_data(tables: Tables, shares: pl.DataFrame, fits: dict[str, dict[str, Any]]) -> Finding | None:
-    train = shares.filter(pl.col("role") == "train")
+def _insufficient_data(
+    tables: Tables, shares: pl.DataFrame, steps: pl.DataFrame, fits: dict[str, dict[str, Any]]
+) -> Finding | None:
+    train = pl.concat([frame.filter(role="train").select("rows", "memorized") for frame in (shares, steps)])
     if train.height and train["memorized"].sum() == 0:
         missing = f"memorized rows (none of {max(train['rows']):,} rows is recited by any model)"
         remedy = "Score larger models, rows that occur more often, or shorter continuations."
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
-    if not fits:
-        missing = "two points to lay a line through (two sizes, two buckets of repetitions or two contexts)"
-        remedy = "Score models of several sizes, rows with known repetitions, or several contexts (`--context 16,32`)."
+    if not fits and not headline_steps(tables, steps):
+        missing = (
+            "two points to lay a line through (two sizes, two buckets of repetitions, two contexts, or two checkpoints "
+            "of a size)"
+        )
+        remedy = (
+            "Score models of several sizes, several checkpoints of one, rows with known repetitions, or several "
+            "contexts (`--context 16,32`)."
+        )
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     return None
 
@@ -249,6 +310,7 @@ def _tables(
     shares: pl.DataFrame,
     repetitions: pl.DataFrame,
     buckets: pl.DataFrame,
+    steps: pl.DataFrame,
 ) -> tuple[Table, ...]:
     records = [[getattr(slope, name) for name in _PUBLISHED_COLUMNS] for slope in SLOPES]
     published = pl.DataFrame(records, [*_PUBLISHED_COLUMNS], orient="row")
@@ -256,6 +318,7 @@ def _tables(
         Table("laws", "Laws fitted: slope per tenfold", laws, LAW_COLUMNS, LAWS_RECIPE),
         Table("shares", "Memorized share by size and context", shares, SAMPLE_COLUMNS, SHARES_RECIPE),
         Table("repetitions", "Memorized share by repetitions", repetitions, REPETITION_COLUMNS, REPETITIONS_RECIPE),
+        Table("steps", "Memorized share by training step", steps, STEP_COLUMNS, STEPS_RECIPE),
         Table("buckets", "Rows in each bucket of repetitions", buckets, BUCKET_COLUMNS, BUCKETS_RECIPE),
         Table("residuals", "Points beside their line", residuals, RESIDUAL_COLUMNS, RESIDUALS_RECIPE),
         Table("published", "Slopes that P9 reports", published, _PUBLISHED_COLUMNS, _PUBLISHED_RECIPE),
@@ -288,23 +351,22 @@ def _compute(tables: Tables) -> Finding:
     counts = bucket_counts(tables)
     repetitions, shares, points = shares_by_repetitions(counts), sample_shares(counts), law_points(counts)
     laws, residuals = fit_laws(points), law_residuals(points)
-    fits = _headline_fits(tables, laws)
-    if insufficient := _insufficient_data(tables, shares, fits):
+    fits, steps = _headline_fits(tables, laws), step_shares(tables)
+    if insufficient := _insufficient_data(tables, shares, steps, fits):
         return insufficient
     cell, buckets = tables.reference, shortfall(tables.rows)
     lead = next((fits[law] for law in _UNITS if law in fits and fits[law]["slope_lower"] is not None), None)
     control = shares.filter(role="control", context=cell.context, continuation=cell.continuation)
-    slopes = ", by ".join(_format_slope(fits[law]) for law in _UNITS if law in fits)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share changes by {slopes}{_format_comparison(fits)}.",
+        _claim(tables, fits, steps),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=None if lead is None else abs(lead["slope"]) / max(1e-9, lead["slope_error"]),
         control=_control(tables, shares),
-        tables=_tables(laws, residuals, shares, repetitions, buckets),
-        charts=_charts(tables, laws, max(control["uniform_share"], default=None)),
+        tables=_tables(laws, residuals, shares, repetitions, buckets, steps),
+        charts=_charts(tables, laws, steps, max(control["uniform_share"], default=None)),
         trends=_trends(fits, _headline_fits(tables, laws, "control")),
         caveats=_caveats(tables, shares, buckets),
         deviations=_DEVIATIONS,
@@ -315,7 +377,8 @@ ANALYSIS = Analysis(
     "scaling",
     "Scaling laws",
     "P9, Figure 1",
-    "two model sizes, rows with several numbers of repetitions, or two contexts; all rows scored",
+    "two model sizes, two checkpoints of one, rows with several numbers of repetitions, or two contexts; all rows "
+    "scored",
     compute,
-    ("log-linear-in-size", "log-linear-in-repetitions", "log-linear-in-context"),
+    tuple(f"{name}-{law}" for law in _UNITS for name in ("log-linear-in", "share-grows-with")),
 )

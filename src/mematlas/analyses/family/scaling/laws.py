@@ -17,6 +17,7 @@ from mematlas.stats.regression.curves import (
     LogLinearFit,
     compare_curves,
     fit_log_linear,
+    lack_of_fit,
 )
 
 #: the columns that identify the points of one fit, in every table of laws; null where the fit goes across their values
@@ -37,6 +38,8 @@ LAW_COLUMNS: Final = {
     "slope_upper": "upper end of it",
     "intercept": "share at one parameter, repetition or token, if the line went on that far",
     "r2": "explained share of the variance",
+    "lack_of_fit": "p of the shares lying on the line up to chance (chi-squared); null for the duplicate-normalised "
+    "sample, whose points are no shares of rows, and below 3 points",
     "line_error": "root mean squared error of the line on points left out one at a time, as a share",
     "saturating_error": "the same of x^b / (k^b + x^b), which levels off at 0 and 1",
     "better": "the law with the smaller of both errors",
@@ -54,7 +57,8 @@ RESIDUAL_COLUMNS: Final = {
 
 LAWS_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.fit_laws(recount.law_points(counts))"
 RESIDUALS_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.law_residuals(recount.law_points(counts))"
-_SAMPLES: Final = {"uniform": "uniform_share", "duplicate-normalised": "normalised_share"}
+_NORMALISED: Final = "duplicate-normalised"
+_SAMPLES: Final = {"uniform": "uniform_share", _NORMALISED: "normalised_share"}
 
 
 def law_points(counts: pl.DataFrame) -> pl.DataFrame:
@@ -99,7 +103,8 @@ def fit_laws(points: pl.DataFrame) -> pl.DataFrame:
     records = []
     for keys, group in _groups(points):
         data = (group["x"], group["share"], group["rows"])
-        records.append(keys | _law_numbers(fit_log_linear(*data), compare_curves(*data)))
+        p = None if keys["sample"] == _NORMALISED else lack_of_fit(*data)
+        records.append(keys | _law_numbers(fit_log_linear(*data), p, compare_curves(*data)))
     return pl.DataFrame(records, schema=_schema(LAW_COLUMNS), orient="row")
 
 
@@ -121,7 +126,7 @@ def _groups(points: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame
             yield dict(zip(GROUP_COLUMNS, key, strict=True)), group.sort("x")
 
 
-def _law_numbers(fit: LogLinearFit, comparison: CurveComparison) -> dict[str, Any]:
+def _law_numbers(fit: LogLinearFit, lack_of_fit_p: float | None, comparison: CurveComparison) -> dict[str, Any]:
     no_interval = None
     if fit.count < POINTS_FOR_INTERVAL:
         no_interval = f"an interval and R2 need {POINTS_FOR_INTERVAL} points"
@@ -135,6 +140,7 @@ def _law_numbers(fit: LogLinearFit, comparison: CurveComparison) -> dict[str, An
         "slope_upper": fit.upper,
         "intercept": fit.intercept,
         "r2": fit.r2,
+        "lack_of_fit": lack_of_fit_p,
         "line_error": comparison.log_linear,
         "saturating_error": comparison.saturating,
         "better": comparison.better,

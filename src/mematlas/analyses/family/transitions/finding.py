@@ -11,8 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
-from mematlas.analyses.family.transitions.growth import GROWTH_TREND as GROWTH
-from mematlas.analyses.family.transitions.growth import growth_trend
+from mematlas.analyses.family.transitions.growth import GROWTH_TREND, TENFOLD_TREND, growth_trends
 from mematlas.analyses.family.transitions.level_transitions import (
     FLOW_COLUMNS,
     KEPT_COLUMNS,
@@ -20,6 +19,7 @@ from mematlas.analyses.family.transitions.level_transitions import (
     TRANSITION_COLUMNS,
     Pair,
     flow_table,
+    gained_share,
     kept_table,
     model_pairs,
     symmetry_table,
@@ -28,28 +28,29 @@ from mematlas.analyses.family.transitions.level_transitions import (
 )
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 from mematlas.analyses.frames.model_series import BY_SIZE, Series, series_caveats
-from mematlas.analyses.frames.proportions import format_interval, format_percent
-from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
+from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.trend_tests import combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
-from mematlas.stats.estimates.intervals import wilson
 
 __all__ = ["ANALYSIS", "compute", "transition_counts"]
 
 _STAY_TREND: Final = "memorized-rows-stay-memorized"
 _LEVELS_RECIPE: Final = """\
-cells = recount.pairs(study, "model").group_by("context", "continuation", "level", smaller="model", larger="model_2")
+cells = recount.pairs(study, "model").group_by("level", *recount.PAIR_KEYS)
 moves = [cells.agg(target=pl.lit(t), rows=(pl.col.level_2 == t).sum(), level_rows=pl.len()) for t in {names}]
 answer = recount.with_shares(pl.concat(moves), "rows", "level_rows")"""
 _COUNTS_RECIPE: Final = """\
 pairs = recount.pairs(study, "model").rename({"model": "smaller", "model_2": "larger", "level_2": "target"})
 counts = pairs.group_by("context", "continuation", "smaller", "larger", "level", "target").agg(rows=pl.len())
 """
-_SYMMETRY_RECIPE: Final = f"{_COUNTS_RECIPE}answer = recount.symmetry_tests(counts)"
+_SYMMETRY_RECIPE: Final = (
+    _COUNTS_RECIPE.replace('"target")', '"target", "cluster")') + "answer = recount.symmetry_tests(counts)"
+)
 _KEPT_RECIPE: Final = """\
-cells = recount.pairs(study, "model").group_by("context", "continuation", smaller="model", larger="model_2")
+cells = recount.pairs(study, "model").group_by(recount.PAIR_KEYS)
 counts = cells.agg({rows}memorized=pl.sum("recited"), kept=pl.sum("both"), gained=pl.sum("gained"))
-answer = recount.with_shares(counts, "kept", "memorized", "kept_share")"""
+answer = recount.with_shares(counts, "kept", "memorized", "kept_share", sums=[{sums}"gained"])"""
 _FLOW_RECIPE: Final = """\
 pairs = recount.pairs(study, "model").join(recount.steps(study), on=["model", "model_2"])
 steps = pairs{known}.with_columns(target=pl.when("next").then("level_2"))
@@ -60,8 +61,8 @@ _RECITED_FILTER: Final = (
 _DEVIATIONS: Final = (
     "P1 does not publish the edges of its levels; ours are [0, .2), [.2, .4), [.4, .6), [.6, .8), [.8, 1].",
     "P1 shows 410M -> 2.8B and 2.8B -> 12B; every two neighbours and the two ends of each series are shown here.",
-    "P1's spans of growth, 70M -> 2.8B and 2.8B -> 12B, are 1.6 and 0.6 tenfolds of parameters; growth is compared "
-    "here per tenfold, so that a family that grows steadily shows no difference.",
+    "P1's spans of growth, 70M -> 2.8B and 2.8B -> 12B, are 1.6 and 0.6 tenfolds of parameters, so that steady growth "
+    "shows P1's trend too; growth per tenfold is a trend of our own.",
     "Intervals and tests of symmetry are our addition.",
 )
 
@@ -111,16 +112,15 @@ def _format_p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _baseline(record: dict[str, Any]) -> str | None:
+def _baseline(pair: Pair, cell: Cell) -> str | None:
     """The baseline of staying memorized: the share of the other rows that the second model memorizes, as a sentence."""
-    others = (record["rows"] or 0) - record["memorized"]
-    if others <= 0:
+    record = gained_share(pair, cell)
+    if record is None:
         return None
-    share = wilson(record["gained"], others)
+    others = record["others"]
     return (
-        f"Of the {others:,} row{'s' * (others != 1)} that {record['smaller']} does not memorize, "
-        f"{format_percent(share.estimate)} ({format_interval(share.lower, share.upper)}) are memorized by "
-        f"{record['larger']}."
+        f"Of the {others:,} row{'s' * (others != 1)} that {pair.smaller} does not memorize, "
+        f"{format_share(record, 'share')} are memorized by {pair.larger}."
     )
 
 
@@ -139,7 +139,7 @@ def _recipes(tables: Tables) -> dict[str, str]:
     complete = tables.complete
     return {
         "transitions": _LEVELS_RECIPE.format(names=names) if complete else _COUNTS_RECIPE + "answer = counts",
-        "kept": _KEPT_RECIPE.format(rows="rows=pl.len(), " if complete else ""),
+        "kept": _KEPT_RECIPE.format(rows="rows=pl.len(), " if complete else "", sums='"rows", ' if complete else ""),
         "flow": _FLOW_RECIPE.format(known="" if complete else _RECITED_FILTER),
     }
 
@@ -183,7 +183,8 @@ def _charts(series: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
 
 
 def _caveats(tables: Tables, pairs: list[Pair], symmetry: pl.DataFrame) -> Iterator[str]:
-    yield "Intervals and tests take rows as independent; repeated rows and rows of one document are not quite."
+    if tables.clusters is None:
+        yield "Intervals and tests take rows as independent; repeated rows and rows of one document are not quite."
     if not tables.has_control:
         yield "The study has no control rows: a floor of lucky guesses is unknown."
     if not tables.complete:
@@ -205,8 +206,9 @@ def _uncommon_row_caveats(tables: Tables, pairs: list[Pair]) -> Iterator[str]:
     scored = dict(counts.group_by("model").agg(pl.col("rows").sum()).iter_rows())
     for pair in pairs:
         max_scored = max(scored.get(pair.smaller, 0), scored.get(pair.larger, 0))
-        if pair.rows is not None and pair.rows < max_scored:
-            yield f"{pair.smaller} and {pair.larger} scored different rows: the {pair.rows:,} rows of both count."
+        rows = pair.numbers["rows"].sum()
+        if tables.complete and rows < max_scored:
+            yield f"{pair.smaller} and {pair.larger} scored different rows: the {rows:,} rows of both count."
 
 
 def compute(tables: Tables) -> Finding:
@@ -230,10 +232,10 @@ def compute(tables: Tables) -> Finding:
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=abs(lead_test["rises"] - lead_test["falls"]) / changed**0.5 if changed else None,
-        control=_baseline(lead),
+        control=_baseline(pairs[ends], cell),
         tables=_tables(tables, pairs, kept, symmetry),
         charts=_all_charts(tables, pairs),
-        trends=(_stay_trend(kept), growth_trend(tables)),
+        trends=(_stay_trend(kept), *growth_trends(tables)),
         caveats=tuple(_caveats(tables, pairs, symmetry)),
         deviations=_DEVIATIONS,
     )
@@ -245,5 +247,5 @@ ANALYSIS = Analysis(
     "P1, Figure 3",
     "two models of the family that scored the same rows",
     compute,
-    (_STAY_TREND, GROWTH),
+    (_STAY_TREND, GROWTH_TREND, TENFOLD_TREND),
 )

@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.model_series import Series, model_series
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.stats.hypotheses.symmetry import bowker, stuart_maxwell
+from mematlas.stats.hypotheses.symmetry import (
+    SymmetryTest,
+    bowker,
+    clustered_bowker,
+    clustered_stuart_maxwell,
+    stuart_maxwell,
+)
 
 PAIR_COLUMNS: Final = {
     "series": "what the models are ordered by",
@@ -46,6 +52,7 @@ TRANSITION_COLUMNS: Final = {
     "share": "T: rows / level_rows; null for an empty level",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
 }
 KEPT_COLUMNS: Final = {
     **PAIR_COLUMNS,
@@ -56,13 +63,14 @@ KEPT_COLUMNS: Final = {
     "kept_share": "kept / memorized",
     "kept_share_lower": "lower end of its Wilson 95 % interval",
     "kept_share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
 }
 SYMMETRY_COLUMNS: Final = {
     **PAIR_COLUMNS,
     "rises": "rows of a higher level in the second model",
     "falls": "rows of a lower level in the second model",
     "test": "Bowker: as many rows from a to b as back; Stuart-Maxwell: as many rows of every level in both models",
-    "statistic": "chi squared; null where there is nothing to test",
+    "statistic": "chi squared, or F where the test is clustered; null where there is nothing to test",
     "freedom": "degrees of freedom",
     "p": "p value, not adjusted for the number of pairs",
     "sparse": "whether rows that move are too few for a good approximation (Cochran's rule), which makes p too large",
@@ -80,17 +88,19 @@ FLOW_COLUMNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two models of a series; counts: as `transition_counts`; rows, memorized, kept, gained: as in KEPT_COLUMNS."""
+    """Two models of a series.
+
+    counts: as `transition_counts`; by_cluster: level, target, rows, level_rows, and cluster where rows have clusters;
+    numbers: rows, memorized, kept, gained as in KEPT_COLUMNS, in each cluster where rows come in clusters.
+    """
 
     series: Series
     span: str
     smaller: str
     larger: str
     counts: pl.DataFrame
-    rows: int | None
-    memorized: int
-    kept: int
-    gained: int
+    by_cluster: pl.DataFrame
+    numbers: pl.DataFrame
 
     def keys(self, cell: Cell) -> dict[str, Any]:
         pair = f"{self.series.short_name(self.smaller)} to {self.series.short_name(self.larger)}"
@@ -104,21 +114,45 @@ def transition_counts(tables: Tables, smaller: str, larger: str, cell: Cell) -> 
     Only rows that both models scored count. The levels are the five of P1, or "M < 1" and "M = 1" where M is not
     graded; the number of rows that neither model recites is null where only recited rows were published.
     """
-    names = LEVELS if tables.graded else RECITED_LEVELS
+    wide = _levels_of_both(tables, smaller, larger, cell)
+    counts = wide.group_by("level", "target").agg(pl.len().cast(pl.Int64).alias("rows"))
+    levels = pl.DataFrame({"level": range(len(_level_names(tables)))}, schema={"level": pl.Int8})
+    combinations = levels.join(levels.rename({"level": "target"}), how="cross")
+    combinations = combinations.join(counts, on=["level", "target"], how="left").sort("level", "target")
+    known = pl.lit(tables.complete) | (pl.col("level") + pl.col("target") > 0)
+    rows = pl.when(known).then(pl.col("rows").fill_null(0)).alias("rows")
+    return _with_names(tables, combinations.select("level", "target", rows))
+
+
+def _counts_by_cluster(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
+    """`transition_counts` in each cluster, with level_rows (rows of the level), which is 0 in no record."""
+    wide = tables.with_cluster(_levels_of_both(tables, smaller, larger, cell))
+    counts = wide.group_by("cluster", "level", "target").agg(pl.len().cast(pl.Int64).alias("rows"))
+    of_level = counts.group_by("cluster", "level").agg(pl.col("rows").sum().alias("level_rows"))
+    targets = pl.DataFrame({"target": range(len(_level_names(tables)))}, schema={"target": pl.Int8})
+    all_targets = of_level.join(targets, how="cross").join(counts, on=["cluster", "level", "target"], how="left")
+    frame = all_targets.with_columns(pl.col("rows").fill_null(0)).sort("level", "target", "cluster")
+    return _with_names(tables, frame.select("level", "target", "rows", "level_rows", "cluster"))
+
+
+def _level_names(tables: Tables) -> tuple[str, ...]:
+    return LEVELS if tables.graded else RECITED_LEVELS
+
+
+def _with_names(tables: Tables, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with the names of the levels instead of their numbers."""
+    names = _level_names(tables)
+    columns = [pl.col(name).replace_strict(list(range(len(names))), list(names)) for name in ("level", "target")]
+    return frame.with_columns(columns)
+
+
+def _levels_of_both(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
+    """The numbers of the levels of each row that both models scored: row, level, target."""
     wide = _scores_of_both(tables, smaller, larger, cell)
     codes = {"level": pl.col(smaller), "target": pl.col(larger)}
     if tables.graded:
         codes = {"level": level(smaller, cell.continuation), "target": level(larger, cell.continuation)}
-    codes = {name: code.cast(pl.Int8) for name, code in codes.items()}
-    counts = wide.select(**codes).group_by("level", "target").agg(pl.len().cast(pl.Int64).alias("rows"))
-    levels = pl.DataFrame({"level": range(len(names))}, schema={"level": pl.Int8})
-    combinations = levels.join(levels.rename({"level": "target"}), how="cross")
-    combinations = combinations.join(counts, on=["level", "target"], how="left")
-    known = pl.lit(tables.complete) | (pl.col("level") + pl.col("target") > 0)
-    return combinations.sort("level", "target").select(
-        *(pl.col(name).replace_strict(list(range(len(names))), list(names)) for name in ("level", "target")),
-        pl.when(known).then(pl.col("rows").fill_null(0)).alias("rows"),
-    )
+    return wide.select("row", *(code.cast(pl.Int8).alias(name) for name, code in codes.items()))
 
 
 def _scores_of_both(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
@@ -139,13 +173,15 @@ def _pair(tables: Tables, series: Series, span: str, smaller: str, larger: str) 
     cell = tables.reference
     full = cell.continuation if tables.graded else True
     wide = _scores_of_both(tables, smaller, larger, cell)
-    numbers = wide.select(
-        memorized=(pl.col(smaller) == full).sum(),
-        kept=((pl.col(smaller) == full) & (pl.col(larger) == full)).sum(),
-        gained=((pl.col(smaller) != full) & (pl.col(larger) == full)).sum(),
-    ).row(0)
-    rows = wide.height if tables.complete else None
-    return Pair(series, span, smaller, larger, transition_counts(tables, smaller, larger, cell), rows, *numbers)
+    before, after = pl.col(smaller) == full, pl.col(larger) == full
+    flags = {"memorized": before, "kept": before & after, "gained": ~before & after}
+    sums = [flag.sum().cast(pl.Int64).alias(name) for name, flag in flags.items()]
+    rows = (pl.len() if tables.complete else pl.lit(None)).cast(pl.Int64).alias("rows")
+    counts = transition_counts(tables, smaller, larger, cell)
+    by_cluster = counts.with_columns(_sum_if_known("rows").over("level").alias("level_rows"))
+    if tables.cluster_key:
+        by_cluster = _counts_by_cluster(tables, smaller, larger, cell)
+    return Pair(series, span, smaller, larger, counts, by_cluster, tables.sum_by_cluster(wide, rows, *sums))
 
 
 def transition_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
@@ -153,8 +189,7 @@ def transition_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     frames = []
     for pair in pairs:
         keys = [pl.lit(value).alias(name) for name, value in pair.keys(cell).items()]
-        level_rows = _sum_if_known("rows").over("level").alias("level_rows")
-        frames.append(pair.counts.select(*keys, "level", "target", "rows", level_rows))
+        frames.append(pair.by_cluster.select(*keys, pl.all()))
     return with_shares(pl.concat(frames), "rows", "level_rows").select(*TRANSITION_COLUMNS)
 
 
@@ -164,12 +199,30 @@ def _sum_if_known(column: str) -> pl.Expr:
 
 def kept_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     """Memorized rows (M = 1) that stay memorized, one record per pair; columns KEPT_COLUMNS."""
-    records = [
-        pair.keys(cell) | {name: getattr(pair, name) for name in ("rows", "memorized", "kept", "gained")}
-        for pair in pairs
-    ]
-    frame = pl.DataFrame(records, schema_overrides=_CELL_TYPES | {"rows": pl.Int64}, infer_schema_length=None)
-    return with_shares(frame, "kept", "memorized", "kept_share").select(*KEPT_COLUMNS)
+    return with_shares(_numbers(pairs, cell), "kept", "memorized", "kept_share", sums=("rows", "gained")).select(
+        *KEPT_COLUMNS
+    )
+
+
+def gained_share(pair: Pair, cell: Cell) -> dict[str, Any] | None:
+    """The share of rows not memorized by the first model that the second memorizes: others, gained, share with bounds.
+
+    None where the number of the others is not known, or 0.
+    """
+    others = (pl.col("rows") - pl.col("memorized")).alias("others")
+    record = with_shares(
+        _numbers([pair], cell).with_columns(others).drop("memorized", "rows", "kept"), "gained", "others"
+    )
+    return record.row(0, named=True) if (record["others"].item() or 0) > 0 else None
+
+
+def _numbers(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
+    """The keys and numbers of every pair, in each cluster where rows come in clusters."""
+    frames = []
+    for pair in pairs:
+        keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in pair.keys(cell).items()]
+        frames.append(pair.numbers.select(*keys, pl.all()))
+    return pl.concat(frames)
 
 
 def symmetry_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
@@ -177,7 +230,8 @@ def symmetry_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     frames = []
     for pair in pairs:
         keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in pair.keys(cell).items()]
-        frames.append(pair.counts.select(*keys, "level", "target", "rows"))
+        columns = [name for name in ("level", "target", "rows", "cluster") if name in pair.by_cluster.columns]
+        frames.append(pair.by_cluster.select(*keys, *columns))
     return symmetry_tests(pl.concat(frames)).select(*SYMMETRY_COLUMNS)
 
 
@@ -186,21 +240,33 @@ def symmetry_tests(counts: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         counts: columns level, target (names of levels in the first and the second model) and rows, null where not
-            measured; all other columns identify the pair of models. Levels without rows may be missing.
+            measured; cluster, where rows come in clusters; all other columns identify the pair of models. Levels
+            without rows may be missing.
 
     Returns:
         two records per pair: the columns that identify the pair, then rises, falls ... reason as in SYMMETRY_COLUMNS.
     """
-    keys = [name for name in counts.columns if name not in ("level", "target", "rows")]
+    keys = [name for name in counts.columns if name not in ("level", "target", "rows", "cluster")]
     records: list[dict[str, Any]] = []
     for key, group in counts.group_by(keys, maintain_order=True):
-        square = _square_counts(group)
+        square = _square_counts(group.group_by("level", "target").agg(_sum_if_known("rows")))
         transitions = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
-        for test in (bowker(square), stuart_maxwell(square)):
+        for test in _tests(group, square):
             results = {name: getattr(test, name) for name in ("statistic", "freedom", "p", "sparse", "reason")}
             records.append(dict(zip(keys, key, strict=True)) | transitions | {"test": test.name} | results)
     schema: dict[str, Any] = {name: counts.schema[name] for name in keys} | _TEST_TYPES
     return pl.DataFrame(records, schema=schema)
+
+
+def _tests(counts: pl.DataFrame, square: NDArray[np.int64]) -> tuple[SymmetryTest, SymmetryTest]:
+    """Both tests, clustered if some cluster has several rows; square: the counts of all clusters."""
+    if "cluster" not in counts.columns:
+        return bowker(square), stuart_maxwell(square)
+    of_clusters = counts.group_by("cluster").agg(pl.col("rows").sum())
+    if of_clusters["rows"].max() in (0, 1):
+        return bowker(square), stuart_maxwell(square)
+    squares = np.stack([_square_counts(group) for _, group in counts.group_by("cluster", maintain_order=True)])
+    return clustered_bowker(squares), clustered_stuart_maxwell(squares)
 
 
 def _square_counts(counts: pl.DataFrame) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from mematlas.analyses.phrasing import format_difference, join_with_and
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
 from mematlas.analyses.positions.boundary_step import ONE_STEP, WINDOW_WIDTH, form_names, window_width
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
+from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import (
     ALL_ROWS,
     CLASSES,
@@ -28,6 +29,7 @@ from mematlas.analyses.positions.token_windows import (
 )
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Trend
+from mematlas.stats.estimates.averages import FEWEST_COUNTS
 from mematlas.stats.estimates.intervals import standard_error
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
@@ -102,7 +104,6 @@ def _shuffled(frames: Frames, model: str) -> str:
     records = [_difference_record(frames, model, name, role="shuffled") for name in (MEMORIZED, UNMEMORIZED, HALF)]
     large_classes = [record for record in records if record and record["rows"] >= MIN_ROWS]
     all_rows = _difference_record(frames, model, ALL_ROWS)
-    covering, total = _covering_intervals(frames, model)
     if not large_classes or all_rows is None:
         return f"No class of {model} has {MIN_ROWS} rows: shuffled labels tell nothing."
     parts = [
@@ -116,21 +117,9 @@ def _shuffled(frames: Frames, model: str) -> str:
         for record in contrasts.to_dicts()
     ]
     return (
-        f"With the classes shuffled among the training rows of {model} the mean count changes {join_with_and(parts)}"
-        f"{''.join(contrast_text)}. Of {total} such differences (classes, 1- and 2-grams, counts and logarithms, both "
-        f"forms) {covering} have an interval that holds the one of all rows; one in twenty may miss it by chance."
+        f"With the classes shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of 95 % "
+        f"of the shuffles), the mean count changes {join_with_and(parts)}{''.join(contrast_text)}."
     )
-
-
-def _covering_intervals(frames: Frames, model: str) -> tuple[int, int]:
-    """How many of a model's shuffled boundary differences have an interval covering the overall one, and the total."""
-    differences = frames["differences"].filter(model=model, alignment=BOUNDARY)
-    keys = ["ngram", "scale", "form"]
-    overall = differences.filter(role="train", **{"class": ALL_ROWS}).select(*keys, whole="difference")
-    shuffled = differences.filter("shown", role="shuffled").drop_nulls("difference_lower")
-    covers = pl.col("whole").is_between("difference_lower", "difference_upper")
-    covering, total = shuffled.join(overall, on=keys).select(covers.sum(), pl.len()).row(0)
-    return covering, total
 
 
 def _trends(frames: Frames, model: str, window: str) -> tuple[Trend, ...]:
@@ -225,6 +214,8 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple
     caveats = {
         "Mean counts are ruled by a few very frequent tokens: see log10 counts and medians here, and the finding "
         "frequency_strata.": True,
+        f"Means of counts of fewer than {FEWEST_COUNTS} rows have no interval: a few frequent tokens make it too "
+        "narrow; those of log10(1 + count) have one.": (frames["curves"]["rows"] < FEWEST_COUNTS).any(),
         "Counts hold the row's own copies: rows that occur often raise the counts of their tokens and 2-grams.": True,
         f"No training row of any model is {' or '.join(missing_classes)}.": tables.graded and missing_classes,
         "M was not graded: half-memorized and unmemorized rows are unknown.": not tables.graded,

@@ -15,7 +15,8 @@ from mematlas.analyses.positions.boundary_step import (
     boundary_slopes,
     sentence_frequencies,
 )
-from mematlas.analyses.positions.profiles import PROFILE_COLUMNS, aligned_rows, boundary_curves
+from mematlas.analyses.positions.count_curves import boundary_curves
+from mematlas.analyses.positions.profiles import PROFILE_COLUMNS, aligned_rows
 from mematlas.analyses.positions.token_windows import TokenWindows
 from mematlas.findings.finding import Table
 from mematlas.literature.published import TABLES

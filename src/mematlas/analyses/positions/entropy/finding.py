@@ -31,6 +31,7 @@ from mematlas.analyses.positions.entropy.trends import (
     statistic_record,
 )
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
+from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import ALL_ROWS, CLASSES, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
@@ -114,7 +115,8 @@ def _shuffled(frames: Frames, model: str, path: str) -> str:
     )
     overall = f"; in all {all_rows['rows']:,} rows it is {format_level(all_rows)}" if all_rows else ""
     return (
-        f"With the classes shuffled among the training rows of {model} the mean entropy over the continuation "
+        f"With the classes shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of 95 % "
+        f"of the shuffles), the mean entropy over the continuation "
         f"({PATH_PHRASES[path]}) is "
         f"{_format_levels(frames, model, path, large_classes, 'shuffled')}{overall}{difference}."
     )

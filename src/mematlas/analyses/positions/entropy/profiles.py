@@ -13,6 +13,7 @@ from polars import selectors
 
 from mematlas.analyses.positions.boundary_step import (
     ONE_STEP,
+    differences_at,
     form_names,
     row_differences,
     row_means,
@@ -21,6 +22,7 @@ from mematlas.analyses.positions.boundary_step import (
     welch_difference,
     window_width,
 )
+from mematlas.analyses.positions.count_curves import interval_columns
 from mematlas.analyses.positions.entropy.signals import MEASURE_MEANING, PATH_MEANING, Signals
 from mematlas.analyses.positions.profiles import (
     BOUNDARY,
@@ -30,11 +32,10 @@ from mematlas.analyses.positions.profiles import (
     Group,
     Values,
     aligned_values,
-    interval_columns,
     row_groups,
 )
+from mematlas.analyses.positions.shuffles import SHUFFLED, shuffled_difference, shuffled_rows
 from mematlas.analyses.positions.token_windows import CLASS_TYPE, MEMORIZED, UNMEMORIZED
-from mematlas.stats.estimates.averages import means
 
 IN_CONTEXT: Final = "mean over the context"
 IN_CONTINUATION: Final = "mean over the continuation"
@@ -112,11 +113,12 @@ def signal_curves(rows: pl.DataFrame, signals: Signals) -> pl.DataFrame:
     """
     parts = [pl.DataFrame(schema=_SCHEMA)]
     for signal_key, groups, values in _signal_matrices(rows, signals):
+        shuffled = shuffled_rows(groups)
         padded = np.pad(values, ((0, 0), (DIVERGENCE_REACH, DIVERGENCE_REACH)), constant_values=np.nan)
         for group in groups:
             if not group.in_paper_figure:
                 continue
-            mean = means(aligned_values(padded, group))
+            mean = shuffled.means(group, aligned_values(padded, group))
             first = signals.cell.context if group.at_boundary else DIVERGENCE_REACH
             columns = {"offset": np.arange(len(mean.count)) - first, "rows": mean.count, "shown": group.shown}
             columns = {**columns, **interval_columns("mean", mean), **signal_key, **group.key}
@@ -149,11 +151,9 @@ def signal_statistics(rows: pl.DataFrame, signals: Signals, models: pl.DataFrame
     """
     records = []
     for signal_key, groups, values in _signal_matrices(rows, signals):
-        at_boundary = _statistics(values, signals)
+        at_boundary, shuffled = _statistics(values, signals), shuffled_rows(groups)
         for group in groups:
-            indices, origins = group.indices, group.origins
-            step = (values[indices, origins] - values[indices, origins - 1])[:, None]
-            mean = means(at_boundary[indices] if group.at_boundary else step)
+            mean = shuffled.means(group, differences_at(at_boundary if group.at_boundary else None, values))
             names = _statistic_names(signals) if group.at_boundary else (ONE_STEP,)
             for name, count, *numbers in zip(names, mean.count, mean.estimate, mean.lower, mean.upper, strict=True):
                 interval = dict(zip(("value", "value_lower", "value_upper"), numbers, strict=True))
@@ -182,9 +182,8 @@ def signal_contrasts(rows: pl.DataFrame, signals: Signals) -> pl.DataFrame:
             if memorized is None or unmemorized is None:
                 continue
             for column, name in enumerate(_statistic_names(signals)):
-                contrast = welch_difference(
-                    statistics[memorized.indices, column], statistics[unmemorized.indices, column]
-                )
+                difference = shuffled_difference if role == SHUFFLED else welch_difference
+                contrast = difference(statistics[memorized.indices, column], statistics[unmemorized.indices, column])
                 key = (memorized.key["model"], role, *signal_key.values(), name)
                 records += [dict(zip(SIGNAL_CONTRAST_COLUMNS, (*key, *contrast), strict=True))] if contrast else []
     return to_frame(records, SIGNAL_CONTRAST_COLUMNS, _TEXT_COLUMNS)

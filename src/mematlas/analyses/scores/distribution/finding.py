@@ -18,12 +18,12 @@ from mematlas.analyses.frames.memorized_shares import (
     nearest_cell,
 )
 from mematlas.analyses.frames.model_series import scored_models
-from mematlas.analyses.frames.proportions import format_interval, format_percent, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_interval, format_percent, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
-from mematlas.analyses.trend_tests import Verdict, combined_verdict, majority_verdict
+from mematlas.analyses.trend_tests import Verdict, clustered_majority_verdict, combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -39,14 +39,15 @@ _CLASS_COLUMNS: Final = {
     "share": "rows / of",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of its Wilson 95 % interval",
+    **SAMPLE_COLUMNS,
 }
 _PARTS: Final = ("M = 0", "(0, .2)", *LEVEL_RANGES[1:4], "[.8, 1)", "M = 1")
 _RECIPE: Final = """\
-cells = recount.lines(study).drop_nulls("score").group_by("model", "role", "context", "continuation")
+cells = recount.lines(study).drop_nulls("score").group_by("model", "role", "context", "continuation", "cluster")
 counts = [cells.agg(*counted, of=pl.len()) for counted in recount.score_classes()]
 answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 _UNGRADED_RECIPE: Final = """\
-cells = recount.lines(study).with_columns(matches=None).group_by("model", "role", "context", "continuation")
+cells = recount.lines(study).with_columns(matches=None).group_by("model", "role", "context", "continuation", "cluster")
 counts = [cells.agg(*counted, of=pl.len()) for counted in recount.score_classes()]
 answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
@@ -82,12 +83,12 @@ def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
 
 def _classes(tables: Tables) -> pl.DataFrame:
     """One record per model, role, cell and class, classes ascending within their kind; columns _CLASS_COLUMNS."""
-    counts, weight = tables.counts(), pl.col("rows")
+    counts, weight = tables.counts(*tables.cluster_key), pl.col("rows")
     if tables.graded:
         counts = counts.filter(pl.col("matches").is_not_null())
     else:
         counts = counts.with_columns(pl.lit(None, pl.Int32).alias("matches"))
-    cells = counts.group_by(*KEYS)
+    cells = counts.group_by(*KEYS, *tables.cluster_key)
     frames = [
         cells.agg(*aggregation, weight.sum().alias("of"), pl.lit(order).alias("order"))
         for order, aggregation in enumerate(score_classes(weight))
@@ -97,13 +98,10 @@ def _classes(tables: Tables) -> pl.DataFrame:
 
 def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
     """P1: scores of 0 to 0.3 dominate. Our reading: more than half of the rows of every model have such a score."""
-    low_counts = []
-    for model in models:
-        counts = _graded_counts(tables, model, cell)
-        low = counts.filter(10 * pl.col("matches") <= 3 * cell.continuation)["rows"].sum()
-        low_counts.append((model, int(low), int(counts["rows"].sum())))
-    verdicts = [majority_verdict(low, rows - low) for _, low, rows in low_counts]
-    shares = ", ".join(f"{low:,} of {rows:,} in {model}" for model, low, rows in low_counts)
+    is_low = 10 * pl.col("matches") <= 3 * cell.continuation
+    results = {model: _majority(tables, model, cell, is_low, ~is_low) for model in models}
+    verdicts = [verdict for _, _, verdict in results.values()]
+    shares = ", ".join(f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items())
     test = (
         f"rows of this study with M at most 0.3 at {cell} tokens: {shares}; shown if the 95 % intervals of their "
         "shares lie above one half in all models, contradicted if one lies below"
@@ -116,7 +114,8 @@ def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     level_rows = _graded_counts(tables, model, cell).group_by(level().alias("level")).agg(pl.col("rows").sum())
     rows = dict(level_rows.iter_rows())
     counts = [rows.get(number, 0) for number in range(len(LEVELS))]
-    verdicts: list[Verdict] = [majority_verdict(counts[0], counts[1]), majority_verdict(counts[4], counts[3])]
+    pairs = [(level() == outer, level() == inner) for outer, inner in ((0, 1), (4, 3))]
+    verdicts = [_majority(tables, model, cell, *pair)[2] for pair in pairs]
     test = (
         f"rows of {model} at {cell} tokens: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in "
         f"{LEVEL_RANGES[1]}, {counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}; shown if "
@@ -125,8 +124,19 @@ def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     return Trend("scores-are-bipolar", combined_verdict(verdicts), test)
 
 
-def _graded_counts(tables: Tables, model: str, cell: Cell) -> pl.DataFrame:
-    counts = tables.counts().filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
+def _majority(
+    tables: Tables, model: str, cell: Cell, supporting: pl.Expr, opposing: pl.Expr
+) -> tuple[int, int, Verdict]:
+    """The numbers of rows that support a direction and that oppose it, and the verdict."""
+    counts = _graded_counts(tables, model, cell, *tables.cluster_key)
+    sums = [(pl.col("rows") * rule).sum().alias(name) for name, rule in (("for", supporting), ("against", opposing))]
+    counts = counts.group_by("cluster").agg(*sums) if tables.cluster_key else counts.select(*sums)
+    verdict = clustered_majority_verdict(counts, "for", "against")
+    return int(counts["for"].sum()), int(counts["against"].sum()), verdict
+
+
+def _graded_counts(tables: Tables, model: str, cell: Cell, *by: str) -> pl.DataFrame:
+    counts = tables.counts(*by).filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
     return counts.filter(pl.col("matches").is_not_null())
 
 

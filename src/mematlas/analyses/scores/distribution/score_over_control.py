@@ -9,8 +9,9 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.stats.estimates.resampling import bootstrap_mean, bootstrap_mean_difference
+from mematlas.stats.estimates.mean_scores import mean_score, mean_score_difference
 
 MEAN_COLUMNS: Final = {
     "model": "label of the model",
@@ -19,50 +20,57 @@ MEAN_COLUMNS: Final = {
     "continuation": "tokens to recite",
     "rows": "rows with a graded M",
     "mean": "mean M of the rows",
-    "mean_lower": "lower end of its 95 % bootstrap interval; null for one row, or rows that are all the same",
+    "mean_lower": "lower end of its 95 % interval (Wilson and Student, joined); null below 12 documents",
     "mean_upper": "upper end of it",
     "control_rows": "control rows of the same model and cell; null where there is none, and on lines of a control",
     "control_mean": "their mean M",
     "excess": "mean - control_mean",
-    "excess_lower": "lower end of its 95 % bootstrap interval, both groups of rows resampled",
+    "excess_lower": "lower end of its 95 % interval, from those of both means; null below 12 documents in either",
     "excess_upper": "upper end of it",
+    "clusters": SAMPLE_COLUMNS["clusters"],
+    "reason": "why an interval is null",
 }
 MEANS_RECIPE: Final = """\
 graded = recount.lines(study).drop_nulls("score")
-counts = graded.group_by("model", "role", "context", "continuation", "score").agg(rows=pl.len())
+counts = graded.group_by("model", "role", "context", "continuation", "score", "cluster").agg(rows=pl.len())
 answer = recount.mean_scores(counts)"""
-_NUMBER_TYPES = {name: pl.Int64 if name.endswith("rows") else pl.Float64 for name in MEAN_COLUMNS if name not in KEYS}
-
-GroupKey = tuple[str, str, int, int]
+_TYPES: Final = {
+    name: pl.Int64 if name.endswith(("rows", "clusters")) else pl.String if name == "reason" else pl.Float64
+    for name in MEAN_COLUMNS
+    if name not in KEYS
+}
 
 
 def mean_scores_of_study(tables: Tables) -> pl.DataFrame:
     """The `mean_scores` of every model, role and cell with graded rows, models in the order given."""
-    graded = tables.counts().filter(pl.lit(tables.graded), pl.col("matches").is_not_null())
+    graded = tables.counts(*tables.cluster_key).filter(pl.lit(tables.graded), pl.col("matches").is_not_null())
     score = (pl.col("matches") / pl.col("continuation")).alias("score")
-    return in_model_order(mean_scores(graded.group_by(*KEYS, score).agg(pl.col("rows").sum())), tables)
+    return in_model_order(
+        mean_scores(graded.group_by(*KEYS, score, *tables.cluster_key).agg(pl.col("rows").sum())), tables
+    )
 
 
 def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
     """Mean M of each model, role and cell; for training rows also its difference from the control of the same cell.
 
     Args:
-        counts: model, role, context, continuation, score, rows (the number of rows with this score).
+        counts: model, role, context, continuation, score, rows (the number of rows with this score), and cluster where
+            rows come in clusters.
 
     Returns:
         columns MEAN_COLUMNS.
     """
-    cells = counts.group_by(*KEYS).agg("score", "rows")
-    scores: dict[GroupKey, tuple[list[float], list[int]]] = {record[:4]: record[4:] for record in cells.iter_rows()}
-    means = {key: bootstrap_mean(*counts) for key, counts in scores.items()}
+    columns = [name for name in ("score", "rows", "cluster") if name in counts.columns]
+    cells = counts.group_by(*KEYS).agg(*columns)
+    means = {record[:4]: mean_score(*record[4:]) for record in cells.iter_rows()}
     records = []
     for key, mean in means.items():
-        control = (key[0], "control", *key[2:])
-        record = [mean.count, mean.estimate, mean.lower, mean.upper]
-        if key[1] == "train" and control in scores:
-            excess = bootstrap_mean_difference(
-                *scores[key], other_values=scores[control][0], other_counts=scores[control][1]
-            )
-            record += [excess.other_count, means[control].estimate, excess.estimate, excess.lower, excess.upper]
-        records.append(record + [None] * (len(_NUMBER_TYPES) - len(record)))
-    return cells.select(*KEYS).hstack(pl.DataFrame(records, schema=_NUMBER_TYPES, orient="row"))
+        control = means.get((key[0], "control", *key[2:])) if key[1] == "train" else None
+        compared: list[float | None] = [None] * 5
+        reason = mean.reason
+        if control is not None:
+            excess = mean_score_difference(mean, control)
+            compared = [excess.other_count, control.estimate, excess.estimate, excess.lower, excess.upper]
+            reason = reason or excess.reason
+        records.append([mean.count, mean.estimate, mean.lower, mean.upper, *compared, mean.clusters, reason])
+    return cells.select(*KEYS).hstack(pl.DataFrame(records, schema=_TYPES, orient="row"))

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
 from mematlas.analyses.frames.study_tables import Tables
 
 SURVIVAL_COLUMNS: Final = {
@@ -22,9 +22,10 @@ SURVIVAL_COLUMNS: Final = {
     "share": "rows / of",
     "share_lower": "lower end of its Wilson 95 % interval; null at 0 tokens, which all rows recite by definition",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _RECIPE: Final = """\
-cells = recount.lines(study).drop_nulls("verbatim").group_by("model", "role", "context", "continuation")
+cells = recount.lines(study).drop_nulls("verbatim").group_by("model", "role", "context", "continuation", "cluster")
 rows = pl.concat(cells.agg(tokens=n, rows=(pl.col("verbatim") >= n).sum(), of=pl.len()) for n in range({end}))
 answer = recount.with_shares(rows, "rows", "of").with_columns(pl.when(pl.col.tokens > 0).then(pl.col("^share_.*$")))"""
 
@@ -39,8 +40,8 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
 
     The curve of a shorter continuation is the beginning of the same curve.
     """
-    group = ("model", "role", "context", "continuation")
-    counts = tables.verbatim_counts().filter(pl.col("verbatim").is_not_null())
+    group = ("model", "role", "context", "continuation", *tables.cluster_key)
+    counts = tables.verbatim_counts(*tables.cluster_key).filter(pl.col("verbatim").is_not_null())
     counts = counts.filter(pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
     rows_by_length = counts.group_by(*group, pl.col("verbatim").cast(pl.Int64).alias("tokens")).agg(
         pl.col("rows").sum()

@@ -4,14 +4,17 @@ Source: P1 (c): the fully memorized count grows fastest with model size. P1 does
 the rows gained from the smallest to the largest model, with M = 1 separate from the five levels.
 """
 
-from math import sqrt
 from typing import Final
 
+import numpy as np
 import polars as pl
+from scipy.stats import t as student_t
 
 from mematlas.analyses.frames.levels import LEVEL_RANGES, level
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
+from mematlas.stats.estimates.clustered import clustered_means
 
 FASTEST_GROWTH_TREND: Final = "fully-memorized-rows-grow-fastest"
 _FULL: Final = "= 1"
@@ -26,17 +29,18 @@ def fastest_growth_trend(tables: Tables, smallest: str, largest: str, cell: Cell
     changes = wide.select(
         _gained(name, number, smallest, largest, cell).alias(name) for number, name in enumerate(levels)
     )
-    leads = {name: _interval(changes[_FULL] - changes[name]) for name in LEVEL_RANGES}
+    by_cluster = tables.with_cluster(pl.concat([wide.select("row"), changes], how="horizontal"))
+    leads = [_lead(by_cluster, pl.col(_FULL) - pl.col(name)) for name in LEVEL_RANGES]
     gains = ", ".join(f"{changes[name].sum():+,} with M {name}" for name in levels)
     test = (
         f"rows gained from {smallest} to {largest} at {cell} tokens, of {wide.height:,}: {gains}; shown if M = 1 gains "
-        "more than every other level (95 % intervals of the differences, row by row), contradicted if one gains more"
+        "more than every other level (95 % intervals of the differences, row by row), contradicted if one gains more "
+        f"(99 % intervals, since {len(LEVEL_RANGES)} are compared)"
     )
-    if all(lower > 0 for lower, _ in leads.values()) and changes[_FULL].sum() > 0:
+    if all(lower > 0 for lower, _ in leads) and changes[_FULL].sum() > 0:
         return Trend(FASTEST_GROWTH_TREND, "shows", test)
-    return Trend(
-        FASTEST_GROWTH_TREND, "contradicts" if any(upper < 0 for _, upper in leads.values()) else "cannot tell", test
-    )
+    verdict: Verdict = "contradicts" if any(upper < 0 for _, upper in leads) else "cannot tell"
+    return Trend(FASTEST_GROWTH_TREND, verdict, test)
 
 
 def _gained(name: str, number: int, smallest: str, largest: str, cell: Cell) -> pl.Expr:
@@ -49,8 +53,15 @@ def _gained(name: str, number: int, smallest: str, largest: str, cell: Cell) -> 
     return is_at_level(largest).cast(pl.Int64) - is_at_level(smallest).cast(pl.Int64)
 
 
-def _interval(changes: pl.Series) -> tuple[float, float]:
-    """The 95 % interval of the sum over rows, from the normal distribution."""
-    total, squares = float(changes.sum()), float((changes**2).sum())
-    half_width = 1.96 * sqrt(max(0.0, squares - total * total / max(1, len(changes))))
-    return total - half_width, total + half_width
+def _lead(rows: pl.DataFrame, change: pl.Expr) -> tuple[float, float]:
+    """The sum of `change` over rows: the lower end of its 95 % interval, and the upper end of its 99 % interval.
+
+    By Student's t over clusters, or over rows where these are independent; the second is Bonferroni's for five levels.
+    """
+    values = rows.select(change.alias("change"))["change"].to_numpy().astype(float)[:, None]
+    cluster = rows["cluster"].to_numpy() if "cluster" in rows.columns else np.arange(len(values))
+    mean = clustered_means(values, cluster)
+    freedom = max(1, int(mean.clusters[0]) - 1)
+    half_width = float(mean.upper[0] - mean.estimate[0])
+    wider = half_width * float(student_t.ppf(1 - 0.025 / len(LEVEL_RANGES), freedom) / student_t.ppf(0.975, freedom))
+    return float(mean.lower[0]) * len(values), float(mean.estimate[0] + wider) * len(values)

@@ -110,7 +110,7 @@ def _gain_text(gain: Record | None) -> str:
             f", {_VERDICT_PHRASES[interval_verdict(gain, 'auroc_gain')]} {gain['method']} ({difference}, 95 % interval "
             f"{interval})"
         )
-    if gain["seeds"] == 1:
+    if gain["seeds"] == 1 or gain["auroc_gain"] != 0:
         return f", {difference} against {gain['method']}"
     return f", {_VERDICT_PHRASES[interval_verdict(gain, 'auroc_gain')]} {gain['method']} ({difference} in every seed)"
 
@@ -157,13 +157,14 @@ def _caveats(tables: Tables, frames: Frames, model: str) -> tuple[str, ...]:
     untested = ", ".join(_without_transfer(tables, frames))
     missing = " or ".join(phrase for sees, phrase in SEES_PHRASES.items() if _score_record(frames, model, sees) is None)
     caveats = {
-        "One seed: nothing tells how far off another split or start would be.": seeds == 1,
-        "Seeds share rows: an interval speaks of splits and starts on this sample of rows, not of other corpora.": (
-            seeds > 1
+        "One seed: nothing tells how far off another split or start would be; intervals of gains are over documents.": (
+            seeds == 1
         ),
         "The corpus names no documents: rows are held out, and rows of one document may be on both sides.": (
             not tables.rows.filter(role="train").select(pl.col("document").is_not_null().any()).collect().item()
         ),
+        "Seeds share rows: an interval over seeds speaks of splits and starts on this sample of rows, not of other "
+        "corpora; those of gains are over documents.": seeds > 1,
         "Where held-out tokens are all recited, or all are not, there is no AUROC.": scores["auroc"].null_count(),
         f"No predictor was tested on another model: {untested}. States of another width cannot be read.": untested,
         f"Nothing was predicted {missing}.": missing,
@@ -190,7 +191,7 @@ _DEVIATIONS: Final = (
     "stands for, with what guessing gives beside.",
     "One predictor at the longest continuation, read at its first tokens; P1's table may have one for each length.",
     "P1 predicts from the states of generated tokens; a predictor that sees the context alone is ours.",
-    "AUROC, AUPRC, F1, calibration, baselines, shuffled labels and intervals over seeds are ours.",
+    "AUROC, AUPRC, F1, calibration, baselines, shuffled labels and intervals over seeds and documents are ours.",
     "Full accuracy is of rows all of whose tokens are known; tokens behind an early end of the text are left out.",
 )
 

@@ -1,4 +1,4 @@
-"""Predictors over seeds: means with Student's interval, and differences between predictors paired by seed.
+"""Predictors over seeds: means with Student's interval, and transfer between models, paired by seed.
 
 Our choice. A seed determines the split by documents, the initial weights and the order, so that intervals cover these
 but not other corpora; there is no interval for a single seed, or where all seeds give the same number.
@@ -13,11 +13,10 @@ import polars as pl
 from mematlas.analyses.states.predict.predictions import KEYS
 from mematlas.analyses.states.predict.scores import BIN_COLUMNS, CONTROL_COLUMNS, LEVEL_COLUMNS, POSITION_COLUMNS
 from mematlas.stats.estimates.averages import means
-from mematlas.study.schemas.predictions import BASELINES, MAJORITY, PREDICTOR
+from mematlas.study.schemas.predictions import MAJORITY, PREDICTOR
 
 PREDICTOR_KEYS: Final = KEYS[:4]
 SCORE_COLUMNS: Final = ("token_accuracy", "full_accuracy", "auroc", "auprc", "f1", "ece")
-GAIN_COLUMNS: Final = ("auroc_gain", "token_accuracy_gain", "full_accuracy_gain")
 SIZE_COLUMNS: Final = (
     "context_token",
     "context_full",
@@ -28,7 +27,6 @@ SIZE_COLUMNS: Final = (
 )
 _COUNTS: Final = ("rows", "tokens")
 _DIFFERENCE_SUFFIXES: Final = ("_gain", "_change")  # differences of shares; all else is a share
-_GAIN_SCORES: Final = tuple(name.removesuffix("_gain") for name in GAIN_COLUMNS)
 
 
 def over_seeds(
@@ -70,17 +68,6 @@ def prediction_scores(seed_records: pl.DataFrame, models: pl.DataFrame) -> pl.Da
     means_table = over_seeds(seed_records, (*PREDICTOR_KEYS, "continuation"), SCORE_COLUMNS, ("base_rate", "guess"))
     sizes = models.select(tested="model", parameters=pl.when(pl.col("parameters") > 0).then("parameters"))
     return means_table.join(sizes, on="tested", how="left", maintain_order="left")
-
-
-def prediction_gains(seed_records: pl.DataFrame) -> pl.DataFrame:
-    """The predictor minus each baseline on the same states, paired by seed; from `seed_scores`."""
-    own_model = seed_records.filter(pl.col("model") == pl.col("tested"))
-    keys = ("model", "sees", "continuation", "seed")
-    predictor = own_model.filter(method=PREDICTOR).select(*keys, *_GAIN_SCORES)
-    baselines = own_model.filter(pl.col("method").is_in(BASELINES)).select(*keys, "method", *_GAIN_SCORES)
-    pairs = baselines.join(predictor, on=keys, how="inner", suffix="_ours", maintain_order="left")
-    gains = [(pl.col(f"{name}_ours") - pl.col(name)).alias(f"{name}_gain") for name in _GAIN_SCORES]
-    return over_seeds(pairs.with_columns(gains), ("model", "sees", "method", "continuation"), GAIN_COLUMNS)
 
 
 def prediction_transfer(seed_records: pl.DataFrame) -> pl.DataFrame:

@@ -6,14 +6,13 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.states.predict.gains import GAIN_COLUMNS, prediction_gains
 from mematlas.analyses.states.predict.over_seeds import (
-    GAIN_COLUMNS,
     SCORE_COLUMNS,
     SIZE_COLUMNS,
     accuracy_by_size,
     prediction_calibration,
     prediction_control,
-    prediction_gains,
     prediction_levels,
     prediction_positions,
     prediction_scores,
@@ -49,13 +48,18 @@ _INTERVAL_DESCRIPTIONS: Final = {
     "lower": "lower end of its Student 95 % interval over seeds",
     "upper": "upper end of it",
 }
+_DOCUMENT_INTERVAL: Final = {
+    "lower": "lower end of its Student 95 % interval over clusters of rows (documents); null where nothing differs",
+    "upper": "upper end of it",
+}
 _SCORE_DESCRIPTIONS: Final = {
     "token_accuracy": "share of tokens predicted right at a probability of 1/2",
     "full_accuracy": "share of rows with every token predicted right",
     "auroc": "area under the ROC curve of tokens; 0.5 tells nothing apart; null where one class is absent",
     "auprc": "average precision of recited tokens; chance is base_rate",
     "f1": "F1 of recited tokens at a probability of 1/2",
-    "ece": "expected calibration error, 5 bins of equal width",
+    "ece": "expected calibration error, 5 bins of equal width; above 0 by chance even for true probabilities, so that "
+    "its interval is of its mean over seeds and never contains 0",
 }
 _GAIN_DESCRIPTIONS: Final = {
     "auroc_gain": "AUROC of the predictor minus that of the baseline",
@@ -92,15 +96,13 @@ _BY_SIZE_DESCRIPTIONS: Final = dict(
 )
 
 
-def with_interval_columns(columns: dict[str, str], values: Sequence[str]) -> dict[str, str]:
+def with_interval_columns(
+    columns: dict[str, str], values: Sequence[str], ends: dict[str, str] = _INTERVAL_DESCRIPTIONS
+) -> dict[str, str]:
     """`columns`, with each of `values` followed by the ends of its interval."""
     result: dict[str, str] = {}
     for name, description in columns.items():
-        interval = (
-            {f"{name}_{end}": end_description for end, end_description in _INTERVAL_DESCRIPTIONS.items()}
-            if name in values
-            else {}
-        )
+        interval = {f"{name}_{end}": end_description for end, end_description in ends.items()} if name in values else {}
         result |= {name: description} | interval
     return result
 
@@ -123,7 +125,13 @@ _COLUMNS: Final = {
         SCORE_COLUMNS,
     ),
     "gains": with_interval_columns(
-        _MODEL_KEYS | _LENGTH_COLUMN | {"seeds": _COUNT_COLUMNS["seeds"]} | _GAIN_DESCRIPTIONS, GAIN_COLUMNS
+        _MODEL_KEYS
+        | _LENGTH_COLUMN
+        | {"seeds": _COUNT_COLUMNS["seeds"]}
+        | {"clusters": "clusters of the held-out rows of all seeds: documents, joined where they share 13 tokens"}
+        | _GAIN_DESCRIPTIONS,
+        GAIN_COLUMNS,
+        _DOCUMENT_INTERVAL,
     ),
     "by-size": _LENGTH_COLUMN | {"model": "label", "parameters": "number of weights"} | _BY_SIZE_DESCRIPTIONS,
     "levels": with_interval_columns(
@@ -182,7 +190,7 @@ _START: Final = 'found, lengths = study.scan_predictions(), study.run().question
 _SEEDS: Final = "recount.seed_scores(found, lengths)"
 _RECIPES: Final = {
     "scores": f"{_START}answer = recount.prediction_scores({_SEEDS}, study.models())",
-    "gains": f"{_START}answer = recount.prediction_gains({_SEEDS})",
+    "gains": f"{_START}answer = recount.prediction_gains(found, lengths, recount.row_clusters(study))",
     "by-size": f"{_START}answer = recount.accuracy_by_size({_SEEDS}, study.models())",
     "levels": f"{_START}found = recount.seed_levels(found, min(lengths, key=lambda length: abs(length - 32)))\n"
     "answer = recount.prediction_levels(found)",
@@ -226,6 +234,7 @@ def prediction_frames(tables: Tables, seeds: Frames) -> Frames:
     Args:
         seeds: from `seed_frames`.
     """
+    assert tables.predictions is not None
     scores = prediction_scores(seeds["scores"], tables.models)
     parts = _chart_parts(scores)
     scores = scores.with_columns(
@@ -233,7 +242,7 @@ def prediction_frames(tables: Tables, seeds: Frames) -> Frames:
     )
     frames = {
         "scores": _with_parts(scores, parts),
-        "gains": prediction_gains(seeds["scores"]),
+        "gains": prediction_gains(tables.predictions, tables.continuations, tables.clusters),
         "by-size": accuracy_by_size(seeds["scores"], tables.models),
         "levels": _with_parts(prediction_levels(seeds["levels"]), parts),
         "control": prediction_control(seeds["control"]),

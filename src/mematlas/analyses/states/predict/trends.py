@@ -1,20 +1,24 @@
-"""Tests on held-out rows, over seeds, of the trends in P1's table of the predictor and its Figure 7.
+"""Tests on held-out rows of the trends in P1's table of the predictor (over seeds) and its Figure 7 (over documents).
 
 P1's predictor reads the states of generated tokens: that one is tested, or the one that predicts before generating if
 there is no other.
 """
 
 from collections.abc import Mapping
+from math import hypot, isnan
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.phrasing import format_difference
 from mematlas.analyses.states.predict.over_seeds import over_seeds
+from mematlas.analyses.states.predict.predictions import predictor_outputs
 from mematlas.analyses.states.predict.tables import Frames
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
+from mematlas.stats.estimates.clustered import ClusteredShares, cluster_sums, clustered_shares
 from mematlas.study.schemas.predictions import PREDICTOR
 
 _LOW_SCORES: Final = "fully-right-predictions-concentrate-on-low-scores"
@@ -40,9 +44,8 @@ def prediction_trends(tables: Tables, seeds: Frames, model: str) -> tuple[Trend,
     sees = "generated" if "generated" in available else "context"
     own_model = own_model.filter(sees=sees)
     model_scores = own_model.filter(model=model)
-    levels = seeds["levels"].filter(model=model, tested=model, method=PREDICTOR, sees=sees)
     return (
-        _low_scores(levels, model, sees),
+        _low_scores(tables, tables.reference.continuation, model, sees),
         _accuracy_by_size(tables, own_model, sees),
         _change_with_length(_LENGTH, model_scores, "token_accuracy", +1, model, sees),
         _change_with_length(_FULL, model_scores, "full_accuracy", -1, model, sees),
@@ -62,20 +65,56 @@ def interval_verdict(record: Record, name: str, sign: int = 1, null_value: float
     return "shows" if min(distances) > 0 else "contradicts" if max(distances) < 0 else "cannot tell"
 
 
-def _low_scores(levels: pl.DataFrame, model: str, sees: str) -> Trend:
-    """Share of low scores among the rows predicted wholly right, and among all rows."""
-    low_levels = levels.filter(pl.col("level") < _LOW_LEVELS).drop_nulls("share")
-    if not low_levels.height:
+def _low_scores(tables: Tables, length: int, model: str, sees: str) -> Trend:
+    """Share of low scores among the rows predicted wholly right, against that among the other rows.
+
+    Where the two are equal, rows predicted right have low scores as often as all rows do: that is no concentration,
+    however many rows have low scores. Rows are held out by several seeds; the unit is their cluster, not the seed.
+    """
+    rows = _rows_predicted(tables, length, model, sees)
+    groups = rows.filter("right"), rows.filter(~pl.col("right"))
+    if not groups[0].height:
         return Trend(_LOW_SCORES, "cannot tell", f"no row of {model} is predicted wholly right {SEES_PHRASES[sees]}")
-    mean = _mean_over_seeds(
-        low_levels.group_by("seed", maintain_order=True).agg(pl.sum("share", "rows_share")), "share", "rows_share"
-    )
+    right, others = (_low_share(group) for group in groups)
+    low_of_all = float(np.average(rows["low"].to_numpy(), weights=rows["weight"].to_numpy()))
     test = (
         f"share of the rows of {model} predicted wholly right {SEES_PHRASES[sees]} that have M < 0.4: "
-        f"{format_difference(mean, 'share').lstrip('+')}, {mean['seeds']} seeds; {mean['rows_share']:.3g} of all "
-        f"held-out rows have; {_RULE} one half"
+        f"{right.estimate[0]:.3g} of {groups[0].height:,}, of the others {{others}}; {low_of_all:.3g} of all held-out "
+        f"rows have; "
     )
-    return Trend(_LOW_SCORES, interval_verdict(mean, "share", +1, 0.5), test)
+    if not groups[1].height:
+        return Trend(_LOW_SCORES, "cannot tell", f"{test.format(others='none, as all are right')}nothing to compare")
+    difference = float(right.estimate[0] - others.estimate[0])
+    lower = difference - hypot(right.estimate[0] - right.lower[0], others.upper[0] - others.estimate[0])
+    upper = difference + hypot(right.upper[0] - right.estimate[0], others.estimate[0] - others.lower[0])
+    verdict: Verdict = "shows" if lower > 0 else "contradicts" if upper < 0 else "cannot tell"
+    interval = f"{difference:+.3g} apart"
+    interval += "" if isnan(lower + upper) else f" (95 % interval {lower:+.3g} to {upper:+.3g}, over documents)"
+    others_text = f"{others.estimate[0]:.3g} of {groups[1].height:,}"
+    return Trend(_LOW_SCORES, verdict, f"{test.format(others=others_text)}{interval}; {_RULE} 0")
+
+
+def _rows_predicted(tables: Tables, length: int, model: str, sees: str) -> pl.DataFrame:
+    """Held-out rows whose first `length` tokens are known, a record per seed: cluster, weight, low, right."""
+    assert tables.predictions is not None
+    predictions = tables.predictions.filter(model=model, tested=model, sees=sees)
+    frames = [pl.DataFrame(schema={"row": pl.Int64, "weight": pl.Float64, "low": pl.Boolean, "right": pl.Boolean})]
+    for output in predictor_outputs(predictions, methods=(PREDICTOR,)):
+        right = output.is_right[:, :length].all(1)
+        columns = {"row": output.rows, "weight": output.weights, "low": output.levels < _LOW_LEVELS, "right": right}
+        frames.append(pl.DataFrame(columns).filter(output.complete_rows(length)))
+    rows = tables.with_cluster(pl.concat(frames))
+    return rows if "cluster" in rows.columns else rows.with_columns(cluster="row")
+
+
+def _low_share(rows: pl.DataFrame) -> ClusteredShares:
+    """The weighted share of low scores; weights are scaled to sum to their effective sample size (Kish 1965)."""
+    scale = pl.col("weight").sum() / (pl.col("weight") ** 2).sum()
+    scaled = rows.with_columns(pl.col("weight") * scale)
+    clusters = scaled.group_by("cluster", maintain_order=True).agg(
+        hits=(pl.col("weight") * pl.col("low")).sum(), rows=pl.col("weight").sum()
+    )
+    return clustered_shares(cluster_sums(clusters["hits"].to_numpy(), clusters["rows"].to_numpy()))
 
 
 def _accuracy_by_size(tables: Tables, own_model: pl.DataFrame, sees: str) -> Trend:

@@ -1,0 +1,104 @@
+"""Which rows are not independent of each other: those of a document, and copies and near-copies of them.
+
+A cluster is a document where the corpus says which rows it has, joined with every other whose rows share a piece of 13
+tokens with one of its rows; a row of no known document is a document of its own. Pieces are compared by hashes of 64
+bits. They need the table of tokens (`mematlas features`), without which only documents are known.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from mematlas.types import Ids
+
+PIECE_TOKENS: Final = 13  # tokens: rows that have so long a piece in common count as near-copies (our choice)
+#: Our choice: above so many tokens in all only whole rows are compared, which bounds time and memory.
+MAX_PIECES: Final = 1 << 24
+_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
+
+Hashes = NDArray[np.uint64]
+
+
+def cluster_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None = None) -> pl.DataFrame | None:
+    """The cluster of every row; None where every row is a cluster of its own, so that nothing is to be joined.
+
+    Args:
+        rows: row, role, source, document; tokens: row, tokens; rows without a record have no known tokens.
+
+    Returns:
+        row, cluster (numbers 0, 1, ... in the order in which they appear).
+    """
+    document = pl.struct("role", "source", "document").rank("dense").cast(pl.Int64)
+    known = pl.col("document").is_not_null()
+    keyed = rows.select("row", pl.when(known).then(document).otherwise(-1 - pl.int_range(pl.len())).alias("key"))
+    frame = keyed.collect()
+    labels = np.unique(frame["key"].to_numpy(), return_inverse=True)[1].astype(np.int64)
+    if tokens is not None:
+        texts = (
+            frame.lazy().select("row").join(tokens.select("row", "tokens"), on="row", how="left", maintain_order="left")
+        )
+        labels = join_copies(labels, texts.collect()["tokens"])
+    clusters = number_by_appearance(labels)
+    if not len(clusters) or int(clusters.max()) + 1 == len(clusters):
+        return None
+    return frame.select("row", pl.Series("cluster", clusters))
+
+
+def join_copies(labels: Ids, texts: Iterable[list[int] | None] | pl.Series) -> Ids:
+    """Labels of rows [n] with those joined whose rows have a piece of 13 tokens in common, directly or through others.
+
+    texts: the tokens of each row, null or shorter than a piece where there is nothing to compare.
+    """
+    series = texts if isinstance(texts, pl.Series) else pl.Series(list(texts), dtype=pl.List(pl.Int64))
+    lengths = series.list.len().fill_null(0).to_numpy().astype(np.int64)
+    flat = series.drop_nulls().explode(empty_as_null=False).to_numpy().astype(np.uint64)
+    width = PIECE_TOKENS if lengths.sum() <= MAX_PIECES else None
+    owners, hashes = _piece_hashes(flat, lengths, width)
+    order = np.argsort(hashes, kind="stable")
+    same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    first, second = labels[owners[order[same]]], labels[owners[order[same + 1]]]
+    count = int(labels.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
+    return connected_components(edges, directed=False)[1].astype(np.int64)[labels]
+
+
+def _piece_hashes(flat: Hashes, lengths: Ids, width: int | None) -> tuple[Ids, Hashes]:
+    """The row and the hash of every piece of `width` tokens, or of every whole row if None."""
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    if width is None:
+        rows = np.flatnonzero(lengths >= PIECE_TOKENS)
+        powers = _mixed(np.arange(int(lengths.max(initial=0))).astype(np.uint64))
+        positions = np.arange(len(flat)) - np.repeat(starts, lengths)
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(flat) * powers[positions], dtype=np.uint64)])
+        return rows, sums[ends[rows]] - sums[starts[rows]]  # modulo 2^64
+    pieces = np.maximum(lengths - width + 1, 0)
+    owners = np.repeat(np.arange(len(lengths)), pieces)
+    offsets = np.arange(len(owners)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    positions = starts[owners] + offsets
+    hashes = np.zeros(len(owners), np.uint64)
+    values = _mixed(flat)
+    for offset in range(width):
+        hashes = hashes * _BASE + values[positions + offset]
+    return owners, hashes
+
+
+def _mixed(values: Hashes) -> Hashes:
+    """Spread numbers over 64 bits (splitmix64)."""
+    mixed = (values + _BASE) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def number_by_appearance(labels: Ids) -> Ids:
+    """The labels renumbered 0, 1, ... in the order in which they appear."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

@@ -1,0 +1,71 @@
+"""Clusters of rows: documents, and copies and near-copies, against an oracle that compares every two rows."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mematlas.study import clusters
+from mematlas.study.clusters import PIECE_TOKENS, cluster_rows, join_copies, number_by_appearance
+
+
+def oracle(labels, texts):
+    """Join two rows at a time until nothing changes."""
+    groups = list(labels)
+    pieces = [{tuple(text[i : i + 13]) for i in range(len(text) - 12)} for text in texts]
+    while True:
+        before = list(groups)
+        for a in range(len(groups)):
+            for b in range(len(groups)):
+                if groups[a] == groups[b] or pieces[a] & pieces[b]:
+                    low = min(groups[a], groups[b])
+                    groups = [low if group in (groups[a], groups[b]) else group for group in groups]
+        if groups == before:
+            return number_by_appearance(np.array(groups)).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 1), max_size=16)), min_size=1, max_size=7))
+def test_rows_are_joined_as_the_oracle_joins_them(rows):
+    labels = np.unique([key for key, _ in rows], return_inverse=True)[1]
+    texts = [text for _, text in rows]
+    assert number_by_appearance(join_copies(labels, texts)).tolist() == oracle(labels, texts)
+
+
+def rows_of(documents, roles=None):
+    count = len(documents)
+    columns = {"row": range(count), "role": roles or ["train"] * count, "source": ["f"] * count}
+    return pl.LazyFrame({**columns, "document": pl.Series(documents, dtype=pl.Int64)})
+
+
+def test_rows_of_one_document_are_a_cluster_and_those_of_none_are_their_own():
+    assert cluster_rows(rows_of([7, 7, None, 3, None, 7]))["cluster"].to_list() == [0, 0, 1, 2, 3, 0]
+    assert cluster_rows(rows_of([1, 1, 1], ["train", "train", "control"]))["cluster"].to_list() == [0, 0, 1]
+
+
+def test_independent_rows_have_no_clusters():
+    assert cluster_rows(rows_of([None, None])) is None
+    assert cluster_rows(rows_of([1, 2, 3])) is None
+    assert cluster_rows(rows_of([])) is None
+
+
+def test_documents_with_a_common_piece_of_13_tokens_are_joined():
+    random = np.random.default_rng(0)
+    texts = [random.integers(0, 1000, 30).tolist() for _ in range(5)]
+    texts[3][10 : 10 + PIECE_TOKENS] = texts[1][2 : 2 + PIECE_TOKENS]
+    texts[4][: PIECE_TOKENS - 1] = texts[2][: PIECE_TOKENS - 1]
+    tokens = pl.LazyFrame({"row": range(5), "tokens": texts})
+    assert cluster_rows(rows_of([None] * 5), tokens)["cluster"].to_list() == [0, 1, 2, 1, 3]
+    without_one = tokens.filter(pl.col("row") != 3)
+    assert cluster_rows(rows_of([None] * 5), without_one) is None
+
+
+def test_above_the_limit_only_whole_rows_are_compared(monkeypatch):
+    monkeypatch.setattr(clusters, "MAX_PIECES", 10)
+    whole, shifted = list(range(20)), list(range(1, 21))
+    assert join_copies(np.arange(4), [whole, shifted, whole, [5]]).tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("texts", [[None, None], [[1] * 12, [1] * 12], [[], []]])
+def test_rows_too_short_for_a_piece_are_not_joined(texts):
+    assert join_copies(np.arange(2), texts).tolist() == [0, 1]
