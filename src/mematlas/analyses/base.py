@@ -11,7 +11,7 @@ from mematlas.study.clusters import PIECE_TOKENS
 Compute = Callable[[Tables], Finding]
 
 #: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
-CLUSTERED: Final = frozenset({"distribution", "size", "continuation", "context", "transitions", "overlap"})
+CLUSTERED: Final = frozenset({"distribution", "size", "continuation", "context", "transitions", "overlap", "inference"})
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -89,7 +89,7 @@ class Analysis:
         documents = "1 document" if clusters == 1 else f"{clusters:,} documents"
         origin = f"the {rows:,} rows come from {documents} (joined where they share {PIECE_TOKENS} tokens)"
         if self.name in CLUSTERED:
-            caveat = f"Intervals and tests of shares allow for rows of one document: {origin}."
+            caveat = f"Intervals and tests of shares, mean M and AUROC allow for rows of one document: {origin}."
         else:
             caveat = f"Intervals and tests take rows as independent, but {origin}: the intervals are too narrow."
         return replace(finding, caveats=(*finding.caveats, caveat))

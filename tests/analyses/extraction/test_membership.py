@@ -256,6 +256,45 @@ def test_rows_of_a_document_do_not_reveal_each_other():
     assert result["auroc"] < 0.6
 
 
+def test_copies_of_a_row_do_not_reveal_it():
+    """Texts stand 12 times each, all on one side, without documents: a copy in the other folds would reveal a row."""
+    texts = [row // 12 for row in range(COUNT)]
+    roles = ["control" if text % 3 == 0 else "train" for text in texts]
+    study_tables = planted(roles=roles, repetitions=[1] * COUNT)
+    words = np.random.default_rng(0).integers(0, 10**6, (COUNT // 12, 14))
+
+    def areas(width):
+        token_lists = [words[text, :width].tolist() for text in texts]
+        tokens = pl.LazyFrame({"row": range(COUNT), "tokens": token_lists})
+        finding = compute(replace(study_tables, features=study_tables.features | {"tokens": tokens}))
+        return record(finding, model="large", score="bag of words")
+
+    short, copies = areas(8), areas(14)  # 8 tokens are too few to tell a copy
+    assert (short["auroc"], short["clusters"]) == (1.0, COUNT)
+    assert copies["auroc"] < 0.6
+    assert copies["clusters"] == COUNT // 12
+
+
+def test_intervals_are_over_documents():
+    """With rows in documents of ten that are all alike, intervals are those of the documents, about sqrt(10) wider."""
+    documents = np.arange(COUNT) // 10
+    roles = ["control" if document % 3 == 0 else "train" for document in documents]
+    study_tables = planted(0.0, roles=roles, repetitions=[1] * COUNT, features=False)
+    values = np.repeat(np.random.default_rng(1).normal(-6, 1, (COUNT // 10, WIDTH)), 10, axis=0)
+    study_tables = with_signals(
+        study_tables,
+        truth_log_probability={model: [[None, *row[1:]] for row in values.tolist()] for model in ("small", "large")},
+    )
+    known = study_tables.rows.with_columns(pl.Series("document", documents, dtype=pl.Int64), source=pl.lit("s"))
+    for table, name in (("scores", "auroc"), ("exposure", "exposure")):
+        where = {"model": "large"} | ({"score": "loss"} if table == "scores" else {})
+        by_rows = record(compute(study_tables), table, **where)
+        by_documents = record(compute(replace(study_tables, rows=known)), table, **where)
+        assert by_documents[name] == pytest.approx(by_rows[name])
+        widths = [result[f"{name}_upper"] - result[f"{name}_lower"] for result in (by_documents, by_rows)]
+        assert 2.2 < widths[0] / widths[1] < 4.5, table
+
+
 def test_without_features_missing_bag_of_words_and_zlib_are_reported():
     finding = compute(planted(features=False))
     assert set(finding.table("scores")["score"]) == {"loss", "Min-K%", "Min-K%++", "reference model"}

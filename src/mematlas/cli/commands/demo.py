@@ -33,7 +33,7 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
     result = run_demo(out, full=full, training=_TrainingLines(bar), progress=bar)
     print(
         f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
-        "was shown in training.\nControl: rows never shown, with the upper end of the Wilson 95 % interval."
+        "was shown in training.\nControl: rows never shown, with the upper end of the 95 % interval, over documents."
     )
     _print_shares(result)
     _print_examples(result)

@@ -116,6 +116,6 @@ def _print_scores(study: Study) -> None:
         "mean M",
         "verbatim",
         "recited",
-        "Wilson 95 %",
+        "95 % interval",
     ]
     print_table(header, table)

@@ -23,7 +23,8 @@ def blind_log_odds(
 ) -> Floats:
     """Cross-validated log-odds that each row is a member, from the tokens that occur in it.
 
-    Rows of one group (a document) are in one fold, so that a row is never scored by a model fitted to its document.
+    Rows of one group (a document, copies of one text) are in one fold, so that a row is never scored by a model fitted
+    to its document or to a copy of it.
 
     Args:
         rows, tokens: shape (t,): row `rows[i]` (numbered from 0) contains token `tokens[i]`.

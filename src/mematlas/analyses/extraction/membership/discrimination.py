@@ -13,6 +13,7 @@ from mematlas.analyses.extraction.membership.row_scores import SCORES, Score
 from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import controls_needed, exposures, true_positive_rate
 from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.clustered import clustered_means
 
 FALSE_POSITIVE_RATES: Final = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 MIN_ROWS: Final = 10  # our choice: members or control rows below which a point is not drawn and no claim is made
@@ -32,15 +33,19 @@ _SCORE_COLUMNS: Final = {
     "k": "percent of the tokens that count; null: all",
     "members": "training rows with the score",
     "controls": "rows of the control corpus with the score",
+    "clusters": "documents of both, joined where they share 13 tokens; a row of no known document is its own",
     "auroc": "chance that a training row has the higher score; 0.5 tells nothing apart",
-    "auroc_lower": "lower end of its DeLong 95 % interval; exact where all members are above all control rows",
+    "auroc_lower": "lower end of its DeLong 95 % interval over clusters; exact where all members lie above",
     "auroc_upper": "upper end of it; exact where all are below",
     **{
         f"{name}{end}": meaning
         for name, level in FALSE_POSITIVE_RATES.items()
         for end, meaning in (
             ("", f"share of members above a threshold that at most {100 * level:g} % of control rows exceed"),
-            ("_lower", "lower end of its 95 % interval, over members and over the control rows that set the threshold"),
+            (
+                "_lower",
+                "lower end of its 95 % interval, over members and the control rows that set the threshold",
+            ),
             ("_upper", "upper end of it"),
         )
     },
@@ -53,7 +58,7 @@ _EXPOSURE_COLUMNS: Final = {
     "rows": "training rows",
     "references": "rows of the control corpus among which each is ranked by mean log-probability",
     "exposure": "mean of log2(references + 1) - log2(rank), bits",
-    "exposure_lower": "lower end of its Student 95 % interval over rows",
+    "exposure_lower": "lower end of its Student 95 % interval over clusters of training rows",
     "exposure_upper": "upper end of it",
     "chance": "mean of a row drawn as the references are, bits; 1.44 with many references",
     "most_bits": "upper limit that so many references allow: log2(references + 1)",
@@ -67,7 +72,7 @@ _TYPES: Final = {
     **dict.fromkeys(("model", "role", "score", "reason"), pl.String),
     **dict.fromkeys(("latest", "shown"), pl.Boolean),
     **dict.fromkeys(("parameters", "k", "members", "controls", "repetitions", "most", "rows", "references"), pl.Int64),
-    **dict.fromkeys(("at_limit", "tied"), pl.Int64),
+    **dict.fromkeys(("at_limit", "tied", "clusters"), pl.Int64),
 }
 
 
@@ -138,18 +143,18 @@ def _discrimination_table(rows: pl.DataFrame, scores: Sequence[Score], columns: 
 
 def _discrimination_record(members: pl.DataFrame, controls: pl.DataFrame, score: Score) -> dict[str, Any]:
     """The record of one score for some members and control rows; {} if either side has no values."""
-    member_values, control_values = (frame[score.column].drop_nulls().to_numpy() for frame in (members, controls))
+    both = pl.concat([members, controls]).drop_nulls(score.column)
+    values, clusters, is_member = both[score.column].to_numpy(), both["cluster"], both["member"].to_numpy()
+    member_values, control_values = values[is_member], values[~is_member]
     if not len(member_values) or not len(control_values):
         return {}
-    area = roc_auc(
-        np.concatenate([member_values, control_values]),
-        np.arange(len(member_values) + len(control_values)) < len(member_values),
-    )
+    area = roc_auc(values, is_member, None if clusters.is_unique().all() else clusters.to_numpy())
     record: dict[str, Any] = {
         "score": score.name,
         "k": score.k,
         "members": len(member_values),
         "controls": len(control_values),
+        "clusters": clusters.n_unique(),
     }
     record |= {"auroc": area.estimate, "auroc_lower": area.lower, "auroc_upper": area.upper}
     reasons = []
@@ -169,11 +174,13 @@ def _discrimination_record(members: pl.DataFrame, controls: pl.DataFrame, score:
 
 def _exposure_record(members: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
     """The exposure of some members among the control rows of `rows`; {} if either side has no values."""
+    members = members.drop_nulls("loss")
     values, references = (frame["loss"].drop_nulls().to_numpy() for frame in (members, rows.filter(~pl.col("member"))))
     if not len(values) or not len(references):
         return {}
     result = exposures(values, references)
-    mean = means(result.bits[:, None])
+    bits, clusters = result.bits[:, None], members["cluster"]
+    mean = means(bits) if clusters.is_unique().all() else clustered_means(bits, clusters)
     interval = [None if np.isnan(bound[0]) else float(bound[0]) for bound in (mean.lower, mean.upper)]
     return {
         "rows": len(values),

@@ -61,6 +61,7 @@ _SCHEMA: Final = {
     "latest": pl.Boolean,
     "role": pl.String,
     "row": pl.Int64,
+    "cluster": pl.Int64,
     "member": pl.Boolean,
     "repetitions": pl.Int64,
     "incomplete": pl.Boolean,
@@ -73,9 +74,10 @@ def membership_rows(study: Study, run: str | None = None) -> pl.DataFrame:
 
     Returns:
         model, parameters, latest (last checkpoint of its size, or a control model), role ("train": a model of the
-        family, "control model": one that never saw the corpus), row, member (a training row; else a row of the control
-        corpus), repetitions (or exact copies in the corpus where none are recorded), incomplete (a token other than the
-        first lacks its log-probability), and the columns of SCORES, each higher for a member, null where not known.
+        family, "control model": one that never saw the corpus), row, cluster (rows of one document, copies and
+        near-copies have one number), member (a training row; else a row of the control corpus), repetitions (or exact
+        copies in the corpus where none are recorded), incomplete (a token other than the first lacks its
+        log-probability), and the columns of SCORES, each higher for a member, null where not known.
 
     Raises:
         StudyError: the run is not finished, has no signals of the kind truth, or no row was scored.
@@ -126,30 +128,30 @@ def _with_reference(scores: pl.DataFrame, reference_scores: pl.DataFrame | None)
 
 
 def _row_table(tables: Tables, cell: Cell) -> pl.DataFrame:
-    """The model-independent columns: row, member, repetitions, compressed_bytes, blind; rows ascending.
+    """The model-independent columns: row, cluster, member, repetitions, compressed_bytes, blind; rows ascending.
 
     Training rows that were never shown are not members and are left out.
     """
-    rows = tables.rows.filter((pl.col("role") == "control") | (pl.col("repetitions").fill_null(1) > 0))
-    columns = ("row", "member", "repetitions", "document", "source")
+    rows = tables.clustered_rows.filter((pl.col("role") == "control") | (pl.col("repetitions").fill_null(1) > 0))
+    columns = ("row", pl.col("cluster").cast(pl.Int64), "member", "repetitions")
     row_table = rows.with_columns(member=pl.col("role") == "train").select(columns).collect().sort("row")
     sizes = pl.DataFrame(schema={"row": pl.Int64, "compressed_bytes": pl.Int32})
     if "texts" in tables.features:
         texts = tables.features["texts"].filter(context=cell.context, continuation=cell.continuation)
         sizes = texts.select("row", "compressed_bytes").collect()
     row_table = row_table.join(sizes, on="row", how="left", maintain_order="left")
-    return row_table.with_columns(_blind(tables, row_table, cell)).drop("document", "source")
+    return row_table.with_columns(_blind(tables, row_table, cell))
 
 
 def _blind(tables: Tables, rows: pl.DataFrame, cell: Cell) -> pl.Series:
-    """Log-odds that each row is a member, from the tokens of its window alone; null where these are unknown."""
+    """Log-odds that each row is a member, from the tokens of its window alone; null where these are unknown.
+
+    Rows of one document, copies and near-copies are in one fold.
+    """
     if "tokens" not in tables.features or not rows.height:
         return pl.Series("blind", [None] * rows.height, dtype=pl.Float64)
     sample = np.sort(np.random.default_rng(0).permutation(rows.height)[:_BLIND_ROWS])
-    # a row of unknown document is a group of its own
-    own_group, document_group = -1 - pl.col("row"), pl.struct("document", "source").rank("dense").cast(pl.Int64)
-    group_column = pl.when(pl.col("document").is_not_null()).then(document_group).otherwise(own_group)
-    fitted_rows = rows[sample].select("row", "member", group=group_column)
+    fitted_rows = rows[sample].select("row", "member", "cluster")
     start = 0 if tables.settings.get("align", "start") == "start" else max(tables.contexts) - cell.context
     window_width = cell.context + cell.continuation
     distinct_tokens = pl.col("tokens").list.slice(start, window_width).list.unique()
@@ -157,7 +159,7 @@ def _blind(tables: Tables, rows: pl.DataFrame, cell: Cell) -> pl.Series:
     fitted_rows = fitted_rows.join(tokens.collect(), on="row").sort("row")
     tokens_long = fitted_rows.with_row_index("place").select("place", "tokens").explode("tokens")
     log_odds = blind_log_odds(
-        tokens_long["place"], tokens_long["tokens"], fitted_rows["member"], fitted_rows["group"], seed=0
+        tokens_long["place"], tokens_long["tokens"], fitted_rows["member"], fitted_rows["cluster"], seed=0
     )
     blind = fitted_rows.select("row", pl.Series("blind", log_odds, dtype=pl.Float64).fill_nan(None))
     return rows.select("row").join(blind, on="row", how="left", maintain_order="left")["blind"]
