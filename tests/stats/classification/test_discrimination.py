@@ -23,8 +23,37 @@ def test_delongs_interval_by_hand():
     delong, largest = 1 / 12 / 3 + 2 / 9 / 2, 2 / 9 / 2
     half = norm.ppf(0.975) * np.sqrt((1 * delong + max(delong, largest)) / 2) / (2 / 9)
     assert result.estimate == pytest.approx(2 / 3)
-    assert result.lower == pytest.approx(1 / (1 + np.exp(half - np.log(2))))
-    assert result.upper == pytest.approx(1 / (1 + np.exp(-half - np.log(2))))
+    # Wilson's interval of the two pairs that are possible is shorter at both ends
+    assert result.lower == pytest.approx(0.1593, abs=1e-3)
+    assert result.lower > 1 / (1 + np.exp(half - np.log(2)))
+    assert result.upper == pytest.approx(0.9548, abs=1e-3)
+    assert result.upper < 1 / (1 + np.exp(-half - np.log(2)))
+
+
+def test_delongs_interval_of_many_rows_is_on_the_log_odds():
+    rng = np.random.default_rng(0)
+    hits = np.arange(2000) < 1000
+    scores = rng.normal(size=2000) + hits
+    result = roc_auc(scores, hits)
+    shares = np.array([np.mean(scores[~hits] < score) for score in scores[hits]])
+    below = np.array([np.mean(scores[hits] > score) for score in scores[~hits]])
+    error = np.sqrt(shares.var(ddof=1) / 1000 + below.var(ddof=1) / 1000)
+    area, half = shares.mean(), norm.ppf(0.975) * error / (shares.mean() * (1 - shares.mean()))
+    odds = np.log(area / (1 - area))
+    assert result.lower == pytest.approx(1 / (1 + np.exp(half - odds)), abs=2e-4)
+    assert result.upper == pytest.approx(1 / (1 + np.exp(-half - odds)), abs=2e-4)
+
+
+@pytest.mark.parametrize("clusters", [None, np.arange(96) // 2])
+def test_classes_that_are_nearly_apart_have_nearly_the_interval_of_classes_that_are(clusters):
+    """One pair of 2,304 out of order: the interval must not reach down to 0."""
+    hits = np.arange(96) < 48
+    scores = np.where(hits, 10.0, 0.0) + np.arange(96) / 1000
+    apart = roc_auc(scores, hits, clusters)
+    scores[[0, 95]] = 5.0, 5.1
+    nearly = roc_auc(scores, hits, clusters)
+    assert nearly.estimate == 1 - 1 / 48**2
+    assert apart.lower - 0.06 < nearly.lower < apart.lower + 0.01
 
 
 def binormal(area, spread=1.0):

@@ -56,7 +56,8 @@ def roc_auc(scores: ArrayLike, hits: ArrayLike, clusters: ArrayLike | None = Non
     The interval is DeLong's, computed on the log-odds of the area so that it stays within 0 and 1 (our choice); with
     clusters its variance is that of their sums (Obuchowski 1997). Where few rows are out of order, its variance rests
     on these few and comes out too small: it is averaged with the largest possible one, area * (1 - area) / (rows of the
-    smaller class), which counts as one row out of order, or as half a cluster (our choice). Where the classes are
+    smaller class), which counts as one row out of order, or as half a cluster (our choice), and the interval is never
+    wider than Wilson's of as many separate pairs, which have the largest possible variance. Where the classes are
     wholly apart, one end is exact for every distribution: as many separate pairs as the smaller class has rows are all
     in order with probability area ** pairs, which is 2.5 % at that end. There is no interval for fewer than two hits or
     two misses that are not apart, and where all scores are tied.
@@ -115,7 +116,15 @@ def _area_interval(
     prior = _PRIOR_ROWS if clusters is None else _PRIOR_CLUSTERS
     standard_error = ((informative * variance + prior * largest) / (informative + prior)) ** 0.5
     log_odds, half_width = logit(area), quantile * standard_error / (area * (1 - area))
-    return float(expit(log_odds - half_width)), float(expit(log_odds + half_width))
+    lowest, highest = _score_bounds(area, pairs, quantile)
+    return max(lowest, float(expit(log_odds - half_width))), min(highest, float(expit(log_odds + half_width)))
+
+
+def _score_bounds(share: float, count: int, quantile: float) -> tuple[float, float]:
+    """Wilson's score interval of a share of `count` observations at a quantile."""
+    squared = quantile * quantile / count
+    center, half_width = share + squared / 2, quantile * (share * (1 - share) / count + squared / (4 * count)) ** 0.5
+    return (center - half_width) / (1 + squared), (center + half_width) / (1 + squared)
 
 
 def pr_auc(scores: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0) -> MetricEstimate:
