@@ -230,7 +230,7 @@ def test_sums_are_given_once_the_last_part_has_come():
 
 
 def test_the_command_line_refuses_what_means_nothing_in_one_line(study, capsys):
-    assert run(["features", "study", "--address", "auto"]) == 1
+    assert run(["features", "study", "--address", "auto"]) == 2
     assert (
         capsys.readouterr()
         .err.strip()

@@ -428,7 +428,7 @@ def test_seeds_of_different_predictors_are_refused(predicted, shelf, tmp_path):
     [
         ({"threshold": 1.5}, ["--threshold", "1.5", "mematlas predict --help"]),
         ({"shards": 41}, ["--shards 41", "at most 40"]),
-        ({"context": [8]}, ["--context"]),
+        ({"context": [8]}, ["has no option 'context'"]),
         ({"rows": "some"}, ["'some'"]),
     ],
 )
