@@ -60,6 +60,7 @@ def rows_of_documents() -> Tables:
     same = study.scores.select(pl.col("row").alias("row_of_scores"), pl.exclude("row"))
     keys = ["model", "context", "continuation", "row_of_scores"]
     renewed = scores.select("row", *keys).join(same, on=keys).select(*study.scores.collect_schema().names())
+    renewed = renewed.sort("model", "context", "continuation", "row").collect().lazy()
     return replace(study, rows=study.rows.with_columns(columns), scores=renewed)
 
 

@@ -21,7 +21,7 @@ def test_duplicates_and_order_of_values_do_not_matter():
         ({"learning_rate": -1}, "--learning-rate: Input should be greater than 0 (given: -1). See `mematlas fit --hel"),
         ({"sees": []}, "--sees: name context, generated, or both (given: []). See `mematlas fit --help`."),
         ({"sees": ["all"]}, "--sees: Input should be 'context' or 'generated' (given: 'all'). See `mematlas fit --hel"),
-        ({"width_of": 3}, "--width-of: Extra inputs are not permitted (given: 3). See `mematlas fit --help`."),
+        ({"width_of": 3}, "There is no option 'width_of'. `mematlas fit --help` shows them all."),
     ],
 )
 def test_an_option_that_breaks_a_rule_is_named(options, message):

@@ -76,3 +76,11 @@ def test_counts_of_exclusive_kinds_are_completed_with_zeros():
     ]
     shares = with_shares(complete, "rows", "of").sort("kind")
     assert shares.select("kind", "rows", "of").rows() == [("a", 5, 6), ("b", 1, 6)]
+
+
+def test_the_clusters_of_a_share_remain_where_another_is_not_known():
+    frame = pl.DataFrame(
+        {"rows": [10], "memorized": [3], "unmemorized": [None]}, schema_overrides={"unmemorized": pl.Int64}
+    )
+    answer = with_shares(frame, ["memorized", "unmemorized"], "rows").row(0, named=True)
+    assert (answer["clusters"], answer["unmemorized_share"]) == (10, None)

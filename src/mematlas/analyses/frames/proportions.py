@@ -64,7 +64,10 @@ def share_columns(frame: pl.DataFrame, shares: Sequence[Share], sums: Sequence[s
     else:
         frame = frame.with_columns(expression for share in shares for expression in _row_sums(share))
     for share in shares:
+        earlier = frame[share.clusters] if share.clusters in frame.columns else None
         frame = _with_interval(frame, share)
+        if earlier is not None:  # of a share that shares the column, and may be known where this one is not
+            frame = frame.with_columns(pl.coalesce(share.clusters, earlier).alias(share.clusters))
     return frame
 
 
