@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mematlas.study.clusters import join_copies, number_by_appearance
+from mematlas.study.clusters import join_copies, names_documents, number_by_appearance
 from mematlas.types import Ids
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def document_groups(study: "Study", rows: Sequence[int], run: str | None = None)
 
 def documents_are_known(study: "Study", run: str | None = None) -> bool:
     """Whether the corpus names the document of any training row; else each row counts as a document of its own."""
-    import polars as pl
-
-    train = study.scan_rows(run).filter(pl.col("role") == "train")
-    return bool(train.select(pl.col("document").is_not_null().any()).collect(engine="streaming").item())
+    return names_documents(study.scan_rows(run))
 
 
 def connected_groups(keys: Sequence[object], texts: Iterable[Sequence[int]]) -> Ids:

@@ -49,6 +49,12 @@ def cluster_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None = None) -> pl.D
     return frame.select("row", pl.Series("cluster", clusters))
 
 
+def names_documents(rows: pl.LazyFrame) -> bool:
+    """Whether any training row of `rows` (role, document) has a known document."""
+    train = rows.filter(pl.col("role") == "train")
+    return bool(train.select(pl.col("document").is_not_null().any()).collect(engine="streaming").item())
+
+
 def join_copies(labels: Ids, texts: Iterable[list[int] | None] | pl.Series) -> Ids:
     """Labels of rows [n] with those joined whose rows have a piece of 13 tokens in common, directly or through others.
 

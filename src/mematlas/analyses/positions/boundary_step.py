@@ -28,6 +28,9 @@ from mematlas.stats.estimates.contrasts import stratified_difference
 from mematlas.stats.regression.curves import fit_log_linear
 
 WINDOW_WIDTH: Final = 4  # our choice: tokens on each side of the boundary
+SLOPES_CAVEAT: Final = (
+    "The models of a size trend are measured on the same rows: its interval says how well they lie on a line."
+)
 ONE_STEP: Final = "one step"
 _MEASURE_COLUMNS: Final = {
     "scale": "count: of the n-gram in the corpus; log10: of log10(1 + count)",
@@ -84,6 +87,16 @@ SLOPE_COLUMNS: Final = {
 def window_width(context: int, continuation: int) -> int:
     """Tokens on each side that the window form averages: WINDOW_WIDTH, or fewer where a side is shorter."""
     return min(WINDOW_WIDTH, context, continuation)
+
+
+def boundary_deviation(context: int, continuation: int, of: str = "") -> str:
+    """What findings say of the formula of the boundary difference; of: what it is taken of, after a comma."""
+    width = window_width(context, continuation)
+    note = f" (here {width}, as a side has no more)" if width < WINDOW_WIDTH else ""
+    return (
+        "P1 does not publish the formula of its boundary difference: one step and a window are ours, "
+        f"with {WINDOW_WIDTH} tokens on each side{note}{of}."
+    )
 
 
 def form_names(context: int, continuation: int) -> tuple[str, str]:

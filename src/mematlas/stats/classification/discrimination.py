@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 from scipy.stats import t as student_t
+
+from mematlas.stats.estimates.intervals import Z, wilson_interval
 
 CALIBRATION_BINS: Final = 5  # K2
 BOOTSTRAP_SAMPLES: Final = 500  # our choice
-_Z: Final = float(norm.ppf(0.975))
 _PRIOR_ROWS: Final = 1.0  # rows that the largest possible variance counts as; our choice
 _PRIOR_CLUSTERS: Final = 0.5  # the same where rows come in clusters, as in estimates/clustered.py
 _AREA_INTERVAL: Final = "DeLong 95 %, one exact end where the classes are apart"
@@ -100,7 +101,7 @@ def _area_interval(
             units_ / (units_ - 1) * float(influences[side] @ influences[side])
             for units_, side in zip(units, (hits, ~hits), strict=True)
         )
-        quantile = _Z
+        quantile = Z
     else:
         sums = np.bincount(labels, influences)
         variance, quantile = (
@@ -116,15 +117,8 @@ def _area_interval(
     prior = _PRIOR_ROWS if clusters is None else _PRIOR_CLUSTERS
     standard_error = ((informative * variance + prior * largest) / (informative + prior)) ** 0.5
     log_odds, half_width = logit(area), quantile * standard_error / (area * (1 - area))
-    lowest, highest = _score_bounds(area, pairs, quantile)
-    return max(lowest, float(expit(log_odds - half_width))), min(highest, float(expit(log_odds + half_width)))
-
-
-def _score_bounds(share: float, count: int, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval of a share of `count` observations at a quantile."""
-    squared = quantile * quantile / count
-    center, half_width = share + squared / 2, quantile * (share * (1 - share) / count + squared / (4 * count)) ** 0.5
-    return (center - half_width) / (1 + squared), (center + half_width) / (1 + squared)
+    lowest, highest = wilson_interval(area, pairs * (Z / quantile) ** 2)
+    return float(max(lowest, expit(log_odds - half_width))), float(min(highest, expit(log_odds + half_width)))
 
 
 def pr_auc(scores: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0) -> MetricEstimate:

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
-Z: Final = 1.959963984540054  # two-sided 95 % of the normal distribution
+from mematlas.stats.estimates.intervals import Z, wilson_interval
+
 _PRIOR_CLUSTERS: Final = 0.5  # clusters that the largest possible design effect counts as; our choice
 INTERVAL: Final = "Wilson 95 %, clustered"
 
@@ -122,14 +123,6 @@ def _design_effects(sums: ClusterSums, share: Floats) -> Floats:
 def _informative(sums: ClusterSums) -> Floats:
     """The number of clusters that tell how much clusters differ: those with a hit, or those with a miss if fewer."""
     return np.minimum(sums.with_hit, sums.with_miss)
-
-
-def wilson_interval(share: ArrayLike, count: ArrayLike) -> tuple[Floats, Floats]:
-    """Wilson's score interval of shares at sample sizes that need not be whole numbers."""
-    p, n = np.asarray(share, np.float64), np.asarray(count, np.float64)
-    center = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half_width = Z * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    return center - half_width, center + half_width
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,12 @@
 """Confidence intervals for shares."""
 
 from dataclasses import dataclass
-from math import sqrt
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_Z = 1.959963984540054  # two-sided 95 % of the normal distribution
+Z: Final = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,18 @@ def wilson(hits: int, count: int) -> Share:
         raise ValueError(f"hits must be between 0 and count, not {hits} of {count}")
     if count == 0:
         return Share(None, None, None, 0)
-    share, z_squared = hits / count, _Z * _Z
-    center = (share + z_squared / (2 * count)) / (1 + z_squared / count)
-    half_width = _Z * sqrt(share * (1 - share) / count + z_squared / (4 * count * count)) / (1 + z_squared / count)
+    share = hits / count
+    lower, upper = wilson_interval(share, count)
     # for shares of 0 and 1 the formula gives these bounds only up to rounding
-    return Share(share, 0.0 if hits == 0 else center - half_width, 1.0 if hits == count else center + half_width, count)
+    return Share(share, 0.0 if hits == 0 else float(lower), 1.0 if hits == count else float(upper), count)
+
+
+def wilson_interval(share: ArrayLike, count: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Wilson's score interval of shares at sample sizes that need not be whole numbers."""
+    p, n = np.asarray(share, np.float64), np.asarray(count, np.float64)
+    center = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half_width = Z * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    return center - half_width, center + half_width
 
 
 def wilson_bounds(hits: ArrayLike, counts: ArrayLike) -> tuple[NDArray[np.float64], ...]:

@@ -97,14 +97,12 @@ def membership_by_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
         REPETITION_COLUMNS.
     """
     headline_scores = [score for score in SCORES if not score.swept_only]
-    records = [
-        _model_record(model_rows)
-        | bucket
-        | _discrimination_record(members, model_rows.filter(~pl.col("member")), score)
-        for model_rows in _by_model(rows)
-        for bucket, members in _repetition_buckets(model_rows)
-        for score in headline_scores
-    ]
+    records = []
+    for model_rows in _by_model(rows):
+        controls, model = model_rows.filter(~pl.col("member")), _model_record(model_rows)
+        for bucket, members in _repetition_buckets(model_rows):
+            compared = pl.concat([members, controls])
+            records += [model | bucket | _discrimination_record(compared, score) for score in headline_scores]
     return _to_frame(records, REPETITION_COLUMNS)
 
 
@@ -133,18 +131,17 @@ def exposures_by_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _discrimination_table(rows: pl.DataFrame, scores: Sequence[Score], columns: dict[str, str]) -> pl.DataFrame:
     records = [
-        _model_record(model_rows)
-        | _discrimination_record(model_rows.filter("member"), model_rows.filter(~pl.col("member")), score)
+        _model_record(model_rows) | _discrimination_record(model_rows, score)
         for model_rows in _by_model(rows)
         for score in scores
     ]
     return _to_frame(records, columns)
 
 
-def _discrimination_record(members: pl.DataFrame, controls: pl.DataFrame, score: Score) -> dict[str, Any]:
-    """The record of one score for some members and control rows; {} if either side has no values."""
-    both = pl.concat([members, controls]).drop_nulls(score.column)
-    values, clusters, is_member = both[score.column].to_numpy(), both["cluster"], both["member"].to_numpy()
+def _discrimination_record(rows: pl.DataFrame, score: Score) -> dict[str, Any]:
+    """The record of one score for members and control rows; {} if either side has no values."""
+    known = rows.drop_nulls(score.column)
+    values, clusters, is_member = known[score.column].to_numpy(), known["cluster"], known["member"].to_numpy()
     member_values, control_values = values[is_member], values[~is_member]
     if not len(member_values) or not len(control_values):
         return {}

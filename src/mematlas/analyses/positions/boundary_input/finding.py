@@ -14,7 +14,7 @@ from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import format_difference, join_with_and
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
-from mematlas.analyses.positions.boundary_step import ONE_STEP, WINDOW_WIDTH, form_names, window_width
+from mematlas.analyses.positions.boundary_step import ONE_STEP, SLOPES_CAVEAT, boundary_deviation, form_names
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
 from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import (
@@ -226,20 +226,15 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple
         ),
         "Counts of 2-grams are unknown.": not (frames["curves"]["ngram"] == 2).any(),
         "The number of tokens of the corpus is unknown: no counts per million.": not tables.facts.get("tokens"),
-        "The models of a size trend are measured on the same rows: its interval says how well they lie on a line.": (
-            frames["slopes"].height
-        ),
+        SLOPES_CAVEAT: frames["slopes"].height,
         "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
     return tuple(text for text, applies in caveats.items() if applies)
 
 
 def _deviations(tables: Tables, cell: Cell) -> tuple[str, ...]:
-    width = window_width(cell.context, cell.continuation)
-    width_note = f" (here {width}, as a side has no more)" if width < WINDOW_WIDTH else ""
     return (
-        "P1 does not publish the formula of its boundary difference: one step and a window are ours, "
-        f"with {WINDOW_WIDTH} tokens on each side{width_note}.",
+        boundary_deviation(cell.context, cell.continuation),
         "P1 gives mean 1-gram counts in billions, of the rows of the training stream; here they are counts of the rows "
         f"of the study (scope of the counts: {tables.facts.get('scope', 'not told')}), with 95 % intervals.",
         "Medians, log10(1 + count), shuffled labels and the alignment on each row's divergence point "

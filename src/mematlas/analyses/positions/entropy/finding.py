@@ -12,7 +12,7 @@ from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import format_difference, join_with_and
-from mematlas.analyses.positions.boundary_step import ONE_STEP, WINDOW_WIDTH, window_width
+from mematlas.analyses.positions.boundary_step import ONE_STEP, SLOPES_CAVEAT, boundary_deviation
 from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, cell_signals, has_signals, rows_of_signals
 from mematlas.analyses.positions.entropy.tables import (
     PATH_PHRASES,
@@ -161,9 +161,7 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, without_signals: int) -
         "How many tokens each row recites before its first miss is unknown: no curve around divergence points.": (
             not curves["alignment"].eq(DIVERGENCE).any()
         ),
-        "The models of a size trend are measured on the same rows: its interval says how well they lie on a line.": (
-            frames["slopes"].height
-        ),
+        SLOPES_CAVEAT: frames["slopes"].height,
         "One model, or models of one or of unknown size: no trend with size.": not frames["slopes"].height,
         "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
@@ -171,14 +169,11 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, without_signals: int) -
 
 
 def _deviations(cell: Cell) -> tuple[str, ...]:
-    width = window_width(cell.context, cell.continuation)
-    width_note = f" (here {width}, as a side has no more)" if width < WINDOW_WIDTH else ""
     return (
         "P1 does not say to which base its logarithms are: here entropies are in nats.",
         "P1 draws generated steps of 10,000 rows; here free-running and teacher-forced entropies of all rows with "
         "signals stand apart, with 95 % intervals; a context has teacher-forced entropies alone.",
-        "P1 does not publish the formula of its boundary difference: one step and a window are ours, "
-        f"with {WINDOW_WIDTH} tokens on each side{width_note}, along the truth.",
+        boundary_deviation(cell.context, cell.continuation, ", along the truth"),
         "Log-probability, rank and margin, shuffled labels and the alignment on each row's divergence point "
         f"({DIVERGENCE_REACH} tokens on each side) are ours.",
         f"Charts show classes of at least {MIN_ROWS} rows, of the last checkpoint of each size; the tables hold all.",

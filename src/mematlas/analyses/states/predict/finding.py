@@ -18,6 +18,7 @@ from mematlas.analyses.states.predict.tables import Frames, prediction_frames, p
 from mematlas.analyses.states.predict.trends import SEES_PHRASES, TRENDS, interval_verdict, prediction_trends
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
+from mematlas.study.clusters import names_documents
 from mematlas.study.schemas.predictions import BASELINES, PREDICTOR, SHUFFLED
 
 _QUESTION: Final = "whether it can be foretold which tokens a model recites"
@@ -161,7 +162,7 @@ def _caveats(tables: Tables, frames: Frames, model: str) -> tuple[str, ...]:
             seeds == 1
         ),
         "The corpus names no documents: rows are held out, and rows of one document may be on both sides.": (
-            not tables.rows.filter(role="train").select(pl.col("document").is_not_null().any()).collect().item()
+            not names_documents(tables.rows)
         ),
         "Seeds share rows: an interval over seeds speaks of splits and starts on this sample of rows, not of other "
         "corpora; those of gains are over documents.": seeds > 1,
