@@ -7,7 +7,6 @@ from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import (
     Z,
     cluster_sums,
-    clustered_means,
     clustered_shares,
     independent_sums,
 )
@@ -73,7 +72,7 @@ def test_wrong_input_is_refused(hits, rows, message):
 def test_means_of_independent_rows_have_students_interval():
     values = np.random.default_rng(1).normal(size=(40, 3))
     values[3, 1] = np.nan
-    expected, result = means(values), clustered_means(values, np.arange(40))
+    expected, result = means(values), means(values, clusters=np.arange(40))
     for name in ("estimate", "lower", "upper"):
         assert getattr(result, name) == pytest.approx(getattr(expected, name), abs=1e-12)
     assert result.design_effect == pytest.approx(1)
@@ -82,14 +81,14 @@ def test_means_of_independent_rows_have_students_interval():
 
 def test_the_mean_of_equal_clusters_has_the_interval_of_their_means():
     values = np.random.default_rng(2).normal(size=(12, 1)).repeat(5, axis=0)
-    expected, result = means(values[::5]), clustered_means(values, np.arange(60) // 5)
+    expected, result = means(values[::5]), means(values, clusters=np.arange(60) // 5)
     assert (result.lower[0], result.upper[0]) == pytest.approx((expected.lower[0], expected.upper[0]))
     assert result.design_effect[0] > 4.5
 
 
 def test_means_without_variation_or_of_one_cluster_have_no_interval():
-    result = clustered_means(np.array([[1.0, 2], [1, 3], [1, 4]]), [0, 1, 2])
+    result = means(np.array([[1.0, 2], [1, 3], [1, 4], [1, 5]]), clusters=[0, 1, 2, 2])
     assert np.isnan(result.lower).tolist() == [True, False]
-    assert np.isnan(clustered_means(np.array([[1.0], [2]]), [7, 7]).lower).all()
-    with pytest.raises(ValueError, match=r"shape \(rows, columns\)"):
-        clustered_means(np.zeros((3, 1)), [1, 2])
+    assert np.isnan(means(np.array([[1.0], [2]]), clusters=[7, 7]).lower).all()
+    with pytest.raises(ValueError, match=r"of shape \(rows,\), here \(3,\), not \(2,\)"):
+        means(np.zeros((3, 1)), clusters=[1, 2])

@@ -80,7 +80,8 @@ def _normal_means(pool: Values, count: int, known: NDArray[np.int64]) -> ColumnE
     deviation = np.nanstd(pool, axis=0, ddof=1) * ((1 - count / len(pool)) / count) ** 0.5
     spread = np.where(deviation > 0, 1.96 * deviation, np.nan)
     interval = f"middle 95 % of {SHUFFLES} shuffles"
-    return ColumnEstimates(center.estimate, center.estimate - spread, center.estimate + spread, known, interval)
+    lower, upper = center.estimate - spread, center.estimate + spread
+    return ColumnEstimates(center.estimate, lower, upper, known, center.clusters, center.design_effect, interval)
 
 
 def shuffled_rows(groups: Sequence[Group]) -> ShuffledRows:

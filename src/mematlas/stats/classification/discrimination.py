@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
+from mematlas.stats.estimates.clustered import dense_labels
 from mematlas.stats.estimates.intervals import Z, wilson_interval
 
 CALIBRATION_BINS: Final = 5  # K2
@@ -121,31 +122,52 @@ def _area_interval(
     return float(max(lowest, expit(log_odds - half_width))), float(min(highest, expit(log_odds + half_width)))
 
 
-def pr_auc(scores: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0) -> MetricEstimate:
+def pr_auc(
+    scores: ArrayLike,
+    hits: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = BOOTSTRAP_SAMPLES,
+    seed: int = 0,
+) -> MetricEstimate:
     """Average precision: precision at each distinct score, weighted by the gain in recall; by chance it is the share of
-    hits. Args, Raises: as `roc_auc`. The bootstrap resamples hits and misses separately, which keeps their share."""
+    hits. Args, Raises: as `roc_auc`. The bootstrap resamples hits and misses separately, which keeps their share; with
+    clusters it resamples whole clusters."""
     s, y = _validated(scores, hits)
     if not y.any() or y.all():
         return MetricEstimate(None, None, None, len(y), "bootstrap 95 %")
-    return _bootstrap_interval(_average_precision, s, y, draws, seed)
+    return _bootstrap_interval(_average_precision, s, y, dense_labels(clusters, len(y)), draws, seed)
 
 
 def calibration_error(
-    probabilities: ArrayLike, hits: ArrayLike, *, draws: int = BOOTSTRAP_SAMPLES, seed: int = 0
+    probabilities: ArrayLike,
+    hits: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = BOOTSTRAP_SAMPLES,
+    seed: int = 0,
 ) -> CalibrationEstimate:
     """Expected calibration error: |share of hits - mean probability| in 5 bins of equal width, weighted by their rows.
 
     Even for true probabilities it is above 0 by chance, by more the fewer rows there are, so that no interval about it
     can contain a true error of 0. It is given with what true probabilities would give instead: hits are drawn with the
-    probabilities, independently of each other (our choice). Args, Raises: as `roc_auc`.
+    probabilities, independently of each other; with clusters the signs of all errors of a cluster are flipped at random
+    instead, which keeps what its rows have in common (our choice). Args, Raises: as `roc_auc`.
     """
     s, y = _validated(probabilities, hits)
     if not len(y):
         return CalibrationEstimate(None, None, None, 0)
-    generator = np.random.default_rng(seed)
-    by_chance = [_calibration_error(s, generator.random(len(s)) < s) for _ in range(draws)]
+    labels, generator = dense_labels(clusters, len(y)), np.random.default_rng(seed)
+
+    def errors_by_chance() -> Floats:
+        if labels is None:
+            return (generator.random(len(s)) < s) - s
+        signs = generator.integers(0, 2, int(labels.max()) + 1) * 2.0 - 1
+        return signs[labels] * (y - s)
+
+    by_chance = [_calibration_error(s, errors_by_chance()) for _ in range(draws)]
     return CalibrationEstimate(
-        _calibration_error(s, y), float(np.mean(by_chance)), float(np.quantile(by_chance, 0.95)), len(y)
+        _calibration_error(s, y - s), float(np.mean(by_chance)), float(np.quantile(by_chance, 0.95)), len(y)
     )
 
 
@@ -157,32 +179,49 @@ def _average_precision(scores: Floats, hits: Booleans) -> float:
     return float((np.diff(true_positives, prepend=0) * true_positives / predicted_positives).sum() / hits.sum())
 
 
-def _calibration_error(probabilities: Floats, hits: Booleans) -> float:
+def _calibration_error(probabilities: Floats, errors: Floats) -> float:
+    """errors: of each row, 1 or 0 for a hit or a miss, minus its probability."""
     bins = np.clip((probabilities * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, hits - probabilities, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(hits))
+    gaps = np.bincount(bins, errors, minlength=CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(errors))
 
 
 def _bootstrap_interval(
-    metric: Callable[[Floats, Booleans], float], scores: Floats, hits: Booleans, draws: int, seed: int
+    metric: Callable[[Floats, Booleans], float],
+    scores: Floats,
+    hits: Booleans,
+    labels: NDArray[np.int64] | None,
+    draws: int,
+    seed: int,
 ) -> MetricEstimate:
     """`metric` with its bootstrap percentile interval; the bounds are None where all samples give the same value.
 
     The interval is widened to include the estimate, which may be outside of it if the metric is biased.
     """
     generator = np.random.default_rng(seed)
-    strata = [indices for indices in (np.flatnonzero(hits), np.flatnonzero(~hits)) if len(indices)]
-    estimate = metric(scores, hits)
-    sampled = []
+    estimate, sampled = metric(scores, hits), []
     for _ in range(draws):
-        sample = np.concatenate([generator.choice(indices, len(indices)) for indices in strata])
-        sampled.append(metric(scores[sample], hits[sample]))
-    if np.ptp(sampled) == 0:
+        sample = _resampled(hits, labels, generator)
+        if hits[sample].any():
+            sampled.append(metric(scores[sample], hits[sample]))
+    if not sampled or np.ptp(sampled) == 0:
         return MetricEstimate(estimate, None, None, len(hits), "bootstrap 95 %")
     lower, upper = np.quantile(sampled, (0.025, 0.975))
     return MetricEstimate(
         estimate, min(float(lower), estimate), max(float(upper), estimate), len(hits), "bootstrap 95 %"
     )
+
+
+def _resampled(hits: Booleans, labels: NDArray[np.int64] | None, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Rows drawn with replacement: hits and misses separately, or whole clusters."""
+    if labels is None:
+        strata = [indices for indices in (np.flatnonzero(hits), np.flatnonzero(~hits)) if len(indices)]
+        return np.concatenate([generator.choice(indices, len(indices)) for indices in strata])
+    counts = np.bincount(labels)
+    order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
+    drawn = generator.integers(0, len(counts), len(counts))
+    offsets = np.arange(counts[drawn].sum()) - np.repeat(np.cumsum(counts[drawn]) - counts[drawn], counts[drawn])
+    return order[np.repeat(starts[drawn], counts[drawn]) + offsets]
 
 
 def _validated(scores: ArrayLike, hits: ArrayLike) -> tuple[Floats, Booleans]:

@@ -1,16 +1,17 @@
-"""Shares and means over rows that come in clusters: documents, or copies and near-copies of one text.
+"""Shares of rows that come in clusters: documents, or copies and near-copies of one text.
 
 Rows of one cluster are not independent, so a share of n rows in m clusters is known about as well as one of n / D
 independent rows; D is the design effect (Kish 1965), the variance of the share over that of n independent rows. The
 variance is that of a ratio of cluster totals, by linearization, with the factor m / (m - 1).
 
-- A share has Wilson's interval at the effective sample size n / D, reduced by (z / t)^2 with t at m - 1 degrees of
-  freedom (Korn and Graubard 1998), because D is estimated from m clusters. D is at least 1. Where few clusters contain
-  a hit, or few a miss, D is estimated from these few and comes out too small; it is therefore averaged with that of
-  clusters of equal size whose rows are all alike, n / m, which counts as half a cluster (our choice). A share of 0 or 1
-  has that one itself, so that its interval is that of m independent rows. With one row per cluster it is
-  Wilson's interval.
-- A mean has Student's t interval at m - 1 degrees of freedom. With one row per cluster it is the ordinary one.
+A share has Wilson's interval at the effective sample size n / D, reduced by (z / t)^2 with t at m - 1 degrees of
+freedom (Korn and Graubard 1998), because D is estimated from m clusters. D is at least 1. Where few clusters contain a
+hit, or few a miss, D is estimated from these few and comes out too small; it is therefore averaged with that of
+clusters of equal size whose rows are all alike, n / m, which counts as half a cluster (our choice). A share of 0 or 1
+has that one itself, so that its interval is that of m independent rows. With one row per cluster it is Wilson's
+interval.
+
+Means over clusters are in averages.py, differences in differences.py and contrasts.py.
 
 Coverage is measured in tests/stats/test_coverage.py and benchmarks/interval_coverage.py.
 """
@@ -28,6 +29,7 @@ _PRIOR_CLUSTERS: Final = 0.5  # clusters that the largest possible design effect
 INTERVAL: Final = "Wilson 95 %, clustered"
 
 Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,22 +63,21 @@ class ClusteredShares:
 
 
 def cluster_sums(hits: ArrayLike, rows: ArrayLike) -> ClusterSums:
-    """The sums of one group, from its clusters.
+    """The sums of one group from its clusters, or of several groups.
 
     Args:
-        hits, rows: shape (clusters,), of each cluster.
+        hits, rows: shape (clusters,), of each cluster; or (clusters, groups).
 
     Raises:
         ValueError: the shapes differ, or hits are not between 0 and rows.
     """
     y, n = np.asarray(hits, np.float64), np.asarray(rows, np.float64)
-    if y.shape != n.shape or y.ndim != 1:
+    if y.shape != n.shape or y.ndim not in (1, 2):
         raise ValueError(f"hits and rows must have the same shape (clusters,), not {y.shape} and {n.shape}")
     if ((y < 0) | (y > n)).any():
         raise ValueError("hits must be between 0 and rows in every cluster")
-    y, n = y[n > 0], n[n > 0]
-    sums = (n.sum(), y.sum(), len(n), y @ y, y @ n, n @ n, (y > 0).sum(), (y < n).sum())
-    return ClusterSums(*(np.array([value], np.float64) for value in sums))
+    sums = (n, y, n > 0, y * y, y * n, n * n, y > 0, y < n)
+    return ClusterSums(*(np.atleast_1d(values.sum(0)).astype(np.float64) for values in sums))
 
 
 def independent_sums(hits: ArrayLike, rows: ArrayLike) -> ClusterSums:
@@ -125,66 +126,22 @@ def _informative(sums: ClusterSums) -> Floats:
     return np.minimum(sums.with_hit, sums.with_miss)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ClusteredMeans:
-    """The mean of each column with its 95 % interval; NaN where there is none. All of shape (columns,).
-
-    count, clusters: values that are not missing, and clusters that have one; design_effect: the variance over that of
-    so many independent values.
-    """
-
-    estimate: Floats
-    lower: Floats
-    upper: Floats
-    count: NDArray[np.int64]
-    clusters: NDArray[np.int64]
-    design_effect: Floats
-    interval: str = "Student's t 95 %, clustered"
-
-
-def clustered_means(values: ArrayLike, cluster: ArrayLike) -> ClusteredMeans:
-    """The mean of each column, with Student's t interval over clusters.
-
-    There is no interval for one cluster, or where no cluster's mean differs from the others'.
-
-    Args:
-        values: shape (rows, columns); NaN means not measured. cluster: shape (rows,), any numbers.
+def dense_labels(clusters: ArrayLike | None, count: int) -> Ids | None:
+    """The clusters of rows numbered from 0, shape (count,); None if each row is a cluster of its own.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: there are not `count` of them.
     """
-    x, labels = np.asarray(values, np.float64), np.unique(np.asarray(cluster), return_inverse=True)[1]
-    if x.ndim != 2 or labels.shape != (len(x),):
-        raise ValueError(
-            f"values must be of shape (rows, columns) and cluster of (rows,), not {x.shape}, {labels.shape}"
-        )
-    known = ~np.isnan(x)
-    count = known.sum(0)
-    m = int(labels.max(initial=-1)) + 1
-    origin = np.zeros(x.shape[1]) if not len(x) else np.nanmin(np.where(known.any(0), x, 0), axis=0)
-    deviations = np.where(known, x - origin, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = deviations.sum(0) / count
-        residuals = np.where(known, deviations - mean, 0.0)
-        totals, present = _sum_by(labels, residuals, m), _sum_by(labels, known.astype(np.float64), m) > 0
-        clusters = present.sum(0)
-        squared = (totals**2).sum(0)
-        variance = np.where(squared > 1e-24 * np.square(deviations).max(0, initial=0) * count, squared, 0.0)
-        variance = clusters / (clusters - 1) * variance / count**2
-        independent = (residuals**2).sum(0) / (count - 1) / count
-        half_width = student_t.ppf(0.975, np.maximum(clusters - 1, 1)) * np.sqrt(
-            np.where(variance > 0, variance, np.nan)
-        )
-        half_width = np.where(clusters > 1, half_width, np.nan)
-        estimate = np.where(count > 0, origin + mean, np.nan)
-        design_effect = np.where((clusters > 1) & (independent > 0), variance / independent, np.nan)
-    return ClusteredMeans(
-        estimate, estimate - half_width, estimate + half_width, count, clusters.astype(np.int64), design_effect
-    )
+    if clusters is None:
+        return None
+    distinct, labels = np.unique(np.asarray(clusters), return_inverse=True)
+    if labels.shape != (count,):
+        raise ValueError(f"clusters must be of shape (rows,), here ({count},), not {labels.shape}")
+    return None if len(distinct) == count else labels.astype(np.int64)
 
 
-def _sum_by(labels: NDArray[np.int64], values: Floats, groups: int) -> Floats:
-    """Sums of rows with the same label; shape (groups, columns)."""
-    sums = np.zeros((groups, values.shape[1]))
-    np.add.at(sums, labels, values)
-    return sums
+def sum_by_label(labels: Ids, values: Floats) -> Floats:
+    """Sums of the rows with each label: labels [n] from 0 without gaps, values [n, ...] -> [labels, ...]."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    return np.add.reduceat(values[order], starts, axis=0) if len(starts) else values[:0]

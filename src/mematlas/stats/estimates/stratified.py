@@ -1,29 +1,64 @@
 """The unweighted mean of shares counted in separate groups."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from mematlas.stats.estimates.intervals import Share, wilson_bounds
+from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares, independent_sums
+from mematlas.stats.estimates.intervals import Share
 
 
-def mean_of_shares(hits: ArrayLike, counts: ArrayLike) -> Share:
+def mean_of_shares(
+    hits: ArrayLike, counts: ArrayLike, groups: ArrayLike | None = None, clusters: ArrayLike | None = None
+) -> Share:
     """Mean over groups of hits / count, with a 95 % interval from the groups' Wilson intervals.
 
     The distances from each share to the bounds of its interval are added in squares (Newcombe 1998, method 10; for
     linear functions of shares Zou, Huang and Zhang 2009): unlike a normal interval, it is valid for shares of 0 and 1.
-    Empty groups are left out; the result is None if all are empty. count: rows in all groups.
+    With clusters the intervals are clustered, and the products of distances of two groups are added too, times the
+    correlation of their clusters' contributions. Empty groups are left out; the result is None if all are empty, its
+    interval if a group has none. count: rows in all groups.
 
     Args:
-        hits, counts: shape (groups,).
+        hits, counts: shape (records,). groups: the group of each record; None: each is a group. clusters: the cluster
+            of each record; None: all rows are independent.
 
     Raises:
         ValueError: some hits are not between 0 and count.
     """
-    hits, counts = np.ravel(hits), np.ravel(counts)
-    share, lower, upper = (values[counts > 0] for values in wilson_bounds(hits, counts))
-    interval = "95 %, from the groups' Wilson intervals"
-    if not len(share):
-        return Share(None, None, None, 0, interval)
-    below, above = (float(np.sqrt(((share - bounds) ** 2).sum())) / len(share) for bounds in (lower, upper))
-    mean = float(share.mean())
-    return Share(mean, max(0.0, mean - below), min(1.0, mean + above), int(counts.sum()), interval)
+    y, n = np.ravel(np.asarray(hits, np.float64)), np.ravel(np.asarray(counts, np.float64))
+    group = np.arange(len(y)) if groups is None else np.asarray(groups)
+    known = n > 0
+    group, y, n = group[known], y[known], n[known]
+    if not len(y):
+        return Share(None, None, None, 0, "95 %, from the groups' Wilson intervals")
+    numbers = np.unique(group, return_inverse=True)[1]
+    size = int(numbers.max()) + 1
+    if clusters is None:
+        shares = clustered_shares(independent_sums(np.bincount(numbers, y), np.bincount(numbers, n)))
+        correlations = np.eye(size)
+    else:
+        labels = np.unique(np.asarray(clusters)[known], return_inverse=True)[1]
+        shape = (int(labels.max()) + 1, size)
+        place = np.ravel_multi_index((labels, numbers), shape)
+        table = [
+            np.bincount(place, weights, minlength=shape[0] * size).reshape(shape).astype(np.float64)
+            for weights in (y, n)
+        ]
+        shares, correlations = clustered_shares(cluster_sums(*table)), _correlations(*table)
+    below, above = shares.estimate - shares.lower, shares.upper - shares.estimate
+    mean = float(shares.estimate.mean())
+    count, interval = int(n.sum()), "95 %, from the groups' Wilson intervals"
+    if np.isnan(below).any():
+        return Share(mean, None, None, count, interval)
+    lower, upper = (max(0.0, float(ends @ correlations @ ends)) ** 0.5 / size for ends in (below, above))
+    return Share(mean, max(0.0, mean - lower), min(1.0, mean + upper), count, interval)
+
+
+def _correlations(hits: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The correlations of the clusters' contributions to the shares of groups, shape (groups, groups)."""
+    contributions = hits - hits.sum(0) / counts.sum(0) * counts
+    products = contributions.T @ contributions
+    scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
+    correlations = np.where(scale > 0, products / np.where(scale > 0, scale, 1), 0.0)
+    np.fill_diagonal(correlations, 1.0)
+    return correlations

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import chi2, norm
+from scipy.stats import t as student_t
+
+from mematlas.stats.estimates.clustered import dense_labels, sum_by_label
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +33,9 @@ class LogisticModel:
     """A model fitted to `count` rows.
 
     coefficients: shape (1 + features,), the intercept first; standard_errors: from the inverse information, None where
-    they are undefined (with a penalty or weights the model is not a maximum likelihood estimate); log_likelihood: of
-    the fitted rows, without weights or penalty; converged: whether Newton's method converged; reason: why it did not.
+    they are undefined (with a penalty or weights the model is not a maximum likelihood estimate), over clusters where
+    these are given; log_likelihood: of the fitted rows, without weights or penalty; converged: whether Newton's method
+    converged; reason: why it did not; clusters: clusters fitted to, None where all rows are independent.
     """
 
     coefficients: Floats
@@ -40,6 +44,7 @@ class LogisticModel:
     count: int
     converged: bool
     reason: str | None = None
+    clusters: int | None = None
 
     def probabilities(self, features: ArrayLike) -> Floats:
         """P(hit) of each row: shape (rows, features) -> shape (rows,)."""
@@ -65,7 +70,12 @@ class LikelihoodRatio:
 
 
 def fit_logistic(
-    features: ArrayLike, hits: ArrayLike, *, penalty: float = 0.0, balanced: bool = False
+    features: ArrayLike,
+    hits: ArrayLike,
+    *,
+    penalty: float = 0.0,
+    balanced: bool = False,
+    clusters: ArrayLike | None = None,
 ) -> LogisticModel:
     """Fit P(hit) as a function of standardized features.
 
@@ -74,6 +84,8 @@ def fit_logistic(
         hits: shape (rows,), Boolean; both classes must occur.
         penalty: 1 / C; 0 is maximum likelihood.
         balanced: weight each row by rows / (2 * rows of its class), as scikit-learn's class_weight="balanced" does.
+        clusters: shape (rows,), any numbers; rows of one number are not independent, and standard errors are those of
+            Liang and Zeger (1986) with the factor m / (m - 1) for m clusters. None: all rows are.
 
     Raises:
         ValueError: shapes differ, a feature is not finite, the penalty is negative, or a class is empty.
@@ -84,16 +96,29 @@ def fit_logistic(
     weights = np.where(y, len(y) / (2 * y.sum()), len(y) / (2 * (~y).sum())) if balanced else np.ones(len(y))
     ridge = np.diag([0.0] + [penalty] * (x.shape[1] - 1))
     coefficients, reason = _newton(x, y, weights, ridge)
-    error = None
+    error, labels = None, dense_labels(clusters, len(y))
     if penalty == 0 and not balanced and reason is None:
         information = _information(x, x @ coefficients, weights)
         # by rounding, the steps can converge where there is no maximum
         if np.linalg.eigvalsh(information)[0] < _MAX_COEFFICIENT**-2:
             reason = _SEPARATED
         else:
-            error = np.sqrt(np.diag(np.linalg.inv(information)))
+            error = _standard_errors(information, x * (y - expit(x @ coefficients))[:, None], labels)
     fitted_likelihood = log_likelihood(expit(x @ coefficients), y)
-    return LogisticModel(coefficients, error, fitted_likelihood, len(y), reason is None, reason)
+    units = None if labels is None else int(labels.max()) + 1
+    return LogisticModel(coefficients, error, fitted_likelihood, len(y), reason is None, reason, units)
+
+
+def _standard_errors(information: Floats, scores: Floats, labels: NDArray[np.int64] | None) -> Floats | None:
+    """From the inverse information and, with clusters, the sums of the rows' scores over them; None where there are no
+    more clusters than coefficients."""
+    inverse = np.linalg.inv(information)
+    if labels is None:
+        return np.sqrt(np.diag(inverse))
+    totals = sum_by_label(labels, scores)
+    if len(totals) <= len(information):
+        return None
+    return np.sqrt(len(totals) / (len(totals) - 1) * np.diag(inverse @ (totals.T @ totals) @ inverse))
 
 
 def _newton(x: Floats, y: NDArray[np.bool_], weights: Floats, ridge: Floats) -> tuple[Floats, str | None]:
@@ -135,11 +160,15 @@ def log_likelihood(probabilities: ArrayLike, hits: ArrayLike) -> float:
 
 
 def wald_test(model: LogisticModel) -> WaldTest | None:
-    """Wald intervals and tests of a model's coefficients; None if it has no standard errors."""
+    """Wald intervals and tests of a model's coefficients; None if it has no standard errors.
+
+    They are normal or, with clusters, Student's at m - 1 degrees of freedom for m clusters.
+    """
     if model.standard_errors is None:
         return None
-    half_width = float(norm.ppf(0.975)) * model.standard_errors
-    p = 2 * norm.sf(np.abs(model.coefficients) / model.standard_errors)
+    distribution = norm if model.clusters is None else student_t(max(1, model.clusters - 1))
+    half_width = float(distribution.ppf(0.975)) * model.standard_errors
+    p = 2 * distribution.sf(np.abs(model.coefficients) / model.standard_errors)
     return WaldTest(model.coefficients - half_width, model.coefficients + half_width, p)
 
 

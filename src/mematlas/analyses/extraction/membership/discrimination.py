@@ -13,7 +13,6 @@ from mematlas.analyses.extraction.membership.row_scores import SCORES, Score
 from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import controls_needed, exposures, true_positive_rate
 from mematlas.stats.estimates.averages import means
-from mematlas.stats.estimates.clustered import clustered_means
 
 FALSE_POSITIVE_RATES: Final = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 MIN_ROWS: Final = 10  # our choice: members or control rows below which a point is not drawn and no claim is made
@@ -176,8 +175,7 @@ def _exposure_record(members: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any
     if not len(values) or not len(references):
         return {}
     result = exposures(values, references)
-    bits, clusters = result.bits[:, None], members["cluster"]
-    mean = means(bits) if clusters.is_unique().all() else clustered_means(bits, clusters)
+    mean = means(result.bits[:, None], clusters=members["cluster"].to_numpy())
     interval = [None if np.isnan(bound[0]) else float(bound[0]) for bound in (mean.lower, mean.upper)]
     return {
         "rows": len(values),

@@ -14,7 +14,7 @@ from mematlas.analyses.frames.levels import LEVEL_RANGES, level
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
-from mematlas.stats.estimates.clustered import clustered_means
+from mematlas.stats.estimates.averages import means
 
 FASTEST_GROWTH_TREND: Final = "fully-memorized-rows-grow-fastest"
 _FULL: Final = "= 1"
@@ -59,8 +59,7 @@ def _lead(rows: pl.DataFrame, change: pl.Expr) -> tuple[float, float]:
     By Student's t over clusters, or over rows where these are independent; the second is Bonferroni's for five levels.
     """
     values = rows.select(change.alias("change"))["change"].to_numpy().astype(float)[:, None]
-    cluster = rows["cluster"].to_numpy() if "cluster" in rows.columns else np.arange(len(values))
-    mean = clustered_means(values, cluster)
+    mean = means(values, clusters=rows["cluster"].to_numpy() if "cluster" in rows.columns else None)
     freedom = max(1, int(mean.clusters[0]) - 1)
     half_width = float(mean.upper[0] - mean.estimate[0])
     wider = half_width * float(student_t.ppf(1 - 0.025 / len(LEVEL_RANGES), freedom) / student_t.ppf(0.975, freedom))
