@@ -127,4 +127,5 @@ def _over_shuffles(centers: Values, count: NDArray[np.int64], scale: float) -> C
             lower, upper = scale * (np.quantile(known, _ENDS) - mean)
             # the mean of a few rows with one far above all others may be outside of the middle 95 %
             estimates[1:, column] = mean + min(lower, 0.0), mean + max(upper, 0.0)
-    return ColumnEstimates(estimates[0], estimates[1], estimates[2], count, f"middle 95 % of {SHUFFLES} shuffles")
+    interval, unknown = f"middle 95 % of {SHUFFLES} shuffles", np.full(len(count), np.nan)
+    return ColumnEstimates(estimates[0], estimates[1], estimates[2], count, count, unknown, interval)

@@ -6,7 +6,6 @@ the rows gained from the smallest to the largest model, with M = 1 separate from
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 from scipy.stats import t as student_t
 
