@@ -1,7 +1,7 @@
 """Differences of two shares counted in separate groups of rows, as columns of a frame."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -44,7 +44,8 @@ def share_differences(
             difference = _difference(hit, rows, other_hit, other_rows, clustered=bool(unit))
             numbers = difference.estimate, difference.lower, difference.upper
             records.append((*key, *sums, difference.clusters, *numbers))
-    schema = {name: counts.schema[name] for name in keys} | dict.fromkeys((*columns, "clusters"), pl.Int64)
+    schema: dict[str, Any] = {name: counts.schema[name] for name in keys}
+    schema |= dict.fromkeys((*columns, "clusters"), pl.Int64)
     schema |= dict.fromkeys(("difference", "difference_lower", "difference_upper"), pl.Float64)
     return pl.DataFrame(records, schema=schema, orient="row")
 
