@@ -1,11 +1,12 @@
 """Time and peak resident memory of all analyses on a study with many rows of scores.
 
-    python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--features] [--work DIR] [--apart]
+    python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--features] [--documents ROWS] [--work DIR]
+        [--apart]
 
 The study is synthetic, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows.
 Scores are bimodal, grow with size, context and repetitions, and are consistent between models and cells (a longer
 continuation extends the same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as
-many rows. --features adds row features, which the analyses of the input need. The analyses then run one after the other
+many rows. --documents makes so many consecutive rows one document, whose rows are alike. --features adds row features, which the analyses of the input need. The analyses then run one after the other
 in a new process and share cached tables, as in `mematlas analyze`; --apart runs each in a separate process.
 """
 
@@ -37,8 +38,11 @@ GRIDS = {"grid": ((32, 48, 64), (16, 32, 48, 64, 96)), "one": ((32,), (32,))}
 SHARD_ROWS = 8192
 
 
-def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
-    """Write the study, shard by shard; returns its number of rows of scores."""
+def make_study(folder: Path, lines: int, cells: str, features: bool, documents: int) -> int:
+    """Write the study, shard by shard; returns its number of rows of scores.
+
+    documents: rows of each document, 0 where none are known.
+    """
     from mematlas.study import shard_name, write_json, write_shard, write_table
 
     contexts, continuations = GRIDS[cells]
@@ -50,7 +54,7 @@ def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
         write_table(folder / "models" / f"{label}.parquet", pa.Table.from_pylist([record]))
     for index in range(shards):
         ids = np.arange(index * SHARD_ROWS, min(rows, (index + 1) * SHARD_ROWS))
-        table, ease = row_table(rng, ids)
+        table, ease = row_table(rng, ids, documents)
         write_shard(folder / "rows" / "made", shard_name(index, shards), table, {})
         for i, label in enumerate(MODELS):
             noise = rng.normal(0, 0.4, len(ids))  # models do not differ by size alone
@@ -61,32 +65,35 @@ def make_study(folder: Path, lines: int, cells: str, features: bool) -> int:
                 write_shard(folder / "features" / "made" / kind, shard_name(index, shards), features_table, {})
     if features:
         write_json(folder / "features" / "made" / "facts.json", {"scope": "rows", "tokens": 10**9})
+    control = int(((np.arange(rows) // max(1, documents)) % 10 == 0).sum())
     question = {
         "context": contexts,
         "continuation": continuations,
         "depth": "graded",
         "align": "start",
         "signals": [],
-        "row_counts": {"train": rows - len(range(0, rows, 10)), "control": len(range(0, rows, 10))},
+        "row_counts": {"train": rows - control, "control": control},
     }
     run = {"key": "made", "rows_key": "made", "shards": shards, "models": {label: label for label in MODELS}}
     write_json(folder / "runs" / "made.json", {**run, "question": question, "asked": 0.0})
     return rows * len(MODELS) * len(contexts) * len(continuations)
 
 
-def row_table(rng: np.random.Generator, ids: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+def row_table(rng: np.random.Generator, ids: np.ndarray, documents: int) -> tuple[pa.Table, np.ndarray]:
     """The rows table of `ids`, and how easy each row is to memorize."""
-    control = ids % 10 == 0
+    control = (ids // max(1, documents)) % 10 == 0
     repetitions = 2 ** rng.integers(0, 9, len(ids))
     ease = rng.normal(-3.8, 1.5, len(ids)) + 0.25 * np.log2(repetitions)
+    if documents:
+        ease += rng.normal(0, 1, len(ids) // documents + 2)[ids // documents - ids[0] // documents]
     ease[control] = -9
-    empty = pa.nulls(len(ids))
+    known = np.full(len(ids), documents > 0)
     columns = {
         "row": pa.array(ids, pa.int64()),
         "role": pa.array(np.where(control, "control", "train")),
         "repetitions": pa.array(repetitions, pa.int64(), mask=control),
-        "document": empty.cast(pa.int64()),
-        "source": empty.cast(pa.string()),
+        "document": pa.array(ids // max(1, documents), pa.int64(), mask=~known),
+        "source": pa.array(np.where(known, "corpus", ""), pa.string(), mask=~known),
     }
     return pa.table(columns), ease
 
@@ -193,6 +200,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--cells", choices=GRIDS, default="grid")
     parser.add_argument("--features", action="store_true", help="with row features")
+    parser.add_argument("--documents", type=int, default=0, metavar="ROWS", help="rows of each document")
     parser.add_argument("--work", type=Path, help="folder for the study, by default a temporary one")
     parser.add_argument("--apart", action="store_true", help="run each analysis in a separate process")
     parser.add_argument("--answer", nargs="+", help=argparse.SUPPRESS)
@@ -208,10 +216,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         start = time.perf_counter()
-        lines = make_study(Path(folder), options.lines, options.cells, options.features)
+        lines = make_study(Path(folder), options.lines, options.cells, options.features, options.documents)
+        documents = f"documents of {options.documents} rows" if options.documents else "no documents"
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 1e6
-        print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}), {size:.0f} MB of Parquet, made in "
-              f"{time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
+        print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}, {documents}), {size:.0f} MB of "
+              f"Parquet, made in {time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
               f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
         print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
         groups = [[name] for name in ANALYSES] if options.apart else [list(ANALYSES)]
