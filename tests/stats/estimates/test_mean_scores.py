@@ -21,7 +21,7 @@ import pytest
 from scipy.special import ndtr
 
 from mematlas.stats.estimates.intervals import wilson
-from mematlas.stats.estimates.mean_scores import MIN_ROWS, mean_score, mean_score_difference
+from mematlas.stats.estimates.mean_scores import MIN_ROWS, clustered_mean_score, mean_score, mean_score_difference
 
 GRID = np.arange(33) / 32
 
@@ -205,17 +205,16 @@ def test_wrong_counts_are_refused(scores, counts, message):
 # ------------------------------------------------------------------------------------------------------------- clusters
 
 
-def test_one_row_per_cluster_is_the_independent_case():
-    scores, counts = np.array([0, 0.5, 1, 0.5, 0.25] * 5), np.ones(25, int)
-    plain, clustered = mean_score(scores, counts), mean_score(scores, counts, np.arange(25))
-    assert clustered == plain
-    assert plain.clusters == 25
+def in_clusters(scores, counts):
+    """The mean where each of `scores` is that of a cluster of so many rows."""
+    scores, counts = np.asarray(scores, float), np.asarray(counts, float)
+    return clustered_mean_score(counts, counts * (scores == 1), counts * (scores == 0), counts * scores)
 
 
 def test_copies_in_a_cluster_do_not_narrow_the_interval():
     scores = np.random.default_rng(0).choice([0, 0.25, 0.5, 1], 60)
     plain = mean_score(scores, np.ones(60, int))
-    copied = mean_score(scores, np.full(60, 8), np.arange(60))
+    copied = in_clusters(scores, np.full(60, 8))
     assert copied.estimate == pytest.approx(plain.estimate)
     assert copied.upper - copied.lower > 0.9 * (plain.upper - plain.lower)
     assert (copied.count, copied.clusters) == (480, 60)
@@ -224,7 +223,7 @@ def test_copies_in_a_cluster_do_not_narrow_the_interval():
 
 
 def test_few_documents_have_no_interval():
-    result = mean_score([0, 1, 0.5], [40, 40, 40], [0, 1, 2])
+    result = in_clusters([0, 1, 0.5], [40, 40, 40])
     assert (result.lower, result.upper) == (None, None)
     assert result.reason == "an interval needs 12 documents, there are 3"
 
@@ -237,7 +236,7 @@ def test_means_of_clustered_rows_are_covered(documents, rows, icc):
         luck = np.sqrt(icc) * random.normal(size=(documents, 1))
         quantile = ndtr(luck + np.sqrt(1 - icc) * random.normal(size=(documents, rows)))
         scores = np.where(quantile > 1 - share, 10, np.floor(quantile / (1 - share) * 10)) / 10
-        cluster = np.repeat(np.arange(documents), rows)
-        result = mean_score(scores.ravel(), np.ones(documents * rows, int), cluster)
+        ones, zeros = (scores == 1).sum(1), (scores == 0).sum(1)
+        result = clustered_mean_score(np.full(documents, rows), ones, zeros, scores.sum(1))
         covered.append(result.lower <= truth <= result.upper)
     assert 0.91 <= np.mean(covered) <= 0.985

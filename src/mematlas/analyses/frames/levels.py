@@ -13,7 +13,8 @@ RECITED_LEVELS: Final = ("M < 1", "M = 1")  # where M is not graded
 LEVEL_RANGES: Final = ("[0, .2)", "[.2, .4)", "[.4, .6)", "[.6, .8)", "[.8, 1]")
 
 
-def level(matches: str = "matches", continuation: "str | int" = "continuation") -> pl.Expr:
+def level(matches: str | pl.Expr = "matches", continuation: str | int = "continuation") -> pl.Expr:
     """The number of the level, 0 to 4, of M = matches / L: floor(5 matches / L), with M = 1 in the last."""
     length = pl.lit(continuation) if isinstance(continuation, int) else pl.col(continuation)
-    return (5 * pl.col(matches).cast(pl.Int64) // length).clip(upper_bound=4).cast(pl.Int8)
+    matches = pl.col(matches) if isinstance(matches, str) else matches
+    return (5 * matches.cast(pl.Int64) // length).clip(upper_bound=4).cast(pl.Int8)

@@ -49,16 +49,9 @@ def shares_recipe(tables: Tables, *model_columns: str) -> str:
 
 def memorized_shares(tables: Tables) -> pl.DataFrame:
     """One record per model, role and cell with scored rows, models in the order given; columns SHARE_COLUMNS."""
-    unmemorized = (pl.col("rows") * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
-    frame = (
-        tables.counts(*tables.cluster_key)
-        .group_by(*KEYS, *tables.cluster_key)
-        .agg(
-            pl.col("rows").sum(),
-            (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),
-            unmemorized.alias("unmemorized"),
-        )
-    )
+    rows, recited = pl.col("rows"), pl.col("recited")
+    unmemorized = (rows * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
+    frame = tables.sums(rows.sum(), (rows * recited).sum().alias("memorized"), unmemorized.alias("unmemorized"))
     return with_shares(in_model_order(frame, tables), ["memorized", "unmemorized"]).select(*SHARE_COLUMNS)
 
 

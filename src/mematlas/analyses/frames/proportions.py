@@ -71,6 +71,32 @@ def share_columns(frame: pl.DataFrame, shares: Sequence[Share], sums: Sequence[s
     return frame
 
 
+def several_shares(frame: pl.DataFrame, count: int) -> list[pl.DataFrame]:
+    """The shares of the columns of rows named 0, 1, ... below `count` out of the column `of`, a frame for each.
+
+    Args:
+        frame: these columns, in each cluster where it has a column cluster; the others are keys.
+
+    Returns:
+        the keys, rows, of, share with its bounds, clusters and design_effect.
+    """
+    names = [str(number) for number in range(count)]
+    keys = [column for column in frame.columns if column not in (*names, "of", "cluster")]
+    shares = [Share(name, "of", f"share_{name}", f"clusters_{name}", f"design_effect_{name}") for name in names]
+    wide = share_columns(frame, shares)
+    columns = ("share", "clusters", "design_effect")
+    return [
+        wide.select(
+            *keys,
+            pl.col(name).alias("rows"),
+            "of",
+            *(pl.col(f"{column}_{name}").alias(column) for column in columns),
+            *(pl.col(f"share_{name}_{end}").alias(f"share_{end}") for end in ("lower", "upper")),
+        )
+        for name in names
+    ]
+
+
 def out_of_all(counts: pl.DataFrame, *group: str) -> pl.DataFrame:
     """Complete counts of exclusive kinds of rows: a record for every kind and cluster, with `of`, the cluster's rows.
 
@@ -84,6 +110,55 @@ def out_of_all(counts: pl.DataFrame, *group: str) -> pl.DataFrame:
     pairs = kinds.join(of_clusters, on=group) if group else kinds.join(of_clusters, how="cross")
     complete = pairs.join(counts, on=[*keys, "cluster"], how="left", nulls_equal=True, maintain_order="left")
     return complete.with_columns(pl.col("rows").fill_null(0))
+
+
+def shares_of_all(counts: pl.DataFrame, *group: str) -> pl.DataFrame:
+    """`with_shares(out_of_all(counts, *group), "rows", "of")`, without a record for every kind and cluster.
+
+    Args:
+        counts: as for `out_of_all`; without cluster every row is independent. Kinds may have records without rows,
+            whose cluster may be null.
+        group: those of the columns within which kinds are exclusive; none means all.
+
+    Returns:
+        one record per kind, in order of appearance: its columns, rows, of, share with its bounds, clusters,
+        design_effect.
+    """
+    keys = [name for name in counts.columns if name not in ("rows", "cluster")]
+    unit = ["cluster"] if "cluster" in counts.columns else []
+    everything = pl.lit(0).alias("all")
+    y, n = pl.col("rows").cast(pl.Float64), pl.col("of").cast(pl.Float64)
+    known = counts.filter(pl.col("rows") > 0) if unit else counts
+    total = pl.when(pl.col("rows").is_not_null().all()).then(pl.col("rows").sum()).alias("of")
+    of_unit = known.group_by(*group, *unit, everything, maintain_order=True).agg(total)
+    if not unit:
+        joined = counts.join(of_unit, on=list(group), how="left") if group else counts.join(of_unit, how="cross")
+        return with_shares(joined.select(*keys, "rows", "of"), "rows", "of")
+    totals = of_unit.group_by(*group, "all", maintain_order=True).agg(
+        pl.col("of").sum(), pl.len().cast(pl.Float64).alias("share:clusters"), (n * n).sum().alias("share:rows_squared")
+    )
+    joined = known.join(of_unit, on=[*group, *unit], how="left")
+    sums = joined.group_by(keys, maintain_order=True).agg(
+        pl.col("rows").sum().cast(pl.Int64),
+        (y * y).sum().alias("share:hits_squared"),
+        (y * n).sum().alias("share:hits_times_rows"),
+        pl.len().cast(pl.Float64).alias("share:with_hit"),
+        (y == n).sum().cast(pl.Float64).alias("full"),
+    )
+    kinds = counts.select(keys).unique(maintain_order=True)
+    frame = kinds.join(sums, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    frame = (
+        frame.join(totals, on=list(group), how="left", maintain_order="left")
+        if group
+        else frame.join(totals, how="cross")
+    )
+    frame = frame.with_columns(pl.col("rows", "of", "full", "^share:.*$").fill_null(0))
+    frame = frame.with_columns(
+        pl.col("of").cast(pl.Float64).alias("share:rows"),
+        y.alias("share:hits"),
+        (pl.col("share:clusters") - pl.col("full")).alias("share:with_miss"),
+    )
+    return _with_interval(frame.select(*keys, "rows", "of", "^share:.*$"), Share("rows", "of"))
 
 
 _FIELDS: Final = (

@@ -199,17 +199,30 @@ class Tables:
         return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
     def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
-        rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
-        role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
         return (
-            self._scored()
-            .join(rows, on="row", how="inner")
-            .with_columns(role.alias("role"))
+            self._scored_with_role(*by)
             .group_by(*_KEYS, *by, value, "recited")
             .agg(pl.len().cast(pl.Int64).alias("rows"))
             .collect(engine="streaming")
             .sort(*_KEYS, *by, value, "recited", nulls_last=True)
         )
+
+    def sums(self, *aggregates: pl.Expr, value: str = "matches", where: pl.Expr | None = None) -> pl.DataFrame:
+        """Aggregates of the scored rows of every model, role and cell, and of each cluster where rows come in clusters.
+
+        Args:
+            aggregates: expressions on the columns of `counts` (of `verbatim_counts` for the value "verbatim"), whose
+                column rows is the number of rows that a record represents.
+            where: the records to aggregate; None: all.
+        """
+        keys = (*_KEYS, *self.cluster_key)
+        if self.clusters is None:
+            frame = (self.counts() if value == "matches" else self.verbatim_counts()).lazy()
+        else:
+            frame = self._scored_with_role("cluster").with_columns(rows=pl.lit(1, pl.Int64))
+        if where is not None:
+            frame = frame.filter(where)
+        return frame.group_by(keys).agg(*aggregates).collect(engine="streaming").sort(keys)
 
     def missing(self) -> pl.DataFrame:
         """Rows that could not be scored: model, context, continuation, reason, rows."""
@@ -229,6 +242,12 @@ class Tables:
         recited = extractable.expression().alias("recited")
         columns = ("model", "row", "context", "continuation", "matches", "verbatim")
         return self.scores.select(*columns, recited).filter(pl.col("recited").is_not_null())
+
+    def _scored_with_role(self, *by: str) -> pl.LazyFrame:
+        """`_scored` with the role and the columns `by` of each row."""
+        rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
+        role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
+        return self._scored().join(rows, on="row", how="inner").with_columns(role.alias("role"))
 
     def side_by_side(self, models: tuple[str, ...], cell: Cell, value: str = "matches") -> pl.DataFrame:
         """Training rows of one cell with one column per model: row, then `value` ("matches", "verbatim" or "recited").

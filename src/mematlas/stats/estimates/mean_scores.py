@@ -77,12 +77,11 @@ class _Part:
     upper: float
 
 
-def mean_score(scores: ArrayLike, counts: ArrayLike, cluster: ArrayLike | None = None) -> MeanEstimate:
-    """The mean of a score, where `counts[i]` rows have the score `scores[i]`.
+def mean_score(scores: ArrayLike, counts: ArrayLike) -> MeanEstimate:
+    """The mean of a score over independent rows, where `counts[i]` rows have the score `scores[i]`.
 
     Args:
         scores, counts: shape (k,), in any order; scores between 0 and 1, which may repeat; counts are not negative.
-        cluster: shape (k,), the cluster of these rows; None where all rows are independent.
 
     Raises:
         ValueError: the shapes differ, a score is not between 0 and 1, or a count is negative or not a whole number.
@@ -91,12 +90,28 @@ def mean_score(scores: ArrayLike, counts: ArrayLike, cluster: ArrayLike | None =
     count = int(totals.sum())
     if count == 0:
         return MeanEstimate(None, None, None, 0)
-    sums = None if cluster is None else _sums_by_cluster(scores, counts, cluster)
-    clusters = count if sums is None else len(sums.rows)
-    unit = "rows" if clusters == count else "documents"  # as where every row is known to be independent
-    mean = _mean(distinct, totals) if sums is None or len(sums.rows) == count else _clustered_mean(sums)
+    return _estimate(_mean(distinct, totals), count, count, "rows")
+
+
+def clustered_mean_score(rows: ArrayLike, ones: ArrayLike, zeros: ArrayLike, total: ArrayLike) -> MeanEstimate:
+    """The mean of a score over rows that come in clusters.
+
+    Args:
+        rows, ones, zeros, total: of each cluster, shape (clusters,): its rows, those of score 1 and of score 0, and the
+            sum of the scores of all.
+    """
+    sums = _ClusterSums(*(np.asarray(values, np.float64) for values in (rows, ones, zeros, total)))
+    count = int(sums.rows.sum())
+    if count == 0:
+        return MeanEstimate(None, None, None, 0)
+    return _estimate(_clustered_mean(sums), count, int((sums.rows > 0).sum()), "documents")
+
+
+def _estimate(mean: "_Part", count: int, clusters: int, unit: str) -> MeanEstimate:
+    """The estimate with its interval, or without one where clusters are too few."""
     if clusters < MIN_ROWS:
-        return MeanEstimate(mean.estimate, None, None, count, reason=_too_few(unit, clusters), clusters=clusters)
+        reason = f"an interval needs {MIN_ROWS} {unit}, there are {clusters}"
+        return MeanEstimate(mean.estimate, None, None, count, reason=reason, clusters=clusters)
     return MeanEstimate(mean.estimate, mean.lower, mean.upper, count, clusters=clusters)
 
 
@@ -113,10 +128,6 @@ def mean_score_difference(first: MeanEstimate, other: MeanEstimate) -> MeanDiffe
     lower = estimate - hypot(first.estimate - first.lower, other.upper - other.estimate)
     upper = estimate + hypot(first.upper - first.estimate, other.estimate - other.lower)
     return MeanDifference(estimate, lower, upper, *sizes)
-
-
-def _too_few(what: str, count: int) -> str:
-    return f"an interval needs {MIN_ROWS} {what}, there are {count}"
 
 
 def _mean(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> _Part:
@@ -170,14 +181,6 @@ class _ClusterSums:
     ones: NDArray[np.float64]
     zeros: NDArray[np.float64]
     total: NDArray[np.float64]
-
-
-def _sums_by_cluster(scores: ArrayLike, counts: ArrayLike, cluster: ArrayLike) -> _ClusterSums:
-    score, count = np.asarray(scores, np.float64), np.asarray(counts, np.float64)
-    labels = np.unique(np.asarray(cluster)[count > 0], return_inverse=True)[1]
-    score, count = score[count > 0], count[count > 0]
-    weights = (count, count * (score == 1), count * (score == 0), count * score)
-    return _ClusterSums(*(np.bincount(labels, weights=weight).astype(np.float64) for weight in weights))
 
 
 def _clustered_mean(sums: _ClusterSums) -> _Part:

@@ -18,7 +18,7 @@ from mematlas.analyses.frames.proportions import (
     SAMPLE_COLUMNS,
     format_interval,
     format_percent,
-    out_of_all,
+    shares_of_all,
     with_shares,
 )
 from mematlas.analyses.frames.study_tables import Cell, Tables
@@ -128,22 +128,19 @@ def _combination_table(overlaps: list[_Overlap], cell: Cell) -> pl.DataFrame:
             _combination_records(overlap), schema_overrides=dict.fromkeys(members, pl.Boolean), infer_schema_length=None
         )
         keys = _keys(overlap, cell)
-        counts = overlap.by_cluster.join(labels, on=members, maintain_order="right").drop(members)
-        if "cluster" in counts.columns:
-            counts = out_of_all(counts)
-        else:
-            counts = counts.with_columns(pl.col("rows").sum().alias("of"))
-        frames.append(counts.select(*keys, pl.all()))
-    return with_shares(pl.concat(frames, how="diagonal"), "rows", "of").select(*_COMBINATION_COLUMNS)
+        unit = ["cluster"] if "cluster" in overlap.by_cluster.columns else []
+        shares = shares_of_all(overlap.by_cluster.select(*members, *unit, "rows")).join(labels, on=members)
+        frames.append(shares.sort("rank").select(*keys, *labels.columns, "^(rows|of|share.*|clusters|design_effect)$"))
+    return pl.concat(frames, how="diagonal").select(*_COMBINATION_COLUMNS)
 
 
 def _combination_records(overlap: _Overlap) -> list[dict[str, Any]]:
-    """One record per combination: a Boolean per model, combination, members, models, charted."""
+    """One record per combination: a Boolean per model, combination, members, models, charted, rank (order)."""
     records, rank = [], 0
-    for *recited, _ in overlap.counts.iter_rows():
+    for order, (*recited, _) in enumerate(overlap.counts.iter_rows()):
         models = [model for model, hit in zip(overlap.series.models, recited, strict=True) if hit]
         rank += bool(models)
-        combination = {"combination": _combination_name(overlap.series, models), "members": len(models)}
+        combination = {"combination": _combination_name(overlap.series, models), "members": len(models), "rank": order}
         charted = {"models": ", ".join(models), "charted": "yes" if models and rank <= _MAX_BARS else "no"}
         records.append(dict(zip(overlap.series.models, recited, strict=True)) | combination | charted)
     return records

@@ -7,18 +7,20 @@ middle of the range on a log axis. A family can satisfy P1's statement and not o
 deduplicated Pythia (`published.TABLES["memorized-rows"]`) 0.94 million rows are gained up to 2.8B and 0.52 million from
 there on, which are 0.59 and 0.82 million per tenfold.
 
-All three counts are of the same rows, so the error is that of a sum over rows.
+All three counts are of the same rows, so the error is that of a sum over rows, or over the clusters they come in.
 """
 
 from math import log10, sqrt
 from typing import Final
 
 import polars as pl
+from scipy.stats import t as student_t
 
 from mematlas.analyses.frames.model_series import BY_SIZE, model_series
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
+from mematlas.stats.estimates.intervals import Z
 
 GROWTH_TREND: Final = "growth-slows-with-size"
 TENFOLD_TREND: Final = "growth-per-tenfold-slows-with-size"
@@ -82,14 +84,14 @@ def _three_models(log_sizes: dict[str, float]) -> Models:
 
 def _trend(name: str, tables: Tables, models: Models, spans: tuple[float, float]) -> Trend:
     """Growth from the first to the second model against that from the second to the third, each divided by its span."""
-    wide = tables.side_by_side(models, tables.reference, "recited")
+    wide = tables.with_cluster(tables.side_by_side(models, tables.reference, "recited"))
     weights = (-1 / spans[0], 1 / spans[0] + 1 / spans[1], -1 / spans[1])
-    changes = wide.select(
-        pl.sum_horizontal(pl.col(model) * weight for model, weight in zip(models, weights, strict=True)).alias("change")
-    )["change"]
+    change = pl.sum_horizontal(pl.col(model) * weight for model, weight in zip(models, weights, strict=True))
+    wide = wide.with_columns(change.alias("change"))
+    changes = wide["change"]
     if (differing := int((changes.abs() > 1e-9).sum())) < _MIN_DIFFERING_ROWS:
         return Trend(name, "cannot tell", f"too few rows ({differing}) tell {', '.join(models)} apart")
-    interval = _interval(changes, tables)
+    interval = _interval(wide, complete=tables.complete)
     memorized = [int(wide[model].sum()) for model in models]
     below, above = (memorized[1] - memorized[0]) / spans[0], (memorized[2] - memorized[1]) / spans[1]
     unit = "per tenfold of parameters " if name == TENFOLD_TREND else "growth "
@@ -103,11 +105,20 @@ def _trend(name: str, tables: Tables, models: Models, spans: tuple[float, float]
     return Trend(name, verdict, test)
 
 
-def _interval(changes: pl.Series, tables: Tables) -> tuple[float, float]:
-    """The 95 % interval of the sum, from the normal distribution.
+def _interval(rows: pl.DataFrame, *, complete: bool) -> tuple[float, float]:
+    """The 95 % interval of the sum of changes: Student's t over clusters, or the normal one over independent rows.
 
     The squared mean is not subtracted from the variance where the number of all rows is unknown.
+
+    Args:
+        rows: change, and cluster where rows come in clusters.
     """
-    total = float(changes.sum())
-    variance = float((changes**2).sum()) - (total * total / len(changes) if tables.complete else 0.0)
-    return total - 1.96 * sqrt(variance), total + 1.96 * sqrt(variance)
+    total = float(rows["change"].sum())
+    if "cluster" not in rows.columns:
+        variance = float((rows["change"] ** 2).sum()) - (total * total / rows.height if complete else 0.0)
+        return total - Z * sqrt(variance), total + Z * sqrt(variance)
+    mean = total / rows.height if complete else 0.0
+    sums = rows.group_by("cluster").agg((pl.col("change") - mean).sum())["change"]
+    variance = len(sums) / max(1, len(sums) - 1) * float((sums**2).sum())
+    half_width = float(student_t.ppf(0.975, max(1, len(sums) - 1))) * sqrt(variance)
+    return total - half_width, total + half_width

@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.model_series import Series, model_series
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, shares_of_all, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.stats.hypotheses.symmetry import (
-    SymmetryTest,
-    bowker,
-    clustered_bowker,
-    clustered_stuart_maxwell,
-    stuart_maxwell,
-)
+from mematlas.stats.hypotheses.symmetry import bowker, clustered_bowker, clustered_stuart_maxwell, stuart_maxwell
 
 PAIR_COLUMNS: Final = {
     "series": "what the models are ordered by",
@@ -32,6 +26,7 @@ PAIR_COLUMNS: Final = {
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
+_LEVEL_ORDER: Final = pl.Enum((*LEVELS, *RECITED_LEVELS))
 _CELL_TYPES: Final = {"context": pl.Int32, "continuation": pl.Int32}
 _TEST_TYPES: Final = {
     "rises": pl.Int64,
@@ -90,8 +85,8 @@ FLOW_COLUMNS: Final = {
 class Pair:
     """Two models of a series.
 
-    counts: as `transition_counts`; by_cluster: level, target, rows, level_rows, and cluster where rows have clusters;
-    numbers: rows, memorized, kept, gained as in KEPT_COLUMNS, in each cluster where rows come in clusters.
+    counts: as `transition_counts`; by_cluster: the same, in each cluster where rows come in clusters; numbers: rows,
+    memorized, kept, gained as in KEPT_COLUMNS, in each cluster where rows come in clusters.
     """
 
     series: Series
@@ -121,18 +116,17 @@ def transition_counts(tables: Tables, smaller: str, larger: str, cell: Cell) -> 
     combinations = combinations.join(counts, on=["level", "target"], how="left").sort("level", "target")
     known = pl.lit(tables.complete) | (pl.col("level") + pl.col("target") > 0)
     rows = pl.when(known).then(pl.col("rows").fill_null(0)).alias("rows")
-    return _with_names(tables, combinations.select("level", "target", rows))
+    named = _with_names(tables, combinations.select("level", "target", rows))
+    return named.with_columns(pl.col("level", "target").cast(pl.String))
 
 
-def _counts_by_cluster(tables: Tables, smaller: str, larger: str, cell: Cell) -> pl.DataFrame:
-    """`transition_counts` in each cluster, with level_rows (rows of the level), which is 0 in no record."""
+def _counts_by_cluster(tables: Tables, smaller: str, larger: str, cell: Cell, counts: pl.DataFrame) -> pl.DataFrame:
+    """`transition_counts` in each cluster; combinations without rows have one record, without a cluster."""
     wide = tables.with_cluster(_levels_of_both(tables, smaller, larger, cell))
-    counts = wide.group_by("cluster", "level", "target").agg(pl.len().cast(pl.Int64).alias("rows"))
-    of_level = counts.group_by("cluster", "level").agg(pl.col("rows").sum().alias("level_rows"))
-    targets = pl.DataFrame({"target": range(len(_level_names(tables)))}, schema={"target": pl.Int8})
-    all_targets = of_level.join(targets, how="cross").join(counts, on=["cluster", "level", "target"], how="left")
-    frame = all_targets.with_columns(pl.col("rows").fill_null(0)).sort("level", "target", "cluster")
-    return _with_names(tables, frame.select("level", "target", "rows", "level_rows", "cluster"))
+    moves = wide.group_by("level", "target", "cluster").agg(pl.len().cast(pl.Int64).alias("rows"))
+    moves = _with_names(tables, moves).sort("cluster", "level", "target")
+    empty = counts.filter(rows=0).cast({name: moves.schema[name] for name in ("level", "target")})
+    return pl.concat([moves, empty], how="diagonal")
 
 
 def _level_names(tables: Tables) -> tuple[str, ...]:
@@ -142,7 +136,8 @@ def _level_names(tables: Tables) -> tuple[str, ...]:
 def _with_names(tables: Tables, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with the names of the levels instead of their numbers."""
     names = _level_names(tables)
-    columns = [pl.col(name).replace_strict(list(range(len(names))), list(names)) for name in ("level", "target")]
+    codes, dtype = list(range(len(names))), pl.Enum(names)
+    columns = [pl.col(name).replace_strict(codes, list(names), return_dtype=dtype) for name in ("level", "target")]
     return frame.with_columns(columns)
 
 
@@ -178,9 +173,7 @@ def _pair(tables: Tables, series: Series, span: str, smaller: str, larger: str) 
     sums = [flag.sum().cast(pl.Int64).alias(name) for name, flag in flags.items()]
     rows = (pl.len() if tables.complete else pl.lit(None)).cast(pl.Int64).alias("rows")
     counts = transition_counts(tables, smaller, larger, cell)
-    by_cluster = counts.with_columns(_sum_if_known("rows").over("level").alias("level_rows"))
-    if tables.cluster_key:
-        by_cluster = _counts_by_cluster(tables, smaller, larger, cell)
+    by_cluster = _counts_by_cluster(tables, smaller, larger, cell, counts) if tables.cluster_key else counts
     return Pair(series, span, smaller, larger, counts, by_cluster, tables.sum_by_cluster(wide, rows, *sums))
 
 
@@ -188,9 +181,11 @@ def transition_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     """Every entry of every pair's matrix T; columns TRANSITION_COLUMNS."""
     frames = []
     for pair in pairs:
-        keys = [pl.lit(value).alias(name) for name, value in pair.keys(cell).items()]
-        frames.append(pair.by_cluster.select(*keys, pl.all()))
-    return with_shares(pl.concat(frames), "rows", "level_rows").select(*TRANSITION_COLUMNS)
+        keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in pair.keys(cell).items()]
+        shares = shares_of_all(pair.by_cluster, "level").rename({"of": "level_rows"})
+        shares = shares.sort(pl.col("level", "target").cast(pl.String).cast(_LEVEL_ORDER))
+        frames.append(shares.with_columns(pl.col("level", "target").cast(pl.String)).select(*keys, pl.all()))
+    return pl.concat(frames).select(*TRANSITION_COLUMNS)
 
 
 def _sum_if_known(column: str) -> pl.Expr:
@@ -230,9 +225,8 @@ def symmetry_table(pairs: list[Pair], cell: Cell) -> pl.DataFrame:
     frames = []
     for pair in pairs:
         keys = [pl.lit(value, _CELL_TYPES.get(name)).alias(name) for name, value in pair.keys(cell).items()]
-        columns = [name for name in ("level", "target", "rows", "cluster") if name in pair.by_cluster.columns]
-        frames.append(pair.by_cluster.select(*keys, *columns))
-    return symmetry_tests(pl.concat(frames)).select(*SYMMETRY_COLUMNS)
+        frames.append(pl.DataFrame(_pair_tests(pair.by_cluster), schema=_TEST_TYPES).select(*keys, pl.all()))
+    return pl.concat(frames).select(*SYMMETRY_COLUMNS)
 
 
 def symmetry_tests(counts: pl.DataFrame) -> pl.DataFrame:
@@ -249,33 +243,41 @@ def symmetry_tests(counts: pl.DataFrame) -> pl.DataFrame:
     keys = [name for name in counts.columns if name not in ("level", "target", "rows", "cluster")]
     records: list[dict[str, Any]] = []
     for key, group in counts.group_by(keys, maintain_order=True):
-        square = _square_counts(group.group_by("level", "target").agg(_sum_if_known("rows")))
-        transitions = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
-        for test in _tests(group, square):
-            results = {name: getattr(test, name) for name in ("statistic", "freedom", "p", "sparse", "reason")}
-            records.append(dict(zip(keys, key, strict=True)) | transitions | {"test": test.name} | results)
+        records += [dict(zip(keys, key, strict=True)) | test for test in _pair_tests(group)]
     schema: dict[str, Any] = {name: counts.schema[name] for name in keys} | _TEST_TYPES
     return pl.DataFrame(records, schema=schema)
 
 
-def _tests(counts: pl.DataFrame, square: NDArray[np.int64]) -> tuple[SymmetryTest, SymmetryTest]:
-    """Both tests, clustered if some cluster has several rows; square: the counts of all clusters."""
-    if "cluster" not in counts.columns:
-        return bowker(square), stuart_maxwell(square)
-    of_clusters = counts.group_by("cluster").agg(pl.col("rows").sum())
-    if of_clusters["rows"].max() in (0, 1):
-        return bowker(square), stuart_maxwell(square)
-    squares = np.stack([_square_counts(group) for _, group in counts.group_by("cluster", maintain_order=True)])
-    return clustered_bowker(squares), clustered_stuart_maxwell(squares)
+def _pair_tests(counts: pl.DataFrame) -> list[dict[str, Any]]:
+    """Both tests of one pair of models; columns _TEST_TYPES."""
+    squares = _squares(counts)
+    square = squares.sum(0)
+    tests = bowker(square), stuart_maxwell(square)
+    if (squares.sum((1, 2)) > 1).any() and "cluster" in counts.columns:
+        tests = clustered_bowker(squares), clustered_stuart_maxwell(squares)
+    moved = {"rises": int(np.triu(square, 1).sum()), "falls": int(np.tril(square, -1).sum())}
+    fields = ("statistic", "freedom", "p", "sparse", "reason")
+    return [moved | {"test": test.name} | {name: getattr(test, name) for name in fields} for test in tests]
 
 
-def _square_counts(counts: pl.DataFrame) -> NDArray[np.int64]:
-    """Rows as an array (levels, levels), 0 where not measured; a number that is not measured is on the diagonal."""
-    names = LEVELS if set(counts["level"]) <= set(LEVELS) else RECITED_LEVELS
-    square = np.zeros((len(names), len(names)), np.int64)
-    for level_name, target, rows in counts.select("level", "target", "rows").iter_rows():
-        square[names.index(level_name), names.index(target)] = rows or 0
-    return square
+def _squares(counts: pl.DataFrame) -> NDArray[np.int64]:
+    """Rows as an array (clusters, levels, levels), of one cluster where there are none; 0 where not measured.
+
+    A number that is not measured is on the diagonal.
+    """
+    names = LEVELS if set(counts["level"].unique()) <= set(LEVELS) else RECITED_LEVELS
+    size, known = len(names), counts.drop_nulls()
+    level_code, target = (
+        known[name].cast(pl.String).replace_strict(list(names), list(range(size)), return_dtype=pl.Int64).to_numpy()
+        for name in ("level", "target")
+    )
+    cluster = np.zeros(known.height, np.int64)
+    if "cluster" in known.columns:
+        cluster = np.unique(known["cluster"].to_numpy(), return_inverse=True)[1]
+    clusters = int(cluster.max(initial=0)) + 1
+    place = (cluster * size + level_code) * size + target
+    squares = np.bincount(place, known["rows"].to_numpy(), minlength=clusters * size * size)
+    return squares.reshape(clusters, size, size).astype(np.int64)
 
 
 def flow_table(pairs: list[Pair]) -> pl.DataFrame:

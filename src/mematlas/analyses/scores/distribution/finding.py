@@ -10,7 +10,6 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
-    KEYS,
     ROLE_DESCRIPTION,
     control_sentence,
     in_model_order,
@@ -18,7 +17,7 @@ from mematlas.analyses.frames.memorized_shares import (
     nearest_cell,
 )
 from mematlas.analyses.frames.model_series import scored_models
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_interval, format_percent, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_interval, format_percent, several_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
@@ -52,7 +51,7 @@ counts = [cells.agg(*counted, of=pl.len()) for counted in recount.score_classes(
 answer = recount.with_shares(pl.concat(counts), "rows", "of")"""
 
 
-def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
+def score_classes(weight: pl.Expr | None = None, *, graded: bool = True) -> list[list[pl.Expr]]:
     """The aggregations that count the rows of each class of scores: kind and class (see _CLASS_COLUMNS), and rows.
 
     They apply to the columns matches (null where M was not graded), continuation and recited. rows is null where it
@@ -60,13 +59,16 @@ def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
 
     Args:
         weight: the number of rows that a record represents; 1 by default.
+        graded: whether matches is known of rows that are not recited, too.
     """
-    matches, length, recited = pl.col("matches"), pl.col("continuation"), pl.col("recited")
-    part = pl.when(matches == length).then(6).when(matches == 0).then(0).otherwise(level() + 1)
+    matches = pl.col("matches") if graded else pl.lit(None, pl.Int32)
+    length, recited = pl.col("continuation"), pl.col("recited")
+    levels = level(matches)
+    part = pl.when(matches == length).then(6).when(matches == 0).then(0).otherwise(levels + 1)
     rules = [
         *(("part", name, part == number) for number, name in enumerate(_PARTS[:-1])),
         ("part", _PARTS[-1], recited),
-        *(("level", name, level() == number) for number, name in enumerate(LEVEL_RANGES)),
+        *(("level", name, levels == number) for number, name in enumerate(LEVEL_RANGES)),
         ("point", "M = 1/2", pl.when(length % 2 == 0).then(2 * matches == length)),
     ]
     return [
@@ -83,17 +85,15 @@ def score_classes(weight: pl.Expr | None = None) -> list[list[pl.Expr]]:
 
 def _classes(tables: Tables) -> pl.DataFrame:
     """One record per model, role, cell and class, classes ascending within their kind; columns _CLASS_COLUMNS."""
-    counts, weight = tables.counts(*tables.cluster_key), pl.col("rows")
-    if tables.graded:
-        counts = counts.filter(pl.col("matches").is_not_null())
-    else:
-        counts = counts.with_columns(pl.lit(None, pl.Int32).alias("matches"))
-    cells = counts.group_by(*KEYS, *tables.cluster_key)
+    rules = score_classes(pl.col("rows"), graded=tables.graded)
+    counted = [rows.alias(str(order)) for order, (_, _, rows) in enumerate(rules)]
+    known = pl.col("matches").is_not_null() if tables.graded else None
+    sums = tables.sums(*counted, pl.col("rows").sum().alias("of"), where=known)
     frames = [
-        cells.agg(*aggregation, weight.sum().alias("of"), pl.lit(order).alias("order"))
-        for order, aggregation in enumerate(score_classes(weight))
+        frame.with_columns(kind, name, order=order)
+        for (kind, name, _), (order, frame) in zip(rules, enumerate(several_shares(sums, len(rules))), strict=True)
     ]
-    return in_model_order(with_shares(pl.concat(frames), "rows", "of"), tables, "order").select(*_CLASS_COLUMNS)
+    return in_model_order(pl.concat(frames), tables, "order").select(*_CLASS_COLUMNS)
 
 
 def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
@@ -111,7 +111,8 @@ def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Tr
 
 def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     """K7: scores are bipolar. Our reading: each outermost level has more rows than the level next to it."""
-    level_rows = _graded_counts(tables, model, cell).group_by(level().alias("level")).agg(pl.col("rows").sum())
+    graded = tables.counts().filter(_is_graded(model, cell))
+    level_rows = graded.group_by(level().alias("level")).agg(pl.col("rows").sum())
     rows = dict(level_rows.iter_rows())
     counts = [rows.get(number, 0) for number in range(len(LEVELS))]
     pairs = [(level() == outer, level() == inner) for outer, inner in ((0, 1), (4, 3))]
@@ -128,16 +129,16 @@ def _majority(
     tables: Tables, model: str, cell: Cell, supporting: pl.Expr, opposing: pl.Expr
 ) -> tuple[int, int, Verdict]:
     """The numbers of rows that support a direction and that oppose it, and the verdict."""
-    counts = _graded_counts(tables, model, cell, *tables.cluster_key)
     sums = [(pl.col("rows") * rule).sum().alias(name) for name, rule in (("for", supporting), ("against", opposing))]
-    counts = counts.group_by("cluster").agg(*sums) if tables.cluster_key else counts.select(*sums)
+    counts = tables.sums(*sums, where=_is_graded(model, cell))
     verdict = clustered_majority_verdict(counts, "for", "against")
     return int(counts["for"].sum()), int(counts["against"].sum()), verdict
 
 
-def _graded_counts(tables: Tables, model: str, cell: Cell, *by: str) -> pl.DataFrame:
-    counts = tables.counts(*by).filter(model=model, role="train", context=cell.context, continuation=cell.continuation)
-    return counts.filter(pl.col("matches").is_not_null())
+def _is_graded(model: str, cell: Cell) -> pl.Expr:
+    """Whether a record is one of graded training rows of a model in a cell."""
+    where = {"model": model, "role": "train", "context": cell.context, "continuation": cell.continuation}
+    return _equals(where) & pl.col("matches").is_not_null()
 
 
 def _trends(tables: Tables, models: tuple[str, ...], cell: Cell) -> tuple[Trend, ...]:

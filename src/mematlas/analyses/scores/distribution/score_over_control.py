@@ -11,7 +11,7 @@ import polars as pl
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.stats.estimates.mean_scores import mean_score, mean_score_difference
+from mematlas.stats.estimates.mean_scores import clustered_mean_score, mean_score, mean_score_difference
 
 MEAN_COLUMNS: Final = {
     "model": "label of the model",
@@ -41,13 +41,15 @@ _TYPES: Final = {
 }
 
 
+_CLUSTER_SUMS: Final = ("rows", "ones", "zeros", "total")
+
+
 def mean_scores_of_study(tables: Tables) -> pl.DataFrame:
     """The `mean_scores` of every model, role and cell with graded rows, models in the order given."""
-    graded = tables.counts(*tables.cluster_key).filter(pl.lit(tables.graded), pl.col("matches").is_not_null())
-    score = (pl.col("matches") / pl.col("continuation")).alias("score")
-    return in_model_order(
-        mean_scores(graded.group_by(*KEYS, score, *tables.cluster_key).agg(pl.col("rows").sum())), tables
-    )
+    graded, score = pl.lit(tables.graded) & pl.col("matches").is_not_null(), pl.col("matches") / pl.col("continuation")
+    counts = tables.counts().filter(graded).group_by(*KEYS, score.alias("score")).agg(pl.col("rows").sum())
+    sums = None if tables.clusters is None else tables.sums(*_cluster_sums(score), where=graded)
+    return in_model_order(_mean_scores(counts, sums), tables)
 
 
 def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
@@ -60,9 +62,29 @@ def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
     Returns:
         columns MEAN_COLUMNS.
     """
-    columns = [name for name in ("score", "rows", "cluster") if name in counts.columns]
-    cells = counts.group_by(*KEYS).agg(*columns)
-    means = {record[:4]: mean_score(*record[4:]) for record in cells.iter_rows()}
+    if "cluster" not in counts.columns:
+        return _mean_scores(counts, None)
+    sums = counts.group_by(*KEYS, "cluster").agg(*_cluster_sums(pl.col("score")))
+    return _mean_scores(counts.group_by(*KEYS, "score").agg(pl.col("rows").sum()), sums)
+
+
+def _cluster_sums(score: pl.Expr) -> list[pl.Expr]:
+    """Of a cluster: its rows, those of score 1 and of score 0, and the sum of all scores."""
+    rows = pl.col("rows")
+    values = (rows, rows * (score == 1), rows * (score == 0), rows * score)
+    return [value.sum().cast(pl.Float64).alias(name) for value, name in zip(values, _CLUSTER_SUMS, strict=True)]
+
+
+def _mean_scores(counts: pl.DataFrame, sums: pl.DataFrame | None) -> pl.DataFrame:
+    """`mean_scores` from the counts of scores, and the sums of each cluster where rows come in clusters."""
+    means = {
+        key: mean_score(group["score"].to_numpy(), group["rows"].to_numpy())
+        for key, group in counts.sort(*KEYS, "score").group_by(*KEYS, maintain_order=True)
+    }
+    if sums is not None:
+        for key, group in sums.group_by(*KEYS, maintain_order=True):
+            if group.height < means[key].count:
+                means[key] = clustered_mean_score(*(group[name].to_numpy() for name in _CLUSTER_SUMS))
     records = []
     for key, mean in means.items():
         control = means.get((key[0], "control", *key[2:])) if key[1] == "train" else None
@@ -72,5 +94,6 @@ def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
             excess = mean_score_difference(mean, control)
             compared = [excess.other_count, control.estimate, excess.estimate, excess.lower, excess.upper]
             reason = reason or excess.reason
-        records.append([mean.count, mean.estimate, mean.lower, mean.upper, *compared, mean.clusters, reason])
-    return cells.select(*KEYS).hstack(pl.DataFrame(records, schema=_TYPES, orient="row"))
+        records.append([*key, mean.count, mean.estimate, mean.lower, mean.upper, *compared, mean.clusters, reason])
+    schema = {name: counts.schema[name] for name in KEYS} | _TYPES
+    return pl.DataFrame(records, schema=schema, orient="row").select(*MEAN_COLUMNS)

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, several_shares
 from mematlas.analyses.frames.study_tables import Tables
 
 SURVIVAL_COLUMNS: Final = {
@@ -24,6 +24,7 @@ SURVIVAL_COLUMNS: Final = {
     "share_upper": "upper end of it",
     **SAMPLE_COLUMNS,
 }
+_LENGTHS_AT_ONCE: Final = 128  # lengths whose counts in each cluster are in memory together
 _RECIPE: Final = """\
 cells = recount.lines(study).drop_nulls("verbatim").group_by("model", "role", "context", "continuation", "cluster")
 rows = pl.concat(cells.agg(tokens=n, rows=(pl.col("verbatim") >= n).sum(), of=pl.len()) for n in range({end}))
@@ -40,22 +41,28 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
 
     The curve of a shorter continuation is the beginning of the same curve.
     """
-    group = ("model", "role", "context", "continuation", *tables.cluster_key)
-    counts = tables.verbatim_counts(*tables.cluster_key).filter(pl.col("verbatim").is_not_null())
-    counts = counts.filter(pl.col("continuation") == pl.col("continuation").max().over("model", "context"))
-    rows_by_length = counts.group_by(*group, pl.col("verbatim").cast(pl.Int64).alias("tokens")).agg(
-        pl.col("rows").sum()
-    )
-    lengths = counts.select(*group).unique()
-    lengths = lengths.with_columns(pl.int_ranges(0, pl.col("continuation") + 1).alias("tokens")).explode("tokens")
-    frame = in_model_order(lengths.join(rows_by_length, on=[*group, "tokens"], how="left"), tables, "tokens")
-    rows_of_length = pl.col("rows").fill_null(0)
-    frame = frame.with_columns(
-        rows_of_length.cum_sum(reverse=True).over(*group).alias("rows"), rows_of_length.sum().over(*group).alias("of")
-    )
+    known = pl.col("verbatim").is_not_null()
+    counts = tables.verbatim_counts().filter(known)
+    longest = counts.group_by("model", "context", maintain_order=True).agg(pl.col("continuation").max())
+    is_longest = pl.struct("model", "context", "continuation").is_in(longest.to_struct().implode())
+    frames = []
+    for start in range(0, max(longest["continuation"].to_list(), default=-1) + 1, _LENGTHS_AT_ONCE):
+        lengths = range(start, start + _LENGTHS_AT_ONCE)
+        recited = [
+            (pl.col("rows") * (pl.col("verbatim") >= tokens)).sum().alias(str(column))
+            for column, tokens in enumerate(lengths)
+        ]
+        sums = tables.sums(*recited, pl.col("rows").sum().alias("of"), value="verbatim", where=known & is_longest)
+        shares = several_shares(sums, len(lengths))
+        frames += [
+            frame.filter(pl.col("continuation") >= tokens).with_columns(pl.lit(tokens, pl.Int64).alias("tokens"))
+            for tokens, frame in zip(lengths, shares, strict=True)
+        ]
+    if not frames:
+        return pl.DataFrame(schema=dict.fromkeys(SURVIVAL_COLUMNS))
     not_by_definition = pl.when(pl.col("tokens") > 0)
     return (
-        with_shares(frame, "rows", "of")
+        in_model_order(pl.concat(frames), tables, "tokens")
         .with_columns(not_by_definition.then(name).alias(name) for name in ("share_lower", "share_upper"))
         .select(*SURVIVAL_COLUMNS)
     )
