@@ -46,8 +46,9 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
     longest = counts.group_by("model", "context", maintain_order=True).agg(pl.col("continuation").max())
     is_longest = pl.struct("model", "context", "continuation").is_in(longest.to_struct().implode())
     frames = []
-    for start in range(0, max(longest["continuation"].to_list(), default=-1) + 1, _LENGTHS_AT_ONCE):
-        lengths = range(start, start + _LENGTHS_AT_ONCE)
+    end = max(longest["continuation"].to_list(), default=-1) + 1
+    for start in range(0, end, _LENGTHS_AT_ONCE):
+        lengths = range(start, min(start + _LENGTHS_AT_ONCE, end))
         recited = [
             (pl.col("rows") * (pl.col("verbatim") >= tokens)).sum().alias(str(column))
             for column, tokens in enumerate(lengths)
