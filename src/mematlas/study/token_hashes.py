@@ -27,9 +27,10 @@ def token_hashes(values: Hashes) -> Hashes:
 
 
 def flatten(lists: pl.Series) -> tuple[Hashes, Ids]:
-    """The tokens of all rows one after another, and the number of tokens of each row, 0 for null."""
+    """The tokens of all rows one after another (null as -1, modulo 2^64), and the length of each row, 0 for null."""
     lengths = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
-    return lists.drop_nulls().explode(empty_as_null=False).to_numpy().astype(np.uint64), lengths
+    flat = lists.drop_nulls().explode(empty_as_null=False).cast(pl.Int64).fill_null(-1)
+    return flat.to_numpy().astype(np.uint64), lengths
 
 
 def running_sums(flat: Hashes, lengths: Ids) -> Hashes:
