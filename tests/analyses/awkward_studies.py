@@ -12,7 +12,14 @@ from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.study.schemas.features import COPIES
 from tests.analyses.published_files import write_memorized_evals, write_memorized_flags, write_random_sampled
 from tests.analyses.synthetic_tables import tables as make_tables
-from tests.analyses.synthetic_tables import with_features, with_places, with_predictions, with_signals, with_states
+from tests.analyses.synthetic_tables import (
+    with_copies,
+    with_features,
+    with_places,
+    with_predictions,
+    with_signals,
+    with_states,
+)
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
 SHORT_CELLS = ((8, 4), (8, 8))
@@ -53,15 +60,28 @@ def full_study(count=200) -> Tables:
 
 def rows_of_documents() -> Tables:
     """`full_study`, with five rows per document, whose scores are alike."""
-    study = full_study()
     columns = [(pl.col("row") // 5).cast(pl.Int64).alias("document"), pl.lit("corpus").alias("source")]
+    study = three_of_five_alike()
+    return replace(study, rows=study.rows.with_columns(columns))
+
+
+def rows_with_copies() -> Tables:
+    """`full_study`, in which three of every five rows have the same tokens and scores, in training rows and control."""
+    study = three_of_five_alike()
+    count = study.rows.select(pl.len()).collect().item()
+    return with_copies(study, [row // 5 * 5 if row % 5 < 3 else row for row in range(count)])
+
+
+def three_of_five_alike() -> Tables:
+    """`full_study`, with the scores of the first of every five rows in the next two, too."""
+    study = full_study()
     alike = pl.when(pl.col("row") % 5 < 3).then(pl.col("row") // 5 * 5).otherwise("row").alias("row_of_scores")
     scores = study.scores.join(study.rows.select("row", alike), on="row")
     same = study.scores.select(pl.col("row").alias("row_of_scores"), pl.exclude("row"))
     keys = ["model", "context", "continuation", "row_of_scores"]
     renewed = scores.select("row", *keys).join(same, on=keys).select(*study.scores.collect_schema().names())
     renewed = renewed.sort("model", "context", "continuation", "row").collect().lazy()
-    return replace(study, rows=study.rows.with_columns(columns), scores=renewed)
+    return replace(study, scores=renewed)
 
 
 def smaller_study(models=("s1", "s3", "s4-a", "s4"), count=120, **options) -> Tables:
@@ -152,6 +172,7 @@ def constant_predictions(hit: bool | None) -> Tables:
 TEXT_FEATURES = ("incrementing", "bytes", "compressed_bytes")
 CASES = {
     "rows of documents": rows_of_documents,
+    "rows with copies": rows_with_copies,
     "whole": full_study,
     "no control, no repetitions": family,
     "one model": lambda: family(models=("s1",)),

@@ -117,6 +117,16 @@ def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, 
     return replace(tables, features=features, facts=facts)
 
 
+def with_copies(tables: Tables, texts: Sequence[int], *, seed: int = 0) -> Tables:
+    """`with_features`, where rows with equal numbers in `texts`, one per row, have equal random tokens."""
+    tables = with_features(tables, seed=seed)
+    width = max(tables.contexts) + max(tables.continuations)
+    tokens = np.random.default_rng(seed).integers(0, 50_000, (max(texts) + 1, width))[list(texts)]
+    rows = tables.rows.select("row").collect()
+    frame = rows.with_columns(pl.Series("tokens", tokens.tolist(), pl.List(pl.Int32)))
+    return replace(tables, features=tables.features | {"tokens": frame.lazy()})
+
+
 def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), seed: int = 0, **given: Any) -> Tables:
     """`tables` with per-token records of every model and row at the longest cell, random where not given.
 

@@ -10,10 +10,11 @@ from tokenizers.pre_tokenizers import Whitespace
 import mematlas
 from mematlas.findings.finding import Finding, Taxonomy
 from mematlas.pipeline.steps.gallery import choose_rows
+from mematlas.report.page import write_report
 from mematlas.study.schemas.gallery import GALLERY
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
-from tests.analyses.synthetic_tables import tables
+from tests.analyses.synthetic_tables import tables, with_copies
 
 
 @pytest.fixture
@@ -174,6 +175,30 @@ def test_recited_and_half_recited_rows_are_the_least_shown_of_the_largest_model(
         9: "about half recited by large",
         8: "about half recited by large",
     }
+
+
+def test_a_text_is_shown_once():
+    """Rows 0 to 3 have one text, rows 4 and 5 another; findings name rows of both, and all are recited."""
+    made = with_copies(tables({"m": {(32, 32): [32] * 8}}), [0, 0, 0, 0, 1, 1, 2, 3])
+    findings = [finding("a", {1: "a1", 0: "a0", 5: "a5"}, "A"), finding("b", {2: "b2", 1: "a1"}, "B")]
+    assert choose_rows(made, findings, 9) == {
+        1: "a1 (A); b2 (B); a0 (A); a1 (B)",
+        5: "a5 (A)",
+        6: "recited whole by m",
+        7: "recited whole by m",
+    }
+    assert list(choose_rows(made, findings, 1)) == [1, 4, 6, 7]
+
+
+def test_the_gallery_says_for_how_many_rows_a_row_stands(shelf):
+    rows = np.load(shelf / "rows.npy")
+    np.save(shelf / "rows.npy", np.concatenate([rows[:6], rows[:1], rows[:1]]))
+    shown = gallery(shelf, models="parrot:rows.npy", order="given", features="true")
+    assert dict(shown.select("row", "rows_of_text").iter_rows())[0] == 3
+    assert set(shown.filter(pl.col("row") > 0)["rows_of_text"]) == {1}
+    assert not {6, 7} & set(shown["row"])
+    page = write_report(shelf / "study").read_text(encoding="utf-8")
+    assert page.count("x3: one of 3 rows with this text") == 1
 
 
 def test_where_nothing_is_worth_a_look_there_is_no_gallery(shelf):

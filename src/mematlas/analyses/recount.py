@@ -27,6 +27,7 @@ from mematlas.analyses.family.scaling.laws import fit_laws, law_points, law_resi
 from mematlas.analyses.family.transitions.level_transitions import symmetry_tests
 from mematlas.analyses.frames.copies import lines_with_features
 from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, rows_by_copies
+from mematlas.analyses.frames.distinct_texts import texts
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
@@ -161,6 +162,7 @@ __all__ = [
     "strata_rows",
     "stratified_effects",
     "symmetry_tests",
+    "texts",
     "trait_means",
     "with_bucket",
     "with_changes",

@@ -16,7 +16,9 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
     Columns besides `by`: rows (scored), missing (not scored), mean_score (mean M; null in verbatim depth),
     mean_verbatim (tokens), recited (rows with M = 1), share (recited / rows; null where only recited rows were
     published) with lower and upper (95 %, clustered by document, see `mematlas.study.clusters`), clusters and
-    design_effect. `by` may name any column of scores/, rows/ and models/.
+    design_effect; texts (distinct ones, see `mematlas.study.distinct_texts`), recited_texts, text_share with text_lower
+    and text_upper, all null unless some row of the study is known to be a copy of another. `by` may name any column of
+    scores/, rows/ and models/.
     """
     import polars as pl
 
@@ -45,17 +47,45 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
     shares = _shares(records.select(*by, "cluster", recited.alias("recited")), by)
     columns = ("share", "share_lower", "share_upper", "clusters", "design_effect")
     joined = summary.join(shares.select(*by, *columns), on=by, how="left", nulls_equal=True, maintain_order="left")
+    texts = _text_shares(study, records.with_columns(recited.alias("recited")), by)
+    joined = joined.join(texts, on=by, how="left", nulls_equal=True, maintain_order="left")
     if not complete:
-        joined = joined.with_columns(pl.lit(None, joined.schema[name]).alias(name) for name in columns)
+        unknown = (*columns, *(name for name in texts.columns if name not in by))
+        joined = joined.with_columns(pl.lit(None, joined.schema[name]).alias(name) for name in unknown)
     return joined.rename({"share_lower": "lower", "share_upper": "upper"})
 
 
 def _rows_with_clusters(study: Study) -> "pl.DataFrame":
     from mematlas.study.clusters import cluster_rows
 
-    tokens = study.scan_features("tokens") if "tokens" in study.feature_kinds() else None
-    rows, clusters = study.rows(), cluster_rows(study.scan_rows(), tokens)
+    rows, clusters = study.rows(), cluster_rows(study.scan_rows(), _tokens(study))
     return rows.with_columns(cluster="row") if clusters is None else rows.join(clusters, on="row", how="left")
+
+
+def _tokens(study: Study) -> "pl.LazyFrame | None":
+    return study.scan_features("tokens") if "tokens" in study.feature_kinds() else None
+
+
+def _text_shares(study: Study, records: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
+    """The share of recited texts of each group; records: as in `_shares`, with row, context and continuation."""
+    import polars as pl
+
+    from mematlas.analyses.frames.proportions import with_shares
+    from mematlas.study.distinct_texts import copied_rows, sum_by_text
+
+    columns = ("texts", "recited_texts", "text_share", "text_lower", "text_upper")
+    copies = copied_rows(study.scan_rows(), _tokens(study), study.run().settings)
+    if copies is None:
+        types = (pl.Int64, pl.Int64, pl.Float64, pl.Float64, pl.Float64)
+        unknown = [pl.lit(None, dtype).alias(name) for name, dtype in zip(columns, types, strict=True)]
+        return records.select(by).unique().with_columns(unknown)
+    cell = ("context", "continuation")
+    scored = records.filter(pl.col("recited").is_not_null()).join(copies, on=["row", *cell], how="left")
+    scored = scored.with_columns(pl.coalesce("text", "row").alias("text"))
+    texts = sum_by_text(scored.lazy(), list(dict.fromkeys([*by, *cell])), ["cluster"]).collect()
+    counts = texts.group_by(*by, "cluster").agg(pl.len().cast(pl.Int64).alias("texts"), pl.col("recited_texts").sum())
+    shares = with_shares(counts, "recited_texts", "texts", "text_share")
+    return shares.rename({"text_share_lower": "text_lower", "text_share_upper": "text_upper"}).select(*by, *columns)
 
 
 def _shares(records: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":

@@ -17,6 +17,7 @@ _COLUMNS: Final[dict[str, Any]] = {
     "why": pl.String,
     "source": pl.String,
     "repetitions": pl.Int64,
+    "rows_of_text": pl.Int64,
     "model": pl.String,
     "context": pl.Int32,
     "continuation": pl.Int32,
@@ -62,7 +63,7 @@ def read_gallery(study: Path, run_key: str) -> list[Entry] | None:
     Raises:
         StudyError: the file is damaged or lacks a column.
     """
-    table = read_gallery_table(study / "gallery" / "gallery.parquet", run_key, _COLUMNS)
+    table = read_gallery_table(study / "gallery" / "gallery.parquet", run_key, _COLUMNS, added=("rows_of_text",))
     if table is None:
         return None
     table = table.head(MAX_ENTRIES)

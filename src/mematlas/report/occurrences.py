@@ -26,8 +26,12 @@ _COLUMNS: Final[dict[str, Any]] = {
 }
 
 
-def read_gallery_table(path: Path, run_key: str, columns: Mapping[str, Any]) -> pl.DataFrame | None:
+def read_gallery_table(
+    path: Path, run_key: str, columns: Mapping[str, Any], added: Sequence[str] = ()
+) -> pl.DataFrame | None:
     """These columns of a table of the gallery; None if the file does not exist or belongs to another run.
+
+    added: those of `columns` that older versions did not write; they are null there.
 
     Raises:
         StudyError: the file is damaged or lacks a column.
@@ -38,7 +42,9 @@ def read_gallery_table(path: Path, run_key: str, columns: Mapping[str, Any]) -> 
         file = fetch(path)
         if pl.read_parquet_metadata(file).get("mematlas.run", run_key) != run_key:
             return None
-        return pl.read_parquet(file).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+        table = pl.read_parquet(file)
+        later = [pl.lit(None).alias(name) for name in added if name not in table.columns]
+        return table.with_columns(later).select(pl.col(name).cast(dtype) for name, dtype in columns.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(

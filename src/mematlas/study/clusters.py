@@ -10,18 +10,15 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mematlas.study.token_hashes import BASE, Hashes, flatten, running_sums, token_hashes
 from mematlas.types import Ids
 
 PIECE_TOKENS: Final = 13  # tokens: rows that have so long a piece in common count as near-copies (our choice)
 #: Our choice: above so many tokens in all only whole rows are compared, which bounds time and memory.
 MAX_PIECES: Final = 1 << 24
-_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-
-Hashes = NDArray[np.uint64]
 
 
 def cluster_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None = None) -> pl.DataFrame | None:
@@ -61,8 +58,7 @@ def join_copies(labels: Ids, texts: Iterable[list[int] | None] | pl.Series) -> I
     texts: the tokens of each row, null or shorter than a piece where there is nothing to compare.
     """
     series = texts if isinstance(texts, pl.Series) else pl.Series(list(texts), dtype=pl.List(pl.Int64))
-    lengths = series.list.len().fill_null(0).to_numpy().astype(np.int64)
-    flat = series.drop_nulls().explode(empty_as_null=False).to_numpy().astype(np.uint64)
+    flat, lengths = flatten(series)
     width = PIECE_TOKENS if lengths.sum() <= MAX_PIECES else None
     owners, hashes = _piece_hashes(flat, lengths, width)
     order = np.argsort(hashes, kind="stable")
@@ -79,27 +75,17 @@ def _piece_hashes(flat: Hashes, lengths: Ids, width: int | None) -> tuple[Ids, H
     starts = ends - lengths
     if width is None:
         rows = np.flatnonzero(lengths >= PIECE_TOKENS)
-        powers = _mixed(np.arange(int(lengths.max(initial=0))).astype(np.uint64))
-        positions = np.arange(len(flat)) - np.repeat(starts, lengths)
-        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(flat) * powers[positions], dtype=np.uint64)])
+        sums = running_sums(flat, lengths)
         return rows, sums[ends[rows]] - sums[starts[rows]]  # modulo 2^64
     pieces = np.maximum(lengths - width + 1, 0)
     owners = np.repeat(np.arange(len(lengths)), pieces)
     offsets = np.arange(len(owners)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     positions = starts[owners] + offsets
     hashes = np.zeros(len(owners), np.uint64)
-    values = _mixed(flat)
+    values = token_hashes(flat)
     for offset in range(width):
-        hashes = hashes * _BASE + values[positions + offset]
+        hashes = hashes * BASE + values[positions + offset]
     return owners, hashes
-
-
-def _mixed(values: Hashes) -> Hashes:
-    """Spread numbers over 64 bits (splitmix64)."""
-    mixed = (values + _BASE) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(30)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def number_by_appearance(labels: Ids) -> Ids:

@@ -53,7 +53,10 @@ def planted(
         matches[model] = {cell: [sum(hit) for hit in hits]}
         verbatim[model] = {cell: [[*hit, False].index(False) for hit in hits]}
     study_tables = tables(matches, verbatim=verbatim, roles=roles, **options)
-    study_tables = with_tokens(with_features(study_tables), [[5] * context + text for text in true])
+    # each row has its own prompt: after equal prompts a model's greedy texts would be equal, too
+    prompts = [[1000 + row] + [5] * (context - 1) for row in range(len(true))]
+    tokens = [prompt + text for prompt, text in zip(prompts, true, strict=True)]
+    study_tables = with_tokens(with_features(study_tables), tokens)
     return with_signals(study_tables, kinds=("free",), free_token=texts)
 
 

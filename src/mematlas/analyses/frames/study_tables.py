@@ -15,6 +15,7 @@ from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
+from mematlas.study.distinct_texts import copied_rows, sum_by_text
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -172,6 +173,35 @@ class Tables:
             return self.rows.with_columns(cluster="row")
         return self.rows.join(self.clusters.lazy(), on="row", how="left", maintain_order="left")
 
+    @property
+    def copied_rows(self) -> pl.DataFrame | None:
+        """Rows whose text others have, too (row, context, continuation, text), see `mematlas.study.distinct_texts`.
+
+        None where no row is a copy, or where the tokens are not known.
+        """
+        tokens = self.features.get("tokens")
+        return self._cached("copied rows", lambda: copied_rows(self.rows, tokens, self.settings))
+
+    def one_per_text(self, frame: pl.DataFrame, cell: Cell | None = None) -> pl.DataFrame:
+        """`frame` (row, ...) without rows whose text an earlier one has, in a cell (that of the claims by default)."""
+        return frame.filter(self.texts(frame["row"], cell)["text"].is_first_distinct())
+
+    def texts(self, rows: pl.Series, cell: Cell | None = None) -> pl.DataFrame:
+        """The text of each row in a cell (that of the claims by default), in the order of `rows`.
+
+        Returns:
+            row, text (the lowest id of the rows with the same text), rows_of_text (their number; null where the tokens
+            of rows are not known).
+        """
+        frame, where = pl.DataFrame({"row": rows}), cell or self.reference
+        if self.copied_rows is None:
+            known = pl.lit(1 if "tokens" in self.features else None, pl.Int64)
+            return frame.with_columns(text="row", rows_of_text=known)
+        copies = self.copied_rows.filter(context=where.context, continuation=where.continuation)
+        copies = copies.select("row", "text", pl.len().over("text").cast(pl.Int64).alias("rows_of_text"))
+        joined = frame.join(copies, on="row", how="left", maintain_order="left")
+        return joined.with_columns(pl.coalesce("text", "row").alias("text"), pl.col("rows_of_text").fill_null(1))
+
     def with_cluster(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` (row, ...) with the cluster of each row, where rows come in clusters; else as it is."""
         return (
@@ -194,13 +224,38 @@ class Tables:
         """
         return self._cached(("counts", by), lambda: self._count("matches", by))
 
+    @property
+    def text_counts(self) -> pl.DataFrame | None:
+        """Numbers of distinct texts and of their rows, scored and recited, where rows are copies of each other.
+
+        Columns: model, role, context, continuation (and cluster, where rows come in clusters: that of a text's first
+        row), texts, recited_texts, rows, recited. None where no row is a copy, or where the tokens are not known.
+        """
+        return self._cached("text counts", self._count_texts)
+
+    def _count_texts(self) -> pl.DataFrame | None:
+        if self.copied_rows is None:
+            return None
+        keys, cell = [*_KEYS, *self.cluster_key], ("context", "continuation")
+        scored = self.scored_rows(*self.cluster_key).join(self.copied_rows.lazy(), on=["row", *cell], how="left")
+        copied = sum_by_text(scored.filter(pl.col("text").is_not_null()), _KEYS, self.cluster_key)
+        rows, recited = pl.len().cast(pl.Int64), pl.col("recited").cast(pl.Int64).sum()
+        # rows without copies are not grouped one by one: there may be ten million of them
+        single = scored.filter(pl.col("text").is_null()).group_by(keys).agg(rows=rows, recited=recited)
+        counts = [
+            single.select(*keys, "rows", "recited", texts="rows", recited_texts="recited"),
+            copied.select(*keys, "rows", "recited", pl.lit(1, pl.Int64).alias("texts"), "recited_texts"),
+        ]
+        sums = pl.concat(counts).group_by(keys).agg(pl.col("texts", "recited_texts", "rows", "recited").sum())
+        return sums.collect(engine="streaming").sort(keys)
+
     def verbatim_counts(self, *by: str) -> pl.DataFrame:
         """Numbers of rows by tokens recited before the first miss: as `counts`, with verbatim instead of matches."""
         return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
     def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
         return (
-            self._scored_with_role(*by)
+            self.scored_rows(*by)
             .group_by(*_KEYS, *by, value, "recited")
             .agg(pl.len().cast(pl.Int64).alias("rows"))
             .collect(engine="streaming")
@@ -219,10 +274,17 @@ class Tables:
         if self.clusters is None:
             frame = (self.counts() if value == "matches" else self.verbatim_counts()).lazy()
         else:
-            frame = self._scored_with_role("cluster").with_columns(rows=pl.lit(1, pl.Int64))
+            frame = self.scored_rows("cluster").with_columns(rows=pl.lit(1, pl.Int64))
         if where is not None:
             frame = frame.filter(where)
         return frame.group_by(keys).agg(*aggregates).collect(engine="streaming").sort(keys)
+
+    def scored_rows(self, *by: str) -> pl.LazyFrame:
+        """One record per row that could be scored: model, row, context, continuation, matches, verbatim, recited, role
+        and the columns of `by`; role and `by` as in `counts`."""
+        rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
+        role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
+        return self._scored().join(rows, on="row", how="inner").with_columns(role.alias("role"))
 
     def missing(self) -> pl.DataFrame:
         """Rows that could not be scored: model, context, continuation, reason, rows."""
@@ -242,12 +304,6 @@ class Tables:
         recited = extractable.expression().alias("recited")
         columns = ("model", "row", "context", "continuation", "matches", "verbatim")
         return self.scores.select(*columns, recited).filter(pl.col("recited").is_not_null())
-
-    def _scored_with_role(self, *by: str) -> pl.LazyFrame:
-        """`_scored` with the role and the columns `by` of each row."""
-        rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
-        role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
-        return self._scored().join(rows, on="row", how="inner").with_columns(role.alias("role"))
 
     def side_by_side(self, models: tuple[str, ...], cell: Cell, value: str = "matches") -> pl.DataFrame:
         """Training rows of one cell with one column per model: row, then `value` ("matches", "verbatim" or "recited").

@@ -240,7 +240,8 @@ def _example_rows(tables: Tables, headline: dict[str, Any]) -> dict[int, str]:
     rows: dict[int, str] = {}
     for changed, (with_, without) in ((_is_brought_out(), contexts[::-1]), (_is_lost(), contexts)):
         reason = f"memorized by {headline['model']} with {with_} tokens of context, not with {without}"
-        rows |= dict.fromkeys(wide.filter(changed)["row"].head(_EXAMPLES_PER_KIND).to_list(), reason)
+        examples = tables.one_per_text(wide.filter(changed))
+        rows |= dict.fromkeys(examples["row"].head(_EXAMPLES_PER_KIND).to_list(), reason)
     return rows
 
 

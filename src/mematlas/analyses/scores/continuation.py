@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.frames.distinct_texts import format_counts, text_records, text_shares
 from mematlas.analyses.frames.memorized_shares import (
     SHARE_COLUMNS,
     control_sentence,
@@ -152,7 +153,7 @@ def compute(tables: Tables) -> Finding:
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(shares, headline),
+        _claim(tables, shares, headline),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         control=control_sentence(shares, Cell(context, headline["shortest"])),
@@ -177,18 +178,9 @@ def _headline_record(tables: Tables, firm_counts: pl.DataFrame) -> dict[str, Any
     return candidates.filter(model=model).sort("context", "continuation").row(-1, named=True)
 
 
-def _claim(shares: pl.DataFrame, headline: dict[str, Any]) -> str:
-    model, context = headline["model"], headline["context"]
-    model_shares = shares.filter(model=model, role="train", context=context)
-    first, last = (
-        model_shares.filter(continuation=length).row(0, named=True)
-        for length in (headline["shortest"], headline["continuation"])
-    )
-    first_share, last_share = (format_share(record, "memorized_share") for record in (first, last))
-    start = (
-        f"At a context of {context} tokens {model} recites {first_share} of {first['rows']:,} rows whole over "
-        f"{headline['shortest']} tokens and {last_share} of {last['rows']:,} over {headline['continuation']}"
-    )
+def _claim(tables: Tables, shares: pl.DataFrame, headline: dict[str, Any]) -> str:
+    start = f"At a context of {headline['context']} tokens {headline['model']} recites "
+    start += _recited(tables, shares, headline)
     if not headline["memorized_at_shortest"]:
         return (
             f"{start}; no row scored at every continuation is memorized at the shortest, so no share of firmly "
@@ -198,6 +190,23 @@ def _claim(shares: pl.DataFrame, headline: dict[str, Any]) -> str:
         f"{start}; of {headline['memorized_at_shortest']:,} rows memorized at the shortest and scored at every "
         f"continuation, {format_share(headline, 'surviving_share')} are firmly memorized: at every longer one too."
     )
+
+
+def _recited(tables: Tables, shares: pl.DataFrame, headline: dict[str, Any]) -> str:
+    """The shares recited over the shortest and the longest continuation: of distinct texts, where rows are copies."""
+    model, lengths = headline["model"], (headline["shortest"], headline["continuation"])
+    texts = text_records(text_shares(tables), *((model, Cell(headline["context"], length)) for length in lengths))
+    if texts is not None:
+        first, last = (f"{format_share(record, 'share')} of {record['texts']:,}" for record in texts)
+        counts = [format_counts(record) for record in texts]
+        return (
+            f"{first} distinct texts whole over {lengths[0]} tokens ({counts[0]}) and {last} over {lengths[1]} "
+            f"({counts[1]})"
+        )
+    model_shares = shares.filter(model=model, role="train", context=headline["context"])
+    records = [model_shares.row(by_predicate=pl.col("continuation") == length, named=True) for length in lengths]
+    first, last = (f"{format_share(record, 'memorized_share')} of {record['rows']:,}" for record in records)
+    return f"{first} rows whole over {lengths[0]} tokens and {last} over {lengths[1]}"
 
 
 def _charts(tables: Tables, firm_counts: pl.DataFrame) -> tuple[Chart, ...]:

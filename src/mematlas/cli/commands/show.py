@@ -1,5 +1,8 @@
 """`mematlas show`."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
 from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, number, percent, print_table
 from mematlas.pipeline.steps import STEPS
@@ -89,33 +92,40 @@ def _print_models(study: Study) -> None:
 
 
 def _print_scores(study: Study) -> None:
-    table = []
-    for row in summarize(study).iter_rows(named=True):
-        interval = "-" if row["share"] is None else f"{100 * row['lower']:.1f} to {100 * row['upper']:.1f} %"
-        table.append(
-            [
-                row["model"],
-                row["role"],
-                str(row["context"]),
-                str(row["continuation"]),
-                f"{row['rows']:,}",
-                f"{row['missing']:,}",
-                number(row["mean_score"]),
-                number(row["mean_verbatim"], 1),
-                percent(row["share"]),
-                interval,
-            ]
-        )
-    header = [
-        "model",
-        "role",
-        "context",
-        "continuation",
-        "rows",
-        "missing",
-        "mean M",
-        "verbatim",
-        "recited",
-        "95 % interval",
-    ]
-    print_table(header, table)
+    """Print the records of `summarize`: where rows are copies of each other, shares of distinct texts first."""
+    records = summarize(study).to_dicts()
+    has_copies = any((record["texts"] or record["rows"]) < record["rows"] for record in records)
+    columns = _KEYS | (_OF_TEXTS if has_copies else _OF_ROWS)
+    print_table(list(columns), [[text(record) for text in columns.values()] for record in records])
+    if has_copies:
+        print("A text: rows with the same prompt and continuation. Missing, mean M and verbatim are of rows.")
+
+
+def _interval(lower: float | None, upper: float | None) -> str:
+    return "-" if lower is None or upper is None else f"{100 * lower:.1f} to {100 * upper:.1f} %"
+
+
+#: The columns of the table of scores: header -> the text of a record of `summarize`.
+_Columns = dict[str, Callable[[Mapping[str, Any]], str]]
+_KEYS: Final[_Columns] = {
+    "model": lambda record: record["model"],
+    "role": lambda record: record["role"],
+    "context": lambda record: str(record["context"]),
+    "continuation": lambda record: str(record["continuation"]),
+}
+_OF_ROWS: Final[_Columns] = {
+    "rows": lambda record: f"{record['rows']:,}",
+    "missing": lambda record: f"{record['missing']:,}",
+    "mean M": lambda record: number(record["mean_score"]),
+    "verbatim": lambda record: number(record["mean_verbatim"], 1),
+    "recited": lambda record: percent(record["share"]),
+    "95 % interval": lambda record: _interval(record["lower"], record["upper"]),
+}
+_OF_TEXTS: Final[_Columns] = {
+    "texts": lambda record: f"{record['texts'] or 0:,}",
+    "recited": lambda record: percent(record["text_share"]),
+    "95 % interval": lambda record: _interval(record["text_lower"], record["text_upper"]),
+    "rows": lambda record: f"{record['rows']:,}",
+    "rows recited": lambda record: percent(record["share"]),
+    **{name: _OF_ROWS[name] for name in ("missing", "mean M", "verbatim")},
+}

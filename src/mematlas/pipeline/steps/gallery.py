@@ -138,20 +138,12 @@ def make_gallery(
 def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
     """Ids of training rows -> why: those that findings name, in turn, then some recited in full or by half.
 
-    Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id.
+    Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id. Of rows with the
+    same text at the cell of the claims only one is chosen.
     """
     import polars as pl
 
-    ids = {row for finding in findings for row in finding.rows}
-    train = set(tables.rows.filter(pl.col("row").is_in(ids), role="train").select("row").collect()["row"])
-    named = [
-        [(row, f"{why} ({finding.title})") for row, why in finding.rows.items() if row in train] for finding in findings
-    ]
-    chosen: dict[int, str] = {}
-    for row, why in (pair for turn in zip_longest(*named) for pair in turn if pair is not None):
-        if row not in chosen and len(chosen) >= limit:
-            continue
-        chosen[row] = f"{chosen[row]}; {why}" if row in chosen else why
+    chosen = _named_rows(tables, findings, limit)
     model, cell = tables.by_size[-1], tables.reference
     whole = tables.side_by_side((model,), cell, "recited").filter(pl.col(model))
     added = _fewest_repetitions(tables, whole, RECITED, f"recited whole by {model}")
@@ -159,13 +151,36 @@ def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> di
         distance = (2 * pl.col(model).cast(pl.Int64) - cell.continuation).abs()
         half = tables.side_by_side((model,), cell).filter(8 * distance <= cell.continuation)
         added |= _fewest_repetitions(tables, half, HALF_RECITED, f"about half recited by {model}")
-    return chosen | {row: why for row, why in added.items() if row not in chosen}
+    all_rows = chosen | {row: why for row, why in added.items() if row not in chosen}
+    distinct = tables.one_per_text(pl.DataFrame({"row": list(all_rows)}, schema={"row": pl.Int64}))
+    return {row: all_rows[row] for row in distinct["row"]}
+
+
+def _named_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
+    """Training rows that findings name, in turn, -> why; the first of a text stands for the others."""
+    import polars as pl
+
+    ids = {row for finding in findings for row in finding.rows}
+    train = tables.rows.filter(pl.col("row").is_in(ids), role="train").select("row").collect()["row"]
+    text_of = dict(tables.texts(train).select("row", "text").iter_rows())
+    named = [
+        [(row, f"{why} ({finding.title})") for row, why in finding.rows.items() if row in text_of]
+        for finding in findings
+    ]
+    reasons: dict[int, list[str]] = {}
+    first_of_text: dict[int, int] = {}
+    for row, why in (pair for turn in zip_longest(*named) for pair in turn if pair is not None):
+        shown = first_of_text.get(text_of[row], row)
+        if shown in reasons or len(reasons) < limit:
+            first_of_text[text_of[row]] = shown
+            reasons.setdefault(shown, []).append(why)
+    return {row: "; ".join(dict.fromkeys(whys)) for row, whys in reasons.items()}
 
 
 def _fewest_repetitions(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) -> dict[int, str]:
     candidates = frame.lazy().join(tables.rows.select("row", "repetitions"), on="row")
-    rows = candidates.sort("repetitions", "row", nulls_last=True).head(count).collect(engine="streaming")
-    return dict.fromkeys(rows["row"], why)
+    ordered = candidates.sort("repetitions", "row", nulls_last=True).select("row").collect(engine="streaming")
+    return dict.fromkeys(tables.one_per_text(ordered).head(count)["row"], why)
 
 
 # ------------------------------------------------------------------------------------------- scoring them again
@@ -263,11 +278,14 @@ def _records(
     scored: _ScoredRows, tables: "Tables", model: str, cell: "Cell", chosen: dict[int, str]
 ) -> list[dict[str, Any]]:
     """One record for each row that has all of the cell's tokens, in the order of `chosen`."""
+    import polars as pl
+
     at_cell = {"context": cell.context, "continuation": cell.continuation}
     scores = _by_row(scored.study.scores().filter(**at_cell))
     truth = _by_row(scored.study.signals("truth", context=cell.context, continuation=cell.continuation))
     free = _by_row(scored.study.signals("free", context=cell.context, continuation=cell.continuation))
     rows = _by_row(scored.study.rows())
+    texts_of_rows = _by_row(tables.texts(pl.Series(list(chosen), dtype=pl.Int64), cell))
     complete = [row for row in chosen if scores[row]["matches"] is not None]
     generated = {row: free[row]["token"] for row in complete}
     texts = scored.texts(
@@ -285,6 +303,7 @@ def _records(
                 "why": chosen[row],
                 "source": rows[row]["source"],
                 "repetitions": rows[row]["repetitions"],
+                "rows_of_text": texts_of_rows[row]["rows_of_text"],
                 "model": model,
                 **at_cell,
                 "matches": scores[row]["matches"],

@@ -10,6 +10,7 @@ GALLERY = pa.schema(
         pa.field("why", pa.string(), nullable=False, metadata={"is": "what makes the row worth looking at"}),
         pa.field("source", pa.string()),
         pa.field("repetitions", pa.int64(), metadata={"is": "how often it was shown in training, where known"}),
+        pa.field("rows_of_text", pa.int64(), metadata={"is": "rows with this text, its own among them, where known"}),
         pa.field("model", pa.string(), nullable=False),
         pa.field("context", pa.int32(), nullable=False, metadata={"unit": "tokens"}),
         pa.field("continuation", pa.int32(), nullable=False, metadata={"unit": "tokens"}),

@@ -97,19 +97,20 @@ def _example_rows(headline: _Headline, tables: Tables) -> dict[int, str]:
     recited = recited_rows_with_copies(tables, model=headline.model, **cell).with_columns(
         copies=other_occurrences(tables, headline.scope)
     )
-    known_rows = recited.select("row", "role", "repetitions", "copies").drop_nulls("copies")
+    recited = recited.select("row", "role", "repetitions", "copies").drop_nulls("copies").sort("row")
+    known_rows = tables.one_per_text(recited.collect(), headline.cell)
     train_rows, sort_options = known_rows.filter(role="train"), {"nulls_last": True, "maintain_order": True}
     most_frequent = train_rows.filter(pl.col("copies") > 0).sort(-pl.col("copies"), "row").head(_EXAMPLES_PER_KIND)
     unique = train_rows.filter(copies=0).sort("repetitions", "row", **sort_options).head(_EXAMPLES_PER_KIND)
     leaked_rows = known_rows.filter(pl.col("copies") > 0, role="control").sort("row").head(_EXAMPLES_PER_KIND)
     reasons = {
         row: f"recited by {headline.model}; its continuation stands at {copies:,} other place{'s' * (copies > 1)}"
-        for row, copies in most_frequent.select("row", "copies").collect().iter_rows()
+        for row, copies in most_frequent.select("row", "copies").iter_rows()
     }
     unique_reason = f"recited by {headline.model}; its continuation stands nowhere else in the corpus"
     leak_reason = f"recited by {headline.model}; a control row that stands in the corpus"
-    reasons |= dict.fromkeys(unique.collect()["row"], unique_reason)
-    return reasons | dict.fromkeys(leaked_rows.collect()["row"], leak_reason)
+    reasons |= dict.fromkeys(unique["row"], unique_reason)
+    return reasons | dict.fromkeys(leaked_rows["row"], leak_reason)
 
 
 # ------------------------------------------------------------------------------------------------------- the finding

@@ -122,7 +122,8 @@ def _category_record(categories: pl.DataFrame, model: str, category: str) -> dic
 
 def _examples(tables: Tables, model: str, cell: Cell, scope: str) -> dict[int, str]:
     """Two recited training rows of each category, with their copies."""
-    recited = tables.side_by_side((model,), cell, "recited").filter(pl.col(model)).select("row").lazy()
+    recited_rows = tables.side_by_side((model,), cell, "recited").filter(pl.col(model)).select("row")
+    recited = tables.one_per_text(recited_rows, cell).lazy()
     cell_features = window_features(tables).filter(context=cell.context, continuation=cell.continuation)
     recited_features = (
         recited.join(cell_features, on="row").with_columns(category(scope)).drop_nulls("category").sort("row")

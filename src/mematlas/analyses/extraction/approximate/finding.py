@@ -70,12 +70,13 @@ class _Headline:
         return next(records.iter_rows(named=True), None)
 
 
-def _example_rows(similarities: pl.DataFrame) -> dict[int, str]:
+def _example_rows(tables: Tables, similarities: pl.DataFrame) -> dict[int, str]:
     """Training rows with shifted tokens, and others that are close but not verbatim, the closest first."""
-    not_recited, sort_keys = similarities.filter(~pl.col("recited"), role="train"), ("edits", "row")
+    not_recited = similarities.filter(~pl.col("recited"), role="train").sort("edits", "row")
+    not_recited = tables.one_per_text(not_recited)
     is_close = 10 * pl.col("edits") <= pl.col("continuation")
-    shifted = not_recited.filter("shifted").sort(sort_keys).head(_EXAMPLES_PER_KIND)
-    close = not_recited.filter(is_close, ~pl.col("shifted")).sort(sort_keys).head(_EXAMPLES_PER_KIND)
+    shifted = not_recited.filter("shifted").head(_EXAMPLES_PER_KIND)
+    close = not_recited.filter(is_close, ~pl.col("shifted")).head(_EXAMPLES_PER_KIND)
     reasons = {
         row: f"{model}: {matches} of {length} positions agree, yet {edits} edits make the text right: a shift"
         for model, row, matches, length, edits in _edit_records(shifted)
@@ -100,7 +101,7 @@ def _headline(tables: Tables, cell: Cell) -> _Headline | None:
         if similarities.height:
             counts.append(count_definitions(similarities))
         if similarities["role"].eq("train").any():
-            examples[similarities["model"][0]] = _example_rows(similarities)
+            examples[similarities["model"][0]] = _example_rows(tables, similarities)
     model = next((model for model in [*reversed(tables.by_size), *reversed(tables.family)] if model in examples), None)
     if model is None:
         return None

@@ -120,11 +120,12 @@ def _deviations(cell: Cell, headline: Headline) -> tuple[str, ...]:
     )
 
 
-def _examples(headline: Headline, rows: pl.DataFrame) -> dict[int, str]:
+def _examples(tables: Tables, headline: Headline, rows: pl.DataFrame) -> dict[int, str]:
     """The most probable training rows that greedy decoding does not recite."""
     log_probability = pl.col(headline.scheme)
     not_recited = rows.filter(~pl.col("recited") & (log_probability.exp() >= EXTRACTION_THRESHOLD), role="train")
-    examples = not_recited.sort(headline.scheme, "row", descending=[True, False]).head(_MAX_EXAMPLES)
+    most_probable = not_recited.sort(headline.scheme, "row", descending=[True, False])
+    examples = tables.one_per_text(most_probable).head(_MAX_EXAMPLES)
     return {
         row: f"drawn with p_z = {format_percent(value)}, though greedy decoding of {headline.model} misses it"
         for row, value in examples.select("row", log_probability.exp()).iter_rows()
@@ -259,7 +260,7 @@ def _finding(tables: Tables, cell: Cell, headline: Headline) -> Finding:
         ),
         caveats=_caveats(tables, cell, headline, rows),
         deviations=_deviations(cell, headline),
-        rows=_examples(headline, rows),
+        rows=_examples(tables, headline, rows),
     )
 
 

@@ -178,9 +178,8 @@ def _forgotten_rows(tables: Tables, overlaps: list[_Overlap]) -> dict[int, str]:
         *others, last = overlap.series.models
         wide = tables.side_by_side(overlap.series.models, tables.reference, "recited")
         forgotten = wide.filter(pl.any_horizontal(others), ~pl.col(last))
-        examples = forgotten.sort(pl.sum_horizontal(others), "row", descending=[True, False]).head(
-            _EXAMPLE_ROWS - len(rows)
-        )
+        most_recited = forgotten.sort(pl.sum_horizontal(others), "row", descending=[True, False])
+        examples = tables.one_per_text(most_recited).head(_EXAMPLE_ROWS - len(rows))
         remaining = _remaining_matches(tables, last, examples["row"])
         for row, *recited in examples.select("row", *others).iter_rows():
             reciting = [model for model, hit in zip(others, recited, strict=True) if hit]

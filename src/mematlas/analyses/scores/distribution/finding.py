@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.frames.distinct_texts import format_texts, text_records, text_shares, texts_table
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
     ROLE_DESCRIPTION,
@@ -17,7 +18,11 @@ from mematlas.analyses.frames.memorized_shares import (
     nearest_cell,
 )
 from mematlas.analyses.frames.model_series import scored_models
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_interval, format_percent, several_shares
+from mematlas.analyses.frames.proportions import (
+    SAMPLE_COLUMNS,
+    format_share,
+    several_shares,
+)
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
@@ -147,18 +152,18 @@ def _trends(tables: Tables, models: tuple[str, ...], cell: Cell) -> tuple[Trend,
     return tuple(Trend(name, "cannot tell", "M was not graded: only M = 1 is known") for name in ANALYSIS.trends)
 
 
-def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, cell: Cell) -> str:
-    """The claim about one model, from its records of shares and means."""
-    start = (
-        f"At {cell} tokens {shares['model']} recites {format_percent(shares['memorized_share'])} "
-        f"({_interval(shares, 'memorized_share')}) of {shares['rows']:,} rows whole"
-    )
+def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, texts: list[dict[str, Any]] | None, cell: Cell) -> str:
+    """The claim about one model, from its records of shares and means, and of distinct texts where rows are copies."""
+    start = f"At {cell} tokens {shares['model']} recites "
+    if texts is None:
+        start += f"{format_share(shares, 'memorized_share')} of {shares['rows']:,} rows whole"
+    else:
+        start += format_texts(texts[0])
     if mean is None:
         return f"{start}; M was not graded below that."
-    start += (
-        f" and misses every token of {format_percent(shares['unmemorized_share'])} "
-        f"({_interval(shares, 'unmemorized_share')}); mean M is {mean['mean']:.3f}"
-    )
+    start += f" and misses every token of {format_share(shares, 'unmemorized_share')}"
+    start += "; mean M is" if texts is None else " of the rows; mean M of the rows is"
+    start += f" {mean['mean']:.3f}"
     if mean["excess"] is None:
         return f"{start}, of which no control says how much is luck."
     interval = "no interval"
@@ -168,10 +173,6 @@ def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, cell: Cell) -> s
         f"{start}, {mean['excess']:+.3f} ({interval}) against the {mean['control_mean']:.3f} of "
         f"{mean['control_rows']:,} control rows."
     )
-
-
-def _interval(record: dict[str, Any], name: str) -> str:
-    return format_interval(record[f"{name}_lower"], record[f"{name}_upper"])
 
 
 def _strength(mean: dict[str, Any] | None) -> float | None:
@@ -245,12 +246,18 @@ def compute(tables: Tables) -> Finding:
     headline = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}
     headline_mean = next(scores.filter(**headline).iter_rows(named=True), None) if tables.graded else None
     has_control = headline_mean is not None and headline_mean["excess"] is not None
-    result_tables = _tables(tables, scores, survival)
+    texts = text_shares(tables)
+    result_tables = _tables(tables, scores, survival, texts)
     frames = {table.name: table.frame for table in result_tables}
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(shares.row(by_predicate=_equals(headline), named=True), headline_mean, cell),
+        _claim(
+            shares.row(by_predicate=_equals(headline), named=True),
+            headline_mean,
+            text_records(texts, (models[-1], cell)),
+            cell,
+        ),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=_strength(headline_mean),
@@ -263,15 +270,18 @@ def compute(tables: Tables) -> Finding:
     )
 
 
-def _tables(tables: Tables, scores: pl.DataFrame, survival: pl.DataFrame) -> tuple[Table, ...]:
-    """The tables that have records."""
+def _tables(
+    tables: Tables, scores: pl.DataFrame, survival: pl.DataFrame, texts: pl.DataFrame | None
+) -> tuple[Table, ...]:
+    """The tables that have records; that of distinct texts where rows are copies."""
     recipe, curves = _RECIPE if tables.graded else _UNGRADED_RECIPE, survival_recipe(tables)
     all_tables = (
         Table("classes", "Rows by score", _classes(tables), _CLASS_COLUMNS, recipe),
         Table("survival", "Rows by tokens recited before the first miss", survival, SURVIVAL_COLUMNS, curves),
         Table("means", "Mean M beside its control", scores, MEAN_COLUMNS, MEANS_RECIPE),
     )
-    return tuple(table for table in all_tables if table.frame.height)
+    tables_of_texts = () if texts is None else (texts_table(texts),)
+    return (*tables_of_texts, *(table for table in all_tables if table.frame.height))
 
 
 def _has_points(chart: Chart, frames: dict[str, pl.DataFrame]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.frames.distinct_texts import format_texts, text_records, text_shares
 from mematlas.analyses.frames.memorized_shares import (
     SHARE_COLUMNS,
     control_sentence,
@@ -16,7 +17,7 @@ from mematlas.analyses.frames.memorized_shares import (
     shares_recipe,
 )
 from mematlas.analyses.frames.proportions import format_share
-from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.scores.size.level_growth import FASTEST_GROWTH_TREND, fastest_growth_trend
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
@@ -58,9 +59,7 @@ def compute(tables: Tables) -> Finding:
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        f"At {cell} tokens the memorized share is {format_share(smallest, 'memorized_share')} in {smallest['model']} "
-        f"and {format_share(largest, 'memorized_share')} in {largest['model']} "
-        f"({smallest['rows']:,} and {largest['rows']:,} rows).",
+        _claim(tables, smallest, largest, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=abs(effect) / sum(error**2 for error in errors) ** 0.5,
@@ -72,6 +71,19 @@ def compute(tables: Tables) -> Finding:
             fastest_growth_trend(tables, smallest["model"], largest["model"], cell),
         ),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),
+    )
+
+
+def _claim(tables: Tables, smallest: dict[str, Any], largest: dict[str, Any], cell: Cell) -> str:
+    """The shares of the smallest and the largest model: of distinct texts, where rows are copies."""
+    records = text_records(text_shares(tables), *((record["model"], cell) for record in (smallest, largest)))
+    if records is not None:
+        first, last = (f"{record['model']} recites {format_texts(record)}" for record in records)
+        return f"At {cell} tokens {first}, {last}."
+    return (
+        f"At {cell} tokens the memorized share is {format_share(smallest, 'memorized_share')} in {smallest['model']} "
+        f"and {format_share(largest, 'memorized_share')} in {largest['model']} "
+        f"({smallest['rows']:,} and {largest['rows']:,} rows)."
     )
 
 

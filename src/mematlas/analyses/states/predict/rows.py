@@ -27,12 +27,10 @@ def rows_of_interest(tables: Tables, model: str) -> dict[int, str]:
         .agg(mean_probability.alias("mean"))
         .collect()
     )
-    missed_recitations = (
-        rows.filter(pl.col("level") == _HIGH, pl.col("mean") < 0.5).sort("mean", "row").head(_ROWS_PER_KIND)
-    )
-    false_alarms = (
-        rows.filter(pl.col("level") == _LOW, pl.col("mean") >= 0.5).sort(-pl.col("mean"), "row").head(_ROWS_PER_KIND)
-    )
+    missed = rows.filter(pl.col("level") == _HIGH, pl.col("mean") < 0.5).sort("mean", "row")
+    missed_recitations = tables.one_per_text(missed).head(_ROWS_PER_KIND)
+    alarms = rows.filter(pl.col("level") == _LOW, pl.col("mean") >= 0.5).sort(-pl.col("mean"), "row")
+    false_alarms = tables.one_per_text(alarms).head(_ROWS_PER_KIND)
     templates = {
         "recited by {} (M at least 0.8), of which its context gave a chance of {:.0f} % a token": missed_recitations,
         "not recited by {} (M < 0.2), of which its context gave a chance of {:.0f} % a token": false_alarms,
