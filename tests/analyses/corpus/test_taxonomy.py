@@ -118,14 +118,15 @@ def test_of_recited_rows_alone_categories_are_known_and_models_are_not():
 
 
 def random_rows(count=3000, seed=0, effect=1.5, **columns) -> pl.DataFrame:
-    """Rows whose log odds of being recited depend only on log10(1 + copies), in every category."""
+    """Independent rows whose log odds of being recited depend only on log10(1 + copies), in every category."""
     rng = np.random.default_rng(seed)
     copies = np.floor(10 ** rng.uniform(0, 3, count))
     template = rng.uniform(size=count) < 0.3
     odds = effect * (np.log10(1 + copies) - 1.5) / 0.8 - 0.5
     values = {
         "row": np.arange(count),
-        "document": rng.integers(0, 200, count),
+        "document": np.arange(count),
+        "cluster": np.arange(count),
         "recited": rng.uniform(size=count) < 1 / (1 + np.exp(-odds)),
         "category": np.where(copies >= 6, CATEGORIES[0], np.where(template, CATEGORIES[1], CATEGORIES[2])),
         **{name: np.ceil(10 ** rng.uniform(0, 5, count)) for name in COVARIATES if name.startswith("frequency")},
@@ -197,7 +198,7 @@ def test_a_model_a_category_gains_where_the_categories_differ():
 
 def test_too_few_rows_of_a_class_give_no_model_and_a_reason():
     rows = random_rows()
-    few = rows.filter(~pl.col("recited") | (pl.col("row") < 40))
+    few = rows.filter(~pl.col("recited") | (pl.col("row") < 30))
     models = category_models(few)
     assert few.filter("recited").height < 20
     model = record(models, form="corrected", fitted_to=ALL_ROWS)
@@ -224,7 +225,8 @@ def test_a_template_of_few_rows_does_not_undo_the_model():
 
 def test_documents_are_on_one_side_of_the_corrected_split():
     copied = random_rows(count=100, effect=0)
-    rows = pl.concat([copied] * 20).with_columns(row=pl.int_range(2000), document=pl.int_range(2000) % 100)
+    document = pl.int_range(2000) % 100
+    rows = pl.concat([copied] * 20).with_columns(row=pl.int_range(2000), document=document, cluster=document)
     models = category_models(rows)
     leaking, clean = (record(models, form=form, fitted_to=ALL_ROWS)["roc_auc"] for form in ("faithful", "corrected"))
     assert leaking > clean + 0.05

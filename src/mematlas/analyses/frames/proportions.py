@@ -15,6 +15,9 @@ SAMPLE_COLUMNS: Final = {
     "design_effect": "variance of the share over that of so many independent rows; 1 for independent rows",
 }
 
+#: The meaning of a weight made of `effective_rows`, for descriptions of columns.
+EFFECTIVE_ROWS: Final = "rows / design effect of the share (its clusters where that is unknown)"
+
 
 def with_shares(
     frame: pl.DataFrame,
@@ -135,6 +138,14 @@ def _with_interval(frame: pl.DataFrame, share: Share) -> pl.DataFrame:
     }
     series = [pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()]
     return frame.with_columns(*series, clusters).drop(columns)
+
+
+def effective_rows(rows: str = "rows", clusters: str = "clusters", design_effect: str = "design_effect") -> pl.Expr:
+    """The number of independent rows that would give a share of `with_shares` as small an error: rows / design effect.
+
+    Where the design effect is unknown, because all rows are in one cluster, it is the number of clusters.
+    """
+    return pl.coalesce(pl.col(rows) / pl.col(design_effect), pl.col(clusters).cast(pl.Float64))
 
 
 def format_percent(share: Any, digits: int = 1) -> str:
