@@ -14,7 +14,7 @@ Compute = Callable[[Tables], Finding]
 CLUSTERED: Final = frozenset(
     {
         *("distribution", "size", "continuation", "context", "transitions", "overlap", "inference"),
-        *("repetition", "provenance", "taxonomy"),
+        *("repetition", "provenance", "taxonomy", "scaling"),
     }
 )
 

@@ -13,8 +13,8 @@ from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in
 from mematlas.analyses.frames.proportions import (
     EFFECTIVE_ROWS,
     SAMPLE_COLUMNS,
-    effective_rows,
     format_share,
+    with_effective_rows,
     with_shares,
 )
 from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
@@ -43,7 +43,7 @@ _SHARE_COLUMNS: Final = {
 }
 _SLOPE_COLUMNS: Final = {
     **_KEY_COLUMNS,
-    "points": f"buckets fitted, each weighing as many as its {EFFECTIVE_ROWS}",
+    "points": f"buckets fitted, each weighing its {EFFECTIVE_ROWS}",
     "rows": "rows in them",
     "clusters": "clusters (documents, joined where they share 13 tokens; else rows) of these rows",
     "slope": "change of the memorized share per tenfold of copies",
@@ -117,7 +117,7 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
     A bucket weighs as many as the independent rows that would know its share as well.
     """
     records = []
-    shares = with_shares(counts, "memorized").with_columns(weight=effective_rows())
+    shares = with_effective_rows(with_shares(counts, "memorized"), "memorized")
     if "cluster" in counts.columns:
         units = counts.group_by(*_KEY_COLUMNS).agg(pl.col("cluster").n_unique().alias("units"))
         shares = shares.join(units, on=list(_KEY_COLUMNS), maintain_order="left")
@@ -126,7 +126,7 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
     for key, buckets in shares.group_by(*_KEY_COLUMNS, maintain_order=True):
         if buckets.height < 2:
             continue
-        fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["weight"])
+        fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["effective_rows"])
         too_few = f"an interval needs {POINTS_FOR_INTERVAL} buckets" if buckets.height < POINTS_FOR_INTERVAL else None
         reason = too_few or ("all shares are equal: no interval, no R2" if fit.lower is None else None)
         numbers = (fit.slope, fit.standard_error, fit.lower, fit.upper, fit.r2, reason)
