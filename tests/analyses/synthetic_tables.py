@@ -92,6 +92,12 @@ def tables(
     return Tables(scores.lazy(), rows.lazy(), models, settings, control_models, complete)
 
 
+def with_documents(tables: Tables, documents: Sequence[int | None]) -> Tables:
+    """`tables` with the number of each row's document, all of one source."""
+    columns = [pl.Series("document", documents, pl.Int64), pl.lit("corpus").alias("source")]
+    return replace(tables, rows=tables.rows.with_columns(columns))
+
+
 def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, **given: Any) -> Tables:
     """`tables` with features of every row, random where not given.
 

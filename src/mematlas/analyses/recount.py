@@ -32,7 +32,7 @@ from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
 from mematlas.analyses.frames.repetition_samples import sample_shares
-from mematlas.analyses.frames.score_lines import FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs
+from mematlas.analyses.frames.score_lines import BUCKET_KEYS, FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs
 from mematlas.analyses.positions.boundary_step import (
     boundary_contrasts,
     boundary_differences,
@@ -76,6 +76,7 @@ from mematlas.analyses.states.predict.scores import (
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
+    "BUCKET_KEYS",
     "FIRM_KEYS",
     "LEVELS",
     "PAIR_KEYS",

@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 
 from mematlas.analyses.corpus.provenance.finding import ANALYSIS, compute
 from mematlas.study.schemas.features import COPIES, OCCURRENCES
-from tests.analyses.synthetic_tables import tables, with_features
+from tests.analyses.synthetic_tables import tables, with_documents, with_features
 
 CELL = (32, 32)
 FIELDS = [name for name in COPIES.names if name.startswith("continuation_")]
@@ -246,3 +246,35 @@ def test_the_claim_is_about_the_smaller_model_if_the_larger_recites_nothing():
 def test_its_requirements_are_stated():
     assert ANALYSIS.needs == "row features (copies in the corpus)"
     assert ANALYSIS.trends == ()
+
+
+# ----------------------------------------------------------------------------------------------------- rows in clusters
+
+
+def test_alike_rows_of_a_document_count_as_one():
+    """Every row stands five times in its document: shares stay, intervals are those of the documents."""
+    once, copied = compute(study()), study(recited=200, count=500, copied=(150, 30))
+    finding = compute(with_documents(copied, [row // 5 for row in range(500)]))
+    for kind, documents in (("recited", 40), ("not recited", 60)):
+        expected, record = (shares(found, kind=kind).row(0, named=True) for found in (once, finding))
+        assert (record["rows"], record["clusters"]) == (5 * documents, documents)
+        assert record["design_effect"] == pytest.approx(5, rel=0.1)
+        assert record["share_lower"] == pytest.approx(expected["share_lower"], abs=0.02)
+        assert record["share_upper"] == pytest.approx(expected["share_upper"], abs=0.02)
+    expected, record = (
+        found.table("contrasts").filter(model="big", scope="rows").row(0, named=True) for found in (once, finding)
+    )
+    assert record["clusters"] == 100
+    for end in ("difference", "difference_lower", "difference_upper"):
+        assert record[end] == pytest.approx(expected[end], abs=0.02)
+    assert finding.strength == pytest.approx(once.strength, rel=0.05)
+    assert compute(copied).strength > 2 * once.strength
+    nowhere = finding.table("distribution").filter(model="big", scope="rows", kind="recited", others="nowhere else")
+    assert nowhere.select("rows", "of", "clusters").row(0) == (50, 200, 40)
+    assert nowhere["design_effect"].item() == pytest.approx(5, rel=0.1)
+
+
+def test_rows_of_a_single_document_have_a_difference_without_an_interval():
+    finding = compute(with_documents(study(), [0] * 100))
+    assert "+65.0 percentage points (no interval: the rows of one side are of a single document)" in finding.claim
+    assert finding.strength is None

@@ -1,10 +1,11 @@
 """Memorized share against copies: planted counts, missing counts, and a control that leaks."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mematlas.analyses.corpus.repetition import compute, copy_agreement, copy_slopes
-from tests.analyses.synthetic_tables import tables, with_features
+from tests.analyses.synthetic_tables import tables, with_documents, with_features
 
 CELL = (32, 32)
 COPIES = [1] * 200 + [10] * 100 + [100] * 100
@@ -154,3 +155,38 @@ def test_two_buckets_give_a_slope_without_an_interval():
     slope = copy_slopes(counts).row(0, named=True)
     assert slope["slope"] == pytest.approx(0.3)
     assert (slope["slope_lower"], slope["reason"]) == (None, "an interval needs 3 buckets")
+
+
+def test_alike_rows_of_a_document_count_as_one():
+    """Every row stands five times in its document: shares stay, intervals are those of the documents."""
+
+    def five_times(values):
+        return [value for value in values for _ in range(5)]
+
+    once = compute(study())
+    copied = study(matches=five_times(RECITED), copies=five_times(COPIES))
+    finding = compute(with_documents(copied, five_times(range(400))))
+    expected, shares = (found.table("shares").filter(model="m1") for found in (once, finding))
+    assert shares["clusters"].to_list() == expected["rows"].to_list() == expected["clusters"].to_list()
+    assert shares["design_effect"].to_list() == pytest.approx([5] * 3, rel=0.03)
+    for end in ("share", "share_lower", "share_upper"):
+        assert shares[end].to_list() == pytest.approx(expected[end].to_list(), abs=0.01)
+    expected, slope = (found.table("slopes").row(0, named=True) for found in (once, finding))
+    assert slope["clusters"] == 400
+    assert slope["slope"] == pytest.approx(expected["slope"], abs=0.002)
+    assert "no interval" not in finding.claim
+    unknown = compute(copied).table("shares").filter(model="m1")
+    assert unknown["share_upper"][0] < shares["share_upper"][0] - 0.02
+
+
+def test_a_bucket_weighs_as_much_as_its_documents():
+    """The first bucket has 20 documents of ten rows alike: it weighs about as 20 rows, not as 200."""
+    documents = [*(row // 10 for row in range(200)), *range(20, 220)]
+    alike = [32] * 20 + [0] * 180 + RECITED[200:]
+    slope = compute(with_documents(study(matches=alike), documents)).table("slopes").row(0, named=True)
+    x, y, w = np.array([0, 1, 2]), np.array([0.1, 0.3, 0.6]), np.array([200, 100, 100])
+    few = np.array([20, 100, 100])
+    by_rows, by_documents = (np.polyfit(x, y, 1, w=np.sqrt(weights))[0] for weights in (w, few))
+    assert by_documents - by_rows > 0.01
+    assert slope["slope"] == pytest.approx(by_documents, abs=0.003)
+    assert compute(study(matches=alike)).table("slopes")["slope"][0] == pytest.approx(by_rows)

@@ -11,7 +11,8 @@ from mematlas.analyses.corpus.taxonomy.covariates import COVARIATES, covariates,
 from mematlas.analyses.corpus.taxonomy.finding import compute
 from mematlas.analyses.frames.copies import CATEGORIES
 from mematlas.analyses.frames.study_tables import Cell
-from tests.analyses.synthetic_tables import tables, with_features
+from mematlas.stats.estimates.intervals import wilson
+from tests.analyses.synthetic_tables import tables, with_documents, with_features
 
 CELL = (32, 32)
 
@@ -118,14 +119,15 @@ def test_of_recited_rows_alone_categories_are_known_and_models_are_not():
 
 
 def random_rows(count=3000, seed=0, effect=1.5, **columns) -> pl.DataFrame:
-    """Rows whose log odds of being recited depend only on log10(1 + copies), in every category."""
+    """Independent rows whose log odds of being recited depend only on log10(1 + copies), in every category."""
     rng = np.random.default_rng(seed)
     copies = np.floor(10 ** rng.uniform(0, 3, count))
     template = rng.uniform(size=count) < 0.3
     odds = effect * (np.log10(1 + copies) - 1.5) / 0.8 - 0.5
     values = {
         "row": np.arange(count),
-        "document": rng.integers(0, 200, count),
+        "document": np.arange(count),
+        "cluster": np.arange(count),
         "recited": rng.uniform(size=count) < 1 / (1 + np.exp(-odds)),
         "category": np.where(copies >= 6, CATEGORIES[0], np.where(template, CATEGORIES[1], CATEGORIES[2])),
         **{name: np.ceil(10 ** rng.uniform(0, 5, count)) for name in COVARIATES if name.startswith("frequency")},
@@ -197,7 +199,7 @@ def test_a_model_a_category_gains_where_the_categories_differ():
 
 def test_too_few_rows_of_a_class_give_no_model_and_a_reason():
     rows = random_rows()
-    few = rows.filter(~pl.col("recited") | (pl.col("row") < 40))
+    few = rows.filter(~pl.col("recited") | (pl.col("row") < 30))
     models = category_models(few)
     assert few.filter("recited").height < 20
     model = record(models, form="corrected", fitted_to=ALL_ROWS)
@@ -224,10 +226,45 @@ def test_a_template_of_few_rows_does_not_undo_the_model():
 
 def test_documents_are_on_one_side_of_the_corrected_split():
     copied = random_rows(count=100, effect=0)
-    rows = pl.concat([copied] * 20).with_columns(row=pl.int_range(2000), document=pl.int_range(2000) % 100)
+    document = pl.int_range(2000) % 100
+    rows = pl.concat([copied] * 20).with_columns(row=pl.int_range(2000), document=document, cluster=document)
     models = category_models(rows)
     leaking, clean = (record(models, form=form, fitted_to=ALL_ROWS)["roc_auc"] for form in ("faithful", "corrected"))
     assert leaking > clean + 0.05
+
+
+def test_models_of_rows_in_clusters_are_tested_over_clusters():
+    """Every row stands four times in its document: intervals stay about those of the documents."""
+    once = random_rows(count=1500)
+    rows = pl.concat([once] * 4).with_columns(row=pl.int_range(6000))
+    alone = rows.with_columns(document=pl.col("row"), cluster=pl.col("row"))
+    expected, found, narrow = (
+        record(category_coefficients(frame), form="corrected", fitted_to=ALL_ROWS, feature="log10 copies")
+        for frame in (once, rows, alone)
+    )
+    assert (found["rows"], found["clusters"]) == (4 * expected["rows"], expected["rows"])
+    widths = [coefficient["coefficient_upper"] - coefficient["coefficient_lower"] for coefficient in (expected, found)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+    assert narrow["coefficient_upper"] - narrow["coefficient_lower"] == pytest.approx(widths[0] / 2, rel=0.1)
+    models = category_models(rows)
+    for name in (ALL_ROWS, TAXONOMY):
+        model = record(models, form="corrected", fitted_to=name)
+        assert (model["ratio"], model["freedom"], model["p"]) == (None, None, None)
+        assert model["reason"] == "rows come in clusters: no likelihood ratio"
+        assert model["test_rows"] == 4 * model["test_clusters"]
+    expected, found = (record(category_models(frame), form="corrected", fitted_to=ALL_ROWS) for frame in (once, rows))
+    assert expected["p"] < 1e-10
+    assert expected["clusters"] == expected["rows"]
+    for end in ("roc_auc_lower", "roc_auc_upper", "pr_auc_lower", "pr_auc_upper"):
+        assert found[end] == pytest.approx(expected[end], abs=0.04)
+    assert found["ece_by_chance"] == pytest.approx(expected["ece_by_chance"], rel=0.35)
+
+
+def test_copies_without_known_documents_are_on_one_side_of_the_split_too():
+    rows = pl.concat([random_rows(count=300)] * 3).with_columns(row=pl.int_range(900), document=pl.lit(None, pl.Int64))
+    model = record(category_models(rows), form="corrected", fitted_to=ALL_ROWS)
+    assert model["clusters"] + model["test_clusters"] == 300
+    assert model["rows"] == 3 * model["clusters"]
 
 
 # ------------------------------------------------------------------------------------------------------------- traits
@@ -284,3 +321,33 @@ def test_means_include_the_rows_that_are_not_recited():
     assert copies["median"] == pytest.approx(others["copies"].median())
     share = record(table, group="not recited", trait="template")
     assert 0 <= share["mean_lower"] < share["mean"] < share["mean_upper"]
+
+
+def test_alike_rows_of_a_document_count_as_one():
+    """Every row stands four times in its document: means, medians and shares have the documents' intervals."""
+    once = random_rows(count=1000)
+    rows = pl.concat([once] * 4)
+    expected, found = (record(trait_means(frame), group="not recited", trait="distinct_2") for frame in (once, rows))
+    assert (found["rows"], found["clusters"]) == (4 * expected["rows"], expected["rows"])
+    for name in ("mean", "median"):
+        assert found[f"{name}_design_effect"] == pytest.approx(4, rel=0.02)
+        assert expected[f"{name}_design_effect"] == 1
+        for end in ("", "_lower", "_upper"):
+            assert found[name + end] == pytest.approx(expected[name + end], abs=0.01)
+    expected, found = (record(trait_means(frame), group="not recited", trait="template") for frame in (once, rows))
+    assert found["mean_design_effect"] == pytest.approx(4, rel=0.02)
+    assert found["mean_lower"] == pytest.approx(expected["mean_lower"], abs=0.002)
+
+
+def test_categories_of_rows_of_documents_have_clustered_intervals():
+    copied = study([True] * 150, [6] * 50 + [5] * 100, [False] * 150, [False] * 150)
+    finding = compute(with_documents(copied, [row // 5 for row in range(150)]))
+    recited = record(finding.table("categories"), model="m1", category="recitation")
+    expected = wilson(10, 30)
+    assert (recited["rows"], recited["of"], recited["clusters"]) == (50, 150, 30)
+    assert recited["design_effect"] == pytest.approx(5, rel=0.1)
+    assert recited["share_lower"] == pytest.approx(expected.lower, abs=0.02)
+    assert recited["share_upper"] == pytest.approx(expected.upper, abs=0.02)
+    single = compute(with_documents(copied, [0] * 150))
+    assert "33.3 % (no interval) are recitation" in single.claim
+    assert single.strength is None

@@ -5,7 +5,9 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.family.scaling.finding import compute
-from tests.analyses.synthetic_tables import tables
+from mematlas.analyses.family.scaling.laws import fit_laws, law_points
+from mematlas.stats.estimates.stratified import mean_of_shares
+from tests.analyses.synthetic_tables import tables, with_documents
 
 CELL = (32, 32)
 
@@ -315,3 +317,64 @@ def test_verbatim_depth_is_enough():
     masked = {model: {CELL: [v if v == 32 else None for v in cells[CELL]]} for model, cells in hits.items()}
     finding = compute(tables(masked, verbatim=hits, depth="verbatim"))
     assert law(finding, law="size")["slope"] == pytest.approx(0.19)
+
+
+# ----------------------------------------------------------------------------------------------------- rows in clusters
+
+
+def test_alike_rows_of_a_document_count_as_one():
+    """900 rows seen once, of which 90 are recited, and 100 seen 8 times, of which 80 are; five rows a document."""
+    matches = [32] * 90 + [0] * 810 + [32] * 80 + [0] * 20
+    copied = tables({"m0": {CELL: matches}, "m1": {CELL: matches}}, repetitions=[1] * 900 + [8] * 100)
+    finding = compute(with_documents(copied, [row // 5 for row in range(1000)]))
+    buckets = finding.table("repetitions").filter(model="m0")
+    assert buckets["clusters"].to_list() == [180, 20]
+    assert buckets["design_effect"].to_list() == pytest.approx([5, 5], rel=0.15)
+    shares, expected = finding.table("shares").row(0, named=True), mean_of_shares([18, 16], [180, 20])
+    assert shares["clusters"] == 200
+    assert shares["design_effect"] == pytest.approx(5, rel=0.02)
+    assert shares["normalised_share"] == pytest.approx(0.45)
+    assert shares["normalised_share_lower"] == pytest.approx(expected.lower, abs=0.02)
+    assert shares["normalised_share_upper"] == pytest.approx(expected.upper, abs=0.02)
+    points = finding.table("residuals").filter(law="repetitions", model="m0")
+    assert points["rows"].to_list() == [900, 100]
+    assert points["effective_rows"].to_list() == pytest.approx([180, 20], rel=0.2)
+    alone = compute(copied).table("residuals").filter(law="repetitions", model="m0")
+    assert alone["effective_rows"].to_list() == [900, 100]
+
+
+def buckets_of_documents(seed, documents=40):
+    """Eight buckets on a line; every document of 1 to 19 rows is recited whole, or not at all."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(1, 20, (8, documents))
+    recited = rows * (rng.random((8, documents)) < np.linspace(0.1, 0.8, 8)[:, None])
+    bucket = np.repeat(np.arange(8), documents)
+    keys = {"model": "m", "parameters": 10, "role": "train", "context": 32, "continuation": 32}
+    columns = {"bucket": 4 * bucket, "repetitions": 2.0**bucket, "cluster": np.arange(8 * documents)}
+    return pl.DataFrame({**columns, "rows": rows.ravel(), "memorized": recited.ravel()}).with_columns(
+        pl.lit(value).alias(name) for name, value in keys.items()
+    )
+
+
+def test_the_luck_of_whole_documents_does_not_reject_the_line():
+    by_documents, by_rows = [], []
+    for seed in range(100):
+        counts = buckets_of_documents(seed)
+        total = counts.group_by(pl.exclude("cluster", "rows", "memorized")).agg(pl.sum("rows", "memorized"))
+        for frame, p_values in ((counts, by_documents), (total, by_rows)):
+            p_values.append(fit_laws(law_points(frame)).filter(law="repetitions")["lack_of_fit"].item())
+    assert np.mean(np.array(by_documents) < 0.05) <= 0.1
+    assert np.mean(np.array(by_rows) < 0.05) >= 0.9
+
+
+def test_documents_off_the_line_reject_it():
+    counts = buckets_of_documents(0)
+    step = pl.when(pl.col("bucket") > 16).then("rows").otherwise(0).alias("memorized")
+    laws = fit_laws(law_points(counts.with_columns(step)))
+    assert laws.filter(law="repetitions")["lack_of_fit"].item() < 1e-4
+
+
+def test_checkpoints_have_the_intervals_of_documents():
+    steps = compute(with_documents(checkpoints(100, 400), [row // 10 for row in range(1000)])).table("steps")
+    assert steps["clusters"].to_list() == [100, 100]
+    assert steps["design_effect"].to_list() == pytest.approx([10, 10], rel=0.05)

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.frames.proportions import Share, out_of_all, share_columns, with_shares
+from mematlas.analyses.frames.proportions import Share, out_of_all, share_columns, with_effective_rows, with_shares
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.estimates.intervals import wilson
 
@@ -84,3 +84,11 @@ def test_the_clusters_of_a_share_remain_where_another_is_not_known():
     )
     answer = with_shares(frame, ["memorized", "unmemorized"], "rows").row(0, named=True)
     assert (answer["clusters"], answer["unmemorized_share"]) == (10, None)
+
+
+def test_effective_rows_of_a_single_cluster_are_one():
+    frame = pl.DataFrame({"model": ["a", "b", "b"], "hits": [3, 1, 0], "rows": [9, 1, 1], "cluster": [0, 1, 2]})
+    shares = with_effective_rows(with_shares(frame, "hits"), "hits").sort("model")
+    assert shares["effective_rows"].to_list() == [1, 2]
+    independent = with_effective_rows(with_shares(frame.drop("cluster"), "hits"), "hits")
+    assert independent["effective_rows"].to_list() == [9, 1, 1]

@@ -8,9 +8,10 @@ from mematlas.stats.estimates.clustered import (
     Z,
     cluster_sums,
     clustered_shares,
+    effective_rows,
     independent_sums,
 )
-from mematlas.stats.estimates.intervals import wilson
+from mematlas.stats.estimates.intervals import wilson, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (1, 10), (3, 10), (10, 10), (30, 100), (399, 400)])
@@ -92,3 +93,13 @@ def test_means_without_variation_or_of_one_cluster_have_no_interval():
     assert np.isnan(means(np.array([[1.0], [2]]), clusters=[7, 7]).lower).all()
     with pytest.raises(ValueError, match=r"of shape \(rows,\), here \(3,\), not \(2,\)"):
         means(np.zeros((3, 1)), clusters=[1, 2])
+
+
+def test_effective_rows_are_those_that_give_the_interval():
+    # 2.2281389: Student's t at ten degrees of freedom; shares of 0 and independent rows have no estimated design effect
+    expected = [50 * (Z / 2.2281389) ** 2, 50, 100]
+    assert effective_rows([30, 0, 30], [100] * 3, [11, 11, 100], [2, 2, 1]) == pytest.approx(expected)
+    hits, rows = [4, 0, 2, 3, 1], [5, 4, 4, 6, 3]
+    share = clustered_shares(cluster_sums(hits, rows))
+    count = effective_rows(10, 22, 5, share.design_effect)
+    assert wilson_interval(10 / 22, count)[0] == pytest.approx(share.lower)

@@ -10,7 +10,13 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.copies import SCOPE_DESCRIPTION, SCOPES, counts_by_copies, known_scopes
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order, nearest_cell
-from mematlas.analyses.frames.proportions import format_share, with_shares
+from mematlas.analyses.frames.proportions import (
+    EFFECTIVE_ROWS,
+    SAMPLE_COLUMNS,
+    format_share,
+    with_effective_rows,
+    with_shares,
+)
 from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
@@ -30,17 +36,19 @@ _SHARE_COLUMNS: Final = {
     "rows": "rows scored",
     "memorized": "rows with M = 1",
     "share": "memorized / rows",
-    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
     "few": BUCKET_COLUMNS["few"],
 }
 _SLOPE_COLUMNS: Final = {
     **_KEY_COLUMNS,
-    "points": "buckets fitted, each weighing as many as its rows",
+    "points": f"buckets fitted, each weighing its {EFFECTIVE_ROWS}",
     "rows": "rows in them",
+    "clusters": "clusters (documents, joined where they share 13 tokens; else rows) of these rows",
     "slope": "change of the memorized share per tenfold of copies",
-    "slope_error": "its standard error; null below 3 points, and without scatter",
-    "slope_lower": "lower end of its 95 % interval (Student's t)",
+    "slope_error": "its standard error, from the scatter of buckets about the line; null below 3 points, and without",
+    "slope_lower": "lower end of its 95 % interval (Student's t over buckets)",
     "slope_upper": "upper end of it",
     "r2": "explained share of the variance between buckets",
     "reason": "why a number is null",
@@ -75,45 +83,56 @@ _DEVIATIONS: Final = (
 
 
 def copy_buckets(score_rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows and memorized rows by bucket of copies.
+    """Rows and memorized rows by bucket of copies, and by cluster where `score_rows` has one.
 
     Args:
-        score_rows: model, role, context, continuation, recited, window_rows, window_documents, window_stream; one
-            record per scored row, or per group of `rows` alike. Records with null or 0 copies in a scope are left out
-            of that scope.
+        score_rows: model, role, context, continuation, recited, window_rows, window_documents, window_stream, maybe
+            cluster; one record per scored row, or per group of `rows` alike. Records with null or 0 copies in a scope
+            are left out of that scope.
 
     Returns:
-        model, role, context, continuation, scope, bucket, copies (geometric mean), rows, memorized.
+        model, role, context, continuation, scope, bucket, copies (geometric mean over the bucket), maybe cluster, rows,
+        memorized.
     """
     row_weight = pl.col("rows") if "rows" in score_rows.columns else pl.lit(1, pl.Int64)
+    unit = ["cluster"] if "cluster" in score_rows.columns else []
     parts = []
     for scope_order, scope in enumerate(SCOPES):
         copies = pl.col(f"window_{scope}")
         counted = score_rows.filter(copies >= 1)
-        grouped = counted.with_columns(bucket_column(counted[f"window_{scope}"]), weight=row_weight).group_by(
-            *KEYS, "bucket"
-        )
+        weighted = counted.with_columns(bucket_column(counted[f"window_{scope}"]), weight=row_weight)
         log_mean = (copies.log(10) * pl.col("weight")).sum() / pl.col("weight").sum()
         memorized = (pl.col("recited").cast(pl.Int64) * pl.col("weight")).sum()
-        counts = grouped.agg(copies=10**log_mean, rows=pl.col("weight").sum(), memorized=memorized)
+        mean_copies = weighted.group_by(*KEYS, "bucket").agg(copies=10**log_mean)
+        counts = weighted.group_by(*KEYS, "bucket", *unit).agg(rows=pl.col("weight").sum(), memorized=memorized)
+        counts = counts.join(mean_copies, on=[*KEYS, "bucket"])
         parts.append(counts.with_columns(pl.lit(scope).alias("scope"), order=scope_order))
-    columns = (*_KEY_COLUMNS, "bucket", "copies", "rows", "memorized")
-    return pl.concat(parts).sort(*KEYS, "order", "bucket").select(columns)
+    columns = (*_KEY_COLUMNS, "bucket", "copies", *unit, "rows", "memorized")
+    return pl.concat(parts).sort(*KEYS, "order", "bucket", *unit).select(columns)
 
 
 def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
-    """The log-linear slope of each model, role, cell and scope of `copy_buckets` with at least two buckets."""
+    """The log-linear slope of each model, role, cell and scope of `copy_buckets` with at least two buckets.
+
+    A bucket weighs as many as the independent rows that would know its share as well.
+    """
     records = []
-    shares = counts.with_columns(share=pl.col("memorized") / pl.col("rows"))
+    shares = with_effective_rows(with_shares(counts, "memorized"), "memorized")
+    if "cluster" in counts.columns:
+        units = counts.group_by(*_KEY_COLUMNS).agg(pl.col("cluster").n_unique().alias("units"))
+        shares = shares.join(units, on=list(_KEY_COLUMNS), maintain_order="left")
+    else:
+        shares = shares.with_columns(units=pl.col("rows").sum().over(*_KEY_COLUMNS))
     for key, buckets in shares.group_by(*_KEY_COLUMNS, maintain_order=True):
         if buckets.height < 2:
             continue
-        fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["rows"])
+        fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["effective_rows"])
         too_few = f"an interval needs {POINTS_FOR_INTERVAL} buckets" if buckets.height < POINTS_FOR_INTERVAL else None
         reason = too_few or ("all shares are equal: no interval, no R2" if fit.lower is None else None)
         numbers = (fit.slope, fit.standard_error, fit.lower, fit.upper, fit.r2, reason)
-        records.append((*key, buckets.height, buckets["rows"].sum(), *numbers))
-    types = {**dict.fromkeys(("model", "role", "scope", "reason"), pl.String), "points": pl.Int64, "rows": pl.Int64}
+        records.append((*key, buckets.height, buckets["rows"].sum(), buckets["units"][0], *numbers))
+    types: dict[str, Any] = dict.fromkeys(("model", "role", "scope", "reason"), pl.String)
+    types |= dict.fromkeys(("points", "rows", "clusters"), pl.Int64)
     schema = {name: counts.schema.get(name, types.get(name, pl.Float64)) for name in _SLOPE_COLUMNS}
     return pl.DataFrame(records, schema=schema, orient="row")
 

@@ -82,14 +82,14 @@ def lines_with_features(study: Study, run: str | None = None, **where: Any) -> p
 
 def counts_by_copies(tables: Tables) -> pl.DataFrame:
     """Numbers of scored rows by copies: model, role, context, continuation, a column window_SCOPE for each scope,
-    recited, rows; the copies are null where a row has no features."""
+    recited, cluster where rows come in clusters, rows; the copies are null where a row has no features."""
     copies = tables.features["copies"].select(*CELL_KEYS, *_WINDOW_COLUMNS)
     return _count_rows(tables, copies, _WINDOW_COLUMNS, recited_only=False)
 
 
 def counts_by_category(tables: Tables, scope: str) -> pl.DataFrame:
     """Numbers of recited rows by category: model, role, context, continuation, category (null: not known), textless
-    (categorized without knowing whether the window counts up), rows."""
+    (categorized without knowing whether the window counts up), cluster where rows come in clusters, rows."""
     textless = (pl.col("incrementing").is_null() & (pl.col("category") == CATEGORIES[2])).fill_null(False)
     categorized = window_features(tables).with_columns(category(scope)).with_columns(textless.alias("textless"))
     categories = categorized.select(*CELL_KEYS, "category", "textless")
@@ -102,9 +102,9 @@ def _count_rows(tables: Tables, windows: pl.LazyFrame, by: tuple[str, ...], *, r
         pl.col("recited") if recited_only else pl.col("recited").is_not_null()
     )
     role = pl.when(pl.col("model").is_in(tables.control_models)).then(pl.lit("control model")).otherwise("role")
-    keys = ("model", "role", "context", "continuation", *by, "recited")
+    keys = ("model", "role", "context", "continuation", *by, "recited", *tables.cluster_key)
     return (
-        scored.join(tables.rows.select("row", "role"), on="row")
+        scored.join(tables.clustered_rows.select("row", "role", *tables.cluster_key), on="row")
         .join(windows, on=CELL_KEYS, how="left")
         .with_columns(role.alias("role"))
         .group_by(keys)

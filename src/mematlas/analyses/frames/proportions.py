@@ -7,13 +7,18 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from mematlas.stats.estimates.clustered import ClusterSums, clustered_shares
+from mematlas.stats.estimates.clustered import ClusterSums, clustered_shares, effective_rows
 
 #: The meaning of the columns that `with_shares` adds for the sample size of a single share.
 SAMPLE_COLUMNS: Final = {
     "clusters": "clusters that the counted rows come from: documents, joined where they share 13 tokens; else rows",
     "design_effect": "variance of the share over that of so many independent rows; 1 for independent rows",
 }
+
+#: The meaning of what `with_effective_rows` adds, for descriptions of columns.
+EFFECTIVE_ROWS: Final = (
+    "effective rows: as many independent rows as would give its share the same interval (about rows / design effect)"
+)
 
 
 def with_shares(
@@ -210,6 +215,17 @@ def _with_interval(frame: pl.DataFrame, share: Share) -> pl.DataFrame:
     }
     series = [pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()]
     return frame.with_columns(*series, clusters).drop(columns)
+
+
+def with_effective_rows(shares: pl.DataFrame, hits: str) -> pl.DataFrame:
+    """Add effective_rows to a frame of `with_shares` (`hits`, rows, clusters, design_effect); see EFFECTIVE_ROWS.
+
+    Where the design effect is unknown, because all rows are in one cluster, it is the number of clusters.
+    """
+    design_effect = shares["design_effect"].fill_null(float("nan"))
+    effective = effective_rows(shares[hits], shares["rows"], shares["clusters"], design_effect)
+    number = pl.Series("effective_rows", effective, dtype=pl.Float64).fill_nan(None)
+    return shares.with_columns(number.fill_null(shares["clusters"].cast(pl.Float64)))
 
 
 def format_percent(share: Any, digits: int = 1) -> str:

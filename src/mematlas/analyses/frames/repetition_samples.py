@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS as SAMPLE_SIZE_COLUMNS
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
 from mematlas.analyses.frames.study_tables import Tables
@@ -28,10 +29,13 @@ SAMPLE_COLUMNS: Final = {
     "rows": "rows scored",
     "memorized": "rows with M = 1",
     "uniform_share": "memorized / rows: the plain share of the study's rows",
-    "uniform_share_lower": "lower end of its Wilson 95 % interval",
+    "uniform_share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "uniform_share_upper": "upper end of it",
+    "clusters": SAMPLE_SIZE_COLUMNS["clusters"],
+    "design_effect": f"of uniform_share: {SAMPLE_SIZE_COLUMNS['design_effect']}",
     "normalised_share": "mean of the shares of the repetition buckets; null without repetitions",
-    "normalised_share_lower": "lower end of its 95 % interval, from the buckets' Wilson intervals",
+    "normalised_share_lower": "lower end of its 95 % interval, from those of the buckets and, where rows come in "
+    "clusters, what buckets have in common; null where a bucket has none",
     "normalised_share_upper": "upper end of it",
 }
 REPETITION_COLUMNS: Final = {
@@ -41,13 +45,14 @@ REPETITION_COLUMNS: Final = {
     "rows": "rows scored",
     "memorized": "rows with M = 1",
     "share": "memorized / rows",
-    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "share_upper": "upper end of it",
+    **SAMPLE_SIZE_COLUMNS,
     "few": BUCKET_COLUMNS["few"],
 }
 COUNTS_RECIPE: Final = """\
-cells = recount.lines(study, latest=True).group_by("model", "parameters", "role", "context", "continuation", "bucket")
-counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), repetitions=10 ** pl.col("repetitions").log(10).mean())
+cells = recount.lines(study, latest=True).group_by(recount.BUCKET_KEYS)
+counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"))
 """
 SHARES_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.sample_shares(counts)"
 REPETITIONS_RECIPE: Final = f'{COUNTS_RECIPE}answer = recount.with_shares(counts, "memorized")'
@@ -57,20 +62,23 @@ _KEYS: Final = tuple(_KEY_COLUMNS)
 def bucket_counts(tables: Tables) -> pl.DataFrame:
     """One record per model, role, cell and bucket: columns of _KEY_COLUMNS, bucket, repetitions, rows, memorized.
 
-    bucket is null where repetitions are unknown, and for control rows, which no model was trained on.
+    bucket is null where repetitions are unknown, and for control rows, which no model was trained on; repetitions: the
+    geometric mean over the bucket. Where rows come in clusters there is one record for each of them, with its number in
+    the column cluster.
     """
-    counts = tables.counts("repetitions")
+    counts = tables.counts("repetitions", *tables.cluster_key)
     counts = counts.with_columns(bucket_column(counts["repetitions"]))
     counts = counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
     mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
-    grouped = counts.group_by("model", *CELL_KEYS, "bucket", maintain_order=True).agg(
-        (10**mean_log).alias("repetitions"),
-        pl.col("rows").sum(),
-        (pl.col("rows") * pl.col("recited")).sum().alias("memorized"),
-    )
+    keys, unit = ["model", *CELL_KEYS, "bucket"], tables.cluster_key
+    repetitions = counts.group_by(keys, maintain_order=True).agg((10**mean_log).alias("repetitions"))
+    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
+    grouped = counts.group_by(*keys, *unit, maintain_order=True).agg(pl.col("rows").sum(), memorized)
+    grouped = grouped.join(repetitions, on=keys, nulls_equal=True, maintain_order="left")
     models = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
     frame = grouped.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")
-    return frame.sort("order", *CELL_KEYS, "bucket").select(*_KEYS, "bucket", "repetitions", "rows", "memorized")
+    columns = (*_KEYS, "bucket", "repetitions", *unit, "rows", "memorized")
+    return frame.sort("order", *CELL_KEYS, "bucket", *unit).select(columns)
 
 
 def shares_by_repetitions(counts: pl.DataFrame) -> pl.DataFrame:
@@ -84,13 +92,15 @@ def sample_shares(counts: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         counts: one record per model, role, cell and bucket of repetitions (null: in no bucket), with columns model,
-            parameters, role, context, continuation, bucket, rows, memorized.
+            parameters, role, context, continuation, bucket, rows, memorized; or one for each cluster of these, with a
+            column cluster.
     """
-    sums = counts.group_by(_KEYS, maintain_order=True).agg(pl.sum("rows", "memorized"))
+    unit = [name for name in ("cluster",) if name in counts.columns]
+    sums = counts.group_by(*_KEYS, *unit, maintain_order=True).agg(pl.sum("rows", "memorized"))
     frame = with_shares(sums, "memorized", name="uniform_share")
     means = []
     for key, group in counts.drop_nulls("bucket").sort("bucket").group_by(_KEYS, maintain_order=True):
-        mean = mean_of_shares(group["memorized"], group["rows"])
+        mean = mean_of_shares(group["memorized"], group["rows"], group["bucket"], group["cluster"] if unit else None)
         means.append((*key, mean.estimate, mean.lower, mean.upper))
     columns = [name for name in SAMPLE_COLUMNS if name.startswith("normalised")]
     schema = {name: frame.schema[name] for name in _KEYS} | dict.fromkeys(columns, pl.Float64)

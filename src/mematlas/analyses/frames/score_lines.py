@@ -18,6 +18,12 @@ _KEYS: Final = ("model", "row", "context", "continuation")
 _MODEL_COLUMNS: Final = ("parameters", "training_step")
 #: The keys of a frame of `firm_lines`, and of the cluster of a row.
 FIRM_KEYS: Final = ("model", "context", "shortest", "continuation", "cluster")
+_LOG_REPETITIONS: Final = pl.col("repetitions").log(10).mean()
+#: The keys of a bucket of repetitions in a frame of `lines`, of their geometric mean over it, and of the row's cluster.
+BUCKET_KEYS: Final = (
+    *("model", "parameters", "role", "context", "continuation", "bucket", "cluster"),
+    (10 ** _LOG_REPETITIONS.over("model", "role", "context", "continuation", "bucket")).alias("repetitions"),
+)
 #: The keys of two models in a frame of `pairs` across models, and of the cluster of their row.
 PAIR_KEYS: Final = (
     *("context", "continuation", "cluster"),

@@ -94,18 +94,25 @@ def clustered_shares(sums: ClusterSums) -> ClusteredShares:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = sums.hits / sums.rows
         design_effect = _design_effects(sums, share)
-        single_rows = sums.rows_squared == sums.rows
-        # the t quantile is for an estimated design effect; that of a share of 0 or 1 is the largest possible one
-        estimated = ~single_rows & (_informative(sums) > 0)
-        degrees_of_freedom = np.maximum(sums.clusters - 1, 1)
-        factor = np.where(estimated, (Z / student_t.ppf(0.975, degrees_of_freedom)) ** 2, 1.0)
-        lower, upper = wilson_interval(share, sums.rows / design_effect * factor)
-    known = (sums.rows > 0) & ((sums.clusters > 1) | single_rows)
+        lower, upper = wilson_interval(share, effective_rows(sums.hits, sums.rows, sums.clusters, design_effect))
+    known = (sums.rows > 0) & ((sums.clusters > 1) | (sums.rows_squared == sums.rows))
     lower = np.where(sums.hits == 0, 0.0, lower)
     upper = np.where(sums.hits == sums.rows, 1.0, upper)
     return ClusteredShares(
         share, np.where(known, lower, np.nan), np.where(known, upper, np.nan), np.where(known, design_effect, np.nan)
     )
+
+
+def effective_rows(hits: ArrayLike, rows: ArrayLike, clusters: ArrayLike, design_effect: ArrayLike) -> Floats:
+    """The number of independent rows that would give a share its interval: rows / design effect, and less for an
+    estimated design effect of few clusters, by (normal quantile / Student's t quantile at clusters - 1)^2.
+
+    A share of 0 or 1 has the largest possible design effect, which is not estimated. All of shape (groups,).
+    """
+    y, n, m = (np.asarray(values, np.float64) for values in (hits, rows, clusters))
+    estimated = (m < n) & (y > 0) & (y < n)
+    factor = np.where(estimated, (Z / student_t.ppf(0.975, np.maximum(m - 1, 1))) ** 2, 1.0)
+    return n / np.asarray(design_effect, np.float64) * factor
 
 
 def _design_effects(sums: ClusterSums, share: Floats) -> Floats:

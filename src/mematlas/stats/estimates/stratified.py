@@ -2,8 +2,9 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array, csr_array
 
-from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares, independent_sums
+from mematlas.stats.estimates.clustered import ClusterSums, clustered_shares, independent_sums
 from mematlas.stats.estimates.intervals import Share
 
 
@@ -26,6 +27,8 @@ def mean_of_shares(
         ValueError: some hits are not between 0 and count.
     """
     y, n = np.ravel(np.asarray(hits, np.float64)), np.ravel(np.asarray(counts, np.float64))
+    if ((y < 0) | (y > n)).any():
+        raise ValueError("hits must be between 0 and count in every record")
     group = np.arange(len(y)) if groups is None else np.asarray(groups)
     known = n > 0
     group, y, n = group[known], y[known], n[known]
@@ -39,12 +42,10 @@ def mean_of_shares(
     else:
         labels = np.unique(np.asarray(clusters)[known], return_inverse=True)[1]
         shape = (int(labels.max()) + 1, size)
-        place = np.ravel_multi_index((labels, numbers), shape)
-        table = [
-            np.bincount(place, weights, minlength=shape[0] * size).reshape(shape).astype(np.float64)
-            for weights in (y, n)
-        ]
-        shares, correlations = clustered_shares(cluster_sums(*table)), _correlations(*table)
+        # few clusters have rows of many groups: sparse, shape (clusters, groups)
+        hit_table, count_table = (coo_array((weights, (labels, numbers)), shape=shape).tocsr() for weights in (y, n))
+        shares = clustered_shares(_column_sums(hit_table, count_table))
+        correlations = _correlations(hit_table, count_table)
     below, above = shares.estimate - shares.lower, shares.upper - shares.estimate
     mean = float(shares.estimate.mean())
     count, interval = int(n.sum()), "95 %, from the groups' Wilson intervals"
@@ -54,10 +55,16 @@ def mean_of_shares(
     return Share(mean, max(0.0, mean - lower), min(1.0, mean + upper), count, interval)
 
 
-def _correlations(hits: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _column_sums(hits: csr_array, counts: csr_array) -> ClusterSums:
+    """As `cluster_sums`, of sparse tables of shape (clusters, groups)."""
+    tables = (counts, hits, counts > 0, hits * hits, hits * counts, counts * counts, hits > 0, counts > hits)
+    return ClusterSums(*(np.asarray(table.sum(0), np.float64).ravel() for table in tables))
+
+
+def _correlations(hits: csr_array, counts: csr_array) -> NDArray[np.float64]:
     """The correlations of the clusters' contributions to the shares of groups, shape (groups, groups)."""
-    contributions = hits - hits.sum(0) / counts.sum(0) * counts
-    products = contributions.T @ contributions
+    contributions = hits - counts * (hits.sum(0) / counts.sum(0))[None, :]
+    products = (contributions.T @ contributions).toarray()
     scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
     correlations = np.where(scale > 0, products / np.where(scale > 0, scale, 1), 0.0)
     np.fill_diagonal(correlations, 1.0)

@@ -99,7 +99,8 @@ def lack_of_fit(x: ArrayLike, shares: ArrayLike, rows: ArrayLike) -> float | Non
     each other than separate rows would, so that the line is then rejected less often.
 
     Args:
-        x: shape (points,), above 0. shares: shape (points,), 0 to 1. rows: shape (points,), rows behind each.
+        x: shape (points,), above 0. shares: shape (points,), 0 to 1. rows: shape (points,), rows behind each; where
+            these come in clusters, as many independent rows as they are worth (`estimates.clustered.effective_rows`).
 
     Returns:
         None for fewer than three different x, which leave nothing to test.

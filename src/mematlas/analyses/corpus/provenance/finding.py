@@ -18,7 +18,12 @@ from mematlas.analyses.corpus.provenance.other_occurrences import (
     recited_rows_with_copies,
     scopes,
 )
-from mematlas.analyses.corpus.provenance.tables import elsewhere_shares, provenance_tables, recited_contrasts
+from mematlas.analyses.corpus.provenance.tables import (
+    elsewhere_counts,
+    elsewhere_shares,
+    provenance_tables,
+    recited_contrasts,
+)
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
@@ -129,11 +134,14 @@ def _claim(headline: _Headline) -> str:
         f"(within {headline.scope})"
     )
     if not_recited is not None and contrast is not None:
-        ends = f"{100 * contrast['difference_lower']:+.1f} to {100 * contrast['difference_upper']:+.1f}"
+        interval = "no interval: the rows of one side are of a single document"
+        if contrast["difference_lower"] is not None:
+            ends = f"{100 * contrast['difference_lower']:+.1f} to {100 * contrast['difference_upper']:+.1f}"
+            interval = f"95 % interval {ends}"
         text += (
             f", against {format_share(not_recited, 'share')} of the {not_recited['rows']:,} that it does not recite: "
             "a difference of "
-            f"{100 * contrast['difference']:+.1f} percentage points (95 % interval {ends})"
+            f"{100 * contrast['difference']:+.1f} percentage points ({interval})"
         )
     return f"{text}; {headline.leak}." if headline.leak else f"{text}."
 
@@ -233,11 +241,12 @@ def compute(tables: Tables) -> Finding:
     if missing_finding or cell is None:
         return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
     counts, control = occurrence_counts(tables), _control_rows(tables, cell, known_scopes[0])
-    shares = elsewhere_shares(counts, tables)
+    elsewhere = elsewhere_counts(counts, tables)
+    shares = elsewhere_shares(elsewhere)
     model = _headline_model(shares, tables, cell, known_scopes[0])
     if model is None:
         return _nothing_recited(tables, cell, control)
-    headline = _Headline(cell, known_scopes[0], model, shares, recited_contrasts(shares), control)
+    headline = _Headline(cell, known_scopes[0], model, shares, recited_contrasts(elsewhere), control)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -255,7 +264,7 @@ def compute(tables: Tables) -> Finding:
 
 
 def _strength(contrast: dict[str, Any] | None) -> float | None:
-    if contrast is None:
+    if contrast is None or contrast["difference_lower"] is None:
         return None
     error = standard_error(contrast["difference_lower"], contrast["difference_upper"])
     return abs(contrast["difference"]) / error if error else None

@@ -11,9 +11,9 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.frames.score_lines import lines
+from mematlas.analyses.frames.share_differences import share_differences
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.metrics.extractable import extractable
-from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.study import Study
 
 SCOPES: Final = ("documents", "rows", "stream")
@@ -67,17 +67,17 @@ def recited_rows_with_copies(tables: Tables, **filters: Any) -> pl.LazyFrame:
 
 
 def occurrence_counts(tables: Tables) -> pl.DataFrame:
-    """Scored rows by number of other occurrences: KEYS, others (one of OCCURRENCE_BINS; null: not known), rows.
+    """Scored rows by number of other occurrences: KEYS, others (one of OCCURRENCE_BINS; null: not known), cluster where
+    rows come in clusters, rows.
 
     If only recited rows were published, only these are counted.
     """
     known_scopes = scopes(tables)
     scores = tables.scores.select("model", *_CELL_KEYS, extractable.expression().alias("recited"))
     scores = scores.filter(pl.col("recited").is_not_null() if tables.complete else "recited")
-    joined = scores.join(tables.rows.select("row", "role", "repetitions"), on="row").join(
-        continuation_copies(tables), on=_CELL_KEYS, how="left"
-    )
-    keys = ("model", "role", "context", "continuation", "kind")
+    rows = tables.clustered_rows.select("row", "role", "repetitions", *tables.cluster_key)
+    joined = scores.join(rows, on="row").join(continuation_copies(tables), on=_CELL_KEYS, how="left")
+    keys = ("model", "role", "context", "continuation", "kind", *tables.cluster_key)
     wide = (
         joined.with_columns(
             _occurrence_bin(other_occurrences(tables, scope)).alias(f"in_{scope}") for scope in known_scopes
@@ -90,7 +90,7 @@ def occurrence_counts(tables: Tables) -> pl.DataFrame:
     return pl.concat(
         wide.group_by(*keys, others=_bin_label(scope)).agg(pl.sum("rows")).with_columns(scope=pl.lit(scope))
         for scope in known_scopes
-    ).select(*KEYS, "others", "rows")
+    ).select(*KEYS, "others", *tables.cluster_key, "rows")
 
 
 def lines_elsewhere(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
@@ -121,31 +121,18 @@ def lines_elsewhere(study: Study, run: str | None = None, **where: Any) -> pl.Da
     )
 
 
-def elsewhere_contrasts(shares: pl.DataFrame) -> pl.DataFrame:
+def elsewhere_contrasts(counts: pl.DataFrame) -> pl.DataFrame:
     """Share of recited rows that occur elsewhere minus that of rows not recited, with its 95 % interval.
 
     Args:
-        shares: KEYS, rows, elsewhere (rows that also occur elsewhere).
+        counts: KEYS, rows, elsewhere (rows that also occur elsewhere); with a column cluster the counts are those of
+            clusters (see `share_differences`).
 
     Returns:
-        KEYS except kind; rows, elsewhere of recited rows; other_rows, other_elsewhere of the others; difference,
-        difference_lower, difference_upper. Only keys with rows of both kinds.
+        KEYS except kind; rows, elsewhere of recited rows; other_rows, other_elsewhere of the others; clusters of both;
+        difference, difference_lower, difference_upper. Only keys with rows of both kinds.
     """
-    keys = [name for name in KEYS if name != "kind"]
-    counts = shares.select(*KEYS, "rows", "elsewhere").with_columns(pl.col("rows", "elsewhere").cast(pl.Int64))
-    recited, not_recited = (counts.filter(kind=kind).drop("kind") for kind in KINDS)
-    renamed = not_recited.rename({"rows": "other_rows", "elsewhere": "other_elsewhere"})
-    pairs = recited.join(renamed, on=keys, maintain_order="left")
-    columns = ("elsewhere", "rows", "other_elsewhere", "other_rows")
-    differences = [
-        difference_of_shares((elsewhere, rows), (other_elsewhere, other_rows))
-        for elsewhere, rows, other_elsewhere, other_rows in pairs.select(columns).iter_rows()
-    ]
-    names = {"difference": "estimate", "difference_lower": "lower", "difference_upper": "upper"}
-    return pairs.with_columns(
-        pl.Series(name, [getattr(difference, field) for difference in differences], pl.Float64)
-        for name, field in names.items()
-    )
+    return share_differences(counts, "elsewhere", [name for name in KEYS if name != "kind"], "kind", *KINDS)
 
 
 def _occurrence_bin(count: pl.Expr) -> pl.Expr:

@@ -14,7 +14,8 @@ from mematlas.analyses.corpus.provenance.other_occurrences import (
     recited_rows_with_copies,
 )
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, out_of_all, with_shares
+from mematlas.analyses.frames.share_differences import CLUSTERS_COLUMN
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
 
@@ -32,8 +33,9 @@ _SHARE_COLUMNS: Final = {
     "rows": "rows scored of which it is known",
     "elsewhere": "rows whose continuation stands at another place of the corpus, too; of control rows: at any place",
     "share": "elsewhere / rows",
-    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _CONTRAST_COLUMNS: Final = {
     **_KEY_COLUMNS,
@@ -42,8 +44,9 @@ _CONTRAST_COLUMNS: Final = {
     "other_rows": "rows not recited",
     "other_elsewhere": "of these, rows whose continuation stands elsewhere, too",
     "difference": "elsewhere / rows - other_elsewhere / other_rows",
-    "difference_lower": "lower end of its Newcombe 95 % interval",
+    "difference_lower": "lower end of its 95 % interval (Newcombe's; clustered where rows come in clusters)",
     "difference_upper": "upper end of it",
+    **CLUSTERS_COLUMN,
 }
 _DISTRIBUTION_COLUMNS: Final = {
     **_KEY_COLUMNS,
@@ -52,8 +55,9 @@ _DISTRIBUTION_COLUMNS: Final = {
     "rows": "rows with so many",
     "of": "rows of this kind",
     "share": "rows / of",
-    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _LEAK_COLUMNS: Final = {
     "model": "label of the model that recites the control row",
@@ -78,16 +82,16 @@ _OCCURRENCE_COLUMNS: Final = {
 }
 _SHARES_RECIPE: Final = """\
 lines = recount.lines_elsewhere(study).drop_nulls("places")
-cells = lines.group_by("model", "role", "context", "continuation", "scope", "kind")
+cells = lines.group_by("model", "role", "context", "continuation", "scope", "kind", "cluster")
 answer = recount.with_shares(cells.agg(rows=pl.len(), elsewhere=(pl.col("places") > 0).sum()), "elsewhere")"""
 _CONTRASTS_RECIPE: Final = """\
 lines = recount.lines_elsewhere(study).drop_nulls("places")
-cells = lines.group_by("model", "role", "context", "continuation", "scope", "kind")
+cells = lines.group_by("model", "role", "context", "continuation", "scope", "kind", "cluster")
 answer = recount.elsewhere_contrasts(cells.agg(rows=pl.len(), elsewhere=(pl.col("places") > 0).sum()))"""
 _DISTRIBUTION_RECIPE: Final = """\
 place = ["model", "role", "context", "continuation", "scope", "kind"]
-lines = recount.lines_elsewhere(study).drop_nulls("places").with_columns(of=pl.len().over(place))
-answer = recount.with_shares(lines.group_by(*place, "others", "of").len("rows"), "rows", "of")"""
+counts = recount.lines_elsewhere(study).drop_nulls("places").group_by(*place, "others", "cluster").len("rows")
+answer = recount.with_shares(recount.out_of_all(counts, *place), "rows", "of")"""
 _LEAKS_RECIPE: Final = """\
 lines = recount.lines(study, role="control").filter("recited")
 found = lines.join(study.features("copies"), on=["row", "context", "continuation"])
@@ -97,24 +101,33 @@ control = study.rows().filter(role="control").select("row")
 answer = study.features("places").drop_nulls("place").join(control, on="row")"""
 
 
-def elsewhere_shares(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """Share of rows that also occur elsewhere, by model, role, cell, scope and kind.
+def elsewhere_counts(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Rows, and rows that also occur elsewhere, by model, role, cell, scope and kind, and cluster where there are any.
 
     Args:
         counts: from `occurrence_counts`.
     """
     elsewhere = pl.col("rows").filter(pl.col("others") != OCCURRENCE_BINS[0]).sum()
-    by_key = counts.drop_nulls("others").group_by(*KEYS).agg(pl.sum("rows"), elsewhere=elsewhere)
-    return _in_table_order(with_shares(by_key, "elsewhere"), tables).select(*_SHARE_COLUMNS)
+    by_key = counts.drop_nulls("others").group_by(*KEYS, *tables.cluster_key)
+    return _in_table_order(by_key.agg(pl.sum("rows"), elsewhere=elsewhere), tables)
 
 
-def recited_contrasts(shares: pl.DataFrame) -> pl.DataFrame:
-    """Recited rows compared with the others, where there are both."""
-    return elsewhere_contrasts(shares).select(*_CONTRAST_COLUMNS)
+def elsewhere_shares(elsewhere: pl.DataFrame) -> pl.DataFrame:
+    """Share of rows that also occur elsewhere (see `elsewhere_counts`)."""
+    return with_shares(elsewhere, "elsewhere").select(*_SHARE_COLUMNS)
+
+
+def recited_contrasts(elsewhere: pl.DataFrame) -> pl.DataFrame:
+    """Recited rows compared with the others (see `elsewhere_counts`), where there are both."""
+    return elsewhere_contrasts(elsewhere).select(*_CONTRAST_COLUMNS)
 
 
 def _distribution(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    known_counts = counts.drop_nulls("others").with_columns(of=pl.col("rows").sum().over(*KEYS))
+    known_counts = counts.drop_nulls("others")
+    if tables.cluster_key:
+        known_counts = out_of_all(known_counts, *KEYS)
+    else:
+        known_counts = known_counts.with_columns(of=pl.col("rows").sum().over(*KEYS))
     return _in_table_order(with_shares(known_counts, "rows", "of"), tables).select(*_DISTRIBUTION_COLUMNS)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from mematlas.analyses.frames.copies import CATEGORIES, category, known_scopes, window_features
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.stats.estimates.averages import FEWEST_COUNTS, means, medians
 from mematlas.study import Study
@@ -39,13 +39,16 @@ MEAN_COLUMNS: Final = {
     "group": f"category of recited rows (K2), or {NOT_RECITED}: all other rows",
     "trait": "; ".join(f"{name}: {meaning}" for name, meaning in COVARIATES.items()),
     "rows": "training rows for which it is known",
+    "clusters": SAMPLE_COLUMNS["clusters"],
     "mean": "mean over them",
-    "mean_lower": "lower end of its 95 % interval (Student's t, null for one row or equal rows, for counts and copies "
-    f"below {FEWEST_COUNTS} rows; Wilson's of template)",
+    "mean_lower": "lower end of its 95 % interval (Student's t over clusters, null for one cluster or equal rows, for "
+    f"counts and copies below {FEWEST_COUNTS} clusters; Wilson's of template)",
     "mean_upper": "upper end of it",
+    "mean_design_effect": "variance of the mean over that of so many independent rows; 1 for independent rows",
     "median": "median over them",
-    "median_lower": "lower end of its 95 % interval (order statistics); null below six rows",
+    "median_lower": "lower end of its 95 % interval (order statistics); null below six clusters",
     "median_upper": "upper end of it",
+    "median_design_effect": "the same of the share of rows below the median",
 }
 
 
@@ -53,8 +56,9 @@ def row_traits(study: Study, model: str, context: int, continuation: int, run: s
     """Training rows of a cell that a model was scored on, with their covariates; a sample of at most 20,000.
 
     Returns:
-        row, document (a number; null where unknown), recited (M = 1), category (K2, of every row), and the columns
-        described in `mematlas.analyses.corpus.taxonomy.covariates.COVARIATES`, null where not measured.
+        row, document (a number; null where unknown), cluster (rows of one number are not independent, see
+        `mematlas.study.clusters`), recited (M = 1), category (K2, of every row), and the columns described in
+        `mematlas.analyses.corpus.taxonomy.covariates.COVARIATES`, null where not measured.
 
     Raises:
         StudyError: the run is not finished, or has no row features.
@@ -80,9 +84,11 @@ def covariates(tables: Tables, model: str, cell: Cell) -> pl.DataFrame:
     frame = frame.join(_document_numbers(tables), on="row", how="left", maintain_order="left").hstack(
         _frequency_columns(tables, cell, frame["row"])
     )
-    return frame.select(
-        "row", "document", "recited", "category", pl.col(list(COVARIATES)).cast(pl.Float64).fill_nan(None)
-    )
+    if tables.clusters is None:  # each row is a cluster of its own, named by its document where that is known
+        frame = frame.with_columns(cluster=pl.coalesce("document", -1 - pl.col("row")))
+    frame = tables.with_cluster(frame)
+    covariate_values = pl.col(list(COVARIATES)).cast(pl.Float64).fill_nan(None)
+    return frame.select("row", "document", "cluster", "recited", "category", covariate_values)
 
 
 def _document_numbers(tables: Tables) -> pl.DataFrame:
@@ -123,28 +129,29 @@ def trait_means(rows: pl.DataFrame) -> pl.DataFrame:
     group = pl.when("recited").then(pl.col("category").cast(pl.String)).otherwise(pl.lit(NOT_RECITED))
     parts = []
     for name in (*CATEGORIES, NOT_RECITED):
-        values = rows.filter(group == name).select(*COVARIATES).to_numpy().astype(float)
+        members = rows.filter(group == name)
+        values, clusters = members.select(*COVARIATES).to_numpy().astype(float), members["cluster"].to_numpy()
         fewest = [FEWEST_COUNTS if trait.startswith(("copies", "frequency")) else 2 for trait in COVARIATES]
-        mean, median = means(values, fewest=fewest), medians(values)
+        mean, median = means(values, fewest=fewest, clusters=clusters), medians(values, clusters=clusters)
         columns: dict[str, Any] = {"group": [name] * len(COVARIATES), "trait": list(COVARIATES), "rows": mean.count}
+        columns["clusters"] = mean.clusters
         for title, center in (("mean", mean), ("median", median)):
             ends = {title: center.estimate, f"{title}_lower": center.lower, f"{title}_upper": center.upper}
+            ends[f"{title}_design_effect"] = center.design_effect
             columns |= {key: pl.Series(end, dtype=pl.Float64).fill_nan(None) for key, end in ends.items()}
-        parts.append(_with_share_intervals(pl.DataFrame(columns, schema_overrides={"rows": pl.Int64})))
+        table = pl.DataFrame(columns, schema_overrides={"rows": pl.Int64, "clusters": pl.Int64})
+        parts.append(_with_share_interval(table, members))
     return pl.concat(parts).filter(pl.col("rows") > 0).select(*MEAN_COLUMNS)
 
 
-def _with_share_intervals(table: pl.DataFrame) -> pl.DataFrame:
-    """With the Wilson interval for the mean of the binary covariate, template."""
-    is_share, successes = pl.col("trait") == "template", (pl.col("mean") * pl.col("rows")).round().fill_null(0)
-    shares = with_shares(table.select("rows", hits=pl.when(is_share).then(successes).otherwise(0)), "hits")
-    return table.with_columns(
-        pl.when(is_share).then(shares[f"share_{end}"]).otherwise(f"mean_{end}").alias(f"mean_{end}")
-        for end in ("lower", "upper")
+def _with_share_interval(table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """With Wilson's interval over clusters for the mean of the binary covariate, template."""
+    known = rows.drop_nulls("template").group_by("cluster").agg(rows=pl.len(), hits=pl.col("template").sum())
+    shares = with_shares(known, "hits", name="mean").select(
+        "mean_lower", "mean_upper", mean_design_effect="design_effect"
     )
-
-
-def document_groups(rows: pl.DataFrame) -> np.ndarray:
-    """A number per row, equal for rows of the same document; a row without a document has its own. Shape (rows,)."""
-    own_group = -1 - pl.int_range(pl.len(), dtype=pl.Int64)
-    return rows.select(pl.coalesce("document", own_group)).to_series().to_numpy()
+    is_share = pl.col("trait") == "template"
+    return table.with_columns(
+        pl.when(is_share).then(pl.lit(values.first(), pl.Float64)).otherwise(values.name).alias(values.name)
+        for values in shares
+    )

@@ -33,7 +33,7 @@ from mematlas.analyses.frames.memorized_shares import (
     memorized_shares,
     nearest_cell,
 )
-from mematlas.analyses.frames.proportions import format_share, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_share, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
@@ -52,14 +52,15 @@ _CATEGORY_COLUMNS: Final = {
     "rows": "recited rows (M = 1) of the category",
     "of": "recited rows whose category is known",
     "share": "rows / of; null where none is recited",
-    "share_lower": "lower end of its Wilson 95 % interval",
+    "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _QUESTION: Final = "how recited rows divide into recitation, reconstruction and recollection"
 _REMEDY: Final = "Make row features: `mematlas features STUDY`."
 _CATEGORIES_RECIPE: Final = """\
 lines = recount.lines_with_features(study).filter("recited")
-counts = lines.group_by("model", "role", "context", "continuation", "category").agg(rows=pl.len())
+counts = lines.group_by("model", "role", "context", "continuation", "category", "cluster").agg(rows=pl.len())
 answer = recount.category_shares(counts)"""
 _TRAITS_RECIPE: Final = """\
 rows = recount.row_traits(study, {model!r}, context={cell.context}, continuation={cell.continuation})
@@ -87,22 +88,25 @@ def category_shares(counts: pl.DataFrame) -> pl.DataFrame:
     """Each category's share of the recited rows: the columns of `counts`, of (rows of all three) and share.
 
     Args:
-        counts: model, role, context, continuation, category (rows with null, unknown, are left out), rows. A missing
-            category has no rows.
+        counts: model, role, context, continuation, category (rows with null, unknown, are left out), rows, and maybe
+            cluster (then the intervals are clustered). A missing category has no rows.
     """
+    keys = [*KEYS, *(["cluster"] if "cluster" in counts.columns else [])]
     categories = pl.DataFrame({"category": pl.Series(CATEGORIES, dtype=CATEGORY_TYPE)})
-    category_counts = counts.group_by(*KEYS, "category").agg(pl.sum("rows"))
-    all_categories = counts.select(KEYS).unique().join(categories, how="cross")
-    frame = all_categories.join(category_counts, on=(*KEYS, "category"), how="left").with_columns(
+    category_counts = counts.group_by(*keys, "category").agg(pl.sum("rows"))
+    all_categories = counts.select(keys).unique().join(categories, how="cross")
+    frame = all_categories.join(category_counts, on=(*keys, "category"), how="left").with_columns(
         pl.col("rows").fill_null(0)
     )
-    return with_shares(frame.with_columns(of=pl.col("rows").sum().over(KEYS)), "rows", "of")
+    return with_shares(frame.with_columns(of=pl.col("rows").sum().over(keys)), "rows", "of")
 
 
 def _category_table(tables: Tables, counts: pl.DataFrame) -> pl.DataFrame:
     """`category_shares` of every cell with scored rows: models by size, then other checkpoints."""
     cells = tables.counts().select(KEYS).unique()
-    frame = category_shares(pl.concat([cells, counts.select(*KEYS, "category", "rows")], how="diagonal"))
+    frame = category_shares(
+        pl.concat([cells, counts.select(*KEYS, *tables.cluster_key, "category", "rows")], how="diagonal")
+    )
     latest = [*tables.by_size, *tables.control_models]
     position = {model: index for index, model in enumerate(dict.fromkeys([*latest, *tables.models["model"]]))}
     model_order = pl.col("model").replace_strict(position, return_dtype=pl.Int64)
@@ -158,12 +162,10 @@ def _strength(tables: Tables, categories: pl.DataFrame, model: str) -> float | N
     """Difference in the share of recollection between the largest and the smallest model, in standard errors."""
     smallest = next((name for name in tables.by_size if categories.filter(pl.col("of") > 0, model=name).height), model)
     records = [_category_record(categories, name, CATEGORIES[2]) for name in (smallest, model)]
+    if smallest == model or any(record["share_lower"] is None for record in records):
+        return None
     errors = [standard_error(record["share_lower"], record["share_upper"]) for record in records]
-    return (
-        None
-        if smallest == model
-        else abs(records[1]["share"] - records[0]["share"]) / (errors[0] ** 2 + errors[1] ** 2) ** 0.5
-    )
+    return abs(records[1]["share"] - records[0]["share"]) / (errors[0] ** 2 + errors[1] ** 2) ** 0.5
 
 
 def _models_sentence(models: pl.DataFrame) -> str:

@@ -66,7 +66,7 @@ _DEVIATIONS: Final = (
     f"P9 draws {P9_ROWS:,} rows a bucket and length; here the rows are those of the study, and the "
     "duplicate-normalised share is the mean of the buckets' shares.",
     "P9 fits no alternative: the saturating law x^b / (k^b + x^b) and its comparison by leave-one-out error are ours, "
-    "as is the weight of each point (its rows).",
+    "as is the weight of each point (its rows; where rows come in clusters, its effective rows).",
     "Growth along each law is tested by whether the 95 % interval of its slope excludes 0; that it is log-linear also "
     "by lack of fit and against the saturating law, which P9 does not do. P9's numbers stand beside (table published), "
     "they are not tested.",

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import EFFECTIVE_ROWS, with_effective_rows, with_shares
 from mematlas.analyses.frames.repetition_samples import CELL_KEYS, COUNTS_RECIPE, sample_shares
 from mematlas.stats.regression.curves import (
     POINTS_FOR_INTERVAL,
@@ -31,15 +31,15 @@ GROUP_COLUMNS: Final = {
 }
 LAW_COLUMNS: Final = {
     **GROUP_COLUMNS,
-    "points": "points fitted, each weighing as many as its rows",
+    "points": f"points fitted, each weighing its {EFFECTIVE_ROWS}",
     "slope": "change of the share per tenfold of the law's quantity",
     "slope_error": "its standard error; null below 3 points, and without scatter",
     "slope_lower": "lower end of its 95 % interval (Student's t)",
     "slope_upper": "upper end of it",
     "intercept": "share at one parameter, repetition or token, if the line went on that far",
     "r2": "explained share of the variance",
-    "lack_of_fit": "p of the shares lying on the line up to chance (chi-squared); null for the duplicate-normalised "
-    "sample, whose points are no shares of rows, and below 3 points",
+    "lack_of_fit": "p of the shares lying on the line up to chance (chi-squared, at the effective rows); "
+    "null for the duplicate-normalised sample, whose points are no shares of rows, and below 3 points",
     "line_error": "root mean squared error of the line on points left out one at a time, as a share",
     "saturating_error": "the same of x^b / (k^b + x^b), which levels off at 0 and 1",
     "better": "the law with the smaller of both errors",
@@ -49,6 +49,7 @@ RESIDUAL_COLUMNS: Final = {
     **GROUP_COLUMNS,
     "x": "parameters, repetitions or tokens of context",
     "rows": "rows behind the point",
+    "effective_rows": f"{EFFECTIVE_ROWS}; of the uniform share where the sample is duplicate-normalised",
     "share": "memorized share",
     "fitted": "share on the line",
     "residual": "share - fitted",
@@ -62,17 +63,19 @@ _SAMPLES: Final = {"uniform": "uniform_share", _NORMALISED: "normalised_share"}
 
 
 def law_points(counts: pl.DataFrame) -> pl.DataFrame:
-    """The points of every law: columns of GROUP_COLUMNS, x (parameters, repetitions or tokens of context), share, rows.
+    """The points of every law: GROUP_COLUMNS, x (parameters, repetitions or tokens of context), share, rows,
+    effective_rows (what the point weighs: those of its share, or of the uniform share of its rows).
 
     The law in size has no points where the size of a model of the family is unknown.
 
     Args:
         counts: as for `sample_shares`, with repetitions (geometric mean over the bucket's rows).
     """
-    shares = sample_shares(counts)
+    shares = with_effective_rows(sample_shares(counts), "memorized")
     # the last digits of a mean depend on the order of its rows, and a step-like fit depends on these digits
     rounded = pl.col("repetitions").round_sig_figs(12)
     buckets = with_shares(counts.drop_nulls("bucket").with_columns(rounded), "memorized")
+    buckets = with_effective_rows(buckets, "memorized")
     sizes_known = shares.filter(pl.col("role") != "control model")["parameters"].is_not_null().all()
     laws = [
         *(
@@ -86,11 +89,16 @@ def law_points(counts: pl.DataFrame) -> pl.DataFrame:
             for sample, share in _SAMPLES.items()
         ),
     ]
-    schema = _schema(GROUP_COLUMNS | {"x": "", "share": "", "rows": ""})
+    schema = _schema(GROUP_COLUMNS | dict.fromkeys(("x", "share", "rows", "effective_rows"), ""))
     frames = []
     for law, sample, points, x, share, by in laws:
         columns = {"law": pl.lit(law), "sample": pl.lit(sample), **{name: pl.col(name) for name in by}}
-        columns |= {"x": pl.col(x), "share": pl.col(share), "rows": pl.col("rows")}
+        columns |= {
+            "x": pl.col(x),
+            "share": pl.col(share),
+            "rows": pl.col("rows"),
+            "effective_rows": pl.col("effective_rows"),
+        }
         known = points.drop_nulls([x, share]).filter(pl.col("rows") > 0)
         frames.append(
             known.select(columns.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items())
@@ -102,7 +110,7 @@ def fit_laws(points: pl.DataFrame) -> pl.DataFrame:
     """Fit a law to the `points` (see `law_points`) of each group with two or more values of x; columns LAW_COLUMNS."""
     records = []
     for keys, group in _groups(points):
-        data = (group["x"], group["share"], group["rows"])
+        data = (group["x"], group["share"], group["effective_rows"])
         p = None if keys["sample"] == _NORMALISED else lack_of_fit(*data)
         records.append(keys | _law_numbers(fit_log_linear(*data), p, compare_curves(*data)))
     return pl.DataFrame(records, schema=_schema(LAW_COLUMNS), orient="row")
@@ -112,7 +120,7 @@ def law_residuals(points: pl.DataFrame) -> pl.DataFrame:
     """The points of the fits of `fit_laws`, with the fitted shares; columns RESIDUAL_COLUMNS."""
     frames = [pl.DataFrame(schema=_schema(RESIDUAL_COLUMNS))]
     for _, group in _groups(points):
-        fit = fit_log_linear(group["x"], group["share"], group["rows"])
+        fit = fit_log_linear(group["x"], group["share"], group["effective_rows"])
         residual = pl.Series("residual", fit.residuals, dtype=pl.Float64)
         fitted = (pl.col("share") - residual).alias("fitted")
         frames.append(group.with_columns(fitted, residual).select(*RESIDUAL_COLUMNS))
