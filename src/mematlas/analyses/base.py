@@ -11,7 +11,20 @@ from mematlas.study.clusters import PIECE_TOKENS
 Compute = Callable[[Tables], Finding]
 
 #: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
-CLUSTERED: Final = frozenset({"distribution", "size", "continuation", "context", "transitions", "overlap", "inference"})
+CLUSTERED: Final = frozenset(
+    {
+        "approximate",
+        "context",
+        "continuation",
+        "distribution",
+        "forecast",
+        "inference",
+        "overlap",
+        "probability",
+        "size",
+        "transitions",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)
