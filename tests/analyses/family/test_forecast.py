@@ -294,7 +294,8 @@ def test_a_checkpoint_is_compared_with_a_smaller_model_of_no_less_compute(checkp
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert result.verdict == verdict
-    assert f"in {int(checkpoint == 0.9)} of 1 pairs" in result.test
+    assert "large-1 has 0." in result.test
+    assert "(0 of 0 pairs do)" in result.test
 
 
 def test_a_better_checkpoint_of_more_compute_than_the_small_model_shows_nothing():
@@ -306,7 +307,39 @@ def test_a_better_checkpoint_of_more_compute_than_the_small_model_shows_nothing(
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert result.verdict == "cannot tell"
-    assert "in 0 of 0 pairs" in result.test
+    assert "no checkpoint has as little compute as a smaller model" in result.test
+    assert "(0 of 1 pairs do)" in result.test
+
+
+def test_the_pair_of_the_most_similar_compute_decides_not_the_best_of_many():
+    """The checkpoint beats the worse of two smaller models, but not the one whose compute is nearer to its own."""
+    large = seeded(0.5, 1000, seed=0)
+    worse, near, early = (large & seeded(share, 1000, seed=1) for share in (0.4, 0.8, 0.8))
+    labels = labelled(**{"worse": worse, "near": near, "large-1": early, "large-2": large})
+    steps = {"worse": 20, "near": 20, "large-1": 8, "large-2": 20}
+
+    def result(worse_size, near_size):
+        sizes = {"worse": worse_size, "near": near_size, "large-1": 100, "large-2": 100}
+        finding = compute(tables(labels, parameters=sizes, steps=steps))
+        return trend(finding, "checkpoints-forecast-better-than-small-models")
+
+    assert result(60, 50).verdict == "cannot tell"  # the checkpoint has 0.4 of the compute
+    assert "large-1 has 0.860" in result(60, 50).test
+    assert result(50, 60).verdict == "shows"
+
+
+def test_checkpoints_that_forecast_as_small_models_do_show_nothing_in_95_of_100_studies():
+    """Ten checkpoints and six smaller models, of the same compute and alike: sixty pairs, one of which decides."""
+    rng, verdicts = np.random.default_rng(0), []
+    for _ in range(20):
+        large = rng.random(300) < 0.3
+        labels = {f"s{size}": large & (rng.random(300) < 0.6) for size in range(6)}
+        labels |= {f"l{step}": large & (rng.random(300) < 0.6) for step in range(10)} | {"l": large}
+        sizes = {f"s{size}": 90 + size for size in range(6)} | {f"l{step}": 100 for step in range(10)} | {"l": 100}
+        steps = {f"s{size}": 100 for size in range(6)} | {f"l{step}": 80 + step for step in range(10)} | {"l": 100}
+        finding = compute(tables(labelled(**labels), parameters=sizes, steps=steps))
+        verdicts.append(trend(finding, "checkpoints-forecast-better-than-small-models").verdict)
+    assert verdicts.count("shows") <= 1
 
 
 def test_without_checkpoints_the_second_trend_has_no_verdict():

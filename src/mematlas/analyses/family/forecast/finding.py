@@ -104,9 +104,11 @@ def _small_models_trend(smaller: pl.DataFrame) -> Trend:
 
 
 def _checkpoints_trend(forecasts: pl.DataFrame, target: str) -> Trend:
-    """Test whether the F1 of checkpoints is above that of smaller models with at least as much compute.
+    """Test whether the F1 of a checkpoint is above that of a smaller model with at least as much compute.
 
-    The verdict is never "contradicts": K1 counts only rows that the checkpoint had seen, which are not known here.
+    Of all such pairs only that of the most similar compute decides: the best of sixty pairs that forecast alike had
+    intervals apart in 6 % of simulated studies. The verdict is never "contradicts": K1 counts only rows that the
+    checkpoint had seen, which are not known here.
     """
     name = ANALYSIS.trends[1]
     candidates = forecasts.filter(later=target).drop_nulls(["compute", "f1_lower"])
@@ -118,25 +120,30 @@ def _checkpoints_trend(forecasts: pl.DataFrame, target: str) -> Trend:
     pairs = [(checkpoint, model) for checkpoint in checkpoints for model in smaller]
     less_compute = [(checkpoint, model) for checkpoint, model in pairs if checkpoint["compute"] <= model["compute"]]
     more_compute = [(checkpoint, model) for checkpoint, model in pairs if checkpoint["compute"] >= model["compute"]]
-    better = [(checkpoint, model) for checkpoint, model in less_compute if checkpoint["f1_lower"] > model["f1_upper"]]
     worse = [(checkpoint, model) for checkpoint, model in more_compute if checkpoint["f1_upper"] < model["f1_lower"]]
+    nearest = max(
+        less_compute, key=lambda pair: (pair[0]["compute"] / pair[1]["compute"], pair[1]["compute"]), default=None
+    )
+    better = nearest is not None and nearest[0]["f1_lower"] > nearest[1]["f1_upper"]
     test = (
-        f"forecasts of {target} by F1, 95 % intervals apart: a checkpoint beats a smaller model of as much compute or "
-        f"more in {len(better)} of {len(less_compute)} pairs, and loses to one of as much or less in {len(worse)} of "
-        f"{len(more_compute)}{_example([*better, *worse])}; rows that a checkpoint had not yet seen count against it, "
-        "so that a loss contradicts nothing"
+        f"forecasts of {target} by F1: {_comparison(nearest)}; shown if these 95 % intervals are apart, the first "
+        f"above, and no checkpoint loses so to a smaller model of as much compute or less ({len(worse)} of "
+        f"{len(more_compute)} pairs do); rows that a checkpoint had not yet seen count against it, so that a loss "
+        "contradicts nothing"
     )
     return Trend(name, "shows" if better and not worse else "cannot tell", test)
 
 
-def _example(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    if not pairs:
-        return ""
-    forecasts = (
-        f"{forecast['earlier']} {forecast['f1']:.3f} at {forecast['compute']:.2g} of the compute"
-        for forecast in pairs[0]
+def _comparison(pair: tuple[dict[str, Any], dict[str, Any]] | None) -> str:
+    """The F1 of a checkpoint and of a smaller model, as a clause."""
+    if pair is None:
+        return "no checkpoint has as little compute as a smaller model"
+    checkpoint, model = (
+        f"{forecast['earlier']} has {forecast['f1']:.3f} ({forecast['f1_lower']:.3f} to {forecast['f1_upper']:.3f}) at "
+        f"{forecast['compute']:.2g} of the compute"
+        for forecast in pair
     )
-    return f" (e.g. F1 {', '.join(forecasts)})"
+    return f"{checkpoint}, {model}, of all pairs the nearest in compute, the checkpoint with no more"
 
 
 # -------------------------------------------------------------------------------------------------------- the finding

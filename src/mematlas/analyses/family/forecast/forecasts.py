@@ -94,12 +94,16 @@ def forecast_table(tables: Tables, labels: Labels) -> pl.DataFrame:
     frame = frame.join(size, left_on="earlier", right_on="model", how="left", maintain_order="left")
     frame = frame.join(size, left_on="later", right_on="model", how="left", maintain_order="left", suffix="_2")
     frame = frame.select("earlier", "later", "kind", relative_compute())
-    # one pair at a time: counts of a million clusters for every pair would not fit in memory
-    forecasts = [
-        with_forecasts(frame[number].join(_pair_counts(tables, labels, earlier, later), how="cross"))
+    if not pairs:
+        return pl.DataFrame()
+    counts = (
+        frame[number].join(_pair_counts(tables, labels, earlier, later), how="cross")
         for number, (earlier, later, _) in enumerate(pairs)
-    ]
-    return pl.concat(forecasts).select(*FORECAST_COLUMNS) if forecasts else pl.DataFrame()
+    )
+    if labels.clusters is None:
+        return with_forecasts(pl.concat(counts)).select(*FORECAST_COLUMNS)
+    # one pair at a time: counts of a million clusters for every pair would not fit in memory
+    return pl.concat(map(with_forecasts, counts)).select(*FORECAST_COLUMNS)
 
 
 def _pair_counts(tables: Tables, labels: Labels, earlier: str, later: str) -> pl.DataFrame:
