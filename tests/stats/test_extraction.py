@@ -64,8 +64,8 @@ def test_rows_are_counted_by_the_number_of_samples_they_need():
 def test_sums_over_clusters_are_those_of_each_number_of_samples():
     """p_z = 1/2 needs 4 samples at p = 0.9, p_z = 1 one, p_z = 0 is never drawn."""
     rows, clusters = np.log([0.5, 0.5, 1.0, 0.5, 1.0]), [7, 7, 7, 3, 9]
-    sums = discoverable_sums(np.append(rows, -np.inf), [1, 4], 0.9, [*clusters, 9])
-    by_cluster = cluster_sums(np.array([[0, 1], [1, 3], [1, 1]]), np.array([[1, 1], [3, 3], [2, 2]]))
+    sums = discoverable_sums(np.append(rows, -np.inf), [1, 3, 4], 0.9, [*clusters, 9])
+    by_cluster = cluster_sums(np.array([[0, 0, 1], [1, 1, 3], [1, 1, 1]]), np.repeat([[1], [3], [2]], 3, axis=1))
     for field in fields(sums):
         assert getattr(sums, field.name).tolist() == getattr(by_cluster, field.name).tolist(), field.name
 

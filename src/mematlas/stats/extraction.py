@@ -97,5 +97,11 @@ def discoverable_sums(
     if labels is None:
         return independent_sums(counts, np.full(len(counts), len(needed)))
     sizes = np.bincount(labels)
+    parts: list[ClusterSums] = []
     # one n at a time: the hits of a million clusters at all n would not fit in memory
-    return stacked_sums([cluster_sums(np.bincount(labels, needed <= most), sizes) for most in np.asarray(n)])
+    for position, most in enumerate(np.asarray(n)):
+        if position and counts[position] == counts[position - 1]:  # then they are the same rows
+            parts.append(parts[-1])
+        else:
+            parts.append(cluster_sums(np.bincount(labels, needed <= most), sizes))
+    return stacked_sums(parts)
