@@ -1,9 +1,12 @@
 """Samples needed for (n, p)-discoverable extraction."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from mematlas.stats.extraction import count_discoverable, extraction_probability, samples_needed
+from mematlas.stats.estimates.clustered import cluster_sums
+from mematlas.stats.extraction import count_discoverable, discoverable_sums, extraction_probability, samples_needed
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 4), (0.9, 14), (0.999, 40)])
@@ -56,6 +59,23 @@ def test_rows_are_counted_by_the_number_of_samples_they_need():
     assert count_discoverable(rows, [1, 3, 4, 692, 693, 10**9], 0.5).tolist() == [1, 1, 3, 3, 4, 4]
     assert count_discoverable(rows, [13, 14], 0.9).tolist() == [1, 3]
     assert count_discoverable([], [1, 10], 0.9).tolist() == [0, 0]
+
+
+def test_sums_over_clusters_are_those_of_each_number_of_samples():
+    """p_z = 1/2 needs 4 samples at p = 0.9, p_z = 1 one, p_z = 0 is never drawn."""
+    rows, clusters = np.log([0.5, 0.5, 1.0, 0.5, 1.0]), [7, 7, 7, 3, 9]
+    sums = discoverable_sums(np.append(rows, -np.inf), [1, 3, 4], 0.9, [*clusters, 9])
+    by_cluster = cluster_sums(np.array([[0, 0, 1], [1, 1, 3], [1, 1, 1]]), np.repeat([[1], [3], [2]], 3, axis=1))
+    for field in fields(sums):
+        assert getattr(sums, field.name).tolist() == getattr(by_cluster, field.name).tolist(), field.name
+
+
+def test_rows_that_are_independent_are_counted_as_their_own_clusters():
+    rows = np.log([0.5, 0.5, 1.0])
+    for clusters in (None, [4, 2, 9]):
+        sums = discoverable_sums(rows, [1, 4], 0.9, clusters)
+        assert (sums.hits.tolist(), sums.rows.tolist(), sums.clusters.tolist()) == ([1, 3], [3, 3], [3, 3])
+        assert sums.rows_squared.tolist() == [3, 3]
 
 
 def test_inputs_are_not_changed():

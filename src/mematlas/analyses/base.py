@@ -13,8 +13,20 @@ Compute = Callable[[Tables], Finding]
 #: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
 CLUSTERED: Final = frozenset(
     {
-        *("distribution", "size", "continuation", "context", "transitions", "overlap", "inference"),
-        *("repetition", "provenance", "taxonomy", "scaling"),
+        "approximate",
+        "context",
+        "continuation",
+        "distribution",
+        "forecast",
+        "inference",
+        "overlap",
+        "probability",
+        "provenance",
+        "repetition",
+        "scaling",
+        "size",
+        "taxonomy",
+        "transitions",
     }
 )
 

@@ -18,10 +18,10 @@ from mematlas.analyses.extraction.membership.discrimination import (
     membership_sweep,
 )
 from mematlas.analyses.extraction.membership.row_scores import membership_rows
-from mematlas.analyses.extraction.probability.counts import discoverable_counts, measure_means, probability_quantiles
+from mematlas.analyses.extraction.probability.counts import discoverable_shares, measure_means, probability_quantiles
 from mematlas.analyses.extraction.probability.row_probabilities import probability_lines, signal_rows
 from mematlas.analyses.family.forecast.clustering import spread_quantiles, spreads
-from mematlas.analyses.family.forecast.finding import with_forecasts
+from mematlas.analyses.family.forecast.forecasts import with_forecasts
 from mematlas.analyses.family.overlap.memorizer_sets import memorizers, overlap_sets, steps
 from mematlas.analyses.family.scaling.laws import fit_laws, law_points, law_residuals
 from mematlas.analyses.family.transitions.level_transitions import symmetry_tests
@@ -100,7 +100,7 @@ __all__ = [
     "copy_buckets",
     "copy_slopes",
     "definition_lines",
-    "discoverable_counts",
+    "discoverable_shares",
     "elsewhere_contrasts",
     "exposures_by_repetitions",
     "firm_lines",

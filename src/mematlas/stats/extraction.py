@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mematlas.stats.estimates.clustered import ClusterSums, cluster_sums, dense_labels, independent_sums, stacked_sums
+
 _LOG_HALF: Final = -np.log(2.0)
 _MIN_LOG: Final = -700.0  # log of a number whose reciprocal is still finite
 _TOLERANCE: Final = 1e-12  # relative; a row that needs exactly n samples must not need n + 1 by rounding
@@ -75,3 +77,31 @@ def count_discoverable(log_probability: ArrayLike, n: ArrayLike, p: float) -> ND
         raise ValueError("log_probability must not contain NaN: leave out the rows where it is missing")
     finite = needed[np.isfinite(needed)]
     return np.searchsorted(finite, np.asarray(n, dtype=np.float64), side="right").astype(np.int64)
+
+
+def discoverable_sums(
+    log_probability: ArrayLike, n: ArrayLike, p: float, clusters: ArrayLike | None = None
+) -> ClusterSums:
+    """The sums over clusters that give the share of (n, p)-discoverable rows an interval, for each n; shape (len(n),).
+
+    Args:
+        log_probability, n, p: as `count_discoverable`.
+        clusters: shape (rows,), any numbers; rows of one number are not independent. None: all rows are.
+
+    Raises:
+        ValueError: as `count_discoverable`; clusters are not as many as rows.
+    """
+    counts = count_discoverable(log_probability, n, p)
+    needed = samples_needed(log_probability, p)
+    labels = dense_labels(clusters, len(needed))
+    if labels is None:
+        return independent_sums(counts, np.full(len(counts), len(needed)))
+    sizes = np.bincount(labels)
+    parts: list[ClusterSums] = []
+    # one n at a time: the hits of a million clusters at all n would not fit in memory
+    for position, most in enumerate(np.asarray(n)):
+        if position and counts[position] == counts[position - 1]:  # then they are the same rows
+            parts.append(parts[-1])
+        else:
+            parts.append(cluster_sums(np.bincount(labels, needed <= most), sizes))
+    return stacked_sums(parts)

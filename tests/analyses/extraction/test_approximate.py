@@ -43,7 +43,10 @@ ROLES = ["train"] * len(TRAIN) + ["control"] * len(CONTROL)
 def planted(
     texts: dict[str, Texts], roles: list[str] | None = None, true: Texts | None = None, context=CONTEXT, **options
 ) -> Tables:
-    """Greedy texts of each model and the true texts (TRUE by default), with the M and verbatim lengths they imply."""
+    """Greedy texts of each model and the true texts (TRUE by default), with the M and verbatim lengths they imply.
+
+    Each row has tokens of its own, so that no two rows are copies.
+    """
     count = len(next(iter(texts.values())))
     true = true or [TRUE] * count
     matches, verbatim = {}, {}
@@ -53,14 +56,19 @@ def planted(
         matches[model] = {cell: [sum(hit) for hit in hits]}
         verbatim[model] = {cell: [[*hit, False].index(False) for hit in hits]}
     study_tables = tables(matches, verbatim=verbatim, roles=roles, **options)
-    # each row has its own prompt: after equal prompts a model's greedy texts would be equal, too
-    prompts = [[1000 + row] + [5] * (context - 1) for row in range(len(true))]
-    tokens = [prompt + text for prompt, text in zip(prompts, true, strict=True)]
-    study_tables = with_tokens(with_features(study_tables), tokens)
-    return with_signals(study_tables, kinds=("free",), free_token=texts)
+    study_tables = with_tokens(with_features(study_tables), [[5] * context + text for text in true])
+    return with_signals(
+        study_tables, kinds=("free",), free_token={m: distinct(written) for m, written in texts.items()}
+    )
+
+
+def distinct(texts: Texts) -> Texts:
+    """The texts with each row's tokens moved by the same number, another for every row."""
+    return [[token if token is None else token + 1000 * row for token in text] for row, text in enumerate(texts)]
 
 
 def with_tokens(study_tables: Tables, tokens: Texts) -> Tables:
+    tokens = distinct(tokens)
     schema = {"row": pl.Int64, "tokens": pl.List(pl.Int32)}
     frame = pl.DataFrame({"row": range(len(tokens)), "tokens": tokens}, schema=schema)
     return replace(study_tables, features=study_tables.features | {"tokens": frame.lazy()})
@@ -176,6 +184,49 @@ def test_the_batch_size_changes_nothing(monkeypatch, finding):
     assert again.table("means").equals(finding.table("means"))
 
 
+# ---------------------------------------------------------------------------------------------- rows of one document
+
+
+def in_documents(study_tables: Tables, rows: int) -> Tables:
+    """The same rows, of which every `rows` consecutive ones are of one document."""
+    document = [pl.lit("corpus").alias("source"), (pl.col("row") // rows).cast(pl.Int64).alias("document")]
+    return replace(study_tables, rows=study_tables.rows.with_columns(document))
+
+
+def test_ten_equal_rows_of_a_document_are_one_observation(finding):
+    """40 training and 20 control texts, each five times: the design effect is about 5, the interval that of texts."""
+    texts, roles = (TRAIN * 2 + CONTROL * 2), ["train"] * 40 + ["control"] * 20
+    repeated = planted({"m": [text for text in texts for _ in range(5)]}, [role for role in roles for _ in range(5)])
+    once, clustered = ANALYSIS.find(planted({"m": texts}, roles)), ANALYSIS.find(in_documents(repeated, 5))
+    for name, key in (("definitions", {"definition": EDIT}), ("added", {"definition": LCS}), ("shifted", {})):
+        single = once.table(name).filter(role="train", **key).row(0, named=True)
+        record = clustered.table(name).filter(role="train", **key).row(0, named=True)
+        assert (record["rows"], record["clusters"], record["share"]) == (200, 40, single["share"])
+        assert record["design_effect"] == pytest.approx(5, rel=0.05)
+        assert record["share_lower"] == pytest.approx(single["share_lower"], abs=0.02)
+        assert record["share_upper"] == pytest.approx(single["share_upper"], abs=0.02)
+        assert (single["clusters"], single["design_effect"]) == (40, 1)
+    record, single = (f.table("excesses").filter(definition=EDIT).row(0, named=True) for f in (clustered, once))
+    assert (record["clusters"], record["added"], record["control_rows"]) == (60, 90, 100)
+    assert record["excess_lower"] == pytest.approx(single["excess_lower"], abs=0.02)
+    assert clustered.strength == pytest.approx(once.strength, rel=0.05)
+    where = {"role": "train", "level": "very high", "measure": "edit similarity"}
+    record, single = (f.table("means").filter(**where).row(0, named=True) for f in (clustered, once))
+    assert (record["rows"], record["clusters"], record["mean"]) == (130, 26, pytest.approx(single["mean"]))
+    # Student's interval over documents: m / (m - 1) * n / (n - 1) rows apart from that over single texts
+    assert record["mean_upper"] - record["mean"] == pytest.approx(single["mean_upper"] - single["mean"])
+    assert record["design_effect"] == pytest.approx(5 * (26 / 25) / (130 / 129))
+    assert (single["clusters"], single["design_effect"]) == (26, 1)
+
+
+def test_rows_of_one_document_alone_have_no_interval():
+    finding = ANALYSIS.find(in_documents(train_and_control(), 40))
+    record = finding.table("definitions").filter(role="train", definition=EDIT).row(0, named=True)
+    assert (record["share"], record["share_lower"], record["clusters"]) == (0.7, None, 1)
+    assert "verbatim; edit distance <= 0.1 adds 9, 45.0 % (no interval)" in finding.claim
+    assert finding.strength is None
+
+
 # --------------------------------------------------------------------------------------------------- negative control
 
 
@@ -211,8 +262,6 @@ def test_what_a_user_reads(finding):
         "other positions (edit similarity >= 0.8), 15.0 % (5.2 to 36.0 %) of all 20 rows.",
         "At 32 tokens edit distance <= 0.1 allows 3 edits; a shift by one token takes two, as the greedy text ends "
         "with the continuation.",
-        "Intervals and tests take rows as independent, but the 30 rows come from 1 document (joined where they share "
-        "13 tokens): the intervals are too narrow.",
     )
     assert (finding.taxonomy.granularity, finding.source) == ("approximate", "P2, granularity axis")
     assert finding.strength > 2

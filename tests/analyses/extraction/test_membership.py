@@ -11,7 +11,7 @@ from mematlas.analyses.extraction.membership.row_scores import PERCENTS, SCORES,
 from mematlas.analyses.frames.study_tables import Cell
 from mematlas.literature.published import TABLES
 from mematlas.metrics import METRICS
-from mematlas.stats.classification.membership import min_k_mean, token_z_scores
+from mematlas.stats.classification.membership import min_k_mean, token_z_scores, true_positive_rate
 from tests.analyses.synthetic_tables import tables, with_features, with_signals
 
 CELL = (4, 4)
@@ -293,6 +293,45 @@ def test_intervals_are_over_documents():
         assert by_documents[name] == pytest.approx(by_rows[name])
         widths = [result[f"{name}_upper"] - result[f"{name}_lower"] for result in (by_documents, by_rows)]
         assert 2.2 < widths[0] / widths[1] < 4.5, table
+
+
+def test_true_positive_rates_are_over_documents():
+    """600 texts in documents of five equal rows: the interval of the rate is wider than that of 600 rows."""
+    count = 600
+    documents = np.arange(count) // 5
+    roles = ["control" if document % 2 else "train" for document in documents]
+    study_tables = tables({"m": {CELL: [0] * count}}, roles=roles, repetitions=[1] * count)
+    values = np.random.default_rng(1).normal(-6, 1, (count // 5, WIDTH)) + (documents[::5] % 2 == 0)[:, None]
+
+    def rates(rows, **columns):
+        log_probability = {"m": [[None, *row[1:]] for row in rows.tolist()]}
+        signals = with_signals(study_tables, truth_log_probability=log_probability)
+        known = signals.rows.with_columns(**columns)
+        return record(compute(replace(signals, rows=known)), model="m", score="loss")
+
+    document = {"document": pl.Series(documents, dtype=pl.Int64), "source": pl.lit("s")}
+    by_rows, by_documents = rates(np.repeat(values, 5, axis=0)), rates(np.repeat(values, 5, axis=0), **document)
+    assert by_rows["tpr_at_1"] == by_documents["tpr_at_1"]
+    widths = [result["tpr_at_1_upper"] - result["tpr_at_1_lower"] for result in (by_documents, by_rows)]
+    assert widths[0] > 1.3 * widths[1]
+    member_values, control_values = (values[start::2, 1:].mean(1).astype(np.float32) for start in (0, 1))
+    expected = true_positive_rate(
+        *(np.repeat(side, 5) for side in (member_values, control_values)), 0.01, *[np.repeat(np.arange(60), 5)] * 2
+    )
+    assert (by_documents["tpr_at_1_lower"], by_documents["tpr_at_1_upper"]) == pytest.approx(
+        (expected.lower, expected.upper)
+    )
+
+
+def test_members_of_one_document_have_a_rate_without_interval_and_a_reason():
+    roles = ["train"] * 40 + ["control"] * 200
+    study_tables = planted(roles=roles, repetitions=[1] * COUNT, features=False)
+    documents = pl.when(pl.col("role") == "train").then(0).otherwise("row").cast(pl.Int64)
+    rows = study_tables.rows.with_columns(document=documents, source=pl.lit("s"))
+    result = record(compute(replace(study_tables, rows=rows)), model="large", score="loss")
+    assert result["tpr_at_1"] is not None
+    assert (result["tpr_at_1_lower"], result["tpr_at_1_upper"]) == (None, None)
+    assert result["reason"] == "no interval at 1 %: all members are of one document, 0.1 % needs 1,000 control rows"
 
 
 def test_without_features_missing_bag_of_words_and_zlib_are_reported():

@@ -10,6 +10,7 @@ from mematlas.analyses.extraction.probability.finding import ANALYSIS, compute
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding
+from mematlas.stats.estimates.averages import means
 from mematlas.study import open_study
 from tests.analyses.recipes import check_recipe, numeric_columns
 from tests.analyses.study_folders import write_study
@@ -160,6 +161,85 @@ def test_measures_are_compared_with_the_control_of_the_same_model(tmp_path):
     unit = by_measure["control", "memory_unit_length"]
     assert (unit["rows"], unit["without"], unit["mean"], unit["excess"]) == (0, 4, None, None)
     assert by_measure["train", "memory_unit_length"]["excess"] is None
+
+
+# ---------------------------------------------------------------------------------------------- rows of one document
+
+
+def in_documents(study_tables: Tables, rows: int) -> Tables:
+    """The same rows, of which every `rows` consecutive ones of a role are of one document."""
+    document = [pl.lit("corpus").alias("source"), (pl.col("row") // rows).cast(pl.Int64).alias("document")]
+    return replace(study_tables, rows=study_tables.rows.with_columns(document))
+
+
+def repeated(values: tuple[float, ...], times: int) -> tuple[float, ...]:
+    return tuple(value for value in values for _ in range(times))
+
+
+def test_five_equal_rows_of_a_document_are_one_observation(tmp_path):
+    """60 training and 40 control texts, each five times: intervals, verdicts and strength are those of the texts."""
+    larger, smaller = (0.162,) * 20 + (0.0,) * 30 + (1e-5,) * 10, (0.162,) * 10 + (0.0,) * 50
+    control = (0.162,) * 2 + (0.0,) * 38
+    once = compute(unrecited(planted(larger, smaller, control)))
+    five = (repeated(values, 5) for values in (larger, smaller, control))
+    clustered_tables = in_documents(unrecited(planted(*five)), 5)
+    clustered = compute(clustered_tables)
+    where = {"model": "larger", "role": "train", "scheme": "top-k 40"}
+    at = where | {"samples": 20, "p": "0.9"}
+    record, single = (finding.table("curves").filter(**at).row(0, named=True) for finding in (clustered, once))
+    assert (record["rows"], record["discoverable"], record["clusters"]) == (300, 100, 60)
+    assert record["share"] == single["share"] == pytest.approx(1 / 3)
+    assert record["design_effect"] == pytest.approx(5, rel=0.03)
+    assert (record["share_lower"], record["share_upper"]) == pytest.approx(
+        (single["share_lower"], single["share_upper"]), abs=0.01
+    )
+    assert (single["clusters"], single["design_effect"]) == (60, 1)
+    worst = clustered.table("worst").filter(**where).row(0, named=True)
+    assert (worst["probable"], worst["possible"], worst["clusters"]) == (100, 150, 60)
+    assert worst["possible_design_effect"] == pytest.approx(5, rel=0.03)
+    assert verdicts(clustered) == verdicts(once)
+    assert clustered.strength == pytest.approx(once.strength)  # McNemar's, of 30 texts
+    assert once.strength == pytest.approx(30**0.5)
+    study = write_study(clustered_tables, tmp_path)
+    for table in clustered.tables:
+        check_recipe(table, study)
+
+
+def unrecited(study_tables: Tables) -> Tables:
+    """No row is recited by greedy decoding."""
+    return replace(study_tables, scores=study_tables.scores.with_columns(pl.lit(1, pl.Int32).alias("matches")))
+
+
+def test_rows_of_few_documents_show_nothing():
+    """The rows that show all trends are of six documents here, and three of the control."""
+    study_tables = planted(larger=(0.1,) * 59 + (0.9,), smaller=(0.0,) * 59 + (0.9,), control=(0.0,) * 30)
+    assert verdicts(compute(study_tables))["held-out-rows-are-sampled-less"] == "shows"
+    finding = compute(in_documents(study_tables, 10))
+    assert finding.table("curves").filter(model="larger", role="control")["clusters"].unique().to_list() == [3]
+    assert "0.0 % (0.0 to 56.1 %) of 30 control rows" in next(
+        trend.test for trend in finding.trends if trend.trend == "held-out-rows-are-sampled-less"
+    )
+
+
+def test_means_are_over_documents():
+    hits = [[None, True, True, False, True]] * 5 + [[None, True, True, True, True]] * 5 + [[None] + [False] * 4] * 10
+    study_tables = planted((0.1,) * 15, (0.1,) * 15, (0.0,) * 5)
+    truth = study_tables.signals["truth"].collect().with_columns(pl.Series("hit", hits * 2))
+    finding = compute(in_documents(replace(study_tables, signals={"truth": truth.lazy()}), 5))
+    where = {"model": "larger", "role": "train", "measure": "extraction_strength"}
+    record = finding.table("measures").filter(**where).row(0, named=True)
+    assert (record["rows"], record["clusters"], record["mean"]) == (15, 3, pytest.approx((1 / 3 + 1 + 0) / 3))
+    expected = means(np.array([[1 / 3], [1], [0]]))
+    assert record["mean_lower"] == pytest.approx(expected.lower[0])
+    assert record["design_effect"] == pytest.approx(5 * (3 / 2) / (15 / 14))
+    assert record["excess"] == record["mean"]
+    assert record["excess_lower"] is None  # the control is of one document
+
+
+def test_training_rows_of_one_document_decide_nothing():
+    finding = compute(in_documents(planted(larger=(0.1,) * 60 + (0.9,), smaller=(0.0,) * 60 + (0.9,)), 100))
+    assert set(verdicts(finding).values()) == {"cannot tell"}
+    assert "draw 100.0 % (no interval) with probability 0.9" in finding.claim
 
 
 # ------------------------------------------------------------------------------------------------------------- trends

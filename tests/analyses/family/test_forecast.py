@@ -5,6 +5,8 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.family.forecast.finding import compute
+from mematlas.analyses.family.forecast.forecasts import with_forecasts
+from mematlas.stats.estimates.intervals import wilson
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)
@@ -77,6 +79,119 @@ def test_correlations_are_of_scores_and_of_labels():
     assert (record["model"], record["other"]) == ("b", "a")
     assert record["pearson"] == pytest.approx(np.corrcoef([32, 16, 0, 8], [32, 32, 1, 0])[0, 1])
     assert record["phi"] == pytest.approx(np.corrcoef([1, 0, 0, 0], [1, 1, 0, 0])[0, 1])
+
+
+def counts(earlier, later, both, **more):
+    names = {"memorized_earlier": earlier, "memorized_later": later, "memorized_both": both}
+    return pl.DataFrame(names | more, schema_overrides=dict.fromkeys(names, pl.Int64))
+
+
+def test_precision_recall_and_f1_of_counts():
+    record = with_forecasts(counts([3, 5], [5, 3], [2, 2], rows=[10, 10])).row(0, named=True)
+    for name, share in (("precision", wilson(2, 3)), ("recall", wilson(2, 5)), ("base_rate", wilson(5, 10))):
+        values = tuple(record[f"{name}{end}"] for end in ("", "_lower", "_upper"))
+        assert values == (share.estimate, share.lower, share.upper), name
+    overlap = wilson(2, 6)
+    bounds = [2 * bound / (1 + bound) for bound in (overlap.estimate, overlap.lower, overlap.upper)]
+    assert [record[f"f1{end}"] for end in ("", "_lower", "_upper")] == pytest.approx(bounds)
+    assert record["f1"] == pytest.approx(2 * (2 / 3) * (2 / 5) / (2 / 3 + 2 / 5))
+    swapped = with_forecasts(counts([5], [3], [2])).row(0, named=True)
+    assert (swapped["precision"], swapped["recall"], swapped["base_rate"]) == (2 / 5, 2 / 3, None)
+
+
+def test_empty_counts_give_null():
+    empty, no_forecast = with_forecasts(counts([0, 0], [0, 4], [0, 0], rows=[0, 9])).iter_rows(named=True)
+    assert (empty["precision"], empty["recall_lower"], empty["f1_upper"], empty["base_rate"]) == (None,) * 4
+    assert (no_forecast["precision"], no_forecast["recall"], no_forecast["f1"]) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("impossible", [(3, 5, 4), (3, 5, -1)])
+def test_impossible_counts_are_refused(impossible):
+    with pytest.raises(ValueError, match="memorized_both must be between 0 and memorized_"):
+        with_forecasts(counts(*([count] for count in impossible)))
+
+
+def test_the_interval_of_f1_covers_the_true_one_95_times_in_100():
+    # of 400 rows, shares of 0.2 have both labels, 0.05 only the earlier, 0.3 only the later
+    both, one, other, _ = np.random.default_rng(0).multinomial(400, [0.2, 0.05, 0.3, 0.45], 2000).T
+    true = 2 * 0.2 / (2 * 0.2 + 0.05 + 0.3)
+    forecasts = with_forecasts(counts(both + one, both + other, both))
+    assert 0.93 <= ((forecasts["f1_lower"] <= true) & (forecasts["f1_upper"] >= true)).mean() <= 0.97
+
+
+# ---------------------------------------------------------------------------------------------- rows of one document
+
+
+def in_documents(study, documents):
+    columns = [pl.lit("corpus").alias("source"), pl.Series("document", documents, dtype=pl.Int64)]
+    return replace(study, rows=study.rows.with_columns(*columns))
+
+
+def repeated_in_documents(times, **labels):
+    """Every row stands `times` times, in a document of its own."""
+    study = tables(labelled(**{model: np.repeat(rows, times) for model, rows in labels.items()}))
+    return in_documents(study, np.repeat(np.arange(len(next(iter(labels.values())))), times))
+
+
+def test_five_equal_rows_of_a_document_are_one_observation():
+    large = seeded(0.4, 200, seed=0)
+    small = large & seeded(0.4, 200, seed=1) | seeded(0.05, 200, seed=2)
+    once = compute(tables(labelled(small=small, large=large)))
+    clustered = compute(repeated_in_documents(5, small=small, large=large))
+    single, record = pair(once, "small", "large"), pair(clustered, "small", "large")
+    assert (record["rows"], record["memorized_both"]) == (1000, 5 * single["memorized_both"])
+    for name, count in (("precision", small.sum()), ("recall", large.sum()), ("f1", (small | large).sum())):
+        assert (record[f"{name}_clusters"], single[f"{name}_clusters"]) == (count, count)
+        assert record[f"{name}_design_effect"] == pytest.approx(5, rel=0.03)
+        assert single[f"{name}_design_effect"] == 1
+        assert record[name] == pytest.approx(single[name])
+        for end in ("lower", "upper"):
+            assert record[f"{name}_{end}"] == pytest.approx(single[f"{name}_{end}"], abs=0.01)
+    assert record["base_rate_clusters"] == 200
+    assert [t.verdict for t in clustered.trends] == [t.verdict for t in once.trends]
+    assert clustered.strength == pytest.approx(once.strength, rel=0.1)
+
+
+def test_memorized_rows_of_one_document_decide_nothing():
+    """200 rows that both models memorize are of one document: their number says nothing of other documents."""
+    large = np.arange(1000) < 400
+    small = np.arange(1000) < 200
+    name = "small-models-forecast-precisely-but-miss-most"
+    assert trend(compute(tables(labelled(small=small, large=large))), name).verdict == "shows"
+    finding = compute(in_documents(tables(labelled(small=small, large=large)), np.arange(1000) // 400))
+    assert pair(finding, "small", "large")["precision_clusters"] == 1
+    assert trend(finding, name).verdict == "cannot tell"
+    assert trend(finding, name).test.endswith("are of one document, so that no interval is known")
+    assert finding.strength is None
+    assert "small memorizes 50.0 % of the 400 rows that large does (recall; no interval)" in finding.claim
+
+
+def test_rows_of_a_document_are_not_a_cluster_in_training_order():
+    """Documents of 20 rows memorized by chance, whole: one row each lies by chance; clusters of documents do not."""
+    chance, clusters = seeded(0.3, 2000, seed=1), np.repeat(seeded(0.3, 100, seed=2), 20)
+    by_rows = compute(tables(labelled(chance=np.repeat(chance, 20), clusters=np.repeat(clusters, 20))))
+    assert by_rows.table("spread")["verdict"].to_list() == ["clustered"] * 2
+    finding = compute(repeated_in_documents(20, chance=chance, clusters=clusters))
+    spread = finding.table("spread")
+    assert spread["verdict"].to_list() == ["as by chance", "clustered"]
+    assert spread.select("windows", "size", "events").rows() == [(20, 100, chance.sum()), (20, 100, clusters.sum())]
+    assert "in the order of rows, the first of each document, those of clusters lie clustered" in finding.claim
+    assert any("the first row of each document, 2,000 of 40,000 rows" in caveat for caveat in finding.caveats)
+    alone = compute(tables(labelled(chance=chance, clusters=clusters))).table("spread")
+    assert spread.equals(alone)
+
+
+def test_documents_without_common_rows_are_reported_as_rows_are():
+    study = repeated_in_documents(2, small=SMALL, large=LARGE)
+    no_common_row = (pl.col("row") < 10) == (pl.col("model") == "small")
+    finding = compute(replace(study, scores=study.scores.filter(no_common_row)))
+    assert "the study lacks rows that all models scored" in finding.claim
+
+
+def test_few_documents_have_no_spread():
+    finding = compute(repeated_in_documents(20, small=SMALL, large=LARGE))
+    record = finding.table("spread").row(0, named=True)
+    assert (record["windows"], record["reason"]) == (None, "10 rows are too few for 20 windows of 5")
 
 
 # ------------------------------------------------------------------------------------------------- the order of rows
@@ -179,7 +294,8 @@ def test_a_checkpoint_is_compared_with_a_smaller_model_of_no_less_compute(checkp
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert result.verdict == verdict
-    assert f"in {int(checkpoint == 0.9)} of 1 pairs" in result.test
+    assert "large-1 has 0." in result.test
+    assert "(0 of 0 pairs do)" in result.test
 
 
 def test_a_better_checkpoint_of_more_compute_than_the_small_model_shows_nothing():
@@ -191,7 +307,39 @@ def test_a_better_checkpoint_of_more_compute_than_the_small_model_shows_nothing(
         compute(tables(labels, parameters=sizes, steps=steps)), "checkpoints-forecast-better-than-small-models"
     )
     assert result.verdict == "cannot tell"
-    assert "in 0 of 0 pairs" in result.test
+    assert "no checkpoint has as little compute as a smaller model" in result.test
+    assert "(0 of 1 pairs do)" in result.test
+
+
+def test_the_pair_of_the_most_similar_compute_decides_not_the_best_of_many():
+    """The checkpoint beats the worse of two smaller models, but not the one whose compute is nearer to its own."""
+    large = seeded(0.5, 1000, seed=0)
+    worse, near, early = (large & seeded(share, 1000, seed=1) for share in (0.4, 0.8, 0.8))
+    labels = labelled(**{"worse": worse, "near": near, "large-1": early, "large-2": large})
+    steps = {"worse": 20, "near": 20, "large-1": 8, "large-2": 20}
+
+    def result(worse_size, near_size):
+        sizes = {"worse": worse_size, "near": near_size, "large-1": 100, "large-2": 100}
+        finding = compute(tables(labels, parameters=sizes, steps=steps))
+        return trend(finding, "checkpoints-forecast-better-than-small-models")
+
+    assert result(60, 50).verdict == "cannot tell"  # the checkpoint has 0.4 of the compute
+    assert "large-1 has 0.860" in result(60, 50).test
+    assert result(50, 60).verdict == "shows"
+
+
+def test_checkpoints_that_forecast_as_small_models_do_show_nothing_in_95_of_100_studies():
+    """Ten checkpoints and six smaller models, of the same compute and alike: sixty pairs, one of which decides."""
+    rng, verdicts = np.random.default_rng(0), []
+    for _ in range(20):
+        large = rng.random(300) < 0.3
+        labels = {f"s{size}": large & (rng.random(300) < 0.6) for size in range(6)}
+        labels |= {f"l{step}": large & (rng.random(300) < 0.6) for step in range(10)} | {"l": large}
+        sizes = {f"s{size}": 90 + size for size in range(6)} | {f"l{step}": 100 for step in range(10)} | {"l": 100}
+        steps = {f"s{size}": 100 for size in range(6)} | {f"l{step}": 80 + step for step in range(10)} | {"l": 100}
+        finding = compute(tables(labelled(**labels), parameters=sizes, steps=steps))
+        verdicts.append(trend(finding, "checkpoints-forecast-better-than-small-models").verdict)
+    assert verdicts.count("shows") <= 1
 
 
 def test_without_checkpoints_the_second_trend_has_no_verdict():

@@ -113,6 +113,22 @@ def test_the_interval_of_a_rate_by_hand():
     assert rate.upper == pytest.approx(min(1, 0.5 + np.hypot(share.upper - 0.5, 17 / 20 - 0.5)))
 
 
+def test_five_equal_rows_of_a_document_are_one_observation():
+    rng = np.random.default_rng(2)
+    members, controls = rng.normal(2, 1, 200), rng.normal(0, 1, 1000)
+    once = true_positive_rate(members, controls, 0.01)
+    five = [np.repeat(values, 5) for values in (members, controls, np.arange(200), np.arange(1000))]
+    clustered, independent = true_positive_rate(*five[:2], 0.01, *five[2:]), true_positive_rate(*five[:2], 0.01)
+    assert clustered.estimate == independent.estimate == once.estimate
+    assert (clustered.lower, clustered.upper) == pytest.approx((once.lower, once.upper), abs=0.02)
+    assert independent.upper - independent.lower < 0.6 * (once.upper - once.lower)
+
+
+def test_members_of_one_document_have_no_interval():
+    rate = true_positive_rate([3.0, 4.0, -1.0], np.zeros(100), 0.01, [1, 1, 1])
+    assert (rate.estimate, rate.lower, rate.upper) == (2 / 3, None, None)
+
+
 def test_too_few_controls_have_no_rate():
     assert (controls_needed(0.01), controls_needed(0.001)) == (100, 1000)
     assert true_positive_rate([1.0], np.zeros(99), 0.01) is None

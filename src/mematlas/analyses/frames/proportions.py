@@ -205,16 +205,28 @@ def _with_interval(frame: pl.DataFrame, share: Share) -> pl.DataFrame:
     values = [frame[column].fill_null(0).to_numpy().astype(np.float64) for column in columns]
     if ((values[1] < 0) | (values[1] > values[0])).any():
         raise ValueError(f"{share.hits} must be between 0 and {share.count} in every record")
-    result = clustered_shares(ClusterSums(*values))
-    clusters = pl.when(pl.col(columns[0]).is_not_null()).then(pl.col(columns[2]).cast(pl.Int64)).alias(share.clusters)
+    known = pl.col(columns[0]).is_not_null()
+    frame = with_interval_of_sums(frame, ClusterSums(*values), share.name, share.clusters, share.design_effect)
+    return frame.with_columns(pl.when(known).then(share.clusters).alias(share.clusters)).drop(columns)
+
+
+def with_interval_of_sums(
+    frame: pl.DataFrame,
+    sums: ClusterSums,
+    name: str = "share",
+    clusters: str = "clusters",
+    design_effect: str = "design_effect",
+) -> pl.DataFrame:
+    """Add a share, its interval, clusters and design effect from the sums of each record; as `with_shares`."""
+    result = clustered_shares(sums)
     numbers = {
-        share.name: result.estimate,
-        f"{share.name}_lower": result.lower,
-        f"{share.name}_upper": result.upper,
-        share.design_effect: result.design_effect,
+        name: result.estimate,
+        f"{name}_lower": result.lower,
+        f"{name}_upper": result.upper,
+        design_effect: result.design_effect,
     }
-    series = [pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in numbers.items()]
-    return frame.with_columns(*series, clusters).drop(columns)
+    series = [pl.Series(column, values, dtype=pl.Float64).fill_nan(None) for column, values in numbers.items()]
+    return frame.with_columns(*series, pl.Series(clusters, sums.clusters, dtype=pl.Float64).cast(pl.Int64))
 
 
 def with_effective_rows(shares: pl.DataFrame, hits: str) -> pl.DataFrame:

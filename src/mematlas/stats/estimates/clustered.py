@@ -16,7 +16,8 @@ Means over clusters are in averages.py, differences in differences.py and contra
 Coverage is measured in tests/stats/test_coverage.py and benchmarks/interval_coverage.py.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -78,6 +79,12 @@ def cluster_sums(hits: ArrayLike, rows: ArrayLike) -> ClusterSums:
         raise ValueError("hits must be between 0 and rows in every cluster")
     sums = (n, y, n > 0, y * y, y * n, n * n, y > 0, y < n)
     return ClusterSums(*(np.atleast_1d(values.sum(0)).astype(np.float64) for values in sums))
+
+
+def stacked_sums(sums: Sequence[ClusterSums]) -> ClusterSums:
+    """The sums of several sets of groups as those of one set, in order; there must be at least one."""
+    names = [field.name for field in fields(ClusterSums)]
+    return ClusterSums(*(np.concatenate([getattr(part, name) for part in sums]) for name in names))
 
 
 def independent_sums(hits: ArrayLike, rows: ArrayLike) -> ClusterSums:

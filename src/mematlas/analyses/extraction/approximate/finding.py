@@ -99,7 +99,7 @@ def _headline(tables: Tables, cell: Cell) -> _Headline | None:
     for similarities, without_text in compare_models(tables, cell):
         left_out, unequal = left_out + without_text, unequal + similarities.filter("unequal").height
         if similarities.height:
-            counts.append(count_definitions(similarities))
+            counts.append(count_definitions(tables, similarities))
         if similarities["role"].eq("train").any():
             examples[similarities["model"][0]] = _example_rows(tables, similarities)
     model = next((model for model in [*reversed(tables.by_size), *reversed(tables.family)] if model in examples), None)
@@ -266,8 +266,8 @@ def compute(tables: Tables) -> Finding:
 
 
 def _strength(excess: Record | None) -> float | None:
-    """The added share in excess of the control's / its standard error."""
-    if excess is None:
+    """The added share in excess of the control's / its standard error; None where no interval is known."""
+    if excess is None or excess["excess_lower"] is None:
         return None
     return abs(excess["excess"]) / standard_error(excess["excess_lower"], excess["excess_upper"])
 

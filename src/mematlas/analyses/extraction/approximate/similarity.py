@@ -28,7 +28,7 @@ DEFINITIONS: Final = (VERBATIM, BLEU, EDIT, LCS, POSITIONS)
 DEFINITION_TYPE: Final = pl.Enum(DEFINITIONS)
 LEVEL_TYPE: Final = pl.Enum(LEVELS)
 _BATCH_ROWS: Final = 20_000  # rows whose texts are in memory together: about 100 MB as Python lists at 32 tokens
-_KEY_COLUMNS: Final = ("model", "parameters", "latest", "role", "row", "context", "continuation")
+_KEY_COLUMNS: Final = ("model", "parameters", "latest", "role", "row", "cluster", "context", "continuation")
 
 
 def has_texts(tables: Tables) -> bool:
@@ -40,11 +40,11 @@ def similarity_lines(study: Study, run: str | None = None) -> pl.DataFrame:
     """One record per scored model and row with both texts known, at the cell nearest to 32 + 32.
 
     Returns:
-        model, parameters, latest (the last checkpoint of its size, or a control model), role, row, context,
-        continuation (L, tokens); matches (positions that agree), recited (M = 1), level (of M); edits (Levenshtein
-        distance, tokens), common (longest common subsequence, tokens), edit_similarity (1 - edits / L), lcs (common /
-        L), bleu (null where L < 4); missed (M < 0.6), shifted (missed, though edit_similarity >= 0.8); unequal (the
-        recorded text has another M than the score).
+        model, parameters, latest (the last checkpoint of its size, or a control model), role, row, cluster (as in
+        `recount.lines`), context, continuation (L, tokens); matches (positions that agree), recited (M = 1), level (of
+        M); edits (Levenshtein distance, tokens), common (longest common subsequence, tokens), edit_similarity (1 -
+        edits / L), lcs (common / L), bleu (null where L < 4); missed (M < 0.6), shifted (missed, though edit_similarity
+        >= 0.8); unequal (the recorded text has another M than the score).
 
     Raises:
         StudyError: the run is not finished, has no signals "free", no row features, or no scored row.
@@ -119,7 +119,7 @@ def compare_models(tables: Tables, cell: Cell) -> Iterator[tuple[pl.DataFrame, i
 def _scores(tables: Tables, cell: Cell, model: str) -> pl.LazyFrame:
     cell_scores = tables.scores.filter(model=model, context=cell.context, continuation=cell.continuation)
     known_scores = cell_scores.select("row", "matches", extractable.expression().alias("recited")).drop_nulls("recited")
-    return known_scores.join(tables.rows.select("row", "role"), on="row")
+    return known_scores.join(tables.clustered_rows.select("row", "role", pl.col("cluster").cast(pl.Int64)), on="row")
 
 
 def _texts(tables: Tables, cell: Cell, model: str) -> pl.LazyFrame:

@@ -6,11 +6,11 @@ import polars as pl
 
 from mematlas.analyses.extraction.approximate.similarity import LEVEL_TYPE, VERBATIM, by_definition
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
-from mematlas.analyses.frames.proportions import with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_shares
+from mematlas.analyses.frames.share_differences import CLUSTERS_COLUMN, share_differences
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
 from mematlas.stats.estimates.averages import means
-from mematlas.stats.estimates.differences import difference_of_shares
 
 Frames = dict[str, pl.DataFrame]
 
@@ -35,6 +35,7 @@ _DEFINITION_COLUMNS: Final = {
     "share": "memorized / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _ADDED_COLUMNS: Final = {
     **_KEY_COLUMNS,
@@ -44,6 +45,7 @@ _ADDED_COLUMNS: Final = {
     "share": "added / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _EXCESS_COLUMNS: Final = {
     "model": "label of the model",
@@ -55,6 +57,7 @@ _EXCESS_COLUMNS: Final = {
     "excess": "added / rows - control_added / control_rows",
     "excess_lower": "lower end of its Newcombe 95 % interval",
     "excess_upper": "upper end of it",
+    **CLUSTERS_COLUMN,
 }
 _MEASURES: Final = {"edit_similarity": "edit similarity", "lcs": "LCS share", "bleu": "BLEU"}
 _MEAN_COLUMNS: Final = {
@@ -63,8 +66,10 @@ _MEAN_COLUMNS: Final = {
     "measure": "edit similarity: 1 - Levenshtein distance / L; LCS share: longest common subsequence / L; BLEU",
     "rows": "rows of this level",
     "mean": "mean of the measure over them, 0 to 1",
-    "mean_lower": "lower end of its 95 % interval (Student's t, cut at 0 and 1); null for one row or equal rows",
+    "mean_lower": "lower end of its 95 % interval (Student's t, cut at 0 and 1); null for one cluster or equal rows",
     "mean_upper": "upper end of it",
+    "clusters": SAMPLE_COLUMNS["clusters"],
+    "design_effect": "variance of the mean over that of so many independent rows; 1 for independent rows",
 }
 _SHIFTED_COLUMNS: Final = {
     **_KEY_COLUMNS,
@@ -74,15 +79,16 @@ _SHIFTED_COLUMNS: Final = {
     "share": "shifted / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 _MEAN_TYPES: Final[dict[str, pl.Enum | type[pl.DataType]]] = {
     "level": LEVEL_TYPE,
     "measure": pl.String,
-    "rows": pl.Int64,
-    **dict.fromkeys(("mean", "mean_lower", "mean_upper"), pl.Float64),
+    **dict.fromkeys(("rows", "clusters"), pl.Int64),
+    **dict.fromkeys(("mean", "mean_lower", "mean_upper", "design_effect"), pl.Float64),
 }
 _COUNTS_RECIPE: Final = """\
-place = ["model", "parameters", "role", "context", "continuation", "definition"]
+place = ["model", "parameters", "role", "context", "continuation", "definition", "cluster"]
 counts = recount.definition_lines(study).group_by(place).agg({sums})
 """
 _DEFINITIONS_RECIPE: Final = (
@@ -97,34 +103,25 @@ _EXCESSES_RECIPE: Final = (
 )
 _MEANS_RECIPE: Final = "answer = recount.similarity_means(recount.similarity_lines(study))"
 _SHIFTED_RECIPE: Final = """\
-cells = recount.similarity_lines(study).group_by("model", "parameters", "role", "context", "continuation")
-answer = recount.with_shares(cells.agg(pl.sum("missed", "shifted"), rows=pl.len()), "shifted")"""
+place = ["model", "parameters", "role", "context", "continuation", "cluster"]
+counts = recount.similarity_lines(study).group_by(place).agg(pl.sum("missed", "shifted"), rows=pl.len())
+answer = recount.with_shares(counts, "shifted", sums=["missed"])"""
 
 
 def added_excesses(counts: pl.DataFrame) -> pl.DataFrame:
     """Share of training rows that a definition adds minus that of control rows, with Newcombe's 95 % interval.
 
     Args:
-        counts: model, role, definition, rows, added; one row per model, role and definition.
+        counts: model, role, definition, rows, added; one record per model, role and definition, and per cluster if
+            there is a column cluster, over which the interval is then.
 
     Returns:
-        model, definition, rows, added, control_rows, control_added, excess, excess_lower, excess_upper; only models and
-        definitions that have rows of both roles.
+        model, definition, rows, added, control_rows, control_added, clusters, excess, excess_lower, excess_upper; only
+        models and definitions that have rows of both roles.
     """
-    by_role = counts.select("model", "role", "definition", pl.col("rows", "added").cast(pl.Int64))
-    train, control = (by_role.filter(role=role).drop("role") for role in ("train", "control"))
-    renamed = control.rename({"rows": "control_rows", "added": "control_added"})
-    pairs = train.join(renamed, on=["model", "definition"], maintain_order="left")
-    numbers = pairs.select("added", "rows", "control_added", "control_rows").iter_rows()
-    differences = [
-        difference_of_shares((added, rows), (control_added, control_rows))
-        for added, rows, control_added, control_rows in numbers
-    ]
-    names = {"excess": "estimate", "excess_lower": "lower", "excess_upper": "upper"}
-    return pairs.with_columns(
-        pl.Series(name, [getattr(difference, field) for difference in differences], pl.Float64)
-        for name, field in names.items()
-    )
+    differences = share_differences(counts, "added", ("model", "definition"), "role", "train", "control")
+    names = {"other_rows": "control_rows", "other_added": "control_added", "difference": "excess"}
+    return differences.rename(names | {f"difference_{end}": f"excess_{end}" for end in ("lower", "upper")})
 
 
 def similarity_means(similarities: pl.DataFrame) -> pl.DataFrame:
@@ -139,12 +136,15 @@ def similarity_means(similarities: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _MEAN_TYPES.items())
     ]
     for key, group in similarities.group_by(*_KEYS, "level", maintain_order=True):
-        mean = means(group.select(*_MEASURES).cast(pl.Float64).fill_null(float("nan")).to_numpy())
+        values = group.select(*_MEASURES).cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        mean = means(values, clusters=group["cluster"].to_numpy())
         numbers = {
             "rows": mean.count,
             "mean": mean.estimate,
             "mean_lower": mean.lower.clip(0),
             "mean_upper": mean.upper.clip(None, 1),
+            "clusters": mean.clusters,
+            "design_effect": mean.design_effect,
         }
         frame = pl.DataFrame({"measure": list(_MEASURES.values()), **numbers})
         constants = zip((*_KEYS, "level"), key, strict=True)
@@ -153,14 +153,19 @@ def similarity_means(similarities: pl.DataFrame) -> pl.DataFrame:
     return means_table.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def count_definitions(similarities: pl.DataFrame) -> Frames:
-    """Aggregates of one model's records: counts by definition, means by level, shifted rows."""
+def count_definitions(tables: Tables, similarities: pl.DataFrame) -> Frames:
+    """Aggregates of one model's records: counts by definition, means by level, shifted rows.
+
+    The counts are of clusters where rows come in clusters.
+    """
     count = pl.len().cast(pl.Int64)
     sums = (pl.col("holds").sum().cast(pl.Int64).alias("memorized"), pl.col("added").sum().cast(pl.Int64))
     return {
-        "definitions": by_definition(similarities).group_by(*_KEYS, "definition").agg(count.alias("rows"), *sums),
+        "definitions": by_definition(similarities)
+        .group_by(*_KEYS, "definition", *tables.cluster_key)
+        .agg(count.alias("rows"), *sums),
         "means": similarity_means(similarities),
-        "shifted": similarities.group_by(_KEYS).agg(
+        "shifted": similarities.group_by(*_KEYS, *tables.cluster_key).agg(
             count.alias("rows"), pl.col("missed", "shifted").sum().cast(pl.Int64)
         ),
     }
@@ -169,14 +174,14 @@ def count_definitions(similarities: pl.DataFrame) -> Frames:
 def approximate_frames(tables: Tables, model_counts: list[Frames]) -> Frames:
     """The data frame of each table, from the `count_definitions` of each model."""
     definitions = in_model_order(pl.concat(counts["definitions"] for counts in model_counts), tables, "definition")
-    added = definitions.filter(pl.col("definition") != VERBATIM)
+    added = definitions.filter(pl.col("definition") != VERBATIM).drop("memorized")
     shifted = in_model_order(pl.concat(counts["shifted"] for counts in model_counts), tables)
     return {
-        "definitions": with_shares(definitions, "memorized").select(*_DEFINITION_COLUMNS),
+        "definitions": with_shares(definitions.drop("added"), "memorized").select(*_DEFINITION_COLUMNS),
         "added": with_shares(added, "added").select(*_ADDED_COLUMNS),
         "excesses": added_excesses(added).select(*_EXCESS_COLUMNS),
         "means": in_model_order(pl.concat(counts["means"] for counts in model_counts), tables, "measure", "level"),
-        "shifted": with_shares(shifted, "shifted").select(*_SHIFTED_COLUMNS),
+        "shifted": with_shares(shifted, "shifted", sums=["missed"]).select(*_SHIFTED_COLUMNS),
     }
 
 

@@ -8,12 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mematlas.analyses.extraction.membership.row_scores import SCORES, Score
 from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import controls_needed, exposures, true_positive_rate
 from mematlas.stats.estimates.averages import means
 
+Values = NDArray[np.float64]
+Labels = NDArray[np.int64]
 FALSE_POSITIVE_RATES: Final = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 MIN_ROWS: Final = 10  # our choice: members or control rows below which a point is not drawn and no claim is made
 _MODEL_COLUMNS: Final = {
@@ -43,12 +46,12 @@ _SCORE_COLUMNS: Final = {
             ("", f"share of members above a threshold that at most {100 * level:g} % of control rows exceed"),
             (
                 "_lower",
-                "lower end of its 95 % interval, over members and the control rows that set the threshold",
+                "lower end of its 95 % interval, over clusters of members and of control rows",
             ),
             ("_upper", "upper end of it"),
         )
     },
-    "reason": "why a share is null",
+    "reason": "why a share or its interval is null",
     "shown": f"whether both sides have {MIN_ROWS} rows (our choice)",
 }
 AUROC_COLUMNS: Final = {**_MODEL_COLUMNS, **_SCORE_COLUMNS}
@@ -140,32 +143,42 @@ def _discrimination_table(rows: pl.DataFrame, scores: Sequence[Score], columns: 
 def _discrimination_record(rows: pl.DataFrame, score: Score) -> dict[str, Any]:
     """The record of one score for members and control rows; {} if either side has no values."""
     known = rows.drop_nulls(score.column)
-    values, clusters, is_member = known[score.column].to_numpy(), known["cluster"], known["member"].to_numpy()
+    values, is_member = known[score.column].to_numpy(), known["member"].to_numpy()
     member_values, control_values = values[is_member], values[~is_member]
     if not len(member_values) or not len(control_values):
         return {}
-    area = roc_auc(values, is_member, None if clusters.is_unique().all() else clusters.to_numpy())
+    clusters = None if known["cluster"].is_unique().all() else known["cluster"].to_numpy()
+    area = roc_auc(values, is_member, clusters)
     record: dict[str, Any] = {
         "score": score.name,
         "k": score.k,
         "members": len(member_values),
         "controls": len(control_values),
-        "clusters": clusters.n_unique(),
+        "clusters": known["cluster"].n_unique(),
     }
     record |= {"auroc": area.estimate, "auroc_lower": area.lower, "auroc_upper": area.upper}
-    reasons = []
-    for name, false_positive_rate in FALSE_POSITIVE_RATES.items():
-        rate = true_positive_rate(member_values, control_values, false_positive_rate)
-        if rate is None:
-            reasons.append(
-                f"{100 * false_positive_rate:g} % needs {controls_needed(false_positive_rate):,} control rows"
-            )
-        else:
-            record |= {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
+    sides = (None, None) if clusters is None else (clusters[is_member], clusters[~is_member])
     return record | {
-        "reason": ", ".join(reasons) or None,
+        **_true_positive_rates(member_values, control_values, *sides),
         "shown": min(len(member_values), len(control_values)) >= MIN_ROWS,
     }
+
+
+def _true_positive_rates(
+    members: Values, controls: Values, clusters: Labels | None, control_clusters: Labels | None
+) -> dict[str, Any]:
+    """The true positive rate at each of the FALSE_POSITIVE_RATES, its interval, and why one is missing."""
+    record: dict[str, Any] = {}
+    reasons = []
+    for name, level in FALSE_POSITIVE_RATES.items():
+        rate = true_positive_rate(members, controls, level, clusters, control_clusters)
+        if rate is None:
+            reasons.append(f"{100 * level:g} % needs {controls_needed(level):,} control rows")
+            continue
+        record |= {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
+        if rate.lower is None:
+            reasons.append(f"no interval at {100 * level:g} %: all members are of one document")
+    return record | {"reason": ", ".join(reasons) or None}
 
 
 def _exposure_record(members: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:

@@ -236,7 +236,7 @@ _DEVIATIONS: Final = (
     "The zlib ratio divides by bytes at level 9 of compression; K6's code uses zlib's default.",
     "K5 ranks a canary among random ones of its format by perplexity; here each training row among the control rows, "
     "with ties in the middle.",
-    "Intervals of AUROC and exposure are over documents where they are known; those of true positive rates over rows.",
+    "Intervals are over documents where they are known.",
 )
 
 ANALYSIS: Final = Analysis(

@@ -11,9 +11,11 @@ import polars as pl
 
 from mematlas.analyses.extraction.probability.row_probabilities import GREEDY, MEASURES, SCHEME_DESCRIPTION
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, with_interval_of_sums
 from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.clustered import dense_labels, stacked_sums
 from mematlas.stats.estimates.contrasts import stratified_difference
-from mematlas.stats.extraction import count_discoverable, samples_needed
+from mematlas.stats.extraction import discoverable_sums, samples_needed
 
 SAMPLE_COUNTS: Final = (*(step * 10**power for power in range(6) for step in (1, 2, 5)), 10**6)
 CHANCES: Final = ("0.1", "0.5", "0.9", "0.999")
@@ -34,6 +36,7 @@ CURVE_COLUMNS: Final = {
     "share": "discoverable / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
     "share_upper": "upper end of it",
+    **SAMPLE_COLUMNS,
 }
 SIZE_COLUMNS: Final = {"parameters": "number of weights", **CURVE_COLUMNS}
 WORST_CASE_COLUMNS: Final = {
@@ -48,6 +51,9 @@ WORST_CASE_COLUMNS: Final = {
     "possible_share": "possible / rows: the worst case",
     "possible_share_lower": "lower end of its Wilson 95 % interval",
     "possible_share_upper": "upper end of it",
+    "clusters": SAMPLE_COLUMNS["clusters"],
+    "probable_design_effect": f"of probable_share: {SAMPLE_COLUMNS['design_effect']}",
+    "possible_design_effect": "of possible_share",
 }
 QUANTILE_COLUMNS: Final = {
     **KEY_COLUMNS,
@@ -65,8 +71,10 @@ MEAN_COLUMNS: Final = {
     "rows": "rows that have one",
     "without": "rows that have none: hits unknown, or, for the unit length, no hit at all",
     "mean": "mean over the rows",
-    "mean_lower": "lower end of its Student 95 % interval; null for one row, or rows that are all the same",
+    "mean_lower": "lower end of its Student 95 % interval; null for one cluster, or rows that are all the same",
     "mean_upper": "upper end of it",
+    "clusters": SAMPLE_COLUMNS["clusters"],
+    "design_effect": "variance of the mean over that of so many independent rows; 1 for independent rows",
     "excess": "mean - mean of the control rows of the same model; null on lines of a control",
     "excess_lower": "lower end of its Welch 95 % interval",
     "excess_upper": "upper end of it",
@@ -75,33 +83,35 @@ _ZERO_PROBABILITY: Final = "p_z = 0: no number of samples is enough"
 _TOO_MANY_SAMPLES: Final = "p_z is below 1e-304: more samples than a number can hold"
 
 
-def discoverable_counts(probabilities: pl.DataFrame) -> pl.DataFrame:
-    """How many rows are (n, p)-discoverable, for all SAMPLE_COUNTS and CHANCES: CURVE_COLUMNS without the shares.
+def discoverable_shares(probabilities: pl.DataFrame) -> pl.DataFrame:
+    """The share of rows that are (n, p)-discoverable, for all SAMPLE_COUNTS and CHANCES; columns CURVE_COLUMNS.
 
     Args:
         probabilities: from `probability_lines`.
     """
-    records = []
+    names = [name for name in CURVE_COLUMNS if name not in ("share", "share_lower", "share_upper", *SAMPLE_COLUMNS)]
+    schema = _schema(probabilities, names, ("p",))
+    frames = []
     for key, group in _scheme_groups(probabilities):
-        values = group["log_probability"].to_numpy()
-        for p in CHANCES:
-            counts = count_discoverable(values, SAMPLE_COUNTS, float(p))
-            records += [
-                (*key, p, n, len(values), int(discoverable))
-                for n, discoverable in zip(SAMPLE_COUNTS, counts, strict=True)
-            ]
-    names = [name for name in CURVE_COLUMNS if not name.startswith("share")]
-    return pl.DataFrame(records, _schema(probabilities, names, ("p",)), orient="row")
+        values, labels = group["log_probability"].to_numpy(), dense_labels(group["cluster"].to_numpy(), group.height)
+        sums = stacked_sums([discoverable_sums(values, SAMPLE_COUNTS, float(p), labels) for p in CHANCES])
+        cells = [(p, n) for p in CHANCES for n in SAMPLE_COUNTS]
+        records = [(*key, p, n, len(values), int(hits)) for (p, n), hits in zip(cells, sums.hits.tolist(), strict=True)]
+        frames.append(with_interval_of_sums(pl.DataFrame(records, schema, orient="row"), sums))
+    if not frames:
+        floats = dict.fromkeys(("share", "share_lower", "share_upper", "design_effect"), pl.Float64)
+        return pl.DataFrame(schema=schema | floats | {"clusters": pl.Int64}).select(*CURVE_COLUMNS)
+    return pl.concat(frames).select(*CURVE_COLUMNS)
 
 
-def worst_case_counts(probabilities: pl.DataFrame) -> pl.DataFrame:
+def worst_case_counts(probabilities: pl.DataFrame, *by: str) -> pl.DataFrame:
     """How many rows are probable (p_z >= 0.1 %) and possible (p_z > 0): WORST_CASE_COLUMNS without the shares.
 
     Args:
-        probabilities: from `probability_lines`.
+        probabilities: from `probability_lines`; by: further columns to group by.
     """
     counts = (pl.len().cast(pl.Int64).alias("rows"), pl.sum("probable", "possible").cast(pl.Int64))
-    return probabilities.group_by(*KEY_COLUMNS, "scheme", maintain_order=True).agg(counts)
+    return probabilities.group_by(*KEY_COLUMNS, "scheme", *by, maintain_order=True).agg(counts)
 
 
 def probability_quantiles(probabilities: pl.DataFrame) -> pl.DataFrame:
@@ -145,16 +155,21 @@ def measure_means(rows: pl.DataFrame) -> pl.DataFrame:
     for key, group in rows.group_by(*KEY_COLUMNS, maintain_order=True):
         control = rows.filter(role="control", model=key[0])
         for measure in MEASURES:
-            values = group[measure].drop_nulls().to_numpy()
-            mean = means(values[:, None])
-            control_values = control[measure].drop_nulls().to_numpy() if key[1] == "train" else values[:0]
-            excess = stratified_difference(
-                np.append(values, control_values)[:, None], np.arange(len(values) + len(control_values)) < len(values)
-            )
+            known = group.drop_nulls(measure)
+            mean = means(known[measure].to_numpy()[:, None], clusters=known["cluster"].to_numpy())
+            others = control.drop_nulls(measure) if key[1] == "train" else control.clear()
+            both = pl.concat([known, others])
+            is_member = np.arange(both.height) < known.height
+            values, clusters = both[measure].to_numpy()[:, None], both["cluster"].to_numpy()
+            excess = stratified_difference(values, is_member, clusters=clusters)
             numbers = [
-                estimate[0] for result in (mean, excess) for estimate in (result.estimate, result.lower, result.upper)
+                float(estimate[0])
+                for result in (mean, excess)
+                for estimate in (result.estimate, result.lower, result.upper)
             ]
-            records.append((*key, measure, len(values), group.height - len(values), *map(float, numbers)))
-    floats = [name for name in MEAN_COLUMNS if name.startswith(("mean", "excess")) and name != "measure"]
+            sample = int(mean.clusters[0]), float(mean.design_effect[0])
+            counts = known.height, group.height - known.height
+            records.append((*key, measure, *counts, *numbers[:3], *sample, *numbers[3:]))
+    floats = ["design_effect", *(name for name in MEAN_COLUMNS if name.startswith(("mean", "excess")))]
     schema = _schema(rows, list(MEAN_COLUMNS), ("measure",), tuple(floats))
     return pl.DataFrame(records, schema, orient="row").with_columns(pl.col(floats).fill_nan(None))

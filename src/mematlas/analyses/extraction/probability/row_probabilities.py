@@ -30,7 +30,7 @@ EXTRACTION_THRESHOLD: Final = 0.001  # smallest p_z that K11 calls extracted
 _TOP_COLUMN: Final = "log_probability_top40"
 _FULL_COLUMN: Final = "log_probability"
 _TEMPERATURE: Final = re.compile(r"log_probability_t(\d[\d.e+-]*)")
-_KEYS: Final = ("model", "role", "context", "continuation", "row")
+_KEYS: Final = ("model", "role", "context", "continuation", "row", "cluster")
 
 
 def schemes(tables: Tables) -> dict[str, str]:
@@ -49,9 +49,10 @@ def model_rows(tables: Tables, cell: Cell, model: str) -> pl.DataFrame:
     """The rows of a cell that the model scored and whose signals along the truth reach its end; rows ascending.
 
     Returns:
-        model, role ("control model" for every row of one), context, continuation, row; recited (M = 1); one column per
-        scheme: log p_z in nats, -inf where p_z = 0, null where unknown; the MEASURES. For greedy decoding p_z is null
-        where no log-probability is known, so that all schemes cover the same rows.
+        model, role ("control model" for every row of one), context, continuation, row, cluster (as in
+        `recount.lines`); recited (M = 1); one column per scheme: log p_z in nats, -inf where p_z = 0, null where
+        unknown; the MEASURES. For greedy decoding p_z is null where no log-probability is known, so that all schemes
+        cover the same rows.
     """
     scores = (
         tables.scores.filter(model=model, context=cell.context, continuation=cell.continuation)
@@ -65,7 +66,7 @@ def model_rows(tables: Tables, cell: Cell, model: str) -> pl.DataFrame:
     joined = (
         truth.select("row", "model", "context", "continuation", **expressions)
         .join(scores, on="row")
-        .join(tables.rows.select("row", "role"), on="row")
+        .join(tables.clustered_rows.select("row", "role", pl.col("cluster").cast(pl.Int64)), on="row")
     )
     role = pl.lit("control model") if model in tables.control_models else pl.col("role")
     greedy = pl.when("recited").then(0.0).otherwise(-float("inf"))
@@ -131,8 +132,9 @@ def probability_lines(study: Study, run: str | None = None, **where: Any) -> pl.
         where: only records with these values in the columns.
 
     Returns:
-        model, role, context, continuation, row; recited (M = 1); scheme; log_probability (log p_z in nats, -inf where
-        p_z = 0); probable (p_z is at least 0.1 %, K11); possible (p_z > 0).
+        model, role, context, continuation, row, cluster (as in `recount.lines`); recited (M = 1); scheme;
+        log_probability (log p_z in nats, -inf where p_z = 0); probable (p_z is at least 0.1 %, K11); possible
+        (p_z > 0).
 
     Raises:
         StudyError: as `signal_rows`.

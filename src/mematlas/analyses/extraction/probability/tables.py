@@ -10,7 +10,7 @@ from mematlas.analyses.extraction.probability.counts import (
     QUANTILE_COLUMNS,
     SIZE_COLUMNS,
     WORST_CASE_COLUMNS,
-    discoverable_counts,
+    discoverable_shares,
     measure_means,
     probability_quantiles,
     worst_case_counts,
@@ -34,10 +34,10 @@ _TITLES: Final = {
 }
 _START: Final = "lines = recount.probability_lines(study)\n"
 _RECIPES: Final = {
-    "curves": f'{_START}answer = recount.with_shares(recount.discoverable_counts(lines), "discoverable")',
-    "sizes": f"""{_START}counts = recount.discoverable_counts(lines).join(study.models(), on="model")
-answer = recount.with_shares(counts.filter(samples=500_000, p="0.9"), "discoverable")""",
-    "worst": f"""{_START}cells = lines.group_by("model", "role", "context", "continuation", "scheme")
+    "curves": f"{_START}answer = recount.discoverable_shares(lines)",
+    "sizes": f"""{_START}shares = recount.discoverable_shares(lines).filter(samples=500_000, p="0.9")
+answer = shares.join(study.models(), on="model")""",
+    "worst": f"""{_START}cells = lines.group_by("model", "role", "context", "continuation", "scheme", "cluster")
 answer = recount.with_shares(cells.agg(pl.sum("probable", "possible"), rows=pl.len()), ["probable", "possible"])""",
     "quantiles": f"{_START}answer = recount.probability_quantiles(lines)",
     "measures": "answer = recount.measure_means(recount.signal_rows(study))",
@@ -53,13 +53,12 @@ def probability_frames(tables: Tables, cell: Cell) -> dict[str, pl.DataFrame]:
     for model in headline_models(tables):
         rows = model_rows(tables, cell, model)
         probabilities = by_scheme(rows)
-        parts["curves"].append(discoverable_counts(probabilities))
-        parts["worst"].append(worst_case_counts(probabilities))
+        parts["curves"].append(discoverable_shares(probabilities))
+        parts["worst"].append(worst_case_counts(probabilities, *tables.cluster_key))
         parts["quantiles"].append(probability_quantiles(probabilities))
         parts["measures"].append(measure_means(rows))
     frames = {name: pl.concat(pieces, how="vertical_relaxed") for name, pieces in parts.items()}
     frames = {name: _in_table_order(frame, tables) for name, frame in frames.items()}
-    frames["curves"] = with_shares(frames["curves"], "discoverable").select(*CURVE_COLUMNS)
     frames["worst"] = with_shares(frames["worst"], ["probable", "possible"]).select(*WORST_CASE_COLUMNS)
     sizes = tables.models.select("model", "parameters").drop_nulls()
     headline_curves = frames["curves"].filter(samples=HEADLINE_SAMPLES, p=HEADLINE_CHANCE)

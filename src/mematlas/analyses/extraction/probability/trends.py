@@ -7,9 +7,9 @@ import polars as pl
 
 from mematlas.analyses.extraction.probability.tables import HEADLINE_CHANCE, HEADLINE_SAMPLES
 from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
-from mematlas.analyses.trend_tests import Verdict, majority_verdict
+from mematlas.analyses.frames.share_differences import share_differences
+from mematlas.analyses.trend_tests import Verdict, clustered_majority_verdict
 from mematlas.findings.finding import Trend
-from mematlas.stats.estimates.differences import difference_of_shares
 from mematlas.stats.extraction import samples_needed
 
 MORE_THAN_GREEDY: Final = "sampling-extracts-more-than-greedy"
@@ -44,16 +44,30 @@ class Headline:
         return next((format_share(record, f"{name}_share") for record in records.iter_rows(named=True)), "not measured")
 
 
-def exclusive_rows(headline: Headline, rows: pl.DataFrame, role: str = "train") -> tuple[int, int]:
-    """How many rows only sampling draws, and how many only greedy decoding recites.
+def drawn_rows(headline: Headline, rows: pl.DataFrame) -> pl.DataFrame:
+    """role, cluster, recited, and drawn (whether sampling draws the row at the headline) of rows with known p_z.
 
     Args:
         rows: from `model_rows`.
     """
-    known_rows = rows.filter(role=role).drop_nulls(headline.scheme)
+    known_rows = rows.drop_nulls(headline.scheme)
     is_drawn = samples_needed(known_rows[headline.scheme].to_numpy(), float(HEADLINE_CHANCE)) <= HEADLINE_SAMPLES
-    recited = known_rows["recited"].to_numpy()
-    return int((is_drawn & ~recited).sum()), int((~is_drawn & recited).sum())
+    return known_rows.select("role", "cluster", "recited", pl.Series("drawn", is_drawn, dtype=pl.Boolean))
+
+
+def exclusive_rows(drawn: pl.DataFrame, role: str = "train") -> pl.DataFrame:
+    """How many rows of each cluster only sampling draws, and how many only greedy decoding recites, if any.
+
+    Args:
+        drawn: from `drawn_rows`.
+
+    Returns:
+        cluster, sampled_only, greedy_only.
+    """
+    of_role = drawn.filter(pl.col("drawn") != pl.col("recited"), role=role)
+    sums = (pl.col(name).sum().cast(pl.Int64) for name in ("drawn", "recited"))
+    counts = of_role.group_by("cluster", maintain_order=True).agg(*sums)
+    return counts.rename({"drawn": "sampled_only", "recited": "greedy_only"})
 
 
 def probability_trends(headline: Headline, rows: pl.DataFrame, by_size: list[str]) -> tuple[Trend, ...]:
@@ -63,21 +77,23 @@ def probability_trends(headline: Headline, rows: pl.DataFrame, by_size: list[str
         rows: `model_rows` of the headline model.
         by_size: models of different, known size, ascending.
     """
-    return _more_than_greedy(headline, rows), _growth(headline, by_size), _held_out(headline)
+    drawn = drawn_rows(headline, rows)
+    return _more_than_greedy(headline, drawn), _growth(headline, by_size), _held_out(headline, drawn)
 
 
-def _more_than_greedy(headline: Headline, rows: pl.DataFrame) -> Trend:
+def _more_than_greedy(headline: Headline, drawn: pl.DataFrame) -> Trend:
     """McNemar's test, by the interval of the share of discordant rows that only sampling draws."""
-    sampled_only, greedy_only = exclusive_rows(headline, rows)
-    control_counts = " and ".join(f"{count:,}" for count in exclusive_rows(headline, rows, "control"))
+    train, control = exclusive_rows(drawn), exclusive_rows(drawn, "control")
+    sampled_only, greedy_only = train["sampled_only"].sum(), train["greedy_only"].sum()
     test = (
         f"training rows of {headline.model} that only sampling ({headline.scheme}) draws at {_HEADLINE_PHRASE}: "
-        f"{sampled_only:,}; that only greedy decoding recites: {greedy_only:,} (of control rows {control_counts}); "
+        f"{sampled_only:,}; that only greedy decoding recites: {greedy_only:,} (of control rows "
+        f"{control['sampled_only'].sum():,} and {control['greedy_only'].sum():,}); "
         f"shown if the 95 % interval of the first's share of both is above a half; at so many samples every row with "
         f"p_z of at least {_least_probability():.2g} is drawn, and rows recited by greedy decoding nearly always have "
         "more, so that this nearly holds by definition and is no evidence of memorization"
     )
-    return Trend(MORE_THAN_GREEDY, majority_verdict(sampled_only, greedy_only), test)
+    return Trend(MORE_THAN_GREEDY, clustered_majority_verdict(train, "sampled_only", "greedy_only"), test)
 
 
 def _least_probability() -> float:
@@ -98,40 +114,43 @@ def _growth(headline: Headline, by_size: list[str]) -> Trend:
 
 
 def _compare_intervals(larger_model: Record, smaller_model: Record) -> Verdict:
+    if larger_model["share_lower"] is None or smaller_model["share_lower"] is None:  # rows of a single cluster
+        return "cannot tell"
     if larger_model["share_lower"] > smaller_model["share_upper"]:
         return "shows"
     return "contradicts" if larger_model["share_upper"] < smaller_model["share_lower"] else "cannot tell"
 
 
-def _held_out(headline: Headline) -> Trend:
+def _held_out(headline: Headline, drawn: pl.DataFrame) -> Trend:
     train, control = headline.record(), headline.record(role="control")
     if train is None or control is None:
         return Trend(HELD_OUT, "cannot tell", "the study has no control rows with known p_z")
-    difference = difference_of_shares(
-        (train["discoverable"], train["rows"]), (control["discoverable"], control["rows"])
+    sums = (pl.len().cast(pl.Int64).alias("rows"), pl.col("drawn").sum().cast(pl.Int64))
+    counts = drawn.group_by("role", "cluster", maintain_order=True).agg(*sums)
+    counts = counts.with_columns(model=pl.lit(headline.model))
+    estimate, lower, upper = (
+        share_differences(counts, "drawn", ("model",), "role", "train", "control")
+        .select("difference", "difference_lower", "difference_upper")
+        .row(0)
     )
-    interval = [end for end in (difference.lower, difference.upper) if end is not None]
     test = (
         f"{headline.model} at {_HEADLINE_PHRASE}: {format_share(train, 'share')} of {train['rows']:,} training rows, "
         f"{format_share(control, 'share')} of {control['rows']:,} control rows; difference "
-        f"{format_percent(difference.estimate)} ({format_interval(difference.lower, difference.upper)}); shown if its "
-        "95 % interval is above 0"
+        f"{format_percent(estimate)} ({format_interval(lower, upper)}); shown if its 95 % interval is above 0"
     )
-    verdict: Verdict = (
-        "shows"
-        if interval and min(interval) > 0
-        else "contradicts"
-        if interval and max(interval) < 0
-        else "cannot tell"
-    )
+    verdict: Verdict = "cannot tell"
+    if lower is not None:
+        verdict = "shows" if lower > 0 else "contradicts" if upper < 0 else "cannot tell"
     return Trend(HELD_OUT, verdict, test)
 
 
 def strength(headline: Headline, rows: pl.DataFrame) -> float | None:
-    """The share that sampling adds to greedy decoding / its standard error (McNemar); None if all rows agree."""
-    sampled_only, greedy_only = exclusive_rows(headline, rows)
-    return (
-        None
-        if sampled_only + greedy_only == 0
-        else abs(sampled_only - greedy_only) / (sampled_only + greedy_only) ** 0.5
-    )
+    """The share that sampling adds to greedy decoding / its standard error; None if all rows agree.
+
+    McNemar's test, summed over clusters (Obuchowski 1998): the sum of their differences over the root of the sum of
+    squares, which with one row per cluster is McNemar's.
+    """
+    counts = exclusive_rows(drawn_rows(headline, rows))
+    differences = (counts["sampled_only"] - counts["greedy_only"]).to_numpy().astype(float)
+    squares = float(differences @ differences)
+    return abs(float(differences.sum())) / squares**0.5 if squares else None

@@ -1,6 +1,8 @@
 """Clustering of memorized rows in the order of row ids: as by chance, clustered, or more even than by chance.
 
-Source: K1 (b), Poisson Q-Q of memorized rows per 512 rows. Row ids are taken as the training order.
+Source: K1 (b), Poisson Q-Q of memorized rows per 512 rows. Row ids are taken as the training order. Rows of one
+document stand together and are memorized together, which says nothing of training order; where rows come in clusters
+(documents, or copies) only the first row of each is taken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,12 +44,12 @@ QUANTILE_COLUMNS: Final = {
 
 _RECIPE: Final = """\
 rows = recount.lines(study, role="train", common=True, context={cell.context}, continuation={cell.continuation})
-places = rows.sort("row").group_by("model").agg(rows=pl.len(), places=pl.col("recited").arg_true())
-answer = recount.{function}(places)"""
+first = rows.sort("row").unique(["model", "cluster"], keep="first", maintain_order=True).group_by("model")
+answer = recount.{function}(first.agg(rows=pl.len(), places=pl.col("recited").arg_true()))"""
 _RECITED_RECIPE: Final = """\
 rows = recount.lines(study, role="train", context={cell.context}, continuation={cell.continuation})
-places = rows.group_by("model").agg(rows=pl.max("row") + 1, places=pl.col("row").filter("recited"))
-answer = recount.{function}(places)"""
+first = rows.sort("row").unique(["model", "cluster"], keep="first", maintain_order=True).group_by("model")
+answer = recount.{function}(first.agg(rows=pl.max("row") + 1, places=pl.col("row").filter("recited")))"""
 
 
 def clustering_recipe(tables: Tables, function: str) -> str:
@@ -56,23 +58,31 @@ def clustering_recipe(tables: Tables, function: str) -> str:
 
 
 def clustering(
-    tables: Tables, models: tuple[str, ...], rows: NDArray[np.int64], recited: NDArray[np.bool_]
+    tables: Tables,
+    models: tuple[str, ...],
+    rows: NDArray[np.int64],
+    recited: NDArray[np.bool_],
+    clusters: NDArray[np.int64] | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
     """The spread of each model's memorized rows (columns SPREAD_COLUMNS), Q-Q points (QUANTILE_COLUMNS), and caveats.
 
-    Windows are of consecutive scored rows. Where only recited rows were published, they are of row ids from 0 on, and
-    ids without a record are not memorized.
+    Windows are of consecutive scored rows, of which the first of each cluster is taken. Where only recited rows were
+    published, they are of row ids from 0 on, and ids without a record are not memorized.
 
     Args:
         rows: shape (rows,), ids, ascending.
-        recited: shape (rows, models).
+        recited: shape (rows, models). clusters: shape (rows,); None where all rows are independent.
     """
+    count = len(rows)
+    if clusters is not None:
+        first = np.sort(np.unique(clusters, return_index=True)[1])
+        rows, recited = rows[first], recited[first]
     positions = np.arange(len(rows)) if tables.complete else rows
     total = len(rows) if tables.complete else int(rows.max(initial=-1)) + 1
     records = [(model, total, positions[hits].tolist()) for model, hits in zip(models, recited.T, strict=True)]
     schema: dict[str, Any] = {"model": pl.String, "rows": pl.Int64, "places": pl.List(pl.Int64)}
     places = pl.DataFrame(records, schema=schema, orient="row")
-    return spreads(places), spread_quantiles(places), _caveats(tables)
+    return spreads(places), spread_quantiles(places), _caveats(tables, len(rows), count)
 
 
 def spreads(places: pl.DataFrame) -> pl.DataFrame:
@@ -121,8 +131,13 @@ def max_repetitions(tables: Tables) -> int:
     return tables.rows.filter(role="train").select(pl.col("repetitions").max()).collect().item() or 1
 
 
-def _caveats(tables: Tables) -> list[str]:
+def _caveats(tables: Tables, used: int, count: int) -> list[str]:
     caveats = ["Row ids are read as training order: where they are not, the spread only says how rows lie in the file."]
+    if used < count:
+        caveats.append(
+            "Rows of one document stand together: their spread through the order of rows is that of the first row of "
+            f"each document, {used:,} of {count:,} rows."
+        )
     if tables.settings.get("rows", "all") != "all":
         caveats.append(
             "The rows are a selection: windows of consecutive rows scored are wider than windows of training."
