@@ -30,8 +30,8 @@ from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, ro
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
-from mematlas.analyses.frames.repetition_samples import sample_shares
-from mematlas.analyses.frames.score_lines import FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs
+from mematlas.analyses.frames.repetition_samples import SAMPLE_KEYS, sample_shares
+from mematlas.analyses.frames.score_lines import FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs, same_rows
 from mematlas.analyses.positions.boundary_step import (
     boundary_contrasts,
     boundary_differences,
@@ -78,6 +78,7 @@ __all__ = [
     "FIRM_KEYS",
     "LEVELS",
     "PAIR_KEYS",
+    "SAMPLE_KEYS",
     "SLOPES",
     "TABLES",
     "accuracy_by_size",
@@ -133,6 +134,7 @@ __all__ = [
     "row_traits",
     "rows_by_copies",
     "rows_with_signals",
+    "same_rows",
     "sample_shares",
     "score_classes",
     "seed_calibration",

@@ -23,9 +23,10 @@ _KEY_COLUMNS: Final = {
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
+_ROWS: Final = "rows scored at every context that the model and role were scored at"
 SAMPLE_COLUMNS: Final = {
     **_KEY_COLUMNS,
-    "rows": "rows scored",
+    "rows": _ROWS,
     "memorized": "rows with M = 1",
     "uniform_share": "memorized / rows: the plain share of the study's rows",
     "uniform_share_lower": "lower end of its Wilson 95 % interval",
@@ -38,7 +39,7 @@ REPETITION_COLUMNS: Final = {
     **_KEY_COLUMNS,
     "bucket": BUCKET_COLUMNS["bucket"],
     "repetitions": "geometric mean of how often the bucket's rows occur",
-    "rows": "rows scored",
+    "rows": _ROWS,
     "memorized": "rows with M = 1",
     "share": "memorized / rows",
     "share_lower": "lower end of its Wilson 95 % interval",
@@ -46,20 +47,23 @@ REPETITION_COLUMNS: Final = {
     "few": BUCKET_COLUMNS["few"],
 }
 COUNTS_RECIPE: Final = """\
-cells = recount.lines(study, latest=True).group_by("model", "parameters", "role", "context", "continuation", "bucket")
+cells = recount.same_rows(study, "context", latest=True).group_by(*recount.SAMPLE_KEYS)
 counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), repetitions=10 ** pl.col("repetitions").log(10).mean())
 """
 SHARES_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.sample_shares(counts)"
 REPETITIONS_RECIPE: Final = f'{COUNTS_RECIPE}answer = recount.with_shares(counts, "memorized")'
 _KEYS: Final = tuple(_KEY_COLUMNS)
+#: The keys of the argument of `sample_shares`.
+SAMPLE_KEYS: Final = (*_KEYS, "bucket")
 
 
 def bucket_counts(tables: Tables) -> pl.DataFrame:
     """One record per model, role, cell and bucket: columns of _KEY_COLUMNS, bucket, repetitions, rows, memorized.
 
+    Rows are those that the model scored at every context, since shares at different contexts are compared.
     bucket is null where repetitions are unknown, and for control rows, which no model was trained on.
     """
-    counts = tables.counts("repetitions")
+    counts = tables.counts_of_same_rows("context", "repetitions")
     counts = counts.with_columns(bucket_column(counts["repetitions"]))
     counts = counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
     mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()

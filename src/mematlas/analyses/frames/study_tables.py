@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.analyses.frames.same_rows import Across, keep_same_rows
 from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
@@ -194,18 +195,31 @@ class Tables:
         """
         return self._cached(("counts", by), lambda: self._count("matches", by))
 
+    def counts_of_same_rows(self, across: Across, *by: str) -> pl.DataFrame:
+        """As `counts`, of rows that their model scored at every context (continuation); see `same_rows`."""
+        if self._all_rows_are_scored:
+            return self.counts(*by)
+        return self._cached(("same rows", across, by), lambda: self._count("matches", by, across))
+
+    @property
+    def _all_rows_are_scored(self) -> bool:
+        """Whether every model scored all rows in each of its cells, so that all cells have the same rows."""
+        sizes = dict(self.rows.group_by("role").len().collect().iter_rows())
+        sizes["control model"] = sum(sizes.values())
+        cells = self.counts().group_by(*_KEYS).agg(pl.col("rows").sum())
+        return all(rows == sizes.get(role) for role, rows in cells.select("role", "rows").iter_rows())
+
     def verbatim_counts(self, *by: str) -> pl.DataFrame:
         """Numbers of rows by tokens recited before the first miss: as `counts`, with verbatim instead of matches."""
         return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
-    def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
+    def _count(self, value: str, by: tuple[str, ...], across: Across | None = None) -> pl.DataFrame:
         rows = (self.clustered_rows if "cluster" in by else self.rows).select("row", "role", *by)
         role = pl.when(pl.col("model").is_in(self.control_models)).then(pl.lit("control model")).otherwise("role")
+        scored = self._scored().join(rows, on="row", how="inner").with_columns(role.alias("role"))
+        records = scored if across is None else keep_same_rows(scored, across)
         return (
-            self._scored()
-            .join(rows, on="row", how="inner")
-            .with_columns(role.alias("role"))
-            .group_by(*_KEYS, *by, value, "recited")
+            records.group_by(*_KEYS, *by, value, "recited")
             .agg(pl.len().cast(pl.Int64).alias("rows"))
             .collect(engine="streaming")
             .sort(*_KEYS, *by, value, "recited", nulls_last=True)
