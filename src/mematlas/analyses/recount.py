@@ -32,7 +32,15 @@ from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
 from mematlas.analyses.frames.repetition_samples import sample_shares
-from mematlas.analyses.frames.score_lines import BUCKET_KEYS, FIRM_KEYS, PAIR_KEYS, firm_lines, lines, pairs
+from mematlas.analyses.frames.score_lines import (
+    BUCKET_KEYS,
+    FIRM_KEYS,
+    PAIR_KEYS,
+    firm_lines,
+    lines,
+    pairs,
+    same_rows,
+)
 from mematlas.analyses.positions.boundary_step import (
     boundary_contrasts,
     boundary_differences,
@@ -135,6 +143,7 @@ __all__ = [
     "row_traits",
     "rows_by_copies",
     "rows_with_signals",
+    "same_rows",
     "sample_shares",
     "score_classes",
     "seed_calibration",

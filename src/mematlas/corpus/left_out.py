@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-Unit = Literal["documents", "rows", "tokens", "files"]
+Unit = Literal["documents", "rows", "tokens", "files", "document names"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A part of a corpus that is not scored.
 
-    count: number of documents, rows, tokens or files left out; total: of all, None if unknown; reason: a clause.
+    count: number of documents, rows, tokens, files or names of documents left out; total: of all, None if unknown;
+    reason: a clause.
     """
 
     unit: Unit
@@ -26,7 +27,7 @@ class LeftOut:
 
     @property
     def is_over_half(self) -> bool:
-        """Whether more than half of the documents or rows are left out; tokens and files are not judged."""
+        """Whether more than half of the documents or rows are left out; the others are not judged."""
         return self.unit in ("documents", "rows") and self.total is not None and 2 * self.count > self.total
 
 
@@ -60,6 +61,9 @@ def read_left_out(details: Mapping[str, Any], rows: int | None = None) -> list[L
     if details.get("skipped_files"):
         names = details.get("skipped_names")
         parts.append(LeftOut("files", details["skipped_files"], None, f"not read ({names})" if names else "not read"))
+    if details.get("unread_documents"):
+        reason = details.get("unread_documents_reason", "of another kind")
+        parts.append(LeftOut("document names", details["unread_documents"], None, reason))
     return parts
 
 

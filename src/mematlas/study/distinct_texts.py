@@ -80,3 +80,26 @@ def sum_by_text(records: pl.LazyFrame, keys: Sequence[str], first: Sequence[str]
         recited.sum(),
         recited.sort_by("row").first().alias("recited_texts"),
     )
+
+
+def count_texts(
+    scored: pl.LazyFrame, copied: pl.DataFrame, keys: Sequence[str], unit: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Numbers of distinct texts and of their rows: keys, unit (of a text's first row), texts, recited_texts, rows,
+    recited.
+
+    Args:
+        scored: row, context, continuation, recited, keys and unit; copied: from `copied_rows`.
+    """
+    groups, rows = [*keys, *unit], pl.len().cast(pl.Int64)
+    joined = scored.join(copied.lazy(), on=["row", "context", "continuation"], how="left")
+    of_copies = sum_by_text(joined.filter(pl.col("text").is_not_null()), keys, unit)
+    # rows without copies are not grouped one by one: there may be ten million of them
+    single = joined.filter(pl.col("text").is_null()).group_by(groups)
+    of_single = single.agg(rows=rows, recited=pl.col("recited").cast(pl.Int64).sum())
+    counts = [
+        of_single.select(*groups, "rows", "recited", texts="rows", recited_texts="recited"),
+        of_copies.select(*groups, "rows", "recited", pl.lit(1, pl.Int64).alias("texts"), "recited_texts"),
+    ]
+    sums = pl.concat(counts).group_by(groups).agg(pl.col("texts", "recited_texts", "rows", "recited").sum())
+    return sums.collect(engine="streaming").sort(groups)

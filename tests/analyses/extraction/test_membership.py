@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mematlas.analyses.extraction.membership.blind_check import why_unchecked
 from mematlas.analyses.extraction.membership.finding import ANALYSIS
 from mematlas.analyses.extraction.membership.row_scores import PERCENTS, SCORES, membership_scores
 from mematlas.analyses.frames.study_tables import Cell
 from mematlas.literature.published import TABLES
 from mematlas.metrics import METRICS
+from mematlas.report.document import strongest_findings
 from mematlas.stats.classification.membership import min_k_mean, token_z_scores, true_positive_rate
 from tests.analyses.synthetic_tables import tables, with_features, with_signals
 
@@ -242,6 +244,68 @@ def test_a_control_of_other_words_is_a_warning():
     assert record(finding, model="large", score="loss") == record(plain, model="large", score="loss")
 
 
+UNCHECKED = "No bag of words stands beside the scores, so that no score shows memorization"
+
+
+def of_documents(study_tables, documents):
+    known = study_tables.rows.with_columns(pl.Series("document", documents, dtype=pl.Int64), source=pl.lit("s"))
+    return replace(study_tables, rows=known)
+
+
+def with_tokens_of(study_tables, rows):
+    tokens = study_tables.features["tokens"].filter(pl.col("row").is_in(rows))
+    return replace(study_tables, features=study_tables.features | {"tokens": tokens})
+
+
+ONE_CONTROL = [-1 if role == "control" else row // 12 for row, role in enumerate(ROLES)]
+FEW_CONTROL = [row for row in range(COUNT) if ROLES[row] == "train" or row < 57]
+
+
+@pytest.mark.parametrize(
+    ("study_tables", "reason"),
+    [
+        (planted(features=False), "it needs row features (`mematlas features STUDY`)"),
+        (
+            with_tokens_of(planted(), FEW_CONTROL),
+            "it needs 20 rows of each side, and there are 160 training rows and 19 control rows with known tokens",
+        ),
+        (
+            of_documents(planted(), MEMBER.astype(int)),
+            "all 160 training rows and all 80 control rows are of one document, and one document on a side leaves "
+            "nothing to hold out; take rows of several documents on both sides",
+        ),
+        (
+            of_documents(planted(), ONE_CONTROL),
+            "all 80 control rows are of one document, and one document on a side leaves nothing to hold out; take rows "
+            "of several documents on both sides",
+        ),
+    ],
+    ids=["no features", "few rows", "a document a side", "one control document"],
+)
+def test_without_a_blind_check_nothing_is_a_headline_and_the_caveat_says_why(study_tables, reason):
+    finding = compute(study_tables)
+    assert record(finding, model="large", score="loss")["auroc"] > 0.9  # with the check it would be a headline
+    assert finding.caveats[0] == f"{UNCHECKED}: {reason}."
+    assert finding.claim.endswith("; whether words alone, without a model, tell them apart is not known.")
+    assert finding.strength is None
+    assert strongest_findings([finding]) == []
+
+
+def test_with_a_blind_check_the_claim_is_a_headline():
+    finding = compute(of_documents(planted(), [row // 3 for row in range(COUNT)]))
+    assert "a bag of words without a model reaches" in finding.claim
+    assert "is not known" not in finding.claim
+    assert not any(words.startswith(UNCHECKED) for words in finding.caveats)
+    assert strongest_findings([finding]) == [finding]
+
+
+def test_where_no_other_reason_applies_too_few_rows_are_left():
+    """Documents that stand on both sides may all be in one fold, so that the others lack a side."""
+    assert why_unchecked(planted(), Cell(*CELL)) == (
+        "with documents held out too few rows of a side are left; take rows of more documents"
+    )
+
+
 def test_rows_of_a_document_do_not_reveal_each_other():
     """Each document has words of its own and is entirely on one side: its other rows must not reveal a row's side."""
     documents = [row // 12 for row in range(COUNT)]
@@ -338,7 +402,7 @@ def test_without_features_missing_bag_of_words_and_zlib_are_reported():
     finding = compute(planted(features=False))
     assert set(finding.table("scores")["score"]) == {"loss", "Min-K%", "Min-K%++", "reference model"}
     assert "bag of words" not in finding.claim
-    assert any("No bag of words was tried" in words for words in finding.caveats)
+    assert finding.caveats[0] == f"{UNCHECKED}: it needs row features (`mematlas features STUDY`)."
     assert any("No zlib ratio" in words for words in finding.caveats)
 
 

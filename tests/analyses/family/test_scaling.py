@@ -74,6 +74,16 @@ def test_the_law_in_context_goes_across_contexts():
     assert context["continuation"] == 32
 
 
+def test_the_law_in_context_is_of_the_same_rows_at_every_context():
+    """500 short rows, which no model recites, have no longer context: of all rows the slope would be half of one."""
+    long_rows = recited(500)[:500]
+    matches = {(10, 32): [*long_rows, *[0] * 500], (100, 32): [*long_rows, *[None] * 500]}
+    finding = compute(tables({"m0": matches}))
+    assert law(finding, law="context", sample="uniform")["slope"] == pytest.approx(0)
+    assert finding.table("shares")["rows"].to_list() == [500, 500]
+    assert any("of 1,000 training rows of m0 at a continuation of 32 tokens 500 are left" in c for c in finding.caveats)
+
+
 def test_the_two_samples_have_separate_shares():
     # 900 rows seen once, of which 90 are recited; 100 rows seen 8 times, of which 80 are
     matches = [32] * 90 + [0] * 810 + [32] * 80 + [0] * 20

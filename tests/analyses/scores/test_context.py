@@ -59,7 +59,12 @@ def test_neighbouring_contexts_are_compared_and_the_ends():
 def test_only_rows_scored_at_both_contexts_are_compared():
     finding = compute(tables({"m": cells(c16=[0, 1, 0, 0], c48=[1, 1, None, None])}))
     assert finding.table("changes").select("rows", "both", "brought_out", "lost").rows() == [(2, 1, 1, 0)]
-    assert any(caveat.startswith("Not all rows were scored at every context") for caveat in finding.caveats)
+    shares = finding.table("shares").select("context", "rows", "memorized")
+    assert shares.rows() == [(16, 2, 1), (48, 2, 2)]
+    assert (
+        "Lines over contexts are of the training rows scored at all of them: of 4 training rows of m at a continuation "
+        "of 32 tokens 2 are left out." in finding.caveats
+    )
 
 
 def test_the_claim_is_on_the_largest_model_and_the_continuation_nearest_to_32():
@@ -161,3 +166,10 @@ def test_missing_data_is_reported(grid, options, missing):
     )
     assert finding.missing
     assert verdict(finding) == "cannot tell"
+
+
+def test_a_context_brings_out_nothing_where_only_the_rows_change():
+    """Long rows are recited at every context and short ones at none: of all rows the share would rise by a half."""
+    finding = compute(tables({"m": cells(c16=[0, 0, 1, 1], c48=[None, None, 1, 1])}))
+    assert finding.table("shares")["memorized_share"].to_list() == [1.0, 1.0]
+    assert finding.table("changes")["brought_out"].to_list() == [0]

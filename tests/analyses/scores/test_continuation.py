@@ -1,6 +1,9 @@
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mematlas.analyses.frames.memorized_shares import memorized_shares
 from mematlas.analyses.scores.continuation import compute
 from tests.analyses.synthetic_tables import tables
 
@@ -50,8 +53,75 @@ def test_rows_too_short_for_a_continuation_are_not_firm_and_a_caveat_says_so():
     finding = compute(tables({"m": cells}))
     firm = finding.table("firm").select("rows", "memorized_at_shortest", "surviving")
     assert firm.rows() == [(15, 6, 3), (15, 6, 0)]
-    assert any(caveat.startswith("Not all rows were scored at every continuation") for caveat in finding.caveats)
-    assert not any("Not all rows" in caveat for caveat in compute(tables({"m": recited(ROWS, 16, 64)})).caveats)
+    assert (
+        "Lines over continuations are of the training rows scored at all of them: of 20 training rows of m at a "
+        "context of 32 tokens 5 are left out." in finding.caveats
+    )
+    assert not any("left out" in caveat for caveat in compute(tables({"m": recited(ROWS, 16, 64)})).caveats)
+
+
+# ----------------------------------------------------------------------------------------- the same rows at all lengths
+
+
+def of_lengths(rows, *continuations):
+    """Cells of rows given as (tokens recited, tokens that the row has behind the context)."""
+    return {(32, n): [min(recites, n) if n <= length else None for recites, length in rows] for n in continuations}
+
+
+#: The leak of the findings from outside: short mails are not recited, 8 mails that were shown 16 times are long.
+LEAK = [(0, 32)] * 166 + [(64, 64)] * 128
+LENGTHS = (16, 32, 64)
+
+
+def drawn(finding, role="train"):
+    """The points of the chart "memorized", as (continuation, memorized, rows)."""
+    (chart,) = (chart for chart in finding.charts if chart.name == "memorized")
+    frame = finding.table(chart.table).filter(role=role)
+    return frame.select(chart.x.column, "memorized", "rows").rows()
+
+
+def test_the_drawn_share_does_not_rise_where_longer_rows_are_recited_more():
+    study = tables({"m": of_lengths(LEAK, *LENGTHS)})
+    of_all_rows = memorized_shares(study)
+    assert of_all_rows["memorized_share"].to_list() == pytest.approx([128 / 294, 128 / 294, 1.0])  # what was drawn
+    finding = compute(study)
+    assert drawn(finding) == [(16, 128, 128), (32, 128, 128), (64, 128, 128)]
+    assert "m recites 100.0 % (97.1 to 100.0 %) of 128 rows whole over 16 tokens and 100.0 %" in finding.claim
+    assert any("of 294 training rows of m at a context of 32 tokens 166 are left out." in c for c in finding.caveats)
+
+
+@given(st.lists(st.tuples(st.integers(0, 64), st.integers(16, 80)), min_size=1, max_size=30))
+def test_the_drawn_share_falls_with_continuation_whatever_the_lengths_of_rows(rows):
+    finding = compute(tables({"m": of_lengths(rows, *LENGTHS)}))
+    if finding.charts:
+        shares = [memorized / of for _, memorized, of in drawn(finding)]
+        assert shares == sorted(shares, reverse=True)
+        assert len({of for _, _, of in drawn(finding)}) == 1
+
+
+def test_a_control_that_is_too_short_for_a_continuation_is_said_to_be():
+    rows = [(0, 64)] * 6 + [(0, 32)] * 3 + [(16, 16)]
+    roles = ["train"] * 6 + ["control"] * 4
+    finding = compute(tables({"m": of_lengths(rows, *LENGTHS)}, roles=roles))
+    assert drawn(finding, "control") == [(16, 0, 3), (32, 0, 3)]
+    assert "No control row was scored at a continuation of 64 tokens: a floor of lucky guesses is unknown there." in (
+        finding.caveats
+    )
+    assert any("of 4 control rows of m at a context of 32 tokens 1 are left out." in c for c in finding.caveats)
+
+
+def test_where_no_row_has_all_lengths_nothing_is_drawn():
+    """Published scores of different rows at each continuation."""
+    none = {(32, 16): [16, None], (32, 32): [None, 32]}
+    alone = compute(tables({"l": none}))
+    assert "the study lacks training rows scored at two continuations of one context" in alone.claim
+    finding = compute(tables({"s": {(32, 16): [16, 16], (32, 32): [32, 0]}, "l": none}))
+    assert "s recites" in finding.claim
+    assert finding.table("shares")["model"].unique().to_list() == ["s"]
+    assert any(
+        c == "No line is drawn where no row has all continuations: training rows of l at a context of 32 tokens."
+        for c in finding.caveats
+    )
 
 
 def test_the_claim_is_on_the_largest_model_and_the_context_nearest_to_32():

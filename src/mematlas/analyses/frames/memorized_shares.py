@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_percent, with_shares
+from mematlas.analyses.frames.same_rows import Across
 from mematlas.analyses.frames.study_tables import Cell, Tables
 
 KEYS: Final = ("model", "role", "context", "continuation")
@@ -33,25 +34,34 @@ SHARE_COLUMNS: Final = {
     "unmemorized_design_effect": "of unmemorized_share",
 }
 _RECIPE: Final = """\
-cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also}, "cluster")
+cells = recount.{lines}.group_by("model", "role", "context", "continuation"{also}, "cluster")
 counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"), unmemorized=(pl.col("score") == 0).sum())
 answer = recount.with_shares(counts, ["memorized", "unmemorized"])"""
 _UNGRADED_RECIPE: Final = """\
-cells = recount.lines(study).group_by("model", "role", "context", "continuation"{also}, "cluster")
+cells = recount.{lines}.group_by("model", "role", "context", "continuation"{also}, "cluster")
 answer = recount.with_shares(cells.agg(rows=pl.len(), memorized=pl.sum("recited")), ["memorized"])"""
 
 
-def shares_recipe(tables: Tables, *model_columns: str) -> str:
+def shares_recipe(tables: Tables, *model_columns: str, across: Across | None = None) -> str:
     """The recipe of `memorized_shares`, with further columns of the models."""
     recipe = _RECIPE if tables.graded else _UNGRADED_RECIPE
-    return recipe.format(also="".join(f', "{name}"' for name in model_columns))
+    lines = "lines(study)" if across is None else f'same_rows(study, "{across}")'
+    return recipe.format(lines=lines, also="".join(f', "{name}"' for name in model_columns))
 
 
-def memorized_shares(tables: Tables) -> pl.DataFrame:
-    """One record per model, role and cell with scored rows, models in the order given; columns SHARE_COLUMNS."""
-    rows, recited = pl.col("rows"), pl.col("recited")
+def share_columns_across(across: Across) -> dict[str, str]:
+    """The columns of `memorized_shares` of the same rows."""
+    return SHARE_COLUMNS | {"rows": f"rows scored at every {across} that the model and role were scored at"}
+
+
+def memorized_shares(tables: Tables, across: Across | None = None) -> pl.DataFrame:
+    """One record per model, role and cell with scored rows, models in the order given; columns SHARE_COLUMNS.
+
+    across: only of the rows that the model scored at every context (continuation), so that the shares form lines.
+    """
+    rows, memorized = pl.col("rows"), (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
     unmemorized = (rows * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
-    frame = tables.sums(rows.sum(), (rows * recited).sum().alias("memorized"), unmemorized.alias("unmemorized"))
+    frame = tables.sums(rows.sum(), memorized, unmemorized.alias("unmemorized"), across=across)
     return with_shares(in_model_order(frame, tables), ["memorized", "unmemorized"]).select(*SHARE_COLUMNS)
 
 
@@ -86,12 +96,6 @@ def recited_by_cell(tables: Tables, model: str, cells: list[Cell]) -> pl.DataFra
     for frame in frames[1:]:
         wide = wide.join(frame, on="row", how="inner")
     return wide.sort("row")
-
-
-def unevenly_scored(shares: pl.DataFrame, factor: str) -> bool:
-    """Whether cells of a model with the same `factor` have different numbers of training rows."""
-    rows = shares.filter(role="train").group_by("model", factor).agg(pl.col("rows").n_unique())
-    return bool((rows["rows"] > 1).any())
 
 
 def control_sentence(shares: pl.DataFrame, cell: Cell) -> str | None:

@@ -24,9 +24,10 @@ _KEY_COLUMNS: Final = {
     "context": "tokens of the prompt",
     "continuation": "tokens to recite",
 }
+_ROWS: Final = "rows scored at every context that the model and role were scored at"
 SAMPLE_COLUMNS: Final = {
     **_KEY_COLUMNS,
-    "rows": "rows scored",
+    "rows": _ROWS,
     "memorized": "rows with M = 1",
     "uniform_share": "memorized / rows: the plain share of the study's rows",
     "uniform_share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
@@ -42,7 +43,7 @@ REPETITION_COLUMNS: Final = {
     **_KEY_COLUMNS,
     "bucket": BUCKET_COLUMNS["bucket"],
     "repetitions": "geometric mean of how often the bucket's rows occur",
-    "rows": "rows scored",
+    "rows": _ROWS,
     "memorized": "rows with M = 1",
     "share": "memorized / rows",
     "share_lower": "lower end of its 95 % interval (Wilson's; clustered where rows come in clusters)",
@@ -51,7 +52,7 @@ REPETITION_COLUMNS: Final = {
     "few": BUCKET_COLUMNS["few"],
 }
 COUNTS_RECIPE: Final = """\
-cells = recount.lines(study, latest=True).group_by(recount.BUCKET_KEYS)
+cells = recount.same_rows(study, "context", latest=True).group_by(recount.BUCKET_KEYS)
 counts = cells.agg(rows=pl.len(), memorized=pl.sum("recited"))
 """
 SHARES_RECIPE: Final = f"{COUNTS_RECIPE}answer = recount.sample_shares(counts)"
@@ -62,18 +63,19 @@ _KEYS: Final = tuple(_KEY_COLUMNS)
 def bucket_counts(tables: Tables) -> pl.DataFrame:
     """One record per model, role, cell and bucket: columns of _KEY_COLUMNS, bucket, repetitions, rows, memorized.
 
-    bucket is null where repetitions are unknown, and for control rows, which no model was trained on; repetitions: the
-    geometric mean over the bucket. Where rows come in clusters there is one record for each of them, with its number in
-    the column cluster.
+    Rows are those that the model scored at every context, since shares at different contexts are compared. bucket is
+    null where repetitions are unknown, and for control rows, which no model was trained on; repetitions: the geometric
+    mean over the bucket. Where rows come in clusters there is one record for each of them, with its number in the
+    column cluster.
     """
-    counts = tables.counts("repetitions", *tables.cluster_key)
+    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
+    counts = tables.sums(pl.col("rows").sum(), memorized, by=("repetitions",), across="context")
     counts = counts.with_columns(bucket_column(counts["repetitions"]))
     counts = counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
     mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
     keys, unit = ["model", *CELL_KEYS, "bucket"], tables.cluster_key
     repetitions = counts.group_by(keys, maintain_order=True).agg((10**mean_log).alias("repetitions"))
-    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
-    grouped = counts.group_by(*keys, *unit, maintain_order=True).agg(pl.col("rows").sum(), memorized)
+    grouped = counts.group_by(*keys, *unit, maintain_order=True).agg(pl.col("rows", "memorized").sum())
     grouped = grouped.join(repetitions, on=keys, nulls_equal=True, maintain_order="left")
     models = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
     frame = grouped.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")

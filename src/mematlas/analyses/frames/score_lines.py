@@ -9,6 +9,7 @@ import polars as pl
 
 from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.repetition_buckets import bucket_column
+from mematlas.analyses.frames.same_rows import Across, keep_same_rows
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.metrics.extractable import extractable
 from mematlas.metrics.memorization_score import memorization_score
@@ -56,6 +57,20 @@ def lines(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:
     tables = read_tables(study, run)
     cell = {name: value for name, value in where.items() if name in ("context", "continuation")}
     return _join_tables(tables, cell).filter(**where)
+
+
+def same_rows(study: Study, across: Across, run: str | None = None, **where: Any) -> pl.DataFrame:
+    """The records of `lines` whose row the model scored at every context, or continuation, that it scored any row at.
+
+    Shares of them over contexts (at one continuation), or over continuations (at one context), are of the same rows.
+
+    Args:
+        across: "context" or "continuation"; where: as in `lines`.
+
+    Raises:
+        StudyError: the run is not finished.
+    """
+    return keep_same_rows(lines(study, run, **where).lazy(), across).collect()
 
 
 def _join_tables(tables: Tables, where: dict[str, Any]) -> pl.DataFrame:

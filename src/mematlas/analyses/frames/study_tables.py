@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.analyses.frames.same_rows import Across, keep_same_rows
 from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
-from mematlas.study.distinct_texts import copied_rows, sum_by_text
+from mematlas.study.distinct_texts import copied_rows, count_texts
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -236,45 +237,60 @@ class Tables:
     def _count_texts(self) -> pl.DataFrame | None:
         if self.copied_rows is None:
             return None
-        keys, cell = [*_KEYS, *self.cluster_key], ("context", "continuation")
-        scored = self.scored_rows(*self.cluster_key).join(self.copied_rows.lazy(), on=["row", *cell], how="left")
-        copied = sum_by_text(scored.filter(pl.col("text").is_not_null()), _KEYS, self.cluster_key)
-        rows, recited = pl.len().cast(pl.Int64), pl.col("recited").cast(pl.Int64).sum()
-        # rows without copies are not grouped one by one: there may be ten million of them
-        single = scored.filter(pl.col("text").is_null()).group_by(keys).agg(rows=rows, recited=recited)
-        counts = [
-            single.select(*keys, "rows", "recited", texts="rows", recited_texts="recited"),
-            copied.select(*keys, "rows", "recited", pl.lit(1, pl.Int64).alias("texts"), "recited_texts"),
-        ]
-        sums = pl.concat(counts).group_by(keys).agg(pl.col("texts", "recited_texts", "rows", "recited").sum())
-        return sums.collect(engine="streaming").sort(keys)
+        return count_texts(self.scored_rows(*self.cluster_key), self.copied_rows, _KEYS, self.cluster_key)
+
+    def counts_of_same_rows(self, across: Across, *by: str) -> pl.DataFrame:
+        """As `counts`, of rows that their model scored at every context (continuation); see `same_rows`."""
+        if self._all_rows_are_scored:
+            return self.counts(*by)
+        return self._cached(("same rows", across, by), lambda: self._count("matches", by, across))
+
+    @property
+    def _all_rows_are_scored(self) -> bool:
+        """Whether every model scored all rows in each of its cells, so that all cells have the same rows."""
+        sizes = dict(self.rows.group_by("role").len().collect().iter_rows())
+        sizes["control model"] = sum(sizes.values())
+        cells = self.counts().group_by(*_KEYS).agg(pl.col("rows").sum())
+        return all(rows == sizes.get(role) for role, rows in cells.select("role", "rows").iter_rows())
 
     def verbatim_counts(self, *by: str) -> pl.DataFrame:
         """Numbers of rows by tokens recited before the first miss: as `counts`, with verbatim instead of matches."""
         return self._cached(("verbatim", by), lambda: self._count("verbatim", by))
 
-    def _count(self, value: str, by: tuple[str, ...]) -> pl.DataFrame:
+    def _count(self, value: str, by: tuple[str, ...], across: Across | None = None) -> pl.DataFrame:
+        scored = self.scored_rows(*by)
+        records = scored if across is None else keep_same_rows(scored, across)
         return (
-            self.scored_rows(*by)
-            .group_by(*_KEYS, *by, value, "recited")
+            records.group_by(*_KEYS, *by, value, "recited")
             .agg(pl.len().cast(pl.Int64).alias("rows"))
             .collect(engine="streaming")
             .sort(*_KEYS, *by, value, "recited", nulls_last=True)
         )
 
-    def sums(self, *aggregates: pl.Expr, value: str = "matches", where: pl.Expr | None = None) -> pl.DataFrame:
+    def sums(
+        self,
+        *aggregates: pl.Expr,
+        value: str = "matches",
+        where: pl.Expr | None = None,
+        by: tuple[str, ...] = (),
+        across: Across | None = None,
+    ) -> pl.DataFrame:
         """Aggregates of the scored rows of every model, role and cell, and of each cluster where rows come in clusters.
 
         Args:
             aggregates: expressions on the columns of `counts` (of `verbatim_counts` for the value "verbatim"), whose
                 column rows is the number of rows that a record represents.
             where: the records to aggregate; None: all.
+            by: columns of rows/ to group by, too.
+            across: only rows that their model scored at every context (continuation); see `same_rows`.
         """
-        keys = (*_KEYS, *self.cluster_key)
+        keys = (*_KEYS, *by, *self.cluster_key)
         if self.clusters is None:
-            frame = (self.counts() if value == "matches" else self.verbatim_counts()).lazy()
+            counts = self.counts(*by) if across is None else self.counts_of_same_rows(across, *by)
+            frame = (counts if value == "matches" else self.verbatim_counts(*by)).lazy()
         else:
-            frame = self.scored_rows("cluster").with_columns(rows=pl.lit(1, pl.Int64))
+            scored = self.scored_rows(*by, "cluster").with_columns(rows=pl.lit(1, pl.Int64))
+            frame = scored if across is None or self._all_rows_are_scored else keep_same_rows(scored, across)
         if where is not None:
             frame = frame.filter(where)
         return frame.group_by(keys).agg(*aggregates).collect(engine="streaming").sort(keys)

@@ -10,16 +10,16 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import (
-    SHARE_COLUMNS,
     control_sentence,
     in_model_order,
     memorized_shares,
     recited_by_cell,
     scored_cells,
+    share_columns_across,
     shares_recipe,
-    unevenly_scored,
 )
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, Share, format_share, share_columns
+from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -124,7 +124,8 @@ def compute(tables: Tables) -> Finding:
             tables, question, "training rows scored at two contexts of one continuation", remedy
         )
     headline = _headline_record(tables, changes.filter(pl.col("rows") > 0))
-    shares = memorized_shares(tables)
+    shares, columns = memorized_shares(tables, "context"), share_columns_across("context")
+    recipe = shares_recipe(tables, across="context")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -134,14 +135,14 @@ def compute(tables: Tables) -> Finding:
         strength=_strength(headline),
         control=control_sentence(shares, Cell(headline["longer_context"], headline["continuation"])),
         tables=(
-            Table("shares", "Memorized and unmemorized rows by context", shares, SHARE_COLUMNS, shares_recipe(tables)),
+            Table("shares", "Memorized and unmemorized rows by context", shares, columns, recipe),
             Table(
                 "changes", "Rows that a longer context brings out or loses", changes, _CHANGE_COLUMNS, _CHANGES_RECIPE
             ),
         ),
         charts=_charts(tables, headline),
         trends=(_trend(tables, headline),),
-        caveats=_caveats(tables, shares),
+        caveats=_caveats(tables),
         deviations=_DEVIATIONS,
         rows=_example_rows(tables, headline),
     )
@@ -216,18 +217,14 @@ def _charts(tables: Tables, headline: dict[str, Any]) -> tuple[Chart, ...]:
     return (*charts, Chart("brought_out", title, "bars", "changes", model, share, None, *bounds, where=pair))
 
 
-def _caveats(tables: Tables, shares: pl.DataFrame) -> tuple[str, ...]:
+def _caveats(tables: Tables) -> tuple[str, ...]:
     caveats = []
     if tables.settings.get("align", "start") == "start":
         caveats.append(
             "Contexts begin with the row, so a longer one also moves the continuation to later tokens: what changes is "
             "the context and the text to recite. `--align end` keeps the text."
         )
-    if unevenly_scored(shares, "continuation"):
-        caveats.append(
-            "Not all rows were scored at every context: the shares of the contexts are of different rows; those of "
-            "rows brought out and lost are of the same."
-        )
+    caveats += left_out_sentences(tables, "context")
     if not tables.has_control:
         caveats.append("The study has no control rows: a floor of lucky guesses is unknown.")
     return tuple(caveats)

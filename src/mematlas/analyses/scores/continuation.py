@@ -10,16 +10,16 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.distinct_texts import format_counts, text_records, text_shares
 from mematlas.analyses.frames.memorized_shares import (
-    SHARE_COLUMNS,
     control_sentence,
     in_model_order,
     memorized_shares,
     recited_by_cell,
     scored_cells,
+    share_columns_across,
     shares_recipe,
-    unevenly_scored,
 )
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_share, with_shares
+from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -141,15 +141,16 @@ def compute(tables: Tables) -> Finding:
         remedy = "Score all rows of a selection, recited or not: `mematlas score MODEL --corpus PATH --study FOLDER`."
         return ANALYSIS.insufficient_data(tables, question, "scores of all rows, not of recited rows alone", remedy)
     firm_counts = _firm_counts(tables)
-    if not firm_counts.height:
+    if not firm_counts["rows"].sum():
         remedy = "Score rows at two continuations: `mematlas score ... --continuation 16,32,64`."
         return ANALYSIS.insufficient_data(
             tables, question, "training rows scored at two continuations of one context", remedy
         )
-    headline = _headline_record(tables, firm_counts)
+    headline = _headline_record(tables, firm_counts.filter(pl.col("rows") > 0))
     model, context = headline["model"], headline["context"]
     lengths = [cell.continuation for cell in scored_cells(tables, model) if cell.context == context]
-    shares = memorized_shares(tables)
+    shares, columns = memorized_shares(tables, "continuation"), share_columns_across("continuation")
+    recipe = shares_recipe(tables, across="continuation")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -158,14 +159,12 @@ def compute(tables: Tables) -> Finding:
         ANALYSIS.taxonomy(tables),
         control=control_sentence(shares, Cell(context, headline["shortest"])),
         tables=(
-            Table(
-                "shares", "Memorized and unmemorized rows by continuation", shares, SHARE_COLUMNS, shares_recipe(tables)
-            ),
+            Table("shares", "Memorized and unmemorized rows by continuation", shares, columns, recipe),
             Table("firm", "Rows that stay memorized at longer continuations", firm_counts, _FIRM_COLUMNS, _FIRM_RECIPE),
         ),
         charts=_charts(tables, firm_counts),
         trends=(_fall_trend(tables, model, context, lengths), _slowing_trend(tables, model, context, lengths)),
-        caveats=_caveats(tables, shares),
+        caveats=_caveats(tables),
         deviations=_DEVIATIONS,
     )
 
@@ -231,16 +230,12 @@ def _charts(tables: Tables, firm_counts: pl.DataFrame) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _caveats(tables: Tables, shares: pl.DataFrame) -> tuple[str, ...]:
+def _caveats(tables: Tables) -> tuple[str, ...]:
     caveats = [
         "M = 1 over a longer continuation asks for M = 1 over the shorter one too, so the share can only fall: its "
-        "size, not the fall, is the finding."
+        "size, not the fall, is the finding.",
+        *left_out_sentences(tables, "continuation"),
     ]
-    if unevenly_scored(shares, "context"):
-        caveats.append(
-            "Not all rows were scored at every continuation: the shares of the continuations are of different rows; "
-            "those of rows that stay memorized are of the same."
-        )
     if not tables.has_control:
         caveats.append("The study has no control rows: a floor of lucky guesses is unknown.")
     return tuple(caveats)

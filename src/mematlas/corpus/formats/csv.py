@@ -23,6 +23,7 @@ from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.cache import CachedCorpus, Document, open_cached
 from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, TOKEN_COLUMNS, Columns, Kind, has_values, pick_values
 from mematlas.corpus.reading.compression import HEAD_BYTES, first_bytes, read_lines
+from mematlas.corpus.reading.document_names import DOCUMENT, document_number
 from mematlas.corpus.reading.files import COMPRESSIONS, files_below, list_below
 from mematlas.corpus.reading.json_records import token_array
 from mematlas.corpus.reading.skipped_files import record_skipped
@@ -69,9 +70,12 @@ class CsvRows:
                     f"{table.path} has other columns than {first.path}: {', '.join(table.names)}, not "
                     f"{', '.join(first.names)}; the files of one corpus share one header; open them one by one."
                 )
-        self._columns = _choose_columns(first, column, next((row for t in self._tables for _, row in t.rows()), None))
+        first_row = next((row for t in self._tables for _, row in t.rows()), None)
+        self._columns = _choose_columns(first, column, first_row)
         self.kind: Kind = self._columns.kind
         self.choices: dict[str, object] = {"column": self._columns.value, "kind": self.kind}
+        if first_row and self._columns.document and _integer(first_row[first.names.index(DOCUMENT)]) is None:
+            self.choices["documents"] = "names"  # older versions read numbers alone
         self.details: dict[str, object] = {"column": self._columns.value}
 
     def __iter__(self) -> Iterator[Document]:
@@ -80,7 +84,7 @@ class CsvRows:
             place = {name: table.names.index(name) for name in (*c.values, *c.metadata)}
             for where, row in table.rows():
                 fields = {name: row[index] for name, index in place.items()}
-                document = _integer(fields.get(c.document or ""))
+                document = _document(fields.get(c.document or ""), where)
                 yield Document(
                     _tokens(where, c.value, fields[c.value]) if c.kind == "tokens" else _text(c, fields),
                     document=number if document is None and c.kind == "text" else document,
@@ -213,7 +217,7 @@ def _choose_columns(table: _Table, column: str | None, first: list[str] | None) 
         values,
         "tokens" if is_tokens else "text",
         row_id=next((name for name in ROW_ID_COLUMNS if name in names), None),
-        **{name: name for name in ("document", "source", "repetitions") if name in names},
+        **{name: name for name in (DOCUMENT, "source", "repetitions") if name in names and name not in values},
     )
 
 
@@ -228,6 +232,12 @@ def _tokens(where: str, column: str, field: str) -> NDArray[np.int64]:
     except (ValueError, RecursionError):
         value = field
     return token_array(where, column, value)
+
+
+def _document(field: str | None, where: str) -> int | None:
+    """The number of a document; fields have no type, so what reads as a whole number is one, and all else a name."""
+    integer = _integer(field)
+    return document_number(field if integer is None else integer, where)
 
 
 def _integer(field: str | None) -> int | None:

@@ -23,6 +23,7 @@ from mematlas.corpus.reading.columns import (
     joined_names,
     pick_values,
 )
+from mematlas.corpus.reading.document_names import DOCUMENT, document_number, names_no_document, unread_documents
 from mematlas.corpus.reading.files import COMPRESSIONS, files_below, list_below
 from mematlas.corpus.reading.json_records import (
     Record,
@@ -87,10 +88,18 @@ class JsonRecords:
         self.kind: Kind = "text" if is_text else "tokens"
         self.choices: dict[str, object] = {"column": joined_names(self._names), "kind": self.kind}
         self.details: dict[str, object] = {"column": joined_names(self._names)}
+        self._names_documents = DOCUMENT not in self._names
+        if self._names_documents and DOCUMENT in record and _integer(record[DOCUMENT]) is None:
+            self.choices["documents"] = "names"  # older versions read numbers alone
 
     def __iter__(self) -> Iterator[Document]:
+        unread, example = 0, None
         for number, (where, record) in enumerate(read_records(self.stream.paths)):
-            document = _integer(record.get("document"))
+            name = record.get(DOCUMENT) if self._names_documents else None
+            document = document_number(name, where)
+            if names_no_document(name):
+                example = example if unread else name
+                unread += 1
             if document is None and self.kind == "text":
                 document = number
             yield Document(
@@ -100,6 +109,7 @@ class JsonRecords:
                 repetitions=_integer(record.get("repetitions")),
                 row_id=next((_integer(record[name]) for name in ROW_ID_COLUMNS if name in record), None),
             )
+        self.details |= unread_documents(unread, example)
 
     def _value(self, where: str, record: Record) -> str | NDArray[np.int64]:
         """The record's text or tokens; it must be of the kind of the first record."""

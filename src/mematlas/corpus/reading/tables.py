@@ -14,6 +14,7 @@ from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream, take_windows
 from mematlas.corpus.reading.cache import Document, open_cached
 from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, Columns, chat_error, pick_values
+from mematlas.corpus.reading.document_names import DOCUMENT, document_number, unread_documents
 from mematlas.corpus.reading.tokenrows import to_token_rows
 from mematlas.errors import CorpusError
 from mematlas.types import Ids, Provenance, TokenRows
@@ -61,15 +62,35 @@ def choose_columns(schema: pa.Schema, column: str | None, path: Path) -> Columns
             raise chat_error(path, name)
         wanted = "text or a list of integers" if len(values) == 1 else "text"
         raise CorpusError(f"{path}: the column {name!r} is {data_type}; it must be {wanted}; name another: --column.")
+    document_type = schema.field(DOCUMENT).type if DOCUMENT in schema.names and DOCUMENT not in values else None
     integers = {name for name in schema.names if pa.types.is_integer(schema.field(name).type)}
     return Columns(
         values,
         "text" if _is_text(schema.field(values[0]).type) else "tokens",
         row_id=next((name for name in ROW_ID_COLUMNS if name in integers), None),
-        document="document" if "document" in integers else None,
+        document=DOCUMENT if document_type is not None and _names_documents(document_type) else None,
         source="source" if "source" in schema.names and _is_text(schema.field("source").type) else None,
         repetitions="repetitions" if "repetitions" in integers else None,
     )
+
+
+def _names_documents(data_type: pa.DataType) -> bool:
+    return _is_text(data_type) or pa.types.is_integer(data_type) or pa.types.is_floating(data_type)
+
+
+def _document_choices(schema: pa.Schema, columns: Columns) -> dict[str, object]:
+    """What the fingerprint of a corpus says of its documents: nothing where they are numbers, as in older versions."""
+    name = columns.document
+    return {} if name is None or pa.types.is_integer(schema.field(name).type) else {"documents": "names"}
+
+
+def _unread_documents(table: Table, columns: Columns) -> dict[str, object]:
+    """See unread_documents: all rows of a column of another type than text and numbers."""
+    if DOCUMENT not in table.schema.names or DOCUMENT in columns.values:
+        return {}
+    data_type = table.schema.field(DOCUMENT).type
+    is_read = _names_documents(data_type) or pa.types.is_null(data_type)
+    return {} if is_read else unread_documents(len(table), f"{data_type} values")
 
 
 def _is_text(data_type: pa.DataType) -> bool:
@@ -118,12 +139,14 @@ def damaged_table_error(path: Path, error: Exception) -> CorpusError:
 
 
 def metadata_values(batch: pa.RecordBatch, name: str, path: Path) -> list[Any]:
-    """The values of a metadata column: text, or numbers of at most 63 bits; None for null.
+    """The values of a metadata column: text, or numbers of at most 63 bits; None for null. Documents are numbered.
 
     Raises:
-        CorpusError: a number is larger.
+        CorpusError: a number is larger, or a document's name is a fraction.
     """
     column = batch.column(name)
+    if name == DOCUMENT and not pa.types.is_integer(column.type):
+        return [document_number(value, path) for value in column.to_pylist()]
     try:
         values: list[Any] = (column.cast(pa.int64()) if pa.types.is_integer(column.type) else column).to_pylist()
     except pa.ArrowInvalid as error:
@@ -136,8 +159,14 @@ class TableCorpus:
 
     def __init__(self, format: str, path: Path, table: Table, columns: Columns) -> None:
         self.format = format
-        self.fingerprint = fingerprint(format, {"column": columns.value}, table.stream)
-        self.details: dict[str, object] = {"column": columns.value, "own_row_ids": columns.row_id is not None}
+        self.fingerprint = fingerprint(
+            format, {"column": columns.value, **_document_choices(table.schema, columns)}, table.stream
+        )
+        self.details: dict[str, object] = {
+            "column": columns.value,
+            "own_row_ids": columns.row_id is not None,
+            **_unread_documents(table, columns),
+        }
         self._path, self._table, self._columns = path, table, columns
 
     def __len__(self) -> int:
@@ -194,8 +223,8 @@ class TableDocuments:
 
     def __init__(self, path: Path, table: Table, columns: Columns) -> None:
         self.kind, self.stream = columns.kind, table.stream
-        self.choices: dict[str, object] = {"column": columns.value}
-        self.details: dict[str, object] = {"column": columns.value}
+        self.choices: dict[str, object] = {"column": columns.value, **_document_choices(table.schema, columns)}
+        self.details: dict[str, object] = {"column": columns.value, **_unread_documents(table, columns)}
         self._path, self._table, self._columns = path, table, columns
 
     def __iter__(self) -> Iterator[Document]:

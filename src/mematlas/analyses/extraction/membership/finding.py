@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.extraction.membership.blind_check import why_unchecked
 from mematlas.analyses.extraction.membership.discrimination import (
     MIN_ROWS,
     exposures_by_repetitions,
@@ -73,7 +74,7 @@ def compute(tables: Tables) -> Finding:
         tables=inference_tables(frames),
         charts=inference_charts(frames, model),
         trends=(_trend(frames, model),),
-        caveats=_caveats(tables, frames, blind, incomplete),
+        caveats=(*_blind_caveats(tables, cell, blind), *_caveats(tables, frames, incomplete)),
         deviations=_DEVIATIONS,
     )
 
@@ -109,9 +110,14 @@ def _headline_model(tables: Tables, frames: Frames) -> str | None:
     return next((model for model in models if _score_record(frames, model, LOSS)), None)
 
 
+def _is_checked(blind: Record | None) -> bool:
+    """Whether it is known, with an interval, how well a bag of words discriminates."""
+    return blind is not None and blind["auroc_lower"] is not None
+
+
 def _confounded(blind: Record | None) -> bool:
     """Whether the bag of words discriminates too, so that no score is evidence of memorization."""
-    return blind is not None and blind["auroc_lower"] is not None and blind["auroc_lower"] > _BLIND_WARNING
+    return blind is not None and _is_checked(blind) and blind["auroc_lower"] > _BLIND_WARNING
 
 
 # ----------------------------------------------------------------------------------------------------- the sentences
@@ -150,6 +156,7 @@ def _claim(frames: Frames, model: str, cell: Cell, blind: Record | None) -> str:
         text += f"; {join_with_and(buckets)}"
     text += f"; a bag of words without a model reaches {_format_auroc(blind)}" if blind else ""
     text += ", so that the control differs in ways that need no model" if _confounded(blind) else ""
+    text += "" if _is_checked(blind) else "; whether words alone, without a model, tell them apart is not known"
     return f"{text}."
 
 
@@ -193,21 +200,30 @@ def _trend(frames: Frames, model: str) -> Trend:
 
 
 def _strength(loss: Record | None, blind: Record | None) -> float | None:
-    """AUROC above chance / its standard error; None if a bag of words discriminates too."""
-    if loss is None or loss["auroc_lower"] is None or _confounded(blind):
+    """AUROC above chance / its standard error; None if a bag of words discriminates too, or may do so."""
+    if loss is None or loss["auroc_lower"] is None or _confounded(blind) or not _is_checked(blind):
         return None
     return abs(loss["auroc"] - 0.5) / standard_error(loss["auroc_lower"], loss["auroc_upper"])
 
 
-def _caveats(tables: Tables, frames: Frames, blind: Record | None, incomplete: int) -> tuple[str, ...]:
+def _blind_caveats(tables: Tables, cell: Cell, blind: Record | None) -> tuple[str, ...]:
+    """What the bag of words says against the scores, or why it says nothing."""
+    if blind is None:
+        reason = why_unchecked(tables, cell)
+        return (f"No bag of words stands beside the scores, so that no score shows memorization: {reason}.",)
+    if not _is_checked(blind):
+        return ("The bag of words has no interval, so that no score shows memorization: take rows of more documents.",)
+    warning = (
+        f"A bag of words tells members from the control (lower end above {_BLIND_WARNING:g}): no score shows "
+        "memorization here by itself; take control rows from the same documents or dates."
+    )
+    return (warning,) if _confounded(blind) else ()
+
+
+def _caveats(tables: Tables, frames: Frames, incomplete: int) -> tuple[str, ...]:
     scores, reference = frames["scores"], reference_model_label(tables)
     controls = max(scores["controls"].to_list())
     caveats = {
-        f"A bag of words tells members from the control (lower end above {_BLIND_WARNING:g}): no score shows "
-        "memorization here by itself; take control rows from the same documents or dates.": _confounded(blind),
-        "No bag of words was tried: it needs row features (`mematlas features STUDY`) and 20 rows of each side.": (
-            blind is None
-        ),
         f"The reference model {reference} was trained on the corpus too: what both have learned cancels out, and "
         "rows that both know by heart may fall below chance.": (len(tables.models) > 1 and not tables.control_models),
         "One model alone: there is no reference model.": len(tables.models) == 1,

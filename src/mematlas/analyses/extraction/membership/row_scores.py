@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from mematlas.analyses.extraction.membership.blind_check import blind_scores, member_rows
 from mematlas.analyses.frames.copies_as_repetitions import with_copies_as_repetitions
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.analyses.positions.token_windows import padded_lists
 from mematlas.errors import StudyError
-from mematlas.stats.classification.bag_of_words import blind_log_odds
 from mematlas.stats.classification.membership import mean_log_probability, min_k_mean, token_z_scores, zlib_ratio
 from mematlas.study import Study
 
@@ -30,7 +30,6 @@ REFERENCE: Final = "reference model"
 BLIND: Final = "bag of words"
 _SIGNALS: Final = ("log_probability", "mean_log_probability", "variance_log_probability")
 _BATCH_ROWS: Final = 50_000  # our choice: rows whose signals are in memory at once
-_BLIND_ROWS: Final = 50_000  # our choice: rows that the bag of words is fitted to, a sample if there are more
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,41 +127,14 @@ def _with_reference(scores: pl.DataFrame, reference_scores: pl.DataFrame | None)
 
 
 def _row_table(tables: Tables, cell: Cell) -> pl.DataFrame:
-    """The model-independent columns: row, cluster, member, repetitions, compressed_bytes, blind; rows ascending.
-
-    Training rows that were never shown are not members and are left out.
-    """
-    rows = tables.clustered_rows.filter((pl.col("role") == "control") | (pl.col("repetitions").fill_null(1) > 0))
-    columns = ("row", pl.col("cluster").cast(pl.Int64), "member", "repetitions")
-    row_table = rows.with_columns(member=pl.col("role") == "train").select(columns).collect().sort("row")
+    """The model-independent columns: those of `member_rows`, compressed_bytes, blind; rows ascending."""
+    row_table = member_rows(tables)
     sizes = pl.DataFrame(schema={"row": pl.Int64, "compressed_bytes": pl.Int32})
     if "texts" in tables.features:
         texts = tables.features["texts"].filter(context=cell.context, continuation=cell.continuation)
         sizes = texts.select("row", "compressed_bytes").collect()
     row_table = row_table.join(sizes, on="row", how="left", maintain_order="left")
-    return row_table.with_columns(_blind(tables, row_table, cell))
-
-
-def _blind(tables: Tables, rows: pl.DataFrame, cell: Cell) -> pl.Series:
-    """Log-odds that each row is a member, from the tokens of its window alone; null where these are unknown.
-
-    Rows of one document, copies and near-copies are in one fold.
-    """
-    if "tokens" not in tables.features or not rows.height:
-        return pl.Series("blind", [None] * rows.height, dtype=pl.Float64)
-    sample = np.sort(np.random.default_rng(0).permutation(rows.height)[:_BLIND_ROWS])
-    fitted_rows = rows[sample].select("row", "member", "cluster")
-    start = 0 if tables.settings.get("align", "start") == "start" else max(tables.contexts) - cell.context
-    window_width = cell.context + cell.continuation
-    distinct_tokens = pl.col("tokens").list.slice(start, window_width).list.unique()
-    tokens = tables.features["tokens"].select("row", distinct_tokens).filter(pl.col("tokens").list.len() > 0)
-    fitted_rows = fitted_rows.join(tokens.collect(), on="row").sort("row")
-    tokens_long = fitted_rows.with_row_index("place").select("place", "tokens").explode("tokens")
-    log_odds = blind_log_odds(
-        tokens_long["place"], tokens_long["tokens"], fitted_rows["member"], fitted_rows["cluster"], seed=0
-    )
-    blind = fitted_rows.select("row", pl.Series("blind", log_odds, dtype=pl.Float64).fill_nan(None))
-    return rows.select("row").join(blind, on="row", how="left", maintain_order="left")["blind"]
+    return row_table.with_columns(blind_scores(tables, row_table, cell).alias("blind"))
 
 
 def _model_scores(tables: Tables, model: str, cell: Cell, rows: pl.DataFrame) -> pl.DataFrame:

@@ -38,10 +38,8 @@ _KEYS: Final = ("model", "role", "context", "continuation")
 def step_shares(tables: Tables) -> pl.DataFrame:
     """The memorized share of each checkpoint, role and cell, for each size that has several; columns STEP_COLUMNS."""
     series = {model: checkpoints[-1] for checkpoints in tables.by_step for model in checkpoints}
-    counts = tables.counts(*tables.cluster_key).filter(pl.col("model").is_in(list(series)))
-    sums = counts.group_by(*_KEYS, *tables.cluster_key).agg(
-        pl.col("rows").sum(), (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
-    )
+    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
+    sums = tables.sums(pl.col("rows").sum(), memorized, where=pl.col("model").is_in(list(series)))
     models = tables.models.select("model", "parameters", "training_step")
     shares = with_shares(in_model_order(sums, tables), "memorized").join(models, on="model", maintain_order="left")
     last = pl.col("model").replace_strict(series, return_dtype=pl.String).alias("series")

@@ -44,6 +44,7 @@ from mematlas.analyses.frames.repetition_samples import (
     sample_shares,
     shares_by_repetitions,
 )
+from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -206,7 +207,7 @@ def _caveats(tables: Tables, shares: pl.DataFrame, buckets: pl.DataFrame) -> tup
             not tables.has_control and not tables.control_models
         ),
     }
-    return tuple(caveat for caveat, applies in caveats.items() if applies)
+    return (*(caveat for caveat, applies in caveats.items() if applies), *left_out_sentences(tables, "context"))
 
 
 def _scored_different_rows(tables: Tables, shares: pl.DataFrame) -> bool:
