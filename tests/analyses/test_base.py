@@ -69,7 +69,8 @@ def test_a_finding_says_whether_its_intervals_allow_for_rows_of_one_document():
     assert aware.caveats[-1] == (
         f"Intervals and tests of shares, mean M and AUROC allow for rows of one document: {origin}."
     )
-    unaware = ANALYSES.load("scaling").find(clustered)
+    size = ANALYSES.load("size")
+    unaware = Analysis("a plug-in", size.title, size.source, size.needs, size.compute).find(clustered)
     assert unaware.caveats[-1] == (
         f"Intervals and tests take rows as independent, but {origin}: the intervals are too narrow."
     )
