@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, Analysis
 from mematlas.analyses.frames.copies import SCOPE_DESCRIPTION, SCOPES, counts_by_copies, known_scopes
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order, nearest_cell
 from mematlas.analyses.frames.proportions import format_share, with_shares
@@ -263,8 +263,7 @@ def _insufficient_data(tables: Tables, cell: Cell | None, scopes: tuple[str, ...
         what = "a count of each row's copies in the corpus"
         return ANALYSIS.insufficient_data(tables, _QUESTION, what, "Make row features: `mematlas features STUDY`.")
     if cell is None:
-        remedy = "Score rows of the corpus that are long enough for context and continuation."
-        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", LONGER_ROWS)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, Analysis
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
     KEYS,
@@ -237,8 +237,7 @@ def compute(tables: Tables) -> Finding:
         return ANALYSIS.insufficient_data(tables, question, "scores of all rows, not of recited rows alone", remedy)
     cell = nearest_cell(tables)
     if cell is None:
-        remedy = "Score rows that are at least as long as one context and continuation of the grid."
-        return ANALYSIS.insufficient_data(tables, question, "training rows with a score", remedy)
+        return ANALYSIS.insufficient_data(tables, question, "training rows with a score", LONGER_ROWS)
     shares, scores, survival = memorized_shares(tables), mean_scores_of_study(tables), verbatim_survival(tables)
     models = scored_models(tables, tables.by_size, cell) or scored_models(tables, tables.family, cell)
     headline = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}
