@@ -5,6 +5,7 @@ command is parsed as the command line would; those that are cheap are executed.
 """
 
 import ast
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -170,6 +171,38 @@ def test_every_option_in_a_message_is_an_option_of_a_command():
         if option not in known | FOREIGN_OPTIONS
     }
     assert unknown == set()
+
+
+#: Commands without options, to each of which an option that a message names alone, with its value, may belong.
+BARE = (
+    "score uniform:60 --corpus rows.npy --study study",
+    "fit study",
+    "analyze study",
+    "report study",
+    "features study",
+    "index rows.npy --out index",
+    "predict uniform:60 --corpus rows.npy --predictor predictor",
+    "count index --ids 1",
+    "init study.yaml",
+)
+OPTIONS = sorted({
+    option
+    for path in source_files()
+    for text in texts(path)
+    for option in re.findall(r"`(--[a-z][a-z-]* [^`]+)`", text)
+    if "INSERTED" not in option and option == option.lower()
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_that_stands_alone_is_accepted_with_its_value(option):
+    """`--continuation 16,32` in a message, to be added to the user's own command."""
+    accepted = []
+    for command in BARE:
+        with contextlib.suppress(Exception):
+            parse([*shlex.split(command), *shlex.split(option)])
+            accepted.append(command)
+    assert accepted
 
 
 def all_options() -> list[str]:

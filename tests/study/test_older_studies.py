@@ -43,7 +43,9 @@ CHANGED_FIELDS = {
     "boundary_input": ("control", "caveats"),  # 200 shuffles; means of few counts have no interval
     "entropy": ("control",),  # 200 shuffles
     "forecast": ("trends",),  # the interval of the base rate counts; of many pairs the nearest in compute decides
-    "inference": ("claim", "strength", "deviations"),  # intervals of AUROC and of true positive rates
+    # intervals of AUROC and of true positive rates; why there is no bag of words
+    "inference": ("claim", "strength", "deviations", "caveats"),
+    "predict": ("missing",),  # the remedy also records the entropies that predictors need
     "probability": ("trends",),  # a trend that nearly holds by definition says so
     "scaling": ("claim", "trends", "deviations"),  # growth is log-linear only if the points lie on the line
     "size": ("trends",),  # Student's t instead of the normal distribution

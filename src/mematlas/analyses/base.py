@@ -10,6 +10,14 @@ from mematlas.study.clusters import PIECE_TOKENS
 
 Compute = Callable[[Tables], Finding]
 
+#: Remedies of several analyses; each, as every other one, names a command that was tried.
+LONGER_ROWS: Final = (
+    "Score rows that are long enough, or shorter lengths: `mematlas score ... --context 16 --continuation 16`."
+)
+MORE_RECITED_ROWS: Final = (
+    "Score larger models, rows that occur more often, or shorter continuations: `mematlas score ... --continuation 16`."
+)
+
 #: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
 CLUSTERED: Final = frozenset(
     {
@@ -120,7 +128,7 @@ class Analysis:
         Args:
             question: what cannot be answered, as a clause ("whether memorization grows with size").
             missing: what the study lacks.
-            remedy: how to add it, as a sentence.
+            remedy: how to add it, as a sentence that names a command, or an option of `mematlas score`, in backticks.
         """
         return Finding(
             self.name,

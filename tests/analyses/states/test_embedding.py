@@ -216,7 +216,7 @@ def test_too_few_recited_rows_are_not_cited():
 def test_a_study_without_states_says_how_to_record_them():
     finding = compute(tables({"m": {CELL: list(MATCHES)}}, roles=ROLES))
     assert finding.claim.endswith("cannot be said: the study lacks hidden states.")
-    assert "--signals hidden" in finding.missing
+    assert "--signals free,hidden" in finding.missing
 
 
 @pytest.mark.parametrize(

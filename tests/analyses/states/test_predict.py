@@ -420,7 +420,7 @@ def test_missing_data_is_reported(predictions, missing):
         f"Whether it can be foretold which tokens a model recites cannot be said: the study lacks {missing}"
     )
     assert finding.missing == (
-        "Record hidden states with `mematlas score ... --signals hidden`, then run `mematlas fit STUDY`."
+        "Record states: `mematlas score ... --signals hidden,free,truth`, then run `mematlas fit STUDY`."
     )
     assert len(finding.trends) == 4
 

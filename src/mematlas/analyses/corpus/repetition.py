@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, Analysis
 from mematlas.analyses.frames.copies import SCOPE_DESCRIPTION, SCOPES, counts_by_copies, known_scopes
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order, nearest_cell
 from mematlas.analyses.frames.proportions import (
@@ -92,23 +92,27 @@ def copy_buckets(score_rows: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         model, role, context, continuation, scope, bucket, copies (geometric mean over the bucket), maybe cluster, rows,
-        memorized.
+        memorized; of clusters in any order.
     """
     row_weight = pl.col("rows") if "rows" in score_rows.columns else pl.lit(1, pl.Int64)
     unit = ["cluster"] if "cluster" in score_rows.columns else []
     parts = []
     for scope_order, scope in enumerate(SCOPES):
         copies = pl.col(f"window_{scope}")
-        counted = score_rows.filter(copies >= 1)
-        weighted = counted.with_columns(bucket_column(counted[f"window_{scope}"]), weight=row_weight)
+        counted = score_rows.filter(copies >= 1).with_columns(weight=row_weight)
+        # numbers of copies in their order, as the last digits of a mean depend on it
+        levels = counted.group_by(*KEYS, f"window_{scope}").agg(pl.col("weight").sum()).sort(*KEYS, f"window_{scope}")
         log_mean = (copies.log(10) * pl.col("weight")).sum() / pl.col("weight").sum()
+        levels = levels.with_columns(bucket_column(levels[f"window_{scope}"]))
+        mean_copies = levels.group_by(*KEYS, "bucket", maintain_order=True).agg(copies=10**log_mean)
         memorized = (pl.col("recited").cast(pl.Int64) * pl.col("weight")).sum()
-        mean_copies = weighted.group_by(*KEYS, "bucket").agg(copies=10**log_mean)
-        counts = weighted.group_by(*KEYS, "bucket", *unit).agg(rows=pl.col("weight").sum(), memorized=memorized)
+        bucketed = counted.with_columns(bucket_column(counted[f"window_{scope}"]))
+        counts = bucketed.group_by(*KEYS, "bucket", *unit).agg(rows=pl.col("weight").sum(), memorized=memorized)
         counts = counts.join(mean_copies, on=[*KEYS, "bucket"])
         parts.append(counts.with_columns(pl.lit(scope).alias("scope"), order=scope_order))
     columns = (*_KEY_COLUMNS, "bucket", "copies", *unit, "rows", "memorized")
-    return pl.concat(parts).sort(*KEYS, "order", "bucket", *unit).select(columns)
+    counts = pl.concat(parts)
+    return (counts if unit else counts.sort(*KEYS, "order", "bucket")).select(columns)
 
 
 def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
@@ -123,7 +127,7 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
         shares = shares.join(units, on=list(_KEY_COLUMNS), maintain_order="left")
     else:
         shares = shares.with_columns(units=pl.col("rows").sum().over(*_KEY_COLUMNS))
-    for key, buckets in shares.group_by(*_KEY_COLUMNS, maintain_order=True):
+    for key, buckets in shares.sort(*_KEY_COLUMNS, "bucket").group_by(*_KEY_COLUMNS, maintain_order=True):
         if buckets.height < 2:
             continue
         fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["effective_rows"])
@@ -282,8 +286,7 @@ def _insufficient_data(tables: Tables, cell: Cell | None, scopes: tuple[str, ...
         what = "a count of each row's copies in the corpus"
         return ANALYSIS.insufficient_data(tables, _QUESTION, what, "Make row features: `mematlas features STUDY`.")
     if cell is None:
-        remedy = "Score rows of the corpus that are long enough for context and continuation."
-        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", LONGER_ROWS)
     return None
 
 
@@ -294,12 +297,11 @@ def compute(tables: Tables) -> Finding:
     if missing_finding or cell is None:
         return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
     counts = counts_by_copies(tables)
-    buckets = in_model_order(copy_buckets(counts.filter(pl.col("role") != "control")), tables, "scope", "bucket")
+    buckets = copy_buckets(counts.filter(pl.col("role") != "control"))
     claim_keys = {"role": "train", "context": cell.context, "continuation": cell.continuation, "scope": scopes[0]}
-    shares = (
-        with_shares(buckets, "memorized").with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*_SHARE_COLUMNS)
-    )
-    slopes = copy_slopes(buckets)
+    shares = in_model_order(with_shares(buckets, "memorized"), tables, "scope", "bucket")
+    shares = shares.with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*_SHARE_COLUMNS)
+    slopes = in_model_order(copy_slopes(buckets), tables, "scope")
     headline_model = next(
         (model for model in reversed(tables.by_size) if shares.filter(model=model, **claim_keys).height), None
     )

@@ -68,19 +68,26 @@ def bucket_counts(tables: Tables) -> pl.DataFrame:
     mean over the bucket. Where rows come in clusters there is one record for each of them, with its number in the
     column cluster.
     """
-    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
-    counts = tables.sums(pl.col("rows").sum(), memorized, by=("repetitions",), across="context")
-    counts = counts.with_columns(bucket_column(counts["repetitions"]))
-    counts = counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
-    mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
     keys, unit = ["model", *CELL_KEYS, "bucket"], tables.cluster_key
-    repetitions = counts.group_by(keys, maintain_order=True).agg((10**mean_log).alias("repetitions"))
-    grouped = counts.group_by(*keys, *unit, maintain_order=True).agg(pl.col("rows", "memorized").sum())
-    grouped = grouped.join(repetitions, on=keys, nulls_equal=True, maintain_order="left")
+    levels = _with_bucket(tables.counts_of_same_rows("context", "repetitions"))
+    mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
+    buckets = levels.group_by(keys, maintain_order=True).agg((10**mean_log).alias("repetitions"))
     models = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
-    frame = grouped.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")
-    columns = (*_KEYS, "bucket", "repetitions", *unit, "rows", "memorized")
-    return frame.sort("order", *CELL_KEYS, "bucket", *unit).select(columns)
+    buckets = buckets.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")
+    buckets = buckets.sort("order", *CELL_KEYS, "bucket").with_row_index("place")
+    memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
+    counts = _with_bucket(tables.sums(pl.col("rows").sum(), memorized, by=("repetitions",), across="context"))
+    # one number to group and to sort by: there may be nearly as many records as score lines
+    places = counts.join(buckets.select(*keys, "place"), on=keys, nulls_equal=True)
+    sums = places.group_by("place", *unit).agg(pl.col("rows", "memorized").sum()).sort("place")
+    frame = sums.join(buckets, on="place", maintain_order="left")
+    return frame.select(*_KEYS, "bucket", "repetitions", *unit, "rows", "memorized")
+
+
+def _with_bucket(counts: pl.DataFrame) -> pl.DataFrame:
+    """`counts` (role, repetitions, ...) with the bucket, null for control rows."""
+    counts = counts.with_columns(bucket_column(counts["repetitions"]))
+    return counts.with_columns(pl.when(pl.col("role") != "control").then("bucket").alias("bucket"))
 
 
 def shares_by_repetitions(counts: pl.DataFrame) -> pl.DataFrame:

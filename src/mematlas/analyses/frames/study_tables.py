@@ -275,7 +275,8 @@ class Tables:
         by: tuple[str, ...] = (),
         across: Across | None = None,
     ) -> pl.DataFrame:
-        """Aggregates of the scored rows of every model, role and cell, and of each cluster where rows come in clusters.
+        """Aggregates of the scored rows of every model, role and cell, and of each cluster (in any order), where rows
+        come in clusters.
 
         Args:
             aggregates: expressions on the columns of `counts` (of `verbatim_counts` for the value "verbatim"), whose
@@ -293,7 +294,9 @@ class Tables:
             frame = scored if across is None or self._all_rows_are_scored else keep_same_rows(scored, across)
         if where is not None:
             frame = frame.filter(where)
-        return frame.group_by(keys).agg(*aggregates).collect(engine="streaming").sort(keys)
+        sums = frame.group_by(keys).agg(*aggregates).collect(engine="streaming")
+        # with clusters there may be nearly as many records as score lines, whose order says nothing
+        return sums if self.cluster_key else sums.sort(keys)
 
     def scored_rows(self, *by: str) -> pl.LazyFrame:
         """One record per row that could be scored: model, row, context, continuation, matches, verbatim, recited, role

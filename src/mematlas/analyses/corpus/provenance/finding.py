@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, MORE_RECITED_ROWS, Analysis
 from mematlas.analyses.corpus.provenance.other_occurrences import (
     KINDS,
     continuation_copies,
@@ -220,15 +220,13 @@ def _insufficient_data(tables: Tables, cell: Cell | None, known_scopes: tuple[st
         what = "a count of each continuation's copies in the corpus"
         return ANALYSIS.insufficient_data(tables, _QUESTION, what, "Make row features: `mematlas features STUDY`.")
     if cell is None:
-        remedy = "Score rows of the corpus that are long enough for context and continuation."
-        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", LONGER_ROWS)
     return None
 
 
 def _nothing_recited(tables: Tables, cell: Cell, control: tuple[int, int]) -> Finding:
     missing = f"recited training rows at {cell} tokens whose places in the corpus are known"
-    remedy = "Score larger models, rows that occur more often, or shorter continuations."
-    finding = ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+    finding = ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
     leaking, rows = control
     leak = f"The control leaks: {leaking:,} of {rows:,} control rows have their continuation in the corpus."
     return replace(finding, caveats=(leak,)) if leaking else finding

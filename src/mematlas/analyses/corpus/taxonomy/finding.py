@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, MORE_RECITED_ROWS, Analysis
 from mematlas.analyses.corpus.taxonomy.category_models import (
     ALL_ROWS,
     COEFFICIENT_COLUMNS,
@@ -267,8 +267,7 @@ def _tables(
 
 def _insufficient_data(tables: Tables, cell: Cell | None, counts: pl.DataFrame) -> Finding:
     if cell is None:
-        remedy = "Score rows of the corpus that are long enough for context and continuation."
-        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, "scored training rows", LONGER_ROWS)
     filters = {"role": "train", "context": cell.context, "continuation": cell.continuation}
     if counts.filter(**filters)["rows"].sum():
         return ANALYSIS.insufficient_data(
@@ -276,8 +275,7 @@ def _insufficient_data(tables: Tables, cell: Cell | None, counts: pl.DataFrame) 
         )
     scored = tables.counts().filter(**filters).group_by("model").agg(pl.sum("rows"))["rows"]
     missing = f"memorized rows (none of {max(scored):,} rows is recited by any model at {cell} tokens)"
-    remedy = "Score larger models, rows that occur more often, or shorter continuations."
-    return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+    return ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
 
 
 def compute(tables: Tables) -> Finding:

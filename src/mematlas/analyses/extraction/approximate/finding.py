@@ -245,7 +245,7 @@ def compute(tables: Tables) -> Finding:
         return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
     headline = _headline(tables, cell)
     if headline is None:
-        remedy = "Score with `--signals free` rows that are long enough, then `mematlas features STUDY`."
+        remedy = "Score rows that are long enough: `mematlas score ... --signals free`, then `mematlas features STUDY`."
         return ANALYSIS.insufficient_data(
             tables, _QUESTION, "training rows whose greedy text and tokens are known", remedy
         )

@@ -236,7 +236,7 @@ def compute(tables: Tables) -> Finding:
     frames = probability_frames(tables, cell)
     headline = _headline_of(tables, frames)
     if headline is None:
-        remedy = "Score longer rows, or a shorter continuation; a context of 0 tokens needs `--bos`."
+        remedy = "Score longer rows, or less: `mematlas score ... --continuation 16`; context 0 needs `--bos`."
         missing = f"training rows whose log-probabilities are known over all of {cell} tokens"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     return _finding(tables, cell, headline)

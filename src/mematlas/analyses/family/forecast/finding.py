@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import MORE_RECITED_ROWS, Analysis
 from mematlas.analyses.family.forecast.clustering import (
     QUANTILE_COLUMNS,
     SPREAD_COLUMNS,
@@ -227,7 +227,7 @@ def _insufficient_data(tables: Tables, labels: Labels, forecasts: pl.DataFrame) 
         remedy = "Score the same rows with all models: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
         missing = "rows that all models scored"
     elif not labels.recited.any():
-        remedy = "Score larger models, rows that occur more often, or shorter continuations."
+        remedy = MORE_RECITED_ROWS
         missing = f"memorized rows (none of {len(labels.rows):,} rows is recited by any model)"
     else:
         return None

@@ -41,7 +41,7 @@ def step_shares(tables: Tables) -> pl.DataFrame:
     memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
     sums = tables.sums(pl.col("rows").sum(), memorized, where=pl.col("model").is_in(list(series)))
     models = tables.models.select("model", "parameters", "training_step")
-    shares = with_shares(in_model_order(sums, tables), "memorized").join(models, on="model", maintain_order="left")
+    shares = in_model_order(with_shares(sums, "memorized"), tables).join(models, on="model", maintain_order="left")
     last = pl.col("model").replace_strict(series, return_dtype=pl.String).alias("series")
     return shares.with_columns(last).sort("parameters", *_KEYS[1:], "training_step").select(*STEP_COLUMNS)
 

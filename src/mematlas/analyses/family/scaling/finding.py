@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import MORE_RECITED_ROWS, Analysis
 from mematlas.analyses.family.scaling.checkpoints import (
     STEP_COLUMNS,
     STEPS_RECIPE,
@@ -290,8 +290,7 @@ def _insufficient_data(
     train = pl.concat([frame.filter(role="train").select("rows", "memorized") for frame in (shares, steps)])
     if train.height and train["memorized"].sum() == 0:
         missing = f"memorized rows (none of {max(train['rows']):,} rows is recited by any model)"
-        remedy = "Score larger models, rows that occur more often, or shorter continuations."
-        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
     if not fits and not headline_steps(tables, steps):
         missing = (
             "two points to lay a line through (two sizes, two buckets of repetitions, two contexts, or two checkpoints "
@@ -299,7 +298,7 @@ def _insufficient_data(
         )
         remedy = (
             "Score models of several sizes, several checkpoints of one, rows with known repetitions, or several "
-            "contexts (`--context 16,32`)."
+            "contexts: `mematlas score ... --context 16,32`."
         )
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     return None

@@ -254,7 +254,7 @@ def compute(tables: Tables) -> Finding:
     frames = boundary_frames(tables, classes, window_counts(tables, cell))
     model = _headline_model(tables, frames)
     if not any(_difference_record(frames, model, name) for name in CLASSES):
-        remedy = "Score more rows, or other models."
+        remedy = "Score more rows, or other models: `mematlas score MODEL ... --rows all`."
         missing = "memorized, half-memorized or unmemorized rows whose counts are known"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     step = _difference_record(frames, model, MEMORIZED)

@@ -189,7 +189,7 @@ def compute(tables: Tables) -> Finding:
     if not tables.complete or cell is None:
         return ANALYSIS.without_scores(tables, _QUESTION)
     if not has_signals(tables):
-        remedy = "Record them: `mematlas score ... --signals truth --signals free`."
+        remedy = "Record them: `mematlas score ... --signals truth,free`."
         return ANALYSIS.insufficient_data(tables, _QUESTION, "signals (per-token records)", remedy)
     signals = cell_signals(tables, cell)
     rows = rows_of_signals(tables, signals)
@@ -197,9 +197,8 @@ def compute(tables: Tables) -> Finding:
     model = _headline_model(tables, frames)
     if not any(statistic_record(frames, model, name, path) for name in CLASSES for path in known_paths(frames, model)):
         missing = "memorized, half-memorized or unmemorized rows whose entropy is known"
-        return ANALYSIS.insufficient_data(
-            tables, _QUESTION, missing, "Score more rows, or other models, with --signals free."
-        )
+        remedy = "Score more rows, or other models: `mematlas score MODEL ... --signals free --rows all`."
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     contrast = contrast_record(frames, model, known_paths(frames, model)[0])
     return Finding(
         ANALYSIS.name,

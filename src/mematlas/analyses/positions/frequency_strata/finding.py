@@ -237,9 +237,8 @@ def compute(tables: Tables) -> Finding:
     model = _headline_model(tables, effects)
     if model is None:
         missing = "a model with both memorized and unmemorized training rows whose counts and M are known"
-        return ANALYSIS.insufficient_data(
-            tables, _QUESTION, missing, "Score more rows, or other models, at graded depth."
-        )
+        remedy = "Score more rows, or other models: `mematlas score MODEL ... --depth graded --rows all`."
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     positions = position_contrasts(rows, counts)
     step = _step_records(effects, model, _finest_strata(effects, model))["log10"]
     has_interval = step["difference_lower"] is not None

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.base import Analysis
+from mematlas.analyses.base import LONGER_ROWS, Analysis
 from mematlas.analyses.frames.distinct_texts import format_texts, text_records, text_shares, texts_table
 from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
@@ -104,7 +104,8 @@ def _classes(tables: Tables) -> pl.DataFrame:
 def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:
     """P1: scores of 0 to 0.3 dominate. Our reading: more than half of the rows of every model have such a score."""
     is_low = 10 * pl.col("matches") <= 3 * cell.continuation
-    results = {model: _majority(tables, model, cell, is_low, ~is_low) for model in models}
+    counts = _opposed_rows(tables, cell, is_low, ~is_low)
+    results = {model: _majority(counts.filter(model=model)) for model in models}
     verdicts = [verdict for _, _, verdict in results.values()]
     shares = ", ".join(f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items())
     test = (
@@ -116,12 +117,12 @@ def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Tr
 
 def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     """K7: scores are bipolar. Our reading: each outermost level has more rows than the level next to it."""
-    graded = tables.counts().filter(_is_graded(model, cell))
+    graded = tables.counts().filter(_is_graded(cell), model=model)
     level_rows = graded.group_by(level().alias("level")).agg(pl.col("rows").sum())
     rows = dict(level_rows.iter_rows())
     counts = [rows.get(number, 0) for number in range(len(LEVELS))]
     pairs = [(level() == outer, level() == inner) for outer, inner in ((0, 1), (4, 3))]
-    verdicts = [_majority(tables, model, cell, *pair)[2] for pair in pairs]
+    verdicts = [_majority(_opposed_rows(tables, cell, *pair).filter(model=model))[2] for pair in pairs]
     test = (
         f"rows of {model} at {cell} tokens: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in "
         f"{LEVEL_RANGES[1]}, {counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}; shown if "
@@ -130,19 +131,22 @@ def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     return Trend("scores-are-bipolar", combined_verdict(verdicts), test)
 
 
-def _majority(
-    tables: Tables, model: str, cell: Cell, supporting: pl.Expr, opposing: pl.Expr
-) -> tuple[int, int, Verdict]:
-    """The numbers of rows that support a direction and that oppose it, and the verdict."""
+def _opposed_rows(tables: Tables, cell: Cell, supporting: pl.Expr, opposing: pl.Expr) -> pl.DataFrame:
+    """The graded training rows of each model, and cluster, in a cell that support a direction (for) or oppose it
+    (against)."""
     sums = [(pl.col("rows") * rule).sum().alias(name) for name, rule in (("for", supporting), ("against", opposing))]
-    counts = tables.sums(*sums, where=_is_graded(model, cell))
+    return tables.sums(*sums, where=_is_graded(cell))
+
+
+def _majority(counts: pl.DataFrame) -> tuple[int, int, Verdict]:
+    """The numbers of rows for and against a direction, and the verdict."""
     verdict = clustered_majority_verdict(counts, "for", "against")
     return int(counts["for"].sum()), int(counts["against"].sum()), verdict
 
 
-def _is_graded(model: str, cell: Cell) -> pl.Expr:
-    """Whether a record is one of graded training rows of a model in a cell."""
-    where = {"model": model, "role": "train", "context": cell.context, "continuation": cell.continuation}
+def _is_graded(cell: Cell) -> pl.Expr:
+    """Whether a record is one of graded training rows in a cell."""
+    where = {"role": "train", "context": cell.context, "continuation": cell.continuation}
     return _equals(where) & pl.col("matches").is_not_null()
 
 
@@ -239,8 +243,7 @@ def compute(tables: Tables) -> Finding:
         return ANALYSIS.insufficient_data(tables, question, "scores of all rows, not of recited rows alone", remedy)
     cell = nearest_cell(tables)
     if cell is None:
-        remedy = "Score rows that are at least as long as one context and continuation of the grid."
-        return ANALYSIS.insufficient_data(tables, question, "training rows with a score", remedy)
+        return ANALYSIS.insufficient_data(tables, question, "training rows with a score", LONGER_ROWS)
     shares, scores, survival = memorized_shares(tables), mean_scores_of_study(tables), verbatim_survival(tables)
     models = scored_models(tables, tables.by_size, cell) or scored_models(tables, tables.family, cell)
     headline = {"model": models[-1], "role": "train", "context": cell.context, "continuation": cell.continuation}

@@ -48,7 +48,9 @@ def mean_scores_of_study(tables: Tables) -> pl.DataFrame:
     """The `mean_scores` of every model, role and cell with graded rows, models in the order given."""
     graded, score = pl.lit(tables.graded) & pl.col("matches").is_not_null(), pl.col("matches") / pl.col("continuation")
     counts = tables.counts().filter(graded).group_by(*KEYS, score.alias("score")).agg(pl.col("rows").sum())
-    sums = None if tables.clusters is None else tables.sums(*_cluster_sums(score), where=graded)
+    # whole matches are summed, not scores, so that the order of rows makes no difference to the last digit
+    total = (pl.col("rows") * pl.col("matches")).sum() / pl.col("continuation").first()
+    sums = None if tables.clusters is None else tables.sums(*_cluster_sums(score, total), where=graded)
     return in_model_order(_mean_scores(counts, sums), tables)
 
 
@@ -64,15 +66,16 @@ def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
     """
     if "cluster" not in counts.columns:
         return _mean_scores(counts, None)
-    sums = counts.group_by(*KEYS, "cluster").agg(*_cluster_sums(pl.col("score")))
+    score = pl.col("score")
+    sums = counts.group_by(*KEYS, "cluster").agg(*_cluster_sums(score, (pl.col("rows") * score).sum()))
     return _mean_scores(counts.group_by(*KEYS, "score").agg(pl.col("rows").sum()), sums)
 
 
-def _cluster_sums(score: pl.Expr) -> list[pl.Expr]:
-    """Of a cluster: its rows, those of score 1 and of score 0, and the sum of all scores."""
+def _cluster_sums(score: pl.Expr, total: pl.Expr) -> list[pl.Expr]:
+    """Of a cluster: its rows, those of score 1 and of score 0, and `total`, the sum of all scores."""
     rows = pl.col("rows")
-    values = (rows, rows * (score == 1), rows * (score == 0), rows * score)
-    return [value.sum().cast(pl.Float64).alias(name) for value, name in zip(values, _CLUSTER_SUMS, strict=True)]
+    values = (rows.sum(), (rows * (score == 1)).sum(), (rows * (score == 0)).sum(), total)
+    return [value.cast(pl.Float64).alias(name) for value, name in zip(values, _CLUSTER_SUMS, strict=True)]
 
 
 def _mean_scores(counts: pl.DataFrame, sums: pl.DataFrame | None) -> pl.DataFrame:
@@ -82,7 +85,7 @@ def _mean_scores(counts: pl.DataFrame, sums: pl.DataFrame | None) -> pl.DataFram
         for key, group in counts.sort(*KEYS, "score").group_by(*KEYS, maintain_order=True)
     }
     if sums is not None:
-        for key, group in sums.group_by(*KEYS, maintain_order=True):
+        for key, group in sums.sort("cluster").group_by(*KEYS, maintain_order=True):
             if group.height < means[key].count:
                 means[key] = clustered_mean_score(*(group[name].to_numpy() for name in _CLUSTER_SUMS))
     records = []

@@ -200,13 +200,14 @@ def compute(tables: Tables) -> Finding:
     kind = next((kind for kind in TEXT_KINDS if kind in tables.states), None)
     if kind is None or not tables.family:
         return ANALYSIS.insufficient_data(
-            tables, _QUESTION, "hidden states", "Record them: `mematlas score ... --signals free --signals hidden`."
+            tables, _QUESTION, "hidden states", "Record them: `mematlas score ... --signals free,hidden`."
         )
     frames = embedding_frames(tables)
     distances = frames["distances"].drop_nulls("distance").filter("latest" if len(tables.by_size) else True, kind=kind)
     if not distances.filter(role="train").height:
         missing = "two training rows of a score level with hidden states"
-        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, "Score more rows with `--signals hidden`.")
+        remedy = "Score more rows: `mematlas score ... --signals hidden --rows all`."
+        return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     model = _headline_model(tables, frames, kind)
     return Finding(
         ANALYSIS.name,

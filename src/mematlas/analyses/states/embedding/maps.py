@@ -134,7 +134,8 @@ def _map_records(sample: StateSample) -> Records:
     records: Records = []
     for state, step, indices, scaled in _mapped_states(sample):
         coordinates = {PCA: principal_components(scaled)[0]}
-        if state == "last" and sample.kind == "free" and len(indices) >= UMAP_MIN_ROWS and umap_is_installed():
+        is_mapped = state == "last" and sample.kind == "free" and len(indices) >= UMAP_MIN_ROWS
+        if is_mapped and scaled.shape[1] > 1 and umap_is_installed():  # UMAP begins with two principal components
             coordinates[UMAP] = umap_coordinates(scaled)
         for method, points in coordinates.items():
             for index, (x, y) in zip(indices.tolist(), points.tolist(), strict=True):

@@ -22,7 +22,7 @@ from mematlas.study.clusters import names_documents
 from mematlas.study.schemas.predictions import BASELINES, PREDICTOR, SHUFFLED
 
 _QUESTION: Final = "whether it can be foretold which tokens a model recites"
-_REMEDY: Final = "Record hidden states with `mematlas score ... --signals hidden`, then run `mematlas fit STUDY`."
+_REMEDY: Final = "Record states: `mematlas score ... --signals hidden,free,truth`, then run `mematlas fit STUDY`."
 _VERDICT_PHRASES: Final = {"shows": "above", "contradicts": "below", "cannot tell": "not above"}
 Record = dict[str, Any]
 
