@@ -11,7 +11,12 @@ from mematlas.study.clusters import PIECE_TOKENS
 Compute = Callable[[Tables], Finding]
 
 #: Analyses whose intervals of shares and tests take the cluster as their unit where rows come in clusters.
-CLUSTERED: Final = frozenset({"distribution", "size", "continuation", "context", "transitions", "overlap", "inference"})
+CLUSTERED: Final = frozenset(
+    {
+        *("distribution", "size", "continuation", "context", "transitions", "overlap", "inference"),
+        *("boundary_input", "entropy", "frequency_strata", "embedding"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -79,8 +79,8 @@ def test_many_rows_have_a_normal_spread_that_agrees(monkeypatch):
 def test_a_shuffled_difference_is_about_zero():
     rng = np.random.default_rng(0)
     first, second = rng.normal(9, 1, 40), np.append(rng.normal(5, 1, 60), np.nan)
-    memorized, unmemorized, difference, lower, upper = shuffled_difference(first, second)
-    assert (memorized, unmemorized) == (40, 60)
+    memorized, unmemorized, difference, lower, upper, clusters = shuffled_difference(first, second)
+    assert (memorized, unmemorized, clusters) == (40, 60, 100)
     assert abs(difference) < 0.1
     spread = 1.96 * np.std(np.concatenate([first, second[:-1]]), ddof=1) * np.sqrt(1 / 40 + 1 / 60)
     assert upper - lower == pytest.approx(2 * spread, rel=0.2)

@@ -1,0 +1,43 @@
+"""Labels of rows shuffled at random: what labels that tell nothing would give, for negative controls and null values.
+
+Rows of a cluster (documents, or copies of one text) are not independent, and labels shuffled row by row would lose the
+runs that they have within clusters: numbers from such labels vary too little. So labels move in whole clusters: each
+cluster takes the labels of another one, row by row in their order, cut to its own number of rows or begun again at the
+first. Our choice. Clusters of equal size exchange their labels, as rows do that are each a cluster of their own; where
+sizes differ, the number of rows with a label differs from shuffle to shuffle. Laying the labels over all rows in a new
+order of the clusters would keep it, but break the runs: a test at 5 % then rejects true null hypotheses in 15 % of
+samples with clusters of geometric sizes, and this one in 3 to 6 % (tests/stats/hypotheses/test_label_shuffles.py).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mematlas.stats.estimates.clustered import dense_labels
+
+
+def label_shuffles(
+    count: int, clusters: ArrayLike | None, shuffles: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """For each shuffle the row whose label each row takes, shape (count,); `labels[sources]` are the shuffled labels.
+
+    Args:
+        count: rows. clusters: shape (count,), any numbers; rows of one number are not independent. None: all rows are.
+
+    Raises:
+        ValueError: there are not `count` clusters.
+    """
+    numbers = dense_labels(clusters, count)
+    if numbers is None:
+        for _ in range(shuffles):
+            yield generator.permutation(count)
+        return
+    order, sizes = np.argsort(numbers, kind="stable"), np.bincount(numbers)
+    starts = np.cumsum(sizes) - sizes
+    places = np.arange(count) - np.repeat(starts, sizes)
+    for _ in range(shuffles):
+        taken = generator.permutation(len(sizes))
+        sources = np.empty(count, np.int64)
+        sources[order] = order[np.repeat(starts[taken], sizes) + places % np.repeat(sizes[taken], sizes)]
+        yield sources
