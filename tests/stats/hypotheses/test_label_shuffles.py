@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mematlas.stats.hypotheses.label_shuffles import label_shuffles
+from mematlas.stats.hypotheses.label_shuffles import label_shuffles, mean_and_middle
 
 
 def shuffled(labels, clusters, count=1, seed=0):
@@ -68,3 +68,13 @@ def test_the_difference_of_shuffled_groups_varies_as_that_of_random_ones(kind):
 def test_clusters_of_another_number_of_rows_are_refused():
     with pytest.raises(ValueError, match="clusters must be of shape"):
         next(label_shuffles(3, [1, 1], 1, np.random.default_rng(0)))
+
+
+def test_the_mean_and_the_middle_of_shuffles():
+    values = np.column_stack([np.arange(201.0), np.full(201, 7.0), np.full(201, np.nan), np.arange(201.0)])
+    values[100:, 3] = np.nan
+    mean, lower, upper = mean_and_middle(values)
+    assert mean.tolist() == pytest.approx([100, 7, np.nan, 49.5], nan_ok=True)
+    assert lower.tolist() == pytest.approx([5, np.nan, np.nan, 99 * 0.025], nan_ok=True)
+    assert upper.tolist() == pytest.approx([195, np.nan, np.nan, 99 * 0.975], nan_ok=True)
+    assert mean_and_middle(values, 0.5)[2][0] == 147.5

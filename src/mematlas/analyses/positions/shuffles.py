@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from mematlas.analyses.positions.profiles import Group, Values
 from mematlas.stats.estimates.averages import ColumnEstimates, means
 from mematlas.stats.estimates.clustered import dense_labels, sum_by_label
-from mematlas.stats.hypotheses.label_shuffles import label_shuffles
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 
 SHUFFLED: Final = "shuffled"
-SHUFFLES: Final = 200
 #: Our choice: means of more rows are normal; their spread is computed, or scaled from that of so many.
 MAX_ROWS: Final = 20_000
 _BATCH_ROWS: Final = 200_000  # rows of values in memory at once
-_ENDS: Final = (0.025, 0.975)
 Indices = NDArray[np.int64]
 #: Values of rows, shape (rows, columns), from their positions in the matrix of values and their columns at offset 0.
 ValuesAt = Callable[[Indices, Indices], Values]
@@ -154,20 +152,8 @@ def _known_means(values: Values) -> Values:
 
 
 def _over_shuffles(centers: Values, own: ColumnEstimates, scale: float) -> ColumnEstimates:
-    """Mean and quantiles of each column of (shuffles, columns); NaN where all shuffles are, or all are the same.
-
-    own: the means of the rows that have the label, for their numbers.
-    """
-    estimates = np.full((3, centers.shape[1]), np.nan)
-    for column in np.flatnonzero(~np.isnan(centers).all(0)):
-        known = centers[~np.isnan(centers[:, column]), column]
-        mean = known.mean()
-        estimates[0, column] = mean
-        if np.ptp(known) > 1e-12 * np.abs(known).max():
-            lower, upper = scale * (np.quantile(known, _ENDS) - mean)
-            # the mean of a few rows with one far above all others may be outside of the middle 95 %
-            estimates[1:, column] = mean + min(lower, 0.0), mean + max(upper, 0.0)
-    return _estimates(estimates[0], estimates[1], estimates[2], own)
+    """`mean_and_middle` of the shuffles; own: the means of the rows that have the label, for their numbers."""
+    return _estimates(*mean_and_middle(centers, scale), own)
 
 
 def _estimates(estimate: Values, lower: Values, upper: Values, own: ColumnEstimates) -> ColumnEstimates:
@@ -239,6 +225,5 @@ def shuffled_difference(
         shuffled, member = (pool[sources], is_first) if labels is None else (pool, is_first[sources])
         if member.any() and not member.all():
             differences[shuffle] = shuffled[member].mean() - shuffled[~member].mean()
-    own = means(pool[:, None], clusters=labels)
-    result = _over_shuffles(differences, own, 1.0)
-    return first, second, result.estimate[0], result.lower[0], result.upper[0], int(own.clusters[0])
+    estimate, lower, upper = (float(numbers[0]) for numbers in mean_and_middle(differences))
+    return first, second, estimate, lower, upper, len(pool) if labels is None else int(labels.max()) + 1

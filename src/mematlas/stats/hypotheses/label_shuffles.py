@@ -10,11 +10,16 @@ samples with clusters of geometric sizes, and this one in 3 to 6 % (tests/stats/
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mematlas.stats.estimates.clustered import dense_labels
+
+SHUFFLES: Final = 200  # our choice: of a negative control
+_ENDS: Final = (0.025, 0.975)
+Floats = NDArray[np.float64]
 
 
 def label_shuffles(
@@ -41,3 +46,24 @@ def label_shuffles(
         sources = np.empty(count, np.int64)
         sources[order] = order[np.repeat(starts[taken], sizes) + places % np.repeat(sizes[taken], sizes)]
         yield sources
+
+
+def mean_and_middle(values: ArrayLike, scale: float = 1.0) -> tuple[Floats, Floats, Floats]:
+    """Mean and both ends of the middle 95 % of each column; the mean is always within. Each of shape (columns,).
+
+    Args:
+        values: shape (shuffles, columns); NaN where a shuffle gives no number. A column without any number has NaN, and
+            one whose shuffles all give the same no ends.
+        scale: factor of the distance of the ends from the mean.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    result = np.full((3, values.shape[1]), np.nan)
+    for column in np.flatnonzero(~np.isnan(values).all(0)):
+        known = values[~np.isnan(values[:, column]), column]
+        mean = known.mean()
+        result[0, column] = mean
+        if np.ptp(known) > 1e-12 * np.abs(known).max():
+            lower, upper = scale * (np.quantile(known, _ENDS) - mean)
+            # the mean of a few rows with one far above all others may be outside of the middle 95 %
+            result[1:, column] = mean + min(lower, 0.0), mean + max(upper, 0.0)
+    return result[0], result[1], result[2]

@@ -17,7 +17,6 @@ from mematlas.analyses.positions.boundary_input.tables import boundary_frames, b
 from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation, form_names
 from mematlas.analyses.positions.class_caveats import class_caveats
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
-from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import (
     ALL_ROWS,
     CLASSES,
@@ -32,6 +31,7 @@ from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Trend
 from mematlas.stats.estimates.averages import FEWEST_COUNTS
 from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
 _TRENDS: Final = {

@@ -32,10 +32,10 @@ from mematlas.analyses.positions.entropy.trends import (
     statistic_record,
 )
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
-from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import ALL_ROWS, CLASSES, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 
