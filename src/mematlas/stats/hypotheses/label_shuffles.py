@@ -5,8 +5,8 @@ runs that they have within clusters: numbers from such labels vary too little. S
 cluster takes the labels of another one, row by row in their order, cut to its own number of rows or begun again at the
 first. Our choice. Clusters of equal size exchange their labels, as rows do that are each a cluster of their own; where
 sizes differ, the number of rows with a label differs from shuffle to shuffle. Laying the labels over all rows in a new
-order of the clusters would keep it, but break the runs: a test at 5 % then rejects true null hypotheses in 15 % of
-samples with clusters of geometric sizes, and this one in 3 to 6 % (tests/stats/hypotheses/test_label_shuffles.py).
+order of the clusters would keep it, but break the runs: a test at 5 % then rejects true null hypotheses in 16 % of
+samples with clusters of geometric sizes, and this one in 3 to 4 % (tests/stats/hypotheses/test_label_shuffles.py).
 """
 
 from collections.abc import Iterator
