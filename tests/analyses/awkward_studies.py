@@ -11,8 +11,8 @@ import mematlas
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.study.schemas.features import COPIES
 from tests.analyses.published_files import write_memorized_evals, write_memorized_flags, write_random_sampled
-from tests.analyses.synthetic_tables import tables as make_tables
 from tests.analyses.synthetic_tables import (
+    in_documents,
     with_copies,
     with_features,
     with_places,
@@ -20,6 +20,7 @@ from tests.analyses.synthetic_tables import (
     with_signals,
     with_states,
 )
+from tests.analyses.synthetic_tables import tables as make_tables
 
 CELLS = tuple(product((16, 32), (16, 32, 64)))
 SHORT_CELLS = ((8, 4), (8, 8))
@@ -213,6 +214,7 @@ CASES = {
     "features, recited rows only": lambda: with_features(recited_only()),
     "features, holes in the grid": lambda: with_features(with_holes()),
     "features with places": lambda: with_places(with_features(full_study())),
+    "features, rows of documents": lambda: with_features(rows_of_documents()),
     "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
     "signals": lambda: with_signals(smaller_study()),
     "signals and features": lambda: with_signals(with_features(smaller_study())),
@@ -230,6 +232,7 @@ CASES = {
         make_tables({"s1": {cell: [row % 9 for row in range(90)] for cell in CELLS}}, roles=["train", "control"] * 45)
     ),
     "signals, everything recited": lambda: with_signals(make_tables({"s1": {cell: [cell[1]] * 90 for cell in CELLS}})),
+    "signals, rows of documents": lambda: with_signals(in_documents(smaller_study(("s1", "s4")), 5)),
     "signals, one row": lambda: with_signals(family(count=1, repetitions=[3])),
     "signals, only control rows": lambda: with_signals(family(count=40, roles=["control"] * 40)),
     "signals, nothing scored": lambda: with_signals(nothing_scored()),
@@ -269,6 +272,12 @@ CASES = {
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),
     "states, no control": lambda: with_states(family(("s1", "s4"), SHORT_CELLS, 40), kinds=("truth",)),
+    "states, rows of documents": lambda: with_states(
+        in_documents(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), 3), kinds=("free",)
+    ),
+    "states, one document": lambda: with_states(
+        in_documents(smaller_study(("s4",), count=48, cells=SHORT_CELLS), 48), kinds=("free",)
+    ),
     "states, one model": lambda: with_states(smaller_study(("s1",), count=48, cells=SHORT_CELLS)),
     "states, a control model": lambda: with_states(
         smaller_study(("s1", "s4"), 48, cells=SHORT_CELLS, control_models=("s1",))

@@ -98,6 +98,12 @@ def with_documents(tables: Tables, documents: Sequence[int | None]) -> Tables:
     return replace(tables, rows=tables.rows.with_columns(columns))
 
 
+def in_documents(tables: Tables, size: int) -> Tables:
+    """The tables with every `size` rows, one after another, in a document."""
+    documents = [(pl.col("row") // size).cast(pl.Int64).alias("document"), pl.lit("corpus").alias("source")]
+    return replace(tables, rows=tables.rows.with_columns(documents))
+
+
 def with_features(tables: Tables, *, seed: int = 0, tokens: int | None = 10**6, **given: Any) -> Tables:
     """`tables` with features of every row, random where not given.
 

@@ -37,10 +37,11 @@ CHANGED_COLUMNS = {
     "taxonomy/models": ("ece_lower", "ece_upper"),
 }
 #: Analyses whose records of shuffled labels are the mean of 200 shuffles now, not one of them.
-OTHER_SHUFFLES = ("boundary_input", "entropy")
+OTHER_SHUFFLES = ("boundary_input", "embedding", "entropy")
 #: Analyses -> fields of finding.json that have changed on purpose; descriptions of tables ("tables") may in all.
 CHANGED_FIELDS = {
     "boundary_input": ("control", "caveats"),  # 200 shuffles; means of few counts have no interval
+    "embedding": ("control", "deviations"),  # 200 shuffles; intervals may leave out documents
     "entropy": ("control",),  # 200 shuffles
     "forecast": ("trends",),  # the interval of the base rate counts; of many pairs the nearest in compute decides
     # intervals of AUROC and of true positive rates; why there is no bag of words

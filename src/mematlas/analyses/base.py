@@ -22,10 +22,14 @@ MORE_RECITED_ROWS: Final = (
 CLUSTERED: Final = frozenset(
     {
         "approximate",
+        "boundary_input",
         "context",
         "continuation",
         "distribution",
+        "embedding",
+        "entropy",
         "forecast",
+        "frequency_strata",
         "inference",
         "overlap",
         "probability",
@@ -114,7 +118,7 @@ class Analysis:
         documents = "1 document" if clusters == 1 else f"{clusters:,} documents"
         origin = f"the {rows:,} rows come from {documents} (joined where they share {PIECE_TOKENS} tokens)"
         if self.name in CLUSTERED:
-            caveat = f"Intervals and tests of shares, mean M and AUROC allow for rows of one document: {origin}."
+            caveat = f"Intervals and tests allow for rows of one document: {origin}."
         else:
             caveat = f"Intervals and tests take rows as independent, but {origin}: the intervals are too narrow."
         return replace(finding, caveats=(*finding.caveats, caveat))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.positions.boundary_input.finding import compute
-from tests.analyses.synthetic_tables import tables, with_features
+from tests.analyses.synthetic_tables import in_documents, tables, with_features
 
 CELL = (3, 4)
 ROWS = {"memorized": 12, "half-memorized": 11, "unmemorized": 13, "other": 3}
@@ -255,6 +255,64 @@ def test_control_rows_have_records_of_their_own():
     counts = {role: table.filter(role=role, **{"class": "memorized"})["rows"].item() for role in ("train", "control")}
     assert counts == {"train": 8, "control": 4}
     assert "Among rows no model was trained on the mean count changes" in finding.control
+
+
+# -------------------------------------------------------------------------------------------------- rows of documents
+
+
+def copied(times, documents=True):
+    """80 rows of two classes with random counts, each `times` in a document of its own, or as rows for themselves."""
+    unigrams = np.random.default_rng(0).integers(400, 600, (80, 7))
+    unigrams[:40, 3] += 30
+    repeated = np.repeat(unigrams, times, axis=0).tolist()
+    matches = [4] * (40 * times) + [0] * (40 * times)
+    study_tables = tables({"m": {CELL: matches}}, verbatim={"m": {CELL: [min(hits, 1) * 4 for hits in matches]}})
+    study_tables = in_documents(study_tables, times) if documents else study_tables
+    return compute(with_features(study_tables, unigrams=repeated))
+
+
+@pytest.mark.parametrize("role", ["train", "shuffled"])
+def test_copies_of_a_row_in_a_document_add_no_certainty(role):
+    single, documents, rows = copied(1), copied(5), copied(5, documents=False)
+    names = ["difference", "difference_lower", "difference_upper"]
+    near = 1e-9 if role == "train" else 0.25  # of its width; shuffles are drawn
+    where = {"role": role, "scale": "log10", "form": "one step", "alignment": "border"}
+    for row_class in ("memorized", "unmemorized"):
+        one, other, independent = (
+            record(found.table("differences"), class_=row_class, **where) for found in (single, documents, rows)
+        )
+        width = one["difference_upper"] - one["difference_lower"]
+        assert [other[name] for name in names] == pytest.approx([one[name] for name in names], abs=near * width)
+        narrower = (independent["difference_upper"] - independent["difference_lower"]) / width
+        assert narrower == pytest.approx(5**-0.5, rel=0.2)
+        assert (other["rows"], other["clusters"]) == (200, 40)
+    if role == "train":
+        effects = documents.table("differences").filter(role="train", alignment="border", ngram=1)["design_effect"]
+        assert effects.to_list() == pytest.approx([5] * len(effects), rel=0.03)
+
+
+@pytest.mark.parametrize("role", ["train", "shuffled"])
+def test_contrasts_profiles_and_sentences_take_documents_as_their_unit(role):
+    single, documents = copied(1), copied(5)
+    near = 1e-9 if role == "train" else 0.25
+    where = {"role": role, "scale": "count", "form": "one step"}
+    one, other = (record(found.table("contrasts"), **where) for found in (single, documents))
+    width = one["difference_upper"] - one["difference_lower"]
+    for name in ("difference", "difference_lower", "difference_upper"):
+        assert other[name] == pytest.approx(one[name], abs=near * width)
+    assert (other["memorized"], other["unmemorized"], other["clusters"]) == (200, 200, 80)
+    where = {"role": role, "class_": "memorized", "alignment": "border", "offset": 0}
+    one, other = (record(found.table("curves"), **where) for found in (single, documents))
+    width = one["log_mean_upper"] - one["log_mean_lower"]
+    for name in ("log_mean", "log_mean_lower", "log_mean_upper"):
+        assert other[name] == pytest.approx(one[name], abs=near * width)
+    if role == "train":
+        assert other["median_lower"] <= other["median"] <= other["median_upper"]
+        assert other["mean_lower"] is None, "40 documents are too few, though 200 rows would do"
+        sentence = record(documents.table("sentences"), class_="memorized")
+        assert (sentence["rows"], sentence["clusters"]) == (200, 40)
+        assert sentence["design_effect"] == pytest.approx(5, rel=0.03)
+        assert any(words.startswith("Means of counts of fewer than 200 documents") for words in documents.caveats)
 
 
 # ------------------------------------------------------------------------------------------------- trends and sizes

@@ -11,7 +11,7 @@ import mematlas
 from mematlas.analyses.frames.study_tables import read_tables
 from mematlas.analyses.positions.entropy.finding import ANALYSIS
 from mematlas.models.standins.uniform import Uniform
-from tests.analyses.synthetic_tables import tables, with_signals
+from tests.analyses.synthetic_tables import in_documents, tables, with_signals
 
 CELL = (3, 4)
 VOCABULARY = 53
@@ -241,6 +241,27 @@ def test_shuffled_labels_show_no_difference():
     assert contrast_by_role["train"]["difference_upper"] < -3.5
     assert contrast_by_role["shuffled"]["difference_lower"] < 0 < contrast_by_role["shuffled"]["difference_upper"]
     assert "in 36 rows called memorized" in finding.control
+
+
+def test_copies_of_rows_in_documents_add_no_certainty():
+    def copied(times):
+        names = [name for name in NAMES for _ in range(times)]
+        lists = [wobbling(name, row) for row, name in enumerate(NAMES) for _ in range(times)]
+        study_tables = in_documents(tables({"m": {CELL: [MATCHES[name] for name in names]}}), times)
+        return compute(with_signals(study_tables, kinds=("free",), free_entropy={"m": recorded(lists)}))
+
+    single, documents = copied(1), copied(4)
+    where = {"class_": "memorized", "path": "free", "statistic": "mean over the continuation"}
+    one, other = (record(finding.table("statistics"), **where) for finding in (single, documents))
+    for name in ("value", "value_lower", "value_upper"):
+        assert other[name] == pytest.approx(one[name])
+    assert (other["rows"], other["clusters"]) == (48, 12)
+    assert other["design_effect"] == pytest.approx(4 * 47 / 48 * 12 / 11)
+    del where["class_"]
+    one, other = (record(finding.table("contrasts"), **where) for finding in (single, documents))
+    for name in ("difference", "difference_lower", "difference_upper"):
+        assert other[name] == pytest.approx(one[name])
+    assert other["clusters"] == 12 + 14
 
 
 def test_control_rows_have_records_of_their_own():

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.positions.frequency_strata import finding as frequency_strata
+from mematlas.analyses.positions.frequency_strata import strata
 from mematlas.analyses.positions.frequency_strata.finding import compute
-from tests.analyses.synthetic_tables import tables, with_features
+from tests.analyses.synthetic_tables import in_documents, tables, with_features
 
 CELL = (4, 4)
 
@@ -200,6 +201,42 @@ def test_many_rows_are_sampled_for_the_test_and_that_is_reported(monkeypatch):
     memorized = np.arange(60) % 2 == 0
     finding = compute(study(memorized, np.zeros(60)))
     assert "p is of at most 20 rows of each class, drawn at random; differences are of all rows." in finding.caveats
+
+
+def test_copies_in_a_document_add_no_certainty():
+    """A step that 40 rows do not show is no more shown by each of them six times, though rows would show it."""
+    memorized, steps = np.arange(40) % 2 == 0, 30 * (np.arange(40) % 2 == 0)
+    unigrams = np.random.default_rng(1).integers(450, 550, (40, 8))
+    unigrams[:, 4] += steps
+
+    def copied(times, documents):
+        lists, labels = np.repeat(unigrams, times, axis=0).tolist(), np.repeat(memorized, times)
+        found = study(labels, np.zeros(len(labels)), unigrams=lists)
+        return compute(in_documents(found, times) if documents else found)
+
+    single, documents, rows = copied(1, False), copied(6, True), copied(6, False)
+    for name in ("difference", "difference_lower", "difference_upper", "effect"):
+        assert effect(documents)[name] == pytest.approx(effect(single)[name], rel=0.02)
+    assert effect(documents)["p"] == pytest.approx(effect(single)["p"], abs=0.05)
+    assert effect(rows)["p"] < 0.02 < 0.05 < effect(documents)["p"]
+    assert (effect(documents)["memorized"], effect(documents)["clusters"]) == (120, 40)
+    steps_of = [
+        found.table("positions").filter(ngram=1, scale="log10").select(pl.selectors.starts_with("difference"))
+        for found in (single, documents)
+    ]
+    assert steps_of[1].to_numpy() == pytest.approx(steps_of[0].to_numpy())
+    assert documents.table("positions")["clusters"].unique().to_list() == [40]
+    assert documents.control.startswith("The signs of what each document adds, flipped at random within strata, 999")
+
+
+def test_many_documents_are_sampled_whole(monkeypatch):
+    monkeypatch.setattr(strata, "MAX_FLIPPED_CLUSTERS", 20)
+    monkeypatch.setattr(frequency_strata, "MAX_FLIPPED_CLUSTERS", 20)
+    clusters = np.arange(120) // 4
+    sample = strata._permutation_sample(np.arange(120) % 2 == 0, np.zeros(120), clusters)
+    assert np.unique(clusters[sample], return_counts=True)[1].tolist() == [4] * 20
+    finding = compute(in_documents(study(np.arange(120) % 2 == 0, np.zeros(120)), 4))
+    assert "p is of 20 documents, drawn at random; differences are of all rows." in finding.caveats
 
 
 def test_control_rows_are_not_compared():

@@ -8,10 +8,11 @@ from mematlas.analyses.positions.profiles import Group
 from mematlas.analyses.positions.shuffles import SHUFFLED, shuffled_difference, shuffled_rows
 
 
-def group(indices, role=SHUFFLED, alignment="border", origins=0, name="memorized"):
+def group(indices, role=SHUFFLED, alignment="border", origins=0, name="memorized", clusters=None):
     key = {"model": "m", "role": role, "class": name, "alignment": alignment}
     indices = np.asarray(indices)
-    return Group(key, True, indices, np.broadcast_to(origins, indices.shape).astype(np.int64))
+    own_clusters = None if clusters is None else np.asarray(clusters)[indices]
+    return Group(key, True, indices, np.broadcast_to(origins, indices.shape).astype(np.int64), own_clusters)
 
 
 def rows_of(values):
@@ -79,12 +80,82 @@ def test_many_rows_have_a_normal_spread_that_agrees(monkeypatch):
 def test_a_shuffled_difference_is_about_zero():
     rng = np.random.default_rng(0)
     first, second = rng.normal(9, 1, 40), np.append(rng.normal(5, 1, 60), np.nan)
-    memorized, unmemorized, difference, lower, upper = shuffled_difference(first, second)
-    assert (memorized, unmemorized) == (40, 60)
+    memorized, unmemorized, difference, lower, upper, clusters = shuffled_difference(first, second)
+    assert (memorized, unmemorized, clusters) == (40, 60, 100)
     assert abs(difference) < 0.1
     spread = 1.96 * np.std(np.concatenate([first, second[:-1]]), ddof=1) * np.sqrt(1 / 40 + 1 / 60)
     assert upper - lower == pytest.approx(2 * spread, rel=0.2)
     assert shuffled_difference(first, np.array([np.nan])) is None
+
+
+# ------------------------------------------------------------------------------------------------- rows of documents
+
+
+def documents(count=300, size=4, seed=0):
+    """Values of rows, alike within documents of `size` rows, with the documents; three columns."""
+    rng = np.random.default_rng(seed)
+    clusters = np.arange(count) // size
+    return rng.normal(5, 2, (count // size, 3))[clusters] + 0.1 * rng.normal(size=(count, 3)), clusters
+
+
+@pytest.mark.parametrize("most", [20_000, 100], ids=["counted", "computed"])
+def test_shuffled_classes_of_documents_vary_as_documents(most, monkeypatch):
+    monkeypatch.setattr(shuffles, "MAX_ROWS", most)
+    values, clusters = documents()
+    groups = [group(range(60), clusters=clusters), group(range(60, 300), name="unmemorized", clusters=clusters)]
+    result = shuffled_rows(groups).means(groups[0], rows_of(values))
+    spread = 1.96 * values[::4].std(0, ddof=1) * np.sqrt((1 / 15) * (1 - 15 / 75))  # 15 of 75 documents
+    assert result.estimate == pytest.approx(values.mean(0), abs=0.1)
+    assert result.upper - result.lower == pytest.approx(2 * spread, rel=0.25)
+    assert (result.count.tolist(), result.clusters.tolist()) == ([60] * 3, [15] * 3)
+    alone = [group(range(60)), group(range(60, 300), name="unmemorized")]
+    rows = shuffled_rows(alone).means(alone[0], rows_of(values))
+    assert (rows.upper - rows.lower < 0.7 * (result.upper - result.lower)).all()
+
+
+@pytest.mark.parametrize("most", [20_000, 100], ids=["counted", "scaled"])
+def test_shuffled_points_of_documents_vary_as_documents(most, monkeypatch):
+    """The value of every row at a point is the point: those of a document are all the same."""
+    monkeypatch.setattr(shuffles, "MAX_ROWS", most)
+    clusters = np.arange(600) // 4
+    points = np.random.default_rng(0).integers(0, 20, 150)[clusters]
+    groups = [
+        group(rows, alignment="divergence", origins=points[rows], name=name, clusters=clusters)
+        for rows, name in ((np.arange(200), "half-memorized"), (np.arange(200, 600), "other"))
+    ]
+    result = shuffled_rows(groups).means(groups[0], lambda indices, origins: origins[:, None].astype(float))
+    spread = 1.96 * points[::4].std(ddof=1) * np.sqrt((1 / 50) * (1 - 50 / 150))
+    assert result.estimate[0] == pytest.approx(points.mean(), abs=0.2)
+    assert result.upper[0] - result.lower[0] == pytest.approx(2 * spread, rel=0.35)
+
+
+@pytest.mark.parametrize("most", [20_000, 100], ids=["counted", "computed"])
+def test_a_shuffled_difference_of_documents_varies_as_documents(most, monkeypatch):
+    monkeypatch.setattr(shuffles, "MAX_ROWS", most)
+    values, clusters = documents()
+    first, second = values[:120, 0], values[120:, 0]
+    numbers = shuffled_difference(first, second, clusters[:120], clusters[120:])
+    assert (numbers[:2], numbers[-1]) == ((120, 180), 75)
+    assert abs(numbers[2]) < 0.15
+    spread = 1.96 * values[::4, 0].std(ddof=1) * np.sqrt(1 / 30 + 1 / 45)
+    assert numbers[4] - numbers[3] == pytest.approx(2 * spread, rel=0.25)
+
+
+def test_one_document_a_row_changes_nothing():
+    values, _ = documents()
+    ids = np.random.default_rng(0).permutation(300)
+    for alignment in ("border", "divergence"):
+        results = []
+        for clusters in (None, ids):
+            options = {"alignment": alignment, "clusters": clusters}
+            groups = [group(range(60), **options), group(range(60, 300), name="unmemorized", **options)]
+            results.append(shuffled_rows(groups).means(groups[0], rows_of(values)))
+        assert results[0].estimate.tolist() == results[1].estimate.tolist()
+        assert results[0].upper.tolist() == pytest.approx(results[1].upper.tolist(), nan_ok=True)
+    plain, clustered = (
+        shuffled_difference(values[:60, 0], values[60:, 0], *which) for which in ((), (ids[:60], ids[60:]))
+    )
+    assert plain == clustered
 
 
 def test_the_same_rows_give_the_same_numbers():

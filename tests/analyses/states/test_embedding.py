@@ -12,7 +12,7 @@ from mematlas.analyses.states.embedding.distances import HIGHEST, LOWEST, LOWEST
 from mematlas.analyses.states.embedding.finding import ANALYSIS
 from mematlas.analyses.states.embedding.maps import state_axes, state_map
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, MAX_ROWS, max_rows_per_group, table_samples
-from tests.analyses.synthetic_tables import tables, with_states
+from tests.analyses.synthetic_tables import in_documents, tables, with_states
 
 CELL = (4, 5)
 COUNT = 80
@@ -118,6 +118,53 @@ def test_levels_of_few_rows_do_not_count_for_separability():
     ]
     separation = compute(planted(matches=few)).table("separation")
     assert separation["levels"].unique().to_list() == [2]
+
+
+def test_shuffled_levels_are_the_mean_and_the_middle_of_many_shuffles():
+    """Levels that differ in nothing: shuffled ones have the distance of all rows, and an interval that holds it."""
+    finding = compute(planted())
+    overall = record(finding, "all levels")
+    for name in (LOWEST, HIGHEST, LOWEST_TO_HIGHEST):
+        shuffled, own = record(finding, name, role="shuffled"), record(finding, name)
+        assert shuffled["distance_lower"] < overall["distance"] < shuffled["distance_upper"]
+        assert shuffled["distance"] == pytest.approx(overall["distance"], rel=0.02)
+        assert [shuffled[key] for key in ("first_rows", "second_rows", "pairs", "clusters")] == [
+            own[key] for key in ("first_rows", "second_rows", "pairs", "clusters")
+        ]
+    assert "200 times (mean, and interval of 95 % of the shuffles)" in finding.control
+
+
+def test_rows_of_a_document_count_as_one():
+    """Every row four times, in a document: distances between levels are as certain as those of one row each."""
+    rng = np.random.default_rng(0)
+    matches = [(5, 0)[row % 2] for row in range(40)]
+    states = rng.normal(size=(40, 8, 3))
+
+    def copied(times, documents=True):
+        labels = np.repeat(matches, times).tolist()
+        found = tables({"large": {CELL: labels}}, roles=["train"] * len(labels))
+        found = in_documents(found, times) if documents else found
+        return compute(with_states(found, given=lambda model, kind: np.repeat(states, times, axis=0)))
+
+    single, documents, rows = copied(1), copied(4), copied(4, documents=False)
+    widths = []
+    for finding in (single, documents, rows):
+        found = record(finding, LOWEST_TO_HIGHEST)
+        assert found["distance"] == pytest.approx(record(single, LOWEST_TO_HIGHEST)["distance"])
+        widths.append(found["distance_upper"] - found["distance_lower"])
+    assert widths[1] == pytest.approx(widths[0])
+    assert widths[2] < 0.55 * widths[0]
+    assert record(documents, LOWEST_TO_HIGHEST)["clusters"] == 40
+    shuffled = [record(finding, LOWEST_TO_HIGHEST, role="shuffled") for finding in (single, documents, rows)]
+    spans = [found["distance_upper"] - found["distance_lower"] for found in shuffled]
+    assert spans[1] == pytest.approx(spans[0], rel=0.35)
+    assert spans[2] < 0.8 * spans[1]
+    separated = {
+        name: finding.table("separation").filter(state="first", kind="free", measure="purity", role="train")
+        for name, finding in (("documents", documents), ("rows", rows))
+    }
+    assert separated["rows"]["p"][0] < 0.01 < 0.05 < separated["documents"]["p"][0]
+    assert separated["documents"]["clusters"][0] == 40
 
 
 def test_the_map_shows_rows_of_the_largest_model():

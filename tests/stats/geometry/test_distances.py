@@ -60,6 +60,106 @@ def test_the_jackknife_leaves_rows_out_one_by_one():
     assert t.ppf(0.975, 7) * variance_between**0.5 <= half <= t.ppf(0.975, 3) * variance_between**0.5
 
 
+def half_widths(result):
+    return (result.upper - result.estimate).tolist()
+
+
+@pytest.mark.parametrize("labels", [range(9), [8, 3, 1, 0, 2, 7, 6, 5, 4]])
+def test_one_cluster_a_row_changes_nothing(labels):
+    matrix = euclidean_distances(np.random.default_rng(1).normal(size=(9, 2)))
+    members = np.column_stack([np.arange(9) < 4, np.arange(9) >= 4])
+    plain, clustered = (pair_means(matrix, members, [(0, 0), (0, 1), (1, 1)], which) for which in (None, labels))
+    assert half_widths(clustered) == half_widths(plain)
+    assert clustered.clusters.tolist() == plain.clusters.tolist() == [4, 9, 5]
+
+
+def test_clusters_of_one_row_beside_others_give_the_numbers_of_rows():
+    """Only the third group has a cluster of two rows."""
+    matrix = euclidean_distances(np.random.default_rng(1).normal(size=(12, 2)))
+    members = np.column_stack([np.arange(12) < 4, (np.arange(12) >= 4) & (np.arange(12) < 9), np.arange(12) >= 9])
+    pairs = [(0, 0), (0, 1), (1, 1)]
+    clustered = pair_means(matrix, members, pairs, [*range(10), 10, 10])
+    assert half_widths(clustered) == pytest.approx(half_widths(pair_means(matrix, members, pairs)))
+
+
+def brute_force(matrix, labels, first, second):
+    """The jackknife variance of the mean over pairs, each cluster of `labels` left out at a time."""
+
+    def mean(kept):
+        one, other = (np.flatnonzero(group & kept) for group in (first, second))
+        values = [matrix[i, j] for i in one for j in other if i != j]
+        return np.mean(values)
+
+    names = np.unique(labels[first | second])
+    left_out = np.array([mean(labels != name) for name in names])
+    return (len(names) - 1) / len(names) * np.square(left_out - left_out.mean()).sum(), len(names)
+
+
+@pytest.mark.parametrize("measure", [euclidean_distances, cosine_similarities])
+def test_the_jackknife_leaves_clusters_out_one_by_one(measure):
+    rng = np.random.default_rng(1)
+    matrix, first = measure(rng.normal(size=(16, 3))), np.arange(16) < 7
+    labels = np.array([0, 0, 1, 2, 2, 2, 3, 0, 1, 1, 4, 5, 5, 2, 6, 6])  # 0, 1 and 2 are in both groups
+    result = pair_means(matrix, np.column_stack([first, ~first]), [(0, 0), (0, 1)], labels)
+    variance, clusters = brute_force(matrix, labels, first, first)
+    assert clusters == 4
+    assert half_widths(result)[0] == pytest.approx(t.ppf(0.975, 3) * variance**0.5)
+    variance, clusters = brute_force(matrix, labels, first, ~first)
+    assert result.clusters.tolist() == [4, 7]
+    assert clusters == 7
+    assert t.ppf(0.975, 6) * variance**0.5 <= half_widths(result)[1] <= t.ppf(0.975, 3) * variance**0.5
+    apart = np.where(first, labels, labels + 10)  # no cluster in both groups
+    sides = [brute_force_of_side(matrix, apart, one, other) for one, other in ((first, ~first), (~first, first))]
+    degrees = sum(sides) ** 2 / (sides[0] ** 2 / 3 + sides[1] ** 2 / 5)
+    separate = pair_means(matrix, np.column_stack([first, ~first]), [(0, 1)], apart)
+    assert half_widths(separate)[0] == pytest.approx(t.ppf(0.975, degrees) * sum(sides) ** 0.5)
+
+
+def brute_force_of_side(matrix, labels, first, second):
+    """As `brute_force`, of the clusters of one group alone."""
+    names = np.unique(labels[first])
+    left_out = np.array([matrix[np.ix_(first & (labels != name), second)].mean() for name in names])
+    return (len(names) - 1) / len(names) * np.square(left_out - left_out.mean()).sum()
+
+
+def test_copies_of_rows_add_no_certainty():
+    """Each of 20 rows four times: between groups the interval is that of the 20 rows, not half as wide."""
+    rng = np.random.default_rng(6)
+    states, labels = np.repeat(rng.normal(size=(20, 3)), 4, axis=0), np.repeat(np.arange(20), 4)
+    members = np.column_stack([labels < 8, labels >= 8])
+    distinct = pair_means(euclidean_distances(states[::4]), members[::4], BETWEEN)
+    clustered = pair_means(euclidean_distances(states), members, BETWEEN, labels)
+    assert clustered.estimate == pytest.approx(distinct.estimate)
+    assert half_widths(clustered) == pytest.approx(half_widths(distinct))
+    assert half_widths(pair_means(euclidean_distances(states), members, BETWEEN))[0] < 0.55 * half_widths(distinct)[0]
+
+
+def test_intervals_over_clusters_have_their_nominal_coverage():
+    """40 documents of one to six rows that lie near each other; the truth is that of many such samples."""
+    rng = np.random.default_rng(7)
+
+    def sample():
+        sizes = rng.integers(1, 7, 40)
+        labels = np.repeat(np.arange(40), sizes)
+        states = rng.normal(size=(40, 3))[labels] + 0.3 * rng.normal(size=(len(labels), 3))
+        member = rng.random(40)[labels] < 0.5
+        return euclidean_distances(states), np.column_stack([member, ~member]), labels
+
+    results = [
+        pair_means(matrix, members, BETWEEN, labels) for matrix, members, labels in (sample() for _ in range(600))
+    ]
+    truth = np.mean([result.estimate[0] for result in results])
+    assert 0.92 <= np.mean([result.lower[0] <= truth <= result.upper[0] for result in results]) <= 0.98
+
+
+def test_too_few_clusters_have_no_interval():
+    matrix = euclidean_distances(np.random.default_rng(8).normal(size=(6, 2)))
+    members = np.column_stack([np.arange(6) < 4, np.arange(6) >= 4])
+    result = pair_means(matrix, members, [(0, 0), (0, 1)], [0, 0, 1, 1, 2, 2])
+    assert np.isfinite(result.estimate).all()
+    assert np.isnan(result.lower).all()
+
+
 @pytest.mark.parametrize("pair", [(0, 0), (0, 1)])
 def test_intervals_have_their_nominal_coverage(pair):
     """Independent normal rows of four dimensions; the true mean distance is that of many such rows."""

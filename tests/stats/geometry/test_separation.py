@@ -55,6 +55,35 @@ def test_separated_groups_are_detected_and_shuffled_groups_are_not():
     assert 0.4 < np.mean(p_values) < 0.6
 
 
+def test_documents_that_lie_apart_are_no_separation_of_levels():
+    """Rows of a document lie near each other and have one level: without clusters, p is far too small."""
+    p_values = {"rows": [], "clusters": []}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        clusters = np.repeat(np.arange(24), rng.integers(1, 6, 24))
+        matrix = euclidean_distances(rng.normal(size=(24, 3))[clusters] + 0.3 * rng.normal(size=(len(clusters), 3)))
+        levels = (np.arange(24) % 2)[clusters]
+        for name, which in (("rows", None), ("clusters", clusters)):
+            result = separation(matrix, levels, clusters=which, permutations=59, seed=seed)
+            p_values[name].append([result[measure].p for measure in ("silhouette", "purity")])
+    rejected = {name: (np.array(values) <= 0.05).mean(0) for name, values in p_values.items()}
+    assert (rejected["clusters"] <= 0.13).all()
+    assert (rejected["rows"] >= 0.4).all()
+
+
+def test_one_cluster_a_row_changes_nothing():
+    matrix = planted(0.2)
+    assert separation(matrix, GROUPS, clusters=range(50)) == separation(matrix, GROUPS)
+
+
+def test_a_shuffle_that_empties_a_group_still_gives_numbers():
+    """Levels of eleven rows of one document and of one row each: shuffles may leave a single level."""
+    clusters = [0] * 11 + [1, 2, 3]
+    matrix = euclidean_distances(np.random.default_rng(0).normal(size=(14, 2)))
+    result = separation(matrix, [0] * 11 + [1, 1, 1], clusters=clusters, permutations=50)["silhouette"]
+    assert np.isfinite([result.null_mean, result.null_lower, result.null_upper]).all()
+
+
 def test_the_null_of_purity_is_the_sum_of_squared_shares():
     sizes = np.array([10, 25, 15])
     result = separation(planted(1.0), GROUPS, permutations=499)["purity"]

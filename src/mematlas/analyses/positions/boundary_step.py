@@ -12,18 +12,29 @@ import numpy as np
 import polars as pl
 from polars import selectors
 
-from mematlas.analyses.positions.profiles import BOUNDARY, GROUP_COLUMNS, PROFILE_KEY_COLUMNS, Group, Values, row_groups
+from mematlas.analyses.positions.profiles import (
+    BOUNDARY,
+    CLUSTERS,
+    DESIGN_EFFECT,
+    GROUP_COLUMNS,
+    PROFILE_KEY_COLUMNS,
+    Group,
+    Values,
+    row_groups,
+)
 from mematlas.analyses.positions.profiles import PROFILE_COLUMNS as _PROFILE_COLUMNS
 from mematlas.analyses.positions.shuffles import (
     SHUFFLED,
+    Difference,
     Indices,
     ShuffledRows,
     ValuesAt,
+    known_values,
     shuffled_difference,
     shuffled_rows,
 )
 from mematlas.analyses.positions.token_windows import CLASS_TYPE, MEMORIZED, OTHER, UNMEMORIZED, TokenWindows
-from mematlas.stats.estimates.averages import FEWEST_COUNTS, means
+from mematlas.stats.estimates.averages import FEWEST_COUNTS, ColumnEstimates, means
 from mematlas.stats.estimates.contrasts import stratified_difference
 from mematlas.stats.regression.curves import fit_log_linear
 
@@ -42,8 +53,11 @@ DIFFERENCE_COLUMNS: Final = {
     **_MEASURE_COLUMNS,
     "rows": "rows with both sides known",
     "difference": "mean over rows of after - before the border",
-    "difference_lower": "lower end of its 95 % interval (Student's t); null for one row, or rows that are all the same",
+    "difference_lower": "lower end of its 95 % interval (Student's t); null for one row or document, or rows that are "
+    "all the same",
     "difference_upper": "upper end of it",
+    "clusters": CLUSTERS,
+    "design_effect": DESIGN_EFFECT.format("the difference"),
     "shown": _PROFILE_COLUMNS["shown"],
 }
 CONTRAST_COLUMNS: Final = {
@@ -52,10 +66,12 @@ CONTRAST_COLUMNS: Final = {
     "memorized": "rows with M = 1",
     "unmemorized": "rows with M = 0",
     "difference": "boundary difference of memorized rows minus that of unmemorized ones",
-    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or nothing varies",
+    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or document, or "
+    "nothing varies",
     "difference_upper": "upper end of it",
+    "clusters": CLUSTERS,
 }
-_FEW_COUNTS: Final = f"; its interval is null below {FEWEST_COUNTS} rows"
+_FEW_COUNTS: Final = f"; its interval is null below {FEWEST_COUNTS} clusters"
 _PARTS: Final = {
     "context": f"mean over rows of the mean count in the context{_FEW_COUNTS}",
     "continuation": f"mean over rows of the mean count in the continuation{_FEW_COUNTS}",
@@ -64,6 +80,8 @@ _PARTS: Final = {
 SENTENCE_COLUMNS: Final = {
     **{name: PROFILE_KEY_COLUMNS[name] for name in ("model", "role", "class", "ngram")},
     "rows": "rows",
+    "clusters": CLUSTERS,
+    "design_effect": DESIGN_EFFECT.format("the difference"),
     **{
         f"{part}{end}": f"{words}{meaning}"
         for part, meaning in _PARTS.items()
@@ -161,9 +179,10 @@ def boundary_differences(rows: pl.DataFrame, counts: TokenWindows, models: pl.Da
     forms, records = form_names(counts.cell.context, counts.cell.continuation), []
     for group, measure, shuffled, differences in _group_differences(rows, counts):
         mean = shuffled.means(group, differences)
-        for form, count, *numbers in zip(forms, mean.count, mean.estimate, mean.lower, mean.upper, strict=False):
-            interval = dict(zip(("difference", "difference_lower", "difference_upper"), numbers, strict=True))
-            records.append({**group.key, **measure, "form": form, "rows": count, **interval, "shown": group.shown})
+        records += [
+            {**group.key, **measure, "form": form, **numbers, "shown": group.shown}
+            for form, numbers in zip(forms, mean_records(mean, "difference"), strict=False)
+        ]
     frame = to_frame(records, [name for name in DIFFERENCE_COLUMNS if name != "parameters"])
     return frame.join(models.select("model", "parameters"), "model", "left", maintain_order="left").select(
         *DIFFERENCE_COLUMNS
@@ -172,42 +191,40 @@ def boundary_differences(rows: pl.DataFrame, counts: TokenWindows, models: pl.Da
 
 def boundary_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame:
     """Memorized compared with unmemorized rows of each model and role, at the boundary; columns CONTRAST_COLUMNS."""
-    classes_by_key: dict[tuple[Any, ...], dict[str, Values]] = {}
+    classes_by_key: dict[tuple[Any, ...], dict[str, tuple[Group, Values]]] = {}
     compared = rows.filter(pl.col("class").is_in([MEMORIZED, UNMEMORIZED]), alignment=BOUNDARY)
     for group, measure, _, differences in _group_differences(compared, counts):
         key = (group.key["model"], group.key["role"], *measure.values())
-        classes_by_key.setdefault(key, {})[group.key["class"]] = differences(group.indices, group.origins)
+        classes_by_key.setdefault(key, {})[group.key["class"]] = group, differences(group.indices, group.origins)
     forms, records = form_names(counts.cell.context, counts.cell.continuation), []
     for key, values_by_class in classes_by_key.items():
         if len(values_by_class) < 2:
             continue
-        for form, memorized, unmemorized in zip(
-            forms, values_by_class[MEMORIZED].T, values_by_class[UNMEMORIZED].T, strict=True
-        ):
+        (memorized, values), (unmemorized, other_values) = (values_by_class[name] for name in (MEMORIZED, UNMEMORIZED))
+        for form, column, other_column in zip(forms, values.T, other_values.T, strict=True):
             difference = shuffled_difference if key[1] == SHUFFLED else welch_difference
-            contrast = difference(memorized, unmemorized)
+            contrast = difference(column, other_column, memorized.clusters, unmemorized.clusters)
             records += [dict(zip(CONTRAST_COLUMNS, (*key, form, *contrast), strict=True))] if contrast else []
     return to_frame(records, CONTRAST_COLUMNS)
 
 
-def welch_difference(values: Values, other_values: Values) -> tuple[int, int, float, float, float] | None:
+def welch_difference(
+    values: Values, other_values: Values, clusters: Indices | None = None, other_clusters: Indices | None = None
+) -> Difference | None:
     """The difference of two means with its 95 % Welch interval, ignoring NaN.
 
     Args:
-        values: shape (rows,). other_values: shape (other rows,).
+        values: shape (rows,). other_values: shape (other rows,). clusters, other_clusters: those of these rows; None
+        where all are independent.
 
     Returns:
-        known values of the first, known values of the second, difference, lower and upper end; None where either side
-        has no known value.
+        known values of the first, known values of the second, difference, lower and upper end, and their clusters; None
+        where either side has no known value.
     """
-    all_values = np.concatenate([values, other_values])
-    is_first, is_known = np.arange(len(all_values)) < len(values), ~np.isnan(all_values)
-    difference = stratified_difference(all_values[is_known, None], is_first[is_known])
-    return (
-        (difference.members, difference.others, difference.estimate[0], difference.lower[0], difference.upper[0])
-        if difference.strata
-        else None
-    )
+    all_values, is_first, labels = known_values(values, other_values, clusters, other_clusters)
+    contrast = stratified_difference(all_values[:, None], is_first, clusters=labels)
+    interval = contrast.estimate[0], contrast.lower[0], contrast.upper[0]
+    return (contrast.members, contrast.others, *interval, contrast.clusters) if contrast.strata else None
 
 
 def sentence_frequencies(rows: pl.DataFrame, counts: TokenWindows, tokens: int | None) -> pl.DataFrame:
@@ -222,8 +239,10 @@ def sentence_frequencies(rows: pl.DataFrame, counts: TokenWindows, tokens: int |
         parts = np.stack([row_means(values[:, :context]), row_means(values[:, context:])], axis=1)
         row_values = np.column_stack([parts, parts[:, 1] - parts[:, 0]])
         for group in groups:
-            mean = means(row_values[group.indices], fewest=(FEWEST_COUNTS, FEWEST_COUNTS, 2))
-            record = {**group.key, "ngram": ngram, "rows": mean.count[2]}
+            fewest = (FEWEST_COUNTS, FEWEST_COUNTS, 2)
+            mean = means(row_values[group.indices], fewest=fewest, clusters=group.clusters)
+            sizes = {"rows": mean.count[2], "clusters": mean.clusters[2], "design_effect": mean.design_effect[2]}
+            record = {**group.key, "ngram": ngram, **sizes}
             for part, *numbers in zip(_PARTS, mean.estimate, mean.lower, mean.upper, strict=True):
                 record |= dict(zip((part, f"{part}_lower", f"{part}_upper"), numbers, strict=True))
                 record[f"{part}_per_million"] = numbers[0] / tokens * 1e6 if tokens else None
@@ -255,6 +274,13 @@ def size_slopes(statistics: pl.DataFrame, latest: pl.DataFrame, value: str, keys
     return records
 
 
+def mean_records(centers: ColumnEstimates, name: str) -> list[dict[str, Any]]:
+    """For each column rows, `name` with both ends of its interval, clusters and design_effect."""
+    keys = ("rows", name, f"{name}_lower", f"{name}_upper", "clusters", "design_effect")
+    numbers = (centers.count, centers.estimate, centers.lower, centers.upper, centers.clusters, centers.design_effect)
+    return [dict(zip(keys, column, strict=True)) for column in zip(*numbers, strict=True)]
+
+
 def row_means(values: Values) -> Values:
     """Mean of each row over its known positions; NaN where there are none."""
     counts = (~np.isnan(values)).sum(1)
@@ -270,7 +296,7 @@ def to_frame(
         extra_texts: text columns besides GROUP_COLUMNS, scale and form.
     """
     texts = dict.fromkeys((*GROUP_COLUMNS, *_MEASURE_COLUMNS, *extra_texts), pl.String)
-    integers = dict.fromkeys(("ngram", "rows", "memorized", "unmemorized", "models"), pl.Int64)
+    integers = dict.fromkeys(("ngram", "rows", "clusters", "memorized", "unmemorized", "models"), pl.Int64)
     types: dict[str, Any] = {**texts, **integers, "class": CLASS_TYPE, "shown": pl.Boolean}
     schema = {name: types.get(name, pl.Float64) for name in columns}
     ordered = [{name: record[name] for name in columns} for record in records]

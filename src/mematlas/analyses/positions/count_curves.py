@@ -25,6 +25,7 @@ _TYPES: Final[dict[str, Any]] = {
     "ngram": pl.Int64,
     "offset": pl.Int64,
     "rows": pl.Int64,
+    "clusters": pl.Int64,
     "shown": pl.Boolean,
 }
 _SCHEMA: Final[dict[str, Any]] = {
@@ -54,13 +55,15 @@ def boundary_curves(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame:
             columns = {
                 "offset": np.arange(len(log_mean.count)) - first,
                 "rows": log_mean.count,
+                "clusters": log_mean.clusters,
+                "design_effect": mean.design_effect,
                 "ngram": ngram,
                 "shown": group.shown,
             }
             columns |= (
                 interval_columns("mean", mean)
                 | (
-                    interval_columns("median", medians(values_at(group.indices, group.origins)))
+                    interval_columns("median", medians(values_at(group.indices, group.origins), group.clusters))
                     if group.key["role"] != SHUFFLED
                     else _NO_MEDIAN
                 )

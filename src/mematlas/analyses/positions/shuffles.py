@@ -2,7 +2,8 @@
 
 One shuffle is a draw of luck and may differ from another as much as a small effect does. The estimate is therefore the
 mean over shuffles, and the interval holds the middle 95 % of them: what rows that differ by chance alone would give.
-At the border classes are shuffled, at divergence points the points (among the rows that diverge). Our choice.
+At the border classes are shuffled, at divergence points the points (among the rows that diverge). Our choice. Where
+rows come in clusters labels move in whole clusters (stats/hypotheses/label_shuffles.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,41 +16,88 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.positions.profiles import Group, Values
 from mematlas.stats.estimates.averages import ColumnEstimates, means
+from mematlas.stats.estimates.clustered import dense_labels, sum_by_label
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 
 SHUFFLED: Final = "shuffled"
-SHUFFLES: Final = 200
 #: Our choice: means of more rows are normal; their spread is computed, or scaled from that of so many.
 MAX_ROWS: Final = 20_000
 _BATCH_ROWS: Final = 200_000  # rows of values in memory at once
-_ENDS: Final = (0.025, 0.975)
 Indices = NDArray[np.int64]
 #: Values of rows, shape (rows, columns), from their positions in the matrix of values and their columns at offset 0.
 ValuesAt = Callable[[Indices, Indices], Values]
+#: Rows of both classes, difference of their means, lower and upper end of its interval, clusters of all rows.
+Difference = tuple[int, int, float, float, float, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """The rows among which labels are shuffled.
+
+    indices, origins: [n], see `Group`; classes: [n], the class of each; clusters: [n], None where all are independent.
+    """
+
+    indices: Indices
+    origins: Indices
+    classes: NDArray[np.str_]
+    clusters: Indices | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShuffledRows:
-    """The rows among which labels are shuffled: (model, alignment) -> their indices and origins, see `Group`."""
+    """(model, alignment) -> the rows among which labels are shuffled."""
 
-    pools: dict[tuple[str, str], tuple[Indices, Indices]]
+    pools: dict[tuple[str, str], Pool]
 
     def means(self, group: Group, values_at: ValuesAt, *, fewest: int = 2) -> ColumnEstimates:
         """The means of a group (see `averages.means`); of a shuffled group mean and middle 95 % over shuffles."""
-        own = means(values_at(group.indices, group.origins), fewest=fewest)
+        own = means(values_at(group.indices, group.origins), fewest=fewest, clusters=group.clusters)
         if group.key["role"] != SHUFFLED:
             return own
-        indices, origins = self.pools[group.key["model"], group.key["alignment"]]
+        pool = self.pools[group.key["model"], group.key["alignment"]]
         if not group.at_boundary:
             count = min(len(group.indices), MAX_ROWS)
-            centers = _means_at_shuffled_points(group.indices, origins, count, values_at)
-            return _over_shuffles(centers, own.count, (count / len(group.indices)) ** 0.5)
-        pool = values_at(indices, origins)
-        if len(pool) > MAX_ROWS:
-            return _normal_means(pool, len(group.indices), own.count)
-        known, subsets = ~np.isnan(pool), _subsets(len(pool), len(group.indices))
+            if pool.clusters is None:
+                centers = _means_at_shuffled_points(group.indices, pool.origins, count, values_at)
+            else:
+                centers, count = _means_at_points_of_clusters(group, pool, pool.clusters, values_at)
+            return _over_shuffles(centers, own, (count / len(group.indices)) ** 0.5)
+        values = values_at(pool.indices, pool.origins)
+        if len(values) > MAX_ROWS:
+            return _normal_means(values, pool.classes == group.key["class"], pool.clusters, own)
+        known = ~np.isnan(values)
+        subsets = (
+            _subsets(len(values), len(group.indices))
+            if pool.clusters is None
+            else _subsets_of_clusters(pool.classes == group.key["class"], pool.clusters)
+        )
         with np.errstate(invalid="ignore"):
-            centers = (subsets @ np.where(known, pool, 0.0)) / (subsets @ known)
-        return _over_shuffles(centers, own.count, 1.0)
+            centers = (subsets @ np.where(known, values, 0.0)) / (subsets @ known)
+        return _over_shuffles(centers, own, 1.0)
+
+
+def shuffled_rows(groups: Sequence[Group]) -> ShuffledRows:
+    """The pools of the shuffled groups among `groups`."""
+    members: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        if group.key["role"] == SHUFFLED:
+            members.setdefault((group.key["model"], group.key["alignment"]), []).append(group)
+    return ShuffledRows({key: _pool(pool) for key, pool in members.items()})
+
+
+def _pool(groups: Sequence[Group]) -> Pool:
+    indices, origins = (np.concatenate([getattr(group, name) for group in groups]) for name in ("indices", "origins"))
+    classes = np.repeat([group.key["class"] for group in groups], [len(group.indices) for group in groups])
+    return Pool(indices, origins, classes, dense_labels(_joined([group.clusters for group in groups]), len(indices)))
+
+
+def _joined(clusters: Sequence[Indices | None]) -> Indices | None:
+    """The clusters of the rows of several groups one after another; None where all rows are independent."""
+    known = [part for part in clusters if part is not None]
+    return np.concatenate(known) if len(known) == len(clusters) else None
+
+
+# ------------------------------------------------------------------------------------------------- one shuffle a number
 
 
 @lru_cache(maxsize=8)
@@ -57,6 +105,13 @@ def _subsets(rows: int, count: int) -> Values:
     """Random subsets of `count` of `rows` rows, one a shuffle: 1 for a row in it, else 0; shape (shuffles, rows)."""
     order = np.random.default_rng((0, rows, count)).random((SHUFFLES, rows)).argsort(axis=1)
     return (order < count).astype(np.float64)
+
+
+def _subsets_of_clusters(member: NDArray[np.bool_], clusters: Indices) -> Values:
+    """As `_subsets`: the rows that are `member` [rows] once this label is shuffled in whole clusters."""
+    generator = np.random.default_rng((0, len(member), int(member.sum())))
+    sources = label_shuffles(len(member), clusters, SHUFFLES, generator)
+    return np.stack([member[rows] for rows in sources]).astype(np.float64)
 
 
 def _means_at_shuffled_points(indices: Indices, origins: Indices, count: int, values_at: ValuesAt) -> Values:
@@ -68,64 +123,107 @@ def _means_at_shuffled_points(indices: Indices, origins: Indices, count: int, va
         points = np.stack([generator.choice(origins, count, replace=False) for _ in shuffles])
         rows = indices[:count] if count == len(indices) else generator.choice(indices, count, replace=False)
         values = values_at(np.tile(rows, len(shuffles)), points.ravel()).reshape(len(shuffles), count, -1)
-        known = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            parts.append(np.where(known, values, 0.0).sum(1) / known.sum(1))
+        parts.append(_known_means(values))
     return np.concatenate(parts)
 
 
-def _normal_means(pool: Values, count: int, known: NDArray[np.int64]) -> ColumnEstimates:
-    """What infinitely many shuffles give where means are normal: `count` of the rows of `pool`, without replacement."""
-    center = means(pool)
-    deviation = np.nanstd(pool, axis=0, ddof=1) * ((1 - count / len(pool)) / count) ** 0.5
+def _means_at_points_of_clusters(
+    group: Group, pool: Pool, clusters: Indices, values_at: ValuesAt
+) -> tuple[Values, int]:
+    """As `_means_at_shuffled_points`, with the points of whole clusters, and the rows used: at most about MAX_ROWS."""
+    generator = np.random.default_rng((1, len(pool.origins), len(group.indices)))
+    member = pool.classes == group.key["class"]
+    if member.sum() > MAX_ROWS:
+        order = generator.permutation(int(clusters.max()) + 1)
+        rows_before = np.cumsum(np.bincount(clusters, member)[order])
+        chosen = order[: 1 + int(np.searchsorted(rows_before, MAX_ROWS))]
+        member &= np.isin(clusters, chosen)
+    rows = pool.indices[member]
+    sources = label_shuffles(len(member), clusters, SHUFFLES, generator)
+    centers = [_known_means(values_at(rows, pool.origins[source[member]])[None])[0] for source in sources]
+    return np.stack(centers), len(rows)
+
+
+def _known_means(values: Values) -> Values:
+    """Means over the second axis of known values; NaN where there are none."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(1) / known.sum(1)
+
+
+def _over_shuffles(centers: Values, own: ColumnEstimates, scale: float) -> ColumnEstimates:
+    """`mean_and_middle` of the shuffles; own: the means of the rows that have the label, for their numbers."""
+    return _estimates(*mean_and_middle(centers, scale), own)
+
+
+def _estimates(estimate: Values, lower: Values, upper: Values, own: ColumnEstimates) -> ColumnEstimates:
+    unknown, interval = np.full(len(estimate), np.nan), f"middle 95 % of {SHUFFLES} shuffles"
+    return ColumnEstimates(estimate, lower, upper, own.count, own.clusters, unknown, interval)
+
+
+# ---------------------------------------------------------------------------------------------------- of very many rows
+
+
+def _normal_means(
+    pool: Values, member: NDArray[np.bool_], clusters: Indices | None, own: ColumnEstimates
+) -> ColumnEstimates:
+    """What infinitely many shuffles give where means are normal: as many of the rows of `pool` as are `member`."""
+    center, count = means(pool).estimate, int(member.sum())
+    if clusters is None:
+        deviation = np.nanstd(pool, axis=0, ddof=1) * ((1 - count / len(pool)) / count) ** 0.5
+    else:
+        deviation = _deviation_over_clusters(pool, member, clusters) / np.maximum(own.count, 1)
     spread = np.where(deviation > 0, 1.96 * deviation, np.nan)
-    interval = f"middle 95 % of {SHUFFLES} shuffles"
-    lower, upper = center.estimate - spread, center.estimate + spread
-    return ColumnEstimates(center.estimate, lower, upper, known, center.clusters, center.design_effect, interval)
+    return _estimates(center, center - spread, center + spread, own)
 
 
-def shuffled_rows(groups: Sequence[Group]) -> ShuffledRows:
-    """The pools of the shuffled groups among `groups`."""
-    members: dict[tuple[str, str], list[Group]] = {}
-    for group in groups:
-        if group.key["role"] == SHUFFLED:
-            members.setdefault((group.key["model"], group.key["alignment"]), []).append(group)
-    return ShuffledRows(
-        {
-            key: (np.concatenate([group.indices for group in pool]), np.concatenate([group.origins for group in pool]))
-            for key, pool in members.items()
-        }
-    )
+def _deviation_over_clusters(pool: Values, member: NDArray[np.bool_], clusters: Indices) -> Values:
+    """Standard deviation of a group's sum where labels tell nothing, per column: root of the sum of squared totals.
+
+    They are those of (label - share of the group) * (value - mean) over the rows of each cluster, as in
+    `hypotheses.permutation`.
+    """
+    known = ~np.isnan(pool)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (known & member[:, None]).sum(0) / known.sum(0)
+    terms = np.where(known, (member[:, None] - share) * (pool - _known_means(pool[None])[0]), 0.0)
+    return np.sqrt(np.square(sum_by_label(clusters, terms)).sum(0))
 
 
-def shuffled_difference(values: Values, other_values: Values) -> tuple[int, int, float, float, float] | None:
+# ------------------------------------------------------------------------------------------------------ the difference
+
+
+def known_values(
+    values: Values, other_values: Values, clusters: Indices | None, other_clusters: Indices | None
+) -> tuple[Values, NDArray[np.bool_], Indices | None]:
+    """The known values of two groups one after another, whether each is of the first, and their clusters."""
+    all_values, labels = np.concatenate([values, other_values]), _joined([clusters, other_clusters])
+    known = ~np.isnan(all_values)
+    is_first = np.arange(len(all_values)) < len(values)
+    return all_values[known], is_first[known], None if labels is None else labels[known]
+
+
+def shuffled_difference(
+    values: Values, other_values: Values, clusters: Indices | None = None, other_clusters: Indices | None = None
+) -> Difference | None:
     """`boundary_step.welch_difference` with the labels of both groups shuffled: its mean and middle 95 %.
 
     Args, Returns: as `welch_difference`.
     """
-    known, other_known = values[~np.isnan(values)], other_values[~np.isnan(other_values)]
-    if not len(known) or not len(other_known):
+    pool, is_first, numbers = known_values(values, other_values, clusters, other_clusters)
+    first, second = int(is_first.sum()), int((~is_first).sum())
+    if not first or not second:
         return None
-    pool, generator = np.concatenate([known, other_known]), np.random.default_rng((0, len(known), len(other_known)))
-    differences = np.empty((SHUFFLES, 1))
-    for shuffle in range(SHUFFLES):
-        permuted = generator.permutation(pool)
-        differences[shuffle] = permuted[: len(known)].mean() - permuted[len(known) :].mean()
-    result = _over_shuffles(differences, np.zeros(1, np.int64), 1.0)
-    numbers = result.estimate[0], result.lower[0], result.upper[0]
-    return len(known), len(other_known), *numbers
-
-
-def _over_shuffles(centers: Values, count: NDArray[np.int64], scale: float) -> ColumnEstimates:
-    """Mean and quantiles of each column of (shuffles, columns); NaN where all shuffles are, or all are the same."""
-    estimates = np.full((3, centers.shape[1]), np.nan)
-    for column in np.flatnonzero(~np.isnan(centers).all(0)):
-        known = centers[~np.isnan(centers[:, column]), column]
-        mean = known.mean()
-        estimates[0, column] = mean
-        if np.ptp(known) > 1e-12 * np.abs(known).max():
-            lower, upper = scale * (np.quantile(known, _ENDS) - mean)
-            # the mean of a few rows with one far above all others may be outside of the middle 95 %
-            estimates[1:, column] = mean + min(lower, 0.0), mean + max(upper, 0.0)
-    interval, unknown = f"middle 95 % of {SHUFFLES} shuffles", np.full(len(count), np.nan)
-    return ColumnEstimates(estimates[0], estimates[1], estimates[2], count, count, unknown, interval)
+    labels = dense_labels(numbers, len(pool))
+    if labels is not None and len(pool) > MAX_ROWS:
+        deviation = float(_deviation_over_clusters(pool[:, None], is_first, labels)[0]) * (1 / first + 1 / second)
+        spread = 1.96 * deviation if deviation > 0 else np.nan
+        return first, second, 0.0, -spread, spread, int(labels.max()) + 1
+    generator, differences = np.random.default_rng((0, first, second)), np.full((SHUFFLES, 1), np.nan)
+    for shuffle, sources in enumerate(label_shuffles(len(pool), labels, SHUFFLES, generator)):
+        # of independent rows the values are shuffled, which is the same
+        shuffled, member = (pool[sources], is_first) if labels is None else (pool, is_first[sources])
+        if member.any() and not member.all():
+            differences[shuffle] = shuffled[member].mean() - shuffled[~member].mean()
+    estimate, lower, upper = (float(numbers[0]) for numbers in mean_and_middle(differences))
+    return first, second, estimate, lower, upper, len(pool) if labels is None else int(labels.max()) + 1

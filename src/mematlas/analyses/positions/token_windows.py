@@ -109,15 +109,15 @@ def classified_rows(tables: Tables, cell: Cell, counted_rows: pl.LazyFrame) -> p
         counted_rows: column row, or model and row, without duplicates.
 
     Returns:
-        model, latest (last checkpoint of its size, or a control), role, class (CLASS_TYPE), row, verbatim (tokens, null
-        where unknown), counted (whether it is in `counted_rows`).
+        model, latest (last checkpoint of its size, or a control), role, class (CLASS_TYPE), row, cluster (see
+        `Tables.clustered_rows`), verbatim (tokens, null where unknown), counted (whether it is in `counted_rows`).
     """
     scores = (
         tables.scores.filter(context=cell.context, continuation=cell.continuation)
         .with_columns(extractable.expression().alias("recited"))
         .filter(pl.col("recited").is_not_null())
         .select("model", "row", "verbatim", _class_column(tables.graded).alias("class"))
-        .join(tables.rows.select("row", "role"), on="row")
+        .join(tables.clustered_rows.select("row", "role", "cluster"), on="row")
     )
     role_column = pl.when(pl.col("model").is_in(tables.control_models)).then(pl.lit("control model")).otherwise("role")
     models = pl.LazyFrame({"model": tables.models["model"]}).with_row_index("order")
@@ -130,7 +130,7 @@ def classified_rows(tables: Tables, cell: Cell, counted_rows: pl.LazyFrame) -> p
             pl.col("model").is_in([*tables.by_size, *tables.control_models]).alias("latest"),
         )
         .sort("order", "row")
-        .select("model", "latest", "role", "class", "row", "verbatim", "counted")
+        .select("model", "latest", "role", "class", "row", "cluster", "verbatim", "counted")
         .collect(engine="streaming")
     )
 

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mematlas.stats.hypotheses.label_shuffles import label_shuffles
+
 PERMUTATIONS: Final = 499  # our choice
 _BATCH_SIZE: Final = 100  # permutations computed at once
 Floats = NDArray[np.float64]
@@ -31,7 +33,12 @@ class Separation:
 
 
 def separation(
-    distances: ArrayLike, groups: ArrayLike, *, permutations: int = PERMUTATIONS, seed: int = 0
+    distances: ArrayLike,
+    groups: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
 ) -> dict[str, Separation]:
     """The mean silhouette ("silhouette", -1 to 1) and nearest-neighbor purity ("purity", 0 to 1), each with its null.
 
@@ -41,6 +48,8 @@ def separation(
     Args:
         distances: shape (rows, rows), symmetric, none missing.
         groups: shape (rows,), any whole numbers, at least two groups.
+        clusters: shape (rows,), any numbers; rows of one number are not independent, and their groups are permuted in
+            whole clusters (`hypotheses.label_shuffles`). None: all rows are independent.
         seed: of the random generator; the same input gives the same numbers.
 
     Raises:
@@ -49,17 +58,17 @@ def separation(
     distances, groups = np.asarray(distances, dtype=np.float64), np.asarray(groups)
     if groups.ndim != 1 or distances.shape != (len(groups), len(groups)) or np.isnan(distances).any():
         raise ValueError("distances must be of shape (rows, rows), none missing, and groups of shape (rows,)")
-    sizes = np.unique(groups, return_counts=True)[1]
-    if len(sizes) < 2 or permutations < 1:
-        raise ValueError(f"at least two groups and one permutation are needed, not {len(sizes)} and {permutations}")
-    labels = np.unique(groups, return_inverse=True)[1]
+    distinct, labels = np.unique(groups, return_inverse=True)
+    if len(distinct) < 2 or permutations < 1:
+        raise ValueError(f"at least two groups and one permutation are needed, not {len(distinct)} and {permutations}")
     nearest_weights = _nearest_weights(distances)
     generator = np.random.default_rng(seed)
-    batches = []
-    for start in range(0, permutations, _BATCH_SIZE):
-        orders = [generator.permutation(labels) for _ in range(min(_BATCH_SIZE, permutations - start))]
-        batches.append(_silhouette_and_purity(distances, nearest_weights, np.stack(orders), sizes))
-    observed = _silhouette_and_purity(distances, nearest_weights, labels[None], sizes)[:, 0]
+    orders = [labels[rows] for rows in label_shuffles(len(labels), clusters, permutations, generator)]
+    batches = [
+        _silhouette_and_purity(distances, nearest_weights, np.stack(orders[start : start + _BATCH_SIZE]), len(distinct))
+        for start in range(0, permutations, _BATCH_SIZE)
+    ]
+    observed = _silhouette_and_purity(distances, nearest_weights, labels[None], len(distinct))[:, 0]
     null = np.concatenate(batches, axis=1)
     return {name: _with_null(observed[i], null[i]) for i, name in enumerate(("silhouette", "purity"))}
 
@@ -83,18 +92,21 @@ def _nearest_weights(distances: Floats) -> Floats:
 
 
 def _silhouette_and_purity(
-    distances: Floats, nearest_weights: Floats, labels: NDArray[np.int64], sizes: NDArray[np.int64]
+    distances: Floats, nearest_weights: Floats, labels: NDArray[np.int64], groups: int
 ) -> Floats:
-    """Mean silhouette and purity, [2, permutations]. labels: [permutations, rows], from 0."""
-    one_hot = (labels[:, :, None] == np.arange(len(sizes))).astype(np.float64)  # [permutations, rows, groups]
+    """Mean silhouette and purity, [2, permutations]. labels: [permutations, rows], from 0 to groups - 1."""
+    one_hot = (labels[:, :, None] == np.arange(groups)).astype(np.float64)  # [permutations, rows, groups]
     flat = one_hot.transpose(1, 0, 2).reshape(len(distances), -1)
-    shape = (len(distances), len(labels), len(sizes))
+    shape = (len(distances), len(labels), groups)
     sums, nearest_sums = ((matrix @ flat).reshape(shape).transpose(1, 0, 2) for matrix in (distances, nearest_weights))
-    own_size = sizes[labels]
+    sizes = one_hot.sum(1)
+    own_size = np.take_along_axis(sizes, labels, axis=1)
     own_distance = (sums * one_hot).sum(2) / np.maximum(own_size - 1, 1)
-    other_distance = np.where(one_hot > 0, np.inf, sums / sizes).min(2)
+    # a group may have no row left where groups are permuted in whole clusters
+    means = sums / np.maximum(sizes, 1)[:, None]
+    other_distance = np.where((one_hot > 0) | (sizes == 0)[:, None], np.inf, means).min(2)
     larger = np.maximum(own_distance, other_distance)
-    silhouette = np.where(
-        (own_size > 1) & (larger > 0), (other_distance - own_distance) / np.where(larger > 0, larger, 1), 0
-    )
+    known = (own_size > 1) & (larger > 0) & np.isfinite(larger)
+    silhouette = np.zeros_like(larger)
+    silhouette[known] = (other_distance[known] - own_distance[known]) / larger[known]
     return np.stack([silhouette.mean(1), (nearest_sums * one_hot).sum(2).mean(1)])

@@ -14,9 +14,9 @@ from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import format_difference, join_with_and
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
-from mematlas.analyses.positions.boundary_step import ONE_STEP, SLOPES_CAVEAT, boundary_deviation, form_names
+from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation, form_names
+from mematlas.analyses.positions.class_caveats import class_caveats
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
-from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import (
     ALL_ROWS,
     CLASSES,
@@ -31,6 +31,7 @@ from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Trend
 from mematlas.stats.estimates.averages import FEWEST_COUNTS
 from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
 _TRENDS: Final = {
@@ -208,28 +209,20 @@ def _size_charts(frames: Frames) -> tuple[Chart, ...]:
 
 
 def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple[str, ...]:
-    differences = frames["differences"].filter(role="train", alignment=BOUNDARY)
-    classes = set(differences["class"])
-    missing_classes = [name for name in CLASSES if name not in classes]
     caveats = {
         "Mean counts are ruled by a few very frequent tokens: see log10 counts and medians here, and the finding "
         "frequency_strata.": True,
-        f"Means of counts of fewer than {FEWEST_COUNTS} rows have no interval: a few frequent tokens make it too "
-        "narrow; those of log10(1 + count) have one.": (frames["curves"]["rows"] < FEWEST_COUNTS).any(),
-        "Counts hold the row's own copies: rows that occur often raise the counts of their tokens and 2-grams.": True,
-        f"No training row of any model is {' or '.join(missing_classes)}.": tables.graded and missing_classes,
-        "M was not graded: half-memorized and unmemorized rows are unknown.": not tables.graded,
-        f"A continuation of {cell.continuation} tokens has no half: no row can have M = 1/2.": (cell.continuation % 2),
-        f"{left_out:,} scored training rows have no counts and are left out.": left_out,
-        "How many tokens each row recites before its first miss is unknown: no curve around divergence points.": (
-            not frames["curves"]["alignment"].eq(DIVERGENCE).any()
+        f"Means of counts of fewer than {FEWEST_COUNTS} {'rows' if tables.clusters is None else 'documents'} have no "
+        "interval: a few frequent tokens make it too narrow; those of log10(1 + count) have one.": (
+            (frames["curves"]["clusters"] < FEWEST_COUNTS).any()
         ),
+        "Counts hold the row's own copies: rows that occur often raise the counts of their tokens and 2-grams.": True,
+        f"{left_out:,} scored training rows have no counts and are left out.": left_out,
         "Counts of 2-grams are unknown.": not (frames["curves"]["ngram"] == 2).any(),
         "The number of tokens of the corpus is unknown: no counts per million.": not tables.facts.get("tokens"),
-        SLOPES_CAVEAT: frames["slopes"].height,
-        "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
-    return tuple(text for text, applies in caveats.items() if applies)
+    own = [text for text, applies in caveats.items() if applies]
+    return (*own, *class_caveats(tables, cell, frames["differences"], frames))
 
 
 def _deviations(tables: Tables, cell: Cell) -> tuple[str, ...]:

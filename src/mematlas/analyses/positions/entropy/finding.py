@@ -12,7 +12,8 @@ from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import format_difference, join_with_and
-from mematlas.analyses.positions.boundary_step import ONE_STEP, SLOPES_CAVEAT, boundary_deviation
+from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation
+from mematlas.analyses.positions.class_caveats import class_caveats
 from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, cell_signals, has_signals, rows_of_signals
 from mematlas.analyses.positions.entropy.tables import (
     PATH_PHRASES,
@@ -31,10 +32,10 @@ from mematlas.analyses.positions.entropy.trends import (
     statistic_record,
 )
 from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENCE_REACH, MIN_ROWS
-from mematlas.analyses.positions.shuffles import SHUFFLES
 from mematlas.analyses.positions.token_windows import ALL_ROWS, CLASSES, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 
@@ -140,17 +141,11 @@ def _diverging(frames: Frames, model: str) -> str:
 
 
 def _caveats(tables: Tables, cell: Cell, frames: Frames, without_signals: int) -> tuple[str, ...]:
-    curves = frames["curves"]
-    classes = set(frames["statistics"].filter(role="train")["class"])
-    missing_classes = [name for name in CLASSES if name not in classes]
     missing_paths = [path for path in PATHS if path not in tables.signals]
     caveats = {
         "Rows are classed by tokens chosen from these very distributions: low entropy of memorized rows, and high "
         "entropy at divergence points and at the first token of unmemorized rows, which they all miss, are in part "
         "what the words mean. Rows no model was trained on, of the same classes, have this part alone.": True,
-        f"No training row of any model is {' or '.join(missing_classes)}.": tables.graded and missing_classes,
-        "M was not graded: half-memorized and unmemorized rows are unknown.": not tables.graded,
-        f"A continuation of {cell.continuation} tokens has no half: no row can have M = 1/2.": cell.continuation % 2,
         f"{without_signals:,} scored training rows, counted once a model, have no signals and are left "
         "out.": without_signals,
         **{
@@ -158,14 +153,10 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, without_signals: int) -
             f"--signals {path}.": True
             for path in missing_paths
         },
-        "How many tokens each row recites before its first miss is unknown: no curve around divergence points.": (
-            not curves["alignment"].eq(DIVERGENCE).any()
-        ),
-        SLOPES_CAVEAT: frames["slopes"].height,
         "One model, or models of one or of unknown size: no trend with size.": not frames["slopes"].height,
-        "The study has no control rows: only shuffled labels stand beside.": not tables.has_control,
     }
-    return tuple(text for text, applies in caveats.items() if applies)
+    own = [text for text, applies in caveats.items() if applies]
+    return (*own, *class_caveats(tables, cell, frames["statistics"], frames))
 
 
 def _deviations(cell: Cell) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mematlas.analyses.positions.boundary_step import (
     ONE_STEP,
     differences_at,
     form_names,
+    mean_records,
     row_differences,
     row_means,
     size_slopes,
@@ -26,6 +27,8 @@ from mematlas.analyses.positions.count_curves import interval_columns
 from mematlas.analyses.positions.entropy.signals import MEASURE_MEANING, PATH_MEANING, Signals
 from mematlas.analyses.positions.profiles import (
     BOUNDARY,
+    CLUSTERS,
+    DESIGN_EFFECT,
     DIVERGENCE_REACH,
     GROUP_COLUMNS,
     PROFILE_COLUMNS,
@@ -44,7 +47,9 @@ _STATISTIC_KEY_COLUMNS: Final = {
     "statistic": f"{IN_CONTEXT}, {IN_CONTINUATION}: of the row's tokens; {ONE_STEP}: first token after the border "
     "minus the last before it; window of w: means of w tokens on each side"
 }
-_INTERVAL: Final = "lower end of its 95 % interval (Student's t); null for one row, or rows that are all the same"
+_INTERVAL: Final = (
+    "lower end of its 95 % interval (Student's t); null for one row or document, or rows that are all the same"
+)
 SIGNAL_PROFILE_COLUMNS: Final = {
     **GROUP_COLUMNS,
     **_SIGNAL_KEY_COLUMNS,
@@ -53,6 +58,8 @@ SIGNAL_PROFILE_COLUMNS: Final = {
     "mean": "mean over rows, in the unit of the measure",
     "mean_lower": _INTERVAL,
     "mean_upper": "upper end of it",
+    "clusters": CLUSTERS,
+    "design_effect": DESIGN_EFFECT.format("the mean"),
     "shown": PROFILE_COLUMNS["shown"],
 }
 STATISTIC_COLUMNS: Final = {
@@ -64,6 +71,8 @@ STATISTIC_COLUMNS: Final = {
     "value": "mean of the statistic over rows, in the unit of the measure",
     "value_lower": _INTERVAL,
     "value_upper": "upper end of it",
+    "clusters": CLUSTERS,
+    "design_effect": DESIGN_EFFECT.format("the value"),
     "shown": PROFILE_COLUMNS["shown"],
 }
 SIGNAL_CONTRAST_COLUMNS: Final = {
@@ -73,8 +82,10 @@ SIGNAL_CONTRAST_COLUMNS: Final = {
     "memorized": "rows with M = 1",
     "unmemorized": "rows with M = 0",
     "difference": "mean of the statistic over memorized rows minus that over unmemorized ones",
-    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or nothing varies",
+    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or document, or "
+    "nothing varies",
     "difference_upper": "upper end of it",
+    "clusters": CLUSTERS,
 }
 SIGNAL_SLOPE_COLUMNS: Final = {
     **{name: GROUP_COLUMNS[name] for name in ("role", "class")},
@@ -85,7 +96,11 @@ SIGNAL_SLOPE_COLUMNS: Final = {
     "slope_lower": "lower end of its 95 % interval (Student's t); null for two models",
     "slope_upper": "upper end of it",
 }
-_TYPES: Final[dict[str, Any]] = {"class": CLASS_TYPE, "offset": pl.Int64, "rows": pl.Int64, "shown": pl.Boolean}
+_TYPES: Final[dict[str, Any]] = {
+    "class": CLASS_TYPE,
+    **dict.fromkeys(("offset", "rows", "clusters"), pl.Int64),
+    "shown": pl.Boolean,
+}
 _SCHEMA: Final[dict[str, Any]] = {
     name: pl.String if name in GROUP_COLUMNS or name in _SIGNAL_KEY_COLUMNS else pl.Float64
     for name in SIGNAL_PROFILE_COLUMNS
@@ -121,6 +136,7 @@ def signal_curves(rows: pl.DataFrame, signals: Signals) -> pl.DataFrame:
             mean = shuffled.means(group, aligned_values(padded, group))
             first = signals.cell.context if group.at_boundary else DIVERGENCE_REACH
             columns = {"offset": np.arange(len(mean.count)) - first, "rows": mean.count, "shown": group.shown}
+            columns |= {"clusters": mean.clusters, "design_effect": mean.design_effect}
             columns = {**columns, **interval_columns("mean", mean), **signal_key, **group.key}
             parts.append(pl.DataFrame({name: columns[name] for name in SIGNAL_PROFILE_COLUMNS}, schema=_SCHEMA))
     return pl.concat(parts).with_columns(selectors.float().fill_nan(None)).filter(pl.col("rows") > 0)
@@ -155,10 +171,9 @@ def signal_statistics(rows: pl.DataFrame, signals: Signals, models: pl.DataFrame
         for group in groups:
             mean = shuffled.means(group, differences_at(at_boundary if group.at_boundary else None, values))
             names = _statistic_names(signals) if group.at_boundary else (ONE_STEP,)
-            for name, count, *numbers in zip(names, mean.count, mean.estimate, mean.lower, mean.upper, strict=True):
-                interval = dict(zip(("value", "value_lower", "value_upper"), numbers, strict=True))
-                record = {**group.key, **signal_key, "statistic": name, "rows": count, **interval, "shown": group.shown}
-                records += [record] if count else []
+            for name, numbers in zip(names, mean_records(mean, "value"), strict=True):
+                record = {**group.key, **signal_key, "statistic": name, **numbers, "shown": group.shown}
+                records += [record] if numbers["rows"] else []
     frame = to_frame(records, [name for name in STATISTIC_COLUMNS if name != "parameters"], _TEXT_COLUMNS)
     return frame.join(models.select("model", "parameters"), "model", "left", maintain_order="left").select(
         *STATISTIC_COLUMNS
@@ -183,7 +198,12 @@ def signal_contrasts(rows: pl.DataFrame, signals: Signals) -> pl.DataFrame:
                 continue
             for column, name in enumerate(_statistic_names(signals)):
                 difference = shuffled_difference if role == SHUFFLED else welch_difference
-                contrast = difference(statistics[memorized.indices, column], statistics[unmemorized.indices, column])
+                contrast = difference(
+                    statistics[memorized.indices, column],
+                    statistics[unmemorized.indices, column],
+                    memorized.clusters,
+                    unmemorized.clusters,
+                )
                 key = (memorized.key["model"], role, *signal_key.values(), name)
                 records += [dict(zip(SIGNAL_CONTRAST_COLUMNS, (*key, *contrast), strict=True))] if contrast else []
     return to_frame(records, SIGNAL_CONTRAST_COLUMNS, _TEXT_COLUMNS)

@@ -15,6 +15,7 @@ from mematlas.analyses.phrasing import format_difference, join_with_and
 from mematlas.analyses.positions.boundary_step import ONE_STEP
 from mematlas.analyses.positions.frequency_strata.strata import (
     EFFECT_COLUMNS,
+    MAX_FLIPPED_CLUSTERS,
     MAX_PERMUTED_ROWS,
     POSITION_COLUMNS,
     SCALES,
@@ -130,8 +131,10 @@ def _control(positions: pl.DataFrame, model: str) -> str | None:
     if at_boundary is None or not sizes:
         return None
     larger = sum(size >= at_boundary for size in sizes.values())
+    of_documents = steps["clusters"][0] < steps["memorized"][0] + steps["unmemorized"][0]
+    permuted = "The signs of what each document adds, flipped at random" if of_documents else "Labels permuted"
     return (
-        f"Labels permuted within strata, {PERMUTATIONS} times, are the control. At the border the step of "
+        f"{permuted} within strata, {PERMUTATIONS} times, are the control. At the border the step of "
         f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size; at the {len(sizes)} other "
         f"positions of the window it is {sum(sizes.values()) / len(sizes):.3g} on average, and at {larger} of them at "
         "least as large as at the border."
@@ -171,6 +174,10 @@ def _caveats(tables: Tables, effects: pl.DataFrame, model: str) -> tuple[str, ..
         ),
         f"p is of at most {MAX_PERMUTED_ROWS:,} rows of each class, drawn at random; differences are of all rows.": (
             max(unstratified["memorized"], unstratified["unmemorized"]) > MAX_PERMUTED_ROWS
+            and unstratified["clusters"] == all_rows
+        ),
+        f"p is of {MAX_FLIPPED_CLUSTERS:,} documents, drawn at random; differences are of all rows.": (
+            MAX_FLIPPED_CLUSTERS < unstratified["clusters"] < all_rows
         ),
         "Scales, forms, n-grams and strata make many tests: one in twenty has a p below 0.05 by chance.": True,
         "Means of raw counts are ruled by a few very frequent tokens: their p and intervals say little.": True,

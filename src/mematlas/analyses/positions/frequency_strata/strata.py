@@ -16,7 +16,7 @@ from polars import selectors
 
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.analyses.positions.boundary_step import form_names, row_differences, window_width
-from mematlas.analyses.positions.profiles import MIN_ROWS
+from mematlas.analyses.positions.profiles import CLUSTERS, MIN_ROWS
 from mematlas.analyses.positions.token_windows import (
     MEMORIZED,
     UNMEMORIZED,
@@ -25,6 +25,7 @@ from mematlas.analyses.positions.token_windows import (
     scored_cell,
     window_counts,
 )
+from mematlas.stats.estimates.clustered import dense_labels
 from mematlas.stats.estimates.contrasts import strata_with_both_groups, stratified_difference
 from mematlas.stats.hypotheses.permutation import PERMUTATIONS, permutation_p_values
 from mematlas.study import Study
@@ -37,6 +38,7 @@ STRATA: Final = {
     "repetition and token kinds": ("repetition", "kind_before", "kind_after"),
 }
 MAX_PERMUTED_ROWS: Final = 2000  # our choice: rows of each class to permute, a random sample if there are more
+MAX_FLIPPED_CLUSTERS: Final = 100_000  # our choice: as many clusters to flip the signs of, where rows come in clusters
 _KEY_COLUMNS: Final = {
     "model": "label of the model",
     "ngram": "1: counts of single tokens; 2: of pairs of a token and the one before it",
@@ -56,11 +58,13 @@ EFFECT_COLUMNS: Final = {
     "strata_used": "strata that hold rows of both classes",
     "memorized": "rows with M = 1 in them",
     "unmemorized": "rows with M = 0 in them",
+    "clusters": CLUSTERS,
     **_INTERVAL_COLUMNS,
     "effect": "difference / standard deviation over all rows of both classes; null where nothing varies",
     "effect_lower": "lower end of its 95 % interval",
     "effect_upper": "upper end of it",
-    "p": f"two-sided chance of such a difference if labels were random within strata ({PERMUTATIONS} permutations)",
+    "p": f"two-sided chance of such a difference if labels were random within strata ({PERMUTATIONS} permutations; "
+    "where rows come in documents, of the signs of what each adds)",
     "shown": f"whether it is drawn: of the last checkpoint of its size, with at least {MIN_ROWS} rows of each class",
 }
 POSITION_COLUMNS: Final = {
@@ -69,10 +73,13 @@ POSITION_COLUMNS: Final = {
     "memorized": "rows with M = 1",
     "unmemorized": "rows with M = 0",
     "difference": "mean step (token at the offset minus the one before it) of memorized minus unmemorized rows",
-    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or nothing varies",
+    "difference_lower": "lower end of its 95 % interval (Welch); null where a class has one row or document, or "
+    "nothing varies",
     "difference_upper": "upper end of it",
+    "clusters": CLUSTERS,
 }
 Values = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 # ----------------------------------------------------------------------------------------------------------- the rows
@@ -82,10 +89,10 @@ def strata_rows(study: Study, run: str | None = None) -> pl.DataFrame:
     """Memorized and unmemorized training rows of each model, at the cell nearest to 32 + 32, with their strata.
 
     Returns:
-        model, latest (last checkpoint of its size), row, memorized (M = 1, else M = 0), repetition (doublings: floor of
-        log2 of how often the row occurs), kind_before, kind_after (kinds of the two tokens at the border, index into
-        study.schemas.features.TOKEN_KINDS); null where unknown; then the differences at the border, named
-        "n-gram|scale|form".
+        model, latest (last checkpoint of its size), row, cluster (rows of one number are not independent), memorized
+        (M = 1, else M = 0), repetition (doublings: floor of log2 of how often the row occurs), kind_before, kind_after
+        (kinds of the two tokens at the border, index into study.schemas.features.TOKEN_KINDS); null where unknown; then
+        the differences at the border, named "n-gram|scale|form".
 
     Raises:
         StudyError: the run is not finished, has no row features, or no row was scored.
@@ -98,7 +105,7 @@ def strata_rows(study: Study, run: str | None = None) -> pl.DataFrame:
 def contrast_rows(tables: Tables, classes: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame:
     """`strata_rows`, computed from `row_classes` and the counts."""
     compared = classes.filter("counted", pl.col("class").is_in([MEMORIZED, UNMEMORIZED]), role="train")
-    compared = compared.select("model", "latest", "row", memorized=pl.col("class") == MEMORIZED)
+    compared = compared.select("model", "latest", "row", "cluster", memorized=pl.col("class") == MEMORIZED)
     train = tables.rows.filter(role="train").select("row").collect()["row"]
     kinds = {"kind_before": counts.kinds[:, 0], "kind_after": counts.kinds[:, 1]}
     measures = _boundary_measures(counts, np.isin(counts.rows, train))
@@ -191,17 +198,19 @@ def _effects_within(
         if strata_columns
         else np.zeros(len(is_memorized))
     )
-    contrast = stratified_difference(values, is_memorized, stratum)
+    clusters = group["cluster"].to_numpy()
+    contrast = stratified_difference(values, is_memorized, stratum, clusters)
     if not contrast.strata:
         return
-    sample = _permutation_sample(is_memorized, stratum)
-    p_values = permutation_p_values(values[sample], is_memorized[sample], stratum[sample])
+    sample = _permutation_sample(is_memorized, stratum, clusters)
+    p_values = permutation_p_values(values[sample], is_memorized[sample], stratum[sample], clusters=clusters[sample])
     for index, name in enumerate(measures):
         ngram, scale, form = name.split("|")
         interval = {"": contrast.estimate[index], "_lower": contrast.lower[index], "_upper": contrast.upper[index]}
         yield {
             **{"ngram": int(ngram), "scale": scale, "form": form, "p": p_values[index]},
             **{"strata_used": contrast.strata, "memorized": contrast.members, "unmemorized": contrast.others},
+            "clusters": contrast.clusters,
             "shown": min(contrast.members, contrast.others) >= MIN_ROWS,
             **{f"difference{suffix}": number for suffix, number in interval.items()},
             **{
@@ -211,10 +220,17 @@ def _effects_within(
         }
 
 
-def _permutation_sample(is_memorized: NDArray[np.bool_], stratum: Values) -> NDArray[np.int64]:
-    """At most MAX_PERMUTED_ROWS rows of each class (seeded), drawn from the strata that contain both."""
+def _permutation_sample(is_memorized: NDArray[np.bool_], stratum: Values, clusters: Indices) -> Indices:
+    """At most MAX_PERMUTED_ROWS rows of each class (seeded), drawn from the strata that contain both.
+
+    Where these rows come in clusters: all rows of at most MAX_FLIPPED_CLUSTERS clusters.
+    """
     comparable = strata_with_both_groups(is_memorized, stratum)
     generator = np.random.default_rng(0)
+    labels = dense_labels(clusters[comparable.rows], len(comparable.rows))
+    if labels is not None:
+        order = generator.permutation(int(labels.max()) + 1)
+        return comparable.rows[order[labels] < MAX_FLIPPED_CLUSTERS]
     parts = [comparable.rows[comparable.member == memorized] for memorized in (True, False)]
     return np.sort(np.concatenate([generator.permutation(part)[:MAX_PERMUTED_ROWS] for part in parts]))
 
@@ -236,12 +252,18 @@ def position_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame
                 is_complete = complete[counts.indices(group["row"])]
                 complete_rows = group.filter(is_complete)
                 contrast = stratified_difference(
-                    steps[counts.indices(complete_rows["row"])], complete_rows["memorized"]
+                    steps[counts.indices(complete_rows["row"])],
+                    complete_rows["memorized"],
+                    clusters=complete_rows["cluster"],
                 )
                 numbers = (contrast.estimate, contrast.lower, contrast.upper)
                 for offset, *interval in zip(known_positions + 1 - counts.cell.context, *numbers, strict=True):
                     key = {"model": model, "ngram": ngram, "scale": scale, "offset": offset}
-                    sizes = {"memorized": contrast.members, "unmemorized": contrast.others}
+                    sizes = {
+                        "memorized": contrast.members,
+                        "unmemorized": contrast.others,
+                        "clusters": contrast.clusters,
+                    }
                     records.append({**key, **sizes, **dict(zip(_INTERVAL_COLUMNS, interval, strict=True))})
     return _to_frame(records, POSITION_COLUMNS).drop_nulls("difference")
 
@@ -249,7 +271,7 @@ def position_contrasts(rows: pl.DataFrame, counts: TokenWindows) -> pl.DataFrame
 def _to_frame(records: list[dict[str, Any]], columns: dict[str, str]) -> pl.DataFrame:
     """A data frame with `columns`, null where a value was not measured."""
     texts = dict.fromkeys(("model", "scale", "form", "strata"), pl.String)
-    integers = dict.fromkeys(("ngram", "offset", "strata_used", "memorized", "unmemorized"), pl.Int64)
+    integers = dict.fromkeys(("ngram", "offset", "strata_used", "memorized", "unmemorized", "clusters"), pl.Int64)
     types: dict[str, Any] = {**texts, **integers, "shown": pl.Boolean}
     schema = {name: types.get(name, pl.Float64) for name in columns}
     ordered = [{name: record[name] for name in columns} for record in records]

@@ -15,6 +15,8 @@ from polars import selectors
 from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
 from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
+from mematlas.stats.geometry.labeled_pairs import labeled_pair_means
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 from mematlas.stats.regression.curves import fit_log_linear
 
 MIN_ROWS: Final = 10  # our choice: levels with fewer rows are neither cited nor drawn
@@ -38,12 +40,14 @@ DISTANCE_COLUMNS: Final = {
     **_KEY_COLUMNS,
     "over": "one step, or the mean over all decoding steps that are compared (of rows that have them all)",
     "step": "tokens generated when the state was read; 0: the last token of the context, below 0: tokens before it",
-    "role": "train: training rows; shuffled: their levels permuted; control: rows no model was trained on are in it; "
+    "role": "train: training rows; shuffled: the same with their levels shuffled (in whole documents where rows come "
+    f"in documents), mean and middle 95 % of {SHUFFLES} shuffles; control: rows no model was trained on are in it; "
     "control model: training rows, seen by a model that was not trained on them",
     "between": "score levels of the two rows; one name: both are of it",
     "first_rows": "rows of the first",
     "second_rows": "rows of the second",
     "pairs": "pairs of different rows",
+    "clusters": "clusters that these rows come from: documents, joined where they share 13 tokens; else rows",
     **{
         name + end: meaning
         for measure, unit in _UNITS.items()
@@ -58,7 +62,7 @@ DISTANCE_COLUMNS: Final = {
 }
 SLOPE_COLUMNS: Final = {
     "kind": _KEY_COLUMNS["kind"],
-    "role": "train: training rows; shuffled: their levels permuted",
+    "role": "train: training rows; shuffled: mean of their levels shuffled",
     "between": DISTANCE_COLUMNS["between"],
     "measure": "distance or cosine, as it is or scaled; mean over all decoding steps",
     "models": "models of different size",
@@ -68,12 +72,13 @@ SLOPE_COLUMNS: Final = {
 }
 _TYPES: Final = {
     **dict.fromkeys(("model", "kind", "over", "role", "between", "measure"), pl.String),
-    **dict.fromkeys(("parameters", "step", "first_rows", "second_rows", "pairs", "models"), pl.Int64),
+    **dict.fromkeys(("parameters", "step", "first_rows", "second_rows", "pairs", "clusters", "models"), pl.Int64),
     **dict.fromkeys(("latest", "shown"), pl.Boolean),
 }
-# columns of the membership matrix: the groups, then the permuted levels of training rows, then all training rows
-_ALL_LEVELS_COLUMN: Final = len(GROUPS) + len(LEVELS)
+_SHUFFLED: Final = "shuffled"
+_ALL_LEVELS_COLUMN: Final = len(GROUPS)  # column of all training rows in the membership matrix, after the groups
 Pair = tuple[str, str, tuple[int, int]]
+Interval = tuple[float, float, float]
 Matrices = dict[str, NDArray[np.float64]]
 
 
@@ -115,16 +120,16 @@ def _to_frame(records: list[dict[str, Any]], columns: dict[str, str]) -> pl.Data
 
 def _distance_records(sample: StateSample) -> Iterator[dict[str, Any]]:
     """The records of each step, then those of the mean over decoding steps."""
-    members, pairs = _members(sample), [*_pairs(sample)]
+    members, labels = _members(sample), _shuffled_levels(sample)
     sums: Matrices = {}
     steps = sample.steps
     for step in steps:
         matrices = _matrices(sample.states_at(step))
-        yield from _step_records(sample, matrices, members, pairs, step)
+        yield from _step_records(sample, matrices, members, labels, step)
         if step >= 0:
             sums = {name: matrix + sums.get(name, 0) for name, matrix in matrices.items()}
     count = sum(step >= 0 for step in steps)
-    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, members, pairs, None)
+    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, members, labels, None)
 
 
 def _matrices(states: NDArray[np.float64]) -> Matrices:
@@ -138,12 +143,21 @@ def _matrices(states: NDArray[np.float64]) -> Matrices:
 
 
 def _members(sample: StateSample) -> NDArray[np.bool_]:
-    """Membership, [rows, columns]: in each group, then in each shuffled level, then in any level."""
-    train = sample.group < len(LEVELS)
-    shuffled = np.full(len(train), -1)
-    shuffled[train] = np.random.default_rng(1).permutation(sample.group[train])
+    """Membership, [rows, columns]: in each group, then in any level."""
     in_group = sample.group[:, None] == np.arange(len(GROUPS))
-    return np.hstack([in_group, shuffled[:, None] == np.arange(len(LEVELS)), train[:, None]])
+    return np.hstack([in_group, sample.group[:, None] < len(LEVELS)])
+
+
+def _shuffled_levels(sample: StateSample) -> NDArray[np.int64] | None:
+    """Levels shuffled among the training rows, [shuffles, rows], -1 for others; None for a control model."""
+    if sample.role != "train":
+        return None
+    train = np.flatnonzero(sample.group < len(LEVELS))
+    labels = np.full((SHUFFLES, len(sample.group)), -1)
+    sources = label_shuffles(len(train), sample.clusters[train], SHUFFLES, np.random.default_rng(1))
+    for shuffled, rows in zip(labels, sources, strict=True):
+        shuffled[train] = sample.group[train[rows]]
+    return labels
 
 
 def _pairs(sample: StateSample) -> Iterator[Pair]:
@@ -153,8 +167,6 @@ def _pairs(sample: StateSample) -> Iterator[Pair]:
         for second in levels[first:]:
             name = LEVELS[first] if first == second else f"{LEVELS[first]} to {LEVELS[second]}"
             yield sample.role, name, (first, second)
-            if sample.role == "train":
-                yield "shuffled", name, (len(GROUPS) + first, len(GROUPS) + second)
     control = GROUPS.index(CONTROL)
     yield sample.role, ALL_LEVELS, (_ALL_LEVELS_COLUMN, _ALL_LEVELS_COLUMN)
     yield "control", CONTROL, (control, control)
@@ -165,24 +177,43 @@ def _is_drawn(role: str, name: str, step: int | None, length: int) -> bool:
     """Whether a pair is drawn: only a few, up to the end of the continuation; for shuffled levels only one."""
     if step is None and name == ALL_LEVELS:
         return True
-    names = (LOWEST_TO_HIGHEST,) if role == "shuffled" else (LOWEST, HIGHEST, LOWEST_TO_HIGHEST, CONTROL)
+    names = (LOWEST_TO_HIGHEST,) if role == _SHUFFLED else (LOWEST, HIGHEST, LOWEST_TO_HIGHEST, CONTROL)
     return name in names and (step is None or step < length)
 
 
 def _step_records(
-    sample: StateSample, matrices: Matrices, members: NDArray[np.bool_], pairs: list[Pair], step: int | None
+    sample: StateSample,
+    matrices: Matrices,
+    members: NDArray[np.bool_],
+    shuffled_levels: NDArray[np.int64] | None,
+    step: int | None,
 ) -> Iterator[dict[str, Any]]:
     """The records of one step, for the pairs of groups that have pairs of rows; step: None for the mean over all."""
-    means = {name: pair_means(matrix, members, [columns for *_, columns in pairs]) for name, matrix in matrices.items()}
-    for index, (role, name, _) in enumerate(pairs):
-        counts = means["distance"]
-        if not counts.count[index]:
+    pairs = [*_pairs(sample)]
+    columns = [pair for *_, pair in pairs]
+    means = {name: pair_means(matrix, members, columns, sample.clusters) for name, matrix in matrices.items()}
+    shuffled = {} if shuffled_levels is None else _shuffled_means(matrices, shuffled_levels)
+    sizes = means["distance"]
+    key = (sample.model, sample.parameters, sample.latest, sample.kind, ONE_STEP if step is not None else ALL_STEPS)
+    for index, (role, name, pair) in enumerate(pairs):
+        if not sizes.count[index]:
             continue
-        numbers = [
-            number for mean in means.values() for number in (mean.estimate[index], mean.lower[index], mean.upper[index])
-        ]
-        rows = int(counts.first_rows[index]), int(counts.second_rows[index])
-        shown = min(rows) >= MIN_ROWS and _is_drawn(role, name, step, sample.length)
-        key = (sample.model, sample.parameters, sample.latest, sample.kind, ONE_STEP if step is not None else ALL_STEPS)
-        values = (*key, step, role, name, *rows, int(counts.count[index]), *numbers, shown)
-        yield dict(zip(DISTANCE_COLUMNS, values, strict=True))
+        rows = int(sizes.first_rows[index]), int(sizes.second_rows[index])
+        counts = (*rows, int(sizes.count[index]), int(sizes.clusters[index]))
+        numbers = {role: [(mean.estimate[index], mean.lower[index], mean.upper[index]) for mean in means.values()]}
+        if pair in shuffled:
+            numbers[_SHUFFLED] = shuffled[pair]
+        for of, intervals in numbers.items():
+            shown = min(rows) >= MIN_ROWS and _is_drawn(of, name, step, sample.length)
+            values = (*key, step, of, name, *counts, *(number for ends in intervals for number in ends), shown)
+            yield dict(zip(DISTANCE_COLUMNS, values, strict=True))
+
+
+def _shuffled_means(matrices: Matrices, labels: NDArray[np.int64]) -> dict[tuple[int, int], list[Interval]]:
+    """Pair of levels -> for each matrix the mean over shuffles and the middle 95 % of them; labels: of each shuffle."""
+    levels = np.arange(len(LEVELS))
+    pairs = [(int(first), int(second)) for first in levels for second in levels[first:]]
+    firsts, seconds = zip(*pairs, strict=True)
+    means = [labeled_pair_means(matrix, labels, len(LEVELS))[:, firsts, seconds] for matrix in matrices.values()]
+    intervals = [np.stack(mean_and_middle(values), axis=1) for values in means]
+    return {pair: [tuple(numbers[index]) for numbers in intervals] for index, pair in enumerate(pairs)}

@@ -29,6 +29,7 @@ from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
 from mematlas.stats.geometry.projections import umap_is_installed
 from mematlas.stats.geometry.separation import PERMUTATIONS
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how far the hidden states of memorized and unmemorized rows lie from each other"
 _UNSHUFFLED_ROLES: Final = ("train", "control model")
@@ -106,8 +107,9 @@ def _control(frames: Frames, model: str, kind: str) -> str:
     if len(shuffled) == 3:
         low, high, between = map(_format_distance, shuffled)
         sentences.append(
-            f"With the levels shuffled among the training rows of {model}, rows called M >= 0.8 lie {high} apart "
-            f"before anything is generated, rows called M < 0.2 {low}, and the two {between} from each other."
+            f"With the levels shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of "
+            f"95 % of the shuffles), rows called M >= 0.8 lie {high} apart before anything is generated, rows called "
+            f"M < 0.2 {low}, and the two {between} from each other."
         )
     sentences += [_separation_sentence(frames, model, kind, state) for state in ("first", "last")]
     control = distance_record(frames, model, kind, CONTROL, 0, (CONTROL,))
@@ -184,8 +186,8 @@ def _caveats(tables: Tables, frames: Frames, model: str, kind: str) -> tuple[str
 _DEVIATIONS: Final = (
     f"P1 does not publish how many rows it compares, how it groups and averages them: here at most {MAX_ROWS} rows a "
     "model, balanced over five score levels, all pairs.",
-    "Intervals leave out a row at a time, since pairs share rows; that the scaling was taken from the same rows is not "
-    "in them.",
+    "Intervals leave out a row, or a document, at a time, since pairs share rows; that the scaling was taken from the "
+    "same rows is not in them.",
     "Scaled: each dimension of a step at mean 0 and standard deviation 1 over the compared rows (control rows among "
     "them), divided by sqrt(2 width); constant dimensions are left out. Raw distances grow with width.",
     f"Silhouette, purity, {PERMUTATIONS} permutations, control rows and UMAP are ours; {PCA} is of the scaled states "

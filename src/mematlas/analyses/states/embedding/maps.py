@@ -31,9 +31,10 @@ SEPARATION_COLUMNS: Final = {
     "step": "tokens generated when the state was read",
     "measure": "silhouette: mean of training rows, -1 to 1; purity: share whose nearest other row is of their level",
     "role": f"train: training rows (control model: of a model not trained on them); shuffled: mean of {PERMUTATIONS} "
-    "permutations of their levels",
+    "permutations of their levels, in whole documents where rows come in documents",
     "rows": f"training rows, of levels with {MIN_ROWS} at least",
     "levels": "such levels",
+    "clusters": "clusters of these rows: documents, joined where they share 13 tokens; else rows",
     "value": "the measure",
     "value_lower": "2.5 % quantile of the permutations",
     "value_upper": "97.5 % quantile of the permutations",
@@ -58,7 +59,7 @@ AXIS_COLUMNS: Final = {
 }
 _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(("model", "kind", "state", "measure", "role", "method"), pl.String),
-    **dict.fromkeys(("parameters", "step", "rows", "levels", "row", "axis"), pl.Int64),
+    **dict.fromkeys(("parameters", "step", "rows", "levels", "clusters", "row", "axis"), pl.Int64),
     "latest": pl.Boolean,
     "level": pl.Enum(GROUPS),
 }
@@ -86,19 +87,14 @@ def _separation_records(sample: StateSample) -> Records:
         levels = int((sizes >= MIN_ROWS).sum())
         if levels < 2:
             continue
-        measures = separation(distances[np.ix_(is_used, is_used)], sample.group[is_used])
+        clusters = sample.clusters[is_used]
+        measures = separation(distances[np.ix_(is_used, is_used)], sample.group[is_used], clusters=clusters)
+        sizes_of_table = (int(is_used.sum()), levels, len(np.unique(clusters)))
         for measure, result in measures.items():
             key = (sample.model, sample.parameters, sample.latest, sample.kind, state, step, measure)
-            numbers = (sample.role, int(is_used.sum()), levels, result.estimate, None, None, result.p)
-            null_numbers = (
-                "shuffled",
-                int(is_used.sum()),
-                levels,
-                result.null_mean,
-                result.null_lower,
-                result.null_upper,
-                None,
-            )
+            numbers = (sample.role, *sizes_of_table, result.estimate, None, None, result.p)
+            null_interval = (result.null_mean, result.null_lower, result.null_upper)
+            null_numbers = ("shuffled", *sizes_of_table, *null_interval, None)
             records += [
                 dict(zip(SEPARATION_COLUMNS, (*key, *values), strict=True)) for values in (numbers, null_numbers)
             ]

@@ -31,8 +31,9 @@ class StateSample:
 
     kind: "free" (the text it wrote itself) or "truth"; role: "train", or "control model" for one that never saw the
     corpus; latest: last checkpoint of its size; largest: the last of these; rows: [n] row ids, ascending; group: [n]
-    index in GROUPS; hidden: the record of hidden states; indices: [n] position of each row in that record; length:
-    tokens of the continuation whose score levels were balanced.
+    index in GROUPS; clusters: [n], rows of one number are not independent; hidden: the record of hidden states;
+    indices: [n] position of each row in that record; length: tokens of the continuation whose score levels were
+    balanced.
     """
 
     model: str
@@ -43,6 +44,7 @@ class StateSample:
     largest: bool
     rows: NDArray[np.int64]
     group: NDArray[np.int64]
+    clusters: NDArray[np.int64]
     hidden: HiddenStates
     indices: NDArray[np.int64]
     length: int
@@ -88,8 +90,9 @@ def state_samples(study: Study, run: str | None = None) -> Iterator[StateSample]
 
 def table_samples(tables: Tables) -> Iterator[StateSample]:
     """Like `state_samples`, models in the order given; one model's record is in memory at a time."""
-    control = tables.rows.select("row", control=pl.col("role") == CONTROL).collect()
-    is_control_by_row = {int(row): bool(is_control) for row, is_control in control.iter_rows()}
+    rows = tables.clustered_rows.select("row", "cluster", control=pl.col("role") == CONTROL).collect()
+    is_control_by_row = dict(rows.select("row", "control").iter_rows())
+    cluster_by_row = dict(rows.select("row", "cluster").iter_rows())
     latest = tables.by_size
     for kind in (kind for kind in TEXT_KINDS if kind in tables.states):
         for model in tables.models["model"]:
@@ -104,6 +107,7 @@ def table_samples(tables: Tables) -> Iterator[StateSample]:
                 model == next(iter(reversed(latest)), None),
                 hidden.rows[indices],
                 group,
+                np.array([cluster_by_row[int(row)] for row in hidden.rows[indices]], dtype=np.int64),
                 hidden,
                 indices,
                 tables.reference.continuation,

@@ -1,0 +1,29 @@
+"""Means over pairs of rows for many labelings at once, compared with one at a time."""
+
+import numpy as np
+import pytest
+
+from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means
+from mematlas.stats.geometry.labeled_pairs import labeled_pair_means
+
+
+@pytest.mark.parametrize("measure", [euclidean_distances, cosine_similarities])
+def test_each_labeling_has_the_means_of_its_pairs(measure):
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(20, 3))
+    states[4] = np.nan
+    matrix, labels = measure(states), rng.integers(-1, 3, (5, 20))
+    result = labeled_pair_means(matrix, labels, 3)
+    assert result.shape == (5, 3, 3)
+    for means, labeling in zip(result, labels, strict=True):
+        members = labeling[:, None] == np.arange(3)
+        pairs = [(first, second) for first in range(3) for second in range(3)]
+        assert means.ravel() == pytest.approx(pair_means(matrix, members, pairs).estimate)
+
+
+def test_labels_without_pairs_have_no_mean():
+    matrix = euclidean_distances(np.array([[0.0], [1.0], [5.0]]))
+    means = labeled_pair_means(matrix, [[0, 0, 1]], 3)[0]
+    assert means[0].tolist() == pytest.approx([1, 4.5, np.nan], nan_ok=True)
+    assert np.isnan(means[1, 1])
+    assert np.isnan(labeled_pair_means(np.full((3, 3), np.nan), [[0, 0, 1]], 2)).all()
