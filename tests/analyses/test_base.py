@@ -66,9 +66,7 @@ def test_a_finding_says_whether_its_intervals_allow_for_rows_of_one_document():
     clustered, independent = rows_of_documents(), full_study()
     origin = "the 200 rows come from 80 documents (joined where they share 13 tokens)"
     aware = ANALYSES.load("size").find(clustered)
-    assert aware.caveats[-1] == (
-        f"Intervals and tests allow for rows of one document: {origin}."
-    )
+    assert aware.caveats[-1] == (f"Intervals and tests allow for rows of one document: {origin}.")
     size = ANALYSES.load("size")
     unaware = Analysis("a plug-in", size.title, size.source, size.needs, size.compute).find(clustered)
     assert unaware.caveats[-1] == (

@@ -127,7 +127,7 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
         shares = shares.join(units, on=list(_KEY_COLUMNS), maintain_order="left")
     else:
         shares = shares.with_columns(units=pl.col("rows").sum().over(*_KEY_COLUMNS))
-    for key, buckets in shares.sort(*_KEY_COLUMNS, "bucket").group_by(*_KEY_COLUMNS, maintain_order=True):
+    for key, buckets in shares.sort(*_KEY_COLUMNS, "copies").group_by(*_KEY_COLUMNS, maintain_order=True):
         if buckets.height < 2:
             continue
         fit = fit_log_linear(buckets["copies"], buckets["share"], buckets["effective_rows"])

@@ -38,7 +38,9 @@ def share_differences(
     joined = joined.with_columns(pl.col(columns).fill_null(0))
     records = []
     for key, records_of_key in joined.group_by(*keys, maintain_order=True):
-        rows, hit, other_rows, other_hit = (records_of_key[name].to_numpy() for name in columns)
+        # in the order of clusters, as the last digits of the interval depend on it
+        ordered = records_of_key.sort(unit) if unit else records_of_key
+        rows, hit, other_rows, other_hit = (ordered[name].to_numpy() for name in columns)
         sums = [int(values.sum()) for values in (rows, hit, other_rows, other_hit)]
         if sums[0] and sums[2]:
             difference = _difference(hit, rows, other_hit, other_rows, clustered=bool(unit))

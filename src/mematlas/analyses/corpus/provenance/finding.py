@@ -240,11 +240,11 @@ def compute(tables: Tables) -> Finding:
         return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
     counts, control = occurrence_counts(tables), _control_rows(tables, cell, known_scopes[0])
     elsewhere = elsewhere_counts(counts, tables)
-    shares = elsewhere_shares(elsewhere)
+    shares = elsewhere_shares(elsewhere, tables)
     model = _headline_model(shares, tables, cell, known_scopes[0])
     if model is None:
         return _nothing_recited(tables, cell, control)
-    headline = _Headline(cell, known_scopes[0], model, shares, recited_contrasts(elsewhere), control)
+    headline = _Headline(cell, known_scopes[0], model, shares, recited_contrasts(elsewhere, tables), control)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,

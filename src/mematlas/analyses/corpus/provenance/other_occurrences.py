@@ -115,7 +115,7 @@ def lines_elsewhere(study: Study, run: str | None = None, **where: Any) -> pl.Da
     return pl.concat(
         score_rows.with_columns(scope=pl.lit(scope), places=other_occurrences(tables, scope, "held"))
         .with_columns(_occurrence_bin(pl.col("places")).alias(f"in_{scope}"))
-        .with_columns(others=_bin_label(scope))
+        .with_columns(others=_bin_label(scope).cast(pl.String))
         .drop("held", f"in_{scope}")
         for scope in scopes(tables)
     )
@@ -144,7 +144,7 @@ def _occurrence_bin(count: pl.Expr) -> pl.Expr:
 
 def _bin_label(scope: str) -> pl.Expr:
     return pl.col(f"in_{scope}").replace_strict(
-        list(range(len(OCCURRENCE_BINS))), list(OCCURRENCE_BINS), return_dtype=pl.String
+        list(range(len(OCCURRENCE_BINS))), list(OCCURRENCE_BINS), return_dtype=pl.Enum(OCCURRENCE_BINS)
     )
 
 

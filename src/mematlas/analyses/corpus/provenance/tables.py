@@ -14,7 +14,7 @@ from mematlas.analyses.corpus.provenance.other_occurrences import (
     recited_rows_with_copies,
 )
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION, in_model_order
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, out_of_all, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, shares_of_all, with_shares
 from mematlas.analyses.frames.share_differences import CLUSTERS_COLUMN
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.findings.finding import Table
@@ -109,26 +109,22 @@ def elsewhere_counts(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """
     elsewhere = pl.col("rows").filter(pl.col("others") != OCCURRENCE_BINS[0]).sum()
     by_key = counts.drop_nulls("others").group_by(*KEYS, *tables.cluster_key)
-    return _in_table_order(by_key.agg(pl.sum("rows"), elsewhere=elsewhere), tables)
+    return by_key.agg(pl.sum("rows"), elsewhere=elsewhere)
 
 
-def elsewhere_shares(elsewhere: pl.DataFrame) -> pl.DataFrame:
+def elsewhere_shares(elsewhere: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """Share of rows that also occur elsewhere (see `elsewhere_counts`)."""
-    return with_shares(elsewhere, "elsewhere").select(*_SHARE_COLUMNS)
+    return _in_table_order(with_shares(elsewhere, "elsewhere"), tables).select(*_SHARE_COLUMNS)
 
 
-def recited_contrasts(elsewhere: pl.DataFrame) -> pl.DataFrame:
+def recited_contrasts(elsewhere: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """Recited rows compared with the others (see `elsewhere_counts`), where there are both."""
-    return elsewhere_contrasts(elsewhere).select(*_CONTRAST_COLUMNS)
+    return _in_table_order(elsewhere_contrasts(elsewhere), tables).select(*_CONTRAST_COLUMNS)
 
 
 def _distribution(counts: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    known_counts = counts.drop_nulls("others")
-    if tables.cluster_key:
-        known_counts = out_of_all(known_counts, *KEYS)
-    else:
-        known_counts = known_counts.with_columns(of=pl.col("rows").sum().over(*KEYS))
-    return _in_table_order(with_shares(known_counts, "rows", "of"), tables).select(*_DISTRIBUTION_COLUMNS)
+    shares = shares_of_all(counts.drop_nulls("others"), *KEYS)
+    return _in_table_order(shares, tables).select(*_DISTRIBUTION_COLUMNS)
 
 
 def _in_table_order(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
@@ -136,7 +132,8 @@ def _in_table_order(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     orders = {"kind": KINDS, "others": OCCURRENCE_BINS}
     enum_columns = [name for name in orders if name in frame.columns]
     ordered = frame.with_columns(pl.col(name).cast(pl.Enum(orders[name])) for name in enum_columns)
-    return in_model_order(ordered, tables, "scope", "kind", "others").with_columns(pl.col(enum_columns).cast(pl.String))
+    keys = [name for name in ("scope", "kind", "others") if name in frame.columns]
+    return in_model_order(ordered, tables, *keys).with_columns(pl.col(enum_columns).cast(pl.String))
 
 
 def _leaks(tables: Tables) -> pl.DataFrame:
