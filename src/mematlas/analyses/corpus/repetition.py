@@ -86,9 +86,9 @@ def copy_buckets(score_rows: pl.DataFrame) -> pl.DataFrame:
     """Rows and memorized rows by bucket of copies, and by cluster where `score_rows` has one.
 
     Args:
-        score_rows: model, role, context, continuation, recited, window_rows, window_documents, window_stream, maybe
-            cluster; one record per scored row, or per group of `rows` alike. Records with null or 0 copies in a scope
-            are left out of that scope.
+        score_rows: model, role, context, continuation, recited, window_rows, window_documents, window_stream (or some
+            of these three), maybe cluster; one record per scored row, or per group of `rows` alike. Records with null
+            or 0 copies in a scope are left out of that scope.
 
     Returns:
         model, role, context, continuation, scope, bucket, copies (geometric mean over the bucket), maybe cluster, rows,
@@ -97,7 +97,7 @@ def copy_buckets(score_rows: pl.DataFrame) -> pl.DataFrame:
     row_weight = pl.col("rows") if "rows" in score_rows.columns else pl.lit(1, pl.Int64)
     unit = ["cluster"] if "cluster" in score_rows.columns else []
     parts = []
-    for scope_order, scope in enumerate(SCOPES):
+    for scope_order, scope in enumerate(name for name in SCOPES if f"window_{name}" in score_rows.columns):
         copies = pl.col(f"window_{scope}")
         counted = score_rows.filter(copies >= 1).with_columns(weight=row_weight)
         # numbers of copies in their order, as the last digits of a mean depend on it
@@ -296,12 +296,9 @@ def compute(tables: Tables) -> Finding:
     missing_finding = _insufficient_data(tables, cell, scopes)
     if missing_finding or cell is None:
         return missing_finding or ANALYSIS.insufficient_data(tables, _QUESTION, "scored rows", "Score rows.")
-    counts = counts_by_copies(tables)
-    buckets = copy_buckets(counts.filter(pl.col("role") != "control"))
+    counts = counts_by_copies(tables, by_cluster=False)
     claim_keys = {"role": "train", "context": cell.context, "continuation": cell.continuation, "scope": scopes[0]}
-    shares = in_model_order(with_shares(buckets, "memorized"), tables, "scope", "bucket")
-    shares = shares.with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*_SHARE_COLUMNS)
-    slopes = in_model_order(copy_slopes(buckets), tables, "scope")
+    shares, slopes = _shares_and_slopes(tables)
     headline_model = next(
         (model for model in reversed(tables.by_size) if shares.filter(model=model, **claim_keys).height), None
     )
@@ -326,6 +323,18 @@ def compute(tables: Tables) -> Finding:
         caveats=(leak, *caveats) if leak else caveats,
         deviations=_DEVIATIONS,
     )
+
+
+def _shares_and_slopes(tables: Tables) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tables of shares and of slopes; the counts of one scope are in memory at a time."""
+    shares, slopes = [], []
+    for scope in SCOPES:
+        counts = counts_by_copies(tables, (scope,)).filter(pl.col("role") != "control")
+        buckets = copy_buckets(counts)
+        shares.append(with_shares(buckets, "memorized").with_columns((pl.col("rows") < FEW_ROWS).alias("few")))
+        slopes.append(copy_slopes(buckets))
+    ordered_shares = in_model_order(pl.concat(shares), tables, "scope", "bucket")
+    return ordered_shares.select(*_SHARE_COLUMNS), in_model_order(pl.concat(slopes), tables, "scope")
 
 
 def _strength(slope: dict[str, Any] | None) -> float | None:

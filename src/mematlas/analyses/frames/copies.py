@@ -80,11 +80,15 @@ def lines_with_features(study: Study, run: str | None = None, **where: Any) -> p
     return records.with_columns(category(scope), scope=pl.lit(scope), copies=pl.col(f"window_{scope}"))
 
 
-def counts_by_copies(tables: Tables) -> pl.DataFrame:
+def counts_by_copies(tables: Tables, scopes: tuple[str, ...] = SCOPES, *, by_cluster: bool = True) -> pl.DataFrame:
     """Numbers of scored rows by copies: model, role, context, continuation, a column window_SCOPE for each scope,
-    recited, cluster where rows come in clusters, rows; the copies are null where a row has no features."""
-    copies = tables.features["copies"].select(*CELL_KEYS, *_WINDOW_COLUMNS)
-    return _count_rows(tables, copies, _WINDOW_COLUMNS, recited_only=False)
+    recited, cluster where rows come in clusters, rows; the copies are null where a row has no features.
+
+    by_cluster: False counts the rows of all clusters together.
+    """
+    columns = tuple(f"window_{scope}" for scope in scopes)
+    copies = tables.features["copies"].select(*CELL_KEYS, *columns)
+    return _count_rows(tables, copies, columns, tables.cluster_key if by_cluster else (), recited_only=False)
 
 
 def counts_by_category(tables: Tables, scope: str) -> pl.DataFrame:
@@ -93,18 +97,21 @@ def counts_by_category(tables: Tables, scope: str) -> pl.DataFrame:
     textless = (pl.col("incrementing").is_null() & (pl.col("category") == CATEGORIES[2])).fill_null(False)
     categorized = window_features(tables).with_columns(category(scope)).with_columns(textless.alias("textless"))
     categories = categorized.select(*CELL_KEYS, "category", "textless")
-    return _count_rows(tables, categories, ("category", "textless"), recited_only=True)
+    return _count_rows(tables, categories, ("category", "textless"), tables.cluster_key, recited_only=True)
 
 
-def _count_rows(tables: Tables, windows: pl.LazyFrame, by: tuple[str, ...], *, recited_only: bool) -> pl.DataFrame:
+def _count_rows(
+    tables: Tables, windows: pl.LazyFrame, by: tuple[str, ...], unit: tuple[str, ...], *, recited_only: bool
+) -> pl.DataFrame:
     recited = extractable.expression()
     scored = tables.scores.select("model", *CELL_KEYS, recited.alias("recited")).filter(
         pl.col("recited") if recited_only else pl.col("recited").is_not_null()
     )
     role = pl.when(pl.col("model").is_in(tables.control_models)).then(pl.lit("control model")).otherwise("role")
-    keys = ("model", "role", "context", "continuation", *by, "recited", *tables.cluster_key)
+    keys = ("model", "role", "context", "continuation", *by, "recited", *unit)
+    rows = (tables.clustered_rows if unit else tables.rows).select("row", "role", *unit)
     counts = (
-        scored.join(tables.clustered_rows.select("row", "role", *tables.cluster_key), on="row")
+        scored.join(rows, on="row")
         .join(windows, on=CELL_KEYS, how="left")
         .with_columns(role.alias("role"))
         .group_by(keys)
@@ -112,4 +119,4 @@ def _count_rows(tables: Tables, windows: pl.LazyFrame, by: tuple[str, ...], *, r
         .collect(engine="streaming")
     )
     # with clusters there may be nearly as many records as score lines, whose order says nothing
-    return counts if tables.cluster_key else counts.sort(keys, nulls_last=True)
+    return counts if unit else counts.sort(keys, nulls_last=True)
