@@ -1,5 +1,7 @@
 """ROC-AUC, PR-AUC and calibration against counting by hand; intervals against simulation."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -189,3 +191,53 @@ def test_undefined_values_are_none():
     assert roc_auc([1, 1, 1, 1], [True, True, False, False]).estimate == 0.5
     with pytest.raises(ValueError, match=r"not \(2,\) and \(1,\)"):
         roc_auc([1, 2], [True])
+
+
+# ------------------------------------------------------------------------------- clusters: precision and calibration
+
+
+def clustered_scores(seed: int = 0, clusters: int = 40, copies: int = 1):
+    """Scores, hits and clusters of rows that are `copies` of one row in each cluster."""
+    random = np.random.default_rng(seed)
+    hits = np.arange(clusters) % 3 == 0
+    rows = np.arange(clusters).repeat(copies)
+    return (random.normal(size=clusters) + hits)[rows], hits[rows], rows
+
+
+@pytest.mark.parametrize("metric", [pr_auc, calibration_error])
+def test_one_row_per_cluster_is_the_metric_of_independent_rows(metric):
+    scores, hits, rows = clustered_scores()
+    probabilities = norm.cdf(scores)
+    assert metric(probabilities, hits, rows) == metric(probabilities, hits)
+
+
+def test_average_precision_of_copies_has_the_interval_of_whole_clusters():
+    """By all resamples of 5 clusters of 4 copies each, every one of 5^5 as likely as another."""
+    scores, hits = np.array([5.0, 4, 3, 2, 1]), np.array([True, False, True, False, True])
+    values = []
+    for drawn in product(range(5), repeat=5):
+        sample = np.array(drawn)
+        if hits[sample].any():
+            values.append(pr_auc(scores[sample], hits[sample], draws=0).estimate or 1.0)
+    rows = np.arange(5).repeat(4)
+    result = pr_auc(scores[rows], hits[rows], rows, draws=20_000)
+    expected = np.quantile(values, (0.025, 0.975))
+    assert result.estimate == pytest.approx(pr_auc(scores, hits, draws=0).estimate)
+    assert (result.lower, result.upper) == pytest.approx(expected, abs=0.011)
+    by_rows = pr_auc(scores[rows], hits[rows])
+    assert by_rows.upper - by_rows.lower < 0.6 * (result.upper - result.lower)
+
+
+def test_the_calibration_error_by_chance_of_copies_is_that_of_the_signs_of_all_clusters():
+    """Four clusters of 3 copies: probabilities .1 and .3 (two bins), with errors whose signs are flipped together."""
+    probabilities, hits = np.array([0.1, 0.1, 0.3, 0.3]), np.array([True, False, False, True])
+    rows = np.arange(4).repeat(3)
+    errors = hits - probabilities
+    by_chance = [
+        (abs(signs[0] * errors[0] + signs[1] * errors[1]) + abs(signs[2] * errors[2] + signs[3] * errors[3])) / 4
+        for signs in product((-1, 1), repeat=4)
+    ]
+    result = calibration_error(probabilities[rows], hits[rows], rows, draws=20_000)
+    assert result.estimate == pytest.approx((abs(0.9 - 0.1) + abs(0.7 - 0.3)) / 4)
+    assert result.by_chance == pytest.approx(np.mean(by_chance), abs=0.01)
+    assert result.by_chance_upper == pytest.approx(max(by_chance))

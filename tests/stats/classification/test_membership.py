@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import (
@@ -14,6 +14,7 @@ from mematlas.stats.classification.membership import (
     true_positive_rate,
     zlib_ratio,
 )
+from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.estimates.intervals import wilson
 
 NAN = float("nan")
@@ -166,3 +167,42 @@ def test_inputs_are_not_changed():
     exposures(values[0], values[0])
     true_positive_rate(values[0], values[0], 0.5)
     assert values.tolist() == [[-3, -1, -2]]
+
+
+# ------------------------------------------------------------------------------------------------------------ clusters
+
+
+def rate_numbers(rate):
+    return rate.estimate, rate.lower, rate.upper
+
+
+def test_one_row_per_cluster_is_the_rate_of_independent_rows():
+    random = np.random.default_rng(0)
+    members, controls = random.normal(size=150) + 1, random.normal(size=400)
+    expected = true_positive_rate(members, controls, 0.01)
+    result = true_positive_rate(members, controls, 0.01, np.arange(150), np.arange(400))
+    assert rate_numbers(result) == rate_numbers(expected)
+
+
+def test_the_rate_of_copies_by_hand():
+    """250 controls 0 .. 249 and 30 members 230.5 .. 259.5, four copies of each: 40 copies are above control 239.
+
+    The eleven controls from the threshold on are whole clusters, whose share has the design effect of four copies.
+    """
+    rows = np.arange(250).repeat(4)
+    members, member_rows = np.arange(230.5, 260)[np.arange(30).repeat(4)], np.arange(30).repeat(4)
+    result = true_positive_rate(members, rows.astype(float), 0.04, member_rows, rows)
+    share = clustered_shares(cluster_sums(np.where(np.arange(30) < 9, 0, 4), np.full(30, 4)))
+    assert result.estimate == pytest.approx(share.estimate[0]) == pytest.approx(21 / 30)
+    exceeding = clustered_shares(cluster_sums(4 * (np.arange(250) >= 239), np.full(250, 4)))
+    worth = round(1000 / exceeding.design_effect[0])
+    fewest, most = (round(binom.ppf(end, worth, 0.04) * 1000 / worth) for end in (0.025, 0.975))
+    lowest, highest = (np.mean(members > 249 - place // 4) for place in (fewest - 1, most))
+    assert result.lower == pytest.approx(0.7 - np.hypot(0.7 - share.lower[0], 0.7 - lowest))
+    assert result.upper == pytest.approx(min(1, 0.7 + np.hypot(share.upper[0] - 0.7, highest - 0.7)))
+    assert worth == pytest.approx(250, rel=0.03)
+
+
+def test_members_of_one_cluster_have_no_interval_of_the_rate():
+    result = true_positive_rate([1.0, 200], np.arange(100.0), 0.01, [3, 3])
+    assert (result.estimate, result.lower, result.upper) == (0.5, None, None)
