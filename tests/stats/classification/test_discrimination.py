@@ -4,7 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.special import logit
+from scipy.stats import norm, t
+from sklearn.metrics import average_precision_score
 
 from mematlas.stats.classification.discrimination import calibration_error, pr_auc, roc_auc
 
@@ -211,21 +213,54 @@ def test_one_row_per_cluster_is_the_metric_of_independent_rows(metric):
     assert metric(probabilities, hits, rows) == metric(probabilities, hits)
 
 
-def test_average_precision_of_copies_has_the_interval_of_whole_clusters():
-    """By all resamples of 5 clusters of 4 copies each, every one of 5^5 as likely as another."""
-    scores, hits = np.array([5.0, 4, 3, 2, 1]), np.array([True, False, True, False, True])
-    values = []
-    for drawn in product(range(5), repeat=5):
-        sample = np.array(drawn)
-        if hits[sample].any():
-            values.append(pr_auc(scores[sample], hits[sample], draws=0).estimate or 1.0)
-    rows = np.arange(5).repeat(4)
+def test_average_precision_has_the_bias_and_variance_of_all_resamples():
+    """Ten clusters of 4 copies; all resamples that differ, with their multinomial probabilities."""
+    scores, hits = np.arange(10.0)[::-1], np.arange(10) % 2 == 0
+    rows = np.arange(10).repeat(4)
     result = pr_auc(scores[rows], hits[rows], rows, draws=20_000)
-    expected = np.quantile(values, (0.025, 0.975))
-    assert result.estimate == pytest.approx(pr_auc(scores, hits, draws=0).estimate)
-    assert (result.lower, result.upper) == pytest.approx(expected, abs=0.011)
+    generator = np.random.default_rng(9)  # 92,378 multisets: a larger sample of them, by scikit-learn
+    weights = generator.multinomial(10, np.full(10, 0.1), 20_000)
+    log_odds = [
+        logit(np.clip(average_precision_score(hits, scores, sample_weight=weight), 0.02, 0.98))
+        for weight in weights[weights @ hits > 0][:4000]
+    ]
+    estimate = average_precision_score(hits, scores)
+    variance = (5 * np.var(log_odds) + max(np.var(log_odds), 1 / (5 * estimate * (1 - estimate)))) / 6
+    center, half_width = 2 * logit(estimate) - np.mean(log_odds), t.ppf(0.975, 4) * variance**0.5
+    assert result.estimate == pytest.approx(estimate)
+    assert logit(result.upper) == pytest.approx(center + half_width, abs=0.1)
+    assert logit(result.lower) == pytest.approx(min(center - half_width, logit(estimate)), abs=0.1)
     by_rows = pr_auc(scores[rows], hits[rows])
     assert by_rows.upper - by_rows.lower < 0.6 * (result.upper - result.lower)
+
+
+def test_average_precision_with_ties_and_weights_is_scikit_learns():
+    random = np.random.default_rng(1)
+    scores, hits = random.integers(0, 6, 50), random.random(50) < 0.4
+    assert pr_auc(scores, hits).estimate == pytest.approx(average_precision_score(hits, scores))
+    copies, rows = pr_auc(scores.repeat(3), hits.repeat(3), np.arange(50).repeat(3)), pr_auc(scores, hits)
+    assert (copies.lower, copies.upper) == pytest.approx((rows.lower, rows.upper))
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(48, 1.0), (400, 1.0), (48, 2.5)])
+def test_the_interval_of_average_precision_has_its_nominal_coverage(rows, shift):
+    random, covered = np.random.default_rng(0), []
+    many = np.arange(200_000) % 3 == 0
+    truth = average_precision_score(many, random.normal(size=len(many)) + shift * many)
+    for _ in range(300):
+        hits = random.random(rows) < 1 / 3
+        result = pr_auc(random.normal(size=rows) + shift * hits, hits, draws=200)
+        if result.estimate < 1:
+            covered.append(result.lower <= truth <= result.upper)
+    assert 0.91 <= np.mean(covered) <= 0.99
+
+
+def test_few_hits_or_misses_have_no_interval_of_average_precision():
+    scores = np.random.default_rng(2).normal(size=30)
+    assert pr_auc(scores, np.arange(30) < 4).lower is None
+    assert pr_auc(scores, np.arange(30) >= 4).lower is None
+    assert pr_auc(scores, np.arange(30) < 5).lower is not None
+    assert pr_auc(scores, np.arange(30) < 15, np.arange(30) // 5).lower is None  # hits of three clusters
 
 
 def test_the_calibration_error_by_chance_of_copies_is_that_of_the_signs_of_all_clusters():
