@@ -157,10 +157,14 @@ def _p_of_flipped_signs(contributions: NDArray[np.float64], rank: int) -> float:
     contributions: shape (clusters, differences). Their outer products do not depend on signs: with left singular
     vectors U of the contributions, W = |U' signs|^2.
     """
-    scaled = np.linalg.svd(contributions, full_matrices=False)[0][:, :rank]
+    # neither the order of clusters nor that of the two models may change p
+    first = np.take_along_axis(contributions, (contributions != 0).argmax(1)[:, None], axis=1)
+    observed_signs = np.where(first < 0, -1.0, 1.0)
+    order = np.lexsort((contributions * observed_signs).T)
+    scaled = np.linalg.svd((contributions * observed_signs)[order], full_matrices=False)[0][:, :rank]
     signs = np.random.default_rng(0).integers(0, 2, (_FLIPS, len(scaled))) * 2.0 - 1
     flipped = np.square(signs @ scaled).sum(1)
-    observed = np.square(scaled.sum(0)).sum()
+    observed = np.square(observed_signs[order, 0] @ scaled).sum()
     return (1 + int((flipped >= observed - 1e-9).sum())) / (1 + _FLIPS)
 
 
