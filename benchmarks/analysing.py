@@ -6,8 +6,9 @@
 The study is synthetic, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows.
 Scores are bimodal, grow with size, context and repetitions, and are consistent between models and cells (a longer
 continuation extends the same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as
-many rows. --documents makes so many consecutive rows one document, whose rows are alike. --features adds row features, which the analyses of the input need. The analyses then run one after the other
-in a new process and share cached tables, as in `mematlas analyze`; --apart runs each in a separate process.
+many rows. --documents makes so many consecutive rows one document, whose rows are alike. --features adds row features,
+which the analyses of the input need. The analyses then run one after the other in a new process and share cached
+tables, as in `mematlas analyze`; --apart runs each in a separate process.
 """
 
 import argparse
@@ -219,9 +220,11 @@ def main() -> None:
         lines = make_study(Path(folder), options.lines, options.cells, options.features, options.documents)
         documents = f"documents of {options.documents} rows" if options.documents else "no documents"
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 1e6
-        print(f"{lines:,} score lines of {len(MODELS)} models ({options.cells}, {documents}), {size:.0f} MB of "
-              f"Parquet, made in {time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars threads, "
-              f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+        print(
+            f"{lines:,} score lines of {len(MODELS)} models ({options.cells}, {documents}), {size:.0f} MB of Parquet, "
+            f"made in {time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars "
+            f"threads, load {os.getloadavg()[0]:.1f}\n"
+        )
         print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
         groups = [[name] for name in ANALYSES] if options.apart else [list(ANALYSES)]
         records = [record for group in groups for record in measure(Path(folder), group)]

@@ -1,11 +1,14 @@
 """Nominal coverage: how often the 95 % interval contains the true share, in simulations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from simulations.catalogue import INTERVALS, TESTS, designs_of
+from simulations.designs import Design
 
 from mematlas.stats.estimates.clustered import ClusterSums, cluster_sums, clustered_shares
 from mematlas.stats.estimates.intervals import wilson_bounds
-from mematlas.stats.hypotheses.symmetry import clustered_bowker, clustered_stuart_maxwell
 
 SIMULATIONS = 2000
 
@@ -60,20 +63,71 @@ def test_intervals_that_take_the_same_rows_as_independent_do_not():
     assert ((lower <= 0.3) & (upper >= 0.3)).mean() < 0.8
 
 
-@pytest.mark.parametrize("test", [clustered_bowker, clustered_stuart_maxwell])
-@pytest.mark.parametrize(("documents", "size"), [(40, 10), (20, 20)])
-def test_symmetry_is_rejected_as_often_as_claimed_where_documents_are_lucky(test, documents, size):
-    """Each model is lucky with whole documents; rows change their level without any direction."""
-    random, p_values = np.random.default_rng(0), []
-    for _ in range(400):
-        ease = random.normal(size=(documents, size))
-        levels = [
-            np.digitize(
-                ease + random.normal(size=(documents, 1)) + random.normal(size=ease.shape), [-1.5, -0.5, 0.5, 1.5]
-            )
-            for _ in range(2)
-        ]
-        tables = np.zeros((documents, 5, 5))
-        np.add.at(tables, (np.arange(documents)[:, None], *levels), 1)
-        p_values.append(test(tables).p)
-    assert 0.02 <= np.mean(np.array(p_values) < 0.05) <= 0.075
+# -------------------------------------------------------- every interval and test, by the samples of the benchmark
+
+
+#: Intervals that are known to cover less (docs/certainty.md says why), with what they cover at least here.
+TOO_NARROW = {("mean, log-normal", 48): 0.85, ("mean, log-normal", 20): 0.87}
+#: More than the 97 % that are wanted: nothing recited, rates with few controls, ties at the median.
+WIDE_ENOUGH = 0.9
+PLAIN, DOCUMENTS = Design(48), Design(20, 20, 0.3)
+
+
+def cases(names) -> list:
+    both = [(name, design) for name in names for design in (PLAIN, DOCUMENTS) if design in designs_of(name)]
+    return [pytest.param(*case, id=", ".join(map(str, case))) for case in both]
+
+
+def share_covered(name: str, design: Design, studies: int) -> float | None:
+    lower, upper, truth = INTERVALS[name](np.random.default_rng(0), design, studies)
+    known = np.isfinite(lower)
+    return float(((lower <= truth) & (truth <= upper))[known].mean()) if known.any() else None
+
+
+@pytest.mark.parametrize(("name", "design"), cases(INTERVALS))
+def test_every_interval_contains_the_truth_about_as_often_as_it_says(name, design):
+    """A few hundred studies, so that 2 to 3 points are chance; the benchmark has thousands."""
+    covered = share_covered(name, design, 150 if name == "average precision" else 300)
+    if name.startswith("mean of counts"):
+        assert covered is None, "so few counts have no interval"
+    else:
+        assert covered >= TOO_NARROW.get((name, design.documents), WIDE_ENOUGH)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "share, 30 %",
+        "share, 5 %",
+        "mean M, 30 % recited",
+        "mean M, 5 % recited",
+        "difference of mean M, 30 % and 1 %",
+        "difference of shares, 30 % and 15 %",
+        "mean, normal",
+        "median, log-normal",
+        "difference of means, members by document",
+        "difference of means in 4 strata, by document",
+        "AUROC 0.5, hits by document",
+        "AUROC 0.8, hits by document",
+        "coefficient of a feature of documents",
+        "exposure, no member known",
+    ],
+)
+def test_intervals_that_take_the_rows_of_documents_as_independent_do_not(name):
+    """The negative control of the test above: it would find intervals that ignore documents."""
+    assert share_covered(name, replace(DOCUMENTS, told=False), 300) < 0.8
+
+
+@pytest.mark.parametrize(("name", "design"), cases(TESTS))
+def test_no_test_finds_an_effect_where_there_is_none_more_often_than_it_says(name, design):
+    p = TESTS[name](np.random.default_rng(0), design, 200 if "of two groups" in name else 400)
+    if name.startswith("dispersion"):
+        assert np.isnan(p).all(), "so few rows have no windows"
+    else:
+        assert (p[np.isfinite(p)] < 0.05).mean() <= 0.075
+
+
+@pytest.mark.parametrize("name", ["permutation, members by document", "Stuart-Maxwell, 5 levels"])
+def test_tests_that_take_the_rows_of_documents_as_independent_do(name):
+    p = TESTS[name](np.random.default_rng(0), replace(DOCUMENTS, told=False), 200)
+    assert (p < 0.05).mean() > 0.2

@@ -244,7 +244,9 @@ def test_the_control_profile_is_drawn():
     assert rows["mean_lower"].is_null().all(), "counts of so few rows are too heavy-tailed for an interval"
     assert shuffles["mean_lower"].is_not_null().any(), "those of shuffles are counted, not estimated"
     assert shuffles["median"].is_null().all()
-    assert any(words.startswith("Means of counts of fewer than 200 rows have no interval") for words in finding.caveats)
+    assert any(
+        words.startswith("Means of counts of fewer than 40000 rows have no interval") for words in finding.caveats
+    )
 
 
 def test_control_rows_have_records_of_their_own():

@@ -1,8 +1,12 @@
 """ROC-AUC, PR-AUC and calibration against counting by hand; intervals against simulation."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.special import logit
+from scipy.stats import norm, t
+from sklearn.metrics import average_precision_score
 
 from mematlas.stats.classification.discrimination import calibration_error, pr_auc, roc_auc
 
@@ -189,3 +193,86 @@ def test_undefined_values_are_none():
     assert roc_auc([1, 1, 1, 1], [True, True, False, False]).estimate == 0.5
     with pytest.raises(ValueError, match=r"not \(2,\) and \(1,\)"):
         roc_auc([1, 2], [True])
+
+
+# ------------------------------------------------------------------------------- clusters: precision and calibration
+
+
+def clustered_scores(seed: int = 0, clusters: int = 40, copies: int = 1):
+    """Scores, hits and clusters of rows that are `copies` of one row in each cluster."""
+    random = np.random.default_rng(seed)
+    hits = np.arange(clusters) % 3 == 0
+    rows = np.arange(clusters).repeat(copies)
+    return (random.normal(size=clusters) + hits)[rows], hits[rows], rows
+
+
+@pytest.mark.parametrize("metric", [pr_auc, calibration_error])
+def test_one_row_per_cluster_is_the_metric_of_independent_rows(metric):
+    scores, hits, rows = clustered_scores()
+    probabilities = norm.cdf(scores)
+    assert metric(probabilities, hits, rows) == metric(probabilities, hits)
+
+
+def test_average_precision_has_the_bias_and_variance_of_all_resamples():
+    """Ten clusters of 4 copies; all resamples that differ, with their multinomial probabilities."""
+    scores, hits = np.arange(10.0)[::-1], np.arange(10) % 2 == 0
+    rows = np.arange(10).repeat(4)
+    result = pr_auc(scores[rows], hits[rows], rows, draws=20_000)
+    generator = np.random.default_rng(9)  # 92,378 multisets: a larger sample of them, by scikit-learn
+    weights = generator.multinomial(10, np.full(10, 0.1), 20_000)
+    log_odds = [
+        logit(np.clip(average_precision_score(hits, scores, sample_weight=weight), 0.02, 0.98))
+        for weight in weights[weights @ hits > 0][:4000]
+    ]
+    estimate = average_precision_score(hits, scores)
+    variance = (5 * np.var(log_odds) + max(np.var(log_odds), 1 / (5 * estimate * (1 - estimate)))) / 6
+    center, half_width = 2 * logit(estimate) - np.mean(log_odds), t.ppf(0.975, 4) * variance**0.5
+    assert result.estimate == pytest.approx(estimate)
+    assert logit(result.upper) == pytest.approx(center + half_width, abs=0.1)
+    assert logit(result.lower) == pytest.approx(min(center - half_width, logit(estimate)), abs=0.1)
+    by_rows = pr_auc(scores[rows], hits[rows])
+    assert by_rows.upper - by_rows.lower < 0.6 * (result.upper - result.lower)
+
+
+def test_average_precision_with_ties_and_weights_is_scikit_learns():
+    random = np.random.default_rng(1)
+    scores, hits = random.integers(0, 6, 50), random.random(50) < 0.4
+    assert pr_auc(scores, hits).estimate == pytest.approx(average_precision_score(hits, scores))
+    copies, rows = pr_auc(scores.repeat(3), hits.repeat(3), np.arange(50).repeat(3)), pr_auc(scores, hits)
+    assert (copies.lower, copies.upper) == pytest.approx((rows.lower, rows.upper))
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(48, 1.0), (400, 1.0), (48, 2.5)])
+def test_the_interval_of_average_precision_has_its_nominal_coverage(rows, shift):
+    random, covered = np.random.default_rng(0), []
+    many = np.arange(200_000) % 3 == 0
+    truth = average_precision_score(many, random.normal(size=len(many)) + shift * many)
+    for _ in range(300):
+        hits = random.random(rows) < 1 / 3
+        result = pr_auc(random.normal(size=rows) + shift * hits, hits, draws=200)
+        if result.estimate < 1:
+            covered.append(result.lower <= truth <= result.upper)
+    assert 0.91 <= np.mean(covered) <= 0.99
+
+
+def test_few_hits_or_misses_have_no_interval_of_average_precision():
+    scores = np.random.default_rng(2).normal(size=30)
+    assert pr_auc(scores, np.arange(30) < 4).lower is None
+    assert pr_auc(scores, np.arange(30) >= 4).lower is None
+    assert pr_auc(scores, np.arange(30) < 5).lower is not None
+    assert pr_auc(scores, np.arange(30) < 15, np.arange(30) // 5).lower is None  # hits of three clusters
+
+
+def test_the_calibration_error_by_chance_of_copies_is_that_of_the_signs_of_all_clusters():
+    """Four clusters of 3 copies: probabilities .1 and .3 (two bins), with errors whose signs are flipped together."""
+    probabilities, hits = np.array([0.1, 0.1, 0.3, 0.3]), np.array([True, False, False, True])
+    rows = np.arange(4).repeat(3)
+    errors = hits - probabilities
+    by_chance = [
+        (abs(signs[0] * errors[0] + signs[1] * errors[1]) + abs(signs[2] * errors[2] + signs[3] * errors[3])) / 4
+        for signs in product((-1, 1), repeat=4)
+    ]
+    result = calibration_error(probabilities[rows], hits[rows], rows, draws=20_000)
+    assert result.estimate == pytest.approx((abs(0.9 - 0.1) + abs(0.7 - 0.3)) / 4)
+    assert result.by_chance == pytest.approx(np.mean(by_chance), abs=0.01)
+    assert result.by_chance_upper == pytest.approx(max(by_chance))

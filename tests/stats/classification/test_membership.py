@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm, sem, t
 
 from mematlas.stats.classification.discrimination import roc_auc
 from mematlas.stats.classification.membership import (
     controls_needed,
     exposures,
+    mean_exposure,
     mean_log_probability,
     min_k_mean,
     token_z_scores,
     true_positive_rate,
     zlib_ratio,
 )
+from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.estimates.intervals import wilson
 
 NAN = float("nan")
@@ -182,3 +185,95 @@ def test_inputs_are_not_changed():
     exposures(values[0], values[0])
     true_positive_rate(values[0], values[0], 0.5)
     assert values.tolist() == [[-3, -1, -2]]
+
+
+# ------------------------------------------------------------------------------------------------------------ clusters
+
+
+def rate_numbers(rate):
+    return rate.estimate, rate.lower, rate.upper
+
+
+def test_one_row_per_cluster_is_the_rate_of_independent_rows():
+    random = np.random.default_rng(0)
+    members, controls = random.normal(size=150) + 1, random.normal(size=400)
+    expected = true_positive_rate(members, controls, 0.01)
+    result = true_positive_rate(members, controls, 0.01, np.arange(150), np.arange(400))
+    assert rate_numbers(result) == rate_numbers(expected)
+
+
+def test_the_rate_of_copies_by_hand():
+    """250 controls 0 .. 249 and 30 members 230.5 .. 259.5, four copies of each: 40 copies are above control 239.
+
+    The eleven controls from the threshold on are whole clusters, whose share has the design effect of four copies.
+    """
+    rows = np.arange(250).repeat(4)
+    members, member_rows = np.arange(230.5, 260)[np.arange(30).repeat(4)], np.arange(30).repeat(4)
+    result = true_positive_rate(members, rows.astype(float), 0.04, member_rows, rows)
+    share = clustered_shares(cluster_sums(np.where(np.arange(30) < 9, 0, 4), np.full(30, 4)))
+    assert result.estimate == pytest.approx(share.estimate[0]) == pytest.approx(21 / 30)
+    exceeding = clustered_shares(cluster_sums(4 * (np.arange(250) >= 239), np.full(250, 4)))
+    worth = round(1000 / exceeding.design_effect[0])
+    fewest, most = (round(binom.ppf(end, worth, 0.04) * 1000 / worth) for end in (0.025, 0.975))
+    lowest, highest = (np.mean(members > 249 - place // 4) for place in (fewest - 1, most))
+    assert result.lower == pytest.approx(0.7 - np.hypot(0.7 - share.lower[0], 0.7 - lowest))
+    assert result.upper == pytest.approx(min(1, 0.7 + np.hypot(share.upper[0] - 0.7, highest - 0.7)))
+    assert worth == pytest.approx(250, rel=0.03)
+
+
+def test_members_of_one_cluster_have_no_interval_of_the_rate():
+    result = true_positive_rate([1.0, 200], np.arange(100.0), 0.01, [3, 3])
+    assert (result.estimate, result.lower, result.upper) == (0.5, None, None)
+
+
+def test_mean_exposure_has_the_error_of_the_rows_where_references_are_many():
+    random = np.random.default_rng(0)
+    scores, references = random.normal(size=60), random.normal(size=200_000)
+    bits = exposures(scores, references).bits
+    result = mean_exposure(scores, references)
+    lower, upper = t.interval(0.95, 59, bits.mean(), sem(bits))
+    assert result.estimate[0] == pytest.approx(bits.mean())
+    assert (result.lower[0], result.upper[0]) == pytest.approx((lower, upper), abs=2e-3)
+
+
+def test_mean_exposure_has_the_error_of_the_references_where_rows_are_many():
+    """By the bootstrap of 400 references, beside 20,000 rows of the same distribution."""
+    random = np.random.default_rng(1)
+    scores, references = random.normal(size=20_000), random.normal(size=400)
+    result = mean_exposure(scores, references)
+    sampled = [exposures(scores, random.choice(references, 400)).bits.mean() for _ in range(400)]
+    assert result.upper[0] - result.estimate[0] == pytest.approx(1.97 * np.std(sampled), rel=0.1)
+
+
+def test_mean_exposure_of_copies_has_the_interval_of_the_clusters():
+    random = np.random.default_rng(2)
+    scores, references = random.normal(size=80) + 1, random.normal(size=3000)
+    rows, controls = np.arange(80).repeat(5), np.arange(3000).repeat(5)
+    expected = mean_exposure(scores, references)
+    result = mean_exposure(scores[rows], references[controls], rows, controls)
+    assert result.clusters[0] == 80
+    assert result.estimate[0] == pytest.approx(expected.estimate[0], abs=0.05)
+    assert result.upper[0] - result.lower[0] == pytest.approx(expected.upper[0] - expected.lower[0], rel=0.05)
+
+
+def test_mean_exposure_is_within_what_the_references_allow():
+    random = np.random.default_rng(3)
+    high = mean_exposure(np.append(np.full(30, 9.0), 0), random.normal(size=127))
+    assert high.estimate[0] < high.upper[0] == 7
+    assert np.isnan(mean_exposure([1.0], random.normal(size=100)).lower[0])
+    assert np.isnan(mean_exposure([1.0, 2.0], [1.5]).lower[0])
+
+
+def test_the_interval_of_mean_exposure_has_its_nominal_coverage():
+    """The truth is the mean over many references; rows alone would cover a third less."""
+    random = np.random.default_rng(4)
+    truth = mean_exposure(
+        random.normal(size=200_000) + 1, np.quantile(random.normal(size=10**6), np.arange(0.5, 400) / 400)
+    )
+    covered = np.zeros(2)
+    for _ in range(400):
+        scores, references = random.normal(size=400) + 1, random.normal(size=400)
+        result, rows = mean_exposure(scores, references), means(exposures(scores, references).bits[:, None])
+        covered += [each.lower[0] <= truth.estimate[0] <= each.upper[0] for each in (result, rows)]
+    assert 0.92 <= covered[0] / 400 <= 0.97
+    assert covered[1] / 400 < 0.85

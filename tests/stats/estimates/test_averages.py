@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from mematlas.stats.estimates.averages import FEWEST_COUNTS, means, medians
 
@@ -78,8 +79,65 @@ def test_few_heavy_tailed_counts_have_no_interval():
     assert np.isfinite(means(values, fewest=(2, 2)).lower).all()
 
 
-def test_students_interval_of_few_heavy_tailed_counts_is_too_narrow_which_is_why():
+@pytest.mark.parametrize(("rows", "least", "most"), [(30, 0.5, 0.75), (400, 0.75, 0.85), (FEWEST_COUNTS, 0.91, 0.97)])
+def test_students_interval_of_few_heavy_tailed_counts_is_too_narrow_which_is_why(rows, least, most):
     """The mean of exp(2 z) is exp(2)."""
-    samples = np.random.default_rng(0).lognormal(0, 2, (30, 2000))
-    result = means(samples)
-    assert np.mean((result.lower <= np.exp(2)) & (result.upper >= np.exp(2))) < 0.85
+    random = np.random.default_rng(0)
+    samples = [means(random.lognormal(0, 2, (rows, 20))) for _ in range(20)]
+    covered = [(each.lower <= np.exp(2)) & (np.exp(2) <= each.upper) for each in samples]
+    assert least <= np.mean(covered) <= most
+
+
+# ------------------------------------------------------------------------------------------------------------ clusters
+
+
+def test_one_row_per_cluster_is_the_interval_of_independent_rows():
+    sample = np.random.default_rng(3).lognormal(size=(30, 3))
+    sample[4, 1] = NAN
+    labels = np.random.default_rng(4).permutation(30) * 7
+    for center in (means, medians):
+        for expected, result in zip(*(_numbers(center(sample, clusters=each)) for each in (None, labels)), strict=True):
+            assert result.tolist() == expected.tolist()
+
+
+def _numbers(result):
+    return result.estimate, result.lower, result.upper, result.clusters, result.design_effect
+
+
+def test_the_clustered_mean_is_that_of_a_ratio_by_hand():
+    """Clusters {1, 3}, {8}, {2, 6, 4}: mean 4, residual totals -4, 4, 0; variance 3/2 * 32 / 36 over 3 clusters."""
+    result = means(columns([1.0, 3, 8, 2, 6, 4]), clusters=[5, 5, 1, 9, 9, 9])
+    assert result.estimate[0] == 4
+    assert result.clusters[0] == 3
+    half_width = stats.t.ppf(0.975, 2) * np.sqrt(3 / 2 * 32 / 36)
+    assert (result.lower[0], result.upper[0]) == pytest.approx((4 - half_width, 4 + half_width))
+    assert result.design_effect[0] == pytest.approx((3 / 2 * 32 / 36) / (34 / 5 / 6))
+
+
+def test_the_clustered_mean_has_the_error_of_statsmodels():
+    random = np.random.default_rng(5)
+    labels, values = random.integers(0, 14, 90), random.normal(size=90)
+    values += random.normal(size=14)[labels]
+    fit = OLS(values, np.ones(90)).fit(cov_type="cluster", cov_kwds={"groups": labels, "use_correction": False})
+    half_width = stats.t.ppf(0.975, 13) * fit.bse[0] * np.sqrt(14 / 13)
+    result = means(values[:, None], clusters=labels)
+    assert result.upper[0] - result.estimate[0] == pytest.approx(half_width)
+
+
+@pytest.mark.parametrize("copies", [2, 10])
+def test_copies_of_every_row_leave_the_median_and_its_interval_as_they_were(copies):
+    """The interval is by Woodruff's method, which is not exactly that of independent rows: a rank more or less."""
+    values = np.random.default_rng(6).permutation(60.0 + np.arange(60))[:, None]
+    expected = medians(values)
+    result = medians(values.repeat(copies, axis=0), np.arange(60).repeat(copies))
+    assert result.estimate == expected.estimate
+    assert (result.clusters[0], result.count[0]) == (60, 60 * copies)
+    assert result.lower[0] == pytest.approx(expected.lower[0], abs=1.5)
+    assert result.upper[0] == pytest.approx(expected.upper[0], abs=1.5)
+    assert result.design_effect[0] == pytest.approx(copies, rel=0.03)
+
+
+def test_fewer_than_six_clusters_have_no_interval_of_the_median():
+    values = np.arange(50.0)[:, None]
+    assert np.isnan(medians(values, np.arange(50) // 10).lower[0])
+    assert np.isfinite(medians(values, np.arange(50) // 8).lower[0])

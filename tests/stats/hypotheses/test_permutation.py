@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -81,3 +81,58 @@ def test_bad_input_is_refused():
         permutation_p_values([[1.0], [2.0]], [True, False], permutations=0)
     with pytest.raises(ValueError, match="no value missing"):
         permutation_p_values([[1.0], [np.nan]], [True, False])
+
+
+# ------------------------------------------------------------------------------------------------------------ clusters
+
+
+def exact_by_signs(values, member, stratum, clusters) -> float:
+    """The exact p-value from all signs of the clusters' terms, one by one, as the formula says."""
+    terms: dict[int, float] = {}
+    for each in set(stratum):
+        rows = [i for i in range(len(values)) if stratum[i] == each]
+        size, members = len(rows), sum(member[i] for i in rows)
+        mean = sum(values[i] for i in rows) / size
+        for i in rows:
+            weight = size / len(values) * (1 / members + 1 / (size - members))
+            term = weight * (member[i] - members / size) * (values[i] - mean)
+            terms[clusters[i]] = terms.get(clusters[i], 0.0) + term
+    observed = abs(sum(terms.values()))
+    sums = [abs(sum(np.multiply(signs, list(terms.values())))) for signs in product((-1, 1), repeat=len(terms))]
+    return float(np.mean([total >= observed - 1e-9 for total in sums]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_clusters_p_agrees_with_all_signs(seed):
+    random = np.random.default_rng(seed)
+    clusters, stratum = random.integers(0, 8, 40), np.arange(40) % 2
+    member = random.random(40) < 0.5
+    values = random.normal(size=40) + 0.4 * member + random.normal(size=8)[clusters]
+    p = permutation_p_values(values[:, None], member, stratum, clusters=clusters, permutations=20_000)[0]
+    truth = exact_by_signs(values.tolist(), member.tolist(), stratum.tolist(), clusters.tolist())
+    assert p == pytest.approx(truth, abs=0.012)
+
+
+def test_the_sum_of_the_clusters_terms_is_the_difference_of_the_groups():
+    """So that the observed statistic is that of the test by labels; all signs alike give the smallest p."""
+    values = np.array([9.0, 8, 1, 2, 7, 6, 1, 0])[:, None]
+    member, clusters = [True, True, False, False] * 2, [0, 1, 2, 3] * 2
+    assert permutation_p_values(values, member, clusters=clusters, permutations=20_000)[0] == pytest.approx(
+        2 / 16, abs=0.012
+    )
+
+
+def test_one_row_per_cluster_permutes_labels():
+    values, member = np.random.default_rng(2).normal(size=(30, 2)), np.arange(30) < 12
+    expected = permutation_p_values(values, member)
+    assert permutation_p_values(values, member, clusters=np.arange(30)[::-1]).tolist() == expected.tolist()
+
+
+def test_copies_of_every_row_do_not_make_the_p_smaller():
+    random = np.random.default_rng(3)
+    rows, member = np.arange(40).repeat(10), np.arange(40) < 20
+    values = random.normal(size=(40, 200))
+    clustered = permutation_p_values(values[rows], member[rows], clusters=rows, permutations=199)
+    by_rows = permutation_p_values(values[rows], member[rows], permutations=199)
+    assert 0.01 <= (clustered <= 0.05).mean() <= 0.09
+    assert (by_rows <= 0.05).mean() > 0.4  # what the clusters are for

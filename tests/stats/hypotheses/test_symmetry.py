@@ -1,10 +1,17 @@
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, f
 
-from mematlas.stats.hypotheses.symmetry import bowker, clustered_bowker, clustered_stuart_maxwell, stuart_maxwell
+from mematlas.stats.hypotheses.symmetry import (
+    MAX_FLIPPED,
+    bowker,
+    clustered_bowker,
+    clustered_stuart_maxwell,
+    stuart_maxwell,
+)
 
 #: Asymmetric, without an empty cell: vision of 7,477 women, right eye (rows) and left eye (Stuart 1955).
 EYES = np.array([[1520, 266, 124, 66], [234, 1512, 432, 78], [117, 362, 1772, 205], [36, 82, 179, 492]])
@@ -170,6 +177,36 @@ def test_a_direction_in_all_clusters_is_found_and_one_in_a_single_cluster_is_not
     alone[0, 0, 1] = 60
     assert bowker(alone.sum(0)).p < 0.001
     assert clustered_bowker(alone).p > 0.2
+
+
+@pytest.mark.parametrize("test", [clustered_bowker, clustered_stuart_maxwell])
+def test_p_of_few_clusters_is_that_of_all_signs(test):
+    """Eight clusters; the signs of a cluster are flipped by exchanging its two models."""
+    random = np.random.default_rng(3)
+    tables = random.poisson(1.0, (8, 3, 3)) + np.array([[0, 2, 1], [0, 0, 1], [0, 0, 0]]) * random.integers(
+        0, 2, (8, 1, 1)
+    )
+    observed, statistics = test(tables), []
+    for flips in product((False, True), repeat=8):
+        flipped = np.where(np.array(flips)[:, None, None], tables.transpose(0, 2, 1), tables)
+        statistics.append(test(flipped).statistic)
+    assert observed.p == pytest.approx(np.mean(np.array(statistics) >= observed.statistic - 1e-9), abs=0.01)
+
+
+def test_p_does_not_depend_on_the_order_of_clusters_or_models():
+    random = np.random.default_rng(5)
+    tables = random.poisson(1.0, (12, 3, 3))
+    known = clustered_bowker(tables).p
+    assert clustered_bowker(random.permutation(tables)).p == known
+    assert clustered_bowker(tables.transpose(0, 2, 1)).p == known
+
+
+def test_p_of_many_clusters_is_hotellings():
+    random = np.random.default_rng(4)
+    tables = 1 + random.poisson(1.0, (MAX_FLIPPED + 1, 3, 3))
+    result = clustered_bowker(tables)
+    assert result.p == f.sf(result.statistic, 3, MAX_FLIPPED + 1 - 3)
+    assert clustered_bowker(tables[:-1]).p == pytest.approx(clustered_bowker(tables).p, abs=0.05)
 
 
 def test_what_cannot_be_tested_has_a_reason():

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
+from scipy.stats import t as student_t
 from statsmodels.discrete.discrete_model import Logit
 
 from mematlas.stats.regression.logistic import (
+    MAX_JACKKNIFED,
     fit_logistic,
     held_out_rows,
     likelihood_ratio_test,
@@ -150,3 +152,68 @@ def test_no_group_is_in_both_parts():
     assert not set(groups[test]) & set(groups[~test])
     assert 70 <= test.sum() <= 130
     assert not held_out_rows(np.ones(5, bool), np.zeros(5)).any()
+
+
+# ------------------------------------------------------------------------------------------------------------ clusters
+
+
+def test_errors_over_many_clusters_are_those_of_statsmodels():
+    x, y = random_data(rows=4000)
+    clusters = MAX_JACKKNIFED + 1
+    labels = np.append(np.arange(clusters), np.random.default_rng(1).integers(0, clusters, len(y) - clusters))
+    model = fit_logistic(x, y, clusters=labels)
+    options = {"cov_type": "cluster", "cov_kwds": {"groups": labels, "use_correction": False}}
+    expected = Logit(y, np.column_stack([np.ones(len(x)), x])).fit(disp=False, **options)
+    assert model.clusters == clusters
+    # statsmodels without its correction lacks the factor m / (m - 1) of the m clusters
+    assert model.standard_errors == pytest.approx(np.sqrt(clusters / (clusters - 1)) * expected.bse, rel=1e-5)
+    ends = wald_test(model)
+    half_width = student_t.ppf(0.975, clusters - 1) * model.standard_errors
+    assert ends.upper == pytest.approx(model.coefficients + half_width)
+    assert ends.p == pytest.approx(2 * student_t.sf(np.abs(model.coefficients) / model.standard_errors, clusters - 1))
+
+
+def test_errors_over_few_clusters_are_those_of_models_without_one():
+    """The jackknife by hand: 23 models, each without the rows of one cluster."""
+    x, y = random_data()
+    labels = np.random.default_rng(1).integers(0, 23, len(y))
+    model = fit_logistic(x, y, clusters=labels)
+    without = [fit_logistic(x[labels != each], y[labels != each]).coefficients for each in range(23)]
+    jackknife = np.sqrt(22 / 23 * np.square(np.array(without) - model.coefficients).sum(0))
+    assert model.standard_errors == pytest.approx(jackknife, rel=0.03)
+    options = {"cov_type": "cluster", "cov_kwds": {"groups": labels, "use_correction": False}}
+    by_scores = Logit(y, np.column_stack([np.ones(len(x)), x])).fit(disp=False, **options).bse
+    assert (model.standard_errors / by_scores > 1).all()
+    assert (model.standard_errors / by_scores < 1.2).all()
+
+
+def test_no_errors_where_a_single_cluster_determines_a_coefficient():
+    x, y = random_data()
+    labels = np.arange(400) // 20
+    only = np.where(labels == 3, x[:, 0], 0.0)[:, None]
+    assert fit_logistic(only, y, clusters=labels).standard_errors is None
+    assert fit_logistic(only, y).standard_errors is not None
+
+
+def test_one_row_per_cluster_is_the_model_of_independent_rows():
+    x, y = random_data()
+    expected, result = fit_logistic(x, y), fit_logistic(x, y, clusters=np.arange(len(y)))
+    assert result.clusters is None
+    assert result.standard_errors.tolist() == expected.standard_errors.tolist()
+
+
+def test_copies_of_every_row_leave_the_errors_over_clusters_as_they_were():
+    x, y = random_data(rows=2000)
+    rows = np.arange(2000).repeat(6)
+    expected, by_rows = fit_logistic(x, y), fit_logistic(x[rows], y[rows])
+    result = fit_logistic(x[rows], y[rows], clusters=rows)
+    assert result.coefficients == pytest.approx(expected.coefficients, abs=1e-6)
+    # of a true model the variance of the scores is the information
+    assert result.standard_errors == pytest.approx(expected.standard_errors, rel=0.05)
+    assert by_rows.standard_errors == pytest.approx(expected.standard_errors / 6**0.5)
+
+
+def test_no_errors_where_there_are_no_more_clusters_than_coefficients():
+    x, y = random_data()
+    assert fit_logistic(x, y, clusters=np.arange(400) % 4).standard_errors is None
+    assert fit_logistic(x, y, clusters=np.arange(400) % 5).standard_errors is not None

@@ -1,10 +1,10 @@
 """How well scores separate hits from misses, and how well they are calibrated as probabilities.
 
-ROC-AUC with the interval of DeLong et al. (1988), by the ranks of Sun and Xu (2014); PR-AUC as average precision;
-with bootstrap intervals; expected calibration error in bins of equal width (Guo et al. 2017) beside that of chance.
+ROC-AUC with the interval of DeLong et al. (1988), by the ranks of Sun and Xu (2014); PR-AUC as average precision, with
+an interval from the bootstrap; expected calibration error in bins of equal width (Guo et al. 2017) beside that by
+chance.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,8 +19,11 @@ from mematlas.stats.estimates.intervals import Z, wilson_interval
 
 CALIBRATION_BINS: Final = 5  # K2
 BOOTSTRAP_SAMPLES: Final = 500  # our choice
+FEWEST_OF_A_CLASS: Final = 5  # rows (clusters) with hits, and with misses, for an interval of average precision
+_MAX_WEIGHTS: Final = 2_000_000  # of resampled rows in memory at once
 _PRIOR_ROWS: Final = 1.0  # rows that the largest possible variance counts as; our choice
 _PRIOR_CLUSTERS: Final = 0.5  # the same where rows come in clusters, as in estimates/clustered.py
+_PRECISION_INTERVAL: Final = "bootstrap 95 %, Student's t on the log-odds"
 _AREA_INTERVAL: Final = "DeLong 95 %, one exact end where the classes are apart"
 
 Floats = NDArray[np.float64]
@@ -131,12 +134,70 @@ def pr_auc(
     seed: int = 0,
 ) -> MetricEstimate:
     """Average precision: precision at each distinct score, weighted by the gain in recall; by chance it is the share of
-    hits. Args, Raises: as `roc_auc`. The bootstrap resamples hits and misses separately, which keeps their share; with
-    clusters it resamples whole clusters."""
+    hits.
+
+    The interval is normal on the log-odds (Boyd, Eng and Page 2013), with Student's t, and with the variance and bias
+    of a bootstrap of all rows, or of whole clusters: percentiles of a bootstrap cover 82 % for 48 rows, since average
+    precision is too high in small samples. Where few rows are out of order the variance rests on these few: it is
+    averaged with that of a share of the hits, which counts as one hit (our choice).
+    There is none where hits or misses have fewer than FEWEST_OF_A_CLASS rows (clusters), or all samples agree.
+
+    Args, Raises: as `roc_auc`.
+    """
     s, y = _validated(scores, hits)
     if not y.any() or y.all():
-        return MetricEstimate(None, None, None, len(y), "bootstrap 95 %")
-    return _bootstrap_interval(_average_precision, s, y, dense_labels(clusters, len(y)), draws, seed)
+        return MetricEstimate(None, None, None, len(y), _PRECISION_INTERVAL)
+    labels = dense_labels(clusters, len(y))
+    unit = np.arange(len(y)) if labels is None else labels
+    order = np.argsort(-s, kind="stable")
+    last_of_ties = np.flatnonzero(np.append(np.diff(s[order]) != 0, True))
+    estimate = float(_average_precisions(y[order], np.ones((1, len(y))), last_of_ties)[0])
+    units = min(len(np.unique(unit[side])) for side in (y, ~y))
+    if units < FEWEST_OF_A_CLASS:
+        return MetricEstimate(estimate, None, None, len(y), _PRECISION_INTERVAL)
+    sampled = _resampled_precisions(y[order], unit[order], last_of_ties, draws, np.random.default_rng(seed))
+    if np.ptp(sampled) == 0:
+        return MetricEstimate(estimate, None, None, len(y), _PRECISION_INTERVAL)
+    least = 0.1 / units  # away from 0 and 1, whose log-odds are infinite
+    log_odds, samples = (logit(np.clip(values, least, 1 - least)) for values in (estimate, sampled))
+    share = float(expit(log_odds))
+    variance = float(samples.var(ddof=1))
+    variance = (units * variance + max(variance, 1 / (units * share * (1 - share)))) / (units + 1)
+    half_width = float(student_t.ppf(0.975, units - 1)) * variance**0.5
+    center = 2 * float(log_odds) - float(samples.mean())
+    lower, upper = float(expit(center - half_width)), float(expit(center + half_width))
+    return MetricEstimate(estimate, min(lower, estimate), max(upper, estimate), len(y), _PRECISION_INTERVAL)
+
+
+def _resampled_precisions(
+    hits: Booleans,
+    units: NDArray[np.int64],
+    last_of_ties: NDArray[np.int64],
+    draws: int,
+    generator: np.random.Generator,
+) -> Floats:
+    """Average precisions of `draws` samples of units with replacement; those without a hit are left out."""
+    count = int(units.max()) + 1
+    batch, sampled = max(1, _MAX_WEIGHTS // len(hits)), []
+    for start in range(0, draws, batch):
+        drawn = [
+            np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(min(batch, draws - start))
+        ]
+        weights = np.array(drawn, np.float64)[:, units]
+        sampled.append(_average_precisions(hits, weights[weights @ hits > 0], last_of_ties))
+    return np.concatenate(sampled)
+
+
+def _average_precisions(hits: Booleans, weights: Floats, last_of_ties: NDArray[np.int64]) -> Floats:
+    """Average precision for each line of weights [samples, rows]; rows by descending score, hits [rows].
+
+    last_of_ties: the last row of each distinct score.
+    """
+    true_positives = np.cumsum(weights * hits, axis=1)[:, last_of_ties]
+    predicted_positives = np.cumsum(weights, axis=1)[:, last_of_ties]
+    gains = np.diff(true_positives, axis=1, prepend=0)
+    # of a score without a row in the sample the gain is 0
+    return (gains * true_positives / np.maximum(predicted_positives, 1)).sum(1) / true_positives[:, -1]
 
 
 def calibration_error(
@@ -171,57 +232,11 @@ def calibration_error(
     )
 
 
-def _average_precision(scores: Floats, hits: Booleans) -> float:
-    order = np.argsort(-scores, kind="stable")
-    true_positives, scores = np.cumsum(hits[order]), scores[order]
-    last_of_ties = np.append(scores[1:] != scores[:-1], True)
-    true_positives, predicted_positives = true_positives[last_of_ties], np.arange(1, len(scores) + 1)[last_of_ties]
-    return float((np.diff(true_positives, prepend=0) * true_positives / predicted_positives).sum() / hits.sum())
-
-
 def _calibration_error(probabilities: Floats, errors: Floats) -> float:
     """errors: of each row, 1 or 0 for a hit or a miss, minus its probability."""
     bins = np.clip((probabilities * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, errors, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(errors))
-
-
-def _bootstrap_interval(
-    metric: Callable[[Floats, Booleans], float],
-    scores: Floats,
-    hits: Booleans,
-    labels: NDArray[np.int64] | None,
-    draws: int,
-    seed: int,
-) -> MetricEstimate:
-    """`metric` with its bootstrap percentile interval; the bounds are None where all samples give the same value.
-
-    The interval is widened to include the estimate, which may be outside of it if the metric is biased.
-    """
-    generator = np.random.default_rng(seed)
-    estimate, sampled = metric(scores, hits), []
-    for _ in range(draws):
-        sample = _resampled(hits, labels, generator)
-        if hits[sample].any():
-            sampled.append(metric(scores[sample], hits[sample]))
-    if not sampled or np.ptp(sampled) == 0:
-        return MetricEstimate(estimate, None, None, len(hits), "bootstrap 95 %")
-    lower, upper = np.quantile(sampled, (0.025, 0.975))
-    return MetricEstimate(
-        estimate, min(float(lower), estimate), max(float(upper), estimate), len(hits), "bootstrap 95 %"
-    )
-
-
-def _resampled(hits: Booleans, labels: NDArray[np.int64] | None, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Rows drawn with replacement: hits and misses separately, or whole clusters."""
-    if labels is None:
-        strata = [indices for indices in (np.flatnonzero(hits), np.flatnonzero(~hits)) if len(indices)]
-        return np.concatenate([generator.choice(indices, len(indices)) for indices in strata])
-    counts = np.bincount(labels)
-    order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
-    drawn = generator.integers(0, len(counts), len(counts))
-    offsets = np.arange(counts[drawn].sum()) - np.repeat(np.cumsum(counts[drawn]) - counts[drawn], counts[drawn])
-    return order[np.repeat(starts[drawn], counts[drawn]) + offsets]
 
 
 def _validated(scores: ArrayLike, hits: ArrayLike) -> tuple[Floats, Booleans]:

@@ -3,9 +3,10 @@
 It is the mean over strata of (mean of the group - mean of the others), each stratum weighted by its number of rows
 (direct standardization). Strata with rows of one group only carry no information and are left out.
 
-Rows of a cluster (documents, or copies of one text) are not independent. The squared error of each group's mean is then
-multiplied by its design effect, that of the totals of its rows' contributions over clusters, and the covariance of both
-groups over the clusters that have rows of both is taken into account; with one row per cluster nothing changes.
+Rows of a cluster (documents, or copies of one text) are not independent. The squared error is then that of the totals
+of both groups' contributions over clusters, with the covariance of the groups where clusters have rows of both. Each
+group's degrees of freedom are its clusters less the means that were fitted to them: one for each stratum where every
+cluster has rows in one stratum only. With one row per cluster nothing changes.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import t as student_t
 
 from mematlas.stats.estimates.clustered import dense_labels, sum_by_label
@@ -83,15 +86,15 @@ def strata_with_both_groups(member: ArrayLike, stratum: ArrayLike | None = None)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """One group: means [strata, columns], squared error of their weighted mean [columns], degrees of freedom; rows [n]
-    and their contributions to the weighted mean, [n, columns]; units: rows, or clusters that have one."""
+    """One group: means [strata, columns], squared error of their weighted mean [columns], degrees of freedom; rows [n],
+    their deviations from the means [n, columns] and their weights in the weighted mean [n]."""
 
     means: NDArray[np.float64]
     squared_error: NDArray[np.float64]
     degrees_of_freedom: int
     rows: NDArray[np.int64]
-    contributions: NDArray[np.float64]
-    units: int
+    deviations: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def stratified_difference(
@@ -100,8 +103,8 @@ def stratified_difference(
     """Mean of the group minus mean of the others, within strata.
 
     The interval is Welch's, with each group's variance pooled over the strata, so that strata with one row of a group
-    count too; with one stratum it is exactly Welch's. NaN if a group has no two rows in any stratum, rows of fewer than
-    two clusters, or nothing varies.
+    count too; with one stratum it is exactly Welch's. NaN if a group has no two rows (clusters) in any stratum, or
+    nothing varies.
 
     Args:
         values: shape (rows, columns), none missing. member, stratum: as `strata_with_both_groups`.
@@ -119,34 +122,21 @@ def stratified_difference(
         return Contrast(missing, missing, missing, 0, 0, 0, 0)
     used = values[strata.rows]
     labels = dense_labels(None if clusters is None else np.asarray(clusters)[strata.rows], len(used))
-    sides = [_side(used, np.flatnonzero(group), strata, labels) for group in (strata.member, ~strata.member)]
+    sides = [_side(used, np.flatnonzero(group), strata) for group in (strata.member, ~strata.member)]
     estimate = strata.weights @ (sides[0].means - sides[1].means)
-    squared_errors = [side.squared_error * _design_effect(side, labels) for side in sides]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = squared_errors[0] + squared_errors[1]
-        degrees_of_freedom = total**2 / sum(
-            error**2 / max(1, side.degrees_of_freedom if labels is None else side.units - 1)
-            for error, side in zip(squared_errors, sides, strict=True)
-        )
-        units = len(used) if labels is None else int(labels.max()) + 1
-        if labels is not None:
-            total = total - 2 * _covariance(sides, labels)
-            degrees_of_freedom = np.minimum(degrees_of_freedom, max(1, units - 1))
-        half_width = student_t.ppf(0.975, degrees_of_freedom) * np.sqrt(total)
+    error = _independent_error(sides) if labels is None else _clustered_error(sides, strata, labels)
+    half_width = student_t.ppf(0.975, error.degrees_of_freedom) * np.sqrt(error.squared)
     counts = int(strata.members.sum()), int(strata.others.sum())
-    unknown = (total <= 1e-24 * np.square(values).max(0, initial=0)) | any(
-        side.degrees_of_freedom < 1 or side.units < 2 for side in sides
-    )
+    unknown = (error.squared <= 1e-24 * np.square(values).max(0, initial=0)) | (not error.known)
     half_width = np.where(unknown, np.nan, half_width)
     interval = INTERVAL if labels is None else f"{INTERVAL}, clustered"
+    units = len(used) if labels is None else int(labels.max()) + 1
     return Contrast(
         estimate, estimate - half_width, estimate + half_width, *counts, len(strata.members), units, interval
     )
 
 
-def _side(
-    values: NDArray[np.float64], rows: NDArray[np.int64], strata: Strata, labels: NDArray[np.int64] | None
-) -> _Side:
+def _side(values: NDArray[np.float64], rows: NDArray[np.int64], strata: Strata) -> _Side:
     """One group of rows, its values of shape (rows, columns)."""
     weights, order = strata.weights, np.argsort(strata.stratum[rows], kind="stable")
     rows = rows[order] if len(weights) > 1 else rows
@@ -157,29 +147,55 @@ def _side(
     degrees_of_freedom = int((counts - 1).sum())
     variance = np.einsum("ij,ij->j", deviations, deviations) / max(1, degrees_of_freedom)
     squared_error = variance * (weights**2 / counts).sum()
-    if labels is None:
-        return _Side(means, squared_error, degrees_of_freedom, rows, deviations[:0], len(rows))
-    contributions = deviations * np.repeat(weights / counts, counts)[:, None]
-    return _Side(means, squared_error, degrees_of_freedom, rows, contributions, len(np.unique(labels[rows])))
+    return _Side(means, squared_error, degrees_of_freedom, rows, deviations, np.repeat(weights / counts, counts))
 
 
-def _design_effect(side: _Side, labels: NDArray[np.int64] | None) -> NDArray[np.float64] | float:
-    """The squared error of a group's mean over clusters / that of independent rows, per column."""
-    if labels is None:
-        return 1.0
-    totals = sum_by_label(np.unique(labels[side.rows], return_inverse=True)[1], side.contributions)
-    clustered = side.units / max(1, side.units - 1) * np.einsum("ij,ij->j", totals, totals)
-    rows = len(side.rows)
-    independent = rows / max(1, rows - 1) * np.einsum("ij,ij->j", side.contributions, side.contributions)
-    return np.where(independent > 0, clustered / np.where(independent > 0, independent, 1), 1.0)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Error:
+    """The squared error of a difference and its degrees of freedom, per column; known: whether it can be estimated."""
+
+    squared: NDArray[np.float64]
+    degrees_of_freedom: NDArray[np.float64]
+    known: bool
 
 
-def _covariance(sides: list[_Side], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The covariance of the means of both groups, from the clusters that have rows of both; per column."""
-    totals = []
-    for side in sides:
-        contributions = np.zeros((len(labels), side.contributions.shape[1]))
-        contributions[side.rows] = side.contributions
-        totals.append(sum_by_label(labels, contributions))
+def _welch(squared_errors: list[NDArray[np.float64]], degrees_of_freedom: list[int]) -> NDArray[np.float64]:
+    """The degrees of freedom of the sum of two squared errors (Welch 1947)."""
+    parts = zip(squared_errors, degrees_of_freedom, strict=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = sum(squared_errors) ** 2 / sum(error**2 / max(1, each) for error, each in parts)
+    return np.asarray(np.nan_to_num(freedom, nan=1.0), np.float64)
+
+
+def _independent_error(sides: list[_Side]) -> _Error:
+    errors, freedom = [side.squared_error for side in sides], [side.degrees_of_freedom for side in sides]
+    return _Error(errors[0] + errors[1], _welch(errors, freedom), min(freedom) >= 1)
+
+
+def _clustered_error(sides: list[_Side], strata: Strata, labels: NDArray[np.int64]) -> _Error:
+    """The error over clusters; labels: the cluster of each row, shape (n,)."""
+    totals = [np.zeros((int(labels.max()) + 1, sides[0].means.shape[1])) for _ in sides]
+    errors, freedom, independent = [], [], np.zeros(sides[0].means.shape[1])
+    for side, total in zip(sides, totals, strict=True):
+        contributions = side.deviations * side.weights[:, None]
+        clusters, index = np.unique(labels[side.rows], return_inverse=True)
+        total[clusters] = sum_by_label(index, contributions)
+        freedom.append(len(clusters) - _fitted_means(index, strata.stratum[side.rows]))
+        errors.append(len(clusters) / max(1, freedom[-1]) * np.einsum("ij,ij->j", total, total))
+        squares = np.einsum("ij,ij->j", contributions, contributions)
+        independent += len(side.rows) / max(1, side.degrees_of_freedom) * squares
     units = len(totals[0])
-    return units / max(1, units - 1) * np.einsum("ij,ij->j", *totals)
+    squared = errors[0] + errors[1] - 2 * units / max(1, units - 1) * np.einsum("ij,ij->j", *totals)
+    # a stratum with a single row of a group has no deviation: as the variance pooled over strata allows for it
+    pooled = sides[0].squared_error + sides[1].squared_error
+    squared = squared * np.where(independent > 0, pooled / np.where(independent > 0, independent, 1), 1.0)
+    return _Error(squared, np.minimum(_welch(errors, freedom), max(1, units - 1)), min(freedom) >= 1)
+
+
+def _fitted_means(clusters: NDArray[np.int64], stratum: NDArray[np.int64]) -> int:
+    """How many degrees of freedom the strata's means take from the clusters: one for each set of strata that have
+    clusters in common, so one if clusters have rows in all strata, and one a stratum if none has rows in two."""
+    strata, index = np.unique(stratum, return_inverse=True)
+    count = int(clusters.max()) + 1
+    edges = coo_array((np.ones(len(index), np.int8), (clusters, count + index)), shape=(count + len(strata),) * 2)
+    return int(connected_components(edges, directed=False)[0])

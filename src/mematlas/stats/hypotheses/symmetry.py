@@ -12,10 +12,14 @@ Rows that come in clusters (documents) do not move independently. Both tests the
 their variance between clusters instead: W = d' V^+ d with d the sum, and V the sum of outer products, of the clusters'
 contributions to the differences. With one row per cluster W is Bowker's statistic. For q differences and m clusters
 F = W (m - q) / (q (m - W)) has an F distribution with q and m - q degrees of freedom (Hotelling 1931, for a mean of 0),
-which is reported; with no more clusters than differences there is no test.
+which is reported; with no more clusters than differences there is no test. Contributions of few clusters are far from
+normal, and p is then too small: up to MAX_FLIPPED clusters it is that of a sign test instead, the share of random signs
+of whole clusters with at least this W, which does not depend on their distribution as long as a cluster is as likely to
+move one way as the other (Fisher's randomization test; Chung and Romano 2013 for several dimensions).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +28,9 @@ from scipy.stats import chi2
 from scipy.stats import f as fisher_f
 from statsmodels.stats.contingency_tables import SquareTable
 
-_MIN_MOVING = 10  # rows moving between two categories; below, a cell's expected count is under five (Cochran's rule)
+MAX_FLIPPED: Final = 200  # clusters; with more the F distribution is close enough (our choice)
+_FLIPS: Final = 9999  # random signs of all clusters
+_MIN_MOVING: Final = 10  # rows moving between two categories; below, under five are expected in a cell (Cochran)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +137,35 @@ def _clustered_test(
     contributions = contributions[moving[:, is_moving].any(1)]
     clusters, total = len(contributions), contributions.sum(0)
     variance = contributions.T @ contributions
-    freedom = int(np.linalg.matrix_rank(variance))
+    freedom = int(np.linalg.matrix_rank(variance, hermitian=True))
     if not freedom:
         return SymmetryTest(name, None, None, None, None, "as many rows rise as fall in every cluster")
     if clusters <= freedom:
         return SymmetryTest(name, None, None, None, None, f"rows move in {clusters} clusters only, too few for a test")
     statistic = min(float(total @ np.linalg.pinv(variance) @ total), float(clusters))
     f_value = statistic * (clusters - freedom) / (freedom * max(clusters - statistic, 1e-12))
+    p = float(fisher_f.sf(f_value, freedom, clusters - freedom))
+    if clusters <= MAX_FLIPPED:
+        p = _p_of_flipped_signs(contributions, freedom)
     sparse = bool(np.mean(moving.sum(0)[is_moving] < _MIN_MOVING) > 0.2)
-    return SymmetryTest(name, f_value, freedom, float(fisher_f.sf(f_value, freedom, clusters - freedom)), sparse)
+    return SymmetryTest(name, f_value, freedom, p, sparse)
+
+
+def _p_of_flipped_signs(contributions: NDArray[np.float64], rank: int) -> float:
+    """The share of random signs of the clusters, the observed ones among them, with at least the observed W.
+
+    contributions: shape (clusters, differences). Their outer products do not depend on signs: with left singular
+    vectors U of the contributions, W = |U' signs|^2.
+    """
+    # neither the order of clusters nor that of the two models may change p
+    first = np.take_along_axis(contributions, (contributions != 0).argmax(1)[:, None], axis=1)
+    observed_signs = np.where(first < 0, -1.0, 1.0)
+    order = np.lexsort((contributions * observed_signs).T)
+    scaled = np.linalg.svd((contributions * observed_signs)[order], full_matrices=False)[0][:, :rank]
+    signs = np.random.default_rng(0).integers(0, 2, (_FLIPS, len(scaled))) * 2.0 - 1
+    flipped = np.square(signs @ scaled).sum(1)
+    observed = np.square(observed_signs[order, 0] @ scaled).sum()
+    return (1 + int((flipped >= observed - 1e-9).sum())) / (1 + _FLIPS)
 
 
 def _validated_tables(counts: ArrayLike) -> NDArray[np.float64]:

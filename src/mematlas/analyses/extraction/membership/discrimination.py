@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.extraction.membership.row_scores import SCORES, Score
 from mematlas.stats.classification.discrimination import roc_auc
-from mematlas.stats.classification.membership import controls_needed, exposures, true_positive_rate
-from mematlas.stats.estimates.averages import means
+from mematlas.stats.classification.membership import controls_needed, exposures, mean_exposure, true_positive_rate
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -60,7 +59,7 @@ _EXPOSURE_COLUMNS: Final = {
     "rows": "training rows",
     "references": "rows of the control corpus among which each is ranked by mean log-probability",
     "exposure": "mean of log2(references + 1) - log2(rank), bits",
-    "exposure_lower": "lower end of its Student 95 % interval over clusters of training rows",
+    "exposure_lower": "lower end of its 95 % interval, Welch's t over clusters of training rows and of control rows",
     "exposure_upper": "upper end of it",
     "chance": "mean of a row drawn as the references are, bits; 1.44 with many references",
     "most_bits": "upper limit that so many references allow: log2(references + 1)",
@@ -183,12 +182,12 @@ def _true_positive_rates(
 
 def _exposure_record(members: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
     """The exposure of some members among the control rows of `rows`; {} if either side has no values."""
-    members = members.drop_nulls("loss")
-    values, references = (frame["loss"].drop_nulls().to_numpy() for frame in (members, rows.filter(~pl.col("member"))))
+    members, controls = members.drop_nulls("loss"), rows.filter(~pl.col("member")).drop_nulls("loss")
+    values, references = members["loss"].to_numpy(), controls["loss"].to_numpy()
     if not len(values) or not len(references):
         return {}
     result = exposures(values, references)
-    mean = means(result.bits[:, None], clusters=members["cluster"].to_numpy())
+    mean = mean_exposure(values, references, members["cluster"].to_numpy(), controls["cluster"].to_numpy())
     interval = [None if np.isnan(bound[0]) else float(bound[0]) for bound in (mean.lower, mean.upper)]
     return {
         "rows": len(values),
