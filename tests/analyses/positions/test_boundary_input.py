@@ -310,11 +310,11 @@ def test_contrasts_profiles_and_sentences_take_documents_as_their_unit(role):
         assert other[name] == pytest.approx(one[name], abs=near * width)
     if role == "train":
         assert other["median_lower"] <= other["median"] <= other["median_upper"]
-        assert other["mean_lower"] is None, "40 documents are too few, though 200 rows would do"
+        assert other["mean_lower"] is None, "40 documents are too few"
         sentence = record(documents.table("sentences"), class_="memorized")
         assert (sentence["rows"], sentence["clusters"]) == (200, 40)
         assert sentence["design_effect"] == pytest.approx(5, rel=0.03)
-        assert any(words.startswith("Means of counts of fewer than 200 documents") for words in documents.caveats)
+        assert any(words.startswith("Means of counts of fewer than 40,000 documents") for words in documents.caveats)
 
 
 # ------------------------------------------------------------------------------------------------- trends and sizes

@@ -120,13 +120,19 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
 
     A bucket weighs as many as the independent rows that would know its share as well.
     """
+    return _slopes(with_shares(counts, "memorized"), _units(counts))
+
+
+def _units(counts: pl.DataFrame) -> pl.DataFrame:
+    """The clusters, or else the rows, of the buckets of each slope: _KEY_COLUMNS, units."""
+    units = pl.col("cluster").n_unique() if "cluster" in counts.columns else pl.col("rows").sum()
+    return counts.group_by(*_KEY_COLUMNS).agg(units.cast(pl.Int64).alias("units"))
+
+
+def _slopes(bucket_shares: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """`copy_slopes` from the shares of the buckets, and from `_units`."""
     records = []
-    shares = with_effective_rows(with_shares(counts, "memorized"), "memorized")
-    if "cluster" in counts.columns:
-        units = counts.group_by(*_KEY_COLUMNS).agg(pl.col("cluster").n_unique().alias("units"))
-        shares = shares.join(units, on=list(_KEY_COLUMNS), maintain_order="left")
-    else:
-        shares = shares.with_columns(units=pl.col("rows").sum().over(*_KEY_COLUMNS))
+    shares = with_effective_rows(bucket_shares, "memorized").join(units, on=list(_KEY_COLUMNS))
     for key, buckets in shares.sort(*_KEY_COLUMNS, "copies").group_by(*_KEY_COLUMNS, maintain_order=True):
         if buckets.height < 2:
             continue
@@ -137,7 +143,7 @@ def copy_slopes(counts: pl.DataFrame) -> pl.DataFrame:
         records.append((*key, buckets.height, buckets["rows"].sum(), buckets["units"][0], *numbers))
     types: dict[str, Any] = dict.fromkeys(("model", "role", "scope", "reason"), pl.String)
     types |= dict.fromkeys(("points", "rows", "clusters"), pl.Int64)
-    schema = {name: counts.schema.get(name, types.get(name, pl.Float64)) for name in _SLOPE_COLUMNS}
+    schema = {name: bucket_shares.schema.get(name, types.get(name, pl.Float64)) for name in _SLOPE_COLUMNS}
     return pl.DataFrame(records, schema=schema, orient="row")
 
 
@@ -331,8 +337,9 @@ def _shares_and_slopes(tables: Tables) -> tuple[pl.DataFrame, pl.DataFrame]:
     for scope in SCOPES:
         counts = counts_by_copies(tables, (scope,)).filter(pl.col("role") != "control")
         buckets = copy_buckets(counts)
-        shares.append(with_shares(buckets, "memorized").with_columns((pl.col("rows") < FEW_ROWS).alias("few")))
-        slopes.append(copy_slopes(buckets))
+        bucket_shares = with_shares(buckets, "memorized")
+        shares.append(bucket_shares.with_columns((pl.col("rows") < FEW_ROWS).alias("few")))
+        slopes.append(_slopes(bucket_shares, _units(buckets)))
     ordered_shares = in_model_order(pl.concat(shares), tables, "scope", "bucket")
     return ordered_shares.select(*_SHARE_COLUMNS), in_model_order(pl.concat(slopes), tables, "scope")
 

@@ -126,37 +126,34 @@ def shares_of_all(counts: pl.DataFrame, *group: str) -> pl.DataFrame:
         group: those of the columns within which kinds are exclusive; none means all.
 
     Returns:
-        one record per kind, in order of appearance: its columns, rows, of, share with its bounds, clusters,
+        one record per kind, of clusters in any order: its columns, rows, of, share with its bounds, clusters,
         design_effect.
     """
     keys = [name for name in counts.columns if name not in ("rows", "cluster")]
-    unit = ["cluster"] if "cluster" in counts.columns else []
     everything = pl.lit(0).alias("all")
-    y, n = pl.col("rows").cast(pl.Float64), pl.col("of").cast(pl.Float64)
-    known = counts.filter(pl.col("rows") > 0) if unit else counts
-    total = pl.when(pl.col("rows").is_not_null().all()).then(pl.col("rows").sum()).alias("of")
-    of_unit = known.group_by(*group, *unit, everything, maintain_order=True).agg(total)
-    if not unit:
-        joined = counts.join(of_unit, on=list(group), how="left") if group else counts.join(of_unit, how="cross")
+    if "cluster" not in counts.columns:
+        total = pl.when(pl.col("rows").is_not_null().all()).then(pl.col("rows").sum()).alias("of")
+        totals = counts.group_by(*group, everything, maintain_order=True).agg(total).drop("all")
+        joined = counts.join(totals, on=list(group), how="left") if group else counts.join(totals, how="cross")
         return with_shares(joined.select(*keys, "rows", "of"), "rows", "of")
-    totals = of_unit.group_by(*group, "all", maintain_order=True).agg(
+    known = counts.lazy().filter(pl.col("rows") > 0)
+    y, n = pl.col("rows").cast(pl.Float64), pl.col("of").cast(pl.Float64)
+    of_unit = known.group_by(*group, "cluster").agg(pl.col("rows").sum().alias("of")).collect(engine="streaming")
+    totals = of_unit.group_by(*group, everything).agg(
         pl.col("of").sum(), pl.len().cast(pl.Float64).alias("share:clusters"), (n * n).sum().alias("share:rows_squared")
     )
-    joined = known.join(of_unit, on=[*group, *unit], how="left")
-    sums = joined.group_by(keys, maintain_order=True).agg(
+    with_totals = known.join(of_unit.lazy(), on=[*group, "cluster"], how="left")
+    sums = with_totals.group_by(keys).agg(
         pl.col("rows").sum().cast(pl.Int64),
         (y * y).sum().alias("share:hits_squared"),
         (y * n).sum().alias("share:hits_times_rows"),
         pl.len().cast(pl.Float64).alias("share:with_hit"),
         (y == n).sum().cast(pl.Float64).alias("full"),
     )
-    kinds = counts.select(keys).unique(maintain_order=True)
-    frame = kinds.join(sums, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    frame = (
-        frame.join(totals, on=list(group), how="left", maintain_order="left")
-        if group
-        else frame.join(totals, how="cross")
-    )
+    empty = counts.lazy().filter(pl.col("rows") == 0).select(keys).unique().join(sums, on=keys, how="anti")
+    frame = pl.concat([sums.collect(engine="streaming"), empty.collect(engine="streaming")], how="diagonal")
+    totals = totals.drop("all")
+    frame = frame.join(totals, on=list(group), how="left") if group else frame.join(totals, how="cross")
     frame = frame.with_columns(pl.col("rows", "of", "full", "^share:.*$").fill_null(0))
     frame = frame.with_columns(
         pl.col("of").cast(pl.Float64).alias("share:rows"),

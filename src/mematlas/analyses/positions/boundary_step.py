@@ -71,7 +71,7 @@ CONTRAST_COLUMNS: Final = {
     "difference_upper": "upper end of it",
     "clusters": CLUSTERS,
 }
-_FEW_COUNTS: Final = f"; its interval is null below {FEWEST_COUNTS} clusters"
+_FEW_COUNTS: Final = f"; its interval is null below {FEWEST_COUNTS:,} clusters"
 _PARTS: Final = {
     "context": f"mean over rows of the mean count in the context{_FEW_COUNTS}",
     "continuation": f"mean over rows of the mean count in the continuation{_FEW_COUNTS}",

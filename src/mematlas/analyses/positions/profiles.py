@@ -52,7 +52,7 @@ PROFILE_COLUMNS: Final = {
     "offset": "tokens after the border: 0 is the first token to recite, or the first that is not recited",
     "rows": "rows whose count is known",
     "mean": "mean count in the corpus",
-    "mean_lower": f"lower end of its 95 % interval (Student's t); null below {FEWEST_COUNTS} clusters, where a "
+    "mean_lower": f"lower end of its 95 % interval (Student's t); null below {FEWEST_COUNTS:,} clusters, where a "
     "few frequent n-grams make it too narrow, and for rows that are all the same",
     "mean_upper": "upper end of it",
     "median": "median count in the corpus; null for shuffled rows",

@@ -22,6 +22,9 @@ from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, m
 SHUFFLED: Final = "shuffled"
 #: Our choice: means of more rows are normal; their spread is computed, or scaled from that of so many.
 MAX_ROWS: Final = 20_000
+#: Our choice: so many shuffles of clusters give the spread of normal means to 10 %.
+_SHUFFLES_OF_MANY: Final = 50
+_MANY_ROWS: Final = 5_000
 _BATCH_ROWS: Final = 200_000  # rows of values in memory at once
 Indices = NDArray[np.int64]
 #: Values of rows, shape (rows, columns), from their positions in the matrix of values and their columns at offset 0.
@@ -61,6 +64,9 @@ class ShuffledRows:
                 centers = _means_at_shuffled_points(group.indices, pool.origins, count, values_at)
             else:
                 centers, count = _means_at_points_of_clusters(group, pool, pool.clusters, values_at)
+                if len(centers) == _SHUFFLES_OF_MANY:
+                    scale = (count / len(group.indices)) ** 0.5
+                    return _normal_estimates(centers.mean(0), centers.std(0, ddof=1) * scale, own)
             return _over_shuffles(centers, own, (count / len(group.indices)) ** 0.5)
         values = values_at(pool.indices, pool.origins)
         if len(values) > MAX_ROWS:
@@ -139,7 +145,8 @@ def _means_at_points_of_clusters(
         chosen = order[: 1 + int(np.searchsorted(rows_before, MAX_ROWS))]
         member &= np.isin(clusters, chosen)
     rows = pool.indices[member]
-    sources = label_shuffles(len(member), clusters, SHUFFLES, generator)
+    shuffles = SHUFFLES if len(rows) <= _MANY_ROWS else _SHUFFLES_OF_MANY
+    sources = label_shuffles(len(member), clusters, shuffles, generator)
     centers = [_known_means(values_at(rows, pool.origins[source[member]])[None])[0] for source in sources]
     return np.stack(centers), len(rows)
 
@@ -173,6 +180,10 @@ def _normal_means(
         deviation = np.nanstd(pool, axis=0, ddof=1) * ((1 - count / len(pool)) / count) ** 0.5
     else:
         deviation = _deviation_over_clusters(pool, member, clusters) / np.maximum(own.count, 1)
+    return _normal_estimates(center, deviation, own)
+
+
+def _normal_estimates(center: Values, deviation: Values, own: ColumnEstimates) -> ColumnEstimates:
     spread = np.where(deviation > 0, 1.96 * deviation, np.nan)
     return _estimates(center, center - spread, center + spread, own)
 

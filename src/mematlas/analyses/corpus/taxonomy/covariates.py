@@ -42,7 +42,7 @@ MEAN_COLUMNS: Final = {
     "clusters": SAMPLE_COLUMNS["clusters"],
     "mean": "mean over them",
     "mean_lower": "lower end of its 95 % interval (Student's t over clusters, null for one cluster or equal rows, for "
-    f"counts and copies below {FEWEST_COUNTS} clusters; Wilson's of template)",
+    f"counts and copies below {FEWEST_COUNTS:,} clusters; Wilson's of template)",
     "mean_upper": "upper end of it",
     "mean_design_effect": "variance of the mean over that of so many independent rows; 1 for independent rows",
     "median": "median over them",

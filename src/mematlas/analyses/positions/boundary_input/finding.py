@@ -212,7 +212,7 @@ def _caveats(tables: Tables, cell: Cell, frames: Frames, left_out: int) -> tuple
     caveats = {
         "Mean counts are ruled by a few very frequent tokens: see log10 counts and medians here, and the finding "
         "frequency_strata.": True,
-        f"Means of counts of fewer than {FEWEST_COUNTS} {'rows' if tables.clusters is None else 'documents'} have no "
+        f"Means of counts of fewer than {FEWEST_COUNTS:,} {'rows' if tables.clusters is None else 'documents'} have no "
         "interval: a few frequent tokens make it too narrow; those of log10(1 + count) have one.": (
             (frames["curves"]["clusters"] < FEWEST_COUNTS).any()
         ),
