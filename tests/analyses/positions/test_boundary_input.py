@@ -245,7 +245,7 @@ def test_the_control_profile_is_drawn():
     assert shuffles["mean_lower"].is_not_null().any(), "those of shuffles are counted, not estimated"
     assert shuffles["median"].is_null().all()
     assert any(
-        words.startswith("Means of counts of fewer than 40000 rows have no interval") for words in finding.caveats
+        words.startswith("Means of counts of fewer than 40,000 rows have no interval") for words in finding.caveats
     )
 
 
