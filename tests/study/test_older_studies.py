@@ -5,11 +5,13 @@ stand-ins and a control model, signals and hidden states, row features, all find
 """
 
 import json
+import math
 import tarfile
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import mematlas
 from mematlas.analyses import ANALYSES
@@ -21,6 +23,8 @@ from mematlas.pipeline.study_file import read_study_file
 from mematlas.scoring.job import resolve_job
 
 ARCHIVE = Path(__file__).parent / "data" / "study-0.1.0.dev0.tar.xz"
+#: Processors add in another order: slopes of the archive differ by 1e-15 on some.
+LAST_DIGITS = 1e-12
 RUN = "d502817b885ba26d06df"
 
 #: Tables (analysis/table, or analysis) -> columns whose values, or which themselves, have changed on purpose since.
@@ -108,7 +112,7 @@ def test_a_lost_shard_is_scored_again_and_the_same(older):
     assert study.scores().sort(order).equals(known.sort(order))
 
 
-def test_its_findings_are_recomputed_to_the_byte_but_for_what_changed(older):
+def test_its_findings_are_recomputed_but_for_what_changed(older):
     folder = Path("study", "findings", RUN)
     known = contents(folder)
     assert [finding.title for finding in mematlas.analyze("study")]
@@ -122,7 +126,7 @@ def test_its_findings_are_recomputed_to_the_byte_but_for_what_changed(older):
             assert unchanged(folder / path, analysis, pl.read_parquet(data).drop(changed, strict=False)), path
         elif path.name == "finding.json":
             before, after = json.loads(data), json.loads(found[path])
-            changed = {name for name in before if before[name] != after[name]} - {"tables"}
+            changed = {name for name in before if not same(before[name], after[name])} - {"tables"}
             assert changed <= set(CHANGED_FIELDS.get(analysis, ())), (path, changed)
             assert [table["name"] for table in before["tables"]] == [table["name"] for table in after["tables"]], path
         else:
@@ -134,7 +138,17 @@ def unchanged(path, analysis, before):
     after = pl.read_parquet(path)
     if analysis in OTHER_SHUFFLES and "role" in before.columns:
         before, after = (frame.filter(pl.col("role") != "shuffled") for frame in (before, after))
-    return set(before.columns) <= set(after.columns) and after.select(before.columns).equals(before)
+    if not set(before.columns) <= set(after.columns):
+        return False
+    assert_frame_equal(after.select(before.columns), before, rel_tol=LAST_DIGITS, abs_tol=LAST_DIGITS)
+    return True
+
+
+def same(before, after):
+    """Whether two values of a finding are equal, numbers but for their last digits."""
+    if isinstance(before, float) and isinstance(after, float):
+        return math.isclose(before, after, rel_tol=LAST_DIGITS)
+    return before == after
 
 
 def test_its_report_is_written(older):
