@@ -126,10 +126,13 @@ def distance(random: np.random.Generator, design: Design, studies: int, *, betwe
     """Mean Euclidean distance of rows in 8 dimensions, within one group or between two halves of the rows."""
     width, pairs = 8, []
     members = np.ones((design.rows, 1), bool) if not between else np.arange(design.rows)[:, None] % 2 == np.arange(2)
-    truth = 2 * float(np.exp(gammaln((width + 1) / 2) - gammaln(width / 2)))
+    independent = 2 * float(np.exp(gammaln((width + 1) / 2) - gammaln(width / 2)))
+    # rows of one document are nearer to each other
+    same_document = design.size / design.rows if between else (design.size - 1) / (design.rows - 1)
+    truth = independent * (1 - same_document + same_document * (1 - design.icc) ** 0.5)
     for _ in range(studies):
-        states = random.normal(size=(design.rows, width))
-        result = pair_means(euclidean_distances(states), members, [(0, 1) if between else (0, 0)])
+        states = luck(random, design, 1, width)
+        result = pair_means(euclidean_distances(states), members, [(0, 1) if between else (0, 0)], design.labels)
         pairs.append((result.lower[0], result.upper[0]))
     return collect(pairs, truth)
 
@@ -152,9 +155,6 @@ CLASSIFIERS: Final[dict[str, Sampler]] = {
     "forecast: F1, by its overlap": partial(forecast, measure="F1"),
     "slope on log size, models with rows of their own": partial(slope, shared=False),
     "slope on log size, same rows": partial(slope, shared=True),
-}
-#: Those that take all rows as independent.
-INDEPENDENT_CLASSIFIERS: Final[dict[str, Sampler]] = {
     "mean distance within a group": partial(distance, between=False),
     "mean distance between groups": partial(distance, between=True),
 }

@@ -68,14 +68,12 @@ def dispersion(random: np.random.Generator, design: Design, studies: int, *, p: 
 
 
 def separated(random: np.random.Generator, design: Design, studies: int, *, measure: str) -> Floats:
-    """The p of two groups of rows of one distribution."""
-    groups = np.arange(design.rows) % 3 == 0
-    return np.array(
-        [
-            separation(euclidean_distances(random.normal(size=(design.rows, 8))), groups, seed=seed)[measure].p
-            for seed in range(studies)
-        ]
-    )
+    """The p of two groups of documents of one distribution."""
+    groups, p_values = design.document % 3 == 0, []
+    for seed in range(studies):
+        distances = euclidean_distances(luck(random, design, 1, 8))
+        p_values.append(separation(distances, groups, clusters=design.labels, seed=seed)[measure].p)
+    return np.array(p_values)
 
 
 def line(random: np.random.Generator, design: Design, studies: int) -> Floats:

@@ -34,6 +34,9 @@ MIN_CLASS_ROWS: Final = 20  # our choice: rows needed of each class (recited or 
 ALL_ROWS: Final = "all rows"
 TAXONOMY: Final = "taxonomy"
 NO_RATIO_OF_CLUSTERS: Final = "rows come in clusters: no likelihood ratio"
+#: Our choice: of 48 rows it rejects 7 % of true hypotheses at 5 % (docs/certainty.md).
+FEWEST_FOR_RATIO: Final = 100
+NO_RATIO_OF_FEW: Final = f"fewer than {FEWEST_FOR_RATIO} rows: no likelihood ratio"
 _FREQUENCY_STATISTICS: Final = ("mean", "max", "min", "median", "p25", "p75")
 _FAITHFUL_FEATURES: Final = (
     "copies",
@@ -260,10 +263,17 @@ def _taxonomy_model(models: list[_Model]) -> _Model:
 
 
 def _against_intercept(model: _Model, form: str) -> tuple[float | None, int | None, float | None]:
-    if model.fit is None or form == "faithful" or not model.features or model.fit.clusters is not None:
+    if model.fit is None or form == "faithful" or not model.features or _no_ratio(model.fit):
         return None, None, None
     test = likelihood_ratio_test(model.null_log_likelihood, model.fit.log_likelihood, len(model.features))
     return test.statistic, test.freedom, test.p
+
+
+def _no_ratio(fit: LogisticModel) -> str | None:
+    """Why a likelihood ratio cannot be tested with the rows of a model; None if it can."""
+    if fit.clusters is not None:
+        return NO_RATIO_OF_CLUSTERS
+    return NO_RATIO_OF_FEW if fit.count < FEWEST_FOR_RATIO else None
 
 
 def _against_single_model(models: list[_Model], form: str) -> tuple[float | None, int | None, float | None]:
@@ -272,7 +282,7 @@ def _against_single_model(models: list[_Model], form: str) -> tuple[float | None
     fits = [model.fit for model in category_models if model.fit is not None]
     if single_fit is None or form == "faithful" or len(fits) < max(2, len(category_models)):
         return None, None, None
-    if single_fit.clusters is not None:
+    if _no_ratio(single_fit):
         return None, None, None
     freedom = sum(len(fit.coefficients) for fit in fits) - len(single_fit.coefficients)
     if freedom < 1:
@@ -289,8 +299,8 @@ def _record(data: _Data, model: _Model, ratio: tuple[float | None, int | None, f
     record |= {"clusters": _count_clusters(data, is_train), "test_clusters": _count_clusters(data, in_test)}
     reason = model.reason
     if model.fit is not None:
-        if reason is None and data.form == "corrected" and model.fit.clusters is not None:
-            reason = NO_RATIO_OF_CLUSTERS
+        if reason is None and data.form == "corrected":
+            reason = _no_ratio(model.fit)
         test_arguments = model.probabilities[in_test], recited[in_test], data.clusters_of(in_test)
         record |= _interval_columns("roc_auc", roc_auc(*test_arguments))
         record |= _interval_columns("pr_auc", pr_auc(*test_arguments, draws=_BOOTSTRAP_DRAWS))
