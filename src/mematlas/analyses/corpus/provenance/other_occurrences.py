@@ -83,14 +83,17 @@ def occurrence_counts(tables: Tables) -> pl.DataFrame:
             _occurrence_bin(other_occurrences(tables, scope)).alias(f"in_{scope}") for scope in known_scopes
         )
         .with_columns(_role_column(tables), _kind_column())
+        .with_columns(**tables.coded_keys, kind=pl.col("kind").cast(pl.Enum(KINDS)))
         .group_by(*keys, *(f"in_{scope}" for scope in known_scopes))
         .agg(rows=pl.len().cast(pl.Int64))
         .collect(engine="streaming")
     )
-    return pl.concat(
-        wide.group_by(*keys, others=_bin_label(scope)).agg(pl.sum("rows")).with_columns(scope=pl.lit(scope))
+    scope_type = pl.Enum(SCOPES)
+    counts = [
+        wide.group_by(*keys, others=_bin_label(scope)).agg(pl.sum("rows"), scope=pl.lit(scope, scope_type))
         for scope in known_scopes
-    ).select(*KEYS, "others", *tables.cluster_key, "rows")
+    ]
+    return pl.concat(counts).select(*KEYS, "others", *tables.cluster_key, "rows")
 
 
 def lines_elsewhere(study: Study, run: str | None = None, **where: Any) -> pl.DataFrame:

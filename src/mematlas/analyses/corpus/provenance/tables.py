@@ -131,9 +131,10 @@ def _in_table_order(frame: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """Sorted with kinds and numbers of occurrences in their logical order, not alphabetically."""
     orders = {"kind": KINDS, "others": OCCURRENCE_BINS}
     enum_columns = [name for name in orders if name in frame.columns]
-    ordered = frame.with_columns(pl.col(name).cast(pl.Enum(orders[name])) for name in enum_columns)
+    named = frame.with_columns(pl.col(pl.Enum).cast(pl.String))
+    ordered = named.with_columns(pl.col(name).cast(pl.Enum(orders[name])) for name in enum_columns)
     keys = [name for name in ("scope", "kind", "others") if name in frame.columns]
-    return in_model_order(ordered, tables, *keys).with_columns(pl.col(enum_columns).cast(pl.String))
+    return in_model_order(ordered, tables, *keys).with_columns(pl.col(pl.Enum).cast(pl.String))
 
 
 def _leaks(tables: Tables) -> pl.DataFrame:
