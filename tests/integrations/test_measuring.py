@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from generate_oracle import greedy_text
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import mematlas
 from mematlas.errors import CorpusError, ModelError, OptionError
@@ -169,6 +170,25 @@ def test_a_network_that_was_measured_can_be_trained_on():
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("measured_between", [False, True])
+def test_dynamic_frequencies_go_on_from_where_they_were(measured_between):
+    """A text of 40 tokens is read with the frequencies of the 60 before it, unless a shorter one came between."""
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    config = LlamaConfig(**networks.llama().config.to_dict() | {"max_position_embeddings": 32, "rope_parameters": rope})
+    torch.manual_seed(0)
+    network = LlamaForCausalLM(config).train()
+    tokens = torch.arange(60)[None]
+    with torch.no_grad():
+        network(tokens)
+        expected = network(tokens[:, :40]).logits
+        network(tokens[:, :8])  # the negative control: this resets the frequencies
+        assert not torch.equal(network(tokens[:, :40]).logits, expected)
+        network(tokens)
+        if measured_between:
+            mematlas.measure(network, np.zeros((2, 16), int), context=8, continuation=8)
+        assert torch.equal(network(tokens[:, :40]).logits, expected)
+
+
 def test_the_fingerprint_tells_steps_apart():
     network = networks.neox()
     before, again = LoadedModel(network).card.fingerprint, LoadedModel(network).card.fingerprint
@@ -238,7 +258,7 @@ def test_models_that_cannot_be_asked():
         mematlas.measure(networks.neox(), np.zeros((2, 200), int), context=100, continuation=100)
 
 
-@pytest.mark.parametrize("options", [{"context": 0}, {"continuation": 1.5}, {"batch": True}])
+@pytest.mark.parametrize("options", [{"context": 0}, {"continuation": 1.5}, {"batch": True}, {"max_rows": 0}])
 def test_numbers_that_are_none(options):
     with pytest.raises(OptionError, match="must be a positive whole number"):
         mematlas.measure(networks.neox(), np.zeros((2, 64), int), **options)

@@ -51,7 +51,7 @@ def measure(
         OptionError, CorpusError: rows or control hold no token ids, or are all shorter than context + continuation.
         ModelError: the model is no causal model of transformers, or its predictions depend on later tokens.
     """
-    check_lengths(context, continuation, batch)
+    check_numbers(context=context, continuation=continuation, batch=batch, max_rows=max_rows)
     needed = context + continuation
     sets = {"train": choose_rows(rows, needed, max_rows, "rows")}
     if control is not None:
@@ -59,15 +59,20 @@ def measure(
     return summarize(score_sets(model, sets, Grid((context,), (continuation,)), batch))
 
 
-def check_lengths(context: int, continuation: int, batch: int) -> None:
-    """Refuse numbers that are no positive whole numbers.
+def check_numbers(**numbers: int | None) -> None:
+    """Refuse arguments that are no positive whole numbers; `max_rows` may be None.
 
     Raises:
-        OptionError: one is.
+        OptionError: one is none.
     """
-    for name, value in (("context", context), ("continuation", continuation), ("batch", batch)):
+    for name, value in numbers.items():
+        may_be_none = name == "max_rows"
+        if may_be_none and value is None:
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise OptionError(f"{name}={value!r} must be a positive whole number.")
+            raise OptionError(
+                f"{name}={value!r} must be a positive whole number{', or None for all' if may_be_none else ''}."
+            )
 
 
 def score_sets(model: Any, sets: dict[str, ChosenRows], grid: Grid, batch: int) -> "dict[str, pl.DataFrame]":

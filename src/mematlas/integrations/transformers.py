@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mematlas.errors import OptionError
-from mematlas.integrations.measuring import BATCH, check_lengths, measure, score_sets, summarize
+from mematlas.integrations.measuring import BATCH, check_numbers, measure, score_sets, summarize
 from mematlas.integrations.token_rows import ChosenRows, choose_rows
 from mematlas.integrations.training_study import TrainingStudy
 from mematlas.types import Grid
@@ -62,7 +62,7 @@ class MemorizationCallback(TrainerCallback):
         prefix: str = "memorization",
         batch: int = BATCH,
     ) -> None:
-        check_lengths(context, continuation, batch)
+        check_numbers(context=context, continuation=continuation, batch=batch, max_rows=max_rows)
         if every != "evaluate" and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
             raise OptionError(f"every={every!r} must be 'evaluate' or a positive number of steps.")
         self._trainer, self._given = trainer, {"rows": rows, "control": control}

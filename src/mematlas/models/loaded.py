@@ -137,10 +137,11 @@ def undisturbed(network: Any) -> Iterator[None]:
     """Put the network into evaluation mode; afterwards it and all random states are what they were before.
 
     accelerate's mixed precision, which replaces `forward`, is taken off as well: a network whose weights are float32 is
-    scored in float32.
+    scored in float32. Rotary frequencies that follow the longest text so far (`dynamic`) go on from where they were.
     """
     training = [module for module in network.modules() if module.training]
     wrapped = network.__dict__.get("forward") if hasattr(network, "_original_forward") else None
+    rotary = [_rotary_state(module) for module in network.modules() if hasattr(module, "max_seq_len_cached")]
     python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
@@ -154,5 +155,14 @@ def undisturbed(network: Any) -> Iterator[None]:
                 network.forward = wrapped
             for module in training:
                 module.training = True
+            for module, attributes, buffers in rotary:
+                vars(module).update(attributes)
+                module._buffers.update(buffers)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+def _rotary_state(module: nn.Module) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor | None]]:
+    """A module of rotary positions, its attributes and its buffers, which the module replaces and never changes."""
+    attributes = {name: value for name, value in vars(module).items() if name not in ("_buffers", "training")}
+    return module, attributes, dict(module._buffers)
