@@ -56,6 +56,7 @@ def public_names() -> str:
 OTHER_MODULES: dict[str, tuple[str, ...]] = {
     "mematlas.experiments": ("train_family", "TrainedFamily", "TrainingConfig", "PlantingConfig", "Size", "Document"),
     "mematlas.findings.export": ("export_finding",),
+    "mematlas.integrations.transformers": ("MemorizationCallback",),
     "mematlas.report.charts.specification": ("draw",),
     "mematlas.report.charts.export": ("svg",),
 }

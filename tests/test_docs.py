@@ -24,6 +24,8 @@ COMMANDS = [(block.page, command) for block in BLOCKS for command in block.comma
 #: Word in the documentation -> its substitute in the tests: a model, a shared folder.
 SUBSTITUTES = dict.fromkeys(("MODEL", "MODEL_FOLDER", "EleutherAI/pythia-70m"), "my-finetuned-model")
 SUBSTITUTES |= {"/shared/study": "shared", "tokens.npy": "rows.npy"}
+#: Pages whose commands read what the Python on the same page wrote.
+AFTER_PYTHON = ("docs/training.md",)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,8 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(networks.V)}, unk_token="w498"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    special = '"eos_token": "w497", "pad_token": "w496"'
+    (folder / "tokenizer_config.json").write_text(f'{{"tokenizer_class": "PreTrainedTokenizerFast", {special}}}')
 
 
 def _write_rows(desk: Path, random: np.random.Generator) -> None:
@@ -87,6 +90,9 @@ def at_desk(desk, tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("page", sorted({page for page, _ in COMMANDS}))
 def test_commands_do_what_the_page_says(page, at_desk, capsys):
     """In the order of the page, in one folder, as a reader would run them; those in NOT_RUN are skipped."""
+    for block in PYTHON if page in AFTER_PYTHON else ():
+        if block.page == page:
+            execute(block)
     commands = [command for name, command in COMMANDS if name == page and not is_synopsis(command)]
     for command in [command for command in commands if command not in NOT_RUN]:
         assert command.startswith("mematlas "), f"{page}: {command}: run it here, or list it in NOT_RUN"
@@ -131,9 +137,14 @@ READ_ONLY = [block for block in PYTHON if any(line in block.text for line in NOT
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if block not in READ_ONLY], ids=lambda block: block.page)
 def test_python_runs(block, at_desk):
+    assert len(execute(block)) > 1  # beside the builtins
+
+
+def execute(block: Block) -> dict[str, object]:
+    """Run a block and return the names that it defines."""
     names: dict[str, object] = {}
     exec(compile(block.text, block.page, "exec"), names)
-    assert len(names) > 1  # beside the builtins
+    return names
 
 
 @pytest.mark.parametrize("block", READ_ONLY, ids=lambda block: block.page)

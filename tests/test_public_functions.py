@@ -159,7 +159,7 @@ def test_a_loaded_model_is_refused_in_one_line(folder, as_list):
         mematlas.score([network] if as_list else network, corpus="rows.npy", study="study", context=8)
     assert str(raised.value) == (
         "A model is named by its folder or hub id, not passed as an object (GPTNeoXForCausalLM): save it and its "
-        "tokenizer with save_pretrained(FOLDER), and name FOLDER."
+        "tokenizer with save_pretrained(FOLDER), and name FOLDER; or mematlas.measure(model, rows)."
     )
     with pytest.raises(OptionError, match="not passed as an object"):
         mematlas.predict_rows(network, corpus="rows.npy", predictor="predictor")

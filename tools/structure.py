@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("features", "probes", "matching", "predictors", "verification"),
     ("analyses", "report", "explorer"),
     ("pipeline",),
-    ("cli",),
+    ("cli", "integrations"),
 )
 #: The modules that may import any room: the package itself and `python -m mematlas`.
 ENTRY_POINTS = ("__init__", "__main__")
@@ -31,7 +31,7 @@ ENTRY_POINTS = ("__init__", "__main__")
 #: Library -> the only rooms, or folders of a room, that may import it.
 ZONES: dict[str, tuple[str, ...]] = {
     "torch": ("models", "interventions", "scoring.engines", "scoring.records", "experiments", "predictors"),
-    "transformers": ("models", "interventions", "experiments", "predictors"),
+    "transformers": ("models", "interventions", "experiments", "predictors", "integrations.transformers"),
     "tokenizers": ("models", "experiments", "predictors"),
     "altair": ("report",),
     "vl_convert": ("report",),
@@ -44,6 +44,7 @@ ZONES: dict[str, tuple[str, ...]] = {
     "sacrebleu": ("metrics",),
     "sklearn": ("stats", "predictors"),
     "umap": ("stats",),
+    "axolotl": ("integrations.axolotl",),
     "upath": ("io",),
     "fsspec": ("io",),
 }

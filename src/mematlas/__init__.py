@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_scores import import_scores
+    from mematlas.integrations.measuring import measure
     from mematlas.pipeline.demo import demo
     from mematlas.pipeline.run import run
     from mematlas.pipeline.steps.analyze import analyze
@@ -35,6 +36,7 @@ _HOMES = {
     "fit_predictors": "mematlas.pipeline.steps.fit",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
+    "measure": "mematlas.integrations.measuring",
     "open_corpus": "mematlas.corpus.opening",
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
@@ -51,6 +53,7 @@ __all__ = [
     "fit_predictors",
     "import_scores",
     "make_features",
+    "measure",
     "open_corpus",
     "open_study",
     "predict_rows",

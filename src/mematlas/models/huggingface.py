@@ -1,6 +1,6 @@
 """Hugging Face model folders and hub ids, read without loading a weight: card, fingerprint and tokenizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,22 @@ def _ids(value: object) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list) else ()
 
 
+def configured(text: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a model's card that its configuration states.
+
+    Args:
+        text: content of config.json, or of its `text_config`; generation: of generation_config.json, {} without one.
+    """
+    max_length, trained_length = supported_lengths(text)
+    return {
+        "max_length": max_length,
+        "trained_length": trained_length,
+        "eos": _ids(generation.get("eos_token_id")) or _ids(text.get("eos_token_id")),
+        "bos": next(iter(_ids(text.get("bos_token_id"))), None),
+        "width": next((text[name] for name in _WIDTH_KEYS if isinstance(text.get(name), int)), None),
+    }
+
+
 class FolderSource:
     """A causal model in a folder that `save_pretrained` wrote. remarks: for the user, on how `spec` was understood."""
 
@@ -44,7 +60,6 @@ class FolderSource:
         generation = read_json(folder / "generation_config.json")
         weights = weight_files(folder)
         tokenizer = _tokenizer_fingerprint(folder)
-        max_length, trained_length = supported_lengths(text)
         self.card = ModelCard(
             label=label,
             spec=spec,
@@ -53,13 +68,9 @@ class FolderSource:
             parameters=count_parameters(weights),
             training_step=training_step(folder, spec),
             tokenizer=tokenizer,
-            max_length=max_length,
-            eos=_ids(generation.get("eos_token_id")) or _ids(text.get("eos_token_id")),
-            bos=next(iter(_ids(text.get("bos_token_id"))), None),
-            width=next((text[name] for name in _WIDTH_KEYS if isinstance(text.get(name), int)), None),
             tokenizer_rules=tokenizer_rules(folder, tokenizer),
-            trained_length=trained_length,
             remarks=remarks,
+            **configured(text, generation),
         )
 
     def encoder(self) -> Encoder | None:

@@ -75,7 +75,8 @@ def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = Tr
         existed = is_remote(config.study) or config.study.exists()
     make_folder(config.study)
     try:
-        return _resolve(models, config, extend)
+        family = _sort_family([source for spec in models for source in find_models(spec)], config.order)
+        return job_of_models(family, config, extend=extend)
     except MematlasError:
         if not existed:
             with suppress(OSError):  # not empty: another process has started in it
@@ -83,11 +84,15 @@ def resolve_job(models: Sequence[str], config: ScoreConfig, *, extend: bool = Tr
         raise
 
 
-def _resolve(models: Sequence[str], config: ScoreConfig, extend: bool) -> ScoringJob:
+def job_of_models(family: "Sequence[ModelSource]", config: ScoreConfig, *, extend: bool = True) -> ScoringJob:
+    """The job of models that are resolved already, or loaded; otherwise as `resolve_job`, in an existing folder.
+
+    Args:
+        family: in the order of the study; the models that `config.control_models` names are added to it.
+    """
     from mematlas.corpus.row_sets import ShardPlan, default_shard_count, require_grid
 
     grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
-    family = _sort_family([source for spec in models for source in find_models(spec)], config.order)
     controls = [source for spec in config.control_models for source in find_models(spec)]
     sources = _label_sources([*family, *controls])
     if config.backend == "vllm":

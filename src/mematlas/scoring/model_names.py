@@ -21,7 +21,7 @@ def model_names(models: Iterable[object]) -> list[str]:
         else:
             raise OptionError(
                 f"A model is named by its folder or hub id, not passed as an object ({type(model).__name__}): save it "
-                "and its tokenizer with save_pretrained(FOLDER), and name FOLDER."
+                "and its tokenizer with save_pretrained(FOLDER), and name FOLDER; or mematlas.measure(model, rows)."
             )
     _refuse_numbers(names)
     return names

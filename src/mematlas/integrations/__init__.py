@@ -1,0 +1,1 @@
+"""What plugs into other people's training: `MemorizationCallback` for transformers and TRL, a plugin for axolotl."""
