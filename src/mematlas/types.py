@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Align = Literal["start", "end"]
+#: Where the tokens that a model is asked for are in a row: after its context, or hidden anywhere in it.
+Layout = Literal["start", "end", "masked"]
+Objective = Literal["causal", "masked"]
 Depth = Literal["graded", "verbatim"]
 EosPolicy = Literal["ignore", "suppress", "stop"]
 Ids = NDArray[np.int64]
@@ -31,11 +34,12 @@ class Grid:
 
     start-aligned (P1):   row = [ C tokens | L tokens | ... ]             every context starts where the row starts
     end-aligned (P9):     row = [ max(C) - C | C tokens | L tokens | ..]  every continuation starts at max(C)
+    masked (P8):          row = [ C tokens | ... ]    read whole, while masks hide L of them, counted over all masks
     """
 
     contexts: tuple[int, ...]
     continuations: tuple[int, ...]
-    align: Align = "start"
+    align: Layout = "start"
 
     def __post_init__(self) -> None:
         for name, values in (("context", self.contexts), ("continuation", self.continuations)):
@@ -45,7 +49,14 @@ class Grid:
     @property
     def width(self) -> int:
         """The number of a row's first tokens that the grid needs."""
-        return max(self.contexts) + max(self.continuations)
+        return max(self.contexts) + (0 if self.align == "masked" else max(self.continuations))
+
+    def span(self, context: int, continuation: int) -> tuple[int, int]:
+        """The position in the row of a cell's first token, and the position after its last one."""
+        if self.align == "masked":
+            return 0, context
+        start = self.continuation_start(context)
+        return start - context, start + continuation
 
     def continuation_start(self, context: int) -> int:
         """The position in the row where the continuation after `context` starts."""

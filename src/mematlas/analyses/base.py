@@ -42,6 +42,9 @@ CLUSTERED: Final = frozenset(
     }
 )
 
+#: Analyses that need no more than M of every row, so that they can be made of masked models, too.
+OF_MASKED_MODELS: Final = frozenset({"distribution", "scaling", "size", "transitions"})
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Analysis:
@@ -91,11 +94,15 @@ class Analysis:
 
         The same ids may then stand for different texts, so the models are not compared on the same rows: the numbers
         stay, but no trend is decided and the summary does not pick the claim. A caveat names models that read longer
-        rows than they were trained for.
+        rows than they were trained for. Of masked models only what M alone says is computed, and no trend is decided.
         """
+        if tables.masked and self.name not in OF_MASKED_MODELS:
+            return self._needs_causal_models(tables)
         finding = self._with_cluster_caveat(self.compute(tables), tables)
         if tables.beyond_trained_length:
             finding = replace(finding, caveats=(_length_caveat(tables.beyond_trained_length), *finding.caveats))
+        if tables.masked:
+            finding = _of_masked_models(finding, tables)
         if len(tables.tokenizers) < 2:
             return finding
         reason = f"the models have {len(tables.tokenizers)} different tokenizers"
@@ -103,12 +110,13 @@ class Analysis:
             f"{reason[0].upper()}{reason[1:]}: what is said across models holds only if they give these ids the same "
             "text."
         )
-        return replace(
-            finding,
-            strength=None,
-            caveats=(caveat, *finding.caveats),
-            trends=tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends),
-        )
+        return _without_trends(replace(finding, strength=None, caveats=(caveat, *finding.caveats)), reason)
+
+    def _needs_causal_models(self, tables: Tables) -> Finding:
+        """The finding of a study of masked models, if the analysis is about recited text."""
+        remedy = "Score causal models into another study: `mematlas score MODEL ... --corpus PATH --study FOLDER`."
+        missing = "what causal models recite (its objective is masked)"
+        return self.insufficient_data(tables, f"what {self.name!r} measures", missing, remedy)
 
     def _with_cluster_caveat(self, finding: Finding, tables: Tables) -> Finding:
         """State whether intervals allow for rows of one document, which are not independent."""
@@ -158,6 +166,24 @@ class Analysis:
         return self.insufficient_data(
             tables, question, "row features (corpus counts of its tokens)", "Make them: `mematlas features STUDY`."
         )
+
+
+def _without_trends(finding: Finding, reason: str) -> Finding:
+    """The finding with its trends undecided."""
+    trends = tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends)
+    return replace(finding, trends=trends)
+
+
+def _of_masked_models(finding: Finding, tables: Tables) -> Finding:
+    """The finding with what M, and a recited row, mean of masked models; published trends are of causal ones."""
+    masking, (asked,) = tables.settings["masking"], tables.continuations
+    caveat = (
+        f"Masked models: M is the share of {asked} hidden tokens of a row (of {masking['share']:.0%} of its positions "
+        f"at a time, over {masking['masks']} masks) that a model names from the tokens on both sides. Where it says "
+        "recited, all of them are named. It cannot be compared with M of causal models."
+    )
+    finding = replace(finding, caveats=(caveat, *finding.caveats))
+    return _without_trends(finding, "the published trend is of causal models")
 
 
 def _length_caveat(trained: Mapping[str, int]) -> str:

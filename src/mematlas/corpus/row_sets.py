@@ -131,9 +131,9 @@ def require_grid(sets: Sequence[RowSet], grid: Grid) -> None:
     Raises:
         CorpusError: there is one; nothing of its size was allocated.
     """
-    first, shortest = grid.continuation_start(min(grid.contexts)), min(grid.continuations)
-    needed = [("context", length, grid.continuation_start(length) + shortest) for length in grid.contexts]
-    needed += [("continuation", length, first + length) for length in grid.continuations]
+    context, continuation = min(grid.contexts), min(grid.continuations)
+    needed = [("context", length, grid.span(length, continuation)[1]) for length in grid.contexts]
+    needed += [("continuation", length, grid.span(context, length)[1]) for length in grid.continuations]
     longest = max(longest_row(rows, max(tokens for _, _, tokens in needed)) for rows in sets)
     for name, length, tokens in needed:
         if tokens > longest:

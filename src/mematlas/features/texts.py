@@ -92,8 +92,7 @@ def _cell_tables(ids: Ids, lengths: Ids, rows: Ids, grid: Grid, decode: Decode |
     computed: dict[tuple[int, int], tuple[NDArray[np.bool_], dict[str, Any]]] = {}
     for context in grid.contexts:
         for continuation in grid.continuations:
-            end = grid.continuation_start(context) + continuation
-            start = grid.continuation_start(context) - context
+            start, end = grid.span(context, continuation)
             if (start, end) not in computed:
                 is_complete = lengths >= end
                 computed[start, end] = is_complete, _features(ids[is_complete, start:end], decode)

@@ -95,12 +95,21 @@ class Session(Protocol):
         ...
 
 
-class Model(Protocol):
+class LogitHead(Protocol):
+    """What turns states into logits: the part of a model that is asked for tokens."""
+
+    vocabulary: int
+    device: "torch.device"
+
+    def head(self, states: "Tensor") -> "Tensor":
+        """Logits [n, vocabulary] in float32, from states [n, width]; valid until the next call."""
+        ...
+
+
+class Model(LogitHead, Protocol):
     """A loaded causal model. layers: number of the last layer, where 0 is the embeddings."""
 
     layers: int
-    vocabulary: int
-    device: "torch.device"
     dtype: "torch.dtype"
 
     def start(self, rows: int, capacity: int) -> Session:
@@ -113,10 +122,6 @@ class Model(Protocol):
 
     def release(self) -> None:
         """Free the memory that sessions share; sessions started before must not be used any more."""
-        ...
-
-    def head(self, states: "Tensor") -> "Tensor":
-        """Logits [n, vocabulary] in float32, from states [n, width]; valid until the next call."""
         ...
 
 

@@ -6,19 +6,17 @@ shorter length, so that contexts with the same start share one prefill. Models w
 rotary positions depend on the number of tokens (`prefix_session.py`).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import Cache, DynamicLayer
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from mematlas.errors import ModelError
-from mematlas.models.base import LoadOptions, Model, ModelCard, Session, pick_device
-from mematlas.models.buffer import Scratch
+from mematlas.models.base import LoadOptions, Model, ModelCard, Session
 from mematlas.models.causality import check_causal
+from mematlas.models.loading import load_network
+from mematlas.models.output_head import exact_head
 from mematlas.models.prefix_session import PrefixSession
 from mematlas.models.rope import length_dependence
 
@@ -130,53 +128,7 @@ class CausalModel:
         self.dependence = length_dependence(text.to_dict())
         self.layers = int(text.num_hidden_layers)
         self._kept: int | None = None  # None: the kept states are the head's input
-        self._output = network.get_output_embeddings()
-        self._scratch = Scratch()
-        self._head = self._exact_head()
-
-    @torch.inference_mode()
-    def _exact_head(self) -> Callable[[Tensor], Tensor] | None:
-        """The first function from states to logits that reproduces the network's own logits bit for bit.
-
-        For most models the output matrix is enough. If logits are scaled, capped or projected, the network's own
-        forward is called with a body that returns the given states. None if no function does: states are then logits.
-        """
-        probe = (torch.arange(12, device=self.device) * 7919 % self.vocabulary)[None]
-        expected = self.network(input_ids=probe, use_cache=False).logits[0]
-        states = self.network.base_model(input_ids=probe, use_cache=False).last_hidden_state[0]
-        for head in (self._scratch_head, self._matrix_head, self._network_head):
-            try:
-                if torch.equal(head(states).to(expected.device), expected):
-                    return head
-            except (RuntimeError, TypeError, ValueError, AttributeError):
-                continue  # this architecture cannot be split this way
-        return None
-
-    def _scratch_head(self, states: Tensor) -> Tensor:
-        weight = self._output.weight
-        if type(self._output) is not torch.nn.Linear or self._output.bias is not None or weight.device.type != "cpu":
-            raise TypeError("the output layer is not a plain matrix on a CPU")
-        return torch.mm(states, weight.T, out=self._scratch.take(states, len(states), len(weight)))
-
-    def _matrix_head(self, states: Tensor) -> Tensor:
-        device = self._output.weight.device
-        return self._output(
-            states if device.type == "meta" else states.to(device)
-        )  # meta: offloaded weights, loaded by a hook
-
-    def _network_head(self, states: Tensor) -> Tensor:
-        body = self.network.base_model
-        hooked = body.__dict__.get("forward")  # accelerate's hook, if the body is offloaded
-        body.forward = lambda *args, **kwargs: BaseModelOutputWithPast(last_hidden_state=states[:, None])
-        try:
-            return self.network(input_ids=torch.zeros((len(states), 1), dtype=torch.int64, device=self.device)).logits[
-                :, 0
-            ]
-        finally:
-            if hooked is None:
-                del body.forward
-            else:
-                body.forward = hooked
+        self._head = exact_head(network, vocabulary, device, use_cache=False)
 
     def release(self) -> None:
         """Sessions share no memory."""
@@ -233,52 +185,6 @@ def load_causal(folder: str, card: ModelCard, options: LoadOptions, **extra: Any
         ModelError: transformers cannot load it, a weight is missing or has another shape, the embedding is smaller
             than the vocabulary that the card states, or predictions depend on later tokens.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers.utils import logging
-
-    device = pick_device(options.device)
-    if options.device_map is not None:
-        extra["device_map"] = options.device_map
-    logging.disable_progress_bar()
-    try:
-        network, loading_info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below with their names
-            dtype=getattr(torch, options.dtype),
-            trust_remote_code=options.trust_remote_code,
-            local_files_only=True,
-            use_safetensors=None if "gguf_file" in extra else True,
-            **extra,
-        )
-    except ModuleNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, StrictDataclassError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
-        raise ModelError(f"{card.spec!r} cannot be loaded as a causal language model: {reason}") from error
-    mismatched = (name for name, *_ in loading_info["mismatched_keys"])
-    invalid = sorted({*loading_info["missing_keys"], *mismatched})
-    if invalid:
-        raise ModelError(
-            f"{card.spec!r} lacks {len(invalid)} of its weights or has them in another shape than it states "
-            f"(first: {invalid[0]}), so they would be random; fetch or convert the model again."
-        )
-    if options.device_map is None:
-        network = network.to(device)
-    else:
-        device = _input_device(network.get_input_embeddings())
-    network.eval()
-    rows = network.get_input_embeddings().weight.shape[0]
-    if rows < card.vocabulary:
-        raise ModelError(
-            f"{card.spec!r} states a vocabulary of {card.vocabulary} but embeds {rows} tokens; fetch the model again."
-        )
+    network, device = load_network(AutoModelForCausalLM, "causal", folder, card, options, **extra)
     check_causal(network, card.vocabulary, device, card.spec, card.max_length)
     return CausalModel(network, card.vocabulary, device)
-
-
-def _input_device(embeddings: Any) -> torch.device:
-    """The device for input tokens: an offloaded embedding is on a device only while it is used."""
-    execution_device = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
-    return embeddings.weight.device if execution_device is None else torch.device(execution_device)

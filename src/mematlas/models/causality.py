@@ -38,19 +38,39 @@ def check_causal(network: Any, vocabulary: int, device: torch.device, spec: str,
         ModelError: they do.
     """
     length = min(_LENGTH, max_length or _LENGTH)
-    if vocabulary < 2 or length < 3:
-        return
+    if vocabulary >= 2 and length >= 3 and _reads_later_tokens(network, vocabulary, device, length):
+        raise ModelError(
+            f"{spec!r} predicts each token from later ones too (its attention is bidirectional, as in BERT), so it "
+            "cannot be asked to recite a text; give a causal language model, or score a masked one with "
+            "--objective masked."
+        )
+
+
+@torch.inference_mode()
+def check_bidirectional(
+    network: Any, vocabulary: int, device: torch.device, spec: str, max_length: int | None = None
+) -> None:
+    """Check that the network's logits do depend on later tokens; arguments as in `check_causal`.
+
+    Raises:
+        ModelError: they do not.
+    """
+    length = min(_LENGTH, max_length or _LENGTH)
+    if vocabulary >= 2 and length >= 3 and not _reads_later_tokens(network, vocabulary, device, length):
+        raise ModelError(
+            f"{spec!r} predicts each token from earlier ones only, so it is no masked language model; leave out "
+            "--objective masked."
+        )
+
+
+def _reads_later_tokens(network: Any, vocabulary: int, device: torch.device, length: int) -> bool:
     limit = _SHARE_LIMIT.get(next(network.parameters()).dtype, _SHARE_LIMIT_16_BITS)
     logits = _logits(network, _texts(vocabulary, length, 0).to(device))
     if share_before((logits[1] - logits[0]).abs().amax(-1)) <= limit:
-        return
+        return False
     # one text may mislead: rounding decides near ties between experts, and some networks draw random numbers
     seeds = range(1, _CONFIRMATIONS + 1)
-    if min(_careful_share(network, _texts(vocabulary, length, seed).to(device)) for seed in seeds) > limit:
-        raise ModelError(
-            f"{spec!r} predicts each token from later ones too (its attention is bidirectional, as in BERT), so it "
-            "cannot be asked to recite a text; give a causal language model."
-        )
+    return min(_careful_share(network, _texts(vocabulary, length, seed).to(device)) for seed in seeds) > limit
 
 
 def share_before(change: Tensor) -> float:

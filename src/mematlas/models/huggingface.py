@@ -116,6 +116,20 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
     Args:
         vocabulary: number of token ids that the models accept; None without a model: the tokenizer's own number then.
     """
+    folder, fingerprint = find_tokenizer(name)
+    if vocabulary is None:
+        vocabulary = max(load_tokenizer(str(folder)).get_vocab().values(), default=-1) + 1
+    encoder = folder_encoder(folder, ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint))
+    assert encoder is not None
+    return encoder
+
+
+def find_tokenizer(name: str) -> tuple[Path, str]:
+    """The folder of the tokenizer in the folder or hub repository `name`, and the fingerprint of its files.
+
+    Raises:
+        ModelError: there is none.
+    """
     path = Path(name).expanduser()
     if path.is_dir():
         folder = path
@@ -127,11 +141,7 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
         raise ModelError(
             f"{name!r} contains no tokenizer (tokenizer.json or tokenizer.model); name a folder that does."
         )
-    if vocabulary is None:
-        vocabulary = max(load_tokenizer(str(folder)).get_vocab().values(), default=-1) + 1
-    encoder = folder_encoder(folder, ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint))
-    assert encoder is not None
-    return encoder
+    return folder, fingerprint
 
 
 class _LazyTokenizer:

@@ -26,6 +26,7 @@ _SECTIONS: Final = {
         "context",
         "continuation",
         "align",
+        "objective",
         "depth",
         "signals",
         "hidden_rows",

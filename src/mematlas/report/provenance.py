@@ -6,6 +6,7 @@ from typing import Any, Final
 from mematlas.corpus.left_out import recorded_left_out
 from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Table
+from mematlas.models.masked_lm.masks import masking_line
 from mematlas.report.tables import TextTable, format_value, text_table
 from mematlas.scoring.row_checks import shared_rows_line
 from mematlas.study import Run, Study
@@ -31,14 +32,23 @@ def settings(run: Run) -> NamedValues:
         ("Rows", f"{rows} (selection: {options.get('rows', 'all')})"),
         *_left_out(options),
         ("Control", _control(options)),
-        ("Context", f"{format_value(options.get('context'))} tokens, {options.get('align', 'start')}-aligned"),
-        ("Continuation", f"{format_value(options.get('continuation'))} tokens, greedy decoding"),
-        ("Depth", _depth(options)),
-        ("End of text", str(options.get("eos", "not recorded"))),
+        *_asked(options),
         ("Precision", str(options.get("dtype", "not recorded"))),
         ("Signals", format_value(options.get("signals") or None)),
     ]
     return [(name, value) for name, value in named_values if value]
+
+
+def _asked(options: dict[str, Any]) -> NamedValues:
+    """What the models were asked for."""
+    if "masking" in options:
+        return [("Objective", f"masked: {masking_line(options)}")]
+    return [
+        ("Context", f"{format_value(options.get('context'))} tokens, {options.get('align', 'start')}-aligned"),
+        ("Continuation", f"{format_value(options.get('continuation'))} tokens, greedy decoding"),
+        ("Depth", _depth(options)),
+        ("End of text", str(options.get("eos", "not recorded"))),
+    ]
 
 
 def _left_out(options: dict[str, Any]) -> NamedValues:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,8 @@ from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError, explain
 from mematlas.executors.options import check_ray_only_options
 from mematlas.io.paths import is_url, study_path
-from mematlas.types import Align, Depth, EosPolicy, as_list
+from mematlas.models.masked_lm.masks import MASKING
+from mematlas.types import Align, Depth, EosPolicy, Grid, Objective, as_list
 
 Order = Literal["given", "size", "step", "both"]
 
@@ -97,6 +98,10 @@ class ScoreConfig(BaseModel):
     control_models: Names = Field(default=[], description="Models not trained on the corpus, scored as controls.")
     order: Order = Field(
         default="given", description="Order of the models: as given, by size, by training step, or both."
+    )
+    objective: Objective = Field(
+        default="causal",
+        description="causal: tokens after a context; masked: hidden tokens of a row of context + continuation tokens.",
     )
     depth: Depth = Field(
         default="graded", description="graded decodes every row; verbatim stops at a row's first miss (fast)."
@@ -220,10 +225,48 @@ def resolve_config(**options: object) -> ScoreConfig:
         raise OptionError("--hidden-layer names the layer of hidden states: add --signals hidden, or leave it out.")
     if config.settle and config.dtype == "float32":
         raise OptionError("--settle scores 16-bit rows again in float32, but --dtype is already float32: leave it out.")
+    if config.objective == "masked":
+        _check_masked_options(config)
     if config.backend == "vllm":
         _check_vllm_options(config)
     check_ray_only_options(config.executor, address=config.address, gpus_per_worker=config.gpus_per_worker)
     return config
+
+
+def grid_of(config: ScoreConfig) -> Grid:
+    """The cells of the score table.
+
+    Of the objective `masked` there is one: its context are the tokens of a row, all of which the model reads but for
+    those hidden, its continuation is the number of tokens that it is asked for, over all masks.
+    """
+    if config.objective == "causal":
+        return Grid(tuple(config.context), tuple(config.continuation), config.align)
+    length = config.context[0] + config.continuation[0]
+    return Grid((length,), (MASKING.asked(length),), "masked")
+
+
+#: Options that ask for what only a causal model gives.
+_CAUSAL_OPTIONS: Final = ("depth", "signals", "align", "eos", "bos", "graphs", "backend")
+
+
+def _check_masked_options(config: ScoreConfig) -> None:
+    """Refuse options that have no meaning where tokens are hidden instead of recited."""
+    for name in ("context", "continuation"):
+        if len(getattr(config, name)) > 1:
+            raise OptionError(
+                f"--objective masked reads rows of one length, --context plus --continuation, but --{name} has "
+                f"{len(getattr(config, name))} values; give one, and score other lengths into studies of their own."
+            )
+    for name in _CAUSAL_OPTIONS:
+        value = getattr(config, name)
+        if value != ScoreConfig.model_fields[name].default:
+            shown = f"--{name}" if value is True else f"--{name} {value[0] if isinstance(value, list) else value}"
+            raise OptionError(
+                f"{shown} asks what a causal model recites, but --objective masked asks for hidden tokens; leave one "
+                "of them out."
+            )
+    if config.batch == "auto":
+        raise OptionError("--batch auto is for causal models only; give --objective masked a number of rows per batch.")
 
 
 def _check_vllm_options(config: ScoreConfig) -> None:

@@ -9,6 +9,8 @@ model of cached greedy decoding.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mematlas.models.masked_lm.masks import MASKING
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -75,9 +77,11 @@ def fed_tokens_per_row(options: "ScoringOptions") -> int:
 
     Start-aligned contexts share the prefill of the longest context; each context then decodes all columns except the
     first, which comes from the prefill. A teacher-forced record feeds the continuation once more. End-aligned contexts
-    share nothing.
+    share nothing. A masked row is read once for each mask.
     """
     grid, lead = options.grid, int(options.bos)
+    if options.masked:
+        return MASKING.masks * grid.width
     decoded = max(grid.continuations) - 1
     recorded = decoded if options.truth else 0
     if grid.align == "start":
@@ -89,6 +93,8 @@ def predictions_per_row(options: "ScoringOptions") -> int:
     """The most tokens that are predicted for one row: every column of every context, and the whole true row if it is
     recorded."""
     grid = options.grid
+    if options.masked:
+        return max(grid.continuations)
     decoded = len(grid.contexts) * max(grid.continuations)
     records = 0 if not options.truth else 1 if grid.align == "start" else len(grid.contexts)
     return decoded + records * (grid.width - 1)

@@ -13,8 +13,9 @@ from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.io.paths import is_remote, make_folder, translate_os_errors, write_json
 from mematlas.models.huggingface import FolderSource, tokenizer_encoder
+from mematlas.models.masked_lm.masks import MASKING
 from mematlas.models.resolve import find_models
-from mematlas.scoring.config import Order, ScoreConfig
+from mematlas.scoring.config import Order, ScoreConfig, grid_of
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.row_checks import check_control, check_rows, describe_rows, smallest_cell
 from mematlas.study import Run, Study, fingerprint
@@ -92,11 +93,11 @@ def job_of_models(family: "Sequence[ModelSource]", config: ScoreConfig, *, exten
     """
     from mematlas.corpus.row_sets import ShardPlan, default_shard_count, require_grid
 
-    grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
+    grid = grid_of(config)
     controls = [source for spec in config.control_models for source in find_models(spec)]
     sources = _label_sources([*family, *controls])
-    if config.backend == "vllm":
-        _check_vllm_models(list(sources.values()))
+    if config.backend == "vllm" or config.objective == "masked":
+        _check_folders(config, list(sources.values()))
     sets = open_row_sets(config, grid, family_tokenizer(config, list(sources.values())))
     require_grid(sets, grid)
     for rows in sets:
@@ -122,14 +123,15 @@ def job_of_models(family: "Sequence[ModelSource]", config: ScoreConfig, *, exten
     return ScoringJob(config, sources, plan, options, run)
 
 
-def _check_vllm_models(sources: "Sequence[ModelSource]") -> None:
-    """Refuse models without a folder, since vLLM is given the path of one."""
-
+def _check_folders(config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
+    """Refuse models without a folder, since vLLM and the loader of masked models are given the path of one."""
+    option, remedy = "--backend vllm", "score it with --backend torch"
+    if config.objective == "masked":
+        option, remedy = "--objective masked", "it is a causal model: leave the option out"
     for source in sources:
         if not isinstance(source, FolderSource):
             raise OptionError(
-                f"--backend vllm needs a Hugging Face folder or hub id, and {source.card.spec!r} is neither; score it "
-                "with --backend torch."
+                f"{option} needs a Hugging Face folder or hub id, and {source.card.spec!r} is neither; {remedy}."
             )
 
 
@@ -289,6 +291,10 @@ def _key_settings(config: ScoreConfig) -> dict[str, Any]:
         settings["hidden_rows"] = config.hidden_rows
         # the last layer is left out, so that runs from before this option existed keep their key
         settings |= {} if config.hidden_layer == "last" else {"hidden_layer": config.hidden_layer}
+    if config.objective == "masked":
+        cell = grid_of(config)
+        settings |= {"objective": "masked", "masking": MASKING.to_json(), "align": cell.align}
+        settings |= {"context": list(cell.contexts), "continuation": list(cell.continuations)}
     return settings | ({} if config.backend == "torch" else {"backend": config.backend})
 
 

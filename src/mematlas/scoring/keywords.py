@@ -9,7 +9,7 @@ from typing import Literal, Required, TypedDict
 
 from mematlas.corpus.base import Cut
 from mematlas.scoring.config import Order
-from mematlas.types import Align, Depth, EosPolicy
+from mematlas.types import Align, Depth, EosPolicy, Objective
 
 Signal = Literal["truth", "free", "hidden"]
 
@@ -26,6 +26,7 @@ class ScoreKeywords(TypedDict, total=False):
     control_rows: str
     control_models: str | Path | Sequence[str | Path]
     order: Order
+    objective: Objective
     depth: Depth
     signals: Signal | Sequence[Signal]
     hidden_rows: int

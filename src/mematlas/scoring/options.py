@@ -64,6 +64,11 @@ class ScoringOptions:
     hidden_layer: str = "last"
 
     @property
+    def masked(self) -> bool:
+        """Whether the models are asked for hidden tokens of a row instead of the tokens after a context."""
+        return self.grid.align == "masked"
+
+    @property
     def truth(self) -> bool:
         return "truth" in self.signals
 

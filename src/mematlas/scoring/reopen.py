@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
 from mematlas.models.resolve import find_model
-from mematlas.scoring.config import ScoreConfig, resolve_config
+from mematlas.scoring.config import ScoreConfig, grid_of, resolve_config
 from mematlas.scoring.job import ScoringJob, choose_tokenizer, digest_positions, family_tokenizer, open_row_sets
 from mematlas.study import Run, Study
 from mematlas.types import Encoder, Grid
@@ -70,7 +70,7 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
             "`mematlas score` or `mematlas run` command again."
         )
     config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
-    grid = Grid(tuple(config.context), tuple(config.continuation), config.align)
+    grid = grid_of(config)
     models = {label: cards[label] for label in run.models}
     encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
     sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))

@@ -71,7 +71,7 @@ def _left_out_of(rows: "RowSet", needed: int, earlier: Mapping[str, Sequence[Lef
 
 def smallest_cell(grid: Grid) -> int:
     """How many tokens a row needs for at least one score."""
-    return grid.continuation_start(min(grid.contexts)) + min(grid.continuations)
+    return grid.span(min(grid.contexts), min(grid.continuations))[1]
 
 
 def check_control(config: ScoreConfig, sets: "Sequence[RowSet]") -> None:

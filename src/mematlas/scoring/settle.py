@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.engines.masked import MaskedEngine
 from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import DOUBTFUL_MARGIN
 from mematlas.types import Ids, TokenRows
@@ -31,7 +32,11 @@ def doubtful_rows(results: list[ContextResult], threshold: float) -> Ids:
 
 
 def settle(
-    results: list[ContextResult], rows: TokenRows, ids: Ids, dtype: str, reference: Callable[[], Engine] | None
+    results: list[ContextResult],
+    rows: TokenRows,
+    ids: Ids,
+    dtype: str,
+    reference: Callable[[], Engine | MaskedEngine] | None,
 ) -> tuple[list[ContextResult], SettleCounts]:
     """Replace doubtful 16-bit rows by the results of the float32 engine; without a `reference` only count them."""
     doubtful = doubtful_rows(results, DOUBTFUL_MARGIN[dtype])

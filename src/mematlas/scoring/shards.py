@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mematlas.corpus.row_sets import ShardPlan
 from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.engines.masked import MaskedEngine
 from mematlas.scoring.engines.vllm import VllmEngine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.states import write_states
@@ -31,8 +32,8 @@ def score_shard(
     target: ShardTarget,
     plan: ShardPlan,
     index: int,
-    engine: Engine | VllmEngine,
-    reference: Callable[[], Engine] | None,
+    engine: Engine | MaskedEngine | VllmEngine,
+    reference: Callable[[], Engine | MaskedEngine] | None,
     on_rows: Callable[[int], None],
 ) -> SettleCounts:
     """Score shard `index` and write its tables; the scores' marker is last: it means that the shard is done."""

@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mematlas.models.base import LoadOptions
@@ -13,6 +14,7 @@ from mematlas.study import is_shard_done, shard_name, translate_os_errors, write
 if TYPE_CHECKING:
     from mematlas.models.base import LoadOptions, ModelSource
     from mematlas.scoring.engines.causal import Engine
+    from mematlas.scoring.engines.masked import MaskedEngine
     from mematlas.scoring.engines.vllm import VllmEngine
     from mematlas.scoring.settle import SettleCounts
     from mematlas.scoring.shards import ShardTarget
@@ -51,8 +53,8 @@ class ShardResult:
 @dataclass(frozen=True, slots=True)
 class _LoadedModel:
     label: str
-    engine: "Engine | VllmEngine"
-    reference: "Callable[[], Engine] | None"
+    engine: "Engine | MaskedEngine | VllmEngine"
+    reference: "Callable[[], Engine | MaskedEngine] | None"
     target: "ShardTarget"
 
 
@@ -85,14 +87,21 @@ class ShardWorker:
         job, config, source = self._job, self._job.config, self._job.sources[label]
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
         write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card)})
-        engine: Engine | VllmEngine
+        around: dict[str, str] = {}
+        engine: Engine | MaskedEngine | VllmEngine
+        reference: Callable[[], Engine | MaskedEngine] | None
         if config.backend == "vllm":
             engine, reference = self._vllm_engine(source, load), None
+        elif job.options.masked:
+            masked = engine = _masked_engine(job, source, load, self._say)
+            exact = replace(load, dtype="float32")
+            reference = cache(lambda: _masked_engine(job, source, exact, self._say)) if config.settle else None
+            around = masked.special_tokens
         else:
             engine = _torch_engine(job, source, load, self._say)
             reference = _reference_engine(job, source, load, self._say) if config.settle else None
             _report_states_size(job, label, engine, self._say)
-        self._loaded = _LoadedModel(label, engine, reference, _shard_target(job, label))
+        self._loaded = _LoadedModel(label, engine, reference, _shard_target(job, label, around))
         return self._loaded
 
     def _vllm_engine(self, source: "ModelSource", load: "LoadOptions") -> "VllmEngine":
@@ -140,17 +149,22 @@ def _torch_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", s
     return Engine(model, source.card, options, say, max_rows)
 
 
+def _masked_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "MaskedEngine":
+    from mematlas.scoring.engines.masked import load_masked_engine
+
+    return load_masked_engine(source, load, job.options, job.config.tokenizer, say)
+
+
 def _reference_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Callable[[], Engine]":
     """The same model in float32, loaded when the first doubtful row needs it."""
-    from functools import cache
-
     from mematlas.scoring.engines.causal import Engine
 
     exact, max_rows = replace(load, dtype="float32"), job.plan.largest
     return cache(lambda: Engine(source.load(exact), source.card, job.options, say, max_rows))
 
 
-def _shard_target(job: ScoringJob, label: str) -> "ShardTarget":
+def _shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -> "ShardTarget":
+    """Where the shards of a model go. special_tokens: ids around the rows of a masked model, {} for others."""
     from mematlas.scoring.shards import ShardTarget
 
     config, run = job.config, job.run
@@ -164,7 +178,7 @@ def _shard_target(job: ScoringJob, label: str) -> "ShardTarget":
         config.dtype,
         {
             "run": run.key,
-            "align": config.align,
+            "align": job.options.grid.align,
             "eos": config.eos,
             "bos": str(config.bos),
             "depth": config.depth,
@@ -172,6 +186,7 @@ def _shard_target(job: ScoringJob, label: str) -> "ShardTarget":
             "engine": str(ENGINE_VERSION),
             "model_fingerprint": job.sources[label].card.fingerprint,
             **({} if config.backend == "torch" else {"backend": config.backend}),
+            **special_tokens,
         },
     )
 

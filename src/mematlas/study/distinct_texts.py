@@ -43,11 +43,8 @@ def copied_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None, settings: Mappi
 
 def _spans(grid: Grid) -> dict[tuple[int, int], tuple[int, int]]:
     """The first position of the prompt, and the position after the continuation, of each cell."""
-    spans: dict[tuple[int, int], tuple[int, int]] = {}
-    for context in grid.contexts:
-        start = grid.continuation_start(context)
-        spans |= {(context, length): (start - context, start + length) for length in grid.continuations}
-    return spans
+    cells = [(context, length) for context in grid.contexts for length in grid.continuations]
+    return {cell: grid.span(*cell) for cell in cells}
 
 
 def _hash_spans(rows: pl.LazyFrame, tokens: pl.LazyFrame, spans: list[tuple[int, int]]) -> pl.DataFrame:

@@ -257,7 +257,8 @@ def _key_problems(run: Run, label: str, scores: "pl.DataFrame", rows: "pl.DataFr
         return
     if missing_count:
         yield f"{missing_count:,} scores are missing: rows of the shard have none at a context and continuation"
-    without_margin = scores.filter(pl.col("verbatim").is_not_null() & pl.col("margin").is_null()).height
+    is_scored = pl.col("matches").is_not_null() | pl.col("verbatim").is_not_null()
+    without_margin = scores.filter(is_scored & pl.col("margin").is_null()).height
     if without_margin:
         yield f"{without_margin:,} scores have no margin: the model's logits were not numbers"
 

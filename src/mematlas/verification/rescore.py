@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import MematlasError, ModelError, StudyError
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from mematlas.models.base import ModelSource
     from mematlas.progress import Progress
+    from mematlas.scoring.engines.causal import Engine
+    from mematlas.scoring.engines.masked import MaskedEngine
     from mematlas.scoring.reopen import ScoredRows
     from mematlas.types import Ids
 
@@ -144,7 +148,6 @@ class _Sample:
         Raises:
             MematlasError: the model is missing, is another one, or cannot be loaded on this machine.
         """
-        from mematlas.scoring.engines.causal import Engine
         from mematlas.scoring.records.tables import score_table
         from mematlas.scoring.settle import settle
 
@@ -154,13 +157,23 @@ class _Sample:
             raise ModelError(f"{card['spec']} is not the model that was scored: its fingerprint is another.")
         load = LoadOptions("auto", dtype, configuration["device_map"])  # never code that a manifest names
         progress.start(f"{label} again", len(self.ids), 0)
-        engine = Engine(source.load(load), source.card, self.options, progress.say)
-        results = engine.score(self.rows, self.ids, progress.advance)
+        tokenizer = configuration["tokenizer"]
+        results = self._engine(source, load, tokenizer, progress).score(self.rows, self.ids, progress.advance)
         exact = replace(load, dtype="float32")
-        reference = lambda: Engine(source.load(exact), source.card, self.options, progress.say)  # noqa: E731
+        reference = partial(self._engine, source, exact, tokenizer, progress)
         settled = settle(results, self.rows, self.ids, dtype, reference if self.run.settings["settle"] else None)[0]
         new_scores = score_table(label, self.ids, settled, self.options)
         return _compare(label, self._stored_scores(label), new_scores, DOUBTFUL_MARGIN[dtype])
+
+    def _engine(
+        self, source: "ModelSource", load: LoadOptions, tokenizer: str | None, progress: "Progress"
+    ) -> "Engine | MaskedEngine":
+        from mematlas.scoring.engines.causal import Engine
+        from mematlas.scoring.engines.masked import load_masked_engine
+
+        if self.options.masked:
+            return load_masked_engine(source, load, self.options, tokenizer, progress.say)
+        return Engine(source.load(load), source.card, self.options, progress.say)
 
     def _stored_scores(self, label: str) -> "pl.DataFrame":
         """The sample's scores in sound shards, without those of row ids that occur more than once in the corpus."""

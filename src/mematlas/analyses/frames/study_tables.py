@@ -17,6 +17,7 @@ from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
 from mematlas.study.distinct_texts import copied_rows, count_texts
+from mematlas.types import Grid
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -98,6 +99,11 @@ class Tables:
         """Whether M itself is known, and not only whether M = 1."""
         return self.settings.get("depth", "graded") == "graded" and self.complete
 
+    @property
+    def masked(self) -> bool:
+        """Whether M is the share of hidden tokens that a masked model names, and nothing was recited."""
+        return self.settings.get("objective", "causal") == "masked"
+
     # ------------------------------------------------------------------------------------------------ the family
 
     @property
@@ -137,7 +143,8 @@ class Tables:
         """The models that read longer rows than they were trained for, with the length they were trained for."""
         if "trained_length" not in self.models.columns:
             return {}
-        width = max(self.contexts) + max(self.continuations) + bool(self.settings.get("bos"))
+        grid = Grid(self.contexts, self.continuations, self.settings.get("align", "start"))
+        width = grid.width + bool(self.settings.get("bos"))
         beyond = self.models.filter(pl.col("trained_length") < width)
         return dict(zip(beyond["model"], beyond["trained_length"], strict=True))
 

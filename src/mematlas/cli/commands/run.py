@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from mematlas.cli.output import count, print_table, significant, size
 from mematlas.cli.progress import Bar
 from mematlas.errors.remedies import command_line
+from mematlas.models.masked_lm.masks import masking_line
 from mematlas.pipeline.plan import WorkPlan, plan_study
 from mematlas.pipeline.run import run_file
 from mematlas.pipeline.study_file import read_study_file
@@ -42,7 +43,12 @@ def print_plan(plan: WorkPlan, study_file: Path) -> None:
     rows = " + ".join(f"{number:,} {role}" for role, number in plan.row_counts.items())
     grid = plan.grid
     print(f"rows: {rows}, {len(grid.contexts) * len(grid.continuations)} cells per row")
-    print(f"  contexts {list(grid.contexts)} x continuations {list(grid.continuations)} tokens, {grid.align}-aligned")
+    if "masking" in plan.run.settings:
+        print(f"  masked: {masking_line(plan.run.settings)}")
+    else:
+        print(
+            f"  contexts {list(grid.contexts)} x continuations {list(grid.continuations)} tokens, {grid.align}-aligned"
+        )
     for remark in row_remarks(plan.run.settings):
         print(f"  {remark}")
     print()

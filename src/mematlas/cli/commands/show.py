@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, number, percent, print_table
+from mematlas.models.masked_lm.masks import masking_line
 from mematlas.pipeline.steps import STEPS
 from mematlas.scoring.row_checks import row_remarks
 from mematlas.study import Run, Study, open_study
@@ -56,11 +57,14 @@ def _print_run(study: Study, run: Run) -> None:
     for remark in row_remarks(settings):
         print(f"  {remark}")
     signals = "+".join(settings["signals"]) or "none"
-    print(
-        f"  contexts {settings['context']} x continuations {settings['continuation']} tokens, "
-        f"{settings['align']}-aligned; depth {settings['depth']}, eos {settings['eos']}, {settings['dtype']}, "
-        f"signals {signals}"
-    )
+    if "masking" in settings:
+        print(f"  masked: {masking_line(settings)}; {settings['dtype']}")
+    else:
+        print(
+            f"  contexts {settings['context']} x continuations {settings['continuation']} tokens, "
+            f"{settings['align']}-aligned; depth {settings['depth']}, eos {settings['eos']}, {settings['dtype']}, "
+            f"signals {signals}"
+        )
     for label in run.models:
         _print_missing(label, study.missing(run, label), run.shards)
     if not settings["control"]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from mematlas.corpus.row_sets import ShardPlan
-from mematlas.errors import IndexFault
+from mematlas.errors import IndexFault, StudyError
 from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
 from mematlas.executors.options import WorkerKeywords, WorkerOptions, resolve_worker_options
 from mematlas.features.texts import TEXTS_VERSION
 from mematlas.index.base import Scope
@@ -89,6 +90,11 @@ def make_features(
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
+    if opened.run(run).settings.get("objective") == "masked":
+        raise StudyError(
+            f"Row features count the contexts and continuations of causal models, but the objective of run "
+            f"{opened.run(run).key} is masked; analyse it without: {command_line('analyze', opened.folder)}"
+        )
     scored, display = reopen_rows(opened, run), progress or Silent()
     features = FeaturesStep(opened, scored, CountOptions(scope, eod, joined, order), options)
     features.execute(options, display)
@@ -121,7 +127,7 @@ class FeaturesStep(TaskStep[int, None]):
         file = context.file
         options = CountOptions(file.scope, file.eod, file.joined, file.training_order)
         step = cls(context.study, context.scored_rows, options, worker_options(file))
-        step.enabled = file.features
+        step.enabled = file.features and file.objective == "causal"
         return step
 
     @property

@@ -53,7 +53,7 @@ class GalleryStep(Step):
     def from_context(cls, context: StepContext) -> Self:
         file = context.file
         step = cls(context.job, context.study, chosen_analyses(file.only), file.gallery_rows)
-        step.enabled = file.gallery
+        step.enabled = file.gallery and file.objective == "causal"  # it shows what was generated
         return step
 
     @property

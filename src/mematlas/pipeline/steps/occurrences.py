@@ -47,7 +47,7 @@ class OccurrencesStep(Step):
     @classmethod
     def from_context(cls, context: StepContext) -> Self:
         step = cls(context.study, context.scored_rows)
-        step.enabled = context.file.features
+        step.enabled = context.file.features and context.file.objective == "causal"
         return step
 
     def is_current(self) -> bool:

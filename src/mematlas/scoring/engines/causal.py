@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mematlas.errors import ModelError, OutOfMemory
+from mematlas.errors import ModelError
 from mematlas.models.base import Model, ModelCard
 from mematlas.scoring.engines.batch import BatchOptions, BatchScoring, Branch, Decisions
 from mematlas.scoring.engines.batch_size import MAX_ROWS, largest_batch, memory_meter
-from mematlas.scoring.engines.memory import is_out_of_memory
+from mematlas.scoring.engines.memory import score_or_halve
 from mematlas.scoring.engines.readout import NonFiniteLogits, Readout
 from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.engines.rows import (
@@ -124,27 +124,21 @@ class Engine:
 
     def _score_or_halve(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> list[ContextResult]:
         """Score some rows, halving the batch until it fits into memory."""
-        try:
-            return self._score_rows(rows, part, contexts)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-        if len(part) == 1:
-            raise OutOfMemory(
-                f"One row of {self._options.grid.width} tokens does not fit into memory with {self._card.label}; "
-                "use a shorter grid, --dtype bfloat16, or --device-map auto."
-            )
-        half = (len(part) + 1) // 2
+        too_large = (
+            f"One row of {self._options.grid.width} tokens does not fit into memory with {self._card.label}; "
+            "use a shorter grid, --dtype bfloat16, or --device-map auto."
+        )
+        return score_or_halve(
+            lambda part: self._score_rows(rows, part, contexts), part, too_large=too_large, on_halving=self._halve
+        )
+
+    def _halve(self, rows: int, half: int) -> None:
         if half < self.batch:
             self.batch = half
-            self._say(f"Out of memory with {len(part)} rows at a time; continuing with {half}.")
+            self._say(f"Out of memory with {rows} rows at a time; continuing with {half}.")
         if self._model.device.type == "cuda":
             self._model.release()
             torch.cuda.empty_cache()
-        return [
-            *self._score_or_halve(rows, part[:half], contexts),
-            *self._score_or_halve(rows, part[half:], contexts),
-        ]
 
     def _first_non_finite_row(self, rows: TokenRows, part: Ids, contexts: tuple[int, ...]) -> int:
         """The first row of a batch whose logits are not finite, found by bisection."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mematlas.errors import ModelError
-from mematlas.models.base import Model
+from mematlas.models.base import LogitHead
 from mematlas.models.buffer import Scratch
 from mematlas.study.schemas.scores import temperature_name
 
@@ -31,7 +31,7 @@ class Readout:
     by the size of the vocabulary; reduce: how many of them are reduced at once, few enough to fit into a core's cache.
     """
 
-    model: Model
+    model: LogitHead
     suppressed: tuple[int, ...] = ()
     temperatures: tuple[float, ...] = ()
     chunk: int | None = None

@@ -32,8 +32,9 @@ def score_table(model: str, ids: Ids, results: Iterable[ContextResult], options:
                 verbatim[rows, c, k] = np.minimum(first_miss[fits], length)
                 margin[rows, c, k] = smallest[fits, length - 1]
     reason = np.full(shape, "short", dtype=object)
-    reason[scored] = None
+    reason[scored] = "masked" if options.masked else None
     graded = scored.copy()
+    ordered = np.zeros_like(scored) if options.masked else scored  # hidden tokens have no first miss
     if options.depth == "verbatim":
         undecided = scored & (verbatim < np.array(grid.continuations))
         reason[undecided], graded[undecided] = "depth", False
@@ -44,7 +45,7 @@ def score_table(model: str, ids: Ids, results: Iterable[ContextResult], options:
         np.tile(np.repeat(grid.contexts, shape[2]), len(ids)),
         np.tile(grid.continuations, len(ids) * shape[1]),
         pa.array(matches.ravel(), mask=~graded.ravel()),
-        pa.array(verbatim.ravel(), mask=~scored.ravel()),
+        pa.array(verbatim.ravel(), mask=~ordered.ravel()),
         pa.array(margin.ravel(), mask=~np.isfinite(margin).ravel()),
         pa.array(reason.ravel(), type=pa.string()),
     ]

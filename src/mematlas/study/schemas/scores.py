@@ -13,14 +13,14 @@ SCORES = pa.schema(
             pa.int32(),
             metadata={
                 "unit": "tokens",
-                "is": "positions where greedy decoding is true; M = matches / continuation (P1)",
+                "is": "positions where greedy decoding is true; M = matches / continuation (P1, masked: P8)",
             },
         ),
         pa.field("verbatim", pa.int32(), metadata={"unit": "tokens", "is": "tokens recited before the first miss"}),
         pa.field(
             "margin", pa.float32(), metadata={"unit": "logits", "is": "smallest top-1 minus top-2 on the decided path"}
         ),
-        pa.field("reason", pa.string(), metadata={"is": "null, or why a value is missing: depth, short"}),
+        pa.field("reason", pa.string(), metadata={"is": "null, or why a value is missing: depth, short, masked"}),
     ]
 )
 

@@ -1,0 +1,1 @@
+"""Masked language models, and the fixed masks that they are asked with."""
