@@ -1,0 +1,92 @@
+"""A set of rows that is measured while an arm trains, by the scoring engine itself.
+
+Metrics, each the mean over the set's rows:
+    M          share of tokens that are the most probable one after the true tokens before (Tirumala et al. 2022);
+               all tokens of a row but its first; masked models: hidden tokens, over the fixed masks
+    loss       nats per token, over the same tokens
+    verbatim   tokens recited after the context before the first miss (causal models only)
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from mematlas.experiments.training.masking import hide_tokens
+from mematlas.models.base import ModelCard
+from mematlas.models.causal import CausalModel
+from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.options import ScoringOptions
+from mematlas.study import fingerprint
+from mematlas.types import Grid, TokenRows
+
+MASKS = 4
+"""Fixed masks per row of a masked model, which are averaged (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number: the mean of `metric` over `n` rows."""
+
+    metric: str
+    value: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeSet:
+    """Rows measured at some steps.
+
+    name: of the set ("train", "validation", ...); tokens: [rows, row_length]; steps: after which they are measured, 0
+    for before the first; context: tokens that prompt the model for the metric verbatim.
+    """
+
+    name: str
+    tokens: NDArray[Any]
+    steps: tuple[int, ...]
+    context: int = 16
+
+    def fingerprint(self) -> str:
+        """A hash of the rows, the steps and the context."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.tokens, dtype=np.int64).tobytes()).hexdigest()
+        return fingerprint([self.name, digest, list(self.steps), self.context])
+
+
+def measure_causal(network: Any, tokens: NDArray[Any], context: int, device: torch.device) -> list[Measurement]:
+    """Measure rows [rows, row_length] with a loaded causal network, which stays as it is."""
+    rows, length = tokens.shape
+    vocabulary = network.get_input_embeddings().weight.shape[0]
+    options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
+    engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
+    table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
+    (result,) = engine.score(table, np.arange(rows))
+    hits = result.truth["hit"].astype(np.float64)
+    recited = np.cumprod(result.hit, axis=1).sum(axis=1)
+    return [
+        Measurement("M", float(hits.mean()), rows),
+        Measurement("loss", float(-result.truth["log_probability"].astype(np.float64).mean()), rows),
+        Measurement("verbatim", float(recited.mean()), rows),
+    ]
+
+
+@torch.inference_mode()
+def measure_masked(network: Any, tokens: NDArray[Any], mask_token: int, device: torch.device) -> list[Measurement]:
+    """Measure rows [rows, row_length] with a masked network: every row with the same few masks at every step."""
+    hits, losses = [], []
+    for number in range(MASKS):
+        hidden, is_hidden = hide_tokens(tokens.astype(np.int64), mask_token, seed=[number, MASKS])
+        for part in np.array_split(np.arange(len(tokens)), max(1, len(tokens) // 64)):
+            logits = network(input_ids=torch.from_numpy(hidden[part]).to(device)).logits.float()
+            truth = torch.from_numpy(tokens[part].astype(np.int64)).to(device)
+            chosen = torch.from_numpy(is_hidden[part]).to(device)
+            hits.append((logits[chosen].argmax(-1) == truth[chosen]).double().cpu())
+            losses.append(functional.cross_entropy(logits[chosen], truth[chosen], reduction="none").double().cpu())
+    rows = len(tokens)
+    return [
+        Measurement("M", float(torch.cat(hits).mean()), rows),
+        Measurement("loss", float(torch.cat(losses).mean()), rows),
+    ]
