@@ -173,6 +173,24 @@ class Study:
             )
         return pl.scan_parquet(fetch_all(paths))
 
+    def has_probes(self) -> bool:
+        return any((self.folder / "probes").glob("*.parquet"))
+
+    def scan_probes(self) -> "pl.LazyFrame":
+        """What was measured while the models were trained (`study.schemas.probes`), as a lazy frame; of all runs.
+
+        Raises:
+            StudyError: nothing was.
+        """
+        import polars as pl
+
+        paths = sorted((self.folder / "probes").glob("*.parquet"))
+        if not paths:
+            raise StudyError(
+                f"{self.folder} has no measurements taken in training; studies that `mematlas experiment` writes do."
+            )
+        return pl.scan_parquet(fetch_all(paths))
+
     def rows(self, run: str | None = None) -> "pl.DataFrame":
         """One row per scored row: row, role (train or control), repetitions, document, source."""
         return self.scan_rows(run).collect()

@@ -67,7 +67,7 @@ def arm(kind: str, **changes: object) -> Arm:
         mask_token=VOCABULARY - 1 if is_masked else None,
         lora=Lora(rank=2) if kind == "lora" else None,
         checkpoints=(4,),
-        probes=(ProbeSet("train", tokens(), (0, 3, 7), context=4),),
+        probes=(ProbeSet("train", np.arange(8), (0, 3, 7), context=4),),
     )
     return replace(made, **changes)
 
@@ -202,7 +202,7 @@ def test_probes_are_the_share_of_true_tokens_and_their_loss(tmp_path: Path):
 def test_a_masked_model_learns_what_it_is_shown(tmp_path: Path):
     rows = tokens(4)
     shown = Plan.from_order(rows, np.tile(np.arange(4), 300), batch=4)
-    probe = ProbeSet("train", rows, (0, 300))
+    probe = ProbeSet("train", np.arange(4), (0, 300))
     one = arm("masked", plan=shown, schedule=Schedule(peak=5e-3), checkpoints=(), probes=(probe,))
     train_arm(one, tmp_path)
     m = [record["value"] for record in read_probes(one, tmp_path).to_pylist() if record["metric"] == "M"]
@@ -250,6 +250,7 @@ def test_an_adapter_without_peft_says_what_to_install(tmp_path: Path):
     [
         ({"label": "a/b"}, "names a folder"),
         ({"checkpoints": (8,)}, r"from 1 to 7, not \[8\]"),
+        ({"done": 7}, "7 steps are done; a plan of 7 steps"),
         ({"mask_token": 3}, "needs the id of the mask token"),
         ({"plan": Plan.from_order(tokens(), np.array([], dtype=np.int64), 3)}, "has no step"),
     ],
@@ -259,8 +260,45 @@ def test_an_arm_that_breaks_a_rule_is_refused(changes: dict, message: str):
         arm("neox", **changes)
 
 
+def test_blocks_of_a_set_are_recorded_one_by_one(tmp_path: Path):
+    in_blocks = ProbeSet("train", np.arange(8), (7,), context=4, blocks=3)
+    train_arm(arm("neox", probes=(in_blocks,)), tmp_path / "blocks")
+    train_arm(arm("neox"), tmp_path / "whole")
+    blocks = [r for r in read_probes(arm("neox"), tmp_path / "blocks").to_pylist() if r["metric"] == "verbatim"]
+    assert [(r["set"], r["n"]) for r in blocks] == [("train:0", 3), ("train:1", 3), ("train:2", 2)]
+    whole = read_probes(arm("neox"), tmp_path / "whole").to_pylist()
+    expected = next(r["value"] for r in whole if (r["step"], r["metric"]) == (7, "verbatim"))
+    assert sum(r["value"] * r["n"] for r in blocks) / 8 == pytest.approx(expected)
+    with pytest.raises(OptionError, match="The 8 rows of the set train cannot be divided into 9 blocks"):
+        replace(in_blocks, blocks=9)
+
+
+def test_shown_counts_the_showings_up_to_the_step(tmp_path: Path):
+    one = arm("neox")
+    train_arm(one, tmp_path)
+    shown = {r["step"]: r["value"] for r in read_probes(one, tmp_path).to_pylist() if r["metric"] == "shown"}
+    assert shown == {0: 0.0, 3: 9 / 8, 7: 21 / 8}, "three rows a step, of eight"
+
+
+def test_branches_of_one_model_are_the_uninterrupted_runs(tmp_path: Path):
+    """An arm that goes on after another one's steps ends in the bits of an arm that took all of them itself."""
+    whole = arm("neox", schedule=Schedule(peak=1e-2), checkpoints=(), probes=())
+    trunk_plan = Plan(whole.plan.tokens, whole.plan.rows[:9], whole.plan.starts[:4], whole.plan.events)
+    trunk = train_arm(replace(whole, plan=trunk_plan, keeps_optimizer=True), tmp_path / "trunk")
+    branch = replace(whole, start=trunk, optimizer_start=trunk, done=3)
+    for step in (4, 6):
+        with pytest.raises(StoppedError):
+            train_arm(branch, tmp_path / "branch", killed_at(step), state_every=1)
+    last = train_arm(branch, tmp_path / "branch")
+    assert weights(last) == weights(train_arm(whole, tmp_path / "whole"))
+    assert (last / "mematlas.json").read_text() == (tmp_path / "whole" / last.name / "mematlas.json").read_text()
+    other = replace(branch, plan=whole.plan.with_showings([Showing(6, 1)]))
+    with pytest.raises(StudyError, match="was not trained on the first 3 steps of the plan of neox"):
+        train_arm(other, tmp_path / "other")
+
+
 def test_probes_have_the_columns_of_their_schema(tmp_path: Path):
     train_arm(arm("neox"), tmp_path)
     table = pq.read_table(tmp_path / "probes" / "step-000003.parquet")
     assert table.schema.names == ["arm", "step", "set", "metric", "value", "n"]
-    assert table["metric"].to_pylist() == ["M", "loss", "verbatim"]
+    assert table["metric"].to_pylist() == ["M", "loss", "verbatim", "shown"]

@@ -11,6 +11,7 @@ the digests of their batches prove: `first_difference` finds the first step in w
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,16 +141,29 @@ class Plan:
         """Rows shown in the first `step` steps."""
         return int(self.starts[step])
 
+    def times_shown(self, step: int) -> Ids:
+        """How often every row of the tokens was shown whole in the first `step` steps: [sequences]."""
+        return np.bincount(self._shown()[: self.starts[step]], minlength=len(self.tokens))
+
+    def _shown(self) -> Ids:
+        """The row that every slot showed: its own, or that of an event which takes the whole place."""
+        shown = self.rows.copy()
+        for event in self.events:
+            if event.stop - event.start == self.row_length:
+                shown[self.starts[event.step - 1] + event.slot] = event.sequence
+        return shown
+
+    def digest(self, step: int) -> str:
+        """The digest of all batches of the first `step` steps, "" for none."""
+        return next(islice(self.digests(), step - 1, None)) if step else ""
+
     def exposures(self) -> pa.Table:
         """How often every row was shown whole: row, times, first_step, last_step (null if it never was).
 
         A planned row of which an event took the whole place was not shown.
         """
         steps = np.repeat(np.arange(1, self.steps + 1), np.diff(self.starts))
-        shown = self.rows.copy()
-        for event in self.events:
-            if event.stop - event.start == self.row_length:
-                shown[self.starts[event.step - 1] + event.slot] = event.sequence
+        shown = self._shown()
         times = np.bincount(shown, minlength=len(self.tokens))
         first = np.full(len(self.tokens), np.iinfo(np.int64).max)
         last = np.zeros(len(self.tokens), dtype=np.int64)

@@ -49,7 +49,8 @@ class Arm:
     bidirectional encoders; mask_token: the id that hides a token (masked only); lora: None to train all weights;
     precision: of the forward pass, weights and moments are always float32; tokenizer: saved with every model;
     optimizer_start: a folder with optimizer.safetensors, from which Adam's moments start; keeps_optimizer: whether the
-    last model is saved with it; probes: rows that are measured on the way.
+    last model is saved with it; done: steps of this very plan that the starting model was trained for, so that several
+    arms branch off from one; probes: rows that are measured on the way.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Arm:
     tokenizer: PreTrainedTokenizerBase | None = None
     optimizer_start: Path | None = None
     keeps_optimizer: bool = False
+    done: int = 0
     probes: tuple[ProbeSet, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,9 +76,15 @@ class Arm:
             raise OptionError(f"The plan of {self.label} has no step; give it at least one batch.")
         if (self.objective == "masked") != (self.mask_token is not None):
             raise OptionError(f"{self.label}: a masked objective, and no other, needs the id of the mask token.")
-        if any(not 0 < step <= self.plan.steps for step in self.checkpoints):
+        if not 0 <= self.done < self.plan.steps or (self.done and self.schedule.moment_steps):
             raise OptionError(
-                f"{self.label}: checkpoints are steps from 1 to {self.plan.steps}, not {list(self.checkpoints)}."
+                f"{self.label}: {self.done} steps are done; a plan of {self.plan.steps} steps goes on after 0 to "
+                f"{self.plan.steps - 1} of them, and moments warm up before the first only."
+            )
+        if any(not self.done < step <= self.plan.steps for step in self.checkpoints):
+            raise OptionError(
+                f"{self.label}: checkpoints are steps from {self.done + 1} to {self.plan.steps}, "
+                f"not {list(self.checkpoints)}."
             )
 
     @property
@@ -102,7 +110,8 @@ class Arm:
                 "lora": None if self.lora is None else asdict(self.lora),
                 "optimizer": self.optimizer_start and digest_files([self.optimizer_start / OPTIMIZER_FILE]),
                 "keeps_optimizer": self.keeps_optimizer,
-                "probes": [probe.fingerprint() for probe in self.probes],
+                "done": self.done,
+                "probes": [probe.fingerprint(self.plan) for probe in self.probes],
                 "libraries": [torch.__version__, transformers.__version__, platform.machine()],
             }
         )

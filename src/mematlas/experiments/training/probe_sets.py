@@ -5,6 +5,7 @@ Metrics, each the mean over the set's rows:
                all tokens of a row but its first; masked models: hidden tokens, over the fixed masks
     loss       nats per token, over the same tokens
     verbatim   tokens recited after the context before the first miss (causal models only)
+    shown      how often the rows were shown up to this step
 """
 
 import hashlib
@@ -16,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from mematlas.errors import OptionError
+from mematlas.experiments.design.plan import Plan
 from mematlas.experiments.training.masking import hide_tokens
 from mematlas.models.base import ModelCard
 from mematlas.models.causal import CausalModel
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.study import fingerprint
-from mematlas.types import Grid, TokenRows
+from mematlas.types import Grid, Ids, TokenRows
 
 MASKS = 4
 """Fixed masks per row of a masked model, which are averaged (our choice)."""
@@ -41,19 +44,35 @@ class Measurement:
 class ProbeSet:
     """Rows measured at some steps.
 
-    name: of the set ("train", "validation", ...); tokens: [rows, row_length]; steps: after which they are measured, 0
-    for before the first; context: tokens that prompt the model for the metric verbatim.
+    name: of the set ("train", "validation", ...); rows: positions in the plan's tokens; steps: after which they are
+    measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
+    consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval.
     """
 
     name: str
-    tokens: NDArray[Any]
+    rows: Ids
     steps: tuple[int, ...]
     context: int = 16
+    blocks: int = 1
 
-    def fingerprint(self) -> str:
-        """A hash of the rows, the steps and the context."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.tokens, dtype=np.int64).tobytes()).hexdigest()
-        return fingerprint([self.name, digest, list(self.steps), self.context])
+    def __post_init__(self) -> None:
+        if not 1 <= self.blocks <= len(self.rows):
+            raise OptionError(
+                f"The {len(self.rows)} rows of the set {self.name} cannot be divided into {self.blocks} blocks; take "
+                "from 1 to as many as rows."
+            )
+
+    def parts(self) -> dict[str, Ids]:
+        """The positions of rows by the name that they are recorded under."""
+        if self.blocks == 1:
+            return {self.name: self.rows}
+        return {f"{self.name}:{number}": part for number, part in enumerate(np.array_split(self.rows, self.blocks))}
+
+    def fingerprint(self, plan: Plan) -> str:
+        """A hash of the rows with their tokens, the steps, the context and the blocks."""
+        tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
+        digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
+        return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks])
 
 
 def measure_causal(network: Any, tokens: NDArray[Any], context: int, device: torch.device) -> list[Measurement]:

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from mematlas.errors import StudyError
 from mematlas.experiments.design.plan import chain
@@ -32,7 +33,7 @@ from mematlas.experiments.training.network import (
     write_checkpoint,
 )
 from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
-from mematlas.experiments.training.probe_sets import measure_causal, measure_masked
+from mematlas.experiments.training.probe_sets import Measurement, measure_causal, measure_masked
 from mematlas.experiments.training.side_by_side import Progress
 from mematlas.experiments.training.state import (
     load_moments,
@@ -129,7 +130,7 @@ def _start(arm: Arm, folder: Path, key: str, device: torch.device) -> _Run:
         trained_parameters(network).values(), lr=arm.schedule.peak, betas=arm.schedule.betas, weight_decay=0.0,
         fused=device.type in ("cpu", "cuda"),
     )  # fmt: skip
-    run = _Run(arm, folder, key, network, optimizer, device, -arm.schedule.moment_steps)
+    run = _Run(arm, folder, key, network, optimizer, device, arm.done - arm.schedule.moment_steps, _data_before(arm))
     facts = read_facts(folder / STATE)
     if facts is not None and facts.get("fingerprint") == key:
         restore_state(folder / STATE, network, optimizer)
@@ -139,10 +140,27 @@ def _start(arm: Arm, folder: Path, key: str, device: torch.device) -> _Run:
     return run
 
 
+def _data_before(arm: Arm) -> str:
+    """The digest of the rows that the starting model was shown of this plan.
+
+    Raises:
+        StudyError: it was shown something else.
+    """
+    digest = arm.plan.digest(arm.done)
+    if arm.done:
+        facts = read_json(Path(str(arm.start)) / FACTS) or {}
+        if (facts.get("training_step"), facts.get("data")) != (arm.done, digest):
+            raise StudyError(
+                f"{arm.start} was not trained on the first {arm.done} steps of the plan of {arm.label}; branch off "
+                "from a model whose plan begins with the same batches."
+            )
+    return digest
+
+
 def _train(run: _Run, progress: Progress, state_every: int | None) -> None:
     arm, steps = run.arm, run.arm.plan.steps
     backward = _objective(run)
-    if run.step == 0:
+    if run.step == arm.done:
         _measure(run)
     while run.step < steps:
         run.step += 1
@@ -186,20 +204,26 @@ def _measure(run: _Run) -> None:
     due = [probe for probe in run.arm.probes if run.step in probe.steps]
     if not due:
         return
-    network = inner_network(run.network)
-    records = []
+    times = run.arm.plan.times_shown(max(0, run.step))
+    records: list[dict[str, Any]] = []
     for probe in due:
-        if run.arm.mask_token is None:
-            results = measure_causal(network, probe.tokens, probe.context, run.device)
-        else:
-            results = measure_masked(network, probe.tokens, run.arm.mask_token, run.device)
-        key = {"arm": run.arm.label, "step": run.step, "set": probe.name}
-        records += [{**key, "metric": r.metric, "value": r.value, "n": r.n} for r in results]
+        for name, rows in probe.parts().items():
+            measured = _measure_rows(run, run.arm.plan.tokens[rows], probe.context)
+            measured.append(Measurement("shown", float(times[rows].mean()), len(rows)))
+            key = {"arm": run.arm.label, "step": run.step, "set": name}
+            records += [{**key, "metric": m.metric, "value": m.value, "n": m.n} for m in measured]
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
+def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> list[Measurement]:
+    network = inner_network(run.network)
+    if run.arm.mask_token is None:
+        return measure_causal(network, tokens, context, run.device)
+    return measure_masked(network, tokens, run.arm.mask_token, run.device)
+
+
 def _probed_steps(arm: Arm) -> set[int]:
-    return {step for probe in arm.probes for step in probe.steps if 0 <= step <= arm.plan.steps}
+    return {step for probe in arm.probes for step in probe.steps if arm.done <= step <= arm.plan.steps}
 
 
 def _probe_path(folder: Path, step: int) -> Path:
