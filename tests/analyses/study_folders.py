@@ -48,5 +48,5 @@ def write_study(tables: Tables, folder: Path) -> Study:
     if tables.predictions is not None:
         write_table(folder / "predictions" / "k" / "all" / "p.parquet", tables.predictions.collect().to_arrow())
     if tables.exposures is not None:
-        write_exposures(folder, "all", tables.exposures.collect().to_arrow())
+        write_exposures(folder, "all", tables.exposures.collect())
     return open_study(folder)

@@ -15,8 +15,8 @@ SHOWN = pl.DataFrame({"model": ["a", "a", "b"], "row": [0, 1, 0], "times": [3, 0
 
 
 def test_exposures_are_read_back_from_all_files(tmp_path):
-    write_exposures(tmp_path, "first", SHOWN.to_arrow())
-    write_exposures(tmp_path, "second", pl.DataFrame({"model": ["c"], "row": [5], "times": [2]}).to_arrow())
+    write_exposures(tmp_path, "first", SHOWN)
+    write_exposures(tmp_path, "second", pl.DataFrame({"model": ["c"], "row": [5], "times": [2]}))
     study = Study(tmp_path)
     assert study.has_exposures()
     assert study.scan_exposures().collect().rows() == [
@@ -45,9 +45,9 @@ def test_a_study_without_exposures_says_so(tmp_path):
 def test_contradictions_are_refused(tmp_path, changed, message):
     columns = {name: pl.Series(values) for name, values in changed.items()}
     with pytest.raises(StudyError, match=message):
-        write_exposures(tmp_path, "x", SHOWN.with_columns(**columns).to_arrow())
+        write_exposures(tmp_path, "x", SHOWN.with_columns(**columns))
     with pytest.raises(StudyError, match="lack row, times; each record needs"):
-        write_exposures(tmp_path, "x", SHOWN.select("model").to_arrow())
+        write_exposures(tmp_path, "x", SHOWN.select("model"))
     assert not Study(tmp_path).has_exposures()
 
 
@@ -62,7 +62,7 @@ def test_other_exposures_give_another_fingerprint(tmp_path):
     )
     run = study.run()
     before = run_fingerprint(study.folder, run)
-    write_exposures(study.folder, "x", SHOWN.to_arrow())
+    write_exposures(study.folder, "x", SHOWN)
     with_exposures = run_fingerprint(study.folder, run)
-    write_exposures(study.folder, "x", SHOWN.head(2).to_arrow())
+    write_exposures(study.folder, "x", SHOWN.head(2))
     assert len({before, with_exposures, run_fingerprint(study.folder, run)}) == 3

@@ -56,7 +56,7 @@ def counterfactual(
         text = study_file_text(_study_settings(trained, config.rows.row_length), path.name)
         write_atomically(path, lambda temporary: _write(temporary, text))
     file = read_study_file(path)
-    write_exposures(Path(file.study), "subsets", subset_exposures(trained, _labels(file)).to_arrow())
+    write_exposures(Path(file.study), "subsets", subset_exposures(trained, _labels(file)))
     return run_file(file, progress or Silent())
 
 
