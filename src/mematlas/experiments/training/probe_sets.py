@@ -1,6 +1,6 @@
 """A set of rows that is measured while an arm trains, by the scoring engine itself.
 
-Metrics, each the mean over the set's rows:
+Metrics of a row, of which the mean over the set's rows is recorded:
     M          share of tokens that are the most probable one after the true tokens before (Tirumala et al. 2022);
                all tokens of a row but its first; masked models: hidden tokens, over the fixed masks
     loss       nats per token, over the same tokens
@@ -31,15 +31,6 @@ MASKS = 4
 """Fixed masks per row of a masked model, which are averaged (our choice)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One number: the mean of `metric` over `n` rows."""
-
-    metric: str
-    value: float
-    n: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeSet:
     """Rows measured at some steps.
@@ -63,10 +54,11 @@ class ProbeSet:
             )
 
     def parts(self) -> dict[str, Ids]:
-        """The positions of rows by the name that they are recorded under."""
+        """Indices of the set's rows, by the name that they are recorded under."""
+        every = np.arange(len(self.rows))
         if self.blocks == 1:
-            return {self.name: self.rows}
-        return {f"{self.name}:{number}": part for number, part in enumerate(np.array_split(self.rows, self.blocks))}
+            return {self.name: every}
+        return {f"{self.name}:{number}": part for number, part in enumerate(np.array_split(every, self.blocks))}
 
     def fingerprint(self, plan: Plan) -> str:
         """A hash of the rows with their tokens, the steps, the context and the blocks."""
@@ -75,37 +67,38 @@ class ProbeSet:
         return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks])
 
 
-def measure_causal(network: Any, tokens: NDArray[Any], context: int, device: torch.device) -> list[Measurement]:
-    """Measure rows [rows, row_length] with a loaded causal network, which stays as it is."""
+def measure_causal(
+    network: Any, tokens: NDArray[Any], context: int, device: torch.device
+) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is."""
     rows, length = tokens.shape
     vocabulary = network.get_input_embeddings().weight.shape[0]
     options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
     engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
     table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
-    (result,) = engine.score(table, np.arange(rows))
-    hits = result.truth["hit"].astype(np.float64)
-    recited = np.cumprod(result.hit, axis=1).sum(axis=1)
-    return [
-        Measurement("M", float(hits.mean()), rows),
-        Measurement("loss", float(-result.truth["log_probability"].astype(np.float64).mean()), rows),
-        Measurement("verbatim", float(recited.mean()), rows),
-    ]
+    values = {name: np.empty(rows) for name in ("M", "loss", "verbatim")}
+    for result in engine.score(table, np.arange(rows)):
+        values["M"][result.rows] = result.truth["hit"].astype(np.float64).mean(axis=1)
+        values["loss"][result.rows] = -result.truth["log_probability"].astype(np.float64).mean(axis=1)
+        values["verbatim"][result.rows] = np.cumprod(result.hit, axis=1).sum(axis=1)
+    return values
 
 
 @torch.inference_mode()
-def measure_masked(network: Any, tokens: NDArray[Any], mask_token: int, device: torch.device) -> list[Measurement]:
-    """Measure rows [rows, row_length] with a masked network: every row with the same few masks at every step."""
-    hits, losses = [], []
+def measure_masked(
+    network: Any, tokens: NDArray[Any], mask_token: int, device: torch.device
+) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with a masked network: the same few masks at every step."""
+    truth = tokens.astype(np.int64)
+    hits, losses = np.zeros((MASKS, len(truth))), np.zeros((MASKS, len(truth)))
     for number in range(MASKS):
-        hidden, is_hidden = hide_tokens(tokens.astype(np.int64), mask_token, seed=[number, MASKS])
-        for part in np.array_split(np.arange(len(tokens)), max(1, len(tokens) // 64)):
-            logits = network(input_ids=torch.from_numpy(hidden[part]).to(device)).logits.float()
-            truth = torch.from_numpy(tokens[part].astype(np.int64)).to(device)
+        hidden, is_hidden = hide_tokens(truth, mask_token, seed=[number, MASKS])
+        for part in np.array_split(np.arange(len(truth)), len(truth) // 64 + 1):
             chosen = torch.from_numpy(is_hidden[part]).to(device)
-            hits.append((logits[chosen].argmax(-1) == truth[chosen]).double().cpu())
-            losses.append(functional.cross_entropy(logits[chosen], truth[chosen], reduction="none").double().cpu())
-    rows = len(tokens)
-    return [
-        Measurement("M", float(torch.cat(hits).mean()), rows),
-        Measurement("loss", float(torch.cat(losses).mean()), rows),
-    ]
+            logits = network(input_ids=torch.from_numpy(hidden[part]).to(device)).logits.float()[chosen]
+            targets = torch.from_numpy(truth[part]).to(device)[chosen]
+            shape = (len(part), -1)  # every row hides the same number of tokens
+            hits[number, part] = (logits.argmax(-1) == targets).double().view(shape).mean(1).cpu().numpy()
+            loss = functional.cross_entropy(logits, targets, reduction="none").double()
+            losses[number, part] = loss.view(shape).mean(1).cpu().numpy()
+    return {"M": hits.mean(axis=0), "loss": losses.mean(axis=0)}

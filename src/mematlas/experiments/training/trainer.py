@@ -13,9 +13,11 @@ the order of sums may differ.
 
 import shutil
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -33,7 +35,7 @@ from mematlas.experiments.training.network import (
     write_checkpoint,
 )
 from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
-from mematlas.experiments.training.probe_sets import Measurement, measure_causal, measure_masked
+from mematlas.experiments.training.probe_sets import measure_causal, measure_masked
 from mematlas.experiments.training.side_by_side import Progress
 from mematlas.experiments.training.state import (
     load_moments,
@@ -207,15 +209,15 @@ def _measure(run: _Run) -> None:
     times = run.arm.plan.times_shown(max(0, run.step))
     records: list[dict[str, Any]] = []
     for probe in due:
-        for name, rows in probe.parts().items():
-            measured = _measure_rows(run, run.arm.plan.tokens[rows], probe.context)
-            measured.append(Measurement("shown", float(times[rows].mean()), len(rows)))
-            key = {"arm": run.arm.label, "step": run.step, "set": name}
-            records += [{**key, "metric": m.metric, "value": m.value, "n": m.n} for m in measured]
+        values = _measure_rows(run, run.arm.plan.tokens[probe.rows], probe.context)
+        values["shown"] = times[probe.rows].astype(np.float64)
+        for (name, part), metric in product(probe.parts().items(), values):
+            key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
+            records.append({**key, "value": float(values[metric][part].mean()), "n": len(part)})
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
-def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> list[Measurement]:
+def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
     network = inner_network(run.network)
     if run.arm.mask_token is None:
         return measure_causal(network, tokens, context, run.device)
