@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from mematlas.experiments.base import Design
@@ -50,15 +50,15 @@ def collect_probes(design: Design, folder: Path) -> pa.Table:
     return pa.concat_tables([read_probes(arm, folder / "arms" / arm.label) for arm in design.arms])
 
 
-def collect_exposures(design: Design) -> pa.Table:
-    """How often every scored row was shown to every scored model: model, row, times, first_step, last_step."""
-    tables = []
-    for arm in design.scored:
-        exposures = arm.plan.exposures()
-        scored = exposures.filter(pc.less(exposures["row"], design.rows))
-        labels = pa.array([model_label(arm)] * len(scored), type=pa.string())
-        tables.append(scored.add_column(0, "model", labels))
-    return pa.concat_tables(tables)
+def collect_exposures(design: Design) -> pl.DataFrame:
+    """How often every scored row was shown to every scored model; see `study.schemas.exposures`."""
+    frames = [
+        pl.DataFrame(arm.plan.exposures())
+        .filter(pl.col("row") < design.rows)
+        .with_columns(model=pl.lit(model_label(arm)))
+        for arm in design.scored
+    ]
+    return pl.concat(frames)
 
 
 def _job(arm: Arm, folder: Path, device: str) -> Callable[[Progress], object]:

@@ -24,7 +24,8 @@ from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.pipeline.yaml_file import describe_error, read_mapping
 from mematlas.progress import Progress, Silent
-from mematlas.study import Study, write_atomically, write_table
+from mematlas.study import Study, write_atomically
+from mematlas.study.exposures import write_exposures
 from mematlas.study.probes import write_probes
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _write_tables(name: str, design: Design, folder: Path) -> None:
     from mematlas.experiments.running import collect_exposures, collect_probes
 
     write_probes(folder / "study", name, collect_probes(design, folder))
-    write_table(folder / "study" / "exposures" / f"{name}.parquet", collect_exposures(design))
+    write_exposures(folder / "study", name, collect_exposures(design))
 
 
 def _study_settings(design: Design, config: ExperimentConfig) -> dict[str, Any]:
@@ -168,9 +169,14 @@ def experiment_file_text(name: str, preset: Preset = "cpu", path: Path = Path("e
     ]
     values = kind.config.model_validate(dict(kind.presets[preset])).model_dump(mode="json")
     for key, field in kind.config.model_fields.items():
-        shown = yaml.safe_dump({key: values[key]}, default_flow_style=None, width=10**6).rstrip()
+        shown = yaml.safe_dump({key: values[key]}, default_flow_style=_is_short(values[key]), width=10**6).strip("{}\n")
         parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in shown.splitlines()))
     return "".join(parts)
+
+
+def _is_short(value: object) -> bool | None:
+    """PyYAML's default_flow_style: everything on one line, or one line per item of a list of mappings."""
+    return None if isinstance(value, list) and isinstance(value[0], dict) else True
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,15 +16,16 @@ from mematlas.io.paths import write_json
 from mematlas.study import Run, fingerprint
 from mematlas.version import __version__
 
-#: The name in made.json of the measurements taken in training, which belong to all runs of a study.
+#: The names in made.json of the tables of exposures and of measurements in training, which belong to all runs.
+EXPOSURES_NAME: Final = "exposures"
 PROBES_NAME: Final = "probes"
 
 
 def run_fingerprint(study: Path, run: Run) -> str:
-    """A fingerprint of a run: models in their order, features, predictions, probes, and this version."""
+    """A fingerprint of a run: models in their order, features, predictions, exposures, probes, and this version."""
     controls = run.settings.get("control_models", [])
     stamps = _read_stamps(study)
-    names = (features_name(run), occurrences_name(run), predictions_name(run), PROBES_NAME)
+    names = (features_name(run), occurrences_name(run), predictions_name(run), EXPOSURES_NAME, PROBES_NAME)
     features = [stamps[name] for name in names if name in stamps]
     return fingerprint([run.key, list(run.models.items()), controls, __version__, *features])
 

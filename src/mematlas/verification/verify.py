@@ -68,6 +68,8 @@ def verify(
         _check_run(check, selected, set(entries.get(selected.key, {}).get("models", {})))
     for path in check.files_in(check.study.folder / "probes", "*.parquet"):
         _check_table(check, path, "delete it; `mematlas experiment` writes it again")
+    for path in check.files_in(check.study.folder / "exposures", "*.parquet"):
+        _check_table(check, path, "delete it; the command that trained the models writes it again")
     agreements: list[Agreement] = []
     if rescore and runs:
         agreements = score_again(check, runs[-1], entries.get(runs[-1].key, {}), rows, seed, progress or Silent())

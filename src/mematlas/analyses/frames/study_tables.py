@@ -46,7 +46,8 @@ class Tables:
     signals: per-token records by kind ("truth", "free"; `mematlas.study.schemas.scores`), {} where there are none.
     states: by kind ("truth", "free"), a function from a model's label to the hidden states of its sample of rows, which
     are read at the call; {} where none were stored; predictions: the predictors' output for held-out rows
-    (`study.schemas.predictions`), None without any.
+    (`study.schemas.predictions`), None without any; exposures: which models were trained on which rows
+    (`study.schemas.exposures`), None where it is not known.
     complete: whether every row of the corpus' selection has a record; False where only recited rows were published, so
     that rows without a record have M < 1 and nothing else is known about them.
     probes: what was measured while the models were trained (`study.schemas.probes`), None where nothing was.
@@ -64,6 +65,7 @@ class Tables:
     signals: dict[str, pl.LazyFrame] = field(default_factory=dict)
     states: dict[str, Callable[[str], HiddenStates]] = field(default_factory=dict)
     predictions: pl.LazyFrame | None = None
+    exposures: pl.LazyFrame | None = None
     _cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -381,4 +383,5 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         {kind: study.scan_signals(kind, run) for kind in signals},
         {kind: partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
         study.scan_predictions(run) if study.has_predictions(run) else None,
+        study.scan_exposures() if study.has_exposures() else None,
     )
