@@ -16,7 +16,7 @@ from mematlas.io.paths import write_json
 from mematlas.study import Run, fingerprint
 from mematlas.version import __version__
 
-#: The names in made.json of what is known of the models' training, which belongs to all runs of a study.
+#: The names in made.json of the tables of exposures and of measurements in training, which belong to all runs.
 EXPOSURES_NAME: Final = "exposures"
 PROBES_NAME: Final = "probes"
 
