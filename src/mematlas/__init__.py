@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mematlas.importers.import_scores import import_scores
     from mematlas.integrations.measuring import measure
     from mematlas.pipeline.demo import demo
+    from mematlas.pipeline.experiment import experiment
     from mematlas.pipeline.run import run
     from mematlas.pipeline.steps.analyze import analyze
     from mematlas.pipeline.steps.features import make_features
@@ -33,6 +34,7 @@ _HOMES = {
     "Study": "mematlas.study",
     "analyze": "mematlas.pipeline.steps.analyze",
     "demo": "mematlas.pipeline.demo",
+    "experiment": "mematlas.pipeline.experiment",
     "fit_predictors": "mematlas.pipeline.steps.fit",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
@@ -50,6 +52,7 @@ __all__ = [
     "__version__",
     "analyze",
     "demo",
+    "experiment",
     "fit_predictors",
     "import_scores",
     "make_features",

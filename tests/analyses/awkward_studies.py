@@ -14,6 +14,7 @@ from tests.analyses.published_files import write_memorized_evals, write_memorize
 from tests.analyses.synthetic_tables import (
     in_documents,
     with_copies,
+    with_exposures,
     with_features,
     with_places,
     with_predictions,
@@ -159,6 +160,13 @@ def imported_study(folder: Path, kind: str) -> Tables:
     return read_tables(mematlas.import_scores(folder / "in", study=folder / "s"))
 
 
+def subsets(models: int, count=60, **options) -> Tables:
+    """Many models of one size, as are trained on subsets of the rows, and a control row for every three of these."""
+    roles = ["control" if row % 4 == 3 else "train" for row in range(count)]
+    names = tuple(f"m{number}" for number in range(models))
+    return family(names, ((16, 32),), count, roles=roles, parameters=dict.fromkeys(names, 10**6), **options)
+
+
 SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]
 TWO_CELLS = ((32, 16), (32, 32))
 
@@ -269,6 +277,23 @@ CASES = {
     "predictions, nothing recited": lambda: constant_predictions(False),
     "predictions, nothing known": lambda: constant_predictions(None),
     "predictions, recited rows only": lambda: with_predictions(recited_only(), models=[("s4", "s4")]),
+    "exposures": lambda: with_exposures(subsets(16)),
+    "exposures, rows with copies": lambda: with_exposures(
+        with_copies(subsets(24), [row // 4 * 4 if row % 4 < 2 else row for row in range(60)])
+    ),
+    "exposures, four models": lambda: with_exposures(subsets(4)),
+    "exposures, two models": lambda: with_exposures(subsets(2)),
+    "exposures, a control model": lambda: with_exposures(subsets(9, control_models=("m0",))),
+    "exposures, one row": lambda: with_exposures(subsets(12, count=1)),
+    "exposures to every row": lambda: with_exposures(subsets(8), 1.0),
+    "exposures, everything recited": lambda: with_exposures(
+        make_tables({f"m{number}": {(16, 32): [32] * 40} for number in range(10)})
+    ),
+    "exposures, recited rows only": lambda: with_exposures(recited_only()),
+    "exposures in verbatim depth": lambda: with_exposures(verbatim_depth()),
+    "exposures, holes in the grid": lambda: with_exposures(with_holes()),
+    "exposures, rows of documents": lambda: with_exposures(rows_of_documents()),
+    "exposures, nothing scored": lambda: with_exposures(nothing_scored()),
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),
     "states, no control": lambda: with_states(family(("s1", "s4"), SHORT_CELLS, 40), kinds=("truth",)),

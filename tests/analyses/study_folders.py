@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import Study, open_study, shard_name, write_json, write_shard, write_table
+from mematlas.study.exposures import write_exposures
 
 
 def write_study(tables: Tables, folder: Path) -> Study:
@@ -46,4 +47,6 @@ def write_study(tables: Tables, folder: Path) -> Study:
         save_file(tensors, path, {"context": str(states.context), "layer": states.layer})
     if tables.predictions is not None:
         write_table(folder / "predictions" / "k" / "all" / "p.parquet", tables.predictions.collect().to_arrow())
+    if tables.exposures is not None:
+        write_exposures(folder, "all", tables.exposures.collect())
     return open_study(folder)

@@ -11,6 +11,7 @@ import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import HiddenStates
+from mematlas.study.schemas.exposures import EXPOSURES
 from mematlas.study.schemas.features import OCCURRENCES, SCHEMAS, TOKEN_KINDS
 from mematlas.study.schemas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from mematlas.study.schemas.scores import FREE, truth_schema
@@ -181,6 +182,30 @@ def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), se
     schemas = {"free": FREE, "truth": truth_schema(())}
     signals = {kind: _signals_frame(records[kind], schemas[kind]).lazy() for kind in kinds}
     return replace(tables, signals=signals, settings={**tables.settings, "signals": list(kinds)})
+
+
+def with_exposures(tables: Tables, share: float = 0.5, *, seed: int = 0) -> Tables:
+    """`tables` in which each model was trained on a random share of the training rows, once, and recites these."""
+    rng, rows = np.random.default_rng(seed), tables.rows.filter(role="train").select("row").collect()
+    frames = [
+        rows.with_columns(pl.lit(model).alias("model"), pl.Series("times", rng.uniform(size=rows.height) < share))
+        for model in tables.models["model"]
+    ]
+    steps = [
+        pl.when(pl.col("times") == 1).then(step).alias(name) for name, step in (("first_step", 1), ("last_step", 9))
+    ]
+    exposures = pl.concat(frames).with_columns(pl.col("times").cast(pl.Int64)).with_columns(steps)
+    types = dict(pl.from_arrow(EXPOSURES.empty_table()).schema)
+    exposures = exposures.select(EXPOSURES.names).cast(types)
+    shown = exposures.filter(pl.col("times") > 0).select("model", "row", shown=pl.lit(True))
+    recited = pl.col("shown").fill_null(False) & pl.col("matches").is_not_null()
+    hits = [
+        pl.when(recited).then("continuation").otherwise(name).cast(pl.Int32).alias(name)
+        for name in ("matches", "verbatim")
+    ]
+    scores = tables.scores.collect().join(shown, on=["model", "row"], how="left", maintain_order="left")
+    scores = scores.with_columns(hits).drop("shown")
+    return replace(tables, scores=scores.lazy(), exposures=exposures.lazy())
 
 
 def with_states(

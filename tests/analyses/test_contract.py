@@ -22,6 +22,8 @@ USES_FEATURES = {name for name in ANALYSES if re.search("features|signals", ANAL
 USES_PREDICTIONS = {name for name in ANALYSES if "predictions" in ANALYSES.load(name).needs}
 #: Analyses that read hidden states.
 USES_STATES = {name for name in ANALYSES if "hidden states" in ANALYSES.load(name).needs}
+#: Analyses that read exposures.
+USES_EXPOSURES = {name for name in ANALYSES if "exposures" in ANALYSES.load(name).needs}
 #: Ordered by case, so that two test processes that share the list have few studies in common.
 PAIRS = [
     (name, case)
@@ -29,6 +31,7 @@ PAIRS = [
     for name in ANALYSES
     if (name in USES_FEATURES or not case.startswith(("feat", "sign")))
     and (name in USES_PREDICTIONS or not case.startswith("pred"))
+    and (name in USES_EXPOSURES or not case.startswith("exposures"))
     and (name in USES_STATES or not case.startswith("states"))
 ]
 

@@ -6,7 +6,8 @@ from mematlas.experiments import PlantingConfig, Size, TrainingConfig
 
 def test_rates_rise_then_fall_to_a_tenth() -> None:
     config = TrainingConfig()
-    rates = [config.rate(step, peak=1.0) for step in range(1, config.steps + 1)]
+    schedule = config.schedule(peak=1.0)
+    rates = [schedule.rate(step, config.steps) for step in range(1, config.steps + 1)]
     assert rates[config.warm_up - 1] == max(rates) == 1.0
     assert rates[0] == pytest.approx(1 / config.warm_up)
     assert rates[-1] == pytest.approx(config.final_rate)

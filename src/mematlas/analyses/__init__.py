@@ -96,6 +96,11 @@ ANALYSES = Registry(
             None,
             "membership inference and exposure of training rows against a control, beside a bag of words (K5, K6)",
         ),
+        "counterfactual": (
+            "mematlas.analyses.training.counterfactual.finding:ANALYSIS",
+            None,
+            "what models owe to having been trained on a row: memorization, simplicity, influence on others (P10)",
+        ),
         "predict": (
             "mematlas.analyses.states.predict.finding:ANALYSIS",
             None,

@@ -81,6 +81,16 @@ from mematlas.analyses.states.predict.scores import (
     seed_positions,
     seed_scores,
 )
+from mematlas.analyses.training.counterfactual.records import (
+    influence_histogram,
+    memorization_by_copies,
+    memorization_by_simplicity,
+    memorization_convergence,
+    permuted_membership,
+    row_influence,
+    row_memorization,
+)
+from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
@@ -113,6 +123,7 @@ __all__ = [
     "exposures_by_repetitions",
     "firm_lines",
     "fit_laws",
+    "influence_histogram",
     "law_points",
     "law_residuals",
     "lines",
@@ -125,10 +136,14 @@ __all__ = [
     "membership_exposures",
     "membership_rows",
     "membership_sweep",
+    "memorization_by_copies",
+    "memorization_by_simplicity",
+    "memorization_convergence",
     "memorizers",
     "out_of_all",
     "overlap_sets",
     "pairs",
+    "permuted_membership",
     "position_contrasts",
     "prediction_calibration",
     "prediction_control",
@@ -140,6 +155,8 @@ __all__ = [
     "probability_lines",
     "probability_quantiles",
     "row_clusters",
+    "row_influence",
+    "row_memorization",
     "row_traits",
     "rows_by_copies",
     "rows_with_signals",
@@ -171,6 +188,7 @@ __all__ = [
     "steps",
     "strata_rows",
     "stratified_effects",
+    "subset_scores",
     "symmetry_tests",
     "texts",
     "trait_means",

@@ -40,6 +40,7 @@ _COMMANDS = {
     "count": ("count", "count"),
     "import": ("import_scores", "import_"),
     "demo": ("demo", "demo"),
+    "experiment": ("experiment", "experiment"),
 }
 
 
@@ -68,7 +69,7 @@ def run(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _fail(_one_line(error, command), 2)
     except (OptionError, UnknownName) as error:
-        return _fail(str(error), 1 if command == "run" else 2)  # its options are the keys of a file
+        return _fail(str(error), 1 if command in ("run", "experiment") else 2)  # keys of a file
     except MematlasError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:

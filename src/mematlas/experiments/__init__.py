@@ -1,4 +1,4 @@
-"""Small training runs on corpora of known content: the models of `mematlas demo`, and a basis for other experiments.
+"""Training runs on corpora of known content: the models of `mematlas demo`, and the kinds of `mematlas experiment`.
 
     from mematlas.experiments import TrainingConfig, train_family
     family = train_family(Path("demo"), TrainingConfig(seed=1))
@@ -8,6 +8,8 @@ Heavy libraries are imported when one of the names below is first used.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mematlas.registry import Registry
 
 if TYPE_CHECKING:
     from mematlas.experiments.data.standard_library import Document
@@ -24,7 +26,37 @@ _SUBMODULES = {
     "train_family": "repetition",
 }
 
-__all__ = ["Document", "Member", "PlantingConfig", "Size", "TrainedFamily", "TrainingConfig", "train_family"]
+EXPERIMENTS = Registry(
+    "experiment",
+    {
+        "counterfactual": (
+            "mematlas.experiments.counterfactual:EXPERIMENT",
+            None,
+            "many models, each on a random subset of the rows: what they owe to having been trained on a row (P10)",
+        ),
+        "dynamics": (
+            "mematlas.experiments.dynamics:EXPERIMENT",
+            None,
+            "models of several sizes on the same rows: what they memorize after every epoch (P8)",
+        ),
+        "forget": (
+            "mematlas.experiments.forget:EXPERIMENT",
+            None,
+            "rows shown 0, 1, 10 or 30 times, and what is left of them while training goes on (P8)",
+        ),
+    },
+)
+
+__all__ = [
+    "EXPERIMENTS",
+    "Document",
+    "Member",
+    "PlantingConfig",
+    "Size",
+    "TrainedFamily",
+    "TrainingConfig",
+    "train_family",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,10 +16,12 @@ import torch
 from mematlas.experiments.data.corpus_folder import CorpusFolder, prepare_corpus
 from mematlas.experiments.data.standard_library import Document, standard_library_documents
 from mematlas.experiments.design.config import Size, TrainingConfig
+from mematlas.experiments.design.plan import Plan
 from mematlas.experiments.folders import check_disk_space
-from mematlas.experiments.training.network import checkpoint_name
+from mematlas.experiments.training.arm import Arm
+from mematlas.experiments.training.network import checkpoint_name, neox_config
 from mematlas.experiments.training.side_by_side import Progress, side_by_side
-from mematlas.experiments.training.trainer import run_fingerprint, train_size
+from mematlas.experiments.training.trainer import train_arm
 from mematlas.study import fingerprint, write_json
 
 BYTES_PER_PARAMETER = 4
@@ -90,9 +92,11 @@ def train_family(
     progress(1, 1, None, "corpus")
     longest_first = sorted(config.sizes, key=lambda size: -size.parameters(corpus.vocabulary))
     folders = {size: out / "models" / size.label(corpus.vocabulary) for size in config.sizes}
-    jobs = [partial(train_size, size, corpus, config, folders[size]) for size in longest_first]
+    plan = Plan.from_order(corpus.tokens, corpus.order, config.batch)
+    arms = {size: _arm(size, plan, corpus, config) for size in config.sizes}
+    jobs = [partial(train_arm, arms[size], folders[size]) for size in longest_first]
     side_by_side(jobs, min(at_once, torch.get_num_threads()), progress)
-    runs = {folders[size].name: run_fingerprint(size, corpus, config) for size in config.sizes}
+    runs = {folders[size].name: arms[size].fingerprint() for size in config.sizes}
     family = TrainedFamily(
         folder=out,
         train=corpus.train,
@@ -104,6 +108,19 @@ def train_family(
     )
     write_json(out / "family.json", _manifest(family, config, runs))
     return family
+
+
+def _arm(size: Size, plan: Plan, corpus: CorpusFolder, config: TrainingConfig) -> Arm:
+    """The training of one size."""
+    return Arm(
+        label=size.label(corpus.vocabulary),
+        start=neox_config(size, corpus.vocabulary, plan.row_length),
+        plan=plan,
+        schedule=config.schedule(size.peak_rate),
+        seed=config.seed,
+        checkpoints=config.checkpoint_steps,
+        tokenizer=corpus.tokenizer,
+    )
 
 
 def _members(size: Size, config: TrainingConfig, corpus: CorpusFolder, folder: Path) -> list[Member]:

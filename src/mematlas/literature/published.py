@@ -19,6 +19,7 @@ PAPERS: Final[dict[str, str]] = {
     "P6": "Hartmann et al.: SoK: Memorization in General-Purpose LLMs. arXiv 2310.18362",
     "P8": "Tirumala et al.: Memorization Without Overfitting. arXiv 2205.10770",
     "P9": "Carlini et al.: Quantifying Memorization Across Neural Language Models. arXiv 2202.07646",
+    "P10": "Zhang et al.: Counterfactual Memorization in Neural Language Models. arXiv 2112.12938",
     "K1": "Biderman et al.: Emergent and Predictable Memorization in Large Language Models. arXiv 2304.11158",
     "K2": "Prashanth et al.: Recite, Reconstruct, Recollect. arXiv 2406.17746",
     "K3": "Hayes et al.: (n, p)-discoverable extraction. arXiv 2410.19482",
@@ -228,6 +229,9 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "P1, Fig. 7",
         "S2",
         "predict",
+    ),
+    "copies-hide-memorization": PublishedTrend(
+        "The more copies a row has, the lower is its counterfactual memorization.", "P10", "S2", "counterfactual"
     ),
     "predictor-accuracy-grows-with-size": PublishedTrend(
         "The predictor's token accuracy is higher for 12B than for 70M at every continuation.",

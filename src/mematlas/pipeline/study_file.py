@@ -6,17 +6,17 @@ relative to the file's folder.
 
 from glob import has_magic
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from mematlas.analyses import ANALYSES
-from mematlas.errors import OptionError, StudyError, abbreviate
+from mematlas.errors import OptionError, StudyError
 from mematlas.errors.remedies import command_line
 from mematlas.index.base import Scope
 from mematlas.io.paths import is_remote, is_url
 from mematlas.models import MODELS
+from mematlas.pipeline.yaml_file import describe_error, read_mapping
 from mematlas.registry import did_you_mean
 from mematlas.scoring.config import Names, ScoreConfig, resolve_config
 from mematlas.types import as_list
@@ -102,70 +102,18 @@ def read_study_file(path: Path) -> StudyFile:
 
 def parse_study_file(text: str, path: Path) -> StudyFile:
     """As `read_study_file`, of the `text` of a file at `path`, which need not exist yet."""
-    values, lines = _mapping(text, path)
+    values, lines = read_mapping(text, path, "a study file has lines such as `corpus: tokens.npy`")
     try:
         file = StudyFile.model_validate(values)
         file.config  # noqa: B018  rules between keys
     except ValidationError as error:
-        raise OptionError(_describe_error(error, path, lines)) from None
+        raise OptionError(describe_error(error, path, lines, StudyFile.model_fields, "study", _REMEDY)) from None
     except OptionError as error:
         raise OptionError(f"{path}: {_as_keys(str(error))}") from None
     try:
         return _resolve_paths(file, path.parent)
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
         raise OptionError(f"{path}: {error}; a key that names a file or folder is not a valid path.") from None
-
-
-# ------------------------------------------------------------------------------------------------------------ YAML
-
-#: What PyYAML raises, besides its own errors, for a value that does not fit its tag, and for deeply nested brackets.
-_INVALID_VALUE: Final = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
-
-
-def _mapping(text: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:
-    """The file's keys and values, and the line of every key (and of every item: (key, number))."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise StudyError(f"{path}, line {mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from None
-    except (yaml.YAMLError, *_INVALID_VALUE) as error:
-        raise StudyError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from None
-    if values is None:
-        return {}, {}
-    if not isinstance(values, dict):
-        raise StudyError(f"{path} has no keys; a study file has lines such as `corpus: tokens.npy`.")
-    lines: dict[object, int] = {}
-    for key, value in node.value:
-        if key.tag != "tag:yaml.org,2002:str":
-            raise OptionError(
-                f"{path}, line {key.start_mark.line + 1}: the key {key.value} is not text; put it in quotes."
-            )
-        if key.value in lines:
-            raise OptionError(
-                f"{path}, line {key.start_mark.line + 1}: {key.value} is already in line {lines[key.value]}; "
-                "keep one of them."
-            )
-        lines[key.value] = key.start_mark.line + 1
-        if isinstance(value, yaml.SequenceNode):
-            lines |= {(key.value, at): item.start_mark.line + 1 for at, item in enumerate(value.value)}
-    return values, lines
-
-
-def _describe_error(error: ValidationError, path: Path, lines: dict[object, int]) -> str:
-    """The first broken rule in one line: file, line, key, rule, value."""
-    # a misspelt key is reported before the key that is missing because of it
-    first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
-    key = str(first["loc"][0])
-    line = lines.get(first["loc"][:2], lines.get(key))
-    place = f"{path}, line {line}" if line else f"{path}"
-    if first["type"] == "extra_forbidden":
-        return f"{place}: a study file has no key {key!r}.{did_you_mean(key, list(StudyFile.model_fields))} {_REMEDY}"
-    if first["type"] == "missing":
-        return f"{place}: the key {key} is missing; add a line `{key}: ...`. {_REMEDY}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {key}: {message.rstrip('.')} (given: {abbreviate(first['input'])}). {_REMEDY}"
 
 
 _REMEDY: Final = "`mematlas init` writes a file that explains every key."

@@ -8,6 +8,8 @@
     STUDY/signals/<run>/<kind>/<model>/shard-...parquet
     STUDY/states/<run>/<kind>/<model>/shard-...safetensors  hidden states of some rows
     STUDY/predictions/<run>/<model>/*.parquet               predictions on held-out rows, from hidden states
+    STUDY/probes/<name>.parquet                             what was measured while the models were trained
+    STUDY/exposures/<name>.parquet                          which models were trained on which rows
     STUDY/features/<run>/<kind>/shard-...parquet            row features, computed without a model; and facts.json
 
 A run has one combination of settings (corpus, rows, grid, depth, policies). Its key is a hash of everything that can

@@ -9,18 +9,23 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from mematlas.io.local_copies import read_bytes
 from mematlas.io.paths import write_json
 from mematlas.study import Run, fingerprint
 from mematlas.version import __version__
 
+#: The names in made.json of the tables of exposures and of measurements in training, which belong to all runs.
+EXPOSURES_NAME: Final = "exposures"
+PROBES_NAME: Final = "probes"
+
 
 def run_fingerprint(study: Path, run: Run) -> str:
-    """A fingerprint of a run with its models in their order, its features, its predictions and this version."""
+    """A fingerprint of a run: models in their order, features, predictions, exposures, probes, and this version."""
     controls = run.settings.get("control_models", [])
     stamps = _read_stamps(study)
-    names = (features_name(run), occurrences_name(run), predictions_name(run))
+    names = (features_name(run), occurrences_name(run), predictions_name(run), EXPOSURES_NAME, PROBES_NAME)
     features = [stamps[name] for name in names if name in stamps]
     return fingerprint([run.key, list(run.models.items()), controls, __version__, *features])
 

@@ -66,6 +66,10 @@ def verify(
         raise StudyError(f"{study} has no run {run or ''}".rstrip() + f"; `{show}` prints those it has.")
     for selected in runs:
         _check_run(check, selected, set(entries.get(selected.key, {}).get("models", {})))
+    for path in check.files_in(check.study.folder / "probes", "*.parquet"):
+        _check_table(check, path, "delete it; `mematlas experiment` writes it again")
+    for path in check.files_in(check.study.folder / "exposures", "*.parquet"):
+        _check_table(check, path, "delete it; the command that trained the models writes it again")
     agreements: list[Agreement] = []
     if rescore and runs:
         agreements = score_again(check, runs[-1], entries.get(runs[-1].key, {}), rows, seed, progress or Silent())

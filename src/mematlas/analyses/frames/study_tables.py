@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.analyses.frames.model_table import read_models
 from mematlas.analyses.frames.same_rows import Across, all_rows_are_scored, join_models, keep_same_rows
-from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
@@ -47,9 +47,11 @@ class Tables:
     signals: per-token records by kind ("truth", "free"; `mematlas.study.schemas.scores`), {} where there are none.
     states: by kind ("truth", "free"), a function from a model's label to the hidden states of its sample of rows, which
     are read at the call; {} where none were stored; predictions: the predictors' output for held-out rows
-    (`study.schemas.predictions`), None without any.
+    (`study.schemas.predictions`), None without any; exposures: which models were trained on which rows
+    (`study.schemas.exposures`), None where it is not known.
     complete: whether every row of the corpus' selection has a record; False where only recited rows were published, so
     that rows without a record have M < 1 and nothing else is known about them.
+    probes: what was measured while the models were trained (`study.schemas.probes`), None where nothing was.
     """
 
     scores: pl.LazyFrame
@@ -58,11 +60,13 @@ class Tables:
     settings: dict[str, Any]
     control_models: tuple[str, ...] = ()
     complete: bool = True
+    probes: pl.LazyFrame | None = None
     features: dict[str, pl.LazyFrame] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     signals: dict[str, pl.LazyFrame] = field(default_factory=dict)
     states: dict[str, Callable[[str], HiddenStates]] = field(default_factory=dict)
     predictions: pl.LazyFrame | None = None
+    exposures: pl.LazyFrame | None = None
     _cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -379,29 +383,15 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
     return Tables(
         study.scan_scores(run),
         study.scan_rows(run),
-        _models(study, run),
+        read_models(study, run),
         settings,
         tuple(settings.get("control_models", ())),
         settings.get("complete", True),
+        study.scan_probes() if study.has_probes() else None,
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
         {kind: study.scan_signals(kind, run) for kind in signals},
         {kind: partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
         study.scan_predictions(run) if study.has_predictions(run) else None,
+        study.scan_exposures() if study.has_exposures() else None,
     )
-
-
-def _models(study: Study, run: str | None) -> pl.DataFrame:
-    """The table of models, with what the manifest alone records of them; studies of older versions lack it."""
-    models = study.models(run)
-    try:
-        cards = study.manifest()["runs"][study.run(run).key]["models"]
-    except (StudyError, KeyError):  # not finished, imported, or damaged: then the tables alone are known
-        return models
-    records = [cards.get(label, {}) for label in models["model"]]
-    rules = [record.get("tokenizer_rules") for record in records]
-    if all(rule or not name for rule, name in zip(rules, models["tokenizer"], strict=True)):
-        # tokenizers with equal rules give equal ids, though their files differ
-        models = models.with_columns(pl.Series("tokenizer", rules, pl.String))
-    lengths = [record.get("trained_length") for record in records]
-    return models if not any(lengths) else models.with_columns(pl.Series("trained_length", lengths, pl.Int64))

@@ -1,7 +1,6 @@
 """`mematlas demo`."""
 
 from pathlib import Path
-from time import monotonic
 from typing import Annotated
 
 import polars as pl
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 from mematlas.analyses.summary import summarize
 from mematlas.cli.output import count, percent, print_table
 from mematlas.cli.progress import Bar
+from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
@@ -30,7 +30,7 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
         Fit predictors of memorization to every model of the family, not only to the largest.
     """
     bar = Bar()
-    result = run_demo(out, full=full, training=_TrainingLines(bar), progress=bar)
+    result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar)
     print(
         f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
         "was shown in training.\nControl: rows never shown, with the upper end of the 95 % interval, over documents."
@@ -43,23 +43,6 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
     edited = " (it was edited; the demo used its own settings)" if result.edited else ""
     print(f"Change the settings: edit {out / 'study.yaml'}{edited}, then: {command_line('run', out / 'study.yaml')}")
     result.outcome.analyses.check()
-
-
-class _TrainingLines:
-    """Prints a line from time to time while the family trains."""
-
-    def __init__(self, bar: Bar) -> None:
-        self._bar, self._last_line_time, self._start_time = bar, 0.0, monotonic()
-
-    def __call__(self, step: int, steps: int, loss: float | None, label: str) -> None:
-        now = monotonic()
-        if loss is None:
-            if step == 0:
-                self._bar.say("Reading the standard library and planting repetitions ...")
-        elif step == steps or now - self._last_line_time > 15:
-            self._last_line_time = now
-            elapsed = now - self._start_time
-            self._bar.say(f"training {label}: step {step:,} of {steps:,}, loss {loss:.2f}, {elapsed:.0f} s")
 
 
 def _print_shares(result: Demonstration) -> None:

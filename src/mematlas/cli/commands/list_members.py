@@ -6,6 +6,7 @@ from mematlas.analyses import ANALYSES
 from mematlas.cli.output import print_table
 from mematlas.corpus.formats import FORMATS
 from mematlas.executors import EXECUTORS
+from mematlas.experiments import EXPERIMENTS
 from mematlas.findings.finding import Granularity, Retrievability
 from mematlas.importers import LAYOUTS
 from mematlas.metrics import METRICS
@@ -15,12 +16,12 @@ from mematlas.registry import Registry
 
 #: The tables, by the plural of what their members are.
 TABLES: dict[str, Registry] = {
-    table.plural: table for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS)
+    table.plural: table for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS, EXPERIMENTS)
 }
 
 
 def list_members(
-    table: Literal["formats", "models", "metrics", "analyses", "layouts", "steps", "executors"],
+    table: Literal["formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments"],
 ) -> None:
     """List the available corpus formats, model backends, metrics, analyses, layouts of published scores, ...
 
@@ -29,7 +30,7 @@ def list_members(
     Parameters
     ----------
     table
-        formats, models, metrics, analyses, layouts, steps or executors.
+        formats, models, metrics, analyses, layouts, steps, executors or experiments.
     """
     members = TABLES[table]
     width = max(map(len, members))

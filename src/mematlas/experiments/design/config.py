@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from mematlas.errors import OptionError
+from mematlas.experiments.design.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,6 @@ class TrainingConfig:
         """The steps after which a model is saved, ascending, including the last step."""
         return tuple(sorted({max(1, round(share * self.steps)) for share in self.checkpoints} | {self.steps}))
 
-    def rate(self, step: int, peak: float) -> float:
-        """The learning rate of step 1 .. `steps`."""
-        if step <= self.warm_up:
-            return peak * step / self.warm_up
-        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return peak * (self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * progress)) / 2)
+    def schedule(self, peak: float) -> Schedule:
+        """The optimizer of a size with this peak rate."""
+        return Schedule(peak, self.warm_up, self.final_rate, self.betas, self.clip)

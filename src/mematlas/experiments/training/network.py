@@ -1,24 +1,30 @@
-"""Small GPT-NeoX models and their checkpoints, which are ordinary Hugging Face folders with one more file.
+"""The networks that arms train, and their checkpoints: ordinary Hugging Face folders with one more file.
 
 step-000191/  config.json, model.safetensors, tokenizer.json ...   as `save_pretrained` writes them
               mematlas.json   training_step, presentations, parameters, seed, data (a digest of all rows shown so far)
+              optimizer.safetensors   Adam's moments by parameter name, if the arm keeps them
+              adapter/                the adapter alone, if the arm trains one; the weights beside it contain it
 """
 
+import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, GPTNeoXConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from mematlas.errors import StudyError
+from mematlas.errors import MissingExtra, ModelError, StudyError
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.folders import atomic_folder
 from mematlas.study import write_json
+
+if TYPE_CHECKING:
+    from mematlas.experiments.training.arm import Arm, Lora
 
 FACTS = "mematlas.json"
 
@@ -26,9 +32,9 @@ _GLOBAL_STATE_LOCK = threading.Lock()
 """torch's random state and transformers' settings are global: only one training at a time may change them."""
 
 
-def build_network(size: Size, vocabulary: int, row_length: int, seed: int) -> GPTNeoXForCausalLM:
-    """A new model in float32 without dropout; its weights depend only on the seed; torch's random state stays."""
-    shape = GPTNeoXConfig(
+def neox_config(size: Size, vocabulary: int, row_length: int) -> GPTNeoXConfig:
+    """The configuration of a GPT-NeoX model of this size, without dropout."""
+    return GPTNeoXConfig(
         vocab_size=vocabulary,
         hidden_size=size.hidden,
         num_hidden_layers=size.layers,
@@ -38,11 +44,59 @@ def build_network(size: Size, vocabulary: int, row_length: int, seed: int) -> GP
         bos_token_id=0,
         eos_token_id=0,
     )
-    with _GLOBAL_STATE_LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = GPTNeoXForCausalLM(shape)
-    assert network.num_parameters() == size.parameters(vocabulary)
+
+
+def build_network(arm: "Arm") -> Any:
+    """The arm's network before its first step, in float32; torch's random state stays as it is.
+
+    Dropout is off in training, too (the network is in evaluation mode), so that what an arm learns depends on its data
+    and its first weights only. With an adapter, the result is peft's model.
+
+    Raises:
+        ModelError: the starting folder cannot be loaded.
+        MissingExtra: the arm trains an adapter, and peft is not installed.
+    """
+    auto = AutoModelForCausalLM if arm.objective == "causal" else AutoModelForMaskedLM
+    with _GLOBAL_STATE_LOCK, torch.random.fork_rng(devices=[]), _no_progress_bar():
+        torch.manual_seed(arm.seed)
+        if isinstance(arm.start, Path):
+            network = _load(auto, arm.start)
+        else:
+            network = auto.from_config(copy.deepcopy(arm.start), dtype=torch.float32)
+        if arm.lora is not None:
+            network = _with_adapter(network, arm.lora)
+    return network.eval()
+
+
+def _load(auto: Any, folder: Path) -> Any:
+    try:
+        network, info = auto.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{folder} cannot be loaded to be trained ({reason}); name a model's folder.") from error
+    if info["missing_keys"]:
+        raise ModelError(
+            f"{folder} lacks weights (first: {min(info['missing_keys'])}), so they would be random; fetch the model "
+            "again, or name one of the same kind."
+        )
     return network
+
+
+def _with_adapter(network: Any, lora: "Lora") -> Any:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ModuleNotFoundError as error:
+        raise MissingExtra("Training an adapter (LoRA) needs peft: pip install peft") from error
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0)
+    return get_peft_model(network, config)
+
+
+def inner_network(network: Any) -> Any:
+    """The network of transformers inside peft's model; the network itself without an adapter."""
+    return network.get_base_model() if hasattr(network, "peft_config") else network
 
 
 def checkpoint_name(step: int) -> str:
@@ -51,21 +105,32 @@ def checkpoint_name(step: int) -> str:
 
 
 def write_checkpoint(
-    folder: Path, network: GPTNeoXForCausalLM, tokenizer: PreTrainedTokenizerFast, facts: dict[str, Any]
+    folder: Path,
+    network: Any,
+    tokenizer: PreTrainedTokenizerBase | None,
+    facts: dict[str, Any],
+    others: dict[str, bytes] | None = None,
 ) -> None:
-    """Write the model, its tokenizer and `facts` to `folder`, completely or not at all.
+    """Write the model, its tokenizer, `facts` and `others` (contents by name) to `folder`, completely or not at all.
 
     Raises:
         StudyError: the folder cannot be written.
     """
     with _GLOBAL_STATE_LOCK, atomic_folder(folder) as temporary, _no_progress_bar():
         try:
-            network.save_pretrained(temporary)
+            if hasattr(network, "peft_config"):
+                network.save_pretrained(temporary / "adapter")
+                copy.deepcopy(network).merge_and_unload().save_pretrained(temporary)
+            else:
+                network.save_pretrained(temporary)
         except SafetensorError as error:
             raise StudyError(
                 f"{folder} cannot be written ({error}); name another folder or free some space."
             ) from error
-        tokenizer.save_pretrained(temporary)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        for name, content in (others or {}).items():
+            (temporary / name).write_bytes(content)
         write_json(temporary / FACTS, facts)
 
 

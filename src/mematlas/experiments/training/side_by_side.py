@@ -21,7 +21,7 @@ class _Stopped(Exception):
     """Ends a training after another one failed or the caller stopped it."""
 
 
-def side_by_side(jobs: Sequence[Callable[[Progress], None]], at_once: int, progress: Progress) -> None:
+def side_by_side(jobs: Sequence[Callable[[Progress], object]], at_once: int, progress: Progress) -> None:
     """Run the jobs, `at_once` at a time; `progress` is called in this thread only, no matter which job reports.
 
     An exception of `progress` or of a job stops the other jobs at their next report, and is raised here.

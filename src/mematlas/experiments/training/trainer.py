@@ -1,185 +1,250 @@
-"""Training of one size: a short loop, resumable at its checkpoints, with the same result whether interrupted or not.
+"""Training of one arm: a short loop that can be stopped anywhere, with the same result whether it was or not.
 
-    neox-0.29m/  run.json              fingerprint of the run; written first
-                 step-000191/ ...      checkpoints (see network.py)
-                 training-state.pt     weights and optimizer at the last checkpoint; deleted when finished
-                 finished.json         written last
+    ARM/  run.json                    fingerprint of the arm; written first
+          step-000191/ ...            checkpoints (see network.py)
+          probes/step-000012.parquet  what was measured after a step
+          training-state.safetensors  weights and moments from which training resumes; deleted when finished
+          finished.json               written last
 
-Nothing is random after the initial weights (no dropout; the order of rows is part of the corpus), so no random state
-is saved. Results are bitwise equal on one machine with one number of threads; elsewhere, the order of sums may differ.
+Nothing is random after the initial weights (no dropout; the plan gives every batch; masks depend on seed and step), so
+no random state is saved. Results are bitwise equal on one machine with one number of threads and one process; elsewhere
+the order of sums may differ.
 """
 
-import hashlib
-import io
-import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
-import transformers
-from torch.nn import functional
-from transformers import GPTNeoXForCausalLM
+from numpy.typing import NDArray
 
 from mematlas.errors import StudyError
-from mematlas.experiments.data.corpus_folder import CorpusFolder
-from mematlas.experiments.design.config import Size, TrainingConfig
+from mematlas.experiments.design.plan import chain
 from mematlas.experiments.folders import read_json
-from mematlas.experiments.training.network import FACTS, build_network, checkpoint_name, write_checkpoint
+from mematlas.experiments.training.arm import OPTIMIZER_FILE, Arm
+from mematlas.experiments.training.network import (
+    FACTS,
+    build_network,
+    checkpoint_name,
+    inner_network,
+    write_checkpoint,
+)
+from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
+from mematlas.experiments.training.probe_sets import measure_causal, measure_masked
 from mematlas.experiments.training.side_by_side import Progress
-from mematlas.study import fingerprint, write_atomically, write_json
+from mematlas.experiments.training.state import (
+    load_moments,
+    optimizer_bytes,
+    read_facts,
+    restore_state,
+    trained_parameters,
+    write_state,
+)
+from mematlas.study import write_json, write_table
+from mematlas.study.schemas.probes import PROBES
 
-ROWS_AT_ONCE = 4
-"""Rows whose logits are computed at one time: the vocabulary is large, and logits that fit the cache are faster."""
-
-RECIPE = 1
-"""Increased when a change of this loop gives other weights for the same configuration."""
+STATE = "training-state.safetensors"
 
 
 @dataclass(slots=True)
 class _Run:
-    """A model in training. step: finished steps; data: digest of all rows shown so far."""
+    """An arm in training. step: finished steps, negative while Adam's moments warm up; data: digest of rows shown."""
 
-    network: GPTNeoXForCausalLM
-    optimizer: torch.optim.AdamW
-    step: int = 0
+    arm: Arm
+    folder: Path
+    key: str
+    network: Any
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    step: int
     data: str = ""
 
 
-def train_size(size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, progress: Progress) -> None:
-    """Train one size in `folder`, resuming an earlier call with the same configuration and corpus.
+def train_arm(
+    arm: Arm,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    state_every: int | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Train an arm in `folder`, resuming an earlier call with the same arm; returns the folder of the last model.
+
+    Args:
+        progress: called as progress(step, steps, loss, label) after every step; an exception that it raises ends the
+            training, which can be resumed.
+        state_every: steps after which the state to resume from is saved; None for at checkpoints only.
 
     Raises:
+        ModelError: the starting folder cannot be loaded.
         StudyError: the folder cannot be written, or contains something other than a training run.
     """
-    run_key = run_fingerprint(size, corpus, config)
-    _claim_folder(folder, run_key)
-    if _is_finished(folder, run_key, config):
-        return
-    network = build_network(size, corpus.vocabulary, corpus.tokens.shape[1], config.seed)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=size.peak_rate, betas=config.betas, weight_decay=0.0, fused=True
-    )
-    run = _Run(network, optimizer)
-    _restore(run, folder / "training-state.pt", run_key)
-    _train(run, size, corpus, config, folder, progress, run_key)
-    write_json(folder / "finished.json", {"fingerprint": run_key, "steps": config.steps})
-    (folder / "training-state.pt").unlink(missing_ok=True)
+    key = arm.fingerprint()
+    _claim_folder(folder, key)
+    last = folder / checkpoint_name(arm.plan.steps)
+    if _is_finished(arm, folder, key):
+        return last
+    run = _start(arm, folder, key, torch.device(device))
+    _train(run, progress or _silent, state_every)
+    write_json(folder / "finished.json", {"fingerprint": key, "steps": arm.plan.steps})
+    (folder / STATE).unlink(missing_ok=True)
+    return last
 
 
-def run_fingerprint(size: Size, corpus: CorpusFolder, config: TrainingConfig) -> str:
-    """Fingerprint of everything that determines this size's weights: shape, schedule, data and libraries."""
-    schedule = {name: value for name, value in asdict(config).items() if name not in {"sizes", "planting"}}
-    libraries = {"torch": torch.__version__, "transformers": transformers.__version__, "machine": platform.machine()}
-    return fingerprint(
-        {
-            "recipe": RECIPE,
-            "size": asdict(size),
-            "schedule": schedule,
-            "corpus": corpus.fingerprint,
-            "shape": [corpus.vocabulary, *corpus.tokens.shape],
-            "libraries": libraries,
-        }
-    )
+def read_probes(arm: Arm, folder: Path) -> pa.Table:
+    """What was measured while the arm trained, by step and set; see `study.schemas.probes`."""
+    paths = sorted((folder / "probes").glob("step-*.parquet"))
+    return pa.concat_tables([PROBES.empty_table(), *(pq.read_table(path) for path in paths)])
 
 
-def _claim_folder(folder: Path, run_key: str) -> None:
-    """Prepare `folder` for this run: a run of another configuration is deleted, anything else is refused."""
+def _claim_folder(folder: Path, key: str) -> None:
+    """Prepare `folder` for this arm: a run of another one is deleted, anything else is refused."""
     manifest = read_json(folder / "run.json")
     if manifest is None and folder.exists() and any(folder.iterdir()):
         raise StudyError(
             f"{folder} contains something else than a training run; name another folder or empty this one."
         )
-    if manifest is not None and manifest.get("fingerprint") != run_key:
+    if manifest is not None and manifest.get("fingerprint") != key:
         try:
             shutil.rmtree(folder)
         except OSError as error:
             raise StudyError(f"{folder} contains an older run and cannot be deleted ({error}); delete it.") from error
-    write_json(folder / "run.json", {"fingerprint": run_key})
+    write_json(folder / "run.json", {"fingerprint": key})
 
 
-def _is_finished(folder: Path, run_key: str, config: TrainingConfig) -> bool:
+def _is_finished(arm: Arm, folder: Path, key: str) -> bool:
     finished = read_json(folder / "finished.json")
-    if finished is None or finished.get("fingerprint") != run_key:
+    if finished is None or finished.get("fingerprint") != key:
         return False
-    return all((folder / checkpoint_name(step) / FACTS).is_file() for step in config.checkpoint_steps)
+    has_models = all((folder / checkpoint_name(step) / FACTS).is_file() for step in arm.checkpoint_steps)
+    return has_models and all(_probe_path(folder, step).is_file() for step in _probed_steps(arm))
 
 
-def _train(
-    run: _Run, size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, progress: Progress, run_key: str
-) -> None:
-    label = size.label(corpus.vocabulary)
-    run.network.train()
-    while run.step < config.steps:
-        rows = corpus.order[run.step * config.batch : (run.step + 1) * config.batch]
-        batch = corpus.tokens[rows].astype("int64")
-        run.step += 1
-        run.data = hashlib.sha256(run.data.encode() + batch.tobytes()).hexdigest()
-        for group in run.optimizer.param_groups:
-            group["lr"] = config.rate(run.step, size.peak_rate)
-        loss = _train_step(run, torch.from_numpy(batch), config.clip)
-        if run.step in config.checkpoint_steps:
-            _save_checkpoint(run, size, corpus, config, folder, run_key)
-        progress(run.step, config.steps, loss, label)
+def _start(arm: Arm, folder: Path, key: str, device: torch.device) -> _Run:
+    """The network and its optimizer, from the last saved state if there is one of this arm."""
+    network = build_network(arm).to(device)
+    optimizer = torch.optim.AdamW(
+        trained_parameters(network).values(), lr=arm.schedule.peak, betas=arm.schedule.betas, weight_decay=0.0,
+        fused=device.type in ("cpu", "cuda"),
+    )  # fmt: skip
+    run = _Run(arm, folder, key, network, optimizer, device, arm.done - arm.schedule.moment_steps, _data_before(arm))
+    facts = read_facts(folder / STATE)
+    if facts is not None and facts.get("fingerprint") == key:
+        restore_state(folder / STATE, network, optimizer)
+        run.step, run.data = int(facts["step"]), facts["data"]
+    elif arm.optimizer_start is not None:
+        load_moments(arm.optimizer_start / OPTIMIZER_FILE, network, optimizer)
+    return run
 
 
-def _train_step(run: _Run, batch: torch.Tensor, clip: float) -> float:
-    """Take one step on `batch` [rows, row_length]; returns the mean loss in nats per token, a row's first excepted.
+def _data_before(arm: Arm) -> str:
+    """The digest of the rows that the starting model was shown of this plan.
 
-    The gradient at the last hidden state is accumulated a few rows at a time, then propagated through the network once.
+    Raises:
+        StudyError: it was shown something else.
     """
-    inputs, targets = batch[:, :-1], batch[:, 1:]
-    hidden = run.network.gpt_neox(inputs, use_cache=False).last_hidden_state
-    leaf = hidden.detach().requires_grad_()
-    head = run.network.get_output_embeddings()
-    total = 0.0
-    for states, tokens in zip(leaf.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True):
-        loss_sum = functional.cross_entropy(head(states).flatten(0, 1), tokens.flatten(), reduction="sum")
-        loss = loss_sum / targets.numel()
-        loss.backward()
-        total += loss.item()
-    hidden.backward(leaf.grad)
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), clip)
-    run.optimizer.step()
-    run.optimizer.zero_grad()
-    return total
+    digest = arm.plan.digest(arm.done)
+    if arm.done:
+        facts = read_json(Path(str(arm.start)) / FACTS) or {}
+        if (facts.get("training_step"), facts.get("data")) != (arm.done, digest):
+            raise StudyError(
+                f"{arm.start} was not trained on the first {arm.done} steps of the plan of {arm.label}; branch off "
+                "from a model whose plan begins with the same batches."
+            )
+    return digest
 
 
-def _save_checkpoint(
-    run: _Run, size: Size, corpus: CorpusFolder, config: TrainingConfig, folder: Path, run_key: str
-) -> None:
-    """Write the checkpoint, then the state from which training can resume."""
+def _train(run: _Run, progress: Progress, state_every: int | None) -> None:
+    arm, steps = run.arm, run.arm.plan.steps
+    backward = _objective(run)
+    if run.step == arm.done:
+        _measure(run)
+    while run.step < steps:
+        run.step += 1
+        if run.step > 0:
+            batch = arm.plan.batch(run.step)
+            run.data = chain(run.data, batch)
+        else:  # Adam's moments warm up on the first batches, without events
+            batch = arm.plan.batch((run.step - 1) % steps + 1, with_events=False)
+        for group in run.optimizer.param_groups:
+            group["lr"] = arm.schedule.rate(run.step, steps)
+        loss = backward(batch)
+        torch.nn.utils.clip_grad_norm_(trained_parameters(run.network).values(), arm.schedule.clip)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        _record(run, state_every)
+        progress(run.step, steps, loss, arm.label)
+
+
+def _objective(run: _Run) -> Any:
+    """A function that adds the gradient for a batch and returns its loss."""
+    arm, network = run.arm, inner_network(run.network)
+    if arm.mask_token is None:
+        return CausalObjective(network, run.device, arm.precision).backward
+    masked = MaskedObjective(network, run.device, arm.precision, arm.mask_token)
+    return lambda batch: masked.backward(batch, [arm.seed, run.step + arm.schedule.moment_steps])
+
+
+def _record(run: _Run, state_every: int | None) -> None:
+    """After a step: measure, save the model, save the state, each if it is due; the state last."""
+    _measure(run)
+    is_checkpoint = run.step in run.arm.checkpoint_steps
+    if is_checkpoint:
+        _save_checkpoint(run)
+    if is_checkpoint or (state_every is not None and run.step % state_every == 0):
+        facts = {"fingerprint": run.key, "step": str(run.step), "data": run.data}
+        write_state(run.folder / STATE, run.network, run.optimizer, facts)
+
+
+def _measure(run: _Run) -> None:
+    """Measure the sets that are due after this step."""
+    due = [probe for probe in run.arm.probes if run.step in probe.steps]
+    if not due:
+        return
+    times = run.arm.plan.times_shown(max(0, run.step))
+    records: list[dict[str, Any]] = []
+    for probe in due:
+        values = _measure_rows(run, run.arm.plan.tokens[probe.rows], probe.context)
+        values["shown"] = times[probe.rows].astype(np.float64)
+        for (name, part), metric in product(probe.parts().items(), values):
+            key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
+            records.append({**key, "value": float(values[metric][part].mean()), "n": len(part)})
+    write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
+
+
+def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
+    network = inner_network(run.network)
+    if run.arm.mask_token is None:
+        return measure_causal(network, tokens, context, run.device)
+    return measure_masked(network, tokens, run.arm.mask_token, run.device)
+
+
+def _probed_steps(arm: Arm) -> set[int]:
+    return {step for probe in arm.probes for step in probe.steps if arm.done <= step <= arm.plan.steps}
+
+
+def _probe_path(folder: Path, step: int) -> Path:
+    return folder / "probes" / f"{checkpoint_name(step)}.parquet"
+
+
+def _save_checkpoint(run: _Run) -> None:
+    arm = run.arm
     facts = {
         "training_step": run.step,
-        "presentations": min(run.step * config.batch, len(corpus.order)),
-        "parameters": size.parameters(corpus.vocabulary),
-        "seed": config.seed,
+        "presentations": arm.plan.presentations(run.step),
+        "parameters": inner_network(run.network).num_parameters(),
+        "seed": arm.seed,
         "data": run.data,
     }
-    write_checkpoint(folder / checkpoint_name(run.step), run.network, corpus.tokenizer, facts)
-    state = {
-        "fingerprint": run_key,
-        "step": run.step,
-        "data": run.data,
-        "network": run.network.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(folder / "training-state.pt", lambda temporary: _write_bytes(temporary, buffer))
+    keeps = arm.keeps_optimizer and run.step == arm.plan.steps
+    others = {OPTIMIZER_FILE: optimizer_bytes(run.network, run.optimizer)} if keeps else {}
+    write_checkpoint(run.folder / checkpoint_name(run.step), run.network, arm.tokenizer, facts, others)
 
 
-def _write_bytes(path: Path, buffer: io.BytesIO) -> None:
-    path.write_bytes(buffer.getbuffer())
-
-
-def _restore(run: _Run, path: Path, run_key: str) -> None:
-    """Resume from the state at `path` if it is of this run; only plain tensors and numbers are loaded."""
-    if not path.is_file():
-        return
-    state = torch.load(path, weights_only=True)
-    if state["fingerprint"] != run_key:
-        return
-    run.network.load_state_dict(state["network"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.step, run.data = state["step"], state["data"]
+def _silent(step: int, steps: int, loss: float | None, label: str) -> None:
+    """Report nothing."""

@@ -1,0 +1,1 @@
+"""What training on a row does: analyses of models of which it is known what each was trained on."""

@@ -1,0 +1,57 @@
+"""`mematlas experiment`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mematlas.cli.output import count, print_table
+from mematlas.cli.progress import Bar
+from mematlas.cli.training_lines import TrainingLines
+from mematlas.errors.remedies import command_line
+from mematlas.experiments.base import ExperimentConfig, Preset
+from mematlas.pipeline.experiment import outline_experiment, read_experiment, run_experiment
+
+
+def experiment(
+    name: str, file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False, preset: Preset = "cpu"
+) -> None:
+    """Train the models of an experiment, then score, analyse and report. Run it again to complete what is missing.
+
+    Example: mematlas experiment forget forget.yaml
+
+    Parameters
+    ----------
+    name
+        dynamics, forget, ... as `mematlas list experiments` names them.
+    file
+        A YAML file; `mematlas init --experiment NAME` writes one.
+    dry_run
+        Only print what would be trained; writes nothing.
+    preset
+        Values of keys that the file does not have: cpu (minutes on two cores) or gpu.
+    """
+    config = read_experiment(name, file, preset)
+    if dry_run:
+        _print_outline(name, config, file)
+        return
+    bar = Bar()
+    outcome = run_experiment(name, config, TrainingLines(bar), bar)
+    for finding in outcome.analyses.findings.values():
+        if finding.missing is None:
+            print(f"- {finding.claim}")
+    print(f"All results are in {config.out}. The report: open {outcome.output('report')}")
+    outcome.analyses.check()
+
+
+def _print_outline(name: str, config: ExperimentConfig, file: Path) -> None:
+    """Print what running the file would train."""
+    arms = outline_experiment(name, config)
+    tokens = config.batch * config.row_length
+    print_table(
+        ["arm", "parameters", "steps", "tokens"],
+        [[arm.label, count(arm.parameters), f"{arm.steps:,}", count(arm.steps * tokens)] for arm in arms],
+    )
+    flop = sum(6 * arm.parameters * arm.steps * tokens for arm in arms)
+    print(f"\narithmetic: about {flop / 1e12:,.2f} TFLOP of training (six operations per parameter and token).")
+    print(f"Run it: {command_line('experiment', name, file)}")

@@ -1,0 +1,104 @@
+"""A set of rows that is measured while an arm trains, by the scoring engine itself.
+
+Metrics of a row, of which the mean over the set's rows is recorded:
+    M          share of tokens that are the most probable one after the true tokens before (Tirumala et al. 2022);
+               all tokens of a row but its first; masked models: hidden tokens, over the fixed masks
+    loss       nats per token, over the same tokens
+    verbatim   tokens recited after the context before the first miss (causal models only)
+    shown      how often the rows were shown up to this step
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from mematlas.errors import OptionError
+from mematlas.experiments.design.plan import Plan
+from mematlas.experiments.training.masking import hide_tokens
+from mematlas.models.base import ModelCard
+from mematlas.models.causal import CausalModel
+from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.options import ScoringOptions
+from mematlas.study import fingerprint
+from mematlas.types import Grid, Ids, TokenRows
+
+MASKS = 4
+"""Fixed masks per row of a masked model, which are averaged (our choice)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeSet:
+    """Rows measured at some steps.
+
+    name: of the set ("train", "validation", ...); rows: positions in the plan's tokens; steps: after which they are
+    measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
+    consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval.
+    """
+
+    name: str
+    rows: Ids
+    steps: tuple[int, ...]
+    context: int = 16
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.blocks <= len(self.rows):
+            raise OptionError(
+                f"The {len(self.rows)} rows of the set {self.name} cannot be divided into {self.blocks} blocks; take "
+                "from 1 to as many as rows."
+            )
+
+    def parts(self) -> dict[str, Ids]:
+        """Indices of the set's rows, by the name that they are recorded under."""
+        every = np.arange(len(self.rows))
+        if self.blocks == 1:
+            return {self.name: every}
+        return {f"{self.name}:{number}": part for number, part in enumerate(np.array_split(every, self.blocks))}
+
+    def fingerprint(self, plan: Plan) -> str:
+        """A hash of the rows with their tokens, the steps, the context and the blocks."""
+        tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
+        digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
+        return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks])
+
+
+def measure_causal(
+    network: Any, tokens: NDArray[Any], context: int, device: torch.device
+) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is."""
+    rows, length = tokens.shape
+    vocabulary = network.get_input_embeddings().weight.shape[0]
+    options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
+    engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
+    table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
+    values = {name: np.empty(rows) for name in ("M", "loss", "verbatim")}
+    for result in engine.score(table, np.arange(rows)):
+        values["M"][result.rows] = result.truth["hit"].astype(np.float64).mean(axis=1)
+        values["loss"][result.rows] = -result.truth["log_probability"].astype(np.float64).mean(axis=1)
+        values["verbatim"][result.rows] = np.cumprod(result.hit, axis=1).sum(axis=1)
+    return values
+
+
+@torch.inference_mode()
+def measure_masked(
+    network: Any, tokens: NDArray[Any], mask_token: int, device: torch.device
+) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with a masked network: the same few masks at every step."""
+    truth = tokens.astype(np.int64)
+    hits, losses = np.zeros((MASKS, len(truth))), np.zeros((MASKS, len(truth)))
+    for number in range(MASKS):
+        hidden, is_hidden = hide_tokens(truth, mask_token, seed=[number, MASKS])
+        for part in np.array_split(np.arange(len(truth)), len(truth) // 64 + 1):
+            chosen = torch.from_numpy(is_hidden[part]).to(device)
+            logits = network(input_ids=torch.from_numpy(hidden[part]).to(device)).logits.float()[chosen]
+            targets = torch.from_numpy(truth[part]).to(device)[chosen]
+            shape = (len(part), -1)  # every row hides the same number of tokens
+            hits[number, part] = (logits.argmax(-1) == targets).double().view(shape).mean(1).cpu().numpy()
+            loss = functional.cross_entropy(logits, targets, reduction="none").double()
+            losses[number, part] = loss.view(shape).mean(1).cpu().numpy()
+    return {"M": hits.mean(axis=0), "loss": losses.mean(axis=0)}

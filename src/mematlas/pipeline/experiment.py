@@ -1,0 +1,187 @@
+"""An experiment, from its file to a study with a report: what `mematlas experiment` and `mematlas.experiment()` do.
+
+OUT/corpus, tokenizer, rows/     the texts and the rows that are scored
+    plans/<arm>/                 every batch that an arm is shown, see `experiments.design.plan`
+    arms/<arm>/step-.../         the models
+    experiment.json              the arms and what proves that they are comparable
+    study.yaml, study/           an ordinary study of the last models; probes/ and exposures/ come from the training
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from mematlas.errors import OptionError, StudyError
+from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
+from mematlas.experiments import EXPERIMENTS
+from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Preset
+from mematlas.pipeline.run import RunOutcome, run_file
+from mematlas.pipeline.study_file import parse_study_file
+from mematlas.pipeline.study_file_template import study_file_text
+from mematlas.pipeline.yaml_file import describe_error, read_mapping
+from mematlas.progress import Progress, Silent
+from mematlas.study import Study, write_atomically
+from mematlas.study.exposures import write_exposures
+from mematlas.study.probes import write_probes
+
+if TYPE_CHECKING:
+    from mematlas.experiments.training.side_by_side import Progress as Training
+
+
+@public_function()
+def experiment(
+    name: str,
+    path: str | Path | None = None,
+    *,
+    preset: Preset = "cpu",
+    training: "Training | None" = None,
+    progress: Progress | None = None,
+    **keys: Any,
+) -> Study:
+    """Train the models of an experiment, score, analyse and report; the Python counterpart of `mematlas experiment`.
+
+    Everything that exists already is kept; what is missing is made.
+
+    Args:
+        name: one of `mematlas list experiments`.
+        path: the file of the experiment; None for the preset with `keys`.
+        preset: the values of keys that the file does not have.
+        training: called as training(step, steps, loss, label) while models train.
+        keys: keys of the file, which take precedence.
+
+    Raises:
+        MematlasError: one line with value, rule and remedy; what is finished is kept.
+    """
+    config = read_experiment(name, None if path is None else Path(path), preset, keys)
+    outcome = run_experiment(name, config, training, progress or Silent())
+    outcome.analyses.check()
+    return outcome.study
+
+
+def read_experiment(
+    name: str, path: Path | None, preset: Preset = "cpu", keys: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """The configuration in the file at `path`; `out` is relative to the file's folder.
+
+    Raises:
+        UnknownName: there is no such experiment.
+        OptionError: no such preset, a key is unknown, or a value breaks a rule.
+        StudyError: there is no such file, or it is not YAML.
+    """
+    kind: Experiment = EXPERIMENTS.load(name)
+    if preset not in get_args(Preset):
+        raise OptionError(f"No preset is called {preset!r}; there are {' and '.join(get_args(Preset))}.")
+    values: dict[str, Any] = {}
+    lines: dict[object, int] = {}
+    if path is not None:
+        values, lines = _read_file(name, path)
+    defaults = {**kind.presets[preset]}
+    remedy = f"`{command_line('init', '--experiment', name)}` writes a file that explains every key."
+    try:
+        config = kind.config.model_validate({**defaults, **values, **(keys or {})})
+    except ValidationError as error:
+        place = path or Path(name)
+        raise OptionError(describe_error(error, place, lines, kind.config.model_fields, name, remedy)) from None
+    folder = path.parent if path is not None and "out" not in (keys or {}) else Path()
+    return config.model_copy(update={"out": folder / config.out.expanduser()})
+
+
+def _read_file(name: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        init = command_line("init", path, "--experiment", name)
+        raise StudyError(f"There is no file {path}; `{init}` writes one to start from.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} cannot be read ({error}); it is a YAML file in UTF-8.") from None
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        return {}, {}  # everything is as the preset has it
+    return read_mapping(text, path, "an experiment's file has lines such as `seeds: [0, 1]`")
+
+
+def outline_experiment(name: str, config: ExperimentConfig) -> list[ArmOutline]:
+    """What would be trained, without writing anything."""
+    kind: Experiment = EXPERIMENTS.load(name)
+    return kind.outline(config)
+
+
+def run_experiment(name: str, config: ExperimentConfig, training: "Training | None", progress: Progress) -> RunOutcome:
+    """Train what is missing, then run the study of the trained models.
+
+    Raises:
+        MematlasError: one line with value, rule and remedy; what is finished is kept.
+    """
+    from mematlas.experiments.running import train_design
+
+    kind: Experiment = EXPERIMENTS.load(name)
+    report = training or _silent
+    report(0, 1, None, "corpus")
+    design = kind.design(config, config.out)
+    report(1, 1, None, "corpus")
+    train_design(design, config.out, report, at_once=config.at_once, device=config.device)
+    _write_tables(name, design, config.out)
+    path = config.out / "study.yaml"
+    text = study_file_text(_study_settings(design, config), path.name)
+    write_atomically(path, lambda temporary: _write(temporary, text))
+    return run_file(parse_study_file(text, path), progress)
+
+
+def _write_tables(name: str, design: Design, folder: Path) -> None:
+    """Write what only the training knows to the study: probes and exposures."""
+    from mematlas.experiments.running import collect_exposures, collect_probes
+
+    write_probes(folder / "study", name, collect_probes(design, folder))
+    write_exposures(folder / "study", name, collect_exposures(design))
+
+
+def _study_settings(design: Design, config: ExperimentConfig) -> dict[str, Any]:
+    """The study: the last model of every scored arm on the rows that the arms are compared on."""
+    from mematlas.experiments.running import model_folder
+
+    continuation = min(32, config.row_length - config.context)
+    return {
+        "models": [model_folder(arm, config.out).relative_to(config.out).as_posix() for arm in design.scored],
+        "corpus": design.corpus.relative_to(config.out).as_posix(),
+        "control": design.control.relative_to(config.out).as_posix(),
+        "study": "study",
+        "context": [config.context],
+        "continuation": [continuation],
+        "features": False,
+        "predictors": "none",
+        "gallery": False,
+        **design.study,
+    }
+
+
+def experiment_file_text(name: str, preset: Preset = "cpu", path: Path = Path("experiment.yaml")) -> str:
+    """A commented file of an experiment: every key with its meaning and the preset's value, as comments."""
+    kind: Experiment = EXPERIMENTS.load(name)
+    run = command_line("experiment", name, path)
+    parts = [
+        f"# {kind.title} ({kind.source}).\n"
+        f"# `{run}` trains what is missing, and nothing twice; with --dry-run it shows what that is.\n"
+        f"# A line such as `#batch: 16` shows the value of the preset {preset}; remove the # to change it. Paths are\n"
+        "# relative to this file.\n"
+    ]
+    values = kind.config.model_validate(dict(kind.presets[preset])).model_dump(mode="json")
+    for key, field in kind.config.model_fields.items():
+        shown = yaml.safe_dump({key: values[key]}, default_flow_style=_is_short(values[key]), width=10**6).strip("{}\n")
+        parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in shown.splitlines()))
+    return "".join(parts)
+
+
+def _is_short(value: object) -> bool | None:
+    """PyYAML's default_flow_style: everything on one line, or one line per item of a list of mappings."""
+    return None if isinstance(value, list) and isinstance(value[0], dict) else True
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _silent(step: int, steps: int, loss: float | None, label: str) -> None:
+    """Report nothing."""
