@@ -249,7 +249,7 @@ def test_models_that_cannot_be_asked():
         (AutoModel.from_config(encoder.config), "predicts no tokens"),
         (torch.nn.Linear(2, 2), "is no model of transformers"),
         (prompted, "PROMPT_TUNING puts tokens of its own before every prompt"),
-        (networks.neox().to("meta"), "spread over several processes"),
+        (networks.neox().to("meta"), "spread over processes"),
     ):
         with pytest.raises(ModelError, match=text) as error:
             mematlas.measure(model, rows)

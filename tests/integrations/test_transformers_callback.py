@@ -56,6 +56,33 @@ def test_the_last_numbers_are_those_of_the_trained_network(learnt):
     assert {name: last[f"memorization/{name}"] for name in NAMES} == measured
 
 
+def test_the_scores_are_those_of_the_saved_model(learnt, tmp_path):
+    """The last step of the study, and the same rows scored by `mematlas score` with the model that was saved."""
+    training, study = learnt
+    training.save_model(tmp_path / "saved")
+    rows = {name: study.folder / "corpus" / f"{name}.parquet" for name in ("train", "control")}
+    options = {"context": 16, "continuation": 16, "batch": 64}
+    saved = mematlas.score(
+        tmp_path / "saved", corpus=rows["train"], control=rows["control"], study=tmp_path / "study", **options
+    )
+    assert (
+        study.scores()
+        .filter(pl.col("model").str.ends_with("192"))
+        .drop("model")
+        .equals(saved.scores().drop("model"), null_equal=True)
+    )
+    assert study.rows().equals(saved.rows())
+    assert study.run().settings == saved.run().settings
+    assert study.run().key == saved.run().key
+
+
+def test_16_bit_weights_are_recorded_as_such(tmp_path):
+    training = trainer(tmp_path / "run", networks.neox().to(torch.bfloat16).train(), max_steps=1)
+    training.add_callback(MemorizationCallback(training, study=tmp_path / "study", **GRID))
+    training.train()
+    assert mematlas.open_study(tmp_path / "study").run().settings["dtype"] == "bfloat16"
+
+
 @pytest.mark.slow
 def test_the_study_has_every_step_and_is_read_by_every_command(learnt, capsys):
     training, study = learnt

@@ -1,7 +1,10 @@
 """Measure how much a loaded model recites, in any training loop: `measure(model, rows)`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from mematlas.errors import OptionError
 from mematlas.errors.functions import public_function
@@ -9,10 +12,13 @@ from mematlas.integrations.token_rows import ChosenRows, choose_rows
 from mematlas.metrics import METRICS
 from mematlas.models.base import LoadOptions
 from mematlas.scoring.options import ScoringOptions
-from mematlas.types import Grid
+from mematlas.types import Grid, TokenRows
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mematlas.models.loaded import LoadedModel
+    from mematlas.scoring.engines.results import ContextResult
 
 #: Name of a measure -> the metric whose mean over rows it is.
 MEASURES: Final = {"recited": "extractable", "verbatim_length": "verbatim_length", "match": "memorization_score"}
@@ -56,7 +62,9 @@ def measure(
     sets = {"train": choose_rows(rows, needed, max_rows, "rows")}
     if control is not None:
         sets["control"] = choose_rows(control, needed, max_rows, "control")
-    return summarize(score_sets(model, sets, Grid((context,), (continuation,)), batch))
+    from mematlas.models.loaded import LoadedModel
+
+    return score_sets(LoadedModel(model), sets, Grid((context,), (continuation,)), batch).means()
 
 
 def check_numbers(**numbers: int | None) -> None:
@@ -75,37 +83,52 @@ def check_numbers(**numbers: int | None) -> None:
             )
 
 
-def score_sets(model: Any, sets: dict[str, ChosenRows], grid: Grid, batch: int) -> "dict[str, pl.DataFrame]":
-    """The records of the scores table, by role, of rows that all have the grid's width.
+@dataclass(frozen=True, slots=True)
+class ScoredSets:
+    """Sets of rows that a model was asked for: those of all sets one after the other.
+
+    sizes: by role, train and control, in this order; batch: rows that were scored at a time in the end.
+    """
+
+    options: ScoringOptions
+    results: "list[ContextResult]"
+    sizes: dict[str, int]
+    batch: int
+
+    def means(self) -> dict[str, float]:
+        """The result of `measure`."""
+        import polars as pl
+
+        from mematlas.scoring.records.tables import score_table
+
+        ids = np.arange(sum(self.sizes.values()))
+        scores = pl.DataFrame(pl.from_arrow(score_table("", ids, self.results, self.options)))
+        measured = dict(_means(scores.head(self.sizes["train"])))
+        if "control" in self.sizes:
+            control = dict(_means(scores.tail(self.sizes["control"])))
+            measured["control_recited"] = control["recited"]
+            measured["control_length"] = control["verbatim_length"]
+            measured["excess"] = measured["recited"] - control["recited"]
+        return measured
+
+
+def score_sets(source: "LoadedModel", sets: dict[str, ChosenRows], grid: Grid, batch: int) -> ScoredSets:
+    """Ask a loaded model for sets of rows that all have the grid's width; the model stays as it was.
 
     Raises:
         ModelError: see `measure`.
+        CorpusError: a row has a token that is not in the model's vocabulary.
     """
-    import polars as pl
-
-    from mematlas.models.loaded import LoadedModel, undisturbed
+    from mematlas.models.loaded import undisturbed
     from mematlas.scoring.engines.causal import Engine
-    from mematlas.scoring.records.tables import score_table
 
-    source = LoadedModel(model)
     options = ScoringOptions(grid, batch=batch)
+    starts = [rows.starts(grid.width) for rows in sets.values()]
+    tokens = TokenRows(*(np.concatenate([getattr(start, name) for start in starts]) for name in ("ids", "lengths")))
     with undisturbed(source.network):
         engine = Engine(source.load(LoadOptions()), source.card, options)
-        results = {role: engine.score(rows.starts(grid.width), rows.index) for role, rows in sets.items()}
-    label = source.card.label
-    tables = {role: score_table(label, sets[role].index, result, options) for role, result in results.items()}
-    return {role: pl.DataFrame(pl.from_arrow(table)) for role, table in tables.items()}
-
-
-def summarize(scores: "dict[str, pl.DataFrame]") -> dict[str, float]:
-    """The result of `measure` from the records of the scores table, by role: train, and control if there is one."""
-    measured = dict(_means(scores["train"]))
-    if "control" in scores:
-        control = dict(_means(scores["control"]))
-        measured["control_recited"] = control["recited"]
-        measured["control_length"] = control["verbatim_length"]
-        measured["excess"] = measured["recited"] - control["recited"]
-    return measured
+        results = engine.score(tokens, np.concatenate([rows.index for rows in sets.values()]))
+    return ScoredSets(options, results, {role: len(rows.index) for role, rows in sets.items()}, engine.batch)
 
 
 def _means(scores: "pl.DataFrame") -> Iterator[tuple[str, float]]:

@@ -1,25 +1,29 @@
-"""The study of a training: every measured step is a model of it, scored by the ordinary step of a study.
+"""The study of a training: every measured step is a model of it, written as the scoring step of a study writes one.
 
 STUDY/corpus/train.parquet, control.parquet    the measured rows: row (place in the dataset), tokens (the whole row)
 STUDY/tokenizer/                               the trainer's tokenizer, by which rows are shown as text
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import OptionError
+from mematlas.integrations.measuring import ScoredSets
 from mematlas.integrations.token_rows import ChosenRows
 from mematlas.io.paths import is_url
 from mematlas.pipeline.steps.score import run_job
 from mematlas.progress import Silent
 from mematlas.scoring.config import resolve_config
 from mematlas.scoring.job import job_of_models
-from mematlas.study import Study
+from mematlas.scoring.options import DOUBTFUL_MARGIN
+from mematlas.scoring.worker import shard_target, write_rows_table
+from mematlas.study import write_model
 from mematlas.study.shards import write_table
 from mematlas.types import Grid
 
 if TYPE_CHECKING:
-    import polars as pl
+    from mematlas.models.loaded import LoadedModel
 
 
 class TrainingStudy:
@@ -52,34 +56,30 @@ class TrainingStudy:
             batch=batch,
             format="parquet",
             tokenizer=self.folder / "tokenizer" if hasattr(tokenizer, "save_pretrained") else None,
-            graphs="off",  # they would keep the addresses of weights that training goes on to change
+            shards=1,
         )
 
-    def record(self, model: Any, step: int, *, extend: bool) -> "dict[str, pl.DataFrame]":
-        """Score the model into the study as that of a training step; returns its records of the scores table, by role.
+    def record(self, source: "LoadedModel", scored: ScoredSets, *, extend: bool) -> None:
+        """Write what a model recited as a model of the study.
 
         Args:
-            extend: whether steps that the study has already stay part of it.
+            source: the model, with a label of its own; extend: whether models that the study has already stay in it.
 
         Raises:
-            MematlasError: see `measure`; control rows that are training rows are refused, too.
+            MematlasError: the study cannot be written, or its control are training rows.
         """
-        import polars as pl
+        from mematlas.scoring.settle import SettleCounts, doubtful_rows
+        from mematlas.scoring.shards import write_results
 
-        from mematlas.models.loaded import LoadedModel, causal_network, model_name, undisturbed
-
-        name = model_name(causal_network(model))
-        source = LoadedModel(model, f"{name}-step-{step:06d}", step)
-        with undisturbed(source.network):
-            job = job_of_models([source], self._config, extend=extend)
-            study = run_job(job, Silent())
-        scores = study.scan_scores(job.run.key).filter(model=source.card.label)
-        records = scores.join(study.scan_rows(job.run.key).select("row", "role"), on="row").collect()
-        return {role: records.filter(pl.col("role") == role) for role in records["role"].unique()}
-
-    @property
-    def study(self) -> Study:
-        return Study(self.folder)
+        config = self._config.model_copy(update={"dtype": source.dtype})
+        job = job_of_models([source], config, extend=extend)
+        _, ids = job.plan.read(0, scored.options.grid.width)
+        write_model(self.folder, job.run.models[source.card.label], {"model": source.card.label, **asdict(source.card)})
+        write_rows_table(job, 0)
+        target = shard_target(job, source.card.label, {})
+        doubtful = SettleCounts(len(doubtful_rows(scored.results, DOUBTFUL_MARGIN[source.dtype])))
+        write_results(target, (0, 1), ids, scored.results, doubtful, scored.batch)
+        run_job(job, Silent())  # which finds everything scored, and writes the manifest
 
 
 def _write_rows(path: Path, rows: ChosenRows) -> Path:

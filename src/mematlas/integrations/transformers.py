@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mematlas.errors import OptionError
-from mematlas.integrations.measuring import BATCH, check_numbers, measure, score_sets, summarize
+from mematlas.integrations.measuring import BATCH, check_numbers, measure, score_sets
 from mematlas.integrations.token_rows import ChosenRows, choose_rows
 from mematlas.integrations.training_study import TrainingStudy
+from mematlas.models.loaded import LoadedModel, causal_network, model_name
 from mematlas.types import Grid
 
 __all__ = ["MemorizationCallback", "measure"]
@@ -115,15 +116,15 @@ class MemorizationCallback(TrainerCallback):
     def _measure_and_log(
         self, state: TrainerState, control: TrainerControl, model: Any, *, is_first: bool = False
     ) -> dict[str, float]:
-        """Measure, once a step, and log; every process measures, so that all have the same metrics."""
+        """Measure, once a step, and log; every process measures, and has the same metrics."""
         step = state.global_step
         if self._is_training and self._latest is not None and self._latest.step == step:
             return self._latest.values
+        source = LoadedModel(model, f"{model_name(causal_network(model))}-step-{step:06d}", step)
+        scored = score_sets(source, self._sets, self._grid, self._batch)
         if self._study is not None and self._is_training:
-            scores = self._study.record(model, step, extend=not is_first)
-        else:
-            scores = score_sets(model, self._sets, self._grid, self._batch)
-        values = summarize(scores)
+            self._study.record(source, scored, extend=not is_first)
+        values = scored.means()
         self._latest = _Measured(step, values)
         self._log(state, control, {f"{self._prefix}/{name}": value for name, value in values.items()})
         return values

@@ -115,9 +115,12 @@ class RecomputingSession:
 
 
 class CausalModel:
-    """A loaded transformers model, split into its body (states) and its head (logits)."""
+    """A loaded transformers model, split into its body (states) and its head (logits).
 
-    def __init__(self, network: Any, vocabulary: int, device: torch.device) -> None:
+    whole: never call the body alone, as FSDP gathers weights only where the whole network is called.
+    """
+
+    def __init__(self, network: Any, vocabulary: int, device: torch.device, *, whole: bool = False) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.device = device
@@ -128,7 +131,7 @@ class CausalModel:
         self.dependence = length_dependence(text.to_dict())
         self.layers = int(text.num_hidden_layers)
         self._kept: int | None = None  # None: the kept states are the head's input
-        self._head = exact_head(network, vocabulary, device, use_cache=False)
+        self._head = None if whole else exact_head(network, vocabulary, device, use_cache=False)
 
     def release(self) -> None:
         """Sessions share no memory."""
@@ -143,7 +146,8 @@ class CausalModel:
         transformers resets them in a pass that is shorter than the trained length.
         """
         if self.dependence is not None and self.dependence.by_token:
-            self.network.base_model(input_ids=torch.zeros((1, 1), dtype=torch.int64, device=self.device))
+            network = self.network if self._head is None else self.network.base_model
+            network(input_ids=torch.zeros((1, 1), dtype=torch.int64, device=self.device))
 
     def states(self, tokens: Tensor, cache: Cache | None, last: int) -> tuple[Tensor, Tensor]:
         """States [rows, last, width] of the last of `tokens` [rows, k], which follow the tokens in `cache`.

@@ -13,9 +13,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from mematlas.errors import ModelError
-from mematlas.models.base import LoadOptions, Model, ModelCard
+from mematlas.models.base import Dtype, LoadOptions, Model, ModelCard
 from mematlas.models.causal import CausalModel
 from mematlas.models.causality import check_causal
 from mematlas.models.huggingface import configured
@@ -34,7 +36,8 @@ class LoadedModel:
         training_step: optimizer steps that it was trained for, None if unknown.
 
     Raises:
-        ModelError: it is no such model, its weights are spread over processes, or an adapter changes its input.
+        ModelError: it is no such model, its weights are spread over processes in a way that cannot be scored, or an
+            adapter changes its input.
     """
 
     def __init__(self, model: nn.Module, label: str | None = None, training_step: int | None = None) -> None:
@@ -53,6 +56,12 @@ class LoadedModel:
             **configured(text.to_dict(), {} if generation is None else generation.to_dict()),
         )
 
+    @property
+    def dtype(self) -> Dtype:
+        """The number type that the weights are in."""
+        name = str(next(self.network.parameters()).dtype).removeprefix("torch.")
+        return "bfloat16" if name == "bfloat16" else "float16" if name == "float16" else "float32"
+
     def encoder(self) -> Encoder | None:
         """None: a loaded model has no tokenizer of its own."""
         return None
@@ -64,15 +73,19 @@ class LoadedModel:
             ModelError: its predictions depend on later tokens.
         """
         device = self.network.get_input_embeddings().weight.device
+        is_sharded = _is_sharded(self.network)
+        if is_sharded:
+            # gather the weights: what is gathered in inference mode for the first time cannot be trained with
+            with torch.no_grad():
+                self.network(input_ids=torch.zeros((1, 1), dtype=torch.int64, device=device))
         check_causal(self.network, self.card.vocabulary, device, self.card.spec, self.card.max_length)
-        return CausalModel(self.network, self.card.vocabulary, device)
+        return CausalModel(self.network, self.card.vocabulary, device, whole=is_sharded)
 
 
 def model_name(network: Any) -> str:
     """The last part of the name that the network was loaded from, or the kind of network if it was loaded from none."""
-    return str(getattr(network.config, "_name_or_path", "")).rstrip("/").split("/")[-1] or str(
-        network.config.model_type
-    )
+    path = str(getattr(network.config, "_name_or_path", ""))
+    return path.rstrip("/").split("/")[-1] or str(network.config.model_type)
 
 
 def causal_network(model: Any) -> Any:
@@ -97,10 +110,10 @@ def causal_network(model: Any) -> Any:
         )
     if model.get_output_embeddings() is None:
         raise ModelError(f"A {kind} predicts no tokens; give a causal language model (AutoModelForCausalLM).")
-    if any(_is_spread(parameter) for parameter in model.parameters()):
+    if not _is_sharded(model) and any(_is_spread(parameter) for parameter in model.parameters()):
         raise ModelError(
-            f"The weights of this {kind} are spread over several processes (FSDP, DeepSpeed ZeRO-3), so that none of "
-            "them can recite alone; score the saved checkpoints instead: `mematlas score 'RUN/checkpoint-*'`."
+            f"The weights of this {kind} are spread over processes in a way that cannot be measured (DeepSpeed ZeRO-3, "
+            "FSDP 1, FSDP around an adapter); use FSDP 2, or score the saved checkpoints: `mematlas score RUN`."
         )
     return model
 
@@ -116,17 +129,23 @@ def _without_adapter_class(model: Any) -> Any:
     return model.get_base_model()
 
 
+def _is_sharded(network: Any) -> bool:
+    """Whether FSDP 2 spreads the weights over processes and gathers them whenever the network is called."""
+    return isinstance(network, FSDPModule)
+
+
 def _is_spread(parameter: Tensor) -> bool:
-    return hasattr(parameter, "ds_id") or type(parameter).__name__ == "DTensor" or parameter.device.type == "meta"
+    return hasattr(parameter, "ds_id") or type(parameter).__name__ in ("DTensor", "FlatParameter") or parameter.is_meta
 
 
 @torch.no_grad()
 def _digest_weights(network: nn.Module) -> str:
-    """A hash of the names, shapes and types of the parameters, and of evenly spaced numbers of each."""
+    """A hash of the names, shapes and types of the parameters, and of evenly spaced numbers of each, or of the part of
+    each that this process has."""
     digest = hashlib.blake2b(digest_size=16)
     for name, parameter in network.named_parameters():
         digest.update(repr((name, tuple(parameter.shape), str(parameter.dtype))).encode())
-        flat = parameter.detach().reshape(-1)
+        flat = (parameter.to_local() if isinstance(parameter, DTensor) else parameter).detach().reshape(-1)
         sample = flat[:: max(1, len(flat) // _HASHED_NUMBERS)].contiguous()
         digest.update(sample.view(torch.uint8).cpu().numpy().tobytes())
     return digest.hexdigest()

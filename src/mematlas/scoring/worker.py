@@ -101,7 +101,7 @@ class ShardWorker:
             engine = _torch_engine(job, source, load, self._say)
             reference = _reference_engine(job, source, load, self._say) if config.settle else None
             _report_states_size(job, label, engine, self._say)
-        self._loaded = _LoadedModel(label, engine, reference, _shard_target(job, label, around))
+        self._loaded = _LoadedModel(label, engine, reference, shard_target(job, label, around))
         return self._loaded
 
     def _vllm_engine(self, source: "ModelSource", load: "LoadOptions") -> "VllmEngine":
@@ -118,7 +118,7 @@ class ShardWorker:
 
         plan = self._job.plan
         with translate_os_errors(self._job.config.study):
-            _write_rows_table(self._job, index)
+            write_rows_table(self._job, index)
             return score_shard(model.target, plan, index, model.engine, model.reference, self._advance)
 
 
@@ -163,7 +163,7 @@ def _reference_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions
     return cache(lambda: Engine(source.load(exact), source.card, job.options, say, max_rows))
 
 
-def _shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -> "ShardTarget":
+def shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -> "ShardTarget":
     """Where the shards of a model go. special_tokens: ids around the rows of a masked model, {} for others."""
     from mematlas.scoring.shards import ShardTarget
 
@@ -191,7 +191,8 @@ def _shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -
     )
 
 
-def _write_rows_table(job: ScoringJob, index: int) -> None:
+def write_rows_table(job: ScoringJob, index: int) -> None:
+    """Write the table of the rows of a shard, unless it is there already."""
     folder = job.config.study / "rows" / job.run.rows_key
     name = shard_name(index, job.run.shards)
     if not is_shard_done(folder, name):
