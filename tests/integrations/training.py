@@ -1,6 +1,5 @@
 """Trainings that take seconds: 32 random texts, which a small network learns by heart, and 32 others as control."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tests import tiny_networks as networks
 
 RANDOM = np.random.default_rng(11)
 TRAIN, HELD_OUT = RANDOM.integers(0, 490, (2, 32, 40))
+_TIMES = ("_runtime", "_per_second")
 GRID = {"context": 16, "continuation": 16}
 
 
@@ -63,6 +63,5 @@ def measurements(history: list[dict[str, Any]], prefix: str = "memorization") ->
 
 def other_logs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All other records, without times."""
-    is_time: Callable[[str], bool] = lambda name: name.endswith(("_runtime", "_per_second"))  # noqa: E731
     records = [record for record in history if "memorization/recited" not in record]
-    return [{name: value for name, value in record.items() if not is_time(name)} for record in records]
+    return [{name: value for name, value in record.items() if not name.endswith(_TIMES)} for record in records]

@@ -113,7 +113,7 @@ def causal_network(model: Any) -> Any:
     if not _is_sharded(model) and any(_is_spread(parameter) for parameter in model.parameters()):
         raise ModelError(
             f"The weights of this {kind} are spread over processes in a way that cannot be measured (DeepSpeed ZeRO-3, "
-            "FSDP 1, FSDP around an adapter); use FSDP 2, or score the saved checkpoints: `mematlas score RUN`."
+            "FSDP 1, FSDP around an adapter); use FSDP 2, or score the saved checkpoints after training."
         )
     return model
 
