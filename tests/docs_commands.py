@@ -36,6 +36,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas score gguf/smollm2-135m.gguf --corpus texts/licence-headers.jsonl --context 32 --continuation 32 "
     "--row-length 64 --cut window --rows first:16 --study ../studies/gguf": HUB,
     "python benchmarks/real_inputs.py real": HUB,
+    "mematlas score bert-base-uncased --objective masked --corpus texts.jsonl --context 32 --continuation 32 "
+    "--study masked": HUB,
     "python benchmarks/real_models.py real studies": HUB,
     "mematlas score EleutherAI/pythia-70m EleutherAI/pythia-160m@step100000 --corpus pile-standard-pythia-preshuffled "
     "--format pythia --context 32 --continuation 32 --continuation 64 --rows first:1000 --study pile": HUB,

@@ -180,7 +180,8 @@ def test_scoring_an_encoder_is_one_line(tmp_path, capsys, name):
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == (
         f"mematlas: '{tmp_path / 'encoder'}' predicts each token from later ones too (its attention is bidirectional, "
-        "as in BERT), so it cannot be asked to recite a text; give a causal language model."
+        "as in BERT), so it cannot be asked to recite a text; give a causal language model, or score a masked one with "
+        "--objective masked."
     )
     assert not any("Traceback" in line for line in lines)
     assert mematlas.open_study(study).done(mematlas.open_study(study).run(), "encoder") == 0

@@ -96,12 +96,12 @@ class Analysis:
         stay, but no trend is decided and the summary does not pick the claim. A caveat names models that read longer
         rows than they were trained for. Of masked models only what M alone says is computed, and no trend is decided.
         """
-        if tables.masked and self.name not in OF_MASKED_MODELS:
+        if "masking" in tables.settings and self.name not in OF_MASKED_MODELS:
             return self._needs_causal_models(tables)
         finding = self._with_cluster_caveat(self.compute(tables), tables)
         if tables.beyond_trained_length:
             finding = replace(finding, caveats=(_length_caveat(tables.beyond_trained_length), *finding.caveats))
-        if tables.masked:
+        if "masking" in tables.settings:
             finding = _of_masked_models(finding, tables)
         if len(tables.tokenizers) < 2:
             return finding

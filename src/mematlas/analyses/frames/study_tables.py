@@ -103,11 +103,6 @@ class Tables:
         """Whether M itself is known, and not only whether M = 1."""
         return self.settings.get("depth", "graded") == "graded" and self.complete
 
-    @property
-    def masked(self) -> bool:
-        """Whether M is the share of hidden tokens that a masked model names, and nothing was recited."""
-        return self.settings.get("objective", "causal") == "masked"
-
     # ------------------------------------------------------------------------------------------------ the family
 
     @property

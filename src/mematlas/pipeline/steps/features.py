@@ -90,7 +90,7 @@ def make_features(
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
-    if opened.run(run).settings.get("objective") == "masked":
+    if "masking" in opened.run(run).settings:
         raise StudyError(
             f"Row features count the contexts and continuations of causal models, but the objective of run "
             f"{opened.run(run).key} is masked; analyse it without: {command_line('analyze', opened.folder)}"

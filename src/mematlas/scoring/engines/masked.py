@@ -12,7 +12,7 @@ import torch
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, ModelCard, ModelSource
 from mematlas.models.huggingface import FolderSource
-from mematlas.models.masked_lm.masks import MASKING
+from mematlas.models.masked_lm.masks import MASKING, Masking
 from mematlas.models.masked_lm.model import MaskedModel, load_masked
 from mematlas.scoring.engines.memory import score_or_halve
 from mematlas.scoring.engines.readout import NonFiniteLogits, Readout
@@ -23,7 +23,7 @@ from mematlas.types import Ids, TokenRows
 
 
 class MaskedEngine:
-    """Scores token rows with one masked model; `score` is like `Engine.score`.
+    """Scores token rows with one masked model; `score` is like `Engine.score`. masking: which tokens are hidden.
 
     Raises (constructor):
         ModelError: rows are longer than the model allows, with the tokens that its tokenizer puts around them.
@@ -35,6 +35,7 @@ class MaskedEngine:
         card: ModelCard,
         options: ScoringOptions,
         say: Callable[[str], None] = lambda text: None,
+        masking: Masking = MASKING,
     ) -> None:
         around = len(model.tokens.before) + len(model.tokens.after)
         width = options.grid.width
@@ -44,7 +45,7 @@ class MaskedEngine:
                 f"row, but rows have {width}; choose a shorter --context or --continuation."
             )
         self._model, self._card, self._options, self._say = model, card, options, say
-        self._readout = Readout(model)
+        self._readout, self._masking = Readout(model), masking
         self._special = np.array(model.tokens.special, dtype=np.int64)
         assert options.batch != "auto"  # refused by the configuration
         self.batch = options.batch
@@ -68,7 +69,7 @@ class MaskedEngine:
         masks = {
             row: hidden
             for row in np.flatnonzero(distinct.lengths >= width).tolist()
-            if (hidden := MASKING.positions(distinct.ids[row, :width], self._special)) is not None
+            if (hidden := self._masking.positions(distinct.ids[row, :width], self._special)) is not None
         }
         group, results, start = np.array([*masks], dtype=np.int64), [], 0
         while start < len(group):  # the batch may be halved on the way
@@ -116,7 +117,7 @@ class MaskedEngine:
             chosen = {name: values.cpu().numpy() for name, values in self._readout.choose(states).items()}
             hit.append(chosen["token"].reshape(hidden.shape) == np.take_along_axis(tokens, hidden, axis=1))
             margin.append(chosen["margin"].reshape(hidden.shape))
-        asked, none = np.full(len(part), MASKING.asked(tokens.shape[1])), np.zeros(len(part), dtype=np.int64)
+        asked, none = np.full(len(part), self._masking.asked(tokens.shape[1])), np.zeros(len(part), dtype=np.int64)
         hits, margins = np.concatenate(hit, axis=1), np.concatenate(margin, axis=1)
         return ContextResult(part, tokens.shape[1], hits, margins, asked, {}, {}, 0, none)
 

@@ -300,7 +300,7 @@ def _caveats(tables: Tables, survival: pl.DataFrame) -> tuple[str, ...]:
     caveats = []
     if not tables.graded:
         caveats.append("The scores hold verbatim lengths only: no class below M = 1, and no mean M.")
-    if not survival.height and not tables.masked:
+    if not survival.height and "masking" not in tables.settings:
         caveats.append("The scores hold no verbatim lengths: no survival curve.")
     if not tables.has_control:
         caveats.append("The study has no control rows: the floor that lucky frequent tokens give mean M is unknown.")
