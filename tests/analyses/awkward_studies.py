@@ -18,6 +18,7 @@ from tests.analyses.synthetic_tables import (
     with_features,
     with_places,
     with_predictions,
+    with_probes,
     with_signals,
     with_states,
 )
@@ -167,6 +168,24 @@ def subsets(models: int, count=60, **options) -> Tables:
     return family(names, ((16, 32),), count, roles=roles, parameters=dict.fromkeys(names, 10**6), **options)
 
 
+def probed(*, blocks: int = 4, epochs: int = 6, arms=("s1", "s4"), sets=("train", "validation")) -> Tables:
+    """Measurements after every epoch and in branches: M of training rows grows, that of shown rows falls again."""
+    rng, records = np.random.default_rng(0), []
+    for number, arm in enumerate(arms):
+        for epoch, name, block in product(range(epochs), sets, range(blocks)):
+            m = min(1.0, 0.1 + (number + 1) * epoch / 8) if name == "train" else 0.1
+            values = {"M": m * rng.uniform(0.9, 1), "loss": 5 - m + epoch * 0.01, "shown": epoch * (name == "train")}
+            key = (arm, epoch * 3, f"{name}:{block}")
+            records += [(*key, metric, float(value), 8) for metric, value in values.items()]
+        for branch, t, block in product(("0x", "0x-again", "2x"), (-2, 0, 1, 4), range(blocks)):
+            shown = 2 * (t >= 0) * (branch == "2x")
+            values = {"M": 0.1 + block / 100 + shown * rng.uniform(0.2, 0.3) / (3 + t), "shown": float(shown)}
+            key = (f"{arm}--{branch}", 10 + t, f"special:{block}")
+            records += [(*key, metric, value, 8) for metric, value in values.items()]
+            records += [(key[0], key[1], "control", "M", 0.05, 40)] if block == 0 else []
+    return with_probes(full_study(60), records)
+
+
 SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]
 TWO_CELLS = ((32, 16), (32, 32))
 
@@ -294,6 +313,17 @@ CASES = {
     "exposures, holes in the grid": lambda: with_exposures(with_holes()),
     "exposures, rows of documents": lambda: with_exposures(rows_of_documents()),
     "exposures, nothing scored": lambda: with_exposures(nothing_scored()),
+    "probes": probed,
+    "probes, one block": lambda: probed(blocks=1),
+    "probes, one epoch": lambda: probed(epochs=1),
+    "probes, one arm": lambda: probed(arms=("s2",)),
+    "probes of models that are not in the study": lambda: probed(arms=("a", "b")),
+    "probes, no validation rows": lambda: probed(sets=("train",)),
+    "probes, no showings": lambda: with_probes(
+        full_study(60),
+        [(f"s1--{branch}", 3, "special", metric, 0.0, 8) for branch in ("0x", "0x-again") for metric in ("M", "shown")],
+    ),
+    "probes, nothing that is known": lambda: with_probes(full_study(60), [("a", 1, "other", "N", None, 1)]),
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),
     "states, no control": lambda: with_states(family(("s1", "s4"), SHORT_CELLS, 40), kinds=("truth",)),

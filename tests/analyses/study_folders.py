@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import Study, open_study, shard_name, write_json, write_shard, write_table
 from mematlas.study.exposures import write_exposures
+from mematlas.study.probes import write_probes
 
 
 def write_study(tables: Tables, folder: Path) -> Study:
@@ -49,4 +50,6 @@ def write_study(tables: Tables, folder: Path) -> Study:
         write_table(folder / "predictions" / "k" / "all" / "p.parquet", tables.predictions.collect().to_arrow())
     if tables.exposures is not None:
         write_exposures(folder, "all", tables.exposures.collect())
+    if tables.probes is not None:
+        write_probes(folder, "all", tables.probes.collect().to_arrow())
     return open_study(folder)

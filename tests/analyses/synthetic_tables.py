@@ -14,6 +14,7 @@ from mematlas.study import HiddenStates
 from mematlas.study.schemas.exposures import EXPOSURES
 from mematlas.study.schemas.features import OCCURRENCES, SCHEMAS, TOKEN_KINDS
 from mematlas.study.schemas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
+from mematlas.study.schemas.probes import PROBES
 from mematlas.study.schemas.scores import FREE, truth_schema
 
 
@@ -206,6 +207,12 @@ def with_exposures(tables: Tables, share: float = 0.5, *, seed: int = 0) -> Tabl
     scores = tables.scores.collect().join(shown, on=["model", "row"], how="left", maintain_order="left")
     scores = scores.with_columns(hits).drop("shown")
     return replace(tables, scores=scores.lazy(), exposures=exposures.lazy())
+
+
+def with_probes(tables: Tables, records: Sequence[tuple[str, int, str, str, float | None, int]]) -> Tables:
+    """`tables` with measurements taken in training: (arm, step, set, metric, value, n)."""
+    frame = pl.DataFrame(list(records), schema=PROBES.names, orient="row")
+    return replace(tables, probes=frame.cast(dict(pl.from_arrow(PROBES.empty_table()).schema)).lazy())
 
 
 def with_states(

@@ -24,6 +24,8 @@ USES_PREDICTIONS = {name for name in ANALYSES if "predictions" in ANALYSES.load(
 USES_STATES = {name for name in ANALYSES if "hidden states" in ANALYSES.load(name).needs}
 #: Analyses that read exposures.
 USES_EXPOSURES = {name for name in ANALYSES if "exposures" in ANALYSES.load(name).needs}
+#: Analyses that read measurements taken in training.
+USES_PROBES = {name for name in ANALYSES if "probes" in ANALYSES.load(name).needs}
 #: Ordered by case, so that two test processes that share the list have few studies in common.
 PAIRS = [
     (name, case)
@@ -32,6 +34,7 @@ PAIRS = [
     if (name in USES_FEATURES or not case.startswith(("feat", "sign")))
     and (name in USES_PREDICTIONS or not case.startswith("pred"))
     and (name in USES_EXPOSURES or not case.startswith("exposures"))
+    and (name in USES_PROBES or not case.startswith("probes"))
     and (name in USES_STATES or not case.startswith("states"))
 ]
 

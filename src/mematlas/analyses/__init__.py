@@ -101,6 +101,16 @@ ANALYSES = Registry(
             None,
             "what models owe to having been trained on a row: memorization, simplicity, influence on others (P10)",
         ),
+        "dynamics": (
+            "mematlas.analyses.training.dynamics:ANALYSIS",
+            None,
+            "what models of several sizes memorize epoch by epoch, and where they begin to overfit (P8)",
+        ),
+        "forgetting": (
+            "mematlas.analyses.training.forgetting:ANALYSIS",
+            None,
+            "what is left of rows that were shown a few times, over the same rows never shown (P8)",
+        ),
         "predict": (
             "mematlas.analyses.states.predict.finding:ANALYSIS",
             None,

@@ -91,6 +91,8 @@ from mematlas.analyses.training.counterfactual.records import (
     row_memorization,
 )
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
+from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
+from mematlas.analyses.training.forgetting import forgetting_excess, forgetting_left
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
@@ -120,9 +122,12 @@ __all__ = [
     "definition_lines",
     "discoverable_shares",
     "elsewhere_contrasts",
+    "epochs_to_reach",
     "exposures_by_repetitions",
     "firm_lines",
     "fit_laws",
+    "forgetting_excess",
+    "forgetting_left",
     "influence_histogram",
     "law_points",
     "law_residuals",
@@ -141,6 +146,7 @@ __all__ = [
     "memorization_convergence",
     "memorizers",
     "out_of_all",
+    "overfitting_epochs",
     "overlap_sets",
     "pairs",
     "permuted_membership",
@@ -191,6 +197,7 @@ __all__ = [
     "subset_scores",
     "symmetry_tests",
     "texts",
+    "training_epochs",
     "trait_means",
     "with_bucket",
     "with_changes",

@@ -233,6 +233,15 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
     "copies-hide-memorization": PublishedTrend(
         "The more copies a row has, the lower is its counterfactual memorization.", "P10", "S2", "counterfactual"
     ),
+    "larger-models-forget-less": PublishedTrend(
+        "What is left of a batch shown during training is more in larger models.", "P8, section 5", "S2", "forgetting"
+    ),
+    "larger-models-memorize-faster": PublishedTrend(
+        "Larger models reach a given share of memorized training tokens in fewer epochs.",
+        "P8, section 3",
+        "S2",
+        "dynamics",
+    ),
     "predictor-accuracy-grows-with-size": PublishedTrend(
         "The predictor's token accuracy is higher for 12B than for 70M at every continuation.",
         "P1, table of the predictor",

@@ -27,6 +27,7 @@ from mematlas.progress import Progress, Silent
 from mematlas.study import Study, write_atomically
 from mematlas.study.exposures import write_exposures
 from mematlas.study.probes import write_probes
+from mematlas.types import as_list
 
 if TYPE_CHECKING:
     from mematlas.experiments.training.side_by_side import Progress as Training
@@ -169,14 +170,11 @@ def experiment_file_text(name: str, preset: Preset = "cpu", path: Path = Path("e
     ]
     values = kind.config.model_validate(dict(kind.presets[preset])).model_dump(mode="json")
     for key, field in kind.config.model_fields.items():
-        shown = yaml.safe_dump({key: values[key]}, default_flow_style=_is_short(values[key]), width=10**6).strip("{}\n")
+        is_short = not any(isinstance(item, dict) for item in as_list(values[key]))
+        shown = yaml.safe_dump({key: values[key]}, default_flow_style=is_short or None, width=10**6).rstrip()
+        shown = shown.strip("{}") if is_short else shown
         parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in shown.splitlines()))
     return "".join(parts)
-
-
-def _is_short(value: object) -> bool | None:
-    """PyYAML's default_flow_style: everything on one line, or one line per item of a list of mappings."""
-    return None if isinstance(value, list) and isinstance(value[0], dict) else True
 
 
 def _write(path: Path, text: str) -> None:
