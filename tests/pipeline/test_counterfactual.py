@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import mematlas
+from mematlas.errors import OptionError
 from mematlas.experiments import counterfactual
 from mematlas.findings.finding import read_findings
 from mematlas.verification.verify import verify
@@ -55,6 +56,13 @@ def test_the_finding_follows_from_the_scores(study):
             mem = values[is_member].mean() - values[~is_member].mean()
             assert rows["mem"][row] == pytest.approx(mem, abs=1e-12)
     assert rows["mem"].mean() > 0.02
+
+
+def test_keys_may_be_given_in_python(tmp_path):
+    with pytest.raises(OptionError, match=r"a counterfactual file has no key 'modles'\. Did you mean 'models'"):
+        mematlas.experiment("counterfactual", keys={"out": tmp_path, "modles": 4})
+    with pytest.raises(OptionError, match="greater than or equal to 4"):
+        mematlas.experiment("counterfactual", keys={"out": tmp_path, "models": 2})
 
 
 def test_the_study_is_sound(study):
