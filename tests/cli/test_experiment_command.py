@@ -1,0 +1,37 @@
+"""The output of `mematlas experiment` and of `mematlas init --experiment`."""
+
+import yaml
+
+from mematlas.experiments.data import study_rows
+from tests.experiments.conftest import documents
+from tests.pipeline.test_experiment import FORGET
+
+
+def test_init_writes_a_file_that_a_dry_run_reads(cli, tmp_path):
+    path = tmp_path / "forget.yaml"
+    code, out, _ = cli("init", path, "--experiment", "forget")
+    assert (code, f"then: mematlas experiment forget {path}" in out) == (0, True)
+    code, out, _ = cli("experiment", "forget", path, "--dry-run")
+    assert code == 0
+    assert "neox-0.62m-seed0--30x" in out
+    assert "TFLOP of training" in out
+    assert f"Run it: mematlas experiment forget {path}" in out
+    assert [child.name for child in tmp_path.iterdir()] == ["forget.yaml"], "a dry run writes nothing"
+
+
+def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+    path = tmp_path / "f.yaml"
+    path.write_text(yaml.safe_dump(FORGET))
+    code, out, err = cli("experiment", "forget", path)
+    assert code == 0, err
+    assert "- Of 4 rows shown 6 times, neox-" in out
+    assert "The report: open " in out
+    assert (tmp_path / "out" / "study" / "report.html").is_file()
+
+
+def test_errors_are_one_line(cli, tmp_path):
+    code, _, err = cli("experiment", "forgot", tmp_path / "f.yaml")
+    assert (code, "No experiment is called 'forgot'" in err) == (1, True)
+    code, _, err = cli("experiment", "forget", tmp_path / "f.yaml")
+    assert (code, "There is no file" in err) == (1, True)

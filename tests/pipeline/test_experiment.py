@@ -1,0 +1,130 @@
+"""An experiment from its file to a study: the same numbers whether it was stopped or not, and none made twice."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+import mematlas
+from mematlas.errors import OptionError, StudyError, UnknownName
+from mematlas.experiments import EXPERIMENTS
+from mematlas.experiments.data import study_rows
+from mematlas.findings.finding import read_findings
+from mematlas.pipeline.experiment import experiment_file_text, read_experiment
+from tests.experiments.conftest import documents
+
+TINY = {
+    "out": "out", "sizes": [{"hidden": 16, "layers": 1, "heads": 2, "peak_rate": 0.02}], "row_length": 24, "batch": 4,
+    "vocabulary": 300, "context": 8, "blocks": 4,
+}  # fmt: skip
+FORGET = {**TINY, "times": [0, 6], "plateau_steps": 4, "after_steps": 4, "special_rows": 4, "control_rows": 6}
+DYNAMICS = {**TINY, "epochs": 4, "train_rows": 12, "validation_rows": 6}
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def synthetic_texts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+
+
+def write(folder: Path, values: dict) -> Path:
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_forget_is_a_study_with_probes_exposures_and_a_finding(tmp_path):
+    path, calls = write(tmp_path, FORGET), []
+
+    def stop(step, steps, loss, label):
+        calls.append((label, step))
+        if label.endswith("--6x") and step == 8:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        mematlas.experiment("forget", path, training=stop)
+    study = mematlas.experiment("forget", path)
+    assert study.folder == tmp_path / "out" / "study"
+    labels = [label.partition("-step-")[0].partition("--")[2] for label in study.models()["model"]]
+    assert labels == ["0x", "6x"]
+    exposures = study.scan_exposures().collect()
+    assert exposures.filter(pl.col("model").str.contains("6x"))["times"].to_list() == [6] * 4
+    assert exposures.filter(pl.col("model").str.contains("0x"))["times"].to_list() == [0] * 4
+    assert set(exposures["model"]) == set(study.models()["model"])
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "forgetting"]
+    excess = finding.table("excess")
+    assert excess.filter(branch="0x-again")["excess"].to_list() == [0.0] * excess.filter(branch="0x-again").height
+    assert excess.filter(branch="0x-again").height >= 4
+    assert excess.filter(branch="6x", t=0)["excess"].item() > 0
+    assert excess.filter(branch="6x").sort("t")["excess"][0] == 0, "before the first showing the branches are equal"
+    arms = json.loads((tmp_path / "out" / "experiment.json").read_text())["arms"]
+    assert {arm["label"].partition("--")[2]: arm["first_different_step"] for arm in arms} == {
+        "": None, "0x": None, "6x": 5, "0x-again": None,
+    }  # fmt: skip
+    again: list[str] = []
+    mematlas.experiment("forget", path, training=lambda step, steps, loss, label: again.append(label))
+    assert set(again) == {"corpus"}, "nothing is trained twice"
+
+
+def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
+    study = mematlas.experiment("dynamics", write(tmp_path, {**DYNAMICS, "seeds": [0, 1]}))
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "dynamics"]
+    epochs = finding.table("epochs")
+    assert epochs.filter(set="train")["epoch"].to_list() == [0, 1, 2, 3, 4] * 2
+    assert epochs["parameters"].n_unique() == 1
+    assert epochs.filter(set="validation")["rows"].unique().to_list() == [6]
+    assert len(study.models()) == 2
+
+
+def test_a_preset_gives_what_the_file_does_not_have(tmp_path):
+    path = tmp_path / "d.yaml"
+    path.write_text("# nothing\n")
+    assert read_experiment("dynamics", path).seeds == [0, 1]
+    assert read_experiment("dynamics", path, "gpu").batch == 64
+    path.write_text("batch: 8\nout: there")
+    config = read_experiment("dynamics", path, "gpu", {"epochs": 2})
+    assert (config.batch, config.epochs, config.device) == (8, 2, "cuda")
+    assert config.out == tmp_path / "there"
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_the_commented_file_shows_every_key_and_changes_nothing(name, tmp_path):
+    text, path = experiment_file_text(name), tmp_path / "e.yaml"
+    path.write_text(text)
+    assert read_experiment(name, path) == read_experiment(name, None).model_copy(
+        update={"out": tmp_path / read_experiment(name, None).out}
+    )
+    uncommented = "\n".join(
+        line[1:] if line.startswith("#") and not line.startswith("# ") else "" for line in text.splitlines()
+    )
+    path.write_text(uncommented)
+    assert list(yaml.safe_load(uncommented)) == list(type(read_experiment(name, None)).model_fields)
+    assert read_experiment(name, path).sizes == read_experiment(name, None).sizes
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batc": 3}, r"line 1: a forget file has no key 'batc'. Did you mean 'batch'\?"),
+        ({"batch": 0}, r"line 1: batch: Input should be greater than 0 \(given: 0\)"),
+        ({"times": [0]}, "line 1: times: rows are shown 0 times or more, and in one branch at least once"),
+        ({"blocks": 7}, "special_rows is a multiple of blocks, not 64 and 7. `mematlas init --experiment forget`"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line(tmp_path, values, message):
+    with pytest.raises(OptionError, match=message):
+        read_experiment("forget", write(tmp_path, values))
+
+
+def test_a_wrong_name_preset_or_path_is_named(tmp_path):
+    with pytest.raises(UnknownName, match=r"No experiment is called 'forgot'\. Did you mean 'forget'"):
+        read_experiment("forgot", None)
+    with pytest.raises(OptionError, match="No preset is called 'tpu'; there are cpu and gpu"):
+        read_experiment("forget", None, "tpu")
+    with pytest.raises(StudyError, match=r"`mematlas init .*no.yaml --experiment forget` writes one"):
+        read_experiment("forget", tmp_path / "no.yaml")
