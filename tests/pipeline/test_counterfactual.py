@@ -1,63 +1,69 @@
-"""A counterfactual experiment becomes an ordinary study: exposures are the subsets, and the finding follows."""
+"""`mematlas experiment counterfactual`: exposures are the subsets, and the finding follows from the scores."""
 
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
-from mematlas.experiments import counterfactual as experiment
-from mematlas.pipeline.counterfactual import counterfactual
+import mematlas
+from mematlas.errors import OptionError
+from mematlas.experiments import counterfactual
+from mematlas.findings.finding import read_findings
 from mematlas.verification.verify import verify
 from tests.experiments.conftest import documents
-from tests.experiments.test_counterfactual import TINY
+from tests.experiments.test_counterfactual import KEYS
 
-#: enough models for each row to be in two and out of two, and enough epochs for something to be learnt
-CONFIG = replace(TINY, models=12, epochs=25)
+#: enough models for a row to be in two and out of two, and enough epochs for something to be learnt
+MODELS, EPOCHS = 10, 25
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    sizes = [asdict(size) for size in KEYS["sizes"]]
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(KEYS | {"models": MODELS, "epochs": EPOCHS, "sizes": sizes, "out": "out"}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.train_subsets, "__kwdefaults__", {
-            **experiment.train_subsets.__kwdefaults__, "documents": documents
-        })  # fmt: skip
-        folder = tmp_path_factory.mktemp("experiment")
-        first = counterfactual(folder, config=CONFIG)
-        trained = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
-        again = counterfactual(folder, config=CONFIG)
-        assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == trained
-        assert again.study.run().key == first.study.run().key
-    return folder, again
+        patch.setattr(counterfactual, "standard_library_documents", documents)
+        return mematlas.experiment("counterfactual", path)
 
 
-def test_exposures_are_the_subsets(outcome):
-    folder, result = outcome
-    members = np.load(folder / "subsets.npy")
-    exposures = result.study.scan_exposures().collect()
+def test_exposures_are_the_subsets(study):
+    members = np.load(study.folder.parent / "subsets.npy")
+    labels = [f"subset-{number:03d}-step-{3 * EPOCHS:06d}" for number in range(MODELS)]
+    assert study.models()["model"].to_list() == labels
+    exposures = study.scan_exposures().collect()
     assert exposures.height == members.size
-    labels = [f"subset-{number:03d}-step-000075" for number in range(12)]
-    assert result.study.models()["model"].to_list() == labels
     for label, is_member in zip(labels, members, strict=True):
-        of_model = exposures.filter(model=label).sort("row")
-        assert of_model["times"].to_list() == (25 * is_member).tolist()
-        assert of_model["first_step"].is_null().to_list() == (~is_member).tolist()
-        shown = of_model.filter(pl.col("times") > 0)
-        assert shown["first_step"].is_between(1, 3).all()
-        assert shown["last_step"].is_between(73, 75).all()
+        times = exposures.filter(model=label).sort("row")["times"]
+        assert times.to_list() == (EPOCHS * is_member).tolist()
 
 
-def test_the_finding_has_the_copies_and_sources_of_the_rows(outcome):
-    finding = outcome[1].analyses.findings["counterfactual"]
+def test_the_finding_follows_from_the_scores(study):
+    (finding,) = (found for found in read_findings(study.folder, study.run().key) if found.name == "counterfactual")
     assert finding.missing is None
     rows = finding.table("mem")
     assert rows["copies"].to_list() == [1] * 10 + [3] * 6 + [1] * 8
     assert rows["source"].to_list() == ["text"] * 16 + ["random"] * 4 + ["template"] * 4
-    assert rows["n_in"].to_list() == np.load(outcome[0] / "subsets.npy").sum(0).tolist()
-    known = rows.drop_nulls("mem")
-    np.testing.assert_allclose(known["mem"], known["in"] - known["out"], atol=1e-12)
-    assert known["mem"].mean() > 0.02
+    members = np.load(study.folder.parent / "subsets.npy")
+    assert rows["n_in"].to_list() == members.sum(0).tolist()
+    scores = study.scores().filter(pl.col("row") < 24).sort("row", "model")
+    by_hand = scores["matches"].to_numpy().reshape(24, MODELS) / 16
+    for row, (values, is_member) in enumerate(zip(by_hand, members.T, strict=True)):
+        if 2 <= is_member.sum() <= MODELS - 2:
+            mem = values[is_member].mean() - values[~is_member].mean()
+            assert rows["mem"][row] == pytest.approx(mem, abs=1e-12)
+    assert rows["mem"].mean() > 0.02
 
 
-def test_the_study_is_sound(outcome):
-    assert verify(outcome[1].study.folder).faults == ()
+def test_keys_may_be_given_in_python(tmp_path):
+    with pytest.raises(OptionError, match=r"a counterfactual file has no key 'modles'\. Did you mean 'models'"):
+        mematlas.experiment("counterfactual", keys={"out": tmp_path, "modles": 4})
+    with pytest.raises(OptionError, match="greater than or equal to 4"):
+        mematlas.experiment("counterfactual", keys={"out": tmp_path, "models": 2})
+
+
+def test_the_study_is_sound(study):
+    assert verify(study.folder).faults == ()

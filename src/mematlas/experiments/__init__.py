@@ -29,6 +29,11 @@ _SUBMODULES = {
 EXPERIMENTS = Registry(
     "experiment",
     {
+        "counterfactual": (
+            "mematlas.experiments.counterfactual:EXPERIMENT",
+            None,
+            "many models, each on a random subset of the rows: what they owe to having been trained on a row (P10)",
+        ),
         "dynamics": (
             "mematlas.experiments.dynamics:EXPERIMENT",
             None,

@@ -1,156 +1,138 @@
-"""Many small models, each trained on a random subset of the rows: the ground of counterfactual memorization (P10).
+"""Many small models, each trained on a random subset of the rows: the ground of counterfactual memorization.
 
-    OUT/tokenizer/, rows/        see data/subset_rows.py
-        subsets.npy              [models, rows] bool: which rows each model was trained on
-        models/subset-000/...    one folder per model, see training/trainer.py
-
-Each model is a task: it is trained once, in this process or by a worker, and resumed if it was interrupted.
+Source: P10 (400 models, 25 % of the rows each). Which rows each model is trained on is drawn from the seed, and written
+to OUT/subsets.npy [models, rows] bool. Every model is an arm of its own: trained once, and resumed if interrupted.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
-from mematlas.executors.pool import enter_folder, map_tasks, raise_failed
-from mematlas.experiments.data.standard_library import Document, standard_library_documents
-from mematlas.experiments.data.subset_rows import RowsFolder, prepare_rows
+from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Integers
+from mematlas.experiments.data.standard_library import standard_library_documents
+from mematlas.experiments.data.subset_rows import RowKinds, SubsetRows, prepare_subset_rows
+from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import Plan
-from mematlas.experiments.design.subsets import CounterfactualConfig
-from mematlas.experiments.folders import check_disk_space
+from mematlas.experiments.design.schedule import Schedule
 from mematlas.experiments.training.arm import Arm
-from mematlas.experiments.training.network import checkpoint_name, neox_config
-from mematlas.experiments.training.side_by_side import Progress, side_by_side
-from mematlas.experiments.training.trainer import train_arm
+from mematlas.experiments.training.network import neox_config
 from mematlas.stats.counterfactual import sample_membership
 from mematlas.study import write_atomically
-from mematlas.types import Ids
 
-_BYTES_PER_PARAMETER = 4
-_SLACK = 20_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedSubsets:
-    """The trained models: an ordinary Hugging Face folder each, in the order of the lines of `members`.
-
-    rows: the corpus of all rows, control: rows that no model was shown; members: [models, rows], who was trained on
-    what; first_steps, last_steps: [models, rows], steps in which a row was shown first and last, 0 where it was not.
-    """
-
-    folder: Path
-    rows: Path
-    control: Path
-    models: tuple[Path, ...]
-    members: NDArray[np.bool_]
-    epochs: int
-    first_steps: Ids
-    last_steps: Ids
+_WARM_UP: Final = 20
+_FINAL_RATE: Final = 0.1
+#: The streams of random numbers that a seed gives, besides those of the rows.
+_ORDER: Final = 2
 
 
-def train_subsets(
-    out: str | Path,
-    config: CounterfactualConfig | None = None,
-    progress: Progress | None = None,
-    *,
-    workers: WorkerOptions = SINGLE_PROCESS,
-    documents: Callable[[], list[Document]] = standard_library_documents,
-    at_once: int = 2,
-) -> TrainedSubsets:
-    """Train every model on its subset; models that are trained already are kept.
+class CounterfactualConfig(ExperimentConfig):
+    """The keys of the file of `mematlas experiment counterfactual`."""
 
-    Args:
-        out: the output folder; created if necessary.
-        progress: called as progress(step, steps, loss, label) while models train in this process, and as progress(done,
-            models, None, "models") after each one of a worker.
-        workers: processes that share the models; in this process, `at_once` of them are trained side by side.
-        documents: called without arguments, returns the texts.
-
-    Raises:
-        CorpusError: the texts are missing or too few.
-        StudyError: the folder cannot be written or contains something else, or the disk is too full.
-    """
-    out, config, report = Path(out), config or CounterfactualConfig(), progress or _silent
-    parameters = config.size.parameters(config.rows.vocabulary)
-    check_disk_space(out, _BYTES_PER_PARAMETER * parameters * (config.models + 6) + _SLACK)
-    rows = prepare_rows(out, config.rows, config.seed, documents)
-    members = sample_membership(
-        config.models, len(rows.tokens), config.share, config.seed, rows.texts if config.unit == "text" else None
+    out: Path = Field(default=Path("counterfactual"), description=ExperimentConfig.model_fields["out"].description)
+    seeds: Integers = Field(
+        default=[0], description="One seed of rows, subsets, initial weights and orders.", max_length=1
     )
-    write_atomically(out / "subsets.npy", partial(_save, values=members))
-    arms = [subset_arm(number, rows, members[number], config) for number in range(config.models)]
-    if workers.uses_workers(len(arms)):
-        _train_in_workers(out, config, workers, report)
-    jobs = [partial(train_arm, arm, out / "models" / arm.label) for arm in arms]
-    side_by_side(jobs, min(at_once, torch.get_num_threads()), report)
-    steps = np.array([_shown_steps(arm.plan, len(rows.tokens)) for arm in arms])
-    models = tuple(out / "models" / arm.label / checkpoint_name(arm.plan.steps) for arm in arms)
-    return TrainedSubsets(out, rows.rows, rows.control, models, members, config.epochs, steps[:, 0], steps[:, 1])
+    models: int = Field(default=40, description="Number of models, each trained on a subset of its own.", ge=4)
+    share: float = Field(default=0.25, description="Share of the rows that each model is trained on.", gt=0, lt=1)
+    epochs: int = Field(default=40, description="How often a model is shown each row of its subset.", gt=0)
+    unit: Literal["row", "text"] = Field(
+        default="row",
+        description="What is drawn: a row, or a text with all its copies, so that these hide no memorization.",
+    )
+    shared_start: bool = Field(
+        default=False, description="Whether all models start from the same weights, instead of weights of their own."
+    )
+    copies: Integers = Field(default=[1, 2, 4, 8], description="How many rows have the same text, group by group.")
+    texts: Integers = Field(default=[80, 24, 10, 6], description="Number of texts in each of these groups.")
+    random_rows: int = Field(default=24, description="Rows of random tokens.", ge=0)
+    template_rows: int = Field(default=32, description="Rows of one text that differ in two tokens.", ge=0)
+    control_rows: int = Field(default=64, description="Rows of text that no model is trained on.", gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "CounterfactualConfig":
+        if len(self.sizes) != 1:
+            raise ValueError(
+                f"models are of one size, not of {len(self.sizes)}; give each size an experiment of its own"
+            )
+        if len(self.copies) != len(self.texts) or min((*self.copies, *self.texts), default=0) < 1:
+            raise ValueError(
+                f"copies {self.copies} and texts {self.texts} are positive, and one number of texts belongs to each "
+                "number of copies"
+            )
+        if not 0 < round(self.share * self.units) < self.units:
+            raise ValueError(
+                f"a share of {self.share} of {self.units} {self.unit}s leaves nothing in a subset, or out of it"
+            )
+        if not 0 < self.context < self.row_length:
+            raise ValueError(f"a context of {self.context} tokens leaves nothing of rows of {self.row_length}")
+        return self
+
+    @property
+    def kinds(self) -> RowKinds:
+        """The numbers of rows of each kind."""
+        return RowKinds(
+            tuple(self.copies), tuple(self.texts), self.random_rows, self.template_rows, self.control_rows, self.context
+        )
+
+    @property
+    def units(self) -> int:
+        """What subsets are drawn from: rows or texts."""
+        return self.kinds.rows if self.unit == "row" else sum(self.texts) + self.random_rows + self.template_rows
 
 
-def subset_arm(number: int, rows: RowsFolder, is_member: NDArray[np.bool_], config: CounterfactualConfig) -> Arm:
-    """The training of one model: its rows in a new order in every epoch.
+def outline(config: CounterfactualConfig) -> list[ArmOutline]:
+    """One arm for every model; of texts with copies, subsets have as many rows on average."""
+    parameters = config.sizes[0].parameters(config.vocabulary)
+    steps = config.epochs * -(-round(config.share * config.kinds.rows) // config.batch)
+    return [ArmOutline(_label(number), parameters, steps) for number in range(config.models)]
+
+
+def design(config: CounterfactualConfig, folder: Path) -> Design:
+    """The rows, the subsets, and an arm for each subset."""
+    rows = prepare_subset_rows(
+        folder, config.kinds, config.row_length, config.vocabulary, config.seeds[0], standard_library_documents
+    )
+    groups = rows.texts if config.unit == "text" else None
+    members = sample_membership(config.models, len(rows.tokens), config.share, config.seeds[0], groups)
+    write_atomically(folder / "subsets.npy", partial(_save, values=members))
+    arms = tuple(subset_arm(number, rows, members[number], config) for number in range(config.models))
+    study = {
+        "analyses": ["counterfactual", "distribution"],
+        "features": True,  # the copies of a row
+        "scope": "rows",
+        "continuation": [config.row_length - config.context],
+    }
+    return Design((arms,), arms, rows.corpus, rows.control, len(rows.tokens), study)
+
+
+def subset_arm(number: int, rows: SubsetRows, is_member: NDArray[np.bool_], config: CounterfactualConfig) -> Arm:
+    """The training of one model: the rows of its subset once an epoch, each epoch in another order.
 
     Args:
         is_member: [rows], whether the model is trained on each row.
     """
-    random = np.random.default_rng([config.seed, 2, number])
+    seed, size = config.seeds[0], config.sizes[0]
+    random = np.random.default_rng([seed, _ORDER, number])
     subset = np.flatnonzero(is_member)
     order = np.concatenate([random.permutation(subset) for _ in range(config.epochs)])
-    starts = np.concatenate(
-        [len(subset) * epoch + np.arange(0, len(subset), config.batch) for epoch in range(config.epochs)]
-    )
-    vocabulary = len(rows.tokenizer)
+    of_epoch = np.arange(0, len(subset), config.batch)
+    starts = (np.arange(config.epochs)[:, None] * len(subset) + of_epoch).reshape(-1)
     return Arm(
-        label=f"subset-{number:03d}",
-        start=neox_config(config.size, vocabulary, rows.tokens.shape[1]),
+        label=_label(number),
+        start=neox_config(size, len(rows.tokenizer), config.row_length),
         plan=Plan(rows.tokens, order, np.append(starts, len(order))),
-        schedule=config.schedule,
-        seed=config.seed if config.shared_start else config.seed + 1 + number,
+        schedule=Schedule(size.peak_rate, warm_up=_WARM_UP, final_rate=_FINAL_RATE),
+        seed=seed if config.shared_start else seed + 1 + number,
         tokenizer=rows.tokenizer,
     )
 
 
-def _shown_steps(plan: Plan, rows: int) -> tuple[Ids, Ids]:
-    """The first and the last step, from 1 on, in which each row is shown; 0 where it is not."""
-    step_of_slot = np.searchsorted(plan.starts, np.arange(len(plan.rows)), side="right")
-    first, last = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    first[plan.rows[::-1]] = step_of_slot[::-1]
-    last[plan.rows] = step_of_slot
-    return first, last
-
-
-def _train_in_workers(out: Path, config: CounterfactualConfig, workers: WorkerOptions, report: Progress) -> None:
-    done = 0
-
-    def count(_: int) -> None:
-        nonlocal done
-        done += 1
-        report(done, config.models, None, "models")
-
-    factory = partial(_make_worker, Path.cwd(), out, config)
-    failed = map_tasks(workers, factory, range(config.models), count, lambda _: None, None)
-    raise_failed(failed, "models", "all others are kept. Run the same command again.")
-
-
-def _make_worker(folder: Path, out: Path, config: CounterfactualConfig, threads: int) -> Callable[[int], int]:
-    """A worker that trains the model of a number; the rows and subsets exist already."""
-    enter_folder(folder)
-    torch.set_num_threads(threads)
-    rows = prepare_rows(out, config.rows, config.seed, standard_library_documents)
-    members = np.load(out / "subsets.npy", allow_pickle=False)
-
-    def train(number: int) -> int:
-        arm = subset_arm(number, rows, members[number], config)
-        train_arm(arm, out / "models" / arm.label)
-        return number
-
-    return train
+def _label(number: int) -> str:
+    return f"subset-{number:03d}"
 
 
 def _save(path: Path, values: NDArray[np.bool_]) -> None:
@@ -158,5 +140,27 @@ def _save(path: Path, values: NDArray[np.bool_]) -> None:
         np.save(file, values)
 
 
-def _silent(step: int, steps: int, loss: float | None, label: str) -> None:
-    """Report nothing."""
+_PRESETS: Final[dict[Any, dict[str, Any]]] = {
+    "cpu": {"sizes": [Size(32, 2, 2, 1e-2)], "batch": 8},
+    "gpu": {
+        "sizes": [Size(256, 4, 4, 2e-3)],
+        "models": 96,
+        "vocabulary": 8192,
+        "batch": 64,
+        "texts": [4096, 512, 256, 128],
+        "random_rows": 256,
+        "template_rows": 256,
+        "control_rows": 512,
+        "device": "cuda",
+        "at_once": 1,
+    },
+}
+EXPERIMENT = Experiment(
+    "counterfactual",
+    "What models owe to having been trained on a row",
+    "P10",
+    CounterfactualConfig,
+    _PRESETS,
+    outline,
+    design,
+)

@@ -41,7 +41,7 @@ def experiment(
     preset: Preset = "cpu",
     training: "Training | None" = None,
     progress: Progress | None = None,
-    **keys: Any,
+    keys: Mapping[str, Any] | None = None,
 ) -> Study:
     """Train the models of an experiment, score, analyse and report; the Python counterpart of `mematlas experiment`.
 

@@ -168,7 +168,8 @@ class Study:
         paths = sorted((self.folder / "probes").glob("*.parquet"))
         if not paths:
             raise StudyError(
-                f"{self.folder} has no measurements taken in training; studies that `mematlas experiment` writes do."
+                f"{self.folder} has no measurements taken in training; studies of "
+                "`mematlas experiment NAME FILE.yaml` do."
             )
         return pl.scan_parquet(fetch_all(paths))
 
@@ -186,8 +187,8 @@ class Study:
         paths = sorted((self.folder / "exposures").glob("*.parquet"))
         if not paths:
             raise StudyError(
-                f"{self.folder} does not say which models were trained on which rows; studies that `mematlas "
-                "experiment` writes do."
+                f"{self.folder} does not say which models were trained on which rows; studies of "
+                "`mematlas experiment NAME FILE.yaml` do."
             )
         return pl.scan_parquet(fetch_all(paths))
 

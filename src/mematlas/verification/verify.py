@@ -67,7 +67,7 @@ def verify(
     for selected in runs:
         _check_run(check, selected, set(entries.get(selected.key, {}).get("models", {})))
     for path in check.files_in(check.study.folder / "probes", "*.parquet"):
-        _check_table(check, path, "delete it; `mematlas experiment` writes it again")
+        _check_table(check, path, "delete it; `mematlas experiment NAME FILE.yaml` writes it again")
     for path in check.files_in(check.study.folder / "exposures", "*.parquet"):
         _check_table(check, path, "delete it; the command that trained the models writes it again")
     agreements: list[Agreement] = []

@@ -3,13 +3,14 @@
 rows/rows.parquet      tokens, source (text, random or template), text (lowest row of the same text)
      control.parquet   tokens, source: texts that no model is shown
      rows.json         what they were made from; written last
-tokenizer/             trained on the documents
+tokenizer/             trained on the documents that the texts are drawn from
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,6 @@ from mematlas.experiments.data.planting import Tokens, plant
 from mematlas.experiments.data.standard_library import Document
 from mematlas.experiments.data.tokenizer import train_tokenizer
 from mematlas.experiments.design.config import PlantingConfig
-from mematlas.experiments.design.subsets import SubsetRows
 from mematlas.experiments.folders import atomic_folder, read_json
 from mematlas.study import fingerprint, write_json, write_table
 from mematlas.types import Ids
@@ -31,18 +31,50 @@ LAYOUT = 1
 TEXT, RANDOM, TEMPLATE = "text", "random", "template"
 
 
-@dataclass(frozen=True, slots=True)
-class RowsFolder:
-    """The rows, read from a folder. tokens: [rows, row_length]; texts: [rows], equal numbers for copies."""
+#: Documents that tokenizer and texts are made from: the tokenizer is small, and more would only take time.
+_DOCUMENTS: Final = 150
+#: Tokens that differ between rows of the template.
+TEMPLATE_SLOTS: Final = 2
 
-    rows: Path
+
+@dataclass(frozen=True, slots=True)
+class RowKinds:
+    """Numbers of rows: texts[i] texts are `copies[i]` rows each; the rows of the template are one text that differs in
+    `TEMPLATE_SLOTS` tokens after the context."""
+
+    copies: tuple[int, ...]
+    texts: tuple[int, ...]
+    random_rows: int
+    template_rows: int
+    control_rows: int
+    context: int
+
+    @property
+    def rows(self) -> int:
+        """All rows that a model may be trained on."""
+        copies = sum(copies * texts for copies, texts in zip(self.copies, self.texts, strict=True))
+        return copies + self.random_rows + self.template_rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubsetRows:
+    """The rows and their files. tokens: [rows, row_length]; texts: [rows], equal numbers for copies."""
+
+    corpus: Path
     control: Path
     tokenizer: PreTrainedTokenizerFast
     tokens: Tokens
     texts: Ids
 
 
-def prepare_rows(out: Path, config: SubsetRows, seed: int, documents: Callable[[], list[Document]]) -> RowsFolder:
+def prepare_subset_rows(
+    out: Path,
+    kinds: RowKinds,
+    row_length: int,
+    vocabulary: int,
+    seed: int,
+    documents: Callable[[], list[Document]],
+) -> SubsetRows:
     """The rows in `out`; they are made unless they exist already.
 
     Raises:
@@ -50,56 +82,58 @@ def prepare_rows(out: Path, config: SubsetRows, seed: int, documents: Callable[[
         StudyError: the folder cannot be written, or its manifest is damaged.
     """
     folder = out / "rows"
-    inputs = fingerprint({"layout": LAYOUT, "rows": asdict(config), "seed": seed})
+    planting = PlantingConfig(
+        vocabulary=vocabulary,
+        row_length=row_length,
+        repetitions=(1,),
+        rows_per_level=sum(kinds.texts) + bool(kinds.template_rows),
+        control_rows=kinds.control_rows,
+        overlap=row_length // 3,
+    )
+    inputs = fingerprint({"layout": LAYOUT, "kinds": asdict(kinds), "planting": asdict(planting), "seed": seed})
     manifest = read_json(folder / "rows.json")
     if manifest is None or manifest.get("inputs") != inputs:
-        _make_rows(out, config, seed, documents(), inputs)
+        _make_rows(out, kinds, planting, seed, documents(), inputs)
     table = pq.read_table(folder / "rows.parquet")
     tokens = table["tokens"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
     tokenizer = AutoTokenizer.from_pretrained(out / "tokenizer")
-    return RowsFolder(folder / "rows.parquet", folder / "control.parquet", tokenizer, tokens, table["text"].to_numpy())
+    return SubsetRows(folder / "rows.parquet", folder / "control.parquet", tokenizer, tokens, table["text"].to_numpy())
 
 
-def _make_rows(out: Path, config: SubsetRows, seed: int, documents: list[Document], inputs: str) -> None:
+def _make_rows(
+    out: Path, kinds: RowKinds, planting: PlantingConfig, seed: int, documents: list[Document], inputs: str
+) -> None:
     random = np.random.default_rng([seed, 1])
-    chosen = np.sort(random.permutation(len(documents))[: config.documents])
+    needed = max(_DOCUMENTS, 2 * (planting.rows_per_level + planting.control_rows) // 3)
+    chosen = np.sort(random.permutation(len(documents))[:needed])
     texts = [documents[number].text for number in chosen]
-    tokenizer = train_tokenizer(texts, config.vocabulary, config.row_length)
+    tokenizer = train_tokenizer(texts, planting.vocabulary, planting.row_length)
     ids = [
         np.array(encoded.ids, dtype=np.uint16)
         for encoded in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     ]
-    planting = PlantingConfig(
-        vocabulary=config.vocabulary,
-        row_length=config.row_length,
-        repetitions=(1,),
-        rows_per_level=config.number_of_texts + bool(config.template_rows),
-        control_rows=config.control_rows,
-        overlap=config.row_length // 3,
-    )
     planted = plant(ids, planting, seed)
-    tokens, sources, text = arrange_rows(planted.train.tokens, config, len(tokenizer), random)
+    tokens, sources, text = arrange_rows(planted.train.tokens, kinds, len(tokenizer), random)
     with atomic_folder(out / "tokenizer") as temporary:
         tokenizer.save_pretrained(temporary)
     _write(out / "rows" / "rows.parquet", tokens, source=sources, text=text)
-    _write(out / "rows" / "control.parquet", planted.control.tokens, source=[TEXT] * config.control_rows)
+    _write(out / "rows" / "control.parquet", planted.control.tokens, source=[TEXT] * kinds.control_rows)
     digest = hashlib.sha256(tokens.tobytes()).hexdigest()
     write_json(out / "rows" / "rows.json", {"inputs": inputs, "tokens": digest, "rows": len(tokens)})
 
 
 def arrange_rows(
-    texts: Tokens, config: SubsetRows, vocabulary: int, random: np.random.Generator
+    texts: Tokens, kinds: RowKinds, vocabulary: int, random: np.random.Generator
 ) -> tuple[Tokens, list[str], Ids]:
     """Tokens, source and text (the lowest row of equal tokens) of all rows, copies one after another.
 
     Args:
         texts: [texts, row_length], different from each other; the last is the template's, if there is one.
     """
-    copies = np.repeat([copies for copies, _ in config.texts], [number for _, number in config.texts])
     parts = [
-        np.repeat(texts[: config.number_of_texts], copies, axis=0),
-        random.integers(1, vocabulary, (config.random_rows, config.row_length)).astype(np.uint16),
-        _template_rows(texts[-1], config, vocabulary, random),
+        np.repeat(texts[: sum(kinds.texts)], np.repeat(kinds.copies, kinds.texts), axis=0),
+        random.integers(1, vocabulary, (kinds.random_rows, texts.shape[1])).astype(np.uint16),
+        _template_rows(texts[-1], kinds, vocabulary, random),
     ]
     sources = [source for source, part in zip((TEXT, RANDOM, TEMPLATE), parts, strict=True) for _ in part]
     tokens = np.concatenate(parts)
@@ -108,15 +142,13 @@ def arrange_rows(
 
 
 def _template_rows(
-    template: NDArray[np.uint16], config: SubsetRows, vocabulary: int, random: np.random.Generator
+    template: NDArray[np.uint16], kinds: RowKinds, vocabulary: int, random: np.random.Generator
 ) -> Tokens:
-    """Rows that differ in the same few places of their second half, which are far apart."""
-    rows = np.repeat(template[None], config.template_rows, axis=0)
-    half = config.row_length // 2
-    places = (
-        half + (np.arange(config.template_slots) * half) // config.template_slots + half // config.template_slots // 2
-    )
-    rows[:, places] = random.integers(1, vocabulary, (config.template_rows, config.template_slots))
+    """Rows that differ in the same few places of the continuation, which are far apart."""
+    rows = np.repeat(template[None], kinds.template_rows, axis=0)
+    length = len(template) - kinds.context
+    places = kinds.context + (2 * np.arange(TEMPLATE_SLOTS) + 1) * length // (2 * TEMPLATE_SLOTS)
+    rows[:, places] = random.integers(1, vocabulary, (kinds.template_rows, TEMPLATE_SLOTS))
     return rows
 
 
