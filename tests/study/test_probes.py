@@ -23,7 +23,7 @@ def test_what_is_written_is_read_and_changes_what_findings_are_made_from(tmp_pat
     study, before = mematlas.open_study(tmp_path), run_fingerprint(tmp_path, run)
     assert not study.has_probes()
     with pytest.raises(
-        StudyError, match="has no measurements taken in training; `mematlas experiment NAME FILE.yaml` writes"
+        StudyError, match=r"has no measurements taken in training; `mematlas experiment NAME FILE\.yaml` writes"
     ):
         study.scan_probes()
     write_probes(tmp_path, "one", table().select(["value", "n", "arm", "step", "set", "metric"]))
