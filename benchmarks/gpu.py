@@ -18,8 +18,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from mematlas.models.base import Model, ModelCard
 from mematlas.models.causal import CausalModel
-from mematlas.models.cuda_graph_choice import compare_decoding
-from mematlas.models.cuda_graphs import GraphedModel
+from mematlas.models.cuda.graph_choice import compare_decoding
+from mematlas.models.cuda.graphs import GraphedModel
 from mematlas.scoring.cost import ModelShape, scoring_cost
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions

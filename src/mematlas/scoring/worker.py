@@ -139,7 +139,7 @@ def _report_states_size(job: ScoringJob, label: str, engine: "Engine", say: Say)
 
 
 def _torch_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions", say: Say) -> "Engine":
-    from mematlas.models.cuda_graph_choice import with_graphs
+    from mematlas.models.cuda.graph_choice import with_graphs
     from mematlas.scoring.engines.causal import Engine
 
     options, max_rows = job.options, job.plan.largest

@@ -9,16 +9,16 @@ import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mematlas.errors import ModelError
-from mematlas.models import cuda_graph_choice as graph_choice
 from mematlas.models.base import ModelCard
-from mematlas.models.cuda_graph_choice import (
+from mematlas.models.cuda import graph_choice
+from mematlas.models.cuda.graph_choice import (
     DecodingComparison,
     choose_faster,
     compare_decoding,
     unsuitable_reason,
     with_graphs,
 )
-from mematlas.models.cuda_graphs import MAX_STEP_TOKENS, DecodingStep, GraphedModel, GraphedSession, padded_rows
+from mematlas.models.cuda.graphs import MAX_STEP_TOKENS, DecodingStep, GraphedModel, GraphedSession, padded_rows
 from mematlas.models.standins.uniform import Uniform
 from mematlas.scoring.options import ScoringOptions
 from tests import tiny_networks as networks

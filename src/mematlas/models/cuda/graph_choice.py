@@ -82,7 +82,7 @@ def choose_faster(
     model: "CausalModel", label: str, wanted: Graphs, shape: tuple[int, int], say: Callable[[str], None]
 ) -> "CausalModel | Model":
     """The model as it is or with replayed steps, as a measurement decides; shape: number of rows and tokens per row."""
-    from mematlas.models.cuda_graphs import GraphedModel
+    from mematlas.models.cuda.graphs import GraphedModel
 
     failures: list[str] = []
     graphed = GraphedModel(model, failures.append)

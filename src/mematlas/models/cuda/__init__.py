@@ -1,0 +1,1 @@
+"""Decoding steps replayed as CUDA graphs, and when that pays."""
