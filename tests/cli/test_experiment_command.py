@@ -25,7 +25,7 @@ def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatc
     path.write_text(yaml.safe_dump(FORGET))
     code, out, err = cli("experiment", "forget", path)
     assert code == 0, err
-    assert "- Of 4 rows shown 6 times, neox-" in out
+    assert "- Right after 4 rows were shown 6 times, neox-" in out
     assert "The report: open " in out
     assert (tmp_path / "out" / "study" / "report.html").is_file()
 

@@ -22,7 +22,9 @@ def test_what_is_written_is_read_and_changes_what_findings_are_made_from(tmp_pat
     write_json(tmp_path / "runs" / "key.json", run.to_json())
     study, before = mematlas.open_study(tmp_path), run_fingerprint(tmp_path, run)
     assert not study.has_probes()
-    with pytest.raises(StudyError, match="has no measurements taken in training; studies that `mematlas experiment`"):
+    with pytest.raises(
+        StudyError, match=r"has no measurements taken in training; `mematlas experiment NAME FILE\.yaml` writes"
+    ):
         study.scan_probes()
     write_probes(tmp_path, "one", table().select(["value", "n", "arm", "step", "set", "metric"]))
     assert study.scan_probes().collect().to_dicts() == RECORDS

@@ -168,8 +168,8 @@ class Study:
         paths = sorted((self.folder / "probes").glob("*.parquet"))
         if not paths:
             raise StudyError(
-                f"{self.folder} has no measurements taken in training; studies of "
-                "`mematlas experiment NAME FILE.yaml` do."
+                f"{self.folder} has no measurements taken in training; `mematlas experiment NAME FILE.yaml` writes "
+                "studies that have them."
             )
         return pl.scan_parquet(fetch_all(paths))
 

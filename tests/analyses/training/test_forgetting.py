@@ -49,7 +49,7 @@ def test_the_branch_trained_again_has_no_excess_at_all(study):
     again = excess_of(study).filter(branch="0x-again")
     assert again["excess"].to_list() == [0.0] * 4
     assert again["times"].to_list() == [0] * 4
-    assert ANALYSIS.compute(study).control.endswith("that one, trained again, differs from itself by 0.0 %.")
+    assert ANALYSIS.compute(study).control.endswith("that one, trained again, differs from itself by 0.0 points.")
 
 
 def test_the_peak_and_what_is_left_are_reported_apart(study):

@@ -163,16 +163,15 @@ def compute(tables: Tables) -> Finding:
 
 
 def _claim(most: dict[str, Any]) -> str:
-    at_last = f"{100 * most['at_last']:.1f} %"
     return (
-        f"Of {most['rows']:,} rows shown {most['times']:,} times, {most['group']} predicts {at_last} of the tokens "
-        f"more than without the showings right after the last one, and {_points(most)} more "
-        f"{most['last_t']:,} steps later."
+        f"Right after {most['rows']:,} rows were shown {most['times']:,} times, {most['group']} predicts their tokens "
+        f"right more often by {100 * most['at_last']:.1f} percentage points than without the showings; "
+        f"{most['last_t']:,} steps later by {_points(most)}."
     )
 
 
 def _points(record: dict[str, Any]) -> str:
-    text = f"{100 * record['left']:.1f} %"
+    text = f"{100 * record['left']:.1f}"
     if record["left_lower"] is None:
         return text
     return f"{text} [{100 * record['left_lower']:.1f}, {100 * record['left_upper']:.1f}]"
@@ -184,7 +183,7 @@ def _control(left: pl.DataFrame, excess: pl.DataFrame) -> str:
     if again.is_empty():
         return f"{text}."
     largest = again.select(pl.col("excess").abs().max()).item()
-    return f"{text}; that one, trained again, differs from itself by {100 * largest:.1f} %."
+    return f"{text}; that one, trained again, differs from itself by {100 * largest:.1f} points."
 
 
 def _trend(shown: pl.DataFrame) -> Trend:
