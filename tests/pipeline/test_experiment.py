@@ -1,6 +1,8 @@
 """An experiment from its file to a study: the same numbers whether it was stopped or not, and none made twice."""
 
 import json
+import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,7 @@ import pytest
 import yaml
 
 import mematlas
-from mematlas.errors import OptionError, StudyError, UnknownName
+from mematlas.errors import ModelError, OptionError, StudyError, UnknownName
 from mematlas.experiments import EXPERIMENTS
 from mematlas.experiments.data import study_rows
 from mematlas.findings.finding import read_findings
@@ -113,6 +115,7 @@ def test_the_commented_file_shows_every_key_and_changes_nothing(name, tmp_path):
         ({"batc": 3}, r"line 1: a forget file has no key 'batc'. Did you mean 'batch'\?"),
         ({"batch": 0}, r"line 1: batch: Input should be greater than 0 \(given: 0\)"),
         ({"times": [0]}, "line 1: times: rows are shown 0 times or more, and in one branch at least once"),
+        ({"context": 48}, "a context of 48 tokens leaves nothing of rows of 48"),
         ({"blocks": 7}, "special_rows is a multiple of blocks, not 64 and 7. `mematlas init --experiment forget`"),
     ],
 )
@@ -128,3 +131,15 @@ def test_a_wrong_name_preset_or_path_is_named(tmp_path):
         read_experiment("forget", None, "tpu")
     with pytest.raises(StudyError, match=r"`mematlas init .*no.yaml --experiment forget` writes one"):
         read_experiment("forget", tmp_path / "no.yaml")
+
+
+def test_a_missing_device_and_a_full_disk_are_said_before_anything_is_written(tmp_path, monkeypatch):
+    path = write(tmp_path, FORGET)
+    with pytest.raises(ModelError, match="Device 'cuda:99' is not on this machine"):
+        mematlas.experiment("forget", path, keys={"device": "cuda:99"})
+    assert not (tmp_path / "out").exists()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
+    with pytest.raises(StudyError, match=r"has 1 MB free and the models need \d+ MB"):
+        mematlas.experiment("forget", path)
+    assert not list((tmp_path / "out").iterdir())

@@ -44,6 +44,8 @@ CLUSTERED: Final = frozenset(
 
 #: Analyses that need no more than M of every row, so that they can be made of masked models, too.
 OF_MASKED_MODELS: Final = frozenset({"distribution", "scaling", "size", "transitions"})
+#: Analyses whose intervals and tests are over models, each trained on rows drawn at random: clusters do not matter.
+RANDOMIZED: Final = frozenset({"counterfactual"})
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -120,7 +122,7 @@ class Analysis:
 
     def _with_cluster_caveat(self, finding: Finding, tables: Tables) -> Finding:
         """State whether intervals allow for rows of one document, which are not independent."""
-        if not finding.tables or tables.clusters is None:
+        if not finding.tables or self.name in RANDOMIZED or tables.clusters is None:
             return finding
         rows, clusters = tables.clusters.height, tables.clusters["cluster"].n_unique()
         documents = "1 document" if clusters == 1 else f"{clusters:,} documents"

@@ -7,9 +7,9 @@ training, scoring, analysing and reporting are the same for all.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from mematlas.experiments.design.config import Size
 from mematlas.types import as_list
@@ -44,6 +44,12 @@ class ExperimentConfig(BaseModel):
         if not values or min(values) < 0 or len(set(values)) < len(values):
             raise ValueError("seeds are distinct and not negative, and there is at least one")
         return values
+
+    @model_validator(mode="after")
+    def _context_fits(self) -> Self:
+        if self.context >= self.row_length:
+            raise ValueError(f"a context of {self.context} tokens leaves nothing of rows of {self.row_length}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ shows whether differences between branches have any other cause.
 import re
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -56,7 +56,7 @@ class ForgetConfig(ExperimentConfig):
         return sorted({0, *values})
 
     @model_validator(mode="after")
-    def _fits(self) -> "ForgetConfig":
+    def _blocks_fit(self) -> Self:
         if self.special_rows % self.blocks:
             raise ValueError(f"special_rows is a multiple of blocks, not {self.special_rows} and {self.blocks}")
         return self

@@ -9,7 +9,7 @@ OUT/corpus, tokenizer, rows/     the texts and the rows that are scored
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -19,6 +19,8 @@ from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.experiments import EXPERIMENTS
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Preset
+from mematlas.experiments.folders import check_disk_space
+from mematlas.models.base import pick_device
 from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
@@ -28,6 +30,10 @@ from mematlas.study import Study, write_atomically
 from mematlas.study.exposures import write_exposures
 from mematlas.study.probes import write_probes
 from mematlas.types import as_list
+
+_BYTES_PER_PARAMETER: Final = 4
+#: Bytes for the corpus, the plans and the study.
+_SLACK: Final = 50_000_000
 
 if TYPE_CHECKING:
     from mematlas.experiments.training.side_by_side import Progress as Training
@@ -119,6 +125,8 @@ def run_experiment(name: str, config: ExperimentConfig, training: "Training | No
     from mematlas.experiments.running import train_design
 
     kind: Experiment = EXPERIMENTS.load(name)
+    pick_device(config.device)
+    check_disk_space(config.out, _bytes_needed(kind.outline(config)))
     report = training or _silent
     report(0, 1, None, "corpus")
     design = kind.design(config, config.out)
@@ -129,6 +137,11 @@ def run_experiment(name: str, config: ExperimentConfig, training: "Training | No
     text = study_file_text(_study_settings(design, config), path.name)
     write_atomically(path, lambda temporary: _write(temporary, text))
     return run_file(parse_study_file(text, path), progress)
+
+
+def _bytes_needed(arms: list[ArmOutline]) -> int:
+    """An upper bound: of every arm a model and a state to resume from (weights and two moments), in float32."""
+    return _BYTES_PER_PARAMETER * 4 * sum(arm.parameters for arm in arms) + _SLACK
 
 
 def _write_tables(name: str, design: Design, folder: Path) -> None:

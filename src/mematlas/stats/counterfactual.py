@@ -11,7 +11,11 @@ The standard error is sqrt(s_in^2 / n_in + s_out^2 / n_out); whatever has fewer 
 
 Whether a difference is there at all is tested as in a randomized experiment (our choice): if membership changes
 nothing, its variance is S^2 (1 / n_in + 1 / n_out), with S^2 of all models. The standard error above would be 0
-whenever the few models of one side happen to agree, and most pairs called influential would be false.
+whenever the few models of one side happen to agree. Scores are often near 0 or 1, where a normal distribution has too
+short tails: no p-value is below that of the exact test of how many scores are above their mean (hypergeometric).
+
+Influence is tested among the models that were not trained on the target: a model that was knows it anyway, and two rows
+that are together in many subsets by chance would seem to influence each other.
 """
 
 from collections.abc import Iterator
@@ -20,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import stats
 
 from mematlas.stats.hypotheses.label_shuffles import mean_and_middle
 
@@ -57,6 +61,7 @@ class Influence:
     """Influences of rows on others; the arrays source .. is_copy have one value per pair with |z| >= the threshold.
 
     q: p-value after Benjamini and Hochberg among all `tested` pairs; is_copy: whether both rows are of one group.
+    z: of the test, not influence / error.
     on_copies: shape (rows,), mean influence of a row on the others of its group, NaN without any; histogram: shape (2,
     bins of BIN_EDGES), numbers of tested pairs of rows of different groups, and of one group.
     """
@@ -101,7 +106,7 @@ def memorization(members: ArrayLike, scores: ArrayLike) -> Memorization:
         raise ValueError(f"members {members.shape} and scores {scores.shape} are not of the same models and rows")
     known = ~np.isnan(scores)
     centered, start = _centered(scores)
-    inside = members & known
+    inside, high = members & known, _is_high(scores, known)
     counts, sums, squares = known.sum(0), centered.sum(0), (centered**2).sum(0)
     contrast = _contrast(
         inside.sum(0), (inside * centered).sum(0), (inside * centered**2).sum(0), counts, sums, squares
@@ -111,7 +116,7 @@ def memorization(members: ArrayLike, scores: ArrayLike) -> Memorization:
     return Memorization(
         memorization=contrast.difference,
         error=contrast.error,
-        q=adjusted_p_values(_p_values(contrast.z, contrast.n_in, contrast.n_out)),
+        q=adjusted_p_values(_p_values(contrast.z, contrast.n_in, counts, (inside * high).sum(0), high.sum(0))),
         inside=start + contrast.inside,
         outside=start + contrast.outside,
         simplicity=simplicity,
@@ -139,20 +144,21 @@ def influence(
     pairs_of_blocks: list[tuple[NDArray[Any], ...]] = []
     tested = 0
     on_copies, histogram = np.full(rows, np.nan), np.zeros((2, len(BIN_EDGES) - 1), np.int64)
-    for first, contrast in _source_blocks(members, scores):
-        sources = np.arange(first, first + len(contrast.z))
+    is_tested_on = ~np.isnan(scores) & ~members
+    high = _is_high(scores, is_tested_on)
+    blocks = zip(_source_blocks(members, scores), _source_blocks(members, scores, is_tested_on), strict=True)
+    for (sources, contrast), (_, test) in blocks:
         is_copy = labels[sources, None] == labels
-        is_tested = ~np.isnan(contrast.difference) & (together[sources, None] != together)
+        is_tested = ~np.isnan(contrast.difference + test.z) & (together[sources, None] != together)
         tested += int(is_tested.sum())
         for kind, pairs in enumerate((is_tested & ~is_copy, is_tested & is_copy)):
             histogram[kind] += np.histogram(np.clip(contrast.difference[pairs], -1, 1), BIN_EDGES)[0]
         on_copies[sources] = _row_means(contrast.difference, is_tested & is_copy)
-        source, target = np.nonzero(is_tested & (np.abs(np.nan_to_num(contrast.z)) >= threshold))
-        arrays = (contrast.difference, contrast.error, contrast.z, contrast.n_in, contrast.n_out)
-        difference, error, z, n_in, n_out = (
-            np.broadcast_to(values, is_copy.shape)[source, target] for values in arrays
-        )
-        p = _p_values(z, n_in, n_out)
+        source, target = np.nonzero(is_tested & (np.abs(np.nan_to_num(test.z)) >= threshold))
+        values = (contrast.difference, contrast.error, test.z, test.n_in, test.n_in + test.n_out)
+        difference, error, z, n_in, n = (array[source, target] for array in values)
+        high_in = (members[:, sources].T.astype(np.float64) @ high)[source, target]
+        p = _p_values(z, n_in, n, high_in, high.sum(0)[target])
         pairs_of_blocks.append((sources[source], target, difference, error, z, p, is_copy[source, target]))
     columns = [np.concatenate(parts) for parts in zip(*pairs_of_blocks, strict=True)] or [np.empty(0)] * 7
     source, target, difference, error, z, p, is_copy = columns
@@ -258,15 +264,16 @@ def _centered(scores: Floats) -> tuple[Floats, Floats]:
     return np.where(known, scores - start, 0.0), start
 
 
-def _source_blocks(members: Bools, scores: Floats) -> Iterator[tuple[int, _Contrast]]:
-    """The contrasts of some sources (lines) on all targets (columns), with the number of the first source."""
-    known = (~np.isnan(scores)).astype(np.float64)
-    centered, _ = _centered(scores)
-    squares = centered**2
-    totals = [np.broadcast_to(values.sum(0), (1, scores.shape[1])) for values in (known, centered, squares)]
+def _source_blocks(members: Bools, scores: Floats, is_counted: Bools | None = None) -> Iterator[tuple[Ints, _Contrast]]:
+    """Some sources (lines), and their contrasts on all targets (columns), over the models that are counted."""
+    known = ~np.isnan(scores) if is_counted is None else is_counted
+    centered = _centered(scores)[0] * known
+    squares, counts = centered**2, known.astype(np.float64)
+    totals = [np.broadcast_to(values.sum(0), (1, scores.shape[1])) for values in (counts, centered, squares)]
     for first in range(0, members.shape[1], _SOURCES_AT_ONCE):
-        inside = members[:, first : first + _SOURCES_AT_ONCE].T.astype(np.float64)
-        yield first, _contrast(inside @ known, inside @ centered, inside @ squares, *totals)
+        sources = np.arange(first, min(first + _SOURCES_AT_ONCE, members.shape[1]))
+        inside = members[:, sources].T.astype(np.float64)
+        yield sources, _contrast(inside @ counts, inside @ centered, inside @ squares, *totals)
 
 
 def _contrast(n_in: Floats, sum_in: Floats, square_in: Floats, n: Floats, total: Floats, square: Floats) -> _Contrast:
@@ -288,14 +295,23 @@ def _contrast(n_in: Floats, sum_in: Floats, square_in: Floats, n: Floats, total:
     return _Contrast(n_in, n_out, inside, outside, difference, error, z)
 
 
-def _p_values(z: Floats, n_in: Floats, n_out: Floats) -> Floats:
-    """Two-sided p-values of `_Contrast.z`, by Student's t; never below that of an exact test, one in all the choices of
-    the models inside."""
-    count = n_in + n_out
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(z) * np.sqrt((count - 2) / np.maximum(count - 1 - z**2, 0.0))
-        choices = special.gammaln(count + 1) - special.gammaln(n_in + 1) - special.gammaln(n_out + 1)
-        return np.maximum(2 * stats.t.sf(t, count - 2), np.exp(-choices))
+def _p_values(z: Floats, n_in: Floats, n: Floats, high_in: Floats, high: Floats) -> Floats:
+    """Two-sided p-values of `_Contrast.z`: normal, and not below that of the exact test.
+
+    Args:
+        n_in, n: models inside, and all models; high_in, high: those of them with a score above the mean of all.
+    """
+    above = stats.hypergeom.sf(high_in - 1, n, high, n_in)
+    below = stats.hypergeom.cdf(high_in, n, high, n_in)
+    exact = np.minimum(2 * np.where(z > 0, above, below), 1.0)
+    return np.where(np.isnan(z), np.nan, np.maximum(2 * stats.norm.sf(np.abs(z)), exact))
+
+
+def _is_high(scores: Floats, is_counted: Bools) -> Floats:
+    """1 where a counted score is above the mean of the counted ones in its column, else 0; shape as `scores`."""
+    counted = np.where(is_counted, scores, 0.0)
+    means = counted.sum(0) / np.maximum(is_counted.sum(0), 1)
+    return (is_counted & (scores > means + _ROUNDING)).astype(np.float64)
 
 
 def _row_means(values: Floats, selected: Bools) -> Floats:

@@ -45,6 +45,7 @@ from mematlas.experiments.training.state import (
     trained_parameters,
     write_state,
 )
+from mematlas.models.base import pick_device
 from mematlas.study import write_json, write_table
 from mematlas.study.schemas.probes import PROBES
 
@@ -81,7 +82,7 @@ def train_arm(
         state_every: steps after which the state to resume from is saved; None for at checkpoints only.
 
     Raises:
-        ModelError: the starting folder cannot be loaded.
+        ModelError: the starting folder cannot be loaded, or this machine has no such device.
         StudyError: the folder cannot be written, or contains something other than a training run.
     """
     key = arm.fingerprint()
@@ -89,7 +90,7 @@ def train_arm(
     last = folder / checkpoint_name(arm.plan.steps)
     if _is_finished(arm, folder, key):
         return last
-    run = _start(arm, folder, key, torch.device(device))
+    run = _start(arm, folder, key, pick_device(device))
     _train(run, progress or _silent, state_every)
     write_json(folder / "finished.json", {"fingerprint": key, "steps": arm.plan.steps})
     (folder / STATE).unlink(missing_ok=True)

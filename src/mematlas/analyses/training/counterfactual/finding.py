@@ -194,7 +194,8 @@ _DEVIATIONS: Final = (
     "P10 scores every token of an example along the truth; here the score is M, of the continuation after the context.",
     "P10 takes 400 models with 25 % of the rows; here as many as the study has.",
     "Whether a difference is there is tested as in a randomized experiment, with the spread of all models; the "
-    "standard error of P10's definition is 0 where the few models of a side agree.",
+    "standard error of P10's definition is 0 where the few models of a side agree. Influence is tested among models "
+    "that were not trained on the target.",
 )
 
 ANALYSIS: Final = Analysis(

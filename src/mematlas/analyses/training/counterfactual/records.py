@@ -50,7 +50,8 @@ SIMPLICITY_COLUMNS: Final = {
     "row": "id of the row; those that the charts show",
     "what": f"{ROWS}: as measured; {LEARNT}: mem of a row of this simplicity that all models trained on it know, (1 - "
     "simplicity) / (1 - r)",
-    "simplicity": "mean score of all models",
+    "simplicity": "r in + (1 - r) out: mean score of all models, if as many of them as of other rows had been trained "
+    "on it",
     "mem": "counterfactual memorization",
 }
 COPY_COLUMNS: Final = {
@@ -84,8 +85,9 @@ INFLUENCE_COLUMNS: Final = {
     "target": "row scored",
     "influence": "mean score of the target in models trained on the source, minus that in the others",
     "se": "standard error, as of mem",
-    "z": "influence / its standard error if the source changes nothing; pairs with |z| of 4 or more are listed",
-    "q": "p-value of no influence among all pairs tested (Benjamini, Hochberg)",
+    "z": "the same among models not trained on the target / its standard error if the source changes nothing; pairs "
+    "with |z| of 4 or more are listed",
+    "q": "p-value of no influence among all pairs tested (Benjamini, Hochberg); at least that of an exact test",
     "copy": "whether both have the same text",
     "tested": "pairs tested: without those of a row with itself, and of rows that are always trained on together",
 }
@@ -124,12 +126,13 @@ def row_memorization(lines: pl.DataFrame) -> pl.DataFrame:
 def memorization_by_simplicity(lines: pl.DataFrame) -> pl.DataFrame:
     """Two records per charted row, measured and on the line of rows learnt in full: SIMPLICITY_COLUMNS."""
     rows = row_memorization(lines).filter(pl.col("mem").is_not_null(), charted="yes")
-    share_out = 1 - share_trained(rows)
+    share = share_trained(rows)
+    simplicity = share * pl.col("in") + (1 - share) * pl.col("out")
     frames = [
-        rows.select("row", pl.lit(ROWS).alias("what"), "simplicity", "mem"),
-        rows.select("row", pl.lit(LEARNT).alias("what"), "simplicity", mem=(1 - pl.col("simplicity")) / share_out),
+        rows.select("row", what=pl.lit(LEARNT), simplicity=simplicity, mem=(1 - simplicity) / (1 - share)),
+        rows.select("row", "mem", what=pl.lit(ROWS), simplicity=simplicity),  # drawn above the line
     ]
-    return pl.concat(frames).select(*SIMPLICITY_COLUMNS)
+    return pl.concat(frames, how="diagonal").select(*SIMPLICITY_COLUMNS)
 
 
 def share_trained(rows: pl.DataFrame) -> float:

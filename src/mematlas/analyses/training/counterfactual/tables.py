@@ -43,12 +43,14 @@ def counterfactual_tables(frames: Mapping[str, pl.DataFrame]) -> tuple[Table, ..
 def counterfactual_charts(frames: Mapping[str, pl.DataFrame]) -> tuple[Chart, ...]:
     """The charts of the tables that have something to draw."""
     memorization = Axis("mem", "counterfactual memorization")
-    share_axes = Axis("out", "mean score, not trained on it", share=True), Axis("in", "trained on it", share=True)
+    outside = Axis("out", "mean score of models not trained on the row", share=True)
+    inside = Axis("in", "mean score of models trained on it", share=True)
+    copies = Axis("copies", "rows of the same text", "ordinal") if frames["mem"]["copies"].is_not_null().any() else None
     value = Axis("value", "counterfactual memorization")
     interval = ("value_lower", "value_upper")
     candidates = [
         Chart(
-            "in-out", "Scores of rows in models trained on them and in others", "points", "mem", *share_axes[:2],
+            "in-out", "Scores in models trained on a row and in others", "points", "mem", outside, inside, copies,
             where={"charted": "yes"},
         ),
         Chart(
