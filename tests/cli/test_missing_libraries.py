@@ -55,6 +55,7 @@ CALLS = {
     "count": [(["index", "--ids", "1,2"], None), (["index", "some text", "--tokenizer", "someone/else"], HF)],
     "import": [(["nothing.parquet", "--study", "published"], "There is no file or folder nothing.parquet")],
     "demo": [(["--out", "demo"], HF)],
+    "experiment": [(["forget", "forget.yaml"], HF)],
 }
 _BLOCKED = """
 import sys, json, io, contextlib
@@ -82,8 +83,10 @@ import mematlas
 calls = {
     "analyze": lambda: mematlas.analyze("study"),
     "demo": lambda: mematlas.demo("demo2"),
+    "experiment": lambda: mematlas.experiment("forget", "forget.yaml"),
     "fit_predictors": lambda: mematlas.fit_predictors("study"),
     "import_scores": lambda: mematlas.import_scores("nothing.parquet", study="published"),
+    "measure": lambda: mematlas.measure(None, [[1] * 20], context=8, continuation=4),
     "make_features": lambda: mematlas.make_features("study"),
     "open_corpus": lambda: mematlas.open_corpus("folder", format="datasets"),
     "open_study": lambda: mematlas.open_study("study"),
@@ -120,6 +123,7 @@ def folder(tmp_path_factory):
     shelves.study_file(folder)
     (folder / "text.txt").write_text("a text\n" * 100)
     (folder / "folder").mkdir()
+    (folder / "forget.yaml").write_text("out: trained\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         options = ["--corpus", "rows.npy", "--control", "control.npy", "--context", "8", "--continuation", "4,12"]
@@ -179,9 +183,9 @@ def test_verify_calls_nothing_a_fault_that_it_could_not_read_for_want_of_a_libra
 def test_one_analysis_without_its_library_does_not_stop_the_others(results):
     code, out, err = results["analyze", "study"]
     assert code == 1
-    assert "18 findings are in" in out
+    assert "21 findings are in" in out
     assert err.splitlines()[-1].endswith(
-        "1 of 19 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
+        "1 of 22 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
         'installed; run: pip install "mematlas[hf]"). The others are written; leave these out with --only, and '
         "install that."
     )
@@ -253,7 +257,8 @@ def test_every_library_that_the_source_imports_is_in_the_table():
     }
     third_party = imported - set(sys.stdlib_module_names) - {"mematlas"}
     indirect = {"fsspec", "markupsafe"}  # of universal-pathlib and jinja2
-    assert third_party - set(EXTRAS) - set(CORE) - indirect <= {"peft"}
+    # these wrap the user's own training, and are there where it is
+    assert third_party - set(EXTRAS) - set(CORE) - indirect <= {"axolotl", "peft"}
 
 
 @pytest.mark.parametrize(

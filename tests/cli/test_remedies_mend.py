@@ -20,6 +20,8 @@ PATHS = {"--corpus": "rows.npy", "--control": "control.npy", "--study": "study"}
 #: Analyses that a study of one model, cell and corpus is enough for, and one whose remedy, fitting predictors, takes
 #: minutes: that signals of its remedy are what `mematlas fit` needs is tested below.
 NOT_RUN = {"distribution", "predict"}
+#: What these need is models that an experiment trains, which are a study of their own: tests/experiments.
+NOT_RUN |= {"counterfactual", "dynamics", "forgetting"}
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ VALID = {
     "count": ["index", "--ids", "1,2"],
     "import": ["scores.parquet", "--study", "published"],
     "demo": [],
+    "experiment": ["forget", "forget.yaml"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [
