@@ -12,7 +12,12 @@ from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.estimates.contrasts import stratified_difference
 from mematlas.stats.estimates.differences import clustered_difference_of_shares, difference_of_shares
 from mematlas.stats.estimates.intervals import wilson_bounds
-from mematlas.stats.estimates.mean_scores import MeanEstimate, mean_score, mean_score_difference
+from mematlas.stats.estimates.mean_scores import (
+    MeanEstimate,
+    clustered_mean_score,
+    mean_score,
+    mean_score_difference,
+)
 from mematlas.stats.estimates.stratified import mean_of_shares
 from simulations.designs import Design, Floats, hits_of_documents, luck
 
@@ -109,15 +114,18 @@ def true_mean(p: float) -> float:
     return p + (1 - p) * (LENGTH - 1) / 2 / LENGTH
 
 
+def _mean_score(scores: Floats, design: Design) -> MeanEstimate:
+    """The mean of the scores of all rows, shape (rows,)."""
+    if not design.clustered:
+        return mean_score(scores, np.ones(design.rows, np.int64))
+    rows = scores.reshape(design.documents, design.size)
+    ones, zeros = (rows == 1).sum(1), (rows == 0).sum(1)
+    return clustered_mean_score(np.full(design.documents, design.size), ones, zeros, rows.sum(1))
+
+
 def _mean_scores(random: np.random.Generator, design: Design, studies: int, p: float) -> list[MeanEstimate]:
-    values, results = matches(luck(random, design, studies), p).astype(np.int64), []
-    for column in values.T:
-        if not design.clustered:
-            results.append(mean_score(np.arange(LENGTH + 1) / LENGTH, np.bincount(column, minlength=LENGTH + 1)))
-        else:
-            place, counts = np.unique(design.document * (LENGTH + 1) + column, return_counts=True)
-            results.append(mean_score(place % (LENGTH + 1) / LENGTH, counts, place // (LENGTH + 1)))
-    return results
+    values = matches(luck(random, design, studies), p) / LENGTH
+    return [_mean_score(column, design) for column in values.T]
 
 
 def mean_m(random: np.random.Generator, design: Design, studies: int, *, p: float) -> Bounds:
@@ -130,7 +138,7 @@ def floor_m(random: np.random.Generator, design: Design, studies: int) -> Bounds
     results = []
     for column in luck(random, design, studies).T:
         scores = np.digitize(ndtr(column), [0.6, 0.9]) / LENGTH
-        results.append(mean_score(scores, np.ones(design.rows, np.int64), design.labels))
+        results.append(_mean_score(scores, design))
     return collect([(each.lower, each.upper) for each in results], 0.05)
 
 
