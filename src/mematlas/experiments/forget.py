@@ -114,7 +114,7 @@ def design(config: ForgetConfig, folder: Path) -> Design:
         rows.corpus,
         rows.control,
         config.special_rows,
-        {"analyses": ["forgetting", "distribution"]},
+        {"analyses": ["forgetting"]},
     )
 
 
