@@ -8,6 +8,7 @@ from typing import Any
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
 from mematlas.models.checkpoints import check_complete
+from mematlas.models.quantization import check_library, quantization
 from mematlas.models.rope import supported_lengths
 from mematlas.models.tokenizer_rules import tokenizer_rules
 from mematlas.models.weight_files import (
@@ -58,17 +59,25 @@ class FolderSource:
             raise ModelError(f"{folder}/config.json states no vocab_size; mematlas scores causal language models.")
         generation = read_json(folder / "generation_config.json")
         weights = weight_files(folder)
+        check_library(config, spec)
+        quantized = quantization(config)
+        if quantized is not None:
+            remarks = (
+                *remarks,
+                f"the weights of {label} are quantized ({quantized}): scores are those of these weights",
+            )
         tokenizer = tokenizer_fingerprint(folder)
         self.card = ModelCard(
             label=label,
             spec=spec,
             fingerprint=digest_files([folder / "config.json", *weights]),
             vocabulary=vocabulary,
-            parameters=count_parameters(weights),
+            parameters=None if quantized else count_parameters(weights),  # several weights share a number
             training_step=training_step(folder, spec),
             tokenizer=tokenizer,
             tokenizer_rules=tokenizer_rules(folder, tokenizer),
             remarks=remarks,
+            quantization=quantized,
             **configured(text, generation),
         )
 
