@@ -87,8 +87,9 @@ def test_a_missing_library_is_named_in_one_line(tmp_path, monkeypatch, capsys, c
     quantized(tmp_path, **config)
     np.save("rows.npy", np.zeros((4, 16), np.uint16))
     assert command(["score", "model", "--corpus", "rows.npy", "--study", "s"]) == 1
+    how = quantization({"quantization_config": config})
     message = (
-        f"mematlas: The weights of 'model' are quantized ({quantization({'quantization_config': config})}), which needs "
+        f"mematlas: The weights of 'model' are quantized ({how}), which needs "
         f"the library {library!r}, which is not installed; run: pip install {package} accelerate"
     )
     assert capsys.readouterr().err.splitlines() == [message]
@@ -99,7 +100,7 @@ def test_the_card_names_the_quantization_and_counts_no_weights(tmp_path, monkeyp
     quantized(tmp_path, quant_method="gptq", bits=4)
     card = find_model("model").card
     assert (card.quantization, card.parameters) == ("gptq, 4 bits", None)  # several weights share a stored number
-    assert card.remarks == ("the weights of model are quantized (gptq, 4 bits): scores are those of these weights",)
+    assert card.remarks == ("model is quantized (gptq, 4 bits): scores are those of its quantized weights",)
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")

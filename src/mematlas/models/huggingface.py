@@ -62,10 +62,7 @@ class FolderSource:
         check_library(config, spec)
         quantized = quantization(config)
         if quantized is not None:
-            remarks = (
-                *remarks,
-                f"the weights of {label} are quantized ({quantized}): scores are those of these weights",
-            )
+            remarks = (*remarks, f"{label} is quantized ({quantized}): scores are those of its quantized weights")
         tokenizer = tokenizer_fingerprint(folder)
         self.card = ModelCard(
             label=label,

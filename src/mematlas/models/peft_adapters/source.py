@@ -48,7 +48,11 @@ class AdapterSource:
             tokenizer_rules=tokenizer_rules(self._tokenizer_folder, tokenizer or card.tokenizer),
             adapter=self._adapter.kind,
             base=card.spec,
-            remarks=(*remarks, f"{label} is an adapter ({self._adapter.kind}) on the base model {card.spec}"),
+            remarks=(
+                *remarks,
+                f"{label} is an adapter ({self._adapter.kind}) on the base model {card.spec}",
+                *card.remarks,
+            ),
         )
 
     def encoder(self) -> Encoder | None:
