@@ -1,4 +1,8 @@
-"""Never-seen values of a secret's format: what a model's preference for the secret is compared with (exposure, K5)."""
+"""Never-seen values of a secret's format: what a model's preference for the secret is compared with (exposure, K5).
+
+A value with words in it, such as the name in an e-mail address, is likelier than random letters to a model that never
+saw it, too; there, a model without the file must be asked for the same values. Digits have no such advantage.
+"""
 
 import random
 import re
