@@ -121,7 +121,7 @@ def _p_value(table: pl.DataFrame) -> float | None:
 def _measures(material: Material, table: pl.DataFrame) -> tuple[Measure, ...]:
     parts = [(table.filter("member")["class"], material.model_label)]
     if material.base is not None:
-        parts.append((table.filter("member")["class_of_base"], f"{material.base_label} (base), same prompts"))
+        parts.append((table.filter("member")["class_of_base"], f"base model {material.base_label}"))
     if not table["member"].all():
         parts.append((table.filter(~pl.col("member"))["class"], f"{material.model_label}, control prompts"))
     measures = []

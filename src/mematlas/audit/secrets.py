@@ -251,7 +251,7 @@ def _chosen(secrets: list[Secret], material: Material) -> list[Secret]:
 def _measures(material: Material, known: pl.DataFrame, absent: pl.DataFrame) -> tuple[Measure, ...]:
     parts = [(known, "emitted", material.model_label)]
     if material.base is not None:
-        parts.append((known, "emitted_by_base", f"{material.base_label} (base)"))
+        parts.append((known, "emitted_by_base", f"base model {material.base_label}"))
     if absent.height:
         parts.append((absent, "emitted", f"{material.model_label}, secrets not in the file"))
     shares = []
@@ -259,7 +259,7 @@ def _measures(material: Material, known: pl.DataFrame, absent: pl.DataFrame) -> 
         share = wilson(int(frame[column].sum()), frame.height)
         interval = (share.estimate, share.lower, share.upper, share.count)
         shares.append(Measure("given by greedy decoding", of, *interval, "secrets"))
-    names = {"exposure": material.model_label, "exposure_of_base": f"{material.base_label} (base)"}
+    names = {"exposure": material.model_label, "exposure_of_base": f"base model {material.base_label}"}
     means = [
         Measure(
             "mean exposure, bits",
