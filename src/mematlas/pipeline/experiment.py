@@ -9,7 +9,7 @@ OUT/corpus, tokenizer, rows/     the texts and the rows that are scored
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, Unpack, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mematlas.errors import OptionError, StudyError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
+from mematlas.executors.options import SINGLE_PROCESS, WorkerKeywords, WorkerOptions, resolve_worker_options
 from mematlas.experiments import EXPERIMENTS
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Preset
 from mematlas.experiments.folders import check_disk_space
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mematlas.experiments.training.side_by_side import Progress as Training
 
 
-@public_function()
+@public_function(WorkerOptions)
 def experiment(
     name: str,
     path: str | Path | None = None,
@@ -48,6 +49,7 @@ def experiment(
     training: "Training | None" = None,
     progress: Progress | None = None,
     keys: Mapping[str, Any] | None = None,
+    **workers: Unpack[WorkerKeywords],
 ) -> Study:
     """Train the models of an experiment, score, analyse and report; the Python counterpart of `mematlas experiment`.
 
@@ -57,14 +59,18 @@ def experiment(
         name: one of `mematlas list experiments`.
         path: the file of the experiment; None for the preset with `keys`.
         preset: the values of keys that the file does not have.
-        training: called as training(step, steps, loss, label) while models train.
+        training: called as training(step, steps, loss, label) while models train in this process.
+        progress: display of the progress of scoring, and of training by workers; none by default.
         keys: keys of the file, which take precedence.
+        workers: options of the workers (workers=4, executor="ray", address="auto"), which train a model each and then
+            share the work of the study; they change neither weights nor scores.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
     """
+    options = resolve_worker_options("experiment", **workers)
     config = read_experiment(name, None if path is None else Path(path), preset, keys)
-    outcome = run_experiment(name, config, training, progress or Silent())
+    outcome = run_experiment(name, config, training, progress or Silent(), options)
     outcome.analyses.check()
     return outcome.study
 
@@ -116,7 +122,13 @@ def outline_experiment(name: str, config: ExperimentConfig) -> list[ArmOutline]:
     return kind.outline(config)
 
 
-def run_experiment(name: str, config: ExperimentConfig, training: "Training | None", progress: Progress) -> RunOutcome:
+def run_experiment(
+    name: str,
+    config: ExperimentConfig,
+    training: "Training | None",
+    progress: Progress,
+    workers: WorkerOptions = SINGLE_PROCESS,
+) -> RunOutcome:
     """Train what is missing, then run the study of the trained models.
 
     Raises:
@@ -125,16 +137,25 @@ def run_experiment(name: str, config: ExperimentConfig, training: "Training | No
     from mematlas.experiments.running import train_design
 
     kind: Experiment = EXPERIMENTS.load(name)
-    pick_device(config.device)
+    if workers.executor == "local":  # the machines of a cluster have devices of their own
+        pick_device(config.device)
     check_disk_space(config.out, _bytes_needed(kind.outline(config)))
     report = training or _silent
     report(0, 1, None, "corpus")
     design = kind.design(config, config.out)
     report(1, 1, None, "corpus")
-    train_design(design, config.out, report, at_once=config.at_once, device=config.device)
+    train_design(
+        design,
+        config.out,
+        report,
+        at_once=config.at_once,
+        device=config.device,
+        workers=workers,
+        display=progress,
+    )
     _write_tables(name, design, config.out)
     path = config.out / "study.yaml"
-    text = study_file_text(_study_settings(design, config), path.name)
+    text = study_file_text(_study_settings(design, config) | workers.model_dump(exclude_defaults=True), path.name)
     write_atomically(path, lambda temporary: _write(temporary, text))
     return run_file(parse_study_file(text, path), progress)
 

@@ -97,6 +97,16 @@ def train_arm(
     return last
 
 
+def is_trained(arm: Arm, folder: Path) -> bool:
+    """Whether `folder` has everything that training this arm leaves.
+
+    Raises:
+        ModelError: the starting folder has no weights.
+        StudyError: the folder contains something else.
+    """
+    return (folder / "finished.json").is_file() and _is_finished(arm, folder, arm.fingerprint())
+
+
 def read_probes(arm: Arm, folder: Path) -> pa.Table:
     """What was measured while the arm trained, by step and set; see `study.schemas.probes`."""
     paths = sorted((folder / "probes").glob("step-*.parquet"))
