@@ -15,6 +15,7 @@ from mematlas.experiments.base import Design
 from mematlas.experiments.design.plan import first_difference, write_plan
 from mematlas.experiments.training.arm import Arm
 from mematlas.experiments.training.network import checkpoint_name
+from mematlas.experiments.training.placement import Placement
 from mematlas.experiments.training.side_by_side import Progress, side_by_side
 from mematlas.experiments.training.trainer import is_trained, read_probes, train_arm
 from mematlas.experiments.workers import ArmTask, arm_workers, gpus_per_worker
@@ -48,8 +49,7 @@ def train_design(
         StudyError: the folder cannot be written or contains something else, or an arm was given up.
         ModelError: an arm cannot start.
     """
-    for arm in design.arms:
-        write_plan(folder / "plans" / arm.label, arm.plan)
+    _write_plans(design, folder)
     for stage in design.stages:
         tasks = [ArmTask(arm, folder / "arms" / arm.label, device, STATE_EVERY) for arm in stage]
         missing = [task for task in tasks if not is_trained(task.arm, task.folder)]
@@ -58,7 +58,20 @@ def train_design(
         else:
             jobs = [_job(task) for task in missing]
             side_by_side(jobs, min(at_once, torch.get_num_threads()) if device == "cpu" else 1, progress)
-    write_json(folder / "experiment.json", {"arms": [_describe(arm, design) for arm in design.arms]})
+    _write_manifest(design, folder, processes=1)
+
+
+def train_design_together(design: Design, folder: Path, progress: Progress, placement: Placement) -> None:
+    """`train_design` by several processes that train every arm together, one arm after the other.
+
+    All of them call this with the same design; the first one writes and reports.
+    """
+    if placement.is_first:
+        _write_plans(design, folder)
+    for arm in design.arms:
+        train_arm(arm, folder / "arms" / arm.label, progress, state_every=STATE_EVERY, placement=placement)
+    if placement.is_first:
+        _write_manifest(design, folder, placement.size)
 
 
 def _train_shared(tasks: Sequence[ArmTask], total: int, workers: WorkerOptions, display: Display) -> None:
@@ -108,14 +121,23 @@ def _job(task: ArmTask) -> Callable[[Progress], object]:
     return partial(train_arm, task.arm, task.folder, state_every=task.state_every, device=task.device)
 
 
-def _describe(arm: Arm, design: Design) -> dict[str, Any]:
+def _write_plans(design: Design, folder: Path) -> None:
+    for arm in design.arms:
+        write_plan(folder / "plans" / arm.label, arm.plan)
+
+
+def _write_manifest(design: Design, folder: Path, processes: int) -> None:
+    write_json(folder / "experiment.json", {"arms": [_describe(arm, design, processes) for arm in design.arms]})
+
+
+def _describe(arm: Arm, design: Design, processes: int) -> dict[str, Any]:
     """The arm's fingerprint, and the first step in which its batches differ from those of its group's first arm."""
     group = arm.label.partition("--")[0]
     compared = [other for other in design.scored if other.label.startswith(f"{group}--")]
     difference = first_difference(arm.plan, compared[0].plan) if compared and arm.done else None
     return {
         "label": arm.label,
-        "fingerprint": arm.fingerprint(),
+        "fingerprint": arm.fingerprint(processes),
         "steps": arm.plan.steps,
         "compared_with": compared[0].label if compared and arm.done else None,
         "first_different_step": difference,

@@ -46,6 +46,8 @@ def experiment(
         return
     bar = Bar()
     outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
+    if outcome is None:  # the first process that torchrun launched prints
+        return
     for finding in outcome.analyses.findings.values():
         if finding.missing is None:
             print(f"- {finding.claim}")
