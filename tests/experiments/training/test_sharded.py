@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
+import torch.distributed as dist
 import yaml
 from safetensors.torch import load_file
 
 import mematlas
 from mematlas import open_study
-from mematlas.errors import OptionError
+from mematlas.errors import OptionError, StudyError
 from mematlas.experiments.training.placement import launched_processes
 from mematlas.experiments.training.sharded import Sharded, joined_processes
-from mematlas.experiments.training.trainer import read_probes
+from mematlas.experiments.training.trainer import read_probes, train_arm
 from tests.experiments.training.forget_together import run_forget
-from tests.experiments.training.test_trainer import arm
+from tests.experiments.training.test_trainer import HAS_PEFT, StoppedError, arm, killed_at, weights
 from tests.experiments.training.together import (
     ALL,
     BRANCH,
@@ -35,6 +37,53 @@ from tests.experiments.training.together import (
 from tests.pipeline.test_experiment import FORGET
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def alone():
+    """The placement of a process group of one process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield Sharded(torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", ["neox", "lora"] if HAS_PEFT else ["neox"])
+def test_a_group_of_one_process_is_resumed_to_the_bit_and_agrees_with_a_process_without(kind, alone, tmp_path):
+    one = arm(kind)
+    plain = train_arm(one, tmp_path / "plain")
+    whole = train_arm(one, tmp_path / "whole", placement=alone)
+    for step in (1, 3, 6):
+        with pytest.raises(StoppedError):
+            train_arm(one, tmp_path / "killed", killed_at(step), state_every=2, placement=alone)
+    assert weights(train_arm(one, tmp_path / "killed", state_every=2, placement=alone)) == weights(whole)
+    assert largest_difference(whole / "model.safetensors", plain / "model.safetensors") < 2e-4
+
+
+def test_a_damaged_state_is_named_in_one_line(alone, tmp_path):
+    one = arm("neox")
+    with pytest.raises(StoppedError):
+        train_arm(one, tmp_path, killed_at(3), state_every=2, placement=alone)
+    (file,) = tmp_path.glob("training-state-000002/*")
+    intact = file.read_bytes()
+    line = (
+        r"training-state-000002 cannot be read \(.*\); delete .*training-state\.json, and the training starts again\.$"
+    )
+    for damage in (lambda: file.write_bytes(intact[:100]), lambda: shutil.rmtree(file.parent)):
+        damage()
+        with pytest.raises(StudyError, match=line) as raised:
+            train_arm(one, tmp_path, placement=alone)
+        assert "\n" not in str(raised.value)
+    (tmp_path / "training-state.json").unlink()
+    train_arm(one, tmp_path, placement=alone)
+
+
+def test_a_users_error_of_the_first_process_is_raised_by_all(alone):
+    def refuse() -> None:
+        raise StudyError("no room; free some.")
+
+    with pytest.raises(StudyError, match="no room; free some"):
+        alone.from_first(refuse)
+    assert alone.from_first(lambda: {"step": "3"}) == {"step": "3"}
 
 
 needs_processes = pytest.mark.slow

@@ -43,11 +43,13 @@ def launched_processes() -> int:
 class Placement(Protocol):
     """One process, or several that train together.
 
-    size: number of processes; is_first: whether this one writes files; device: of this process.
+    size: number of processes; is_first: whether this one writes files; is_sharded: whether weights are exchanged when a
+    network is called, which is then called as a whole only; device: of this process.
     """
 
     size: int
     is_first: bool
+    is_sharded: bool
     device: torch.device
 
     def from_first(self, decide: Callable[[], T]) -> T:
@@ -81,7 +83,7 @@ class Placement(Protocol):
 class OneProcess:
     """The whole network in this process; see `Placement`."""
 
-    size, is_first = 1, True
+    size, is_first, is_sharded = 1, True, False
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -83,6 +83,8 @@ class Sharded:
         MissingExtra: this torch cannot save the shards as safetensors.
     """
 
+    is_sharded = True
+
     def __init__(self, device: torch.device) -> None:
         if not hasattr(dcp, "HuggingFaceStorageWriter"):
             raise MissingExtra(f"Training together needs a newer torch than {torch.__version__}: pip install -U torch")

@@ -206,7 +206,7 @@ def _objective(run: _Run) -> Callable[[Ids], float]:
     arm, place, network = run.arm, run.placement, inner_network(run.network)
     add: Callable[[Ids, Part], float]
     if arm.mask_token is None:
-        add = CausalObjective(network, place.device, arm.precision, is_sharded=place.size > 1).backward
+        add = CausalObjective(network, place.device, arm.precision, is_sharded=place.is_sharded).backward
     else:
         masked = MaskedObjective(network, place.device, arm.precision, arm.mask_token)
 
