@@ -25,6 +25,7 @@ KEYWORDS = {
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),
+    "experiment": (WorkerKeywords, WorkerOptions),
 }
 FUNCTIONS = [name for name in mematlas.__all__ if inspect.isfunction(getattr(mematlas, name))]
 
