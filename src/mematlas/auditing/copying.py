@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from mematlas.audit.base import Document, Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
 from mematlas.matching.detector import LABELS, Detection, Detector
 from mematlas.models.base import ModelSource
 from mematlas.scoring.engines.prompting import greedy_continuations

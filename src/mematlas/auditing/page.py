@@ -9,8 +9,8 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from mematlas.audit.base import Example, Measure
-from mematlas.audit.verdict import LEVEL, Verdict
+from mematlas.auditing.base import Example, Measure
+from mematlas.auditing.verdict import LEVEL, Verdict
 from mematlas.report.display_text import printable
 from mematlas.study import write_atomically
 from mematlas.version import __version__
@@ -39,7 +39,7 @@ def verdict_page(verdict: Verdict, facts: Mapping[str, Any]) -> str:
     """The page as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
-    source = resources.files("mematlas.audit").joinpath("verdict.html").read_text(encoding="utf-8")
+    source = resources.files("mematlas.auditing").joinpath("verdict.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         verdict=verdict,
         facts=facts,

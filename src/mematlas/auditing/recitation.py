@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
-from mematlas.audit.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
