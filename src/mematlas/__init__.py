@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mematlas.analyses import recount as recount
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
+    from mematlas.importers.import_exposures import import_exposures
     from mematlas.importers.import_scores import import_scores
     from mematlas.integrations.measuring import measure
     from mematlas.pipeline.demo import demo
@@ -36,6 +37,7 @@ _HOMES = {
     "demo": "mematlas.pipeline.demo",
     "experiment": "mematlas.pipeline.experiment",
     "fit_predictors": "mematlas.pipeline.steps.fit",
+    "import_exposures": "mematlas.importers.import_exposures",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
     "measure": "mematlas.integrations.measuring",
@@ -54,6 +56,7 @@ __all__ = [
     "demo",
     "experiment",
     "fit_predictors",
+    "import_exposures",
     "import_scores",
     "make_features",
     "measure",

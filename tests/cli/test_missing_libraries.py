@@ -85,6 +85,7 @@ calls = {
     "demo": lambda: mematlas.demo("demo2"),
     "experiment": lambda: mematlas.experiment("forget", "forget.yaml"),
     "fit_predictors": lambda: mematlas.fit_predictors("study"),
+    "import_exposures": lambda: mematlas.import_exposures("nothing.csv", study="study"),
     "import_scores": lambda: mematlas.import_scores("nothing.parquet", study="published"),
     "measure": lambda: mematlas.measure(None, [[1] * 20], context=8, continuation=4),
     "make_features": lambda: mematlas.make_features("study"),
@@ -197,7 +198,7 @@ def test_public_functions_without_the_extras_raise_one_line_that_names_the_extra
     assert set(functions) <= set(answers)
     works = {"make_features", "open_study"}
     assert {name for name, text in answers.items() if text is None} == works
-    for name in set(answers) - works - {"import_scores"}:
+    for name in set(answers) - works - {"import_exposures", "import_scores"}:
         assert "\n" not in answers[name]
         assert "which is not installed; run: pip install" in answers[name], (name, answers[name])
 
