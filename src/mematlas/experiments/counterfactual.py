@@ -151,7 +151,7 @@ def _command_run(number: int, lines: LineFile, rows: Ids, config: Counterfactual
 
 def _study_keys(config: CounterfactualConfig) -> dict[str, Any]:
     return {
-        "analyses": ["counterfactual", "distribution"],
+        "analyses": ["counterfactual"],
         "features": True,  # the copies of a row
         "scope": "rows",
         "continuation": [config.row_length - config.context],
