@@ -11,13 +11,16 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 import mematlas
 from mematlas.cli import run
 from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError, StudyError
+from mematlas.experiments.training.commands import train_models
 from mematlas.findings.finding import read_findings
+from mematlas.pipeline.experiment import experiment_commands, read_experiment
 from mematlas.progress import Silent
 from tests.experiments import own_trainer
 from tests.experiments.own_trainer import WORDS, followers, texts_of
@@ -161,6 +164,29 @@ def test_a_model_that_fails_does_not_stop_the_others_and_the_same_command_goes_o
     study = mematlas.experiment("counterfactual", path)
     assert len(trained(tmp_path)) == MODELS, "nothing is trained twice"
     np.testing.assert_array_equal(scores(study), scores(whole[0]))
+
+
+def test_killed_after_model_17_of_20_the_same_models_come_out(tmp_path, template):
+    """What is compared are the weights, so that A is the same, whatever is scored."""
+    config = read_experiment("counterfactual", prepare(tmp_path, template, models=20))
+    design = experiment_commands("counterfactual", config)
+    assert design is not None
+
+    def kill(text: str) -> None:
+        if text.startswith("training subset-017"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_models(design.runs, 2, kill, lambda *_: None)
+    assert 16 <= len(trained(tmp_path)) <= 17
+    assert len(list((tmp_path / "out" / "subsets").iterdir())) <= 18
+    train_models(design.runs, 1, lambda _: None, lambda *_: None)
+    assert sorted({*trained(tmp_path)}) == [f"subset-{number:03d}" for number in range(20)]
+    assert len(trained(tmp_path)) <= 21, "at most the one that was stopped is trained again"
+    texts = np.array(texts_of_lines(tmp_path))
+    for run, members in zip(design.runs, design.members, strict=True):
+        head = load_file(run.model / "model.safetensors")["embed_out.weight"]
+        np.testing.assert_array_equal(head, followers(texts[members].tolist()).T)
 
 
 def test_the_first_model_shows_whether_the_command_works(tmp_path, template):
