@@ -184,8 +184,8 @@ def test_killed_after_model_17_of_20_the_same_models_come_out(tmp_path, template
     assert sorted({*trained(tmp_path)}) == [f"subset-{number:03d}" for number in range(20)]
     assert len(trained(tmp_path)) <= 21, "at most the one that was stopped is trained again"
     texts = np.array(texts_of_lines(tmp_path))
-    for run, members in zip(design.runs, design.members, strict=True):
-        head = load_file(run.model / "model.safetensors")["embed_out.weight"]
+    for model, members in zip(design.runs, design.members, strict=True):
+        head = load_file(model.model / "model.safetensors")["embed_out.weight"]
         np.testing.assert_array_equal(head, followers(texts[members].tolist()).T)
 
 
