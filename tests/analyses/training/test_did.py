@@ -135,6 +135,16 @@ def test_models_of_several_trainings_are_no_checkpoints():
     assert "a record of which checkpoints" in compute(replace(study, exposures=None)).claim
 
 
+def test_a_pair_of_trainings_of_other_lengths_is_none_of_them():
+    """A control that was trained shorter and on fewer rows looks like a checkpoint, but nothing says when."""
+    study = training()
+    unknown = study.exposures.with_columns(first_step=pl.lit(None, pl.Int64), last_step=pl.lit(None, pl.Int64))
+    assert one_trainings(replace(study, exposures=unknown)) == []
+    assert one_trainings(study) == [tuple(f"s-{step}" for step in STEPS)]
+    other = study.exposures.with_columns(first_step=pl.col("first_step") + (pl.col("model") == "s-400").cast(pl.Int64))
+    assert one_trainings(replace(study, exposures=other)) == []
+
+
 def test_rows_shown_again_are_said():
     study = training()
     finding = compute(replace(study, exposures=study.exposures.with_columns(times=pl.lit(3, pl.Int64))))

@@ -58,19 +58,26 @@ def checkpoint_scores_of(tables: Tables) -> pl.DataFrame:
 def one_trainings(tables: Tables) -> list[tuple[str, ...]]:
     """The sizes of which all checkpoints are of one training, each as its models by step.
 
-    They are if every one was shown all that the one before it was shown, and the last was shown more than the first.
+    They are if it is known when rows were shown first, every checkpoint was shown all that the one before it was, for
+    the first time in the same steps, and the last was shown more than the first.
     """
-    if tables.exposures is None:
+    if tables.exposures is None or not tables.by_step:
         return []
-    exposures = tables.exposures.group_by("model", "row").agg(pl.sum("times")).collect(engine="streaming")
-    known = set(exposures["model"])
-    rows = {str(model): set(part["row"]) for (model,), part in exposures.filter(pl.col("times") > 0).group_by("model")}
-    trainings = []
+    exposures = tables.exposures.group_by("model", "row").agg(pl.sum("times"), pl.min("first_step"))
+    known = exposures.collect(engine="streaming")
+    shown = known.filter(pl.col("times") > 0).partition_by("model", as_dict=True)
+    models, trainings, nothing = set(known["model"]), [], known.clear()
     for series in tables.by_step:
-        models = tuple(model for model in series if model in known)
-        shown = [rows.get(model, set()) for model in models]
-        steps = {tables.training_step(model) for model in models}
-        nested = all(before <= after for before, after in pairwise(shown))
-        if len(models) > 1 and len(steps) == len(models) and nested and len(shown[-1]) > len(shown[0]):
-            trainings.append(models)
+        members = tuple(model for model in series if model in models)
+        rows = [shown.get((model,), nothing) for model in members]
+        steps = {tables.training_step(model) for model in members}
+        if len(members) > 1 and len(steps) == len(members) and _go_on(rows):
+            trainings.append(members)
     return trainings
+
+
+def _go_on(shown: list[pl.DataFrame]) -> bool:
+    """Whether each of these records (row, first_step) has all of the one before it; steps that are null are unknown."""
+    key = ["row", "first_step"]
+    keeps = all(before.join(after, on=key, how="anti").is_empty() for before, after in pairwise(shown))
+    return keeps and not shown[-1]["first_step"].null_count() and shown[-1].height > shown[0].height

@@ -89,19 +89,17 @@ class CommandRun:
 
     def is_finished(self) -> bool:
         """Whether the model was trained by this command on these lines, and is still there."""
-        marker = read_json(self._marker)
-        return marker == self._facts(is_finished=True) and self.model.is_dir() and any(self.model.iterdir())
+        return read_json(self._marker) == self._facts() and self.model.is_dir() and any(self.model.iterdir())
 
     def prepare(self) -> None:
-        """Write the lines, and remove what another command or other lines left behind; what this one left stays."""
+        """Write the lines, and remove what a command that did not finish, or another one, left behind."""
         write_bytes(self.folder / "subsets" / f"{self.label}{self.suffix}", self.subset())
-        marker = read_json(self._marker)
         with translate_os_errors(self.model):
-            if marker is None or marker.get("fingerprint") != self._facts(is_finished=True)["fingerprint"]:
-                shutil.rmtree(self.model, ignore_errors=True)
+            self._marker.unlink(missing_ok=True)
+            if self.model.exists():
+                shutil.rmtree(self.model)
             self.model.parent.mkdir(parents=True, exist_ok=True)
             self.log.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._marker, self._facts(is_finished=False))
 
     def finish(self, code: int) -> str | None:
         """Mark the model as finished; or say in a clause why it is not."""
@@ -111,17 +109,17 @@ class CommandRun:
             find_model(str(self.model.resolve()))
         except MematlasError as error:
             return f"`{shlex.join(self.words)}` ended well, but left no model in {self.model} ({error})"
-        write_json(self._marker, self._facts(is_finished=True))
+        write_json(self._marker, self._facts())
         return None
 
     @property
     def _marker(self) -> Path:
         return self.folder / "models" / f"{self.label}.json"
 
-    def _facts(self, *, is_finished: bool) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
+        """What the marker says: the hash of all that decides about the model, as far as it is known."""
         seed = self.seed if "{seed}" in self.command else None
-        digest = fingerprint({"lines": self.digest, "command": self.command, "seed": seed})
-        return {"fingerprint": digest, "finished": is_finished}
+        return {"fingerprint": fingerprint({"lines": self.digest, "command": self.command, "seed": seed})}
 
     def _last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.is_file() else []
