@@ -19,6 +19,7 @@ EXTRAS: Final = {
     "huggingface_hub": "hf",
     "gguf": "gguf",
     "accelerate": "multi-gpu",
+    "peft": "peft",
     "datasets": "datasets",
     "umap": "umap",
     "vllm": "vllm",
