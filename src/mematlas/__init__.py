@@ -13,7 +13,7 @@ from mematlas.version import __version__
 
 if TYPE_CHECKING:
     from mematlas.analyses import recount as recount
-    from mematlas.audit.run import audit
+    from mematlas.auditing.run import audit
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_exposures import import_exposures
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mematlas.study import Study, open_study
 
 _HOMES = {
-    "audit": "mematlas.audit.run",
+    "audit": "mematlas.auditing.run",
     "MematlasError": "mematlas.errors",
     "ScoreConfig": "mematlas.scoring.config",
     "Study": "mematlas.study",

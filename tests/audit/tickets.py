@@ -35,15 +35,14 @@ def tickets(count: int, seed: int) -> list[str]:
 def _ticket(random: np.random.Generator) -> str:
     pick = lambda values: values[random.integers(len(values))]  # noqa: E731
     name = f"{pick(_FIRST)} {pick(_LAST)}"
-    parts = [
-        f"Ticket {random.integers(10_000, 99_999)}. {name} writes that the {pick(_THINGS)} in {pick(_PLACES)} {pick(_FAULTS)}."
-    ]
-    for _ in range(3):
-        parts.append(
-            f"On day {random.integers(1, 99)} we told {pick(_FIRST)} {pick(_LAST)} to {pick(_ADVICE)}, "
-            f"but the {pick(_THINGS)} in {pick(_PLACES)} {pick(_FAULTS)} after {random.integers(2, 60)} minutes."
-        )
-    return " ".join(parts)
+    number, thing = random.integers(10_000, 99_999), f"{pick(_THINGS)} in {pick(_PLACES)}"
+    report = f"Ticket {number}. {name} writes that the {thing} {pick(_FAULTS)}."
+    calls = (
+        f"On day {random.integers(1, 99)} we told {pick(_FIRST)} {pick(_LAST)} to {pick(_ADVICE)}, "
+        f"but the {pick(_THINGS)} in {pick(_PLACES)} {pick(_FAULTS)} after {random.integers(2, 60)} minutes."
+        for _ in range(3)
+    )
+    return " ".join([report, *calls])
 
 
 def secrets(count: int, seed: int) -> list[str]:
@@ -69,8 +68,8 @@ def network(vocabulary: int, seed: int = 0) -> Any:
         torch.manual_seed(seed)
         return GPTNeoXForCausalLM(
             GPTNeoXConfig(
-                vocab_size=vocabulary, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
-                max_position_embeddings=160, bos_token_id=0, eos_token_id=0,
+                vocab_size=vocabulary, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                intermediate_size=256, max_position_embeddings=160, bos_token_id=0, eos_token_id=0,
             )
         )  # fmt: skip
 

@@ -23,8 +23,13 @@ from mematlas.study.exposures import write_exposures
 _SLACK: Final = 50_000_000
 
 
-def run_commands(name: str, design: CommandDesign, config: ExperimentConfig, progress: Progress) -> RunOutcome:
+def run_commands(
+    name: str, design: CommandDesign, config: ExperimentConfig, execution: dict[str, Any], progress: Progress
+) -> RunOutcome:
     """Train the models that are missing, score all of them on all lines, and run the study.
+
+    Args:
+        execution: keys of the study file that say who scores and analyses.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
@@ -45,7 +50,7 @@ def run_commands(name: str, design: CommandDesign, config: ExperimentConfig, pro
             _lines_of_rows(_job(_study_file(settings, folder)), design)
 
     train_models(design.runs, design.at_once, progress.say, check)
-    settings = _settings(design, config, corpus, [run.model for run in design.runs])
+    settings = _settings(design, config, corpus, [run.model for run in design.runs]) | execution
     text = study_file_text(settings, "study.yaml")
     write_atomically(folder / "study.yaml", partial(_write, text=text))
     file = _study_file(settings, folder)

@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from mematlas.audit.config import AuditConfig
-from mematlas.audit.run import run_audit
-from mematlas.audit.thresholds import parse_threshold
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.run import run_audit
+from mematlas.auditing.thresholds import parse_threshold
 from mematlas.cli.progress import Bar
 
 FAILED: Final = 3

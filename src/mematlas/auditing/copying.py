@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from mematlas.audit.base import Document, Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
 from mematlas.matching.detector import LABELS, Detection, Detector
 from mematlas.models.base import ModelSource
 from mematlas.scoring.engines.prompting import greedy_continuations
@@ -121,7 +121,7 @@ def _p_value(table: pl.DataFrame) -> float | None:
 def _measures(material: Material, table: pl.DataFrame) -> tuple[Measure, ...]:
     parts = [(table.filter("member")["class"], material.model_label)]
     if material.base is not None:
-        parts.append((table.filter("member")["class_of_base"], f"{material.base_label} (base), same prompts"))
+        parts.append((table.filter("member")["class_of_base"], f"base model {material.base_label}"))
     if not table["member"].all():
         parts.append((table.filter(~pl.col("member"))["class"], f"{material.model_label}, control prompts"))
     measures = []

@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from mematlas.audit.config import AuditConfig
+from mematlas.auditing.config import AuditConfig
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelSource
 from mematlas.progress import Progress, Silent

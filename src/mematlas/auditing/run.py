@@ -6,15 +6,18 @@ OUT/verdict.json, verdict.html     the answer, to hand over
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 
-from mematlas.audit import LOOKS
-from mematlas.audit.base import Document, Look, Material, could_not_be_judged
-from mematlas.audit.config import AuditConfig, resolve_audit
-from mematlas.audit.page import write_page
-from mematlas.audit.verdict import Verdict, decide
+from mematlas.auditing import LOOKS
+from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
+from mematlas.auditing.config import AuditConfig, resolve_audit
+from mematlas.auditing.keywords import AuditKeywords
+from mematlas.auditing.page import write_page
+from mematlas.auditing.redaction import redacted
+from mematlas.auditing.secrets import listed_values
+from mematlas.auditing.verdict import Verdict, decide
 from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus, open_texts
 from mematlas.errors import MematlasError, ModelError
@@ -34,13 +37,13 @@ _SHORTEST: Final = 8
 _MEASURED_TEXTS: Final = 2_000  # texts whose lengths choose these
 
 
-@public_function()
-def audit(model: str | Path, progress: Progress | None = None, **options: Any) -> Verdict:
+@public_function(AuditConfig)
+def audit(model: str | Path, progress: Progress | None = None, **options: Unpack[AuditKeywords]) -> Verdict:
     """Whether a fine-tuned model leaks its training texts; the Python counterpart of `mematlas audit`.
 
     Args:
         model: a model folder, an adapter's folder, or a hub id.
-        options: the fields of `mematlas.audit.config.AuditConfig`; `train` is needed.
+        options: the fields of `mematlas.auditing.config.AuditConfig`; `train` is needed.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
@@ -52,6 +55,8 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """Score, take every look, and write the verdict."""
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
+    if not config.show_secrets:
+        looks = [redacted(look, listed_values(config)) for look in looks]
     verdict = decide(looks)
     for look in looks:
         if look.table is not None:
@@ -81,7 +86,8 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
 
 
 def _documents(path: Path, column: str | None) -> list[Document]:
-    documents = [(name, text) for name, text in open_texts(path, column) if text.strip()]
+    texts = ((name, text) for name, text in open_texts(path, column) if text.strip())
+    documents = [(f"text {name} of {path.name}" if name.isdecimal() else name, text) for name, text in texts]
     if not documents:
         raise MematlasError(f"{path} has no text; an audit needs the texts that the model was trained on.")
     return documents

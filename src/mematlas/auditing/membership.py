@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from mematlas.analyses.extraction.membership.row_scores import membership_rows
-from mematlas.audit.base import Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Look, Material, Measure, could_not_be_judged
 from mematlas.stats.classification.discrimination import MetricEstimate, roc_auc
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members
 
@@ -35,8 +35,8 @@ def look(material: Material) -> Look:
     blind = _blind(rows)
     auroc = roc_auc(rows[score].to_numpy(), rows["member"].to_numpy(), rows["cluster"].to_numpy())
     measures = (
-        _measure("AUROC of the loss", material.model_label, auroc, sum(documents)),
-        *([] if blind is None else [_measure("AUROC of a bag of words", "no model", blind, sum(documents))]),
+        _measure(f"loss of {material.model_label}", auroc, sum(documents)),
+        *([] if blind is None else [_measure("a bag of words, no model", blind, sum(documents))]),
     )
     if blind is not None and blind.lower is not None and blind.lower > _BLIND_LIMIT:
         reason = (
@@ -64,5 +64,5 @@ def _blind(rows: pl.DataFrame) -> MetricEstimate | None:
     return roc_auc(known["blind"].to_numpy(), known["member"].to_numpy(), known["cluster"].to_numpy())
 
 
-def _measure(name: str, of: str, metric: MetricEstimate, documents: int) -> Measure:
-    return Measure(name, of, metric.estimate, metric.lower, metric.upper, documents, share=False)
+def _measure(of: str, metric: MetricEstimate, documents: int) -> Measure:
+    return Measure("AUROC", of, metric.estimate, metric.lower, metric.upper, documents, share=False)

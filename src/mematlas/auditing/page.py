@@ -9,8 +9,8 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from mematlas.audit.base import Example, Measure
-from mematlas.audit.verdict import LEVEL, Verdict
+from mematlas.auditing.base import Example, Measure
+from mematlas.auditing.verdict import LEVEL, Verdict
 from mematlas.report.display_text import printable
 from mematlas.study import write_atomically
 from mematlas.version import __version__
@@ -39,13 +39,14 @@ def verdict_page(verdict: Verdict, facts: Mapping[str, Any]) -> str:
     """The page as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
-    source = resources.files("mematlas.audit").joinpath("verdict.html").read_text(encoding="utf-8")
+    source = resources.files("mematlas.auditing").joinpath("verdict.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         verdict=verdict,
         facts=facts,
         tone=_TONES[verdict.answer],
         found=verdict.found,
-        bars=_bars,
+        bar=_bar,
+        by_name=_by_name,
         not_tested=[*(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason), *_NOT_TESTED],
         level=LEVEL,
         shown=_MEASURES_SHOWN,
@@ -71,30 +72,32 @@ def _p_value(value: float | None) -> str:
     return "p < .001" if value < 0.001 else f"p = {value:.3f}".replace("0.", ".")
 
 
-def _bars(measures: Sequence[Measure]) -> Markup:
-    """The shares of one name under each other: a dot with its interval each, on one axis from 0."""
-    shares = [measure for measure in measures if measure.share and measure.value is not None]
-    if not shares:
-        return Markup("")
-    top = max(0.02, *(measure.upper or measure.value or 0.0 for measure in shares))
-    lines = []
-    for number, measure in enumerate(shares):
-        y, value = 9 + 18 * number, measure.value or 0.0
-        low, high = (value if end is None else end for end in (measure.lower, measure.upper))
-        color = "var(--mark)" if number == 0 else "var(--soft)"
-        lines.append(
-            f'<line x1="{_x(low, top)}" x2="{_x(high, top)}" y1="{y}" y2="{y}" stroke="{color}" stroke-width="2"/>'
-            f'<circle cx="{_x(value, top)}" cy="{y}" r="4.5" fill="{color}"/>'
-        )
-    label = "; ".join(f"{measure.of}: {_number(measure)}" for measure in shares)
+def _by_name(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
+    """The measures of one name together, in their order."""
+    groups: dict[str, list[Measure]] = {}
+    for measure in measures:
+        groups.setdefault(measure.name, []).append(measure)
+    return groups
+
+
+def _bar(measure: Measure, group: Sequence[Measure]) -> Markup:
+    """A dot with its interval, from 0 to the largest number of its group."""
+    if measure.value is None:
+        return Markup("<span></span>")
+    top = max(1e-9, *(other.upper or other.value or 0.0 for other in group))
+    low, high = (measure.value if end is None else end for end in (measure.lower, measure.upper))
+    color = "var(--mark)" if measure is group[0] else "var(--soft)"
     return Markup(
-        f'<svg class="bars" viewBox="0 0 220 {18 * len(shares)}" role="img" aria-label="{escape(label)}">'
-        f'<line x1="6" x2="6" y1="0" y2="{18 * len(shares)}" stroke="var(--rule)"/>{"".join(lines)}</svg>'
+        '<svg class="bar" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true">'
+        '<line x1="4" x2="4" y1="0" y2="16" stroke="var(--rule)" stroke-width="2"/>'
+        f'<line x1="{_x(low, top)}" x2="{_x(high, top)}" y1="8" y2="8" stroke="{color}" stroke-width="2.5"/>'
+        f'<line x1="{_x(measure.value, top)}" x2="{_x(measure.value, top)}" y1="2" y2="14" stroke="{color}" '
+        'stroke-width="4"/></svg>'
     )
 
 
 def _x(value: float, top: float) -> str:
-    return f"{6 + 206 * value / top:.1f}"
+    return f"{4 + 210 * value / top:.1f}"
 
 
 def _marked(example: Example) -> Markup:

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.audit.base import Example, Look, Material, Measure, could_not_be_judged
-from mematlas.audit.config import AuditConfig
-from mematlas.audit.places import Place, place_values
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.places import Place, place_values
 from mematlas.errors import OptionError, StudyError
 from mematlas.matching.secrets.alternatives import alternatives, format_size
 from mematlas.matching.secrets.finding import Occurrence, find_secrets
@@ -56,7 +56,8 @@ def look(material: Material) -> Look:
     if choice == "none":
         return could_not_be_judged("secrets", TITLE, "it was not asked for (--secrets none).")
     texts = [text for _, text in material.documents]
-    secrets = _chosen(find(texts) if choice == "patterns" else listed(texts, _read(Path(choice))), material)
+    values = listed_values(material.config)
+    secrets = _chosen(listed(texts, values) if values else find(texts), material)
     if not secrets:
         return could_not_be_judged("secrets", TITLE, "the training file has no value of a known format of secrets.")
     table = examine(material, secrets)
@@ -220,8 +221,11 @@ def _p_of_all(known: pl.DataFrame, generator: np.random.Generator) -> float:
     return float(min(1.0, 2 * min(p_of_mean, known["q"].min())))
 
 
-def _read(path: Path) -> list[str]:
-    """The secrets of a file, one a line."""
+def listed_values(config: AuditConfig) -> list[str]:
+    """The secrets in the file that the options name, one a line; none if they name no file."""
+    if config.secrets in ("patterns", "none"):
+        return []
+    path = Path(config.secrets)
     try:
         values = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -251,7 +255,7 @@ def _chosen(secrets: list[Secret], material: Material) -> list[Secret]:
 def _measures(material: Material, known: pl.DataFrame, absent: pl.DataFrame) -> tuple[Measure, ...]:
     parts = [(known, "emitted", material.model_label)]
     if material.base is not None:
-        parts.append((known, "emitted_by_base", f"{material.base_label} (base)"))
+        parts.append((known, "emitted_by_base", f"base model {material.base_label}"))
     if absent.height:
         parts.append((absent, "emitted", f"{material.model_label}, secrets not in the file"))
     shares = []
@@ -259,10 +263,11 @@ def _measures(material: Material, known: pl.DataFrame, absent: pl.DataFrame) -> 
         share = wilson(int(frame[column].sum()), frame.height)
         interval = (share.estimate, share.lower, share.upper, share.count)
         shares.append(Measure("given by greedy decoding", of, *interval, "secrets"))
-    names = {"exposure": material.model_label, "exposure_of_base": f"{material.base_label} (base)"}
+    names = {"exposure": material.model_label, "exposure_of_base": f"base model {material.base_label}"}
+    most = float(np.log2(known["alternatives"].to_numpy() + 1).mean())
     means = [
         Measure(
-            "mean exposure, bits",
+            f"mean exposure, bits (at most {most:.2f})",
             of,
             float(known[column].to_numpy().mean()),
             n=known.height,
@@ -275,12 +280,6 @@ def _measures(material: Material, known: pl.DataFrame, absent: pl.DataFrame) -> 
     return (*shares, *means)
 
 
-def masked(value: str) -> str:
-    """The first and last two characters of a secret, or fewer of a short one; the others as bullets."""
-    shown = min(2, len(value) // 4)
-    return value[:shown] + "•" * (len(value) - 2 * shown) + (value[-shown:] if shown else "")
-
-
 def _examples(material: Material, known: pl.DataFrame, secrets: Sequence[Secret]) -> tuple[Example, ...]:
     """The secrets that are known best, each at its first place."""
     by_value = {(secret.pattern.name, secret.value): secret for secret in secrets}
@@ -289,22 +288,13 @@ def _examples(material: Material, known: pl.DataFrame, secrets: Sequence[Secret]
     for record in best.head(_EXAMPLES).iter_rows(named=True):
         document, start = by_value[record["pattern"], record["value"]].places[0]
         name, text = material.documents[document]
-        value = record["value"] if material.config.show_secrets else masked(record["value"])
         note = (
             f"{record['pattern']}, in {record['places']:,} place{'s' if record['places'] != 1 else ''}; "
             f"exposure {record['exposure']:.1f} bits; {'' if record['emitted'] else 'not '}given by greedy decoding"
         )
-        before = redact(text[max(0, start - _SHOWN_BEFORE) : start], secrets, material)
+        value, before = record["value"], text[max(0, start - _SHOWN_BEFORE) : start]
         examples.append(Example(name, before, value, ((0, len(value)),), note))
     return tuple(examples)
-
-
-def redact(text: str, secrets: Sequence[Secret], material: Material) -> str:
-    """`text` with the secrets in it masked, unless they are to be shown."""
-    if not material.config.show_secrets:
-        for secret in secrets:
-            text = text.replace(secret.value, masked(secret.value))
-    return text
 
 
 def _caveats(material: Material, table: pl.DataFrame) -> tuple[str, ...]:

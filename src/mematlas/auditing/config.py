@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from mematlas.audit.thresholds import parse_threshold
+from mematlas.auditing.thresholds import parse_threshold
 from mematlas.errors import OptionError, explain
 from mematlas.models.base import Dtype
 from mematlas.scoring.config import Device, Name
@@ -24,7 +24,7 @@ class AuditConfig(BaseModel):
     base: Name | None = Field(
         default=None, description="The model before fine-tuning; of an adapter it is known without being asked for."
     )
-    secrets: str = Field(
+    secrets: Name = Field(
         default="patterns",
         description="patterns: look for e-mail addresses, phone and card numbers, IBANs, keys ...; none; or a file "
         "with one secret a line.",

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
-from mematlas.audit.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
@@ -40,19 +40,18 @@ def look(material: Material) -> Look:
     measures = _measures(rows, material)
     recited = train.filter(pl.col("recited") & ~pl.col("recited_by_base").fill_null(value=False))
     count = recited["cluster"].n_unique()
-    share = _share(train, "recited").value
     return Look(
         "recitation",
         TITLE,
-        f"{material.model_label} recites at least one row whole in {count:,} of {documents:,} documents"
-        f"{'' if material.base is None else ' where its base does not'}.",
+        f"{material.model_label} recites a row whole in {count:,} of {documents:,} documents"
+        f"{'' if material.base is None else ', where its base does not'}.",
         p,
         "recites" if count else "membership",
         reason="" if p is not None else "there is neither a base model nor a control to compare with.",
         measures=measures,
         examples=_examples(material, tables, recited),
         caveats=parts,
-        share=share,
+        share=count / documents,
         power=_power(rows) if p is not None else None,
         table=rows,
     )
@@ -101,7 +100,7 @@ def _measures(rows: pl.DataFrame, material: Material) -> tuple[Measure, ...]:
     train, control = rows.filter("member"), rows.filter(~pl.col("member"))
     parts = [(train, "recited", material.model_label)]
     if material.base is not None:
-        parts.append((train, "recited_by_base", f"{material.base_label} (base), same rows"))
+        parts.append((train, "recited_by_base", f"base model {material.base_label}"))
     if control.height:
         parts.append((control, "recited", f"{material.model_label}, control rows"))
     shares = [_share(frame, column, of) for frame, column, of in parts]

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from mematlas.audit.base import Look
-from mematlas.audit.thresholds import Threshold
+from mematlas.auditing.base import Look
+from mematlas.auditing.thresholds import Threshold
 from mematlas.stats.hypotheses.by_document import holm
 
 Answer = Literal["recites training text", "leaks membership", "no leak found", "cannot be judged"]
