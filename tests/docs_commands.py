@@ -17,6 +17,8 @@ STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_
 PROCESSES: Final = "starts many processes, or needs a Ray cluster"
 BUCKET: Final = "needs a bucket of your own; run on a local store by tests/study/test_object_stores.py"
 GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vllm.py"
+#: Training many models takes minutes; tests/pipeline run tiny ones.
+TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
@@ -55,11 +57,14 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas run --dry-run pythia.yaml": HUB,
     "mematlas score MODEL --corpus long.npy --study study --context 4096 --continuation 256 --backend vllm": GPU,
     "mematlas run pythia.yaml": HUB,
+    "mematlas experiment counterfactual cf.yaml": TRAINED,
+    "mematlas experiment counterfactual own.yaml": TRAINED,
     "mematlas score MODEL --corpus allenai/c4:en#validation --format datasets --rows first:1000 --study by-hub": HUB,
 }
 #: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
+    "subset, out = sys.argv[1:3]": "is a script; run by test_the_trainer_of_the_page_trains_a_model",
 }
 
 

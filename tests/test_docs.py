@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from mematlas.analyses import ANALYSES
 from mematlas.cli import app, run
 from mematlas.corpus.formats import FORMATS
+from mematlas.models.resolve import find_model
+from mematlas.pipeline.experiment import read_experiment
 from mematlas.pipeline.study_file import parse_study_file
 from tests import study_shelf as shelves
 from tests import tiny_networks as networks
@@ -47,6 +51,7 @@ def desk(tmp_path_factory) -> Path:
     random.integers(0, 499, 3 * 2049).astype("<u2").tofile(desk / "tokens.bin")
     (desk / "queries.txt").write_text('1,2,3\n"w1 w2"\n')
     _write_rows(desk, random)
+    _write_counterfactual(desk)
     _write_demo(desk / "demo")
     return desk
 
@@ -65,6 +70,20 @@ def _write_rows(desk: Path, random: np.random.Generator) -> None:
     np.save(desk / "rows.npy", rows)
     for name, selection in {"rows": rows, "train": rows[:8], "control": rows[8:]}.items():
         pl.DataFrame({"tokens": selection.tolist()}).write_parquet(desk / f"{name}.parquet")
+
+
+def _write_counterfactual(desk: Path) -> None:
+    """The files that the page on counterfactual memorization shows, and the checkpoints of a training."""
+    shown = [block.text for block in BLOCKS if block.page == "docs/counterfactual.md"]
+    for name, start in {
+        "own.yaml": "corpus:",
+        "train.py": "import json",
+        "who.csv": "model,",
+        "order.csv": "row,",
+    }.items():
+        (desk / name).write_text(next(text for text in shown if text.startswith(start)))
+    for step in (0, 10, 20, 30):
+        networks.save_network(networks.neox(seed=step), desk / "run" / f"checkpoint-{step}")
 
 
 def _write_demo(demo: Path) -> None:
@@ -98,7 +117,7 @@ def test_commands_do_what_the_page_says(page, at_desk, capsys):
         assert command.startswith("mematlas "), f"{page}: {command}: run it here, or list it in NOT_RUN"
         arguments = [SUBSTITUTES.get(word, word) for word in words(command)[1:]]
         assert run(arguments) == 0, f"{page}: {command}\n{capsys.readouterr().err}"
-        if arguments[0] == "init":  # and the reader fills in the file
+        if arguments[0] == "init" and "--experiment" not in arguments:  # and the reader fills in the file
             shelves.study_file(shelves.fill(at_desk), arguments[1], analyses="[distribution]")
 
 
@@ -126,6 +145,14 @@ def test_commands_are_found_across_lines_comments_and_pairs():
         "python b.py",
     ]
     assert words("mematlas verify S [--rows 9] [--quick]") == ["mematlas", "verify", "S", "--rows", "9", "--quick"]
+
+
+def test_the_trainer_of_the_page_trains_a_model(at_desk):
+    subprocess.run([sys.executable, "train.py", "train.jsonl", "trained"], check=True, capture_output=True)
+    assert find_model("./trained").card.parameters == find_model("./base-model").card.parameters
+    assert find_model("./trained").card.fingerprint != find_model("./base-model").card.fingerprint
+    config = read_experiment("counterfactual", Path("own.yaml"))
+    assert (config.models, config.share, config.row_length, config.context) == (40, 0.5, 64, 32)
 
 
 # --------------------------------------------------------------------------------------------- Python, study files

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mematlas.auditing.run import audit
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
+    from mematlas.importers.import_exposures import import_exposures
     from mematlas.importers.import_scores import import_scores
     from mematlas.integrations.measuring import measure
     from mematlas.pipeline.demo import demo
@@ -38,6 +39,7 @@ _HOMES = {
     "demo": "mematlas.pipeline.demo",
     "experiment": "mematlas.pipeline.experiment",
     "fit_predictors": "mematlas.pipeline.steps.fit",
+    "import_exposures": "mematlas.importers.import_exposures",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
     "measure": "mematlas.integrations.measuring",
@@ -57,6 +59,7 @@ __all__ = [
     "demo",
     "experiment",
     "fit_predictors",
+    "import_exposures",
     "import_scores",
     "make_features",
     "measure",

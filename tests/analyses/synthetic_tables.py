@@ -209,6 +209,19 @@ def with_exposures(tables: Tables, share: float = 0.5, *, seed: int = 0) -> Tabl
     return replace(tables, scores=scores.lazy(), exposures=exposures.lazy())
 
 
+def with_order(tables: Tables) -> Tables:
+    """`tables` of checkpoints that were shown the training rows one after another, and the last tenth never."""
+    rows = tables.rows.filter(role="train").select("row").collect()
+    last = tables.models["training_step"].max() or 1
+    shown = rows.with_row_index("place").select(
+        "row", first_step=1 + (pl.col("place") * last * 10) // (9 * rows.height)
+    )
+    models = tables.models.select("model", "training_step").drop_nulls()
+    records = models.join(shown, how="cross").filter(pl.col("first_step") <= pl.col("training_step"))
+    exposures = records.with_columns(times=pl.lit(1), last_step="first_step").select(EXPOSURES.names)
+    return replace(tables, exposures=exposures.cast(dict(pl.from_arrow(EXPOSURES.empty_table()).schema)).lazy())
+
+
 def with_probes(tables: Tables, records: Sequence[tuple[str, int, str, str, float | None, int]]) -> Tables:
     """`tables` with measurements taken in training: (arm, step, set, metric, value, n)."""
     frame = pl.DataFrame(list(records), schema=PROBES.names, orient="row")

@@ -22,6 +22,8 @@ PATHS = {"--corpus": "rows.npy", "--control": "control.npy", "--study": "study"}
 NOT_RUN = {"distribution", "predict"}
 #: What these need is models that an experiment trains, which are a study of their own: tests/experiments.
 NOT_RUN |= {"counterfactual", "dynamics", "forgetting"}
+#: What this needs is the order of a training, which only the user has: tests/analyses/training/test_did.py.
+NOT_RUN |= {"did"}
 
 
 @pytest.fixture(scope="module")

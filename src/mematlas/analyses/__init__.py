@@ -111,6 +111,11 @@ ANALYSES = Registry(
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),
+        "did": (
+            "mematlas.analyses.training.did:ANALYSIS",
+            None,
+            "what being shown a row does to its score, from checkpoints of one training alone (P10, Lesci et al.)",
+        ),
         "predict": (
             "mematlas.analyses.states.predict.finding:ANALYSIS",
             None,

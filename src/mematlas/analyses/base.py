@@ -25,6 +25,7 @@ CLUSTERED: Final = frozenset(
         "boundary_input",
         "context",
         "continuation",
+        "did",
         "distribution",
         "embedding",
         "entropy",

@@ -81,6 +81,8 @@ from mematlas.analyses.states.predict.scores import (
     seed_positions,
     seed_scores,
 )
+from mematlas.analyses.training.checkpoint_scores import checkpoint_scores
+from mematlas.analyses.training.counterfactual.pairs import pair_differences, pair_effects, pair_scores
 from mematlas.analyses.training.counterfactual.records import (
     influence_histogram,
     memorization_by_copies,
@@ -91,6 +93,7 @@ from mematlas.analyses.training.counterfactual.records import (
     row_memorization,
 )
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
+from mematlas.analyses.training.did import parallel_trends, showing_effects, showing_profile
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
 from mematlas.analyses.training.forgetting import forgetting_excess, forgetting_left
 from mematlas.literature.published import SLOPES, TABLES
@@ -116,6 +119,7 @@ __all__ = [
     "category_coefficients",
     "category_models",
     "category_shares",
+    "checkpoint_scores",
     "copy_agreement",
     "copy_buckets",
     "copy_slopes",
@@ -148,7 +152,11 @@ __all__ = [
     "out_of_all",
     "overfitting_epochs",
     "overlap_sets",
+    "pair_differences",
+    "pair_effects",
+    "pair_scores",
     "pairs",
+    "parallel_trends",
     "permuted_membership",
     "position_contrasts",
     "prediction_calibration",
@@ -176,6 +184,8 @@ __all__ = [
     "seed_scores",
     "sentence_frequencies",
     "shortfall",
+    "showing_effects",
+    "showing_profile",
     "signal_contrasts",
     "signal_curves",
     "signal_rows",

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from mematlas.experiments.design.config import Size
 from mematlas.types import as_list
 
 if TYPE_CHECKING:
+    from mematlas.experiments.data.line_file import LineFile
     from mematlas.experiments.training.arm import Arm
+    from mematlas.experiments.training.commands import CommandRun
 
 Preset = Literal["cpu", "gpu"]
 Integers = Annotated[list[int], BeforeValidator(as_list)]
@@ -65,6 +69,21 @@ class ArmOutline:
     steps: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandDesign:
+    """Models that a command of the user's own trains on subsets of the lines of a file.
+
+    runs: one a model; members: shape (models, lines), the lines of each; lines: the file; at_once: commands that run at
+    the same time; study: further keys of the study file.
+    """
+
+    runs: tuple["CommandRun", ...]
+    members: NDArray[np.bool_]
+    lines: "LineFile"
+    at_once: int
+    study: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Design:
     """What an experiment trains and what becomes of it.
@@ -87,12 +106,17 @@ class Design:
         return tuple(arm for stage in self.stages for arm in stage)
 
 
+def _no_commands(config: Any) -> CommandDesign | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One kind of experiment.
 
     config: the keys of its file; presets: their values where the file says nothing; outline: the arms of a
-    configuration; design: called as design(config, folder), writes the corpus to the folder and returns the arms.
+    configuration; design: called as design(config, folder), writes the corpus to the folder and returns the arms;
+    commands: called as commands(config), the models that a command of the user's own trains instead, or None.
     """
 
     name: str
@@ -102,3 +126,4 @@ class Experiment:
     presets: Mapping[Preset, Mapping[str, Any]]
     outline: Callable[[Any], list[ArmOutline]]
     design: Callable[[Any, Path], Design]
+    commands: Callable[[Any], CommandDesign | None] = _no_commands

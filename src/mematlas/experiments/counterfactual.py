@@ -10,18 +10,22 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Integers
+from mematlas.errors import OptionError
+from mematlas.experiments.base import ArmOutline, CommandDesign, Design, Experiment, ExperimentConfig, Integers
 from mematlas.experiments.data.documents import text_documents
+from mematlas.experiments.data.line_file import LineFile, read_line_file
 from mematlas.experiments.data.subset_rows import RowKinds, SubsetRows, prepare_subset_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import Plan
 from mematlas.experiments.design.schedule import Schedule
+from mematlas.experiments.folders import write_members
 from mematlas.experiments.training.arm import Arm
+from mematlas.experiments.training.commands import CommandRun, check_command
 from mematlas.experiments.training.network import neox_config
 from mematlas.stats.counterfactual import sample_membership
-from mematlas.study import write_atomically
+from mematlas.types import Ids
 
 _WARM_UP: Final = 20
 _FINAL_RATE: Final = 0.1
@@ -43,6 +47,11 @@ class CounterfactualConfig(ExperimentConfig):
         default="row",
         description="What is drawn: a row, or a text with all its copies, so that these hide no memorization.",
     )
+    trainer: str | None = Field(
+        default=None,
+        description="Command of your own that trains a model, such as python train.py {subset} {out}, on a file with "
+        "some lines of corpus, which has one text a line; it saves a Hugging Face folder. {seed}, too, is filled in.",
+    )
     shared_start: bool = Field(
         default=False, description="Whether all models start from the same weights, instead of weights of their own."
     )
@@ -52,8 +61,28 @@ class CounterfactualConfig(ExperimentConfig):
     template_rows: int = Field(default=32, description="Rows of one text that differ in two tokens.", ge=0)
     control_rows: int = Field(default=64, description="Rows of text that no model is trained on.", gt=0)
 
+    #: The folder in which the trainer runs: that of the experiment's file.
+    _home: Path = PrivateAttr(default=Path())
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take the folder of the file from the context of the validation."""
+        if self.trainer is not None and context is not None:
+            self._home = Path(context["folder"])
+
+    @property
+    def home(self) -> Path:
+        """The folder in which the trainer runs."""
+        return self._home
+
+    @field_validator("trainer")
+    @classmethod
+    def _has_placeholders(cls, command: str | None) -> str | None:
+        return None if command is None else check_command(command)
+
     @model_validator(mode="after")
     def _fits(self) -> "CounterfactualConfig":
+        if self.trainer is not None and self.corpus is None:
+            raise ValueError("trainer needs the key corpus: a file with one text or JSON object a line")
         if len(self.sizes) != 1:
             raise ValueError(
                 f"models are of one size, not of {len(self.sizes)}; give each size an experiment of its own"
@@ -63,7 +92,7 @@ class CounterfactualConfig(ExperimentConfig):
                 f"copies {self.copies} and texts {self.texts} are positive, and one number of texts belongs to each "
                 "number of copies"
             )
-        if not 0 < round(self.share * self.units) < self.units:
+        if self.trainer is None and not 0 < round(self.share * self.units) < self.units:
             raise ValueError(
                 f"a share of {self.share} of {self.units} {self.unit}s leaves nothing in a subset, or out of it"
             )
@@ -84,6 +113,51 @@ class CounterfactualConfig(ExperimentConfig):
         return self.kinds.rows if self.unit == "row" else sum(self.texts) + self.random_rows + self.template_rows
 
 
+def commands(config: CounterfactualConfig) -> CommandDesign | None:
+    """The models that the user's command trains, each on a subset of the lines of the user's file; None without one.
+
+    Raises:
+        CorpusError: the file is absent, or has no such lines.
+        OptionError: the share leaves nothing in a subset, or nothing out of it.
+    """
+    if config.trainer is None or config.corpus is None:
+        return None
+    lines, seed = read_line_file(config.corpus), config.seeds[0]
+    groups = lines.texts if config.unit == "text" else None
+    try:
+        members = sample_membership(config.models, len(lines.lines), config.share, seed, groups)
+    except ValueError as error:
+        raise OptionError(f"{config.corpus}: {error}; choose another share, or a file with more lines.") from None
+    runs = tuple(_command_run(number, lines, np.flatnonzero(rows), config) for number, rows in enumerate(members))
+    at_once = config.at_once if "at_once" in config.model_fields_set else 1
+    return CommandDesign(runs, members, lines, at_once, _study_keys(config))
+
+
+def _command_run(number: int, lines: LineFile, rows: Ids, config: CounterfactualConfig) -> CommandRun:
+    assert config.trainer is not None, "commands() reads it"
+    seed = config.seeds[0]
+    return CommandRun(
+        label=_label(number),
+        command=config.trainer,
+        subset=partial(lines.subset, rows),
+        digest=lines.digest(rows),
+        suffix=lines.path.suffix,
+        lines=len(rows),
+        seed=seed if config.shared_start else seed + 1 + number,
+        home=config.home,
+        folder=config.out,
+    )
+
+
+def _study_keys(config: CounterfactualConfig) -> dict[str, Any]:
+    return {
+        "analyses": ["counterfactual"],
+        "features": True,  # the copies of a row
+        "scope": "rows",
+        "continuation": [config.row_length - config.context],
+    }
+
+
 def outline(config: CounterfactualConfig) -> list[ArmOutline]:
     """One arm for every model; of texts with copies, subsets have as many rows on average."""
     parameters = config.sizes[0].parameters(config.vocabulary)
@@ -98,15 +172,9 @@ def design(config: CounterfactualConfig, folder: Path) -> Design:
     )
     groups = rows.texts if config.unit == "text" else None
     members = sample_membership(config.models, len(rows.tokens), config.share, config.seeds[0], groups)
-    write_atomically(folder / "subsets.npy", partial(_save, values=members))
+    write_members(folder, members)
     arms = tuple(subset_arm(number, rows, members[number], config) for number in range(config.models))
-    study = {
-        "analyses": ["counterfactual"],
-        "features": True,  # the copies of a row
-        "scope": "rows",
-        "continuation": [config.row_length - config.context],
-    }
-    return Design((arms,), arms, rows.corpus, rows.control, len(rows.tokens), study)
+    return Design((arms,), arms, rows.corpus, rows.control, len(rows.tokens), _study_keys(config))
 
 
 def subset_arm(number: int, rows: SubsetRows, is_member: NDArray[np.bool_], config: CounterfactualConfig) -> Arm:
@@ -135,11 +203,6 @@ def _label(number: int) -> str:
     return f"subset-{number:03d}"
 
 
-def _save(path: Path, values: NDArray[np.bool_]) -> None:
-    with path.open("wb") as file:
-        np.save(file, values)
-
-
 _PRESETS: Final[dict[Any, dict[str, Any]]] = {
     "cpu": {"sizes": [Size(32, 2, 2, 1e-2)], "batch": 8},
     "gpu": {
@@ -163,4 +226,5 @@ EXPERIMENT = Experiment(
     _PRESETS,
     outline,
     design,
+    commands,
 )

@@ -1,4 +1,4 @@
-"""Folders that are written completely or not at all, manifests that may be damaged, and free disk space."""
+"""Folders that are written completely or not at all, manifests that may be damaged, subsets, and free disk space."""
 
 import json
 import os
@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mematlas.errors import StudyError
-from mematlas.study import translate_os_errors, write_json
+from mematlas.study import translate_os_errors, write_atomically, write_json
 
 
 @contextmanager
@@ -44,6 +47,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise StudyError(f"{path} contains no JSON object; delete its folder and start again.")
     return content
+
+
+def write_members(folder: Path, members: NDArray[np.bool_]) -> None:
+    """Write which models are trained on which rows to `folder`/subsets.npy: [models, rows]."""
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, members)
+
+    write_atomically(folder / "subsets.npy", save)
 
 
 def check_disk_space(folder: Path, needed: int) -> None:

@@ -19,9 +19,10 @@ from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerKeywords, WorkerOptions, resolve_worker_options
 from mematlas.experiments import EXPERIMENTS
-from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Preset
+from mematlas.experiments.base import ArmOutline, CommandDesign, Design, Experiment, ExperimentConfig, Preset
 from mematlas.experiments.folders import check_disk_space
 from mematlas.models.base import pick_device
+from mematlas.pipeline.own_trainer import run_commands
 from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
@@ -98,7 +99,8 @@ def read_experiment(
     defaults = {**kind.presets[preset]}
     remedy = f"`{command_line('init', '--experiment', name)}` writes a file that explains every key."
     try:
-        config = kind.config.model_validate({**defaults, **values, **(keys or {})})
+        home = path.parent if path is not None and "trainer" not in (keys or {}) else Path()
+        config = kind.config.model_validate({**defaults, **values, **(keys or {})}, context={"folder": home})
     except ValidationError as error:
         place = path or Path(name)
         raise OptionError(describe_error(error, place, lines, kind.config.model_fields, name, remedy)) from None
@@ -127,6 +129,12 @@ def outline_experiment(name: str, config: ExperimentConfig) -> list[ArmOutline]:
     return kind.outline(config)
 
 
+def experiment_commands(name: str, config: ExperimentConfig) -> CommandDesign | None:
+    """The models that a command of the user's own trains; None if the experiment trains them itself."""
+    kind: Experiment = EXPERIMENTS.load(name)
+    return kind.commands(config)
+
+
 def run_experiment(
     name: str,
     config: ExperimentConfig,
@@ -145,6 +153,9 @@ def run_experiment(
     from mematlas.experiments.running import train_design
     from mematlas.experiments.training.placement import launched_processes
 
+    kind: Experiment = EXPERIMENTS.load(name)
+    if (commands := kind.commands(config)) is not None:
+        return run_commands(name, commands, config, workers.model_dump(exclude_defaults=True), progress)
     report = training or _silent
     if launched_processes() > 1:
         design = _train_together(name, config, report, workers)

@@ -211,6 +211,30 @@ def split_half_correlation(
     return float(mean[0]), float(lower[0]), float(upper[0])
 
 
+def linear_datamodeling_score(members: ArrayLike, scores: ArrayLike, influences: ArrayLike) -> Floats:
+    """How well influences foretell the scores of models from their subsets, for each row; shape (rows,).
+
+    Source: Park et al. 2023 (TRAK, arXiv 2303.14186), definition 2.4: Spearman's correlation over models of the score
+    of a row and the sum of the influences on it of the rows that the model was trained on. NaN if either is constant.
+
+    Args:
+        members, scores: as in `memorization`, of models that the influences were not estimated from, all with a score.
+        influences: shape (rows, rows), of each row (line) on each (column), by whatever method.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    members, scores = _checked(members, scores)
+    matrix = np.asarray(influences, np.float64)
+    if matrix.shape != (members.shape[1], scores.shape[1]):
+        raise ValueError(f"influences {matrix.shape} are not of {members.shape[1]} rows on {scores.shape[1]}")
+    foretold, result = members.astype(np.float64) @ matrix, np.full(scores.shape[1], np.nan)
+    for row in range(scores.shape[1]):
+        if np.ptp(foretold[:, row]) > 0 and np.ptp(scores[:, row]) > 0:
+            result[row] = stats.spearmanr(foretold[:, row], scores[:, row]).statistic
+    return result
+
+
 def sample_membership(models: int, rows: int, share: float, seed: int, groups: ArrayLike | None = None) -> Bools:
     """A random subset of the rows for each model, shape (models, rows); each has the same number of rows (groups).
 

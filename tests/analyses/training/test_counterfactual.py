@@ -164,8 +164,8 @@ def test_without_exposures_the_finding_says_what_to_run():
     assert finding.claim.endswith("the study lacks a record of which models were trained on which rows.")
     assert "`mematlas experiment counterfactual FILE.yaml`" in finding.missing
     assert finding.trends[0].verdict == "cannot tell"
-    one = study_of_subsets(np.eye(3, 4, dtype=bool), 32 * np.eye(3, 4, dtype=int))
-    assert "rows that 2 models were trained on and 2 were not" in compute(one).claim
+    everyone = study_of_subsets(np.ones((3, 4), dtype=bool), np.full((3, 4), 32))
+    assert "rows that 2 models were trained on and 2 were not" in compute(everyone).claim
     assert ANALYSIS.trends == ("copies-hide-memorization",)
 
 

@@ -1,5 +1,6 @@
 """`mematlas experiment`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
 from mematlas.experiments.base import ExperimentConfig, Preset
-from mematlas.pipeline.experiment import outline_experiment, read_experiment, run_experiment
+from mematlas.pipeline.experiment import experiment_commands, outline_experiment, read_experiment, run_experiment
 
 
 def experiment(
@@ -57,6 +58,15 @@ def experiment(
 
 def _print_outline(name: str, config: ExperimentConfig, file: Path) -> None:
     """Print what running the file would train."""
+    if (commands := experiment_commands(name, config)) is not None:
+        states = ["trained" if run.is_finished() else "missing" for run in commands.runs]
+        rows = [[run.label, f"{run.lines:,}", state] for run, state in zip(commands.runs, states, strict=True)]
+        print_table(["model", "lines", "state"], rows)
+        run = next((run for run in commands.runs if not run.is_finished()), commands.runs[0])
+        print(f"\n{states.count('missing')} of {len(states)} models would be trained, in {run.home.resolve()}, e.g.:")
+        print(f"{shlex.join(run.words)}")
+        print(f"Run it: {command_line('experiment', name, file)}")
+        return
     arms = outline_experiment(name, config)
     tokens = config.batch * config.row_length
     print_table(

@@ -14,6 +14,16 @@ from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.proportions import format_percent
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.analyses.phrasing import format_signed
+from mematlas.analyses.training.checkpoint_scores import one_trainings
+from mematlas.analyses.training.counterfactual.pairs import (
+    PAIR_CAVEATS,
+    PAIR_CHARTS,
+    pair_claim,
+    pair_control,
+    pair_effects,
+    pair_scores_of,
+    pair_tables,
+)
 from mematlas.analyses.training.counterfactual.records import (
     MAX_INFLUENCE_ROWS,
     MEASURED,
@@ -28,6 +38,7 @@ from mematlas.analyses.training.counterfactual.tables import (
     counterfactual_tables,
 )
 from mematlas.findings.finding import Finding, Trend
+from mematlas.stats.estimates.intervals import standard_error
 
 Frames = dict[str, pl.DataFrame]
 _TREND_NAME: Final = "copies-hide-memorization"
@@ -47,6 +58,11 @@ def compute(tables: Tables) -> Finding:
     lines = subset_scores_of(tables)
     trained = lines.group_by("row").agg(n_in=pl.sum("trained"), n_out=(~pl.col("trained")).sum())
     if not trained.filter(pl.col("n_in") >= 2, pl.col("n_out") >= 2).height:
+        pairs = pair_scores_of(tables)
+        if pair_effects(pairs).height:
+            return _of_pairs(tables, pairs)
+        if one_trainings(tables):
+            return _checkpoints_alone(tables)
         return _insufficient_data(
             tables, f"rows that 2 models were trained on and 2 were not, scored at {tables.reference} tokens"
         )
@@ -73,6 +89,34 @@ def _insufficient_data(tables: Tables, missing: str) -> Finding:
         "Train models on random subsets of rows: `mematlas experiment counterfactual FILE.yaml` writes such a study."
     )
     return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
+
+
+def _checkpoints_alone(tables: Tables) -> Finding:
+    remedy = "What its checkpoints tell: `mematlas analyze STUDY --only did`."
+    return ANALYSIS.insufficient_data(tables, _QUESTION, "models of several trainings", remedy)
+
+
+def _of_pairs(tables: Tables, lines: pl.DataFrame) -> Finding:
+    """The finding where no row has two models on both sides; the claim is on the model with most rows."""
+    effects, trend = pair_effects(lines), Trend(_TREND_NAME, "cannot tell", "no row has 2 models on both sides")
+    largest = effects.sort("rows", descending=True, maintain_order=True).row(0, named=True)
+    name = "difference" if largest["effect"] is None else "effect"
+    lower, upper = largest[f"{name}_lower"], largest[f"{name}_upper"]
+    error = None if lower is None else standard_error(lower, upper)
+    return Finding(
+        ANALYSIS.name,
+        ANALYSIS.title,
+        pair_claim(tables, largest),
+        ANALYSIS.source,
+        ANALYSIS.taxonomy(tables),
+        strength=abs(largest[name]) / error if error else None,
+        control=pair_control(largest),
+        tables=pair_tables(lines),
+        charts=PAIR_CHARTS,
+        trends=(trend,),
+        caveats=PAIR_CAVEATS,
+        deviations=_DEVIATIONS[:2],
+    )
 
 
 def _claim(tables: Tables, lines: pl.DataFrame, frames: Frames) -> str:

@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
+from mematlas.analyses.training.checkpoint_scores import one_trainings
 from mematlas.study import Study
 
 
@@ -28,7 +29,7 @@ def subset_scores(study: Study, run: str | None = None) -> pl.DataFrame:
 def subset_scores_of(tables: Tables) -> pl.DataFrame:
     """As `subset_scores`, from tables; without exposures no records."""
     cell = tables.reference
-    exposures = _exposures(tables)
+    exposures = known_exposures(tables)
     models = set(exposures["model"])
     value = pl.col("matches") / pl.col("continuation") if tables.graded else pl.col("recited").cast(pl.Float64)
     scored = tables.scored_rows("source").filter(
@@ -48,11 +49,15 @@ def subset_scores_of(tables: Tables) -> pl.DataFrame:
     )
 
 
-def _exposures(tables: Tables) -> pl.DataFrame:
-    """model, row, times of the family's models; several tables of one model and row are added."""
+def known_exposures(tables: Tables) -> pl.DataFrame:
+    """model, row, times of the family's models, of a training the last checkpoint alone: the others are no other one.
+
+    Several tables of one model and row are added.
+    """
     if tables.exposures is None:
         return pl.DataFrame(schema={"model": pl.String, "row": pl.Int64, "times": pl.Int64})
-    of_family = tables.exposures.filter(pl.col("model").is_in(tables.family))
+    earlier = {model for training in one_trainings(tables) for model in training[:-1]}
+    of_family = tables.exposures.filter(pl.col("model").is_in(set(tables.family) - earlier))
     return of_family.group_by("model", "row").agg(pl.sum("times")).collect(engine="streaming")
 
 
