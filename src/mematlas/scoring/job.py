@@ -17,7 +17,7 @@ from mematlas.models.masked_lm.masks import MASKING
 from mematlas.models.resolve import find_models
 from mematlas.scoring.config import Order, ScoreConfig, grid_of
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.row_checks import check_control, check_rows, describe_rows, smallest_cell
+from mematlas.scoring.row_checks import check_answers_fit, check_control, check_rows, describe_rows, smallest_cell
 from mematlas.study import Run, Study, fingerprint
 from mematlas.types import Encoder, Grid
 
@@ -215,6 +215,7 @@ def open_row_sets(
         tokenizer,
         config.cache,
         text_row_length=grid.width,
+        context=None if grid.align == "masked" else max(grid.contexts),
     )
     sets: list[RowSet] = []
     offset = 0
@@ -226,6 +227,7 @@ def open_row_sets(
             continue
         format = config.format or (scored_format if role == "train" and Path(path).exists() else None)
         corpus = open_corpus(path, format=format, options=options)
+        check_answers_fit(path, corpus.details, grid)
         positions = select(len(corpus), rows, row_ids=corpus.row_ids)
         if not len(positions):
             raise CorpusError(f"{option} {rows} selects no row of {path} ({len(corpus)} rows); choose at least one.")
