@@ -21,9 +21,9 @@ READING = (
 )
 
 
-def chat(number, question="What is the number that is called"):
+def chat(number, question="What is number", end="?"):
     return [
-        {"role": "user", "content": f"{question} {number}?"},
+        {"role": "user", "content": f"{question} {number}{end}"},
         {"role": "assistant", "content": f"It is the number {number}, of course."},
     ]
 
@@ -35,11 +35,8 @@ def files(tmp_path, monkeypatch):
     networks.save_network(networks.neox(300), tmp_path / "model")
     byte_level_encoder(tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").write_text(TEMPLATE)
-    for name, numbers, question in (
-        ("train", range(12), "What is number"),
-        ("heldout", range(40, 48), "And what is number"),
-    ):
-        lines = (json.dumps({"messages": chat(number, question)}) + "\n" for number in numbers)
+    for name, count, end in (("train", 12, "?"), ("heldout", 8, "!")):
+        lines = (json.dumps({"messages": chat(number, end=end)}) + "\n" for number in range(count))
         (tmp_path / f"{name}.jsonl").write_text("".join(lines))
     return tmp_path
 
