@@ -41,6 +41,8 @@ ZONES: dict[str, tuple[str, ...]] = {
     "numba": ("index",),
     "pydivsufsort": ("index",),
     "rapidfuzz": ("metrics",),
+    "bm25s": ("matching.retrieval",),
+    "blingfire": ("matching.sentences",),
     "sacrebleu": ("metrics",),
     "sklearn": ("stats", "predictors"),
     "umap": ("stats",),
@@ -63,7 +65,7 @@ HEAVY = frozenset(
             "vllm",
         ),
         *("polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray", "numba", "pydivsufsort", "rapidfuzz"),
-        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec"),
+        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "bm25s", "blingfire"),
     )
 )
 

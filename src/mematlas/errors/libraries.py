@@ -29,6 +29,8 @@ EXTRAS: Final = {
     "vl_convert": "report",
     "jinja2": "report",
     "marimo": "notebooks",
+    "bm25s": "audit",
+    "blingfire": "audit",
 }
 #: Names of the libraries that every installation has.
 CORE: Final = (
