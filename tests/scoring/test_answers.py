@@ -95,6 +95,17 @@ def test_how_chats_were_read_is_said_once_and_recorded(files, capsys):
     assert READING in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("only", "answered", "other"), [("corpus", 0, 1), ("control", 1, 0)])
+def test_a_control_in_another_form_is_told(files, only, answered, other):
+    (files / "texts.jsonl").write_text("".join(json.dumps({"text": f"{n} is a number. " * 9}) + "\n" for n in range(6)))
+    paths = ["train.jsonl", "train.jsonl"]
+    paths[other] = "texts.jsonl"
+    score(corpus=paths[0], control=paths[1], study="s")
+    [run] = mematlas.open_study("s").runs()
+    told = f"the rows of the {only} alone are answers, so that the two are not alike; give both in the same form"
+    assert run.settings["readings"]["control"].endswith(told)
+
+
 def test_prompts_that_are_mostly_too_short_are_refused(files, capsys):
     options = ["--context", "200", "--continuation", "8", "--study", "s"]
     long = json.dumps({"messages": chat(1, "Really, " * 60)})

@@ -40,7 +40,7 @@ def describe_rows(
     from mematlas.corpus.row_counts import count_shared_rows
 
     described: dict[str, dict[str, Any]] = {}
-    read = {rows.role: rows.corpus.details["reading"] for rows in sets if "reading" in rows.corpus.details}
+    read = _readings(sets)
     if read:
         described["readings"] = read
     earlier = recorded_left_out(recorded) if recorded is not None and "left_out" in recorded else None
@@ -55,6 +55,17 @@ def describe_rows(
         shared, total = count_shared_rows(train, control, grid.width), len(control.positions)
         described |= {"shared_rows": {"count": shared, "total": total}} if shared or recorded is None else {}
     return described
+
+
+def _readings(sets: "Sequence[RowSet]") -> dict[str, str]:
+    """By role a sentence on how records became rows, where there are several ways."""
+    read = {rows.role: str(rows.corpus.details["reading"]) for rows in sets if "reading" in rows.corpus.details}
+    answered = {rows.role for rows in sets if rows.corpus.details.get("cut") == "answers"}
+    if len(answered) == 1 < len(sets):
+        only = "corpus" if "train" in answered else "control"
+        unlike = f"the rows of the {only} alone are answers, so that the two are not alike; give both in the same form"
+        read["control"] = f"{read['control']}; {unlike}" if "control" in read else unlike
+    return read
 
 
 def _left_out_of(rows: "RowSet", needed: int, earlier: Mapping[str, Sequence[LeftOut]] | None) -> list[LeftOut]:
