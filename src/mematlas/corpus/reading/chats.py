@@ -125,5 +125,7 @@ def answers(
 
 def common_prefix(first: Sequence[Any], second: Sequence[Any]) -> int:
     """The number of characters, or tokens, with which both begin."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+    shorter, longer = sorted((first, second), key=len)
+    if longer[: len(shorter)] == shorter:
+        return len(shorter)
+    return next(place for place, pair in enumerate(zip(shorter, longer, strict=False)) if pair[0] != pair[1])
