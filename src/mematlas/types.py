@@ -109,7 +109,7 @@ class Encoder:
     encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
     line, where a part of a character becomes the replacement character; decode_windows: maps each list of token ids to
     its text within a line, decoded at once, so that characters of several tokens are whole; chat_template: reads the
-    tokenizer's template for chats, None if it has none.
+    tokenizer's template for chats, None if it has none; rules: a hash of what turns texts into ids, None if unknown.
     """
 
     name: str
@@ -119,3 +119,4 @@ class Encoder:
     decode: Callable[[list[int]], list[str]] | None = None
     decode_windows: Callable[[list[list[int]]], list[str]] | None = None
     chat_template: Callable[[], ChatTemplate | None] | None = None
+    rules: Callable[[], str | None] | None = None

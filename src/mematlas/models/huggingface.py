@@ -11,7 +11,7 @@ from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
 from mematlas.models.checkpoints import check_complete
 from mematlas.models.quantization import check_library, quantization
 from mematlas.models.rope import supported_lengths
-from mematlas.models.tokenizer_rules import tokenizer_rules
+from mematlas.models.tokenizer_rules import rules_of, tokenizer_rules
 from mematlas.models.weight_files import (
     count_parameters,
     digest_files,
@@ -107,7 +107,7 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
     if card.tokenizer is None:
         return None
     tokenizer = _LazyTokenizer(card, load)
-    functions = (tokenizer, tokenizer.decode, tokenizer.decode_windows, tokenizer.chat_template)
+    functions = (tokenizer, tokenizer.decode, tokenizer.decode_windows, tokenizer.chat_template, tokenizer.rules)
     return Encoder(card.label, card.tokenizer, card.vocabulary, *functions)
 
 
@@ -178,6 +178,12 @@ class _LazyTokenizer:
         else:
             texts = fast.decode_batch(prefixed, skip_special_tokens=False)  # in threads
         return [text[len(texts[0]) :] for text in texts[1:]]
+
+    def rules(self) -> str | None:
+        """See tokenizer_rules.rules_of."""
+        if self._encode is None:
+            self._encode = self._load_encode()
+        return rules_of(self._tokenizer)
 
     def chat_template(self) -> ChatTemplate | None:
         """The tokenizer's template for chats; None if it has none."""
