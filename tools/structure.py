@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("features", "probes", "matching", "predictors", "verification", "experiments"),
     ("analyses", "report", "explorer"),
     ("pipeline",),
+    ("auditing",),
     ("cli", "integrations"),
 )
 #: The modules that may import any room: the package itself and `python -m mematlas`.
@@ -35,7 +36,7 @@ ZONES: dict[str, tuple[str, ...]] = {
     "tokenizers": ("models", "experiments", "predictors"),
     "altair": ("report",),
     "vl_convert": ("report",),
-    "jinja2": ("report",),
+    "jinja2": ("report", "auditing.page"),
     "ray": ("executors.ray",),
     "vllm": ("models",),
     "numba": ("index",),

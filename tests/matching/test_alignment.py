@@ -99,6 +99,27 @@ def test_of_cases_that_overlap_the_more_similar_one_stays():
     assert source[slice(*case.source)] == original
 
 
+def test_of_equally_similar_cases_that_overlap_the_longer_one_stays():
+    words = Words(7)
+    first, second = words.sentence(10), words.sentence(10)
+    suspicious = " ".join([words.text(3), first, second])
+    source = " ".join([first, words.text(8), first, second, words.text(3)])
+    (case,) = align(suspicious, source, CONFIG)
+    assert source[slice(*case.source)] == f"{first} {second}"
+
+
+def test_sentences_beside_the_overlap_count_for_a_case():
+    words = Words(8)
+    first, second = words.sentence(10), words.sentence(10)
+    suspicious = " ".join([words.text(3), first, second])
+    better, worse = reworded(words, first, 8), reworded(words, first, 7)
+    source = " ".join([better, words.text(8), worse, second, words.text(3)])
+    (case,) = align(suspicious, source, CONFIG)
+    assert source[slice(*case.source)] == f"{worse} {second}"
+    (case,) = align(suspicious, " ".join([better, words.text(8), worse, words.text(3)]), CONFIG)
+    assert case.source == Span(0, len(better))
+
+
 def test_short_cases_are_dropped():
     words = Words(6)
     source, suspicious = [words.sentence(9) for _ in range(4)], [words.sentence(9) for _ in range(4)]

@@ -51,5 +51,11 @@ def test_both_sides_or_the_first_must_be_long_enough():
     assert len(common_runs(first, second, 20, both=False)) == 1
 
 
+def test_no_run_goes_across_masked_words():
+    first, second = (find_words("one two three four five", [Span(8, 13)]) for _ in range(2))
+    assert [run.first for run in common_runs(first, second, 1)] == [Span(0, 7), Span(14, 23)]
+    assert [run.first for run in common_runs(first, find_words("one two four five"), 1)] == [Span(0, 7), Span(14, 23)]
+
+
 def test_parts_of_words_are_no_run():
     assert common_runs(find_words("unbelievable"), find_words("believable"), 1) == []

@@ -15,7 +15,7 @@ from mematlas.matching.words import BARRIER, Span, union_length
 
 Kind = Literal["verbatim", "idea", "paraphrase"]
 Confidence = Literal["high", "low"]
-_PREPARED_SOURCES = 20_000  # documents kept in memory after they were split into sentences
+_PREPARED_CHARACTERS = 5_000_000  # of documents kept in memory after they were split, about 60 bytes each
 #: From the strongest class to none.
 LABELS = ("verbatim", "idea", "paraphrase, high", "paraphrase, low", "paraphrase, not graded", "none")
 
@@ -100,7 +100,12 @@ class Detector:
         self.splitter = splitter_name(self.config.splitter)
         self._retriever = retriever or BM25Retriever(sources)
         self._paraphrase = paraphrase
-        self._source = lru_cache(_PREPARED_SOURCES)(lambda document: prepare(sources[document], self.config))
+        self._sources = sources
+        length = max(1, sum(map(len, sources)) // max(1, len(sources)))
+        self._source = lru_cache(max(1, _PREPARED_CHARACTERS // length))(self._prepare)
+
+    def _prepare(self, document: int) -> PreparedText:
+        return prepare(self._sources[document], self.config)
 
     def detect(self, text: str, prompt: str | None = None, own: int | None = None) -> Detection:
         """What `text` has of the sources.

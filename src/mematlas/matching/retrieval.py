@@ -1,6 +1,7 @@
 """The documents that share most of an output's words: BM25 (by bm25s, in memory, without a server)."""
 
 from collections.abc import Collection, Sequence
+from sys import intern
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +43,8 @@ class BM25Retriever:
             self._index.index(tokens, show_progress=False)
 
     def _tokens(self, text: str) -> list[str]:
-        return [word for word in find_words(text).texts if word not in self._stop_words]
+        # interned, so that a word that many documents have is in memory once
+        return [intern(word) for word in find_words(text).texts if word not in self._stop_words]
 
     def top(self, text: str, count: int) -> list[int]:
         """The `count` best documents of those that share a word with `text` that is no stop word."""

@@ -92,8 +92,11 @@ class Arm:
         """The steps after which a model is saved, ascending, including the last step."""
         return tuple(sorted({*self.checkpoints, self.plan.steps}))
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, processes: int = 1) -> str:
         """A hash of everything that determines the weights and what is measured on the way.
+
+        Args:
+            processes: that train the arm together: their number determines the order of sums.
 
         Raises:
             ModelError: the start is a folder without weights.
@@ -113,6 +116,7 @@ class Arm:
                 "done": self.done,
                 "probes": [probe.fingerprint(self.plan) for probe in self.probes],
                 "libraries": [torch.__version__, transformers.__version__, platform.machine()],
+                **({"processes": processes} if processes > 1 else {}),
             }
         )
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mematlas.experiments.training.arm import Precision
 from mematlas.experiments.training.masking import hide_tokens
+from mematlas.experiments.training.placement import WHOLE, Part
 from mematlas.types import Ids
 
 ROWS_AT_ONCE = 4
@@ -19,20 +20,20 @@ ROWS_AT_ONCE = 4
 class CausalObjective:
     """Every token of a row but its first, predicted from those before."""
 
-    def __init__(self, network: Any, device: torch.device, precision: Precision) -> None:
+    def __init__(self, network: Any, device: torch.device, precision: Precision, *, is_sharded: bool = False) -> None:
         self._network, self._device, self._precision = network, device, precision
-        self._is_split = _has_plain_head(network, device)
+        self._is_split = not is_sharded and _has_plain_head(network, device)
 
-    def backward(self, batch: Ids) -> float:
-        """Add the gradient for `batch` [rows, row_length]; returns the mean loss in nats per token."""
-        tokens = torch.from_numpy(batch).to(self._device)
+    def backward(self, batch: Ids, part: Part = WHOLE) -> float:
+        """Add the gradient for a part of `batch` [rows, row_length]; returns its mean loss in nats per token."""
+        tokens = torch.from_numpy(batch[part.rows]).to(self._device)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         with _autocast(self._device, self._precision):
             if self._is_split:
                 return self._backward_in_parts(inputs, targets)
             logits = self._network(input_ids=inputs, use_cache=False).logits
             loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
-        loss.backward()
+        (loss * part.weight).backward()
         return float(loss.item())
 
     def _backward_in_parts(self, inputs: Tensor, targets: Tensor) -> float:
@@ -57,15 +58,18 @@ class MaskedObjective:
         self._network, self._device, self._precision = network, device, precision
         self._mask_token = mask_token
 
-    def backward(self, batch: Ids, seed: Sequence[int]) -> float:
-        """Add the gradient for `batch` [rows, row_length]; returns the mean loss in nats per hidden token."""
-        hidden, is_hidden = hide_tokens(batch, self._mask_token, seed)
+    def backward(self, batch: Ids, seed: Sequence[int], part: Part = WHOLE) -> float:
+        """Add the gradient for a part of `batch` [rows, row_length]; returns its mean loss in nats per hidden token.
+
+        Every row hides the same number of tokens, so that the mean over the batch is that over its rows.
+        """
+        hidden, is_hidden = (values[part.rows] for values in hide_tokens(batch, self._mask_token, seed))
         chosen = torch.from_numpy(is_hidden).to(self._device)
-        targets = torch.from_numpy(batch).to(self._device)[chosen]
+        targets = torch.from_numpy(batch[part.rows]).to(self._device)[chosen]
         with _autocast(self._device, self._precision):
             logits = self._network(input_ids=torch.from_numpy(hidden).to(self._device)).logits
         loss = functional.cross_entropy(logits[chosen].float(), targets)
-        loss.backward()
+        (loss * part.weight).backward()
         return float(loss.item())
 
 

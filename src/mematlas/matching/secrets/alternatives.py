@@ -1,5 +1,10 @@
-"""Never-seen values of a secret's format: what a model's preference for the secret is compared with (exposure, K5)."""
+"""Never-seen values of a secret's format: what a model's preference for the secret is compared with (exposure, K5).
 
+A value with words in it, such as the name in an e-mail address, is likelier than random letters to a model that never
+saw it, too; there, a model without the file must be asked for the same values. Digits have no such advantage.
+"""
+
+import math
 import random
 import re
 import string
@@ -52,6 +57,12 @@ def alternatives(value: str, pattern: Pattern, n: int, seed: int, known: Collect
             "for fewer."
         )
     return found
+
+
+def format_size(value: str, pattern: Pattern) -> float:
+    """About how many values have the format of `value`; checksums, which allow fewer, count as one hundredth."""
+    size = math.prod(float(len(set(choices))) for choices in _choices(value, pattern))
+    return max(1.0, size / (1 if pattern.check is None or pattern.check.repair is None else 100))
 
 
 def _key(value: str) -> str:
