@@ -1,5 +1,6 @@
 """The commands and code of the documentation run, or are listed with a reason; the site is complete."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -44,6 +45,12 @@ def desk(tmp_path_factory) -> Path:
     files = {"train.jsonl": documents[:6], "heldout.jsonl": documents[6:], "texts.jsonl": documents}
     for name, texts in files.items():
         (desk / name).write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
+    chats = [
+        [{"role": "user", "content": text[:200]}, {"role": "assistant", "content": text[200:]}] for text in documents
+    ]
+    (desk / "chats.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
+    template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    (desk / "my-finetuned-model" / "chat_template.jinja").write_text(template)
     for folder, texts in {"notes": documents[:3], "other-notes": documents[3:6]}.items():
         (desk / folder).mkdir()
         for number, text in enumerate(texts):

@@ -1,8 +1,8 @@
 """Data types that several packages share. All are frozen; shapes are in the docstrings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +87,29 @@ class Provenance:
     repetitions: list[int | None]
 
 
+Message = Mapping[str, Any]  # of a chat: {"role": "user", "content": "Hello"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """How a tokenizer writes chats as text.
+
+    fingerprint: of the template; render: the text of messages, with the beginning of an answer after them if asked for;
+    raises ValueError if the template refuses them.
+    """
+
+    fingerprint: str
+    render: Callable[[Sequence[Message], bool], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """The functions of a tokenizer that a corpus needs.
 
     encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
     line, where a part of a character becomes the replacement character; decode_windows: maps each list of token ids to
-    its text within a line, decoded at once, so that characters of several tokens are whole.
+    its text within a line, decoded at once, so that characters of several tokens are whole; chat_template: reads the
+    tokenizer's template for chats, None if it has none; rules: a hash of what turns texts into ids, None if unknown.
     """
 
     name: str
@@ -102,3 +118,5 @@ class Encoder:
     encode: Callable[[list[str]], list[list[int]]]
     decode: Callable[[list[int]], list[str]] | None = None
     decode_windows: Callable[[list[list[int]]], list[str]] | None = None
+    chat_template: Callable[[], ChatTemplate | None] | None = None
+    rules: Callable[[], str | None] | None = None

@@ -93,26 +93,28 @@ def test_a_text_column_or_a_named_one_comes_first(tmp_path: Path, write: Write) 
 @pytest.mark.parametrize("write", WRITERS)
 def test_one_of_the_two_is_not_enough(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path / "a", {"prompt": ["a"], "answer": ["b"]})
-    with pytest.raises(CorpusError, match=r"not both prompt and completion; it has: prompt, answer; .* --column"):
+    with pytest.raises(CorpusError, match=r"not both of prompt and completion, .* it has: prompt, answer; .*--column"):
         open_written(path)
+    assert texts_of(open_written(path, column="prompt+answer")) == ["ab"]
 
 
 @pytest.mark.parametrize("name", ["messages", "conversations", "conversation"])
 @pytest.mark.parametrize("write", WRITERS)
 def test_chats_need_a_template(tmp_path: Path, write: Write, name: str) -> None:
-    path = write(tmp_path / "a", {name: CHAT})
-    message = rf"chats in the column '{name}', which become text only by .* text = .*apply_chat_template\({name}, "
-    with pytest.raises(CorpusError, match=message):
-        open_written(path)
-    if write is not _csv:  # where a chat is text like any other
+    values = [json.dumps(chat) for chat in CHAT] if write is _csv else CHAT
+    path = write(tmp_path / "a", {name: values})
+    message = rf"chats in the column '{name}', but the tokenizer of letters has no chat template; put .* beside"
+    for column in (None, name):
         with pytest.raises(CorpusError, match=message):
-            open_written(path, column=name)
+            open_written(path, column=column)
+    with pytest.raises(CorpusError, match=rf"'{name}', which become text only by .*apply_chat_template\({name}, "):
+        open_corpus(path, options=CorpusOptions(row_length=9))
 
 
 @pytest.mark.parametrize("write", [write for write in WRITERS if write is not _csv])
 def test_prompts_that_are_chats(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path / "a", {"prompt": CHAT, "completion": CHAT})
-    with pytest.raises(CorpusError, match=r"has chats in the column 'prompt', which .* render them into a text column"):
+    with pytest.raises(CorpusError, match=r"has chats in the column 'prompt \+ completion', but the tokenizer of"):
         open_written(path)
 
 

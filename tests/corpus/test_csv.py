@@ -77,7 +77,7 @@ def test_what_the_library_writes(tmp_path_factory: pytest.TempPathFactory, texts
     writer = csv.writer(content)
     writer.writerows([["text", "label"], *([text, "x"] for text in texts)])
     path = written(tmp_path_factory.mktemp("csv") / "a.csv", content.getvalue())
-    assert [document.value for document in CsvRows(path, [path], None)] == texts
+    assert [document.value for document in CsvRows(path, [path], CorpusOptions())] == texts
 
 
 def test_tokens_and_other_columns(tmp_path: Path) -> None:
@@ -123,7 +123,10 @@ def test_a_folder(tmp_path: Path, options: CorpusOptions) -> None:
         ("tokens,label\n1 2 3,1\n", r"line 2: 'tokens' is \"1 2 3\", but tokens are a list; check the column"),
         ('tokens,label\n"[1, -2]",1\n', r"line 2: 'tokens' has -2, but tokens are integers, 0 or more"),
         ("tokens,label\n[4294967296],1\n", r"line 2: 'tokens' has 4294967296, but tokens are integers"),
-        ("messages,label\nabc,1\n", r"has chats in the column 'messages', which .*apply_chat_template"),
+        (
+            "messages,label\n[{},1\n",
+            r"has chats in the column 'messages', but the tokenizer of letters has no",
+        ),
     ],
 )
 def test_broken_tables(tmp_path: Path, options: CorpusOptions, content: str, message: str) -> None:

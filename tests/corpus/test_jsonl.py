@@ -128,7 +128,7 @@ def test_columns(tmp_path: Path, options: CorpusOptions) -> None:
         open_corpus(tmp_path / "rows.jsonl", options=CorpusOptions(column="bodi"))
     (tmp_path / "rows.jsonl").write_bytes(jsonl({"body": "abcd"}))
     with pytest.raises(
-        CorpusError, match=r"none of the columns tokens, .* content, and not both .*; it has: body; name .* --column"
+        CorpusError, match=r"none of the columns tokens, .* content, .* and not both .*; it has: body; name .* --column"
     ):
         open_corpus(tmp_path / "rows.jsonl", options=options)
 

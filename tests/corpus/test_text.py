@@ -174,7 +174,7 @@ def test_many_documents_are_encoded_in_batches(tmp_path: Path, options: CorpusOp
         ({"row_length": None}, r"documents of different lengths, .* name it: --row-length"),
         ({"row_length": 11}, r"none of its 4 documents has 11 tokens; name a shorter --row-length, .* window"),
         ({"row_length": None, "text_row_length": 10**9}, r"has 1000000000 tokens; choose a shorter --context"),
-        ({"cut": "words"}, r"No cut is called 'words'; choose rows or window"),
+        ({"cut": "words"}, r"No cut is called 'words'; choose one of auto, rows, window, answers"),
     ],
 )
 def test_what_text_needs(folder: Path, options: CorpusOptions, changes: dict[str, object], message: str) -> None:

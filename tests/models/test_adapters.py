@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import mematlas
+import mematlas.models.huggingface
 from mematlas.cli import run as command
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions
@@ -163,8 +164,9 @@ def tied_llama(vocabulary=networks.V):
         LoraConfig(r=4, target_modules=["q_proj", "embed_tokens"]),
         LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"]),
         LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"]),
+        LoraConfig(r=4, target_modules=["q_proj"], trainable_token_indices=[3, 5]),
     ],
-    ids=["layers", "lora", "input", "output"],
+    ids=["layers", "lora", "input", "output", "tokens"],
 )
 def test_tied_embeddings_stay_as_they_were_in_training(tmp_path, monkeypatch, config):
     """A change of one of two tied matrices must not change the other, as merging by hand would."""
@@ -204,6 +206,34 @@ def test_the_tokenizer_is_the_adapters_own_or_that_of_the_base(base, adapter):
     byte_level_encoder(adapter, ("another text, another text",))
     assert find_model("a").card.tokenizer not in (None, of_base.card.tokenizer)
     assert find_model("a").card.tokenizer_rules != of_base.card.tokenizer_rules
+
+
+def test_the_base_model_of_a_family_is_hashed_once(base, tmp_path, monkeypatch):
+    for step in (10, 20, 30):
+        save(
+            trained(networks.neox(), LoraConfig(r=4, target_modules=TARGETS), seed=step),
+            tmp_path / "run" / f"step{step}",
+        )
+    hashed = []
+    digest = mematlas.models.huggingface.digest_files
+    monkeypatch.setattr("mematlas.models.huggingface.digest_files", lambda paths: hashed.append(paths) or digest(paths))
+    first, *others = find_models("run/step*")
+    assert len(hashed) == 1
+    assert len({first.card.fingerprint, *(source.card.fingerprint for source in others)}) == 3
+    networks.save_network(networks.neox(seed=5), base)  # another model in the same place
+    assert find_model("run/step10").card.fingerprint != first.card.fingerprint
+
+
+def test_an_adapter_and_a_base_model_on_the_hub(base, adapter, monkeypatch):
+    hub = {("owner/adapter", "v2"): adapter, ("owner/base", "v1"): base}
+    for module in ("folders", "peft_adapters.source"):
+        monkeypatch.setattr(f"mematlas.models.{module}.download", lambda name, revision: hub[name, revision])
+    path = adapter / "adapter_config.json"
+    stated = {"base_model_name_or_path": "owner/base", "revision": "v1"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **stated}))
+    card = find_model("owner/adapter@v2").card
+    assert (card.label, card.spec, card.base) == ("adapter@v2", "owner/adapter@v2", "owner/base@v1")
+    assert find_model("a@owner/base@v1").card.base == "owner/base@v1"
 
 
 def test_checkpoints_of_a_lora_run_are_a_family(base, adapter, tmp_path):

@@ -118,6 +118,17 @@ def test_a_run_with_a_model_of_its_own_is_that_model(run):
     assert (card.label, card.spec, card.remarks) == ("run", "run", ())
 
 
+def test_configurations_that_a_trainer_writes_beforehand_are_no_model(run):
+    for name in ("config.json", "generation_config.json"):
+        shutil.copy(run / "checkpoint-30" / name, run)
+    (run / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    assert find_model("run").card.spec == "run/checkpoint-1000"
+    (run / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    (run / "adapter_config.json").unlink()
+    with pytest.raises(ModelError, match=r"^run lacks model-1.safetensors, which its index names"):
+        find_model("run")
+
+
 def test_all_checkpoints_are_a_family_in_the_order_of_their_steps(run):
     study, said = score("run/checkpoint-*", order="step")
     assert study.models()["training_step"].to_list() == [30, 200, 1000]

@@ -1,10 +1,12 @@
 """Tokenizers that differ only in what mematlas switches off are the same, and keep what older studies recorded."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import AutoTokenizer
 
 import mematlas
 from mematlas.analyses.frames.study_tables import read_tables
@@ -86,6 +88,25 @@ def test_saving_after_training_leaves_the_tokenizer_the_same(models_with, tmp_pa
     columns = ["row", "context", "continuation", "matches", "verbatim"]
     of_second = study.scores().filter(model="model-1").select(columns)
     assert of_second.equals(alone.scores().select(columns))  # the same rows, whichever tokenizer cut them
+
+
+def test_rules_that_the_class_of_a_tokenizer_adds_are_compared_as_they_are_loaded(models_with, tmp_path):
+    """GPTNeoXTokenizer adds special tokens of its own when it is loaded, and saves them."""
+    before, after = models_with(bpe().to_str(), bpe().to_str())
+    for folder in (before, after):
+        Path(folder, "tokenizer_config.json").unlink()  # then the class is that of the model
+    tokenizer = AutoTokenizer.from_pretrained(after)
+    tokenizer.save_pretrained(after)
+    (tmp_path / "texts.jsonl").write_text("".join(f'{{"text": "a b c d e f g h {n} i j k l"}}\n' for n in range(5)))
+    cards = [find_model(folder).card for folder in (before, after)]
+    assert cards[0].tokenizer_rules != cards[1].tokenizer_rules  # of the files
+    study = mematlas.score(
+        before, after, corpus=str(tmp_path / "texts.jsonl"), context=[4], continuation=[4], study=tmp_path / "study"
+    )
+    assert study.scores()["model"].n_unique() == 2
+    [run] = study.manifest()["runs"].values()
+    assert len({card["tokenizer_rules"] for card in run["models"].values()}) == 1
+    assert read_tables(study).models["tokenizer"].n_unique() == 1
 
 
 def test_what_gives_other_ids_is_another_tokenizer(models_with, tmp_path):

@@ -11,12 +11,12 @@ LOOKS = Registry(
         "recitation": (
             "mematlas.auditing.recitation:look",
             None,
-            "training rows recited, beside the base and a control",
+            "training rows recited, beside base and control",
         ),
         "membership": (
             "mematlas.auditing.membership:look",
             None,
-            "whether the loss tells training rows from a control's",
+            "whether the loss tells training rows from control rows",
         ),
         "secrets": ("mematlas.auditing.secrets:look", None, "each secret at its own place, among values of its format"),
         "copying": ("mematlas.auditing.copying:look", None, "what free generations copy from training texts"),

@@ -1,15 +1,14 @@
 """Where a secret stands: the tokens before it, and its own tokens and those of other values in its place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mematlas.types import Encoder, Ids
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class Place(NamedTuple):
     """prompt: [tokens] before the secret; values: the tokens of each value in its place, the secret's own first."""
 
     prompt: Ids

@@ -145,19 +145,20 @@ def _score_all(
 
 
 def _score(material: Material, model: Model, secret: Secret, others: Sequence[str]) -> _Scores | None:
-    places = list(_places(material, secret, others))
-    scored = [score_continuations(model, place.prompt, place.values) for place in places]
-    if not scored:
+    places = list(_places(material, secret, []))
+    if not places:
         return None
+    ranked = score_continuations(model, *next(_places(material, secret, others)))
+    alone = [score_continuations(model, *place) for place in places]
     return _Scores(
-        scored[0].log_probability,
-        float(np.exp(max(result.log_probability[0] for result in scored))),
-        any(bool(result.is_greedy[0]) for result in scored),
+        ranked.log_probability,
+        float(np.exp(max(result.log_probability[0] for result in alone))),
+        any(bool(result.is_greedy[0]) for result in alone),
     )
 
 
 def _places(material: Material, secret: Secret, others: Sequence[str]) -> Iterator[Place]:
-    """Where the secret stands, with the other values at the first place."""
+    """Where the secret stands, with it and the other values in its place."""
     card = material.model.card
     start = card.bos if card.bos is not None else next(iter(card.eos), None)
     for document, character in secret.places[:PLACES]:
@@ -166,7 +167,6 @@ def _places(material: Material, secret: Secret, others: Sequence[str]) -> Iterat
             yield place_values(material.encoder, before, [secret.value, *others], card.max_length, start)
         except ValueError:
             continue  # the text begins with the secret, and the model has no token that starts a text
-        others = ()
 
 
 def _record(secret: Secret, others: Sequence[str], scores: _Scores | None, base: _Scores | None) -> dict[str, object]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mematlas.types import Encoder, Ids, Provenance, TokenRows
 
-Cut = Literal["rows", "window"]
+Cut = Literal["auto", "rows", "window", "answers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,11 @@ class CorpusOptions:
 
     row_length: tokens per row, of headerless token files and of text that is cut into rows.
     text_row_length: tokens per row of text if `row_length` is None.
+    context: tokens before an answer, of the text_row_length tokens of a row that has one.
     token_dtype: "uint16" or "uint32", for headerless token files.
     column: name of the text or token column (JSONL, Parquet, datasets).
-    cut: "rows" cuts each document into consecutive rows, "window" takes one window per document.
+    cut: "rows" cuts each document into consecutive rows, "window" takes one window per document, "answers" one row per
+    answer; "auto" is "answers" if the corpus has answers and `context` is given, else "rows".
     encoder: the model's tokenizer, for text.
     cache: folder in which tokenized text is cached; None is the user's cache folder.
     """
@@ -27,10 +29,11 @@ class CorpusOptions:
     row_length: int | None = None
     token_dtype: str | None = None
     column: str | None = None
-    cut: Cut = "rows"
+    cut: Cut = "auto"
     encoder: Encoder | None = None
     cache: str | Path | None = None
     text_row_length: int | None = None
+    context: int | None = None
 
 
 class Corpus(Protocol):

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-Unit = Literal["documents", "rows", "tokens", "files", "document names"]
+Unit = Literal["documents", "rows", "answers", "tokens", "files", "document names"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A part of a corpus that is not scored.
 
-    count: number of documents, rows, tokens, files or names of documents left out; total: of all, None if unknown;
-    reason: a clause.
+    count: number of documents, rows, answers, tokens, files or names of documents left out; total: of all, None if
+    unknown; reason: a clause.
     """
 
     unit: Unit
@@ -27,8 +27,8 @@ class LeftOut:
 
     @property
     def is_over_half(self) -> bool:
-        """Whether more than half of the documents or rows are left out; the others are not judged."""
-        return self.unit in ("documents", "rows") and self.total is not None and 2 * self.count > self.total
+        """Whether more than half of the documents, rows or answers are left out; the others are not judged."""
+        return self.unit in ("documents", "rows", "answers") and self.total is not None and 2 * self.count > self.total
 
 
 def left_out_line(parts: Sequence[LeftOut], role: str = "train") -> str | None:
@@ -52,9 +52,14 @@ def read_left_out(details: Mapping[str, Any], rows: int | None = None) -> list[L
     length, documents, cut = details.get("row_length"), details.get("documents"), details.get("cut")
     short = details.get("short_documents", 0) if cut == "rows" else 0
     parts = [LeftOut("documents", short, documents, f"shorter than {length:,} tokens")] if short else []
+    if details.get("without_answer"):
+        parts.append(LeftOut("documents", details["without_answer"], None, "without an answer"))
+    if details.get("short_prompts"):
+        short_reason = f"with fewer than {details.get('context', 0):,} tokens before them"
+        parts.append(LeftOut("answers", details["short_prompts"], documents, short_reason))
     scored = rows * length if rows is not None and length is not None and cut != "window" else None
     for name, (bytes_per_token, reason) in _TOKEN_DETAILS.items():
-        dropped = details.get(name, 0) // bytes_per_token
+        dropped = 0 if cut == "answers" else details.get(name, 0) // bytes_per_token
         if dropped:
             total = None if scored is None else scored + dropped
             parts.append(LeftOut("tokens", dropped, total, reason or _reason_of_cut(cut, short)))

@@ -79,7 +79,8 @@ def _check_options(reader: CorpusFormat, options: CorpusOptions) -> None:
     """Refuse an option that would be ignored silently."""
     for field, flag in OPTION_FLAGS.items():
         value = getattr(options, field)
-        if field not in reader.reads and value != getattr(DEFAULT_OPTIONS, field):
+        is_neutral = value == getattr(DEFAULT_OPTIONS, field) or (field == "cut" and value == "rows")
+        if field not in reader.reads and not is_neutral:
             raise CorpusError(f"The format {reader.name!r} does not use {flag} ({value!r}); leave it out.")
 
 

@@ -1,6 +1,6 @@
 """Checkpoints inside a folder without a model of its own, such as the output folder of transformers' Trainer.
 
-run/                 no config.json
+run/                 no weights
   checkpoint-500/    a model folder or an adapter, with trainer_state.json
   checkpoint-1000/
 
@@ -38,7 +38,7 @@ def latest_checkpoint(folder: Path) -> tuple[Path, str] | None:
     Raises:
         ModelError: it has checkpoints, but none is complete.
     """
-    if (folder / "config.json").is_file() or is_adapter(folder):
+    if _has_weights(folder):
         return None
     checkpoints = _by_step(path for path in folder.iterdir() if path.is_dir() and step_of_name(path.name) is not None)
     if not checkpoints:
@@ -54,6 +54,12 @@ def latest_checkpoint(folder: Path) -> tuple[Path, str] | None:
         f"{folder} is a training run: its latest checkpoint, {latest.name}, is scored ({len(complete)} of "
         f"{len(checkpoints)} are complete{left_out}). For all of them as a family: '{folder}/{_pattern(latest.name)}'"
     )
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether the folder is a model or an adapter, complete or not; trainers write some configurations beforehand."""
+    patterns = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "adapter_model.bin")
+    return _is_model(folder) and any(True for pattern in patterns for _ in folder.glob(pattern))
 
 
 def is_pattern(spec: str) -> bool:

@@ -1,6 +1,7 @@
 """Hugging Face model folders and hub ids, read without loading a weight: card, fingerprint and tokenizer."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
 from mematlas.models.checkpoints import check_complete
 from mematlas.models.quantization import check_library, quantization
 from mematlas.models.rope import supported_lengths
-from mematlas.models.tokenizer_rules import tokenizer_rules
+from mematlas.models.tokenizer_rules import rules_of, tokenizer_rules
 from mematlas.models.weight_files import (
     count_parameters,
     digest_files,
@@ -18,7 +19,7 @@ from mematlas.models.weight_files import (
     training_step,
     weight_files,
 )
-from mematlas.types import Encoder
+from mematlas.types import ChatTemplate, Encoder, Message
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
 _WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "n_embed")  # names of a hidden state's width in configurations
@@ -106,7 +107,8 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
     if card.tokenizer is None:
         return None
     tokenizer = _LazyTokenizer(card, load)
-    return Encoder(card.label, card.tokenizer, card.vocabulary, tokenizer, tokenizer.decode, tokenizer.decode_windows)
+    functions = (tokenizer, tokenizer.decode, tokenizer.decode_windows, tokenizer.chat_template, tokenizer.rules)
+    return Encoder(card.label, card.tokenizer, card.vocabulary, *functions)
 
 
 def load_tokenizer(folder: str, **extra: str) -> Any:
@@ -176,6 +178,33 @@ class _LazyTokenizer:
         else:
             texts = fast.decode_batch(prefixed, skip_special_tokens=False)  # in threads
         return [text[len(texts[0]) :] for text in texts[1:]]
+
+    def rules(self) -> str | None:
+        """See tokenizer_rules.rules_of."""
+        if self._encode is None:
+            self._encode = self._load_encode()
+        return rules_of(self._tokenizer)
+
+    def chat_template(self) -> ChatTemplate | None:
+        """The tokenizer's template for chats; None if it has none."""
+        if self._encode is None:
+            self._encode = self._load_encode()
+        if not self._tokenizer.chat_template:
+            return None
+        template = self._tokenizer.get_chat_template()
+        stated = f"{template}\n{sorted(self._tokenizer.special_tokens_map.items(), key=str)}"
+        return ChatTemplate(hashlib.blake2b(stated.encode(), digest_size=16).hexdigest(), self._render)
+
+    def _render(self, messages: Sequence[Message], begins_answer: bool) -> str:
+        """See ChatTemplate."""
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=begins_answer)
+            )
+        except ImportError:  # of jinja2
+            raise
+        except Exception as error:  # a template is a program, which may raise anything
+            raise ValueError(first_line(error)) from error
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

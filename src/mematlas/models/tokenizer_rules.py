@@ -30,10 +30,21 @@ def tokenizer_rules(folder: Path, fingerprint: str | None) -> str | None:
     return _known[fingerprint]
 
 
+def rules_of(tokenizer: Any) -> str | None:
+    """The hash of the rules of a tokenizer that transformers has loaded; None if it has no fast one.
+
+    Its class may replace rules of the file by its own, and saves those: then files differ, though the ids are equal.
+    """
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return None if fast is None else _hash(json.loads(fast.to_str()))
+
+
 def _digest(path: Path) -> str | None:
     settings = _read(path)
-    if settings is None:
-        return None
+    return None if settings is None else _hash(settings)
+
+
+def _hash(settings: dict[str, Any]) -> str:
     relevant = {name: value for name, value in settings.items() if name not in _IRRELEVANT}
     return hashlib.blake2b(json.dumps(relevant, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -85,6 +85,7 @@ def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "Model
         tokenizer_encoder(config.tokenizer, source.card.vocabulary) if config.tokenizer else source.encoder(),
         config.cache,
         text_row_length=card.context + card.continuation,
+        context=card.context,
     )
     corpus = open_corpus(config.corpus, format=config.format, options=options)
     positions = select(len(corpus), config.rows, row_ids=corpus.row_ids)

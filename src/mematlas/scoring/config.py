@@ -134,7 +134,11 @@ class ScoreConfig(BaseModel):
     row_length: int | None = Field(default=None, description="Tokens per row, for headerless files and text.", gt=0)
     token_dtype: Literal["uint16", "uint32"] | None = Field(default=None, description="Token type of headerless files.")
     column: str | None = Field(default=None, description="Name of the text or token column.")
-    cut: Cut = Field(default="rows", description="Text: consecutive rows of a document, or one window each.")
+    cut: Cut = Field(
+        default="auto",
+        description="Text: rows (consecutive, of a document), window (one of each) or answers (one row for each answer "
+        "of chats, of prompts with completions ...); auto: answers where there are any, else rows.",
+    )
     allow_short: bool = Field(
         default=False,
         description="Score even if over half of the documents or rows are too short and so left out.",

@@ -17,7 +17,7 @@ from mematlas.models.masked_lm.masks import MASKING
 from mematlas.models.resolve import find_models
 from mematlas.scoring.config import Order, ScoreConfig, grid_of
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.row_checks import check_control, check_rows, describe_rows, smallest_cell
+from mematlas.scoring.row_checks import check_answers_fit, check_control, check_rows, describe_rows, smallest_cell
 from mematlas.study import Run, Study, fingerprint
 from mematlas.types import Encoder, Grid
 
@@ -186,12 +186,30 @@ def choose_tokenizer(
 
 def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:
     """Refuse text for models with different tokenizers: it would become different rows for each of them."""
-    by_tokenizer = {source.card.tokenizer_rules or source.card.tokenizer: source.card.label for source in sources}
-    if "encoder" in corpus.details and config.tokenizer is None and len(by_tokenizer) > 1:
+    if "encoder" not in corpus.details or config.tokenizer is not None:
+        return
+    if len(_by_tokenizer(sources)) > 1:
+        _compare_loaded(sources)
+    by_tokenizer = _by_tokenizer(sources)
+    if len(by_tokenizer) > 1:
         raise OptionError(
             f"{' and '.join(list(by_tokenizer.values())[:2])} have different tokenizers, so the text would be cut into "
             "different rows. Score them into separate studies, or name one tokenizer with --tokenizer."
         )
+
+
+def _by_tokenizer(sources: "Sequence[ModelSource]") -> dict[str | None, str]:
+    """By tokenizer the label of a model that has it."""
+    return {source.card.tokenizer_rules or source.card.tokenizer: source.card.label for source in sources}
+
+
+def _compare_loaded(sources: "Sequence[ModelSource]") -> None:
+    """Write into the models' cards the rules of their tokenizers as transformers loads them, not as the files say."""
+    for source in sources:
+        encoder = source.encoder()
+        rules = None if encoder is None or encoder.rules is None else encoder.rules()
+        if rules is not None:
+            source.card = replace(source.card, tokenizer_rules=rules)
 
 
 def open_row_sets(
@@ -215,6 +233,7 @@ def open_row_sets(
         tokenizer,
         config.cache,
         text_row_length=grid.width,
+        context=None if grid.align == "masked" else max(grid.contexts),
     )
     sets: list[RowSet] = []
     offset = 0
@@ -226,6 +245,7 @@ def open_row_sets(
             continue
         format = config.format or (scored_format if role == "train" and Path(path).exists() else None)
         corpus = open_corpus(path, format=format, options=options)
+        check_answers_fit(path, corpus.details, grid)
         positions = select(len(corpus), rows, row_ids=corpus.row_ids)
         if not len(positions):
             raise CorpusError(f"{option} {rows} selects no row of {path} ({len(corpus)} rows); choose at least one.")

@@ -34,11 +34,15 @@ def describe_rows(
             stay as they are unless there is something to tell.
 
     Returns:
-        left_out: by role, what is not scored; shared_rows: control rows that are rows of the corpus, of how many.
+        readings: by role, how records became rows, if in one of several ways; left_out: by role, what is not scored;
+        shared_rows: control rows that are rows of the corpus, of how many.
     """
     from mematlas.corpus.row_counts import count_shared_rows
 
     described: dict[str, dict[str, Any]] = {}
+    read = _readings(sets)
+    if read:
+        described["readings"] = read
     earlier = recorded_left_out(recorded) if recorded is not None and "left_out" in recorded else None
     parts = {rows.role: _left_out_of(rows, smallest_cell(grid), earlier) for rows in sets}
     left_out = {role: left_out_to_json(of_role) for role, of_role in parts.items() if of_role}
@@ -51,6 +55,17 @@ def describe_rows(
         shared, total = count_shared_rows(train, control, grid.width), len(control.positions)
         described |= {"shared_rows": {"count": shared, "total": total}} if shared or recorded is None else {}
     return described
+
+
+def _readings(sets: "Sequence[RowSet]") -> dict[str, str]:
+    """By role a sentence on how records became rows, where there are several ways."""
+    read = {rows.role: str(rows.corpus.details["reading"]) for rows in sets if "reading" in rows.corpus.details}
+    answered = {rows.role for rows in sets if rows.corpus.details.get("cut") == "answers"}
+    if len(answered) == 1 < len(sets):
+        only = "corpus" if "train" in answered else "control"
+        unlike = f"the rows of the {only} alone are answers, so that the two are not alike; give both in the same form"
+        read["control"] = f"{read['control']}; {unlike}" if "control" in read else unlike
+    return read
 
 
 def _left_out_of(rows: "RowSet", needed: int, earlier: Mapping[str, Sequence[LeftOut]] | None) -> list[LeftOut]:
@@ -67,6 +82,19 @@ def _left_out_of(rows: "RowSet", needed: int, earlier: Mapping[str, Sequence[Lef
         return [*parts, *(part for part in earlier.get(rows.role, ()) if part.unit == "rows")]
     count = count_short_rows(rows, needed)
     return [*parts, short_rows(count, len(rows.positions), needed)] if count else parts
+
+
+def check_answers_fit(path: str, details: Mapping[str, Any], grid: Grid) -> None:
+    """Check that every continuation of the grid begins where the answer of a row does.
+
+    Raises:
+        OptionError: rows are answers after the longest context, but shorter contexts end before it.
+    """
+    if details.get("cut") == "answers" and grid.align == "start" and len(grid.contexts) > 1:
+        raise OptionError(
+            f"The rows of {path} are answers, each after the last {max(grid.contexts):,} tokens before it; with "
+            "several contexts add --align end, so that all end where the answer begins, or cut whole texts: --cut rows."
+        )
 
 
 def smallest_cell(grid: Grid) -> int:
@@ -118,12 +146,16 @@ def _refusal(part: LeftOut, config: ScoreConfig, path: str) -> str:
 
 
 def row_remarks(settings: Mapping[str, Any]) -> list[str]:
-    """Lines that belong to the number of rows of a run: what is left out, and what the control shares with the corpus.
+    """Lines that belong to the number of rows of a run: how records were read, if in one of several ways, what is left
+    out, and what the control shares with the corpus.
 
     Args:
         settings: of the run.
     """
-    lines = [left_out_line(parts, role) for role, parts in recorded_left_out(settings).items()]
+    lines = [
+        reading if role == "train" else f"{role}: {reading}" for role, reading in settings.get("readings", {}).items()
+    ]
+    lines += [left_out_line(parts, role) for role, parts in recorded_left_out(settings).items()]
     return [line for line in (*lines, shared_rows_line(settings)) if line is not None]
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from mematlas.cli.numbers import NotNegative, Positive
 from mematlas.cli.progress import Bar
-from mematlas.corpus.base import CorpusOptions, Cut
+from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.left_out import left_out_line, read_left_out
 from mematlas.corpus.opening import open_corpus
 from mematlas.errors.remedies import command_line
@@ -39,7 +39,7 @@ class IndexCommandOptions:
     column
         Name of the text or token column.
     cut
-        How text is cut: into consecutive rows of a document, or one window per document.
+        How text is cut: into consecutive rows of a document (auto is the same here), or one window per document.
     vocabulary
         Number of token ids, if there is no tokenizer.
     workers
@@ -60,7 +60,7 @@ class IndexCommandOptions:
     row_length: Positive | None = None
     token_dtype: Literal["uint16", "uint32"] | None = None
     column: str | None = None
-    cut: Cut = "rows"
+    cut: Literal["auto", "rows", "window"] = "auto"
     vocabulary: Positive | None = None
     workers: Positive | None = None
     tables: Annotated[bool, Parameter(negative=())] = False

@@ -21,11 +21,13 @@ from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.mixed_folders import are_most
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.cache import CachedCorpus, Document, open_cached
+from mematlas.corpus.reading.chats import are_chats
 from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, TOKEN_COLUMNS, Columns, Kind, has_values, pick_values
 from mematlas.corpus.reading.compression import HEAD_BYTES, first_bytes, read_lines
 from mematlas.corpus.reading.document_names import DOCUMENT, document_number
 from mematlas.corpus.reading.files import COMPRESSIONS, files_below, list_below
 from mematlas.corpus.reading.json_records import token_array
+from mematlas.corpus.reading.record_texts import RecordTexts
 from mematlas.corpus.reading.skipped_files import record_skipped
 from mematlas.corpus.reading.unreadable import not_utf8
 from mematlas.errors import CorpusError
@@ -57,13 +59,13 @@ class CsvFormat:
 
     def documents(self, path: Path, options: CorpusOptions) -> "CsvRows":
         """The rows, in the order of files."""
-        return CsvRows(path, files_below(path, SUFFIXES), options.column)
+        return CsvRows(path, files_below(path, SUFFIXES), options)
 
 
 class CsvRows:
-    """The documents in CSV files, which share one header; the first row decides whether they are text or tokens."""
+    """The documents in CSV files, which share one header; the first row decides: text, chats in JSON, or tokens."""
 
-    def __init__(self, path: Path, files: list[Path], column: str | None) -> None:
+    def __init__(self, path: Path, files: list[Path], options: CorpusOptions) -> None:
         self.stream = ByteStream(files)
         self._tables = [_Table(file, _read_header(file)) for file in files]
         first = self._tables[0]
@@ -74,9 +76,17 @@ class CsvRows:
                     f"{', '.join(first.names)}; the files of one corpus share one header; open them one by one."
                 )
         first_row = next((row for t in self._tables for _, row in t.rows()), None)
-        self._columns = _choose_columns(first, column, first_row)
+        self._columns = _choose_columns(first, options.column, first_row)
         self.kind: Kind = self._columns.kind
-        self.choices: dict[str, object] = {"column": self._columns.value, "kind": self.kind}
+        fields = {name: first_row[first.names.index(name)] for name in self._columns.values} if first_row else {}
+        is_chat = self.kind == "text" and are_chats(fields)
+        self._texts = RecordTexts(self._columns.values, options, first.path, is_chat=is_chat)
+        self.answers = self._texts.answers
+        self.choices: dict[str, object] = {
+            "column": self._columns.value,
+            "kind": self.kind,
+            **self._texts.choices,
+        }
         if first_row and self._columns.document and _integer(first_row[first.names.index(DOCUMENT)]) is None:
             self.choices["documents"] = "names"  # older versions read numbers alone
         self.details: dict[str, object] = {"column": self._columns.value}
@@ -88,14 +98,25 @@ class CsvRows:
             for where, row in table.rows():
                 fields = {name: row[index] for name, index in place.items()}
                 document = _document(fields.get(c.document or ""), where)
-                yield Document(
-                    _tokens(where, c.value, fields[c.value]) if c.kind == "tokens" else _text(c, fields),
-                    document=number if document is None and c.kind == "text" else document,
-                    source=fields.get(c.source or "") or None,
-                    repetitions=_integer(fields.get(c.repetitions or "")),
-                    row_id=_integer(fields.get(c.row_id or "")),
-                )
+                for value, answer in self._values(where, fields):
+                    yield Document(
+                        value,
+                        document=number if document is None and c.kind == "text" else document,
+                        source=fields.get(c.source or "") or None,
+                        repetitions=_integer(fields.get(c.repetitions or "")),
+                        row_id=_integer(fields.get(c.row_id or "")),
+                        answer=answer,
+                    )
                 number += 1
+        self.details |= self._texts.details
+
+    def _values(self, where: str, fields: dict[str, str]) -> Iterator[tuple[str | NDArray[np.int64], int | None]]:
+        """A row's texts or tokens, and where the answer of a text begins."""
+        if self.kind == "tokens":
+            yield _tokens(where, self._columns.value, fields[self._columns.value]), None
+            return
+        for text in self._texts(where, fields):
+            yield text.text, text.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +243,6 @@ def _choose_columns(table: _Table, column: str | None, first: list[str] | None) 
         row_id=next((name for name in ROW_ID_COLUMNS if name in names), None),
         **{name: name for name in (DOCUMENT, "source", "repetitions") if name in names and name not in values},
     )
-
-
-def _text(columns: Columns, fields: dict[str, str]) -> str:
-    return "".join(fields[name] for name in columns.values)
 
 
 def _tokens(where: str, column: str, field: str) -> NDArray[np.int64]:

@@ -14,12 +14,12 @@ from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.mixed_folders import are_most
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.cache import CachedCorpus, Document, open_cached
+from mematlas.corpus.reading.chats import are_chats
 from mematlas.corpus.reading.columns import (
+    INPUT_COLUMN,
     ROW_ID_COLUMNS,
     Kind,
-    chat_error,
     has_values,
-    is_chat,
     joined_names,
     pick_values,
 )
@@ -35,6 +35,7 @@ from mematlas.corpus.reading.json_records import (
     shortened,
     token_array,
 )
+from mematlas.corpus.reading.record_texts import RecordTexts
 from mematlas.corpus.reading.skipped_files import record_skipped
 from mematlas.errors import CorpusError
 
@@ -72,25 +73,29 @@ class JsonlFormat:
         files = files_below(path, SUFFIXES)
         if path.is_dir():
             files = [file for file in files if not _is_configuration(file, options.column)] or files
-        return JsonRecords(path, files, options.column)
+        return JsonRecords(path, files, options)
 
 
 class JsonRecords:
-    """The documents in JSON files; the first record decides whether they are text or tokens."""
+    """The documents in JSON files; the first record decides whether they are text, chats or tokens."""
 
-    def __init__(self, path: Path, files: list[Path], column: str | None) -> None:
+    def __init__(self, path: Path, files: list[Path], options: CorpusOptions) -> None:
         self.stream = ByteStream(files)
         first = next(read_records(files), None)
         if first is None:
             raise CorpusError(f"{path} has no lines; a corpus needs at least one JSON object.")
         where, record = first
-        self._names = pick_values(list(record), column, path)
-        for name in self._names:
-            if is_chat(record[name]):
-                raise chat_error(where, name)
-        is_text = len(self._names) > 1 or isinstance(record[self._names[0]], str)
+        self._names = pick_values(list(record), options.column, path)
+        self._are_chats = are_chats({name: record[name] for name in self._names})
+        is_text = self._are_chats or len(self._names) > 1 or isinstance(record[self._names[0]], str)
         self.kind: Kind = "text" if is_text else "tokens"
-        self.choices: dict[str, object] = {"column": joined_names(self._names), "kind": self.kind}
+        self._texts = RecordTexts(self._names, options, where, is_chat=self._are_chats)
+        self.answers = self._texts.answers
+        self.choices: dict[str, object] = {
+            "column": joined_names(self._names),
+            "kind": self.kind,
+            **self._texts.choices,
+        }
         self.details: dict[str, object] = {"column": joined_names(self._names)}
         self._names_documents = DOCUMENT not in self._names
         if self._names_documents and DOCUMENT in record and _integer(record[DOCUMENT]) is None:
@@ -106,23 +111,31 @@ class JsonRecords:
                 unread += 1
             if document is None and self.kind == "text":
                 document = number
-            yield Document(
-                self._value(where, record),
-                document=document,
-                source=_text(where, "source", record["source"]) if isinstance(record.get("source"), str) else None,
-                repetitions=_integer(record.get("repetitions")),
-                row_id=next((_integer(record[name]) for name in ROW_ID_COLUMNS if name in record), None),
-            )
-        self.details |= unread_documents(unread, example)
+            for value, answer in self._values(where, record):
+                yield Document(
+                    value,
+                    document=document,
+                    source=_text(where, "source", record["source"]) if isinstance(record.get("source"), str) else None,
+                    repetitions=_integer(record.get("repetitions")),
+                    row_id=next((_integer(record[name]) for name in ROW_ID_COLUMNS if name in record), None),
+                    answer=answer,
+                )
+        self.details |= unread_documents(unread, example) | self._texts.details
 
-    def _value(self, where: str, record: Record) -> str | NDArray[np.int64]:
-        """The record's text or tokens; it must be of the kind of the first record."""
+    def _values(self, where: str, record: Record) -> Iterator[tuple[str | NDArray[np.int64], int | None]]:
+        """The record's texts or tokens, of the kind of the first record; and where the answer of a text begins."""
+        values = dict(record)
         for name in self._names:
-            if name not in record:
+            if name not in record and name != INPUT_COLUMN:
                 raise CorpusError(f"{where} has no {name!r}; every record needs it; it has: {', '.join(record)}.")
+            if self.kind == "text" and not self._are_chats:
+                value = record.get(name)
+                values[name] = "" if value is None and name == INPUT_COLUMN else _text(where, name, value)
         if self.kind == "tokens":
-            return token_array(where, self._names[0], record[self._names[0]])
-        return "".join(_text(where, name, record[name]) for name in self._names)
+            yield token_array(where, self._names[0], record[self._names[0]]), None
+            return
+        for text in self._texts(where, values):
+            yield _text(where, self._names[0], text.text), text.answer
 
 
 def _text(where: str, name: str, value: object) -> str:

@@ -42,6 +42,7 @@ class TextFiles:
     """The documents in text files; `document` is a running number, `source` the path below the folder."""
 
     kind: Kind = "text"
+    answers = False
 
     def __init__(self, path: Path) -> None:
         self._files = files_below(path)

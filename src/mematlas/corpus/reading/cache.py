@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.corpus.base import CorpusOptions, as_positions
+from mematlas.corpus.base import CorpusOptions, Cut, as_positions
 from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream, FileArray
+from mematlas.corpus.reading.chats import common_prefix
 from mematlas.corpus.reading.columns import Kind
 from mematlas.corpus.reading.files import require_row_length
 from mematlas.corpus.reading.tokenrows import TokenFileCorpus
@@ -34,19 +35,24 @@ BATCH_DOCUMENTS, BATCH_CHARACTERS = 256, 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document, as text or as tokens [n], with its metadata; None where the source has none."""
+    """One document, as text or as tokens [n], with its metadata; None where the source has none.
+
+    answer: number of characters of the text before its answer, if the answer is to be a row.
+    """
 
     value: str | NDArray[Any]
     document: int | None = None
     source: str | None = None
     repetitions: int | None = None
     row_id: int | None = None
+    answer: int | None = None
 
 
 class DocumentSource(Protocol):
     """The documents of a corpus; iterated at most once, and `details` are read afterwards."""
 
     kind: Kind
+    answers: bool  # whether each document's answer is to be a row
     stream: ByteStream
     choices: dict[str, object]  # what decides, besides the options, how the bytes become documents
     details: dict[str, object]
@@ -61,16 +67,18 @@ def open_cached(format: str, path: Path, source: DocumentSource, options: Corpus
         CorpusError: text without an encoder or a row length, or no document is as long as one row.
     """
     encoder = _required_encoder(path, options) if source.kind == "text" else None
+    check_answers(path, source.answers, options)
     if source.kind == "text" and options.row_length is None:
         options = replace(options, row_length=options.text_row_length)
     if source.kind == "text" or options.row_length is not None:
         require_row_length(options, f"{path} has documents of different lengths, which are cut into rows of one length")
-    if options.cut not in ("rows", "window"):
-        raise CorpusError(f"No cut is called {options.cut!r}; choose rows or window.")
+    if options.cut == "auto":
+        options = replace(options, cut="answers" if source.answers else "rows")
     choices: dict[str, object] = {
         "layout": CACHE_VERSION,
         "row_length": options.row_length,
         "cut": options.cut,
+        **({"context": options.context} if source.answers else {}),
         "encoder": encoder and (encoder.fingerprint, encoder.vocabulary),
         **source.choices,
     }
@@ -79,6 +87,28 @@ def open_cached(format: str, path: Path, source: DocumentSource, options: Corpus
     if not _is_complete(folder):
         _build(folder, path, source, options, encoder)
     return CachedCorpus(format, digest, folder)
+
+
+def check_answers(path: Path, has_answers: bool, options: CorpusOptions) -> None:
+    """Check that a corpus that is to be cut into answers has some.
+
+    Raises:
+        CorpusError: it has none, or a row length is given, or no cut is called as the options say.
+    """
+    if options.cut not in get_args(Cut):
+        raise CorpusError(f"No cut is called {options.cut!r}; choose one of {', '.join(get_args(Cut))}.")
+    if options.cut != "answers":
+        return
+    if options.row_length is not None:
+        raise CorpusError(
+            f"--row-length {options.row_length} does not go with --cut answers, whose rows are context + continuation; "
+            "leave one of them out."
+        )
+    if not has_answers:
+        raise CorpusError(
+            f"{path} has no answers to score (chats, prompt and completion, instruction and output, question and "
+            "answer); choose --cut rows or window, or name a pair of columns: --column question+answer."
+        )
 
 
 class CachedCorpus(TokenFileCorpus):
@@ -147,8 +177,13 @@ def _build(folder: Path, path: Path, source: DocumentSource, options: CorpusOpti
         fits_16_bits = encoder is not None and encoder.vocabulary <= 1 << 16
         with (built / "tokens.bin").open("wb") as tokens, (built / "rows.bin").open("wb") as rows:
             writer = _Writer(tokens, rows, np.dtype("<u2" if fits_16_bits else "<u4"), options)
-            for document, ids in _tokenize(source, encoder):
-                writer.add(document, ids)
+            for document, ids, answer in _tokenize(source, encoder):
+                writer.add(document, ids, answer)
+        if writer.rows == 0 and options.cut == "answers":
+            raise CorpusError(
+                f"{path} has no row: none of its {writer.documents} answers has {options.context} tokens before it; "
+                "choose a shorter --context."
+            )
         if writer.rows == 0:
             is_default = options.row_length == options.text_row_length  # context + continuation
             shorter = "choose a shorter --context or --continuation" if is_default else "name a shorter --row-length"
@@ -166,13 +201,17 @@ def _build(folder: Path, path: Path, source: DocumentSource, options: CorpusOpti
             os.replace(built, folder)
 
 
-def _tokenize(documents: Iterable[Document], encoder: Encoder | None) -> Iterator[tuple[Document, NDArray[Any]]]:
+#: A document, its tokens [n], and the number of tokens before its answer.
+_Tokenized = tuple[Document, NDArray[Any], int | None]
+
+
+def _tokenize(documents: Iterable[Document], encoder: Encoder | None) -> Iterator[_Tokenized]:
     """Yield each document with its tokens; texts are encoded in batches of some hundred."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
         if not isinstance(document.value, str):
-            yield document, document.value
+            yield document, document.value, None
             continue
         batch.append(document)
         characters += len(document.value)
@@ -182,13 +221,17 @@ def _tokenize(documents: Iterable[Document], encoder: Encoder | None) -> Iterato
     yield from _encode(batch, encoder)
 
 
-def _encode(batch: list[Document], encoder: Encoder | None) -> Iterator[tuple[Document, NDArray[Any]]]:
+def _encode(batch: list[Document], encoder: Encoder | None) -> Iterator[_Tokenized]:
     if not batch:
         return
     assert encoder is not None, "open_cached refuses text without an encoder"
     texts = encoder.encode([str(document.value) for document in batch])
+    beginnings = [str(document.value)[: document.answer] for document in batch if document.answer is not None]
+    prompts = iter(encoder.encode(beginnings) if beginnings else [])
     for document, ids in zip(batch, texts, strict=True):
-        yield document, np.asarray(ids, dtype=np.int64)
+        # a token across the border belongs to the answer
+        answer = None if document.answer is None else common_prefix(ids, next(prompts))
+        yield document, np.asarray(ids, dtype=np.int64), answer
 
 
 class _Writer:
@@ -196,13 +239,17 @@ class _Writer:
 
     def __init__(self, tokens: BinaryIO, rows: BinaryIO, dtype: np.dtype, options: CorpusOptions) -> None:
         self._tokens_file, self._rows_file, self._dtype = tokens, rows, dtype
-        self._row_length, self._cut = options.row_length, options.cut
+        self._row_length, self._cut, self._context = options.row_length, options.cut, options.context or 0
         self.rows = self.documents = self._tokens = self._dropped = self._short = 0
         self.sources: dict[str, int] = {}
-        self.own_ids = self._row_length is None or self._cut == "window"
+        self._short_prompts = 0
+        self.own_ids = self._row_length is None or self._cut in ("window", "answers")
+        self._last_id: int | None = None
 
-    def add(self, document: Document, ids: NDArray[Any]) -> None:
-        """Append one document's rows."""
+    def add(self, document: Document, ids: NDArray[Any], answer: int | None = None) -> None:
+        """Append one document's rows. answer: number of tokens before the answer, which is the row."""
+        if answer is not None:
+            ids = self._row_of_answer(ids, answer)
         if len(ids) and int(ids.max()) > np.iinfo(self._dtype).max:
             raise CorpusError(
                 f"Document {self.documents} has the token {ids.max()}, but tokens are at most "
@@ -220,17 +267,34 @@ class _Writer:
         rows["id"] = UNKNOWN if document.row_id is None else document.row_id
         self._tokens_file.write(ids[:kept].astype(self._dtype).tobytes())
         self._rows_file.write(rows.tobytes())
-        self.own_ids = self.own_ids and document.row_id is not None
+        self.own_ids = self.own_ids and document.row_id is not None and not self._repeats_id(document)
         self.rows += len(rows)
         self.documents += 1
         self._tokens += kept
         self._dropped += len(ids) - kept
         self._short += self._row_length is not None and len(ids) < self._row_length
 
+    def _row_of_answer(self, ids: NDArray[Any], answer: int) -> NDArray[Any]:
+        """The context's tokens before the answer and its first ones; no tokens if there are fewer before it."""
+        assert self._row_length is not None
+        if answer < self._context:
+            self._short_prompts += 1
+            return ids[:0]
+        start = answer - self._context
+        return ids[start : start + self._row_length]
+
+    def _repeats_id(self, document: Document) -> bool:
+        """Whether it is another answer of the same record as the document before."""
+        repeats = self._cut == "answers" and document.row_id == self._last_id
+        self._last_id = document.row_id
+        return repeats
+
     def _row_lengths(self, tokens: int) -> list[int]:
         """The number of tokens of each row of a document."""
         if self._row_length is None:
             return [tokens]
+        if self._cut == "answers":
+            return [tokens] if tokens else []
         if self._cut == "window":
             return [min(tokens, self._row_length)]
         return [self._row_length] * (tokens // self._row_length)
@@ -245,4 +309,5 @@ class _Writer:
             "short_documents": self._short,
             "dropped_tokens": self._dropped,
             "own_row_ids": self.own_ids,
+            **({"context": self._context, "short_prompts": self._short_prompts} if self._cut == "answers" else {}),
         }

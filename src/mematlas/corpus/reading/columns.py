@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from mematlas.errors import CorpusError
 from mematlas.registry import did_you_mean
@@ -10,6 +10,11 @@ from mematlas.registry import did_you_mean
 TOKEN_COLUMNS = ("tokens", "token_ids", "input_ids", "Tokens")
 VALUE_COLUMNS = (*TOKEN_COLUMNS, "text", "content")
 PROMPT_COLUMNS = ("prompt", "completion")  # together one text, as trainers of TRL read them
+INSTRUCTION_COLUMNS = ("instruction", "output")  # with `input`, if there is one
+QUESTION_COLUMNS = ("question", "answer")
+#: Columns that are read together, the last one as the answer to the others.
+ANSWER_COLUMNS = (PROMPT_COLUMNS, INSTRUCTION_COLUMNS, QUESTION_COLUMNS)
+INPUT_COLUMN = "input"
 CHAT_COLUMNS = ("messages", "conversations", "conversation")
 ROW_ID_COLUMNS = ("index", "row", "Index")
 Kind = Literal["text", "tokens"]
@@ -47,42 +52,38 @@ def joined_names(names: Sequence[str]) -> str:
 
 def has_values(names: Sequence[str]) -> bool:
     """Whether columns of these names are rows of text, tokens or chats, by the names alone."""
-    return not {*VALUE_COLUMNS, *CHAT_COLUMNS}.isdisjoint(names) or set(PROMPT_COLUMNS) <= set(names)
+    known = not {*VALUE_COLUMNS, *CHAT_COLUMNS}.isdisjoint(names)
+    return known or any(set(columns) <= set(names) for columns in ANSWER_COLUMNS)
 
 
 def pick_values(names: list[str], column: str | None, where: object) -> tuple[str, ...]:
-    """`column`, or the first of VALUE_COLUMNS that exists, or PROMPT_COLUMNS, whose texts are to be concatenated.
+    """The columns to read, of which several are one text: `column`, or the first known one or ones that exist.
+
+    Args:
+        column: a name, or several joined by +, such as question+answer.
 
     Raises:
         CorpusError: `column` does not exist, or it is None and no column has a known name.
     """
-    if column is not None and column not in names:
-        raise CorpusError(
-            f"{where} has no column {column!r}.{did_you_mean(column, names)} "
-            f"It has: {', '.join(names)}; name one: --column."
-        )
     if column is not None:
-        return (column,)
-    for known in [*((name,) for name in VALUE_COLUMNS), PROMPT_COLUMNS]:
+        return _named_columns(names, column, where)
+    for known in [*((name,) for name in (*VALUE_COLUMNS, *CHAT_COLUMNS)), *ANSWER_COLUMNS]:
         if set(known) <= set(names):
-            return known
-    chats = [name for name in CHAT_COLUMNS if name in names]
-    if chats:
-        raise chat_error(where, chats[0])
+            has_input = known == INSTRUCTION_COLUMNS and INPUT_COLUMN in names
+            return (known[0], INPUT_COLUMN, known[1]) if has_input else known
+    pairs = ", ".join(" and ".join(pair) for pair in ANSWER_COLUMNS)
     raise CorpusError(
-        f"{where} has none of the columns {', '.join(VALUE_COLUMNS)}, and not both {' and '.join(PROMPT_COLUMNS)}; "
+        f"{where} has none of the columns {', '.join((*VALUE_COLUMNS, *CHAT_COLUMNS))}, and not both of {pairs}; "
         f"it has: {', '.join(names)}; name the one with text or tokens: --column."
     )
 
 
-def is_chat(value: Any) -> bool:
-    """Whether `value` is a list of messages, such as ``[{"role": "user", "content": "Hello"}]``."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def chat_error(where: object, name: str) -> CorpusError:
-    """The error for a column of chats, whose text depends on the model's chat template."""
-    return CorpusError(
-        f"{where} has chats in the column {name!r}, which become text only by a model's chat template; render them "
-        f"into a text column: text = tokenizer.apply_chat_template({name}, tokenize=False)."
-    )
+def _named_columns(names: list[str], column: str, where: object) -> tuple[str, ...]:
+    chosen = (column,) if column in names else tuple(column.split("+"))
+    for name in chosen:
+        if name not in names:
+            raise CorpusError(
+                f"{where} has no column {name!r}.{did_you_mean(name, names)} "
+                f"It has: {', '.join(names)}; name one: --column."
+            )
+    return chosen

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from mematlas.corpus.base import Corpus, CorpusOptions, as_positions
 from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream, take_windows
-from mematlas.corpus.reading.cache import Document, open_cached
-from mematlas.corpus.reading.columns import ROW_ID_COLUMNS, Columns, chat_error, pick_values
+from mematlas.corpus.reading.cache import Document, check_answers, open_cached
+from mematlas.corpus.reading.chats import are_chats
+from mematlas.corpus.reading.columns import CHAT_COLUMNS, INPUT_COLUMN, ROW_ID_COLUMNS, Columns, pick_values
 from mematlas.corpus.reading.document_names import DOCUMENT, document_number, unread_documents
+from mematlas.corpus.reading.record_texts import RecordTexts
 from mematlas.corpus.reading.tokenrows import to_token_rows
 from mematlas.errors import CorpusError
 from mematlas.types import Ids, Provenance, TokenRows
@@ -44,6 +46,7 @@ def open_table(format: str, path: Path, table: Table, options: CorpusOptions) ->
         CorpusError: there is no such column, it has the wrong type, or there is no row.
     """
     documents = table_documents(path, table, options)
+    check_answers(path, documents.answers, options)
     if documents.kind == "text" or options.row_length is not None:
         return open_cached(format, path, documents, options)
     return TableCorpus(format, path, table, documents.columns)
@@ -58,7 +61,7 @@ def table_documents(path: Path, table: Table, options: CorpusOptions) -> "TableD
     columns = choose_columns(table.schema, options.column, path)
     if len(table) == 0:
         raise CorpusError(f"{path} has no row; a corpus needs at least one; check that it was written to the end.")
-    return TableDocuments(path, table, columns)
+    return TableDocuments(path, table, columns, options)
 
 
 def choose_columns(schema: pa.Schema, column: str | None, path: Path) -> Columns:
@@ -66,17 +69,15 @@ def choose_columns(schema: pa.Schema, column: str | None, path: Path) -> Columns
     values = pick_values(schema.names, column, path)
     for name in values:
         data_type = schema.field(name).type
-        if _is_text(data_type) or (_is_integer_list(data_type) and len(values) == 1):
+        if _is_text(data_type) or _is_chat(data_type) or (_is_integer_list(data_type) and len(values) == 1):
             continue
-        if _is_list(data_type) and pa.types.is_struct(data_type.value_type):
-            raise chat_error(path, name)
         wanted = "text or a list of integers" if len(values) == 1 else "text"
         raise CorpusError(f"{path}: the column {name!r} is {data_type}; it must be {wanted}; name another: --column.")
     document_type = schema.field(DOCUMENT).type if DOCUMENT in schema.names and DOCUMENT not in values else None
     integers = {name for name in schema.names if pa.types.is_integer(schema.field(name).type)}
     return Columns(
         values,
-        "text" if _is_text(schema.field(values[0]).type) else "tokens",
+        "tokens" if _is_integer_list(schema.field(values[0]).type) else "text",
         row_id=next((name for name in ROW_ID_COLUMNS if name in integers), None),
         document=DOCUMENT if document_type is not None and _names_documents(document_type) else None,
         source="source" if "source" in schema.names and _is_text(schema.field("source").type) else None,
@@ -111,6 +112,11 @@ def _is_text(data_type: pa.DataType) -> bool:
 
 def _is_list(data_type: pa.DataType) -> bool:
     return any(test(data_type) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
+def _is_chat(data_type: pa.DataType) -> bool:
+    """Whether values are lists of messages."""
+    return _is_list(data_type) and pa.types.is_struct(data_type.value_type)
 
 
 def _is_integer_list(data_type: pa.DataType) -> bool:
@@ -231,9 +237,15 @@ class TableCorpus:
 class TableDocuments:
     """A table's rows as documents that are cut into rows."""
 
-    def __init__(self, path: Path, table: Table, columns: Columns) -> None:
+    def __init__(self, path: Path, table: Table, columns: Columns, options: CorpusOptions) -> None:
         self.kind, self.stream = columns.kind, table.stream
-        self.choices: dict[str, object] = {"column": columns.value, **_document_choices(table.schema, columns)}
+        self._texts = RecordTexts(columns.values, options, path, is_chat=_are_chats(table, columns))
+        self.answers = self._texts.answers
+        self.choices: dict[str, object] = {
+            "column": columns.value,
+            **_document_choices(table.schema, columns),
+            **self._texts.choices,
+        }
         self.details: dict[str, object] = {"column": columns.value, **_unread_documents(table, columns)}
         self._path, self._table, self.columns = path, table, columns
 
@@ -242,11 +254,14 @@ class TableDocuments:
         c = self.columns
         for batch in validated(self._table.scan([*c.values, *c.metadata]), self._path):
             metadata = {name: metadata_values(batch, name, self._path) for name in c.metadata}
-            for row, value in enumerate(self._values(batch)):
-                yield self._document(value, {name: values[row] for name, values in metadata.items()}, number)
+            for row, values in enumerate(self._values(batch, number)):
+                of_row = {name: column[row] for name, column in metadata.items()}
+                for value, answer in values:
+                    yield self._document(value, of_row, number, answer)
                 number += 1
+        self.details |= self._texts.details
 
-    def _document(self, value: Any, metadata: dict[str, Any], number: int) -> Document:
+    def _document(self, value: Any, metadata: dict[str, Any], number: int, answer: int | None) -> Document:
         document = metadata.get("document")
         return Document(
             value,
@@ -254,17 +269,32 @@ class TableDocuments:
             source=metadata.get("source"),
             repetitions=metadata.get("repetitions"),
             row_id=metadata.get(self.columns.row_id or ""),
+            answer=answer,
         )
 
-    def _values(self, batch: pa.RecordBatch) -> list[Any]:
-        """The text, or the array of tokens, of each row."""
-        columns = [batch.column(name) for name in self.columns.values]
+    def _values(self, batch: pa.RecordBatch, number: int) -> Iterator[list[tuple[Any, int | None]]]:
+        """Of each row its texts, with where their answers begin, or its array of tokens. number: of the first row."""
+        columns = {name: batch.column(name) for name in self.columns.values}
         if self.kind == "text":
-            if any(column.null_count for column in columns):
+            if any(column.null_count for name, column in columns.items() if name != INPUT_COLUMN):
                 raise CorpusError(f"{self._path} has null instead of text in some row; leave such rows out.")
-            parts = [column.to_pylist() for column in columns]
-            return parts[0] if len(parts) == 1 else list(map("".join, zip(*parts, strict=True)))
-        flat, lengths = flat_tokens(columns[0], self._path)
+            values = [column.to_pylist() for column in columns.values()]
+            for row, record in enumerate(zip(*values, strict=True)):
+                texts = self._texts(f"{self._path}, row {number + row}", dict(zip(columns, record, strict=True)))
+                yield [(text.text, text.answer) for text in texts]
+            return
+        flat, lengths = flat_tokens(columns[self.columns.value], self._path)
         if len(flat) and flat.min() < 0:
             raise CorpusError(f"{self._path} has the token {flat.min()}; token ids are 0 or more; check the column.")
-        return np.split(flat, np.cumsum(lengths))[:-1]
+        for tokens in np.split(flat, np.cumsum(lengths))[:-1]:
+            yield [(tokens, None)]
+
+
+def _are_chats(table: Table, columns: Columns) -> bool:
+    """Whether the columns are lists of messages, by their type, or in JSON, by the first row."""
+    if any(_is_chat(table.schema.field(name).type) for name in columns.values):
+        return True
+    if columns.kind == "tokens" or not set(columns.values) & set(CHAT_COLUMNS):
+        return False
+    first = next(iter(table.take(np.zeros(1, np.int64), list(columns.values))), None)
+    return first is not None and are_chats({name: first.column(name)[0].as_py() for name in columns.values})

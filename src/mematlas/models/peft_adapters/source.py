@@ -1,6 +1,7 @@
 """An adapter with its base model: one more model, resolved but not loaded."""
 
 from dataclasses import replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,10 +33,11 @@ class AdapterSource:
             raise ModuleNotFoundError("No module named 'peft'", name="peft")
         self._base = _find_base(self._adapter, base)
         card = self._base.card
-        vocabulary = self._adapter.vocabulary(card.width) or card.vocabulary
+        resized = self._adapter.vocabulary(card.width)
+        vocabulary = resized or card.vocabulary
         tokenizer = tokenizer_fingerprint(folder)
         self._tokenizer_folder = self._base.folder if tokenizer is None else folder
-        added = added_parameters(weight_files(self._base.folder), vocabulary, card.width)
+        added = added_parameters(weight_files(self._base.folder), resized, card.width) if resized else 0
         self.card = replace(
             card,
             label=label,
@@ -96,4 +98,11 @@ def _base_source(folder: Path, spec: str, adapter: AdapterFolder) -> FolderSourc
             f"The base model {spec!r} of {adapter.folder} is an adapter itself; merge that one first (peft: "
             "merge_and_unload, save_pretrained), and name the merged folder as the base."
         )
-    return FolderSource(folder, spec, folder.resolve().name)
+    state = tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir()))
+    return _read_base(folder.absolute(), spec, folder.resolve().name, state)
+
+
+@lru_cache(maxsize=8)
+def _read_base(folder: Path, spec: str, label: str, state: tuple[tuple[str, int, int], ...]) -> FolderSource:
+    """The base model, whose weights are hashed once for all adapters of a family. state: of the folder's files."""
+    return FolderSource(folder, spec, label)
