@@ -234,14 +234,23 @@ def test_lines_that_are_too_short_are_said_after_the_first_model(tmp_path, templ
     assert trained(tmp_path) == ["subset-000"]
 
 
-def test_equal_lines_of_a_text_are_drawn_together(tmp_path, template):
+def test_equal_lines_of_a_text_are_drawn_together_and_short_ones_have_no_score(tmp_path, template):
     path = prepare(tmp_path, template, corpus="lines.txt", unit="text")
+    lines = tmp_path / "lines.txt"
+    lines.write_text(lines.read_text() + "w1 w2 w3\nw1 w2 w3\n")
     study = mematlas.experiment("counterfactual", path)
-    members = np.load(tmp_path / "out" / "subsets.npy")
-    assert (members[:, : LINES // 2] == members[:, LINES // 2 :]).all()
-    assert (members.sum(1) == LINES // 2).all()
-    assert study.scan_exposures().select(pl.len()).collect().item() == MODELS * LINES
-    assert (tmp_path / "out" / "subsets" / "subset-000.txt").read_text().count("\n") == LINES // 2
+    members, half = np.load(tmp_path / "out" / "subsets.npy"), LINES // 2
+    assert (members[:, :half] == members[:, half:LINES]).all()
+    assert (members[:, LINES] == members[:, LINES + 1]).all()
+    assert (members.sum(1) == 12).all(), "6 of 11 texts, each of which is 2 lines"
+    assert study.scan_exposures().select(pl.len()).collect().item() == MODELS * (LINES + 2)
+    assert (tmp_path / "out" / "subsets" / "subset-000.txt").read_text().count("\n") == 12
+    short = study.scores().filter(pl.col("row") >= LINES)
+    assert short["matches"].null_count() == short.height == 2 * MODELS
+    assert short["reason"].null_count() == 0
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "counterfactual"]
+    assert finding.table("mem").filter(pl.col("row") >= LINES).is_empty()
+    assert finding.table("mem")["copies"].unique().to_list() == [2]
 
 
 def test_a_dry_run_shows_the_command_and_writes_nothing(tmp_path, template, capsys):

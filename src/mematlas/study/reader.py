@@ -186,9 +186,10 @@ class Study:
 
         paths = sorted((self.folder / "exposures").glob("*.parquet"))
         if not paths:
+            command = command_line("import", "exposures", "FILE", "--study", self.folder)
             raise StudyError(
-                f"{self.folder} does not say which models were trained on which rows; studies of "
-                "`mematlas experiment NAME FILE.yaml` do."
+                f"{self.folder} does not say which models were trained on which rows; studies of `mematlas experiment "
+                f"NAME FILE.yaml` do, and `{command}` says it."
             )
         return pl.scan_parquet(fetch_all(paths))
 

@@ -86,7 +86,8 @@ def compute(tables: Tables) -> Finding:
 
 def _insufficient_data(tables: Tables, missing: str) -> Finding:
     remedy = (
-        "Train models on random subsets of rows: `mematlas experiment counterfactual FILE.yaml` writes such a study."
+        "Train models on random subsets of rows: `mematlas experiment counterfactual FILE.yaml` writes such a study; "
+        "or say what those of this one were trained on: `mematlas import exposures FILE --study STUDY`."
     )
     return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
 
