@@ -56,6 +56,7 @@ CALLS = {
     "import": [(["nothing.parquet", "--study", "published"], "There is no file or folder nothing.parquet")],
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
+    "audit": [(["model", "--train", "text.txt"], HF)],
 }
 _BLOCKED = """
 import sys, json, io, contextlib
@@ -81,6 +82,7 @@ print(json.dumps(results))
 _FUNCTIONS_SCRIPT = """
 import mematlas
 calls = {
+    "audit": lambda: mematlas.audit("model", train="text.txt"),
     "analyze": lambda: mematlas.analyze("study"),
     "demo": lambda: mematlas.demo("demo2"),
     "experiment": lambda: mematlas.experiment("forget", "forget.yaml"),

@@ -30,6 +30,7 @@ VALID = {
     "import": ["scores.parquet", "--study", "published"],
     "demo": [],
     "experiment": ["forget", "forget.yaml"],
+    "audit": ["no-model", "--train", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [
@@ -66,6 +67,8 @@ RULES = [
     ("fit", ["--inputs", "none,entropy"], "--inputs: none cannot be combined with other inputs"),
     ("count", ["a text"], "Give exactly one of: a text, --ids 1,2,3, or --file QUERIES."),
     ("slurm", ["--tasks", "0"], "--tasks 0: an array has at least one task."),
+    ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
+    ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("slurm", ["--sbatch", "mem"], "--sbatch 'mem' is not an option of sbatch"),
 ]
 
