@@ -177,7 +177,7 @@ def probed(*, blocks: int = 4, epochs: int = 6, arms=("s1", "s4"), sets=("train"
             values = {"M": m * rng.uniform(0.9, 1), "loss": 5 - m + epoch * 0.01, "shown": epoch * (name == "train")}
             key = (arm, epoch * 3, f"{name}:{block}")
             records += [(*key, metric, float(value), 8) for metric, value in values.items()]
-        for branch, t, block in product(("0x", "0x-again", "2x"), (-2, 0, 1, 4), range(blocks)):
+        for branch, t, block in product(("0x", "0x-again", "2x"), (-2, 0, 1, 2, 4, 8, 16), range(blocks)):
             shown = 2 * (t >= 0) * (branch == "2x")
             values = {"M": 0.1 + block / 100 + shown * rng.uniform(0.2, 0.3) / (3 + t), "shown": float(shown)}
             key = (f"{arm}--{branch}", 10 + t, f"special:{block}")

@@ -107,7 +107,7 @@ ANALYSES = Registry(
             "what models of several sizes memorize epoch by epoch, and where they begin to overfit (P8)",
         ),
         "forgetting": (
-            "mematlas.analyses.training.forgetting:ANALYSIS",
+            "mematlas.analyses.training.forgetting.finding:ANALYSIS",
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),

@@ -92,7 +92,8 @@ from mematlas.analyses.training.counterfactual.records import (
 )
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
-from mematlas.analyses.training.forgetting import forgetting_excess, forgetting_left
+from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
+from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
@@ -126,6 +127,8 @@ __all__ = [
     "exposures_by_repetitions",
     "firm_lines",
     "fit_laws",
+    "fitted_curves",
+    "forgetting_baseline",
     "forgetting_excess",
     "forgetting_left",
     "influence_histogram",
