@@ -2,7 +2,7 @@
 
 import yaml
 
-from mematlas.experiments.data import study_rows
+from mematlas.experiments.data import documents as data_documents
 from tests.experiments.conftest import documents
 from tests.pipeline.test_experiment import FORGET
 
@@ -20,7 +20,7 @@ def test_init_writes_a_file_that_a_dry_run_reads(cli, tmp_path):
 
 
 def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
     path = tmp_path / "f.yaml"
     path.write_text(yaml.safe_dump(FORGET))
     code, out, err = cli("experiment", "forget", path)

@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModelForCausalLM
 
-from mematlas.experiments import counterfactual
 from mematlas.experiments.base import Design
 from mematlas.experiments.counterfactual import EXPERIMENT, CounterfactualConfig
+from mematlas.experiments.data import documents as data_documents
 from mematlas.experiments.data.subset_rows import RowKinds, arrange_rows, prepare_subset_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.running import collect_exposures, model_folder, train_design
@@ -41,7 +41,7 @@ def config(**changes: object) -> CounterfactualConfig:
 
 @pytest.fixture(autouse=True)
 def _synthetic_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counterfactual, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
 
 
 def silent(*_: object) -> None:
@@ -114,7 +114,7 @@ def test_shared_start_and_subsets_of_texts(tmp_path: Path) -> None:
 
 
 def test_rows_are_copies_random_tokens_and_a_template(tmp_path: Path) -> None:
-    rows = prepare_subset_rows(tmp_path, config().kinds, 24, 300, 0, documents)
+    rows = prepare_subset_rows(tmp_path, config().kinds, 24, 300, 0, documents())
     table = pq.read_table(rows.corpus)
     assert table["source"].to_pylist() == ["text"] * 16 + ["random"] * 4 + ["template"] * 4
     assert rows.texts.tolist() == [*range(10), 10, 10, 10, 13, 13, 13, *range(16, 24)]
@@ -124,10 +124,12 @@ def test_rows_are_copies_random_tokens_and_a_template(tmp_path: Path) -> None:
     assert len(control) == 6
     assert not (control[:, None] == rows.tokens).all(2).any()
 
-    def refuse() -> list[object]:
-        raise AssertionError("the rows were made again")
-
-    assert (prepare_subset_rows(tmp_path, config().kinds, 24, 300, 0, refuse).tokens == rows.tokens).all()
+    written = rows.corpus.stat().st_mtime_ns
+    again = prepare_subset_rows(tmp_path, config().kinds, 24, 300, 0, documents())
+    assert (again.tokens == rows.tokens).all()
+    assert again.corpus.stat().st_mtime_ns == written, "the rows were made again"
+    others = prepare_subset_rows(tmp_path, config().kinds, 24, 300, 0, documents()[1:])
+    assert others.corpus.stat().st_mtime_ns > written
 
 
 def test_rows_of_the_template_differ_in_two_tokens_of_the_continuation() -> None:

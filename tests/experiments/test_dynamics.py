@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mematlas.experiments import Size
-from mematlas.experiments.data import study_rows
+from mematlas.experiments.data import documents as data_documents
 from mematlas.experiments.dynamics import EXPERIMENT, DynamicsConfig, outline
 from tests.experiments.conftest import documents
 
@@ -17,7 +17,7 @@ TINY = DynamicsConfig(
 
 @pytest.fixture
 def design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
     return EXPERIMENT.design(TINY, tmp_path)
 
 

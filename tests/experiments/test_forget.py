@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from mematlas.experiments import Size
-from mematlas.experiments.data import study_rows
+from mematlas.experiments.data import documents as data_documents
 from mematlas.experiments.design.plan import first_difference
 from mematlas.experiments.forget import EXPERIMENT, ForgetConfig, outline
 from tests.experiments.conftest import documents
@@ -20,7 +20,7 @@ TINY = ForgetConfig(
 
 @pytest.fixture
 def design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
     return EXPERIMENT.design(TINY, tmp_path)
 
 

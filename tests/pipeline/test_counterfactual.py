@@ -9,7 +9,7 @@ import yaml
 
 import mematlas
 from mematlas.errors import OptionError
-from mematlas.experiments import counterfactual
+from mematlas.experiments.data import documents as data_documents
 from mematlas.findings.finding import read_findings
 from mematlas.verification.verify import verify
 from tests.experiments.conftest import documents
@@ -26,7 +26,7 @@ def study(tmp_path_factory):
     path = folder / "experiment.yaml"
     path.write_text(yaml.safe_dump(KEYS | {"models": MODELS, "epochs": EPOCHS, "sizes": sizes, "out": "out"}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counterfactual, "standard_library_documents", documents)
+        patch.setattr(data_documents, "standard_library_documents", documents)
         return mematlas.experiment("counterfactual", path)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from transformers import AutoTokenizer
 
 import mematlas
-from mematlas.errors import ModelError, OptionError, StudyError, UnknownName
+from mematlas.errors import CorpusError, ModelError, OptionError, StudyError, UnknownName
 from mematlas.experiments import EXPERIMENTS
-from mematlas.experiments.data import study_rows
+from mematlas.experiments.data import documents as data_documents
 from mematlas.findings.finding import read_findings
 from mematlas.pipeline.experiment import experiment_file_text, read_experiment
 from tests.experiments.conftest import documents
@@ -31,7 +32,7 @@ class StoppedError(Exception):
 
 @pytest.fixture(autouse=True)
 def synthetic_texts(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(study_rows, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
 
 
 def write(folder: Path, values: dict) -> Path:
@@ -143,3 +144,19 @@ def test_a_missing_device_and_a_full_disk_are_said_before_anything_is_written(tm
     with pytest.raises(StudyError, match=r"has 1 MB free and the models need \d+ MB"):
         mematlas.experiment("forget", path)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_texts_of_ones_own_are_found_beside_the_file(tmp_path):
+    path = write(tmp_path, {**DYNAMICS, "corpus": "texts"})
+    assert read_experiment("dynamics", path).corpus == tmp_path / "texts"
+    with pytest.raises(CorpusError, match=f"There is no file or folder {tmp_path}/texts"):
+        mematlas.experiment("dynamics", path)
+    (tmp_path / "texts").mkdir()
+    for document in documents():
+        (tmp_path / "texts" / f"{document.source.replace('/', '-')}.txt").write_text(document.text)
+    study = mematlas.experiment("dynamics", path)
+    texts = " ".join(document.text for document in documents())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "tokenizer")
+    rows = pl.read_parquet(tmp_path / "out" / "rows" / "train.parquet")["tokens"].to_list()
+    assert all(tokenizer.decode(row[1:-1]) in texts for row in rows)
+    assert study.rows()["row"].len() > 0

@@ -1,10 +1,13 @@
 """Opens a corpus at a path, in a named format or in the one whose signature the content has."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from mematlas.corpus.base import Corpus, CorpusFormat, CorpusOptions
 from mematlas.corpus.formats import FORMATS
 from mematlas.corpus.mixed_folders import require_one_format
+from mematlas.corpus.reading.cache import DocumentSource
 from mematlas.corpus.reading.files import PEEK_FILES, list_below
 from mematlas.corpus.reading.skipped_files import first_of
 from mematlas.corpus.reading.unreadable import refuse_unreadable
@@ -13,6 +16,15 @@ from mematlas.errors.functions import public_function
 
 DEFAULT_OPTIONS = CorpusOptions()
 OPTION_FLAGS = {"row_length": "--row-length", "token_dtype": "--token-dtype", "column": "--column", "cut": "--cut"}
+
+
+@runtime_checkable
+class TextSource(Protocol):
+    """A format that may have texts."""
+
+    def documents(self, path: Path, options: CorpusOptions) -> DocumentSource:
+        """The documents, whole."""
+        ...
 
 
 @public_function()
@@ -33,6 +45,30 @@ def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusO
         reader: CorpusFormat = FORMATS.load(format)() if format is not None else _detect_format(path)
         _check_options(reader, options)
         return reader.open(path, options)
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be opened: {error}; check the path, its permissions, and the disk."
+        ) from error
+
+
+def open_texts(path: Path, column: str | None = None) -> Iterator[tuple[str, str]]:
+    """The documents at `path` as texts, whole and as stored: (name, text); names are sources, or numbers without one.
+
+    Args:
+        path: a corpus of any format with texts, which is detected; column: with the texts, None for a usual name.
+
+    Raises:
+        CorpusError: the corpus is absent, empty or damaged, of no known format, or has tokens instead of texts.
+    """
+    options = CorpusOptions(column=column)
+    try:
+        reader = _detect_format(path)
+        _check_options(reader, options)
+        documents = reader.documents(path, options) if isinstance(reader, TextSource) else None
+        if documents is None or documents.kind != "text":
+            raise CorpusError(f"{path} has token ids, and texts are needed here; name the texts that they come from.")
+        for number, document in enumerate(documents):
+            yield document.source or str(number), str(document.value)
     except OSError as error:
         raise CorpusError(
             f"{path} cannot be opened: {error}; check the path, its permissions, and the disk."

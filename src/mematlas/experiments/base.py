@@ -27,6 +27,10 @@ class ExperimentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     out: Path = Field(description="Folder for corpus, models and the study; existing results are reused.")
+    corpus: Path | None = Field(
+        default=None,
+        description="Texts of your own: a file or folder of any format with texts; null for Python's standard library.",
+    )
     sizes: list[Size] = Field(description="Models: width, depth, heads and learning rate of each.", min_length=1)
     seeds: Integers = Field(default=[0], description="Seeds of initial weights and order; each trains all models anew.")
     row_length: int = Field(default=48, description="Tokens per row.", gt=8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Integers
-from mematlas.experiments.data.standard_library import standard_library_documents
+from mematlas.experiments.data.documents import text_documents
 from mematlas.experiments.data.subset_rows import RowKinds, SubsetRows, prepare_subset_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import Plan
@@ -94,7 +94,7 @@ def outline(config: CounterfactualConfig) -> list[ArmOutline]:
 def design(config: CounterfactualConfig, folder: Path) -> Design:
     """The rows, the subsets, and an arm for each subset."""
     rows = prepare_subset_rows(
-        folder, config.kinds, config.row_length, config.vocabulary, config.seeds[0], standard_library_documents
+        folder, config.kinds, config.row_length, config.vocabulary, config.seeds[0], text_documents(config.corpus)
     )
     groups = rows.texts if config.unit == "text" else None
     members = sample_membership(config.models, len(rows.tokens), config.share, config.seeds[0], groups)

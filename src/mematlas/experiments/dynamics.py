@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig
+from mematlas.experiments.data.documents import text_documents
 from mematlas.experiments.data.study_rows import ExperimentRows, prepare_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import Plan
@@ -51,6 +52,7 @@ def design(config: DynamicsConfig, folder: Path) -> Design:
     """The same rows for all; order and first weights depend on the seed."""
     rows = prepare_rows(
         folder,
+        text_documents(config.corpus),
         train=config.train_rows,
         scored=config.train_rows,
         control=config.validation_rows,

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Integers
+from mematlas.experiments.data.documents import text_documents
 from mematlas.experiments.data.study_rows import ExperimentRows, prepare_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import Plan, Showing
@@ -94,6 +95,7 @@ def design(config: ForgetConfig, folder: Path) -> Design:
     background = config.steps * config.batch
     rows = prepare_rows(
         folder,
+        text_documents(config.corpus),
         train=config.special_rows + background,
         scored=config.special_rows,
         control=config.control_rows,

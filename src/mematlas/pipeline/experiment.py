@@ -72,7 +72,7 @@ def experiment(
 def read_experiment(
     name: str, path: Path | None, preset: Preset = "cpu", keys: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """The configuration in the file at `path`; `out` is relative to the file's folder.
+    """The configuration in the file at `path`; `out` and `corpus` are relative to the file's folder.
 
     Raises:
         UnknownName: there is no such experiment.
@@ -93,8 +93,10 @@ def read_experiment(
     except ValidationError as error:
         place = path or Path(name)
         raise OptionError(describe_error(error, place, lines, kind.config.model_fields, name, remedy)) from None
-    folder = path.parent if path is not None and "out" not in (keys or {}) else Path()
-    return config.model_copy(update={"out": folder / config.out.expanduser()})
+    folder = path.parent if path is not None else Path()
+    places = {key: Path() if key in (keys or {}) else folder for key in ("out", "corpus")}
+    found = {key: places[key] / value.expanduser() for key in places if (value := getattr(config, key)) is not None}
+    return config.model_copy(update=found)
 
 
 def _read_file(name: str, path: Path) -> tuple[dict[str, Any], dict[object, int]]:

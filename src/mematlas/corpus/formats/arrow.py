@@ -12,7 +12,7 @@ from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.reading.batched_tables import BatchedTable, require_one_schema
 from mematlas.corpus.reading.files import files_below, list_below, starts_with
 from mematlas.corpus.reading.skipped_files import record_skipped
-from mematlas.corpus.reading.tables import open_table
+from mematlas.corpus.reading.tables import TableDocuments, open_table, table_documents
 from mematlas.errors import CorpusError
 
 FILE_MAGIC, STREAM_MAGIC = b"ARROW1\x00\x00", b"\xff\xff\xff\xff"
@@ -34,8 +34,15 @@ class ArrowFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
         """Token lists are rows unchanged; text, and tokens with a given row length, are cut."""
-        files = files_below(path, self.suffixes)
-        return record_skipped(open_table(self.name, path, ArrowTable(files), options), path, files)
+        table = self._table(path)
+        return record_skipped(open_table(self.name, path, table, options), path, table.stream.paths)
+
+    def documents(self, path: Path, options: CorpusOptions) -> TableDocuments:
+        """The rows, in the order of files."""
+        return table_documents(path, self._table(path), options)
+
+    def _table(self, path: Path) -> "ArrowTable":
+        return ArrowTable(files_below(path, self.suffixes))
 
 
 class ArrowTable(BatchedTable):

@@ -52,9 +52,12 @@ class CsvFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> CachedCorpus:
         """Open the documents, in the order of files and rows."""
-        files = files_below(path, SUFFIXES)
-        rows = CsvRows(path, files, options.column)
-        return record_skipped(open_cached(self.name, path, rows, options), path, files)
+        rows = self.documents(path, options)
+        return record_skipped(open_cached(self.name, path, rows, options), path, rows.stream.paths)
+
+    def documents(self, path: Path, options: CorpusOptions) -> "CsvRows":
+        """The rows, in the order of files."""
+        return CsvRows(path, files_below(path, SUFFIXES), options.column)
 
 
 class CsvRows:

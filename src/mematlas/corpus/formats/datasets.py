@@ -14,7 +14,7 @@ import pyarrow as pa
 from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.reading.bytestream import ByteStream
 from mematlas.corpus.reading.skipped_files import record_skipped
-from mematlas.corpus.reading.tables import open_table
+from mematlas.corpus.reading.tables import TableDocuments, open_table, table_documents
 from mematlas.errors import CorpusError
 from mematlas.errors.libraries import missing_libraries
 from mematlas.registry import did_you_mean
@@ -48,6 +48,10 @@ class DatasetsFormat:
             return corpus
         folder = table.stream.paths[0].parent  # of the split
         return record_skipped(corpus, folder, [file for file in folder.iterdir() if file.suffix in (".arrow", ".json")])
+
+    def documents(self, path: Path, options: CorpusOptions) -> TableDocuments:
+        """The rows."""
+        return table_documents(path, DatasetTable(_load(path)), options)
 
 
 class DatasetTable:

@@ -64,11 +64,15 @@ class JsonlFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> CachedCorpus:
         """Open the documents, in the order of files and lines."""
+        records = self.documents(path, options)
+        return record_skipped(open_cached(self.name, path, records, options), path, records.stream.paths)
+
+    def documents(self, path: Path, options: CorpusOptions) -> "JsonRecords":
+        """The records, in the order of files and lines."""
         files = files_below(path, SUFFIXES)
         if path.is_dir():
             files = [file for file in files if not _is_configuration(file, options.column)] or files
-        records = JsonRecords(path, files, options.column)
-        return record_skipped(open_cached(self.name, path, records, options), path, files)
+        return JsonRecords(path, files, options.column)
 
 
 class JsonRecords:

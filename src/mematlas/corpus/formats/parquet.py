@@ -11,7 +11,7 @@ from mematlas.corpus.base import Corpus, CorpusOptions
 from mematlas.corpus.reading.batched_tables import BatchedTable, require_one_schema
 from mematlas.corpus.reading.files import files_below, list_below, require_file, starts_with
 from mematlas.corpus.reading.skipped_files import record_skipped
-from mematlas.corpus.reading.tables import open_table
+from mematlas.corpus.reading.tables import TableDocuments, open_table, table_documents
 from mematlas.errors import CorpusError
 
 MAGIC = b"PAR1"
@@ -35,9 +35,16 @@ class ParquetFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
         """Token lists are rows unchanged; text, and tokens with a given row length, are cut."""
+        table = self._table(path)
+        return record_skipped(open_table(self.name, path, table, options), path, table.stream.paths)
+
+    def documents(self, path: Path, options: CorpusOptions) -> TableDocuments:
+        """The rows, in the order of files."""
+        return table_documents(path, self._table(path), options)
+
+    def _table(self, path: Path) -> "ParquetTable":
         matched = [] if path.exists() else sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-        files = [require_file(file) for file in matched or files_below(path, self.suffixes)]
-        return record_skipped(open_table(self.name, path, ParquetTable(files), options), path, files)
+        return ParquetTable([require_file(file) for file in matched or files_below(path, self.suffixes)])
 
 
 class ParquetTable(BatchedTable):

@@ -30,8 +30,12 @@ class TextFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> CachedCorpus:
         """Open the documents, tokenized and cut into rows."""
-        corpus = open_cached(self.name, path, TextFiles(path), options)
+        corpus = open_cached(self.name, path, self.documents(path, options), options)
         return record_skipped(corpus, path, [path / name for name in corpus.sources])
+
+    def documents(self, path: Path, options: CorpusOptions) -> "TextFiles":
+        """The files."""
+        return TextFiles(path)
 
 
 class TextFiles:

@@ -43,12 +43,22 @@ def open_table(format: str, path: Path, table: Table, options: CorpusOptions) ->
     Raises:
         CorpusError: there is no such column, it has the wrong type, or there is no row.
     """
+    documents = table_documents(path, table, options)
+    if documents.kind == "text" or options.row_length is not None:
+        return open_cached(format, path, documents, options)
+    return TableCorpus(format, path, table, documents.columns)
+
+
+def table_documents(path: Path, table: Table, options: CorpusOptions) -> "TableDocuments":
+    """The rows of `table` as documents.
+
+    Raises:
+        CorpusError: there is no such column, it has the wrong type, or there is no row.
+    """
     columns = choose_columns(table.schema, options.column, path)
     if len(table) == 0:
         raise CorpusError(f"{path} has no row; a corpus needs at least one; check that it was written to the end.")
-    if columns.kind == "text" or options.row_length is not None:
-        return open_cached(format, path, TableDocuments(path, table, columns), options)
-    return TableCorpus(format, path, table, columns)
+    return TableDocuments(path, table, columns)
 
 
 def choose_columns(schema: pa.Schema, column: str | None, path: Path) -> Columns:
@@ -225,11 +235,11 @@ class TableDocuments:
         self.kind, self.stream = columns.kind, table.stream
         self.choices: dict[str, object] = {"column": columns.value, **_document_choices(table.schema, columns)}
         self.details: dict[str, object] = {"column": columns.value, **_unread_documents(table, columns)}
-        self._path, self._table, self._columns = path, table, columns
+        self._path, self._table, self.columns = path, table, columns
 
     def __iter__(self) -> Iterator[Document]:
         number = 0
-        c = self._columns
+        c = self.columns
         for batch in validated(self._table.scan([*c.values, *c.metadata]), self._path):
             metadata = {name: metadata_values(batch, name, self._path) for name in c.metadata}
             for row, value in enumerate(self._values(batch)):
@@ -243,12 +253,12 @@ class TableDocuments:
             document=number if document is None and self.kind == "text" else document,
             source=metadata.get("source"),
             repetitions=metadata.get("repetitions"),
-            row_id=metadata.get(self._columns.row_id or ""),
+            row_id=metadata.get(self.columns.row_id or ""),
         )
 
     def _values(self, batch: pa.RecordBatch) -> list[Any]:
         """The text, or the array of tokens, of each row."""
-        columns = [batch.column(name) for name in self._columns.values]
+        columns = [batch.column(name) for name in self.columns.values]
         if self.kind == "text":
             if any(column.null_count for column in columns):
                 raise CorpusError(f"{self._path} has null instead of text in some row; leave such rows out.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from mematlas.experiments.data.corpus_folder import prepare_corpus
-from mematlas.experiments.data.standard_library import standard_library_documents
+from mematlas.experiments.data.standard_library import Document
 from mematlas.experiments.design.config import PlantingConfig, TrainingConfig
 from mematlas.study import write_table
 
@@ -33,9 +33,16 @@ class ExperimentRows:
 
 
 def prepare_rows(
-    folder: Path, *, train: int, scored: int, control: int, row_length: int, vocabulary: int
+    folder: Path,
+    documents: list[Document],
+    *,
+    train: int,
+    scored: int,
+    control: int,
+    row_length: int,
+    vocabulary: int,
 ) -> ExperimentRows:
-    """Draw distinct rows from Python's standard library, and write them to `folder`/corpus and `folder`/rows.
+    """Draw distinct rows from the documents, and write them to `folder`/corpus and `folder`/rows.
 
     Rows share no passage of 24 tokens with each other, or with a training document if they are of the control.
 
@@ -53,7 +60,7 @@ def prepare_rows(
         control_rows=control,
         overlap=min(24, row_length),
     )
-    corpus = prepare_corpus(folder, standard_library_documents(), TrainingConfig(planting=planting))
+    corpus = prepare_corpus(folder, documents, TrainingConfig(planting=planting))
     never_shown = pq.read_table(corpus.control)
     column = never_shown["tokens"].combine_chunks()
     tokens = np.concatenate([corpus.tokens, column.flatten().to_numpy().reshape(len(column), -1)])

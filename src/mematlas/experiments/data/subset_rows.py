@@ -7,7 +7,6 @@ tokenizer/             trained on the documents that the texts are drawn from
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -73,7 +72,7 @@ def prepare_subset_rows(
     row_length: int,
     vocabulary: int,
     seed: int,
-    documents: Callable[[], list[Document]],
+    documents: list[Document],
 ) -> SubsetRows:
     """The rows in `out`; they are made unless they exist already.
 
@@ -90,10 +89,12 @@ def prepare_subset_rows(
         control_rows=kinds.control_rows,
         overlap=row_length // 3,
     )
-    inputs = fingerprint({"layout": LAYOUT, "kinds": asdict(kinds), "planting": asdict(planting), "seed": seed})
+    texts = [hashlib.sha256(document.text.encode()).hexdigest() for document in documents]
+    planted = {"kinds": asdict(kinds), "planting": asdict(planting), "seed": seed}
+    inputs = fingerprint({"layout": LAYOUT, "documents": texts, **planted})
     manifest = read_json(folder / "rows.json")
     if manifest is None or manifest.get("inputs") != inputs:
-        _make_rows(out, kinds, planting, seed, documents(), inputs)
+        _make_rows(out, kinds, planting, seed, documents, inputs)
     table = pq.read_table(folder / "rows.parquet")
     tokens = table["tokens"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
     tokenizer = AutoTokenizer.from_pretrained(out / "tokenizer")
