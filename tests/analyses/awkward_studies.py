@@ -186,6 +186,18 @@ def probed(*, blocks: int = 4, epochs: int = 6, arms=("s1", "s4"), sets=("train"
     return with_probes(full_study(60), records)
 
 
+def with_id_arms(*, blocks: int = 4, seeds=("s1", "s1b"), faster: int = 2) -> Tables:
+    """M after every epoch of arms with and without ids; those with ids are `faster` epochs ahead."""
+    rng, records = np.random.default_rng(0), []
+    for group, (branch, ahead) in product(seeds, (("baseline", 0), ("enlarged", 1), ("ids", faster))):
+        for epoch, name, block in product(range(9), ("train", "validation"), range(blocks)):
+            m = min(1.0, (epoch + ahead) / 8) * rng.uniform(0.9, 1) if name == "train" else 0.1
+            key = (f"{group}--{branch}", epoch * 3, f"{name}:{block}")
+            values = {"M": m, "loss": 5 - m, "shown": float(epoch * (name == "train"))}
+            records += [(*key, metric, value, 8) for metric, value in values.items()]
+    return with_probes(full_study(60), records)
+
+
 SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]
 TWO_CELLS = ((32, 16), (32, 32))
 
@@ -319,6 +331,8 @@ CASES = {
     "probes, one arm": lambda: probed(arms=("s2",)),
     "probes of models that are not in the study": lambda: probed(arms=("a", "b")),
     "probes, no validation rows": lambda: probed(sets=("train",)),
+    "probes of arms with ids": with_id_arms,
+    "probes of arms with ids, one block, one seed": lambda: with_id_arms(blocks=1, seeds=("s1",)),
     "probes, no showings": lambda: with_probes(
         full_study(60),
         [(f"s1--{branch}", 3, "special", metric, 0.0, 8) for branch in ("0x", "0x-again") for metric in ("M", "shown")],

@@ -21,7 +21,7 @@ PATHS = {"--corpus": "rows.npy", "--control": "control.npy", "--study": "study"}
 #: minutes: that signals of its remedy are what `mematlas fit` needs is tested below.
 NOT_RUN = {"distribution", "predict"}
 #: What these need is models that an experiment trains, which are a study of their own: tests/experiments.
-NOT_RUN |= {"counterfactual", "dynamics", "forgetting"}
+NOT_RUN |= {"counterfactual", "dynamics", "forgetting", "unique_ids"}
 
 
 @pytest.fixture(scope="module")

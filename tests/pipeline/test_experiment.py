@@ -84,6 +84,22 @@ def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
     assert len(study.models()) == 2
 
 
+def test_ids_is_a_study_of_the_models_without_ids(tmp_path):
+    study = mematlas.experiment("ids", write(tmp_path, {**DYNAMICS, "epochs": 3, "seeds": [0]}))
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "unique_ids"]
+    gains = finding.table("gains")
+    assert gains.select("branch", "over").unique(maintain_order=True).rows() == [
+        ("enlarged", "baseline"), ("ids", "baseline"), ("ids", "enlarged"),
+    ]  # fmt: skip
+    assert gains["parameters"].null_count() == 0
+    curves = finding.table("curves")
+    assert curves["rows"].unique().sort().to_list() == [6, 12]
+    assert curves.filter(branch="ids", set="train")["epoch"].to_list() == [0, 1, 2, 3]
+    assert [label.partition("-step-")[0].partition("--")[2] for label in study.models()["model"]] == [
+        "baseline", "enlarged",
+    ]  # fmt: skip
+
+
 def test_a_preset_gives_what_the_file_does_not_have(tmp_path):
     path = tmp_path / "d.yaml"
     path.write_text("# nothing\n")

@@ -111,6 +111,11 @@ ANALYSES = Registry(
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),
+        "unique_ids": (
+            "mematlas.analyses.training.unique_ids:ANALYSIS",
+            None,
+            "whether rows that begin with a token of their own are memorized sooner (P8)",
+        ),
         "predict": (
             "mematlas.analyses.states.predict.finding:ANALYSIS",
             None,

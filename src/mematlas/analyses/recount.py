@@ -94,6 +94,7 @@ from mematlas.analyses.training.counterfactual.subset_scores import subset_score
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
 from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
 from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
+from mematlas.analyses.training.unique_ids import id_curves, id_gains, id_gains_over_seeds
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
@@ -131,6 +132,9 @@ __all__ = [
     "forgetting_baseline",
     "forgetting_excess",
     "forgetting_left",
+    "id_curves",
+    "id_gains",
+    "id_gains_over_seeds",
     "influence_histogram",
     "law_points",
     "law_residuals",

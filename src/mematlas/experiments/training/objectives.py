@@ -17,20 +17,23 @@ ROWS_AT_ONCE = 4
 
 
 class CausalObjective:
-    """Every token of a row but its first, predicted from those before."""
+    """Every token of a row but its first, predicted from those before.
 
-    def __init__(self, network: Any, device: torch.device, precision: Precision) -> None:
-        self._network, self._device, self._precision = network, device, precision
+    prefix: tokens in front of every row that are only read; the first one after them is not predicted either.
+    """
+
+    def __init__(self, network: Any, device: torch.device, precision: Precision, prefix: int = 0) -> None:
+        self._network, self._device, self._precision, self._prefix = network, device, precision, prefix
         self._is_split = _has_plain_head(network, device)
 
     def backward(self, batch: Ids) -> float:
         """Add the gradient for `batch` [rows, row_length]; returns the mean loss in nats per token."""
         tokens = torch.from_numpy(batch).to(self._device)
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        inputs, targets = tokens[:, :-1], tokens[:, 1 + self._prefix :]
         with _autocast(self._device, self._precision):
             if self._is_split:
                 return self._backward_in_parts(inputs, targets)
-            logits = self._network(input_ids=inputs, use_cache=False).logits
+            logits = self._network(input_ids=inputs, use_cache=False).logits[:, self._prefix :]
             loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         loss.backward()
         return float(loss.item())
@@ -38,6 +41,7 @@ class CausalObjective:
     def _backward_in_parts(self, inputs: Tensor, targets: Tensor) -> float:
         """The gradient at the last hidden state, summed a few rows at a time, then through the network once."""
         hidden = self._network.base_model(input_ids=inputs, use_cache=False).last_hidden_state
+        hidden = hidden[:, self._prefix :]
         leaf = hidden.detach().requires_grad_()
         head = self._network.get_output_embeddings()
         total = 0.0

@@ -68,18 +68,23 @@ class ProbeSet:
 
 
 def measure_causal(
-    network: Any, tokens: NDArray[Any], context: int, device: torch.device
+    network: Any, tokens: NDArray[Any], context: int, device: torch.device, prefix: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is."""
+    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is.
+
+    Args:
+        prefix: tokens in front of every row that are only read: the same tokens count as of rows without them.
+    """
     rows, length = tokens.shape
+    context += prefix
     vocabulary = network.get_input_embeddings().weight.shape[0]
     options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
     engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
     table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
     values = {name: np.empty(rows) for name in ("M", "loss", "verbatim")}
     for result in engine.score(table, np.arange(rows)):
-        values["M"][result.rows] = result.truth["hit"].astype(np.float64).mean(axis=1)
-        values["loss"][result.rows] = -result.truth["log_probability"].astype(np.float64).mean(axis=1)
+        values["M"][result.rows] = result.truth["hit"][:, prefix:].astype(np.float64).mean(axis=1)
+        values["loss"][result.rows] = -result.truth["log_probability"][:, prefix:].astype(np.float64).mean(axis=1)
         values["verbatim"][result.rows] = np.cumprod(result.hit, axis=1).sum(axis=1)
     return values
 

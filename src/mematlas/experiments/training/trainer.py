@@ -186,7 +186,7 @@ def _objective(run: _Run) -> Any:
     """A function that adds the gradient for a batch and returns its loss."""
     arm, network = run.arm, inner_network(run.network)
     if arm.mask_token is None:
-        return CausalObjective(network, run.device, arm.precision).backward
+        return CausalObjective(network, run.device, arm.precision, arm.prefix).backward
     masked = MaskedObjective(network, run.device, arm.precision, arm.mask_token)
     return lambda batch: masked.backward(batch, [arm.seed, run.step + arm.schedule.moment_steps])
 
@@ -221,7 +221,7 @@ def _measure(run: _Run) -> None:
 def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
     network = inner_network(run.network)
     if run.arm.mask_token is None:
-        return measure_causal(network, tokens, context, run.device)
+        return measure_causal(network, tokens, context, run.device, run.arm.prefix)
     return measure_masked(network, tokens, run.arm.mask_token, run.device)
 
 

@@ -16,7 +16,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+
+from mematlas.stats.estimates.jackknife import jackknife_half_width
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +91,7 @@ def _floor(
         return (None,) * 3, "nothing falls by more than chance, so that there is no floor"
     if is_slowest:
         return (None,) * 3, "still falling at the end, so that the floor is not determined"
-    half = _half_width(c)
+    half = jackknife_half_width(c[1:])
     if half is None:
         return (float(c[0]), None, None), "one series, so that the floor has no interval"
     return (float(c[0]), float(c[0]) - half, float(c[0]) + half), None
@@ -110,18 +111,8 @@ def _decide(errors: dict[str, Floats]) -> tuple[str | None, str | None]:
 
 def _is_above_chance(differences: Floats) -> bool | None:
     """Whether the 95 % interval of differences[0] is above 0; None for one series."""
-    half = _half_width(differences)
+    half = jackknife_half_width(differences[1:])
     return None if half is None else bool(differences[0] > half)
-
-
-def _half_width(values: Floats) -> float | None:
-    """Half of the jackknife's 95 % interval of values[0], from the values [1:] without each series; None for one."""
-    series = len(values) - 1
-    if series < 2:
-        return None
-    left_out = values[1:]
-    variance = (series - 1) / series * float(np.square(left_out - left_out.mean()).sum())
-    return float(student_t.ppf(0.975, series - 1)) * variance**0.5
 
 
 def _with_each_left_out(y: Floats, weights: Floats) -> Floats:
