@@ -84,6 +84,28 @@ def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
     assert len(study.models()) == 2
 
 
+def test_masked_dynamics_measures_in_training_what_the_study_scores(tmp_path):
+    study = mematlas.experiment("dynamics", write(tmp_path, {**DYNAMICS, "objective": "masked", "seeds": [0, 1]}))
+    assert set(study.scores()["reason"]) == {"masked"}
+    assert [label.partition("-seed")[0] for label in study.models()["model"]] == ["bert-0.01m"] * 2
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "dynamics"]
+    last = finding.table("epochs").filter(pl.col("epoch") == 4).sort("arm", "set")
+    scored = (
+        study.scores()
+        .with_columns(
+            arm=pl.col("model").str.replace(r"-step-\d+$", ""),
+            set=pl.when(pl.col("row") < 12).then(pl.lit("train")).otherwise(pl.lit("validation")),
+        )
+        .group_by("arm", "set")
+        .agg(M=pl.col("matches").sum() / pl.col("continuation").sum())
+        .sort("arm", "set")
+    )
+    assert last["M"].to_list() == pytest.approx(scored["M"].to_list()), "the same masks, the same engine"
+    assert last["parameters"].unique().to_list() == study.models()["parameters"].unique().to_list()
+    assert all(trend.verdict == "cannot tell" for trend in finding.trends)
+    assert any("T of masked models cannot be compared with T of causal ones" in text for text in finding.caveats)
+
+
 def test_ids_is_a_study_of_the_models_without_ids(tmp_path):
     study = mematlas.experiment("ids", write(tmp_path, {**DYNAMICS, "epochs": 3, "seeds": [0]}))
     (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "unique_ids"]

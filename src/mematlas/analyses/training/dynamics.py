@@ -16,6 +16,10 @@ from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
 TAUS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 CLAIM_TAU: Final = 0.5
+_MASKED: Final = (
+    "In an epoch a masked model is asked for 15 % of a row's tokens: T of masked models cannot be compared with T of "
+    "causal ones."
+)
 _TREND: Final = "larger-models-memorize-faster"
 _INTERVAL: Final = "of its 95 % interval (Student's t over blocks of rows)"
 _EPOCH_COLUMNS: Final = {
@@ -156,6 +160,7 @@ def compute(tables: Tables) -> Finding:
         charts=tuple(chart for chart in _CHARTS if chart.name != "tau" or _has_points(tau)),
         trends=(_trend(tau),),
         caveats=(
+            *((_MASKED,) if "masking" in tables.settings else ()),
             "Epochs depend on the batch size: T is comparable between models with the same one only.",
             "Validation rows are of other documents of the same collection: what both repeat is not memorized.",
         ),

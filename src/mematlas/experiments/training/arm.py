@@ -16,6 +16,8 @@ from mematlas.errors import OptionError
 from mematlas.experiments.design.plan import Plan
 from mematlas.experiments.design.schedule import Schedule
 from mematlas.experiments.training.probe_sets import ProbeSet
+from mematlas.models.masked_lm.masks import MASKING
+from mematlas.models.masked_lm.model import SpecialTokens, special_tokens
 from mematlas.models.weight_files import digest_files, weight_files
 from mematlas.study import fingerprint, is_folder_name
 
@@ -99,6 +101,15 @@ class Arm:
         """The steps after which a model is saved, ascending, including the last step."""
         return tuple(sorted({*self.checkpoints, self.plan.steps}))
 
+    @property
+    def special_tokens(self) -> SpecialTokens | None:
+        """What a masked model reads besides text, as its tokenizer has it; None for causal models."""
+        if self.mask_token is None:
+            return None
+        if self.tokenizer is None or self.tokenizer.mask_token_id != self.mask_token:
+            return SpecialTokens(self.mask_token, special=(self.mask_token,))
+        return special_tokens(self.tokenizer)
+
     def fingerprint(self) -> str:
         """A hash of everything that determines the weights and what is measured on the way.
 
@@ -119,6 +130,7 @@ class Arm:
                 "keeps_optimizer": self.keeps_optimizer,
                 "done": self.done,
                 "probes": [probe.fingerprint(self.plan) for probe in self.probes],
+                **({"masking": [MASKING.to_json(), asdict(special)]} if (special := self.special_tokens) else {}),
                 **({"prefix": self.prefix} if self.prefix else {}),
                 "libraries": [torch.__version__, transformers.__version__, platform.machine()],
             }

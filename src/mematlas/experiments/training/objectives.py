@@ -1,15 +1,16 @@
 """The loss of one batch and its gradient, for causal and masked language models."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mematlas.experiments.training.arm import Precision
-from mematlas.experiments.training.masking import hide_tokens
+from mematlas.models.masked_lm.masks import Masking
+from mematlas.models.masked_lm.model import SpecialTokens, rows_as_read
 from mematlas.types import Ids
 
 ROWS_AT_ONCE = 4
@@ -55,20 +56,30 @@ class CausalObjective:
 
 
 class MaskedObjective:
-    """The hidden tokens of every row, predicted from all others; which are hidden depends on seed and step alone."""
+    """The hidden tokens of every row, predicted from all others.
 
-    def __init__(self, network: Any, device: torch.device, precision: Precision, mask_token: int) -> None:
-        self._network, self._device, self._precision = network, device, precision
-        self._mask_token = mask_token
+    One mask hides as many tokens of a row as one evaluation mask (`models.masked_lm.masks`); which ones depends on the
+    row's tokens, the seed and the step alone. Rows with too few tokens that are not special are left out.
+    """
 
-    def backward(self, batch: Ids, seed: Sequence[int]) -> float:
+    def __init__(self, network: Any, device: torch.device, precision: Precision, tokens: SpecialTokens) -> None:
+        self._network, self._device, self._precision, self._tokens = network, device, precision, tokens
+        self._special = np.array(tokens.special, dtype=np.int64)
+
+    def backward(self, batch: Ids, seed: int, step: int) -> float:
         """Add the gradient for `batch` [rows, row_length]; returns the mean loss in nats per hidden token."""
-        hidden, is_hidden = hide_tokens(batch, self._mask_token, seed)
-        chosen = torch.from_numpy(is_hidden).to(self._device)
-        targets = torch.from_numpy(batch).to(self._device)[chosen]
+        masking = Masking(masks=1, seed=((seed + 1) << 32) + step)  # the evaluation masks have another seed, 0
+        masks = [masking.positions(row, self._special) for row in batch]
+        if all(mask is None for mask in masks):
+            return 0.0
+        rows = torch.from_numpy(batch[[mask is not None for mask in masks]]).to(self._device)
+        hidden = torch.from_numpy(np.concatenate([mask for mask in masks if mask is not None])).to(self._device)
+        read = rows_as_read(rows, hidden, self._tokens)
         with _autocast(self._device, self._precision):
-            logits = self._network(input_ids=torch.from_numpy(hidden).to(self._device)).logits
-        loss = functional.cross_entropy(logits[chosen].float(), targets)
+            logits = self._network(input_ids=read, attention_mask=torch.ones_like(read)).logits
+        places = (hidden + len(self._tokens.before))[..., None].expand(-1, -1, logits.shape[-1])
+        chosen = logits.gather(1, places).flatten(0, 1).float()
+        loss = functional.cross_entropy(chosen, rows.gather(1, hidden).flatten())
         loss.backward()
         return float(loss.item())
 

@@ -185,10 +185,10 @@ def _train(run: _Run, progress: Progress, state_every: int | None) -> None:
 def _objective(run: _Run) -> Any:
     """A function that adds the gradient for a batch and returns its loss."""
     arm, network = run.arm, inner_network(run.network)
-    if arm.mask_token is None:
+    if arm.special_tokens is None:
         return CausalObjective(network, run.device, arm.precision, arm.prefix).backward
-    masked = MaskedObjective(network, run.device, arm.precision, arm.mask_token)
-    return lambda batch: masked.backward(batch, [arm.seed, run.step + arm.schedule.moment_steps])
+    masked = MaskedObjective(network, run.device, arm.precision, arm.special_tokens)
+    return lambda batch: masked.backward(batch, arm.seed, run.step + arm.schedule.moment_steps)
 
 
 def _record(run: _Run, state_every: int | None) -> None:
@@ -214,15 +214,16 @@ def _measure(run: _Run) -> None:
         values["shown"] = times[probe.rows].astype(np.float64)
         for (name, part), metric in product(probe.parts().items(), values):
             key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
-            records.append({**key, "value": float(values[metric][part].mean()), "n": len(part)})
+            known = values[metric][part][~np.isnan(values[metric][part])]
+            records.append({**key, "value": float(known.mean()) if len(known) else None, "n": len(known)})
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
 def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
     network = inner_network(run.network)
-    if run.arm.mask_token is None:
+    if run.arm.special_tokens is None:
         return measure_causal(network, tokens, context, run.device, run.arm.prefix)
-    return measure_masked(network, tokens, run.arm.mask_token, run.device)
+    return measure_masked(network, tokens, run.arm.special_tokens, run.device)
 
 
 def _probed_steps(arm: Arm) -> set[int]:
