@@ -98,7 +98,7 @@ def test_commands_do_what_the_page_says(page, at_desk, capsys):
         assert command.startswith("mematlas "), f"{page}: {command}: run it here, or list it in NOT_RUN"
         arguments = [SUBSTITUTES.get(word, word) for word in words(command)[1:]]
         assert run(arguments) == 0, f"{page}: {command}\n{capsys.readouterr().err}"
-        if arguments[0] == "init":  # and the reader fills in the file
+        if arguments[0] == "init" and "--experiment" not in arguments:  # and the reader fills in the file
             shelves.study_file(shelves.fill(at_desk), arguments[1], analyses="[distribution]")
 
 

@@ -44,6 +44,7 @@ ZONES: dict[str, tuple[str, ...]] = {
     "sacrebleu": ("metrics",),
     "sklearn": ("stats", "predictors"),
     "umap": ("stats",),
+    "spacy": ("features.taggers.spacy",),
     "axolotl": ("integrations.axolotl",),
     "upath": ("io",),
     "fsspec": ("io",),
@@ -63,7 +64,7 @@ HEAVY = frozenset(
             "vllm",
         ),
         *("polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray", "numba", "pydivsufsort", "rapidfuzz"),
-        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec"),
+        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "spacy"),
     )
 )
 

@@ -21,6 +21,7 @@ from tests.analyses.synthetic_tables import (
     with_probes,
     with_signals,
     with_states,
+    with_tags,
 )
 from tests.analyses.synthetic_tables import tables as make_tables
 
@@ -255,6 +256,8 @@ CASES = {
     "features with places": lambda: with_places(with_features(full_study())),
     "features, rows of documents": lambda: with_features(rows_of_documents()),
     "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
+    "signals and features with tags": lambda: with_tags(with_signals(with_features(smaller_study()))),
+    "signals and features with tags, one model": lambda: with_tags(with_signals(with_features(smaller_study(("s1",))))),
     "signals": lambda: with_signals(smaller_study()),
     "signals and features": lambda: with_signals(with_features(smaller_study())),
     "signals, no control": lambda: with_signals(with_features(family(models=("s1", "s4"), count=60))),

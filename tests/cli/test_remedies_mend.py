@@ -22,6 +22,8 @@ PATHS = {"--corpus": "rows.npy", "--control": "control.npy", "--study": "study"}
 NOT_RUN = {"distribution", "predict"}
 #: What these need is models that an experiment trains, which are a study of their own: tests/experiments.
 NOT_RUN |= {"counterfactual", "dynamics", "forgetting", "unique_ids"}
+#: Needs spaCy and one of its models: tests/pipeline/test_tags.py.
+NOT_RUN |= {"parts_of_speech"}
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,11 @@ ANALYSES = Registry(
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),
+        "parts_of_speech": (
+            "mematlas.analyses.positions.parts_of_speech:ANALYSIS",
+            None,
+            "which parts of speech models name right: numbers, nouns, verbs, adjectives (P8)",
+        ),
         "unique_ids": (
             "mematlas.analyses.training.unique_ids:ANALYSIS",
             None,

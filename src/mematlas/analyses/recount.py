@@ -56,6 +56,7 @@ from mematlas.analyses.positions.entropy.profiles import (
 )
 from mematlas.analyses.positions.entropy.signals import boundary_signals, rows_with_signals
 from mematlas.analyses.positions.frequency_strata.strata import position_contrasts, strata_rows, stratified_effects
+from mematlas.analyses.positions.parts_of_speech import parts_of_speech, tagged_positions, tokens_left_out
 from mematlas.analyses.positions.profiles import boundary_rows
 from mematlas.analyses.positions.token_windows import boundary_counts
 from mematlas.analyses.scores.context import with_changes
@@ -156,6 +157,7 @@ __all__ = [
     "overfitting_epochs",
     "overlap_sets",
     "pairs",
+    "parts_of_speech",
     "permuted_membership",
     "position_contrasts",
     "prediction_calibration",
@@ -203,7 +205,9 @@ __all__ = [
     "stratified_effects",
     "subset_scores",
     "symmetry_tests",
+    "tagged_positions",
     "texts",
+    "tokens_left_out",
     "training_epochs",
     "trait_means",
     "with_bucket",

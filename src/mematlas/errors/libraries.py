@@ -28,6 +28,7 @@ EXTRAS: Final = {
     "vl_convert": "report",
     "jinja2": "report",
     "marimo": "notebooks",
+    "spacy": "pos",
 }
 #: Names of the libraries that every installation has.
 CORE: Final = (

@@ -242,6 +242,12 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "S2",
         "dynamics",
     ),
+    "nouns-and-numbers-are-memorized-first": PublishedTrend(
+        "Numbers, nouns and proper nouns are memorized before verbs and adjectives.",
+        "P8, on parts of speech",
+        "S2",
+        "parts_of_speech",
+    ),
     "unique-ids-are-memorized-faster": PublishedTrend(
         "A unique id in front of every row makes it memorized sooner than the enlarged vocabulary alone does.",
         "P8, section on unique ids",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import OptionError
 from mematlas.experiments.design.plan import Plan
-from mematlas.models.base import ModelCard
+from mematlas.models.base import Model, ModelCard
 from mematlas.models.causal import CausalModel
 from mematlas.models.masked_lm.masks import MASKING
 from mematlas.models.masked_lm.model import MaskedModel, SpecialTokens
@@ -68,16 +68,21 @@ class ProbeSet:
 def measure_causal(
     network: Any, tokens: NDArray[Any], context: int, device: torch.device, prefix: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is.
+    """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is."""
+    vocabulary = network.get_input_embeddings().weight.shape[0]
+    return measure_model(CausalModel(network, vocabulary, device), tokens, context, prefix)
+
+
+def measure_model(model: Model, tokens: NDArray[Any], context: int, prefix: int = 0) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with any causal model.
 
     Args:
         prefix: tokens in front of every row that are only read: the same tokens count as of rows without them.
     """
     rows, length = tokens.shape
     context += prefix
-    vocabulary = network.get_input_embeddings().weight.shape[0]
     options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
-    engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
+    engine = Engine(model, ModelCard("probe", "probe", "", model.vocabulary), options)
     table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
     values = {name: np.empty(rows) for name in ("M", "loss", "verbatim")}
     for result in engine.score(table, np.arange(rows)):
