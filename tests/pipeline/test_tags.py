@@ -1,5 +1,6 @@
 """`mematlas features --tagger`: tags of a sample of the rows and of what every model names, computed once."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_without_signals_only_the_rows_are_tagged_and_the_finding_says_what_to_a
     assert plain.features("tags")["model"].null_count() == 10
     (finding,) = mematlas.analyze(plain, only="parts_of_speech")
     assert finding.missing.startswith("Score again with `--signals truth`")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("spacy") is not None, reason="spaCy is installed")
+def test_without_spacy_the_command_says_what_to_install_before_anything_is_counted(study, capsys):
+    assert command(["features", "study", "--tagger", "spacy:en_core_web_sm"]) == 1
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error
+    assert error.endswith("needs the library 'spacy', which is not installed; run: pip install \"mematlas[pos]\"")
+    assert not (study.folder / "features").exists()
 
 
 def test_models_without_a_tokenizer_cannot_be_tagged(tmp_path, monkeypatch):
