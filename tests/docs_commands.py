@@ -52,6 +52,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study study --workers 4": PROCESSES,
     "mematlas features study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_count.py",
     "mematlas analyze study --workers 2": f"{PROCESSES}; run by tests/pipeline/test_analyze_one.py",
+    "mematlas experiment counterfactual counterfactual.yaml --workers 2": PROCESSES,
     "mematlas score EleutherAI/pythia-12b --corpus tokens.npy --study /shared/study --executor ray --address auto "
     "--workers 64": PROCESSES,
     "mematlas score EleutherAI/pythia-70m --corpus tokens.npy --study s3://my-bucket/study --shard 2/8": BUCKET,

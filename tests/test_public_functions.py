@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import mematlas
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.keywords import AuditKeywords
 from mematlas.errors import OptionError
 from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
@@ -20,11 +22,13 @@ from tests import tiny_networks as networks
 
 #: Public function -> (keywords for editors, configuration that they are the fields of).
 KEYWORDS = {
+    "audit": (AuditKeywords, AuditConfig),
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),
+    "experiment": (WorkerKeywords, WorkerOptions),
 }
 FUNCTIONS = [name for name in mematlas.__all__ if inspect.isfunction(getattr(mematlas, name))]
 

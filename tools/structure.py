@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("features", "probes", "matching", "predictors", "verification", "experiments"),
     ("analyses", "report", "explorer"),
     ("pipeline",),
+    ("auditing",),
     ("cli", "integrations"),
 )
 #: The modules that may import any room: the package itself and `python -m mematlas`.
@@ -35,12 +36,14 @@ ZONES: dict[str, tuple[str, ...]] = {
     "tokenizers": ("models", "experiments", "predictors"),
     "altair": ("report",),
     "vl_convert": ("report",),
-    "jinja2": ("report",),
+    "jinja2": ("report", "auditing.page"),
     "ray": ("executors.ray",),
     "vllm": ("models",),
     "numba": ("index",),
     "pydivsufsort": ("index",),
     "rapidfuzz": ("metrics",),
+    "bm25s": ("matching.retrieval",),
+    "blingfire": ("matching.sentences",),
     "sacrebleu": ("metrics",),
     "sklearn": ("stats", "predictors"),
     "umap": ("stats",),
@@ -64,7 +67,8 @@ HEAVY = frozenset(
             "vllm",
         ),
         *("polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray", "numba", "pydivsufsort", "rapidfuzz"),
-        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "spacy"),
+        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "bm25s", "blingfire"),
+        "spacy",
     )
 )
 

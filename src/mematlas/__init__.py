@@ -13,6 +13,7 @@ from mematlas.version import __version__
 
 if TYPE_CHECKING:
     from mematlas.analyses import recount as recount
+    from mematlas.auditing.run import audit
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_scores import import_scores
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mematlas.study import Study, open_study
 
 _HOMES = {
+    "audit": "mematlas.auditing.run",
     "MematlasError": "mematlas.errors",
     "ScoreConfig": "mematlas.scoring.config",
     "Study": "mematlas.study",
@@ -51,6 +53,7 @@ __all__ = [
     "Study",
     "__version__",
     "analyze",
+    "audit",
     "demo",
     "experiment",
     "fit_predictors",

@@ -258,7 +258,7 @@ def test_every_library_that_the_source_imports_is_in_the_table():
     third_party = imported - set(sys.stdlib_module_names) - {"mematlas"}
     indirect = {"fsspec", "markupsafe"}  # of universal-pathlib and jinja2
     # these wrap the user's own training, and are there where it is
-    assert third_party - set(EXTRAS) - set(CORE) - indirect <= {"axolotl", "peft"}
+    assert third_party - set(EXTRAS) - set(CORE) - indirect <= {"axolotl"}
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ def test_trends_are_shown_with_their_verdict():
     assert {verdict.published.statement for verdict in shown} == {trend.statement for trend in TRENDS.values()}
     untested = verdicts([replace(sample.lines(), name="nothing")])
     assert any("mematlas analyze STUDY --only size" in verdict.test for verdict in untested)
+    assert {verdict.published.analysis for verdict in shown if verdict.is_analyzed} == {
+        finding.name for finding in sample.all_findings()
+    } & {trend.analysis for trend in TRENDS.values()}
     contradicted = verdicts(
         [replace(sample.lines(), trends=(Trend("recited-rows-grow-with-size", "contradicts", "t"),))]
     )

@@ -41,6 +41,7 @@ _COMMANDS = {
     "import": ("import_scores", "import_"),
     "demo": ("demo", "demo"),
     "experiment": ("experiment", "experiment"),
+    "audit": ("audit", "audit"),
 }
 
 
@@ -56,7 +57,8 @@ for _name, (_module, _function) in _COMMANDS.items():
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with 0, 1 (an error to fix), 2 (a wrong option) or 130 (stopped by the user)."""
+    """Run the command line and exit with 0, 1 (an error to fix), 2 (a wrong option), 3 (an audit's condition holds) or
+    130 (stopped by the user)."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -65,7 +67,7 @@ def run(arguments: list[str]) -> int:
     command = arguments[0] if arguments and arguments[0] in app else ""
     try:
         with missing_libraries(f"`{command_line(command) if command else 'mematlas'}`"):
-            app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _fail(_one_line(error, command), 2)
     except (OptionError, UnknownName) as error:
@@ -80,7 +82,7 @@ def run(arguments: list[str]) -> int:
         if (text := unreachable_message(error)) is None:
             raise
         return _fail(text, 1)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _one_line(error: CycloptsError, command: str) -> str:

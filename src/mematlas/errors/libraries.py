@@ -19,6 +19,7 @@ EXTRAS: Final = {
     "huggingface_hub": "hf",
     "gguf": "gguf",
     "accelerate": "multi-gpu",
+    "peft": "peft",
     "datasets": "datasets",
     "umap": "umap",
     "vllm": "vllm",
@@ -29,6 +30,8 @@ EXTRAS: Final = {
     "jinja2": "report",
     "marimo": "notebooks",
     "spacy": "pos",
+    "bm25s": "audit",
+    "blingfire": "audit",
 }
 #: Names of the libraries that every installation has.
 CORE: Final = (

@@ -39,7 +39,7 @@ class ExperimentConfig(BaseModel):
     context: int = Field(default=16, description="Tokens that prompt a model when it is scored.", gt=0)
     device: str = Field(default="cpu", description="Where models are trained: cpu, cuda or cuda:N.")
     at_once: int = Field(
-        default=2, description="Number of models trained at the same time, which share the cores.", gt=0
+        default=2, description="Number of models trained at the same time in one process, which share the cores.", gt=0
     )
 
     @field_validator("seeds")

@@ -101,7 +101,7 @@ def design(config: CounterfactualConfig, folder: Path) -> Design:
     write_atomically(folder / "subsets.npy", partial(_save, values=members))
     arms = tuple(subset_arm(number, rows, members[number], config) for number in range(config.models))
     study = {
-        "analyses": ["counterfactual", "distribution"],
+        "analyses": ["counterfactual"],
         "features": True,  # the copies of a row
         "scope": "rows",
         "continuation": [config.row_length - config.context],

@@ -114,7 +114,7 @@ def design(config: ForgetConfig, folder: Path) -> Design:
         rows.corpus,
         rows.control,
         config.special_rows,
-        {"analyses": ["forgetting", "distribution"]},
+        {"analyses": ["forgetting"]},
     )
 
 
@@ -183,11 +183,12 @@ def _log_steps(last: int) -> list[int]:
 
 _SMALL: Final = [Size(32, 2, 2, 8e-3), Size(96, 2, 4, 4e-3)]
 _PRESETS: Final[dict[Any, dict[str, Any]]] = {
-    "cpu": {"sizes": _SMALL},
+    "cpu": {"sizes": _SMALL, "spacing": 4},
     "gpu": {
         "sizes": [Size(256, 4, 4, 2e-3), Size(512, 8, 8, 1e-3), Size(1024, 12, 16, 5e-4)],
         "seeds": [0, 1],
         "times": [0, 1, 10, 30, 100],
+        "spacing": 4,
         "vocabulary": 8192,
         "device": "cuda",
         "at_once": 1,

@@ -6,9 +6,9 @@ MODELS = Registry(
     "model",
     {
         "hf": (
-            "mematlas.models.huggingface:resolve",
+            "mematlas.models.folders:resolve",
             "hf",
-            "Hugging Face causal model: folder, training run, or hub id[@revision]",
+            "Hugging Face causal model: folder, training run, adapter[@base], or hub id[@revision]",
         ),
         "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
         "uniform": (

@@ -45,7 +45,8 @@ class ModelCard:
     if unknown or without end; eos: ids that end a text; bos: id that starts a text; width: numbers in a hidden state.
     tokenizer_rules: fingerprint of what turns texts into ids (`tokenizer_rules.py`), None if unknown; trained_length:
     tokens that the model was trained for, if it accepts more, None otherwise; remarks: sentences for the user on how
-    `spec` was understood. Studies of older versions lack these three.
+    `spec` was understood; adapter, base: kind of the PEFT adapter, and the model that it changes; quantization: how the
+    weights are stored, if in fewer bits. Studies of older versions lack the fields without a value here.
     """
 
     label: str
@@ -62,6 +63,9 @@ class ModelCard:
     tokenizer_rules: str | None = None
     trained_length: int | None = None
     remarks: tuple[str, ...] = ()
+    adapter: str | None = None
+    base: str | None = None
+    quantization: str | None = None
 
     def beyond_trained_length(self, tokens: int) -> str | None:
         """A warning in one sentence if rows of so many tokens are longer than those the model was trained for."""

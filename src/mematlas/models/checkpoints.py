@@ -1,7 +1,7 @@
 """Checkpoints inside a folder without a model of its own, such as the output folder of transformers' Trainer.
 
 run/                 no config.json
-  checkpoint-500/    a model folder, with trainer_state.json
+  checkpoint-500/    a model folder or an adapter, with trainer_state.json
   checkpoint-1000/
 
 `run` is its latest complete checkpoint; `run/checkpoint-*` is all complete ones, in the order of their steps.
@@ -12,17 +12,19 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from mematlas.errors import ModelError
-from mematlas.models.adapters import ADAPTER_CONFIG, check_no_adapter
+from mematlas.models.peft_adapters.folder import is_adapter, read_adapter
 from mematlas.models.weight_files import count_parameters, read_json, step_of_name, weight_files
 
 
 def check_complete(folder: Path) -> None:
-    """Check that a folder contains a configuration and all weights, and no adapter; reads only the weights' headers.
+    """Check that a folder has a configuration and all weights, or a whole adapter; reads only the weights' headers.
 
     Raises:
         ModelError: it does not.
     """
-    check_no_adapter(folder)
+    if is_adapter(folder):
+        read_adapter(folder)
+        return
     if not read_json(folder / "config.json"):
         raise ModelError(
             f"{folder} has no config.json; give a folder made by save_pretrained, or a hub id.{_models_inside(folder)}"
@@ -36,7 +38,7 @@ def latest_checkpoint(folder: Path) -> tuple[Path, str] | None:
     Raises:
         ModelError: it has checkpoints, but none is complete.
     """
-    if any((folder / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
+    if (folder / "config.json").is_file() or is_adapter(folder):
         return None
     checkpoints = _by_step(path for path in folder.iterdir() if path.is_dir() and step_of_name(path.name) is not None)
     if not checkpoints:
@@ -102,13 +104,15 @@ def _pattern(name: str) -> str:
 
 def _models_inside(folder: Path) -> str:
     """A sentence that names models in the folder's own folders, "" if there are none."""
-    models = [path for path in sorted(folder.iterdir()) if (path / "config.json").is_file() or _has_checkpoints(path)]
+    models = [path for path in sorted(folder.iterdir()) if _is_model(path) or _has_checkpoints(path)]
     if not models:
         return ""
     return f" It has {len(models)} folders with models, such as {models[0]}."
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    return folder.is_dir() and any(
-        step_of_name(path.name) is not None and (path / "config.json").is_file() for path in folder.iterdir()
-    )
+    return folder.is_dir() and any(step_of_name(path.name) is not None and _is_model(path) for path in folder.iterdir())
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or is_adapter(folder)

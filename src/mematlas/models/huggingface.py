@@ -7,14 +7,14 @@ from typing import Any
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelCard, first_line
-from mematlas.models.checkpoints import check_complete, latest_checkpoint
+from mematlas.models.checkpoints import check_complete
+from mematlas.models.quantization import check_library, quantization
 from mematlas.models.rope import supported_lengths
 from mematlas.models.tokenizer_rules import tokenizer_rules
 from mematlas.models.weight_files import (
     count_parameters,
     digest_files,
     read_json,
-    step_of_name,
     training_step,
     weight_files,
 )
@@ -59,17 +59,22 @@ class FolderSource:
             raise ModelError(f"{folder}/config.json states no vocab_size; mematlas scores causal language models.")
         generation = read_json(folder / "generation_config.json")
         weights = weight_files(folder)
-        tokenizer = _tokenizer_fingerprint(folder)
+        check_library(config, spec)
+        quantized = quantization(config)
+        if quantized is not None:
+            remarks = (*remarks, f"{label} is quantized ({quantized}): scores are those of its quantized weights")
+        tokenizer = tokenizer_fingerprint(folder)
         self.card = ModelCard(
             label=label,
             spec=spec,
             fingerprint=digest_files([folder / "config.json", *weights]),
             vocabulary=vocabulary,
-            parameters=count_parameters(weights),
+            parameters=None if quantized else count_parameters(weights),  # several weights share a number
             training_step=training_step(folder, spec),
             tokenizer=tokenizer,
             tokenizer_rules=tokenizer_rules(folder, tokenizer),
             remarks=remarks,
+            quantization=quantized,
             **configured(text, generation),
         )
 
@@ -82,7 +87,8 @@ class FolderSource:
         return load_causal(str(self.folder), self.card, options)
 
 
-def _tokenizer_fingerprint(folder: Path) -> str | None:
+def tokenizer_fingerprint(folder: Path) -> str | None:
+    """A hash of the tokenizer's files in `folder`; None if it has none."""
     present = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
     # tokenizer.json is complete by itself; the other files only repeat it
     return (
@@ -135,8 +141,8 @@ def find_tokenizer(name: str) -> tuple[Path, str]:
         folder = path
     else:
         repository, _, revision = name.partition("@")
-        folder = _download(repository, revision or None)
-    fingerprint = _tokenizer_fingerprint(folder)
+        folder = download(repository, revision or None)
+    fingerprint = tokenizer_fingerprint(folder)
     if fingerprint is None:
         raise ModelError(
             f"{name!r} contains no tokenizer (tokenizer.json or tokenizer.model); name a folder that does."
@@ -200,7 +206,7 @@ class _LazyTokenizer:
         return lambda texts: tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def download(repository: str, revision: str | None) -> Path:
     """The local snapshot of a hub repository: config, tokenizer and safetensors only."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -219,24 +225,3 @@ def _download(repository: str, revision: str | None) -> Path:
             f"There is no folder {name!r} on this machine, and the hub has no model with this id ({reason}). "
             "Check the spelling, the network and your access, or give a local folder."
         ) from None
-
-
-def _label(folder: Path) -> str:
-    """The folder's name, prefixed with its parent's if it only names a checkpoint, such as step1000."""
-    return f"{folder.parent.name}-{folder.name}" if step_of_name(folder.name) is not None else folder.name
-
-
-def resolve(rest: str) -> FolderSource:
-    """Resolve a local folder, or a hub id with an optional @revision; of a training run, its latest checkpoint."""
-    folder = Path(rest).expanduser()
-    if folder.is_dir():
-        checkpoint = latest_checkpoint(folder)
-        if checkpoint is None:
-            return FolderSource(folder, rest, _label(folder.resolve()))
-        latest, remark = checkpoint
-        return FolderSource(latest, str(latest), _label(latest.resolve()), (remark,))
-    if folder.exists():
-        raise ModelError(f"{rest!r} is a file; give the model's folder, a hub id, or a .gguf file.")
-    repository, _, revision = rest.partition("@")
-    label = repository.split("/")[-1] + (f"@{revision}" if revision else "")
-    return FolderSource(_download(repository, revision or None), rest, label)

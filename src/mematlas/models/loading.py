@@ -33,8 +33,10 @@ def load_network(
     from transformers.utils import logging
 
     device = pick_device(options.device)
-    if options.device_map is not None:
-        extra["device_map"] = options.device_map
+    device_map: Any = {"": device} if card.quantization else None  # quantized weights do not move once they are loaded
+    device_map = options.device_map or device_map
+    if device_map is not None:
+        extra["device_map"] = device_map
     logging.disable_progress_bar()
     try:
         network, loading_info = auto_class.from_pretrained(
@@ -56,17 +58,21 @@ def load_network(
             f"{card.spec!r} cannot be loaded as a {objective} language model: {_other(folder, objective) or reason}"
         ) from error
     _check_weights(loading_info, card, _other(folder, objective))
-    if options.device_map is None:
+    if device_map is None:
         network = network.to(device)
-    else:
+    elif options.device_map is not None:
         device = _input_device(network.get_input_embeddings())
     network.eval()
+    _check_vocabulary(network, card)
+    return network, device
+
+
+def _check_vocabulary(network: Any, card: ModelCard) -> None:
     rows = network.get_input_embeddings().weight.shape[0]
     if rows < card.vocabulary:
         raise ModelError(
             f"{card.spec!r} states a vocabulary of {card.vocabulary} but embeds {rows} tokens; fetch the model again."
         )
-    return network, device
 
 
 def _check_weights(loading_info: dict[str, Any], card: ModelCard, remedy: str | None) -> None:

@@ -7,6 +7,7 @@ from mematlas.errors import ModelError
 from mematlas.models import MODELS
 from mematlas.models.base import ModelSource
 from mematlas.models.checkpoints import is_pattern, matching_models
+from mematlas.models.folders import with_base
 from mematlas.registry import did_you_mean
 
 
@@ -23,12 +24,21 @@ def find_models(spec: str) -> list[ModelSource]:
     pattern = rest if backend in ("hf", "gguf") else spec
     if not is_pattern(pattern):
         return [find_model(spec)]
+    pattern, base = _split_base(pattern)
     paths, remark = matching_models(pattern)
-    sources = [find_model(str(path)) for path in paths]
+    sources = [find_model(f"{path}{base}") for path in paths]
     if remark is not None:
         first = sources[0]
         first.card = replace(first.card, remarks=(remark, *first.card.remarks))
     return sources
+
+
+def _split_base(pattern: str) -> tuple[str, str]:
+    """A pattern, and the base model of the adapters that it matches: run/*@base -> run/*, @base"""
+    for name, base in with_base(pattern):
+        if is_pattern(name) and not is_pattern(base):
+            return name, f"@{base}"
+    return pattern, ""
 
 
 def find_model(spec: str) -> ModelSource:
@@ -49,10 +59,11 @@ def find_model(spec: str) -> ModelSource:
         raise ModelError(f"The stand-in or backend {spec!r} needs an argument: {MODELS.summary(spec)}.")
     if is_pattern(spec):
         raise ModelError(f"{spec!r} may match several models, but one is needed here; give the folder of one.")
-    looks_like_path = spec.startswith(("/", "./", "../", "~")) or spec.count("/") > 1
-    if looks_like_path and not Path(spec).expanduser().exists():
+    names = [spec, *(name for name, _ in with_base(spec))]
+    looks_like_path = spec.startswith(("/", "./", "../", "~")) or names[-1].count("/") > 1
+    if looks_like_path and not any(Path(name).expanduser().exists() for name in names):
         siblings = [path.name for path in Path(spec).expanduser().parent.glob("*")]
         raise ModelError(f"There is no model folder {spec!r}.{did_you_mean(Path(spec).name, siblings)} Check the path.")
-    if colon and not Path(spec).exists():
+    if colon and not any(Path(name).exists() for name in names):
         raise ModelError(f"There is no model backend {backend!r}.{did_you_mean(backend, list(MODELS))}")
     return MODELS.load("hf")(spec)

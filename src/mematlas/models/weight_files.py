@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -62,25 +63,27 @@ def count_parameters(paths: list[Path]) -> int:
     Raises:
         ModelError: a file is truncated.
     """
-    total = 0
-    for path in paths:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > path.stat().st_size - 8:
-                raise ModelError(f"{path} is truncated: its header says {size:,} bytes; fetch the model again.")
-            header = json.loads(file.read(size))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        if 8 + size + end > path.stat().st_size:
-            raise ModelError(
-                f"{path} is truncated: {path.stat().st_size:,} bytes of {8 + size + end:,}; fetch the model again."
-            )
-        for entry in tensors:
-            count = 1
-            for extent in entry["shape"]:
-                count *= extent
-            total += count
-    return total
+    return sum(math.prod(shape) for path in paths for shape in tensor_shapes(path).values())
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """The shape of each tensor in a safetensors file, from its header alone.
+
+    Raises:
+        ModelError: the file is truncated.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > path.stat().st_size - 8:
+            raise ModelError(f"{path} is truncated: its header says {size:,} bytes; fetch the model again.")
+        header = json.loads(file.read(size))
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    if 8 + size + end > path.stat().st_size:
+        raise ModelError(
+            f"{path} is truncated: {path.stat().st_size:,} bytes of {8 + size + end:,}; fetch the model again."
+        )
+    return {name: entry["shape"] for name, entry in tensors.items()}
 
 
 def training_step(folder: Path, spec: str) -> int | None:

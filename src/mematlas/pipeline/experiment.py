@@ -9,7 +9,7 @@ OUT/corpus, tokenizer, rows/     the texts and the rows that are scored
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, Unpack, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mematlas.errors import OptionError, StudyError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
+from mematlas.executors.options import SINGLE_PROCESS, WorkerKeywords, WorkerOptions, resolve_worker_options
 from mematlas.experiments import EXPERIMENTS
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig, Preset
 from mematlas.experiments.folders import check_disk_space
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mematlas.experiments.training.side_by_side import Progress as Training
 
 
-@public_function()
+@public_function(WorkerOptions)
 def experiment(
     name: str,
     path: str | Path | None = None,
@@ -48,23 +49,31 @@ def experiment(
     training: "Training | None" = None,
     progress: Progress | None = None,
     keys: Mapping[str, Any] | None = None,
+    **workers: Unpack[WorkerKeywords],
 ) -> Study:
     """Train the models of an experiment, score, analyse and report; the Python counterpart of `mematlas experiment`.
 
-    Everything that exists already is kept; what is missing is made.
+    Everything that exists already is kept; what is missing is made. Processes that were launched together by torchrun
+    train every model together; the first one goes on with the study, which the others return while it is made.
 
     Args:
         name: one of `mematlas list experiments`.
         path: the file of the experiment; None for the preset with `keys`.
         preset: the values of keys that the file does not have.
-        training: called as training(step, steps, loss, label) while models train.
+        training: called as training(step, steps, loss, label) while models train in this process.
+        progress: display of the progress of scoring, and of training by workers; none by default.
         keys: keys of the file, which take precedence.
+        workers: options of the workers (workers=4, executor="ray", address="auto"), which train a model each and then
+            share the work of the study; they change neither weights nor scores.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
     """
+    options = resolve_worker_options("experiment", **workers)
     config = read_experiment(name, None if path is None else Path(path), preset, keys)
-    outcome = run_experiment(name, config, training, progress or Silent())
+    outcome = run_experiment(name, config, training, progress or Silent(), options)
+    if outcome is None:
+        return Study(config.out / "study")
     outcome.analyses.check()
     return outcome.study
 
@@ -118,27 +127,73 @@ def outline_experiment(name: str, config: ExperimentConfig) -> list[ArmOutline]:
     return kind.outline(config)
 
 
-def run_experiment(name: str, config: ExperimentConfig, training: "Training | None", progress: Progress) -> RunOutcome:
+def run_experiment(
+    name: str,
+    config: ExperimentConfig,
+    training: "Training | None",
+    progress: Progress,
+    workers: WorkerOptions = SINGLE_PROCESS,
+) -> RunOutcome | None:
     """Train what is missing, then run the study of the trained models.
+
+    Returns:
+        The outcome; None in all but the first of several processes that torchrun launched.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
     """
     from mematlas.experiments.running import train_design
+    from mematlas.experiments.training.placement import launched_processes
 
-    kind: Experiment = EXPERIMENTS.load(name)
-    pick_device(config.device)
-    check_disk_space(config.out, _bytes_needed(kind.outline(config)))
     report = training or _silent
+    if launched_processes() > 1:
+        design = _train_together(name, config, report, workers)
+        if design is None:
+            return None
+    else:
+        if workers.executor == "local":  # the machines of a cluster have devices of their own
+            pick_device(config.device)
+        design = _make_design(name, config, report)
+        train_design(
+            design,
+            config.out,
+            report,
+            at_once=config.at_once,
+            device=config.device,
+            workers=workers,
+            display=progress,
+        )
+    _write_tables(name, design, config.out)
+    path = config.out / "study.yaml"
+    text = study_file_text(_study_settings(design, config) | workers.model_dump(exclude_defaults=True), path.name)
+    write_atomically(path, lambda temporary: _write(temporary, text))
+    return run_file(parse_study_file(text, path), progress)
+
+
+def _make_design(name: str, config: ExperimentConfig, report: "Training") -> Design:
+    kind: Experiment = EXPERIMENTS.load(name)
+    check_disk_space(config.out, _bytes_needed(kind.outline(config)))
     report(0, 1, None, "corpus")
     design = kind.design(config, config.out)
     report(1, 1, None, "corpus")
-    train_design(design, config.out, report, at_once=config.at_once, device=config.device)
-    _write_tables(name, design, config.out)
-    path = config.out / "study.yaml"
-    text = study_file_text(_study_settings(design, config), path.name)
-    write_atomically(path, lambda temporary: _write(temporary, text))
-    return run_file(parse_study_file(text, path), progress)
+    return design
+
+
+def _train_together(name: str, config: ExperimentConfig, report: "Training", workers: WorkerOptions) -> Design | None:
+    """Train as one of several processes that share every model; the design in the first process, None in others."""
+    from mematlas.experiments.running import train_design_together
+    from mematlas.experiments.training.placement import launched_processes
+    from mematlas.experiments.training.sharded import joined_processes
+
+    if workers != SINGLE_PROCESS:
+        raise OptionError(
+            f"The {launched_processes()} processes that torchrun launched train every model together, and have no "
+            "workers; leave out --workers and --executor, or torchrun."
+        )
+    with joined_processes(config.device) as placement:
+        design = placement.from_first(lambda: _make_design(name, config, report))
+        train_design_together(design, config.out, report, placement)
+        return design if placement.is_first else None
 
 
 def _bytes_needed(arms: list[ArmOutline]) -> int:

@@ -13,12 +13,14 @@ SIGNS: Final = {"shows": "✓", "contradicts": "✗", "cannot tell": "?"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """published: the trend; test: how it was tested, or why not; finding: the name of the finding, or None."""
+    """published: the trend; test: how it was tested, or why not; finding: its name, or None; is_analyzed: whether the
+    analysis that tests it was run."""
 
     published: PublishedTrend
     verdict: str
     test: str
     finding: str | None
+    is_analyzed: bool = True
 
     @property
     def sign(self) -> str:
@@ -38,4 +40,4 @@ def _verdicts_on(name: str, findings: Sequence[Finding]) -> list[Verdict]:
         return [Verdict(published, trend.verdict, trend.test, finding.name) for finding, trend in tests]
     analyzed = published.analysis in {finding.name for finding in findings}
     reason = "the analysis did not test it" if analyzed else f"run `mematlas analyze STUDY --only {published.analysis}`"
-    return [Verdict(published, "cannot tell", reason, None)]
+    return [Verdict(published, "cannot tell", reason, None, analyzed)]

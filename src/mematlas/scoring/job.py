@@ -129,6 +129,11 @@ def _check_folders(config: ScoreConfig, sources: "Sequence[ModelSource]") -> Non
     if config.objective == "masked":
         option, remedy = "--objective masked", "it is a causal model: leave the option out"
     for source in sources:
+        if source.card.adapter is not None:
+            raise OptionError(
+                f"{option} does not read adapters, and {source.card.spec!r} is one; merge it into its base model first "
+                f"(peft: merge_and_unload, save_pretrained), and give the merged folder."
+            )
         if not isinstance(source, FolderSource):
             raise OptionError(
                 f"{option} needs a Hugging Face folder or hub id, and {source.card.spec!r} is neither; {remedy}."

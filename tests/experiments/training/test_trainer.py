@@ -245,19 +245,21 @@ def test_the_masks_of_training_change_with_step_and_seed_and_hide_no_special_tok
     special = SpecialTokens(VOCABULARY - 1, (3,), (4,), (3, 4, VOCABULARY - 1, 7))
     objective, batch = MaskedObjective(Spy(), CPU, "float32", special), tokens().astype(np.int64)
     batch[:, :6] = 7
-    batch[0] = 7  # nothing to hide: left out
+    batch[0] = 7  # nothing to hide: no loss
     for seed, step in ((0, 1), (0, 1), (0, 2), (1, 1)):
         objective.backward(batch, seed, step)
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
     assert not torch.equal(seen[0], seen[3])
     for read in seen:
-        assert read.shape == (7, LENGTH + 2)
+        assert read.shape == (8, LENGTH + 2)
         assert (read[:, 0] == 3).all()
         assert (read[:, -1] == 4).all()
-        assert (read[:, 1:7] == 7).all()
+        assert (read[1:, 1:7] == 7).all()
         assert ((read == VOCABULARY - 1).sum(1) == round(0.15 * LENGTH)).all()
-    assert MaskedObjective(Spy(), CPU, "float32", special).backward(batch[:1], 0, 1) == 0.0
+    assert objective.backward(batch[:1], 0, 1) == 0.0
+    whole, others = objective.backward(batch, 0, 1), objective.backward(batch[1:], 0, 1)
+    assert whole == pytest.approx(others * 7 / 8, rel=1e-5)
 
 
 def test_rows_without_anything_to_measure_are_null(tmp_path: Path):

@@ -9,12 +9,18 @@ from mematlas.cli.output import count, print_table
 from mematlas.cli.progress import Bar
 from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
 from mematlas.experiments.base import ExperimentConfig, Preset
 from mematlas.pipeline.experiment import outline_experiment, read_experiment, run_experiment
 
 
 def experiment(
-    name: str, file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False, preset: Preset = "cpu"
+    name: str,
+    file: Path,
+    *,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    preset: Preset = "cpu",
+    workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
     """Train the models of an experiment, then score, analyse and report. Run it again to complete what is missing.
 
@@ -30,13 +36,18 @@ def experiment(
         Only print what would be trained; writes nothing.
     preset
         Values of keys that the file does not have: cpu (minutes on two cores) or gpu.
+    workers
+        Processes that train the models, one each at a time, and then score and analyse them.
     """
+    options = resolve_worker_options("experiment", **dict(workers))
     config = read_experiment(name, file, preset)
     if dry_run:
         _print_outline(name, config, file)
         return
     bar = Bar()
-    outcome = run_experiment(name, config, TrainingLines(bar), bar)
+    outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
+    if outcome is None:  # the first process that torchrun launched prints
+        return
     for finding in outcome.analyses.findings.values():
         if finding.missing is None:
             print(f"- {finding.claim}")

@@ -110,8 +110,11 @@ class Arm:
             return SpecialTokens(self.mask_token, special=(self.mask_token,))
         return special_tokens(self.tokenizer)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, processes: int = 1) -> str:
         """A hash of everything that determines the weights and what is measured on the way.
+
+        Args:
+            processes: that train the arm together: their number determines the order of sums.
 
         Raises:
             ModelError: the start is a folder without weights.
@@ -133,6 +136,7 @@ class Arm:
                 **({"masking": [MASKING.to_json(), asdict(special)]} if (special := self.special_tokens) else {}),
                 **({"prefix": self.prefix} if self.prefix else {}),
                 "libraries": [torch.__version__, transformers.__version__, platform.machine()],
+                **({"processes": processes} if processes > 1 else {}),
             }
         )
 

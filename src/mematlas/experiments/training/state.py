@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mematlas.errors import StudyError
 from mematlas.study import write_atomically
@@ -24,10 +25,15 @@ def trained_parameters(network: Any) -> dict[str, torch.nn.Parameter]:
     return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
 
 
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """A tensor with all its shards, for which all processes call this at the same time; itself if it has none."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def moments_by_name(network: Any, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Adam's moments and step counts: `exp_avg/NAME` and so on; weights that never had a gradient have none."""
     return {
-        f"{kind}/{name}": optimizer.state[weight][kind].detach().cpu().contiguous()
+        f"{kind}/{name}": whole_tensor(optimizer.state[weight][kind].detach()).cpu().contiguous()
         for name, weight in trained_parameters(network).items()
         for kind in MOMENTS
         if weight in optimizer.state
@@ -84,10 +90,18 @@ def _set_moments(path: Path, tensors: dict[str, Tensor], network: Any, optimizer
     if unknown := sorted(names - set(parameters)):
         raise StudyError(f"{path} has moments of {unknown[0]}, which the model does not train; name the model's own.")
     for name in names:
-        moments = {kind: tensors[f"{kind}/{name}"].to(parameters[name].device) for kind in MOMENTS}
-        if moments["exp_avg"].shape != parameters[name].shape:
+        weight, moments = parameters[name], {kind: tensors[f"{kind}/{name}"] for kind in MOMENTS}
+        if moments["exp_avg"].shape != weight.shape:
             raise StudyError(f"{path} has moments of another shape for {name}; name the model's own.")
-        optimizer.state[parameters[name]] = moments
+        optimizer.state[weight] = {kind: _placed_as(weight, moments[kind]) for kind in MOMENTS}
+
+
+def _placed_as(weight: Tensor, tensor: Tensor) -> Tensor:
+    """A moment on the device of its weight, and this process's shard of it if the weight is sharded."""
+    moved = tensor.to(weight.device)
+    if not isinstance(weight, DTensor) or not tensor.ndim:
+        return moved
+    return distribute_tensor(moved, weight.device_mesh, weight.placements, src_data_rank=None)
 
 
 def _read(path: Path, *, only_facts: bool = False) -> tuple[dict[str, Tensor], dict[str, str]]:

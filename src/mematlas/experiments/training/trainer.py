@@ -4,14 +4,16 @@
           step-000191/ ...            checkpoints (see network.py)
           probes/step-000012.parquet  what was measured after a step
           training-state.safetensors  weights and moments from which training resumes; deleted when finished
+                                      (several processes: see sharded.py)
           finished.json               written last
 
 Nothing is random after the initial weights (no dropout; the plan gives every batch; masks depend on seed and step), so
 no random state is saved. Results are bitwise equal on one machine with one number of threads and one process; elsewhere
-the order of sums may differ.
+the order of sums may differ, and the number of processes is part of the fingerprint.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -35,21 +37,18 @@ from mematlas.experiments.training.network import (
     write_checkpoint,
 )
 from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
+from mematlas.experiments.training.placement import OneProcess, Part, Placement
 from mematlas.experiments.training.probe_sets import measure_causal, measure_masked
 from mematlas.experiments.training.side_by_side import Progress
 from mematlas.experiments.training.state import (
     load_moments,
     optimizer_bytes,
-    read_facts,
-    restore_state,
     trained_parameters,
-    write_state,
 )
 from mematlas.models.base import pick_device
 from mematlas.study import write_json, write_table
 from mematlas.study.schemas.probes import PROBES
-
-STATE = "training-state.safetensors"
+from mematlas.types import Ids
 
 
 @dataclass(slots=True)
@@ -59,9 +58,9 @@ class _Run:
     arm: Arm
     folder: Path
     key: str
+    placement: Placement
     network: Any
     optimizer: torch.optim.Optimizer
-    device: torch.device
     step: int
     data: str = ""
 
@@ -73,28 +72,43 @@ def train_arm(
     *,
     state_every: int | None = None,
     device: str = "cpu",
+    placement: Placement | None = None,
 ) -> Path:
     """Train an arm in `folder`, resuming an earlier call with the same arm; returns the folder of the last model.
+
+    Several processes train it together if each calls this with the same arm and a `sharded.Sharded`.
 
     Args:
         progress: called as progress(step, steps, loss, label) after every step; an exception that it raises ends the
             training, which can be resumed.
         state_every: steps after which the state to resume from is saved; None for at checkpoints only.
+        device: of one process.
+        placement: where the weights are; None for whole, on `device`. Only the first process writes and reports.
 
     Raises:
         ModelError: the starting folder cannot be loaded, or this machine has no such device.
         StudyError: the folder cannot be written, or contains something other than a training run.
     """
-    key = arm.fingerprint()
-    _claim_folder(folder, key)
+    place = placement or OneProcess(pick_device(device))
+    key = arm.fingerprint(place.size)
     last = folder / checkpoint_name(arm.plan.steps)
-    if _is_finished(arm, folder, key):
+    if place.from_first(lambda: _claim_folder(arm, folder, key)):
         return last
-    run = _start(arm, folder, key, pick_device(device))
-    _train(run, progress or _silent, state_every)
-    write_json(folder / "finished.json", {"fingerprint": key, "steps": arm.plan.steps})
-    (folder / STATE).unlink(missing_ok=True)
+    run = _start(arm, folder, key, place)
+    _train(run, progress if progress and place.is_first else _silent, state_every)
+    finished = {"fingerprint": key, "steps": arm.plan.steps}
+    place.finish(folder, lambda: write_json(folder / "finished.json", finished))
     return last
+
+
+def is_trained(arm: Arm, folder: Path) -> bool:
+    """Whether `folder` has everything that training this arm leaves.
+
+    Raises:
+        ModelError: the starting folder has no weights.
+        StudyError: the folder contains something else.
+    """
+    return (folder / "finished.json").is_file() and _is_finished(arm, folder, arm.fingerprint())
 
 
 def read_probes(arm: Arm, folder: Path) -> pa.Table:
@@ -103,8 +117,12 @@ def read_probes(arm: Arm, folder: Path) -> pa.Table:
     return pa.concat_tables([PROBES.empty_table(), *(pq.read_table(path) for path in paths)])
 
 
-def _claim_folder(folder: Path, key: str) -> None:
-    """Prepare `folder` for this arm: a run of another one is deleted, anything else is refused."""
+def _claim_folder(arm: Arm, folder: Path, key: str) -> bool:
+    """Prepare `folder` for this arm: a run of another one is deleted, anything else is refused.
+
+    Returns:
+        Whether the arm is finished.
+    """
     manifest = read_json(folder / "run.json")
     if manifest is None and folder.exists() and any(folder.iterdir()):
         raise StudyError(
@@ -116,6 +134,7 @@ def _claim_folder(folder: Path, key: str) -> None:
         except OSError as error:
             raise StudyError(f"{folder} contains an older run and cannot be deleted ({error}); delete it.") from error
     write_json(folder / "run.json", {"fingerprint": key})
+    return _is_finished(arm, folder, key)
 
 
 def _is_finished(arm: Arm, folder: Path, key: str) -> bool:
@@ -126,17 +145,17 @@ def _is_finished(arm: Arm, folder: Path, key: str) -> bool:
     return has_models and all(_probe_path(folder, step).is_file() for step in _probed_steps(arm))
 
 
-def _start(arm: Arm, folder: Path, key: str, device: torch.device) -> _Run:
+def _start(arm: Arm, folder: Path, key: str, place: Placement) -> _Run:
     """The network and its optimizer, from the last saved state if there is one of this arm."""
-    network = build_network(arm).to(device)
+    network = place.place(build_network(arm))
     optimizer = torch.optim.AdamW(
         trained_parameters(network).values(), lr=arm.schedule.peak, betas=arm.schedule.betas, weight_decay=0.0,
-        fused=device.type in ("cpu", "cuda"),
+        fused=place.device.type in ("cpu", "cuda"),
     )  # fmt: skip
-    run = _Run(arm, folder, key, network, optimizer, device, arm.done - arm.schedule.moment_steps, _data_before(arm))
-    facts = read_facts(folder / STATE)
+    run = _Run(arm, folder, key, place, network, optimizer, arm.done - arm.schedule.moment_steps, _data_before(arm))
+    facts = place.read_facts(folder)
     if facts is not None and facts.get("fingerprint") == key:
-        restore_state(folder / STATE, network, optimizer)
+        place.restore_state(folder, network, optimizer)
         run.step, run.data = int(facts["step"]), facts["data"]
     elif arm.optimizer_start is not None:
         load_moments(arm.optimizer_start / OPTIMIZER_FILE, network, optimizer)
@@ -182,13 +201,24 @@ def _train(run: _Run, progress: Progress, state_every: int | None) -> None:
         progress(run.step, steps, loss, arm.label)
 
 
-def _objective(run: _Run) -> Any:
-    """A function that adds the gradient for a batch and returns its loss."""
-    arm, network = run.arm, inner_network(run.network)
+def _objective(run: _Run) -> Callable[[Ids], float]:
+    """A function that adds the gradient for a batch, or this process's part of it, and returns the batch's loss."""
+    arm, place, network = run.arm, run.placement, inner_network(run.network)
+    add: Callable[[Ids, Part], float]
     if arm.special_tokens is None:
-        return CausalObjective(network, run.device, arm.precision, arm.prefix).backward
-    masked = MaskedObjective(network, run.device, arm.precision, arm.special_tokens)
-    return lambda batch: masked.backward(batch, arm.seed, run.step + arm.schedule.moment_steps)
+        causal = CausalObjective(network, place.device, arm.precision, arm.prefix, is_sharded=place.is_sharded)
+        add = causal.backward
+    else:
+        masked = MaskedObjective(network, place.device, arm.precision, arm.special_tokens)
+
+        def add(batch: Ids, part: Part) -> float:
+            return masked.backward(batch, arm.seed, run.step + arm.schedule.moment_steps, part)
+
+    def backward(batch: Ids) -> float:
+        part = place.part(len(batch))
+        return place.total(add(batch, part), part)
+
+    return backward
 
 
 def _record(run: _Run, state_every: int | None) -> None:
@@ -199,18 +229,18 @@ def _record(run: _Run, state_every: int | None) -> None:
         _save_checkpoint(run)
     if is_checkpoint or (state_every is not None and run.step % state_every == 0):
         facts = {"fingerprint": run.key, "step": str(run.step), "data": run.data}
-        write_state(run.folder / STATE, run.network, run.optimizer, facts)
+        run.placement.write_state(run.folder, run.network, run.optimizer, facts)
 
 
 def _measure(run: _Run) -> None:
     """Measure the sets that are due after this step."""
     due = [probe for probe in run.arm.probes if run.step in probe.steps]
-    if not due:
+    if not due or (network := run.placement.whole(run.network)) is None:
         return
     times = run.arm.plan.times_shown(max(0, run.step))
     records: list[dict[str, Any]] = []
     for probe in due:
-        values = _measure_rows(run, run.arm.plan.tokens[probe.rows], probe.context)
+        values = _measure_rows(run, network, run.arm.plan.tokens[probe.rows], probe.context)
         values["shown"] = times[probe.rows].astype(np.float64)
         for (name, part), metric in product(probe.parts().items(), values):
             key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
@@ -219,11 +249,11 @@ def _measure(run: _Run) -> None:
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
-def _measure_rows(run: _Run, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
-    network = inner_network(run.network)
+def _measure_rows(run: _Run, network: Any, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
+    device = run.placement.device
     if run.arm.special_tokens is None:
-        return measure_causal(network, tokens, context, run.device, run.arm.prefix)
-    return measure_masked(network, tokens, run.arm.special_tokens, run.device)
+        return measure_causal(inner_network(network), tokens, context, device, run.arm.prefix)
+    return measure_masked(inner_network(network), tokens, run.arm.special_tokens, device)
 
 
 def _probed_steps(arm: Arm) -> set[int]:
@@ -236,16 +266,18 @@ def _probe_path(folder: Path, step: int) -> Path:
 
 def _save_checkpoint(run: _Run) -> None:
     arm = run.arm
+    keeps = arm.keeps_optimizer and run.step == arm.plan.steps
+    others = {OPTIMIZER_FILE: optimizer_bytes(run.network, run.optimizer)} if keeps else {}
+    if (network := run.placement.whole(run.network)) is None:
+        return
     facts = {
         "training_step": run.step,
         "presentations": arm.plan.presentations(run.step),
-        "parameters": inner_network(run.network).num_parameters(),
+        "parameters": inner_network(network).num_parameters(),
         "seed": arm.seed,
         "data": run.data,
     }
-    keeps = arm.keeps_optimizer and run.step == arm.plan.steps
-    others = {OPTIMIZER_FILE: optimizer_bytes(run.network, run.optimizer)} if keeps else {}
-    write_checkpoint(run.folder / checkpoint_name(run.step), run.network, arm.tokenizer, facts, others)
+    write_checkpoint(run.folder / checkpoint_name(run.step), network, arm.tokenizer, facts, others)
 
 
 def _silent(step: int, steps: int, loss: float | None, label: str) -> None:

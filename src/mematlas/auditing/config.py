@@ -1,0 +1,71 @@
+"""The options of `mematlas audit`: one pydantic model for the command line and the Python API."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from mematlas.auditing.thresholds import parse_threshold
+from mematlas.errors import OptionError, explain
+from mematlas.models.base import Dtype
+from mematlas.scoring.config import Device, Name
+from mematlas.types import as_list
+
+
+class AuditConfig(BaseModel):
+    """Options of `mematlas audit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: Name = Field(description="The file or folder that the model was fine-tuned on.")
+    control: Name | None = Field(
+        default=None, description="Texts of the same kind that it was not trained on, such as a held-out file."
+    )
+    base: Name | None = Field(
+        default=None, description="The model before fine-tuning; of an adapter it is known without being asked for."
+    )
+    secrets: Name = Field(
+        default="patterns",
+        description="patterns: look for e-mail addresses, phone and card numbers, IBANs, keys ...; none; or a file "
+        "with one secret a line.",
+    )
+    out: Path = Field(default=Path("audit"), description="Folder for the verdict and the study; continued if there.")
+    rows: int = Field(default=1000, description="Maximum number of rows that are scored of each file.", gt=0)
+    prompts: int = Field(default=200, description="Maximum number of texts whose beginnings prompt the model.", ge=0)
+    new_tokens: int = Field(default=100, description="Tokens that the model writes after such a beginning.", gt=0)
+    alternatives: int = Field(
+        default=99, description="Never-seen values of the same format, among which a secret is ranked.", ge=19
+    )
+    max_secrets: int = Field(default=200, description="Maximum number of distinct secrets that are examined.", gt=0)
+    context: int | None = Field(default=None, description="Tokens that prompt the model; chosen from the texts.", gt=0)
+    continuation: int | None = Field(
+        default=None, description="Tokens that it should recite; chosen from the texts.", gt=0
+    )
+    column: str | None = Field(default=None, description="Name of the column with the texts.")
+    seed: int = Field(default=0, description="Seed of what is drawn at random: rows, prompts, alternatives.", ge=0)
+    show_secrets: bool = Field(default=False, description="Show secrets in full; by default most of each is masked.")
+    fail_on: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        default=[],
+        description="Exit with 3 if this holds: leak, recites, or a limit such as recitation>0.5%; or several of them.",
+    )
+    device: Device = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
+    dtype: Dtype = Field(default="float32", description="Precision of the models.")
+
+    @field_validator("fail_on")
+    @classmethod
+    def _are_thresholds(cls, values: list[str]) -> list[str]:
+        for value in values:
+            parse_threshold(value)
+        return values
+
+
+def resolve_audit(**options: object) -> AuditConfig:
+    """Check the options of an audit.
+
+    Raises:
+        OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
+    """
+    try:
+        return AuditConfig.model_validate(options)
+    except ValidationError as error:
+        raise OptionError(explain(error, "audit", AuditConfig.model_fields)) from None

@@ -1,0 +1,30 @@
+"""The keywords of `mematlas.audit` with their types, for editors; a test compares them with `AuditConfig`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Required, TypedDict
+
+from mematlas.models.base import Dtype
+
+
+class AuditKeywords(TypedDict, total=False):
+    """See `AuditConfig` for what each of them means."""
+
+    train: Required[str | Path]
+    control: str | Path | None
+    base: str | Path | None
+    secrets: str | Path
+    out: str | Path
+    rows: int
+    prompts: int
+    new_tokens: int
+    alternatives: int
+    max_secrets: int
+    context: int | None
+    continuation: int | None
+    column: str | None
+    seed: int
+    show_secrets: bool
+    fail_on: str | Sequence[str]
+    device: str
+    dtype: Dtype

@@ -1,0 +1,119 @@
+"""The verdict as one page to hand over: no script, nothing from elsewhere, and at most two printed pages of text."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from mematlas.auditing.base import Example, Measure
+from mematlas.auditing.verdict import LEVEL, Verdict
+from mematlas.report.display_text import printable
+from mematlas.study import write_atomically
+from mematlas.version import __version__
+
+_TONES: Final = {
+    "recites training text": "bad",
+    "leaks membership": "warn",
+    "no leak found": "good",
+    "cannot be judged": "open",
+}
+_NOT_TESTED: Final = (
+    "Prompts other than the texts' own beginnings: attacks, jailbreaks, other languages.",
+    "Sampling at a temperature; the study has the probability of each row (n, p).",
+    "Text that the model rewrites so far that no words or sentences stay alike.",
+)
+_MEASURES_SHOWN: Final = 7
+
+
+def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any]) -> None:
+    """Write the page to `path`, completely or not at all."""
+    text = verdict_page(verdict, facts)
+    write_atomically(path, lambda temporary: _write(temporary, text))
+
+
+def verdict_page(verdict: Verdict, facts: Mapping[str, Any]) -> str:
+    """The page as text."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
+    source = resources.files("mematlas.auditing").joinpath("verdict.html").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        verdict=verdict,
+        facts=facts,
+        tone=_TONES[verdict.answer],
+        found=verdict.found,
+        bar=_bar,
+        by_name=_by_name,
+        not_tested=[*(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason), *_NOT_TESTED],
+        level=LEVEL,
+        shown=_MEASURES_SHOWN,
+        today=date.today().isoformat(),
+        version=__version__,
+    )
+
+
+def _number(measure: Measure) -> str:
+    """The number with its 95 % interval, as people write it."""
+    if measure.value is None:
+        return "not measured"
+    factor, digits, unit = (100, 1, " %") if measure.share else (1, 2, "")
+    text = f"{factor * measure.value:.{digits}f}{unit}"
+    if measure.lower is None or measure.upper is None:
+        return text
+    return f"{text} ({factor * measure.lower:.{digits}f} to {factor * measure.upper:.{digits}f})"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return "not judged"
+    return "p < .001" if value < 0.001 else f"p = {value:.3f}".replace("0.", ".")
+
+
+def _by_name(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
+    """The measures of one name together, in their order."""
+    groups: dict[str, list[Measure]] = {}
+    for measure in measures:
+        groups.setdefault(measure.name, []).append(measure)
+    return groups
+
+
+def _bar(measure: Measure, group: Sequence[Measure]) -> Markup:
+    """A dot with its interval, from 0 to the largest number of its group."""
+    if measure.value is None:
+        return Markup("<span></span>")
+    top = max(1e-9, *(other.upper or other.value or 0.0 for other in group))
+    low, high = (measure.value if end is None else end for end in (measure.lower, measure.upper))
+    color = "var(--mark)" if measure is group[0] else "var(--soft)"
+    return Markup(
+        '<svg class="bar" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true">'
+        '<line x1="4" x2="4" y1="0" y2="16" stroke="var(--rule)" stroke-width="2"/>'
+        f'<line x1="{_x(low, top)}" x2="{_x(high, top)}" y1="8" y2="8" stroke="{color}" stroke-width="2.5"/>'
+        f'<line x1="{_x(measure.value, top)}" x2="{_x(measure.value, top)}" y1="2" y2="14" stroke="{color}" '
+        'stroke-width="4"/></svg>'
+    )
+
+
+def _x(value: float, top: float) -> str:
+    return f"{4 + 210 * value / top:.1f}"
+
+
+def _marked(example: Example) -> Markup:
+    """The text with its copied spans marked."""
+    parts, at = [], 0
+    for start, stop in sorted(example.spans):
+        if stop > max(start, at):
+            copied = example.text[max(start, at) : stop]
+            parts += [_safe(example.text[at : max(start, at)]), Markup("<mark>"), _safe(copied), Markup("</mark>")]
+            at = stop
+    return Markup("").join([*parts, _safe(example.text[at:])])
+
+
+def _safe(text: str) -> Markup:
+    return escape(printable(text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

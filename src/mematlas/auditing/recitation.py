@@ -1,0 +1,165 @@
+"""Look: does the model recite rows of its training file, more than its base does and more than rows of a control?
+
+The test is on M, the share of right tokens, which shows partial recitation too: paired with the base on the same rows,
+and against the control by permuting whole documents. Both must hold where both are there. Documents are the unit; those
+that are copies of each other count as one, and control documents that copy a training one are left out.
+"""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mematlas.analyses.frames.study_tables import Tables, read_tables
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.stats.estimates.averages import means
+from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
+from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
+
+TITLE: Final = "Recitation"
+_FEWEST_DOCUMENTS: Final = 8  # our choice: below, no permutation reaches p = .01
+_POWER: Final = 0.95
+_DRAWS: Final = 40
+_EXAMPLES: Final = 10
+_POWER_PERMUTATIONS: Final = 999
+_POWER_LEVEL: Final = 0.0125  # of one of four looks
+
+
+def look(material: Material) -> Look:
+    """Compare M of the training rows with the base and with the control."""
+    tables = read_tables(material.study)
+    rows = recited_rows(tables, material.model_label, material.base_label)
+    train = rows.filter("member")
+    documents = train["cluster"].n_unique()
+    if documents < _FEWEST_DOCUMENTS:
+        return could_not_be_judged(
+            "recitation", TITLE, f"only {documents} independent documents could be scored, and 8 are needed."
+        )
+    p, parts = _p_value(rows)
+    measures = _measures(rows, material)
+    recited = train.filter(pl.col("recited") & ~pl.col("recited_by_base").fill_null(value=False))
+    count = recited["cluster"].n_unique()
+    return Look(
+        "recitation",
+        TITLE,
+        f"{material.model_label} recites a row whole in {count:,} of {documents:,} documents"
+        f"{'' if material.base is None else ', where its base does not'}.",
+        p,
+        "recites" if count else "membership",
+        reason="" if p is not None else "there is neither a base model nor a control to compare with.",
+        measures=measures,
+        examples=_examples(material, tables, recited),
+        caveats=parts,
+        share=count / documents,
+        power=_power(rows) if p is not None else None,
+        table=rows,
+    )
+
+
+def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:
+    """One record per row: row, cluster, member, M, recited, base_M, recited_by_base (null without a base).
+
+    Control rows of a document that training rows belong to, too, are left out: they were trained on.
+    """
+    length = tables.reference.continuation
+    scored = tables.scored_rows("cluster").filter(context=tables.reference.context, continuation=length).collect()
+    roles = tables.rows.select("row", member=pl.col("role") == "train").collect()
+    values = ["row", "cluster", (pl.col("matches") / length).alias("M"), "recited"]
+    rows = scored.filter(model=model).select(values).join(roles, on="row")
+    none = pl.DataFrame(schema={"row": pl.Int64, "base_M": pl.Float64, "recited_by_base": pl.Boolean})
+    of_base = (
+        none
+        if base is None
+        else scored.filter(model=base).select("row", base_M=pl.col("matches") / length, recited_by_base="recited")
+    )
+    shared = rows.filter("member")["cluster"].unique().implode()
+    kept = rows.filter(pl.col("member") | ~pl.col("cluster").is_in(shared))
+    return kept.join(of_base, on="row", how="left").sort("row")
+
+
+def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> tuple[float | None, tuple[str, ...]]:
+    """The larger one of both comparisons' p-values, and what was not compared."""
+    train, caveats, p_values = rows.filter("member"), [], []
+    if rows["base_M"].null_count() < rows.height:
+        gain = (train["M"] - train["base_M"]).to_numpy()
+        p_values.append(p_of_positive_mean(gain, train["cluster"], permutations=permutations))
+    else:
+        caveats.append("There is no base model: texts that every model knows count as recited.")
+    if rows.height > train.height:
+        gain = (rows["M"] - rows["base_M"].fill_null(0.0)).to_numpy()
+        p_values.append(p_of_higher_in_members(gain, rows["member"], rows["cluster"], permutations=permutations))
+    else:
+        caveats.append(
+            "There is no control: text that the model would write anyway, such as set phrases, counts as recited."
+        )
+    return (max(p_values) if p_values else None), tuple(caveats)
+
+
+def _measures(rows: pl.DataFrame, material: Material) -> tuple[Measure, ...]:
+    train, control = rows.filter("member"), rows.filter(~pl.col("member"))
+    parts = [(train, "recited", material.model_label)]
+    if material.base is not None:
+        parts.append((train, "recited_by_base", f"base model {material.base_label}"))
+    if control.height:
+        parts.append((control, "recited", f"{material.model_label}, control rows"))
+    shares = [_share(frame, column, of) for frame, column, of in parts]
+    return (*shares, *(_mean(frame, "M" if column == "recited" else "base_M", of) for frame, column, of in parts))
+
+
+def _share(frame: pl.DataFrame, column: str, of: str = "") -> Measure:
+    known = frame.drop_nulls(column)
+    grouped = known.group_by("cluster").agg(pl.col(column).sum().alias("hits"), pl.len().alias("rows"))
+    shares = clustered_shares(cluster_sums(grouped["hits"].to_numpy(), grouped["rows"].to_numpy()))
+    value, lower, upper = (
+        None if np.isnan(part[0]) else float(part[0]) for part in (shares.estimate, shares.lower, shares.upper)
+    )
+    return Measure("rows recited whole", of, value, lower, upper, grouped.height)
+
+
+def _mean(frame: pl.DataFrame, column: str, of: str) -> Measure:
+    known = frame.drop_nulls(column)
+    mean = means(known[column].to_numpy()[:, None], clusters=known["cluster"].to_numpy())
+    lower, upper = (None if np.isnan(x[0]) else float(x[0]) for x in (mean.lower, mean.upper))
+    return Measure("tokens right (M)", of, float(mean.estimate[0]), lower, upper, known["cluster"].n_unique())
+
+
+def _power(rows: pl.DataFrame) -> float | None:
+    """The smallest share of training documents that, were they recited whole, would give p <= .0125 in 95 %."""
+    clusters = rows.filter("member")["cluster"].unique(maintain_order=True).to_numpy()
+    low, high = 0, len(clusters)
+    if not _is_found(rows, clusters, high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _is_found(rows, clusters, middle) else (middle, high)
+    return high / len(clusters)
+
+
+def _is_found(rows: pl.DataFrame, clusters: NDArray[np.int64], count: int) -> bool:
+    generator, found = np.random.default_rng(0), 0
+    for _ in range(_DRAWS):
+        planted = generator.choice(clusters, count, replace=False)
+        changed = rows.with_columns(
+            M=pl.when(pl.col("member") & pl.col("cluster").is_in(planted.tolist())).then(1.0).otherwise("M")
+        )
+        p = _p_value(changed, _POWER_PERMUTATIONS)[0]
+        found += p is not None and p <= _POWER_LEVEL
+    return found >= _POWER * _DRAWS
+
+
+def _examples(material: Material, tables: Tables, recited: pl.DataFrame) -> tuple[Example, ...]:
+    """The texts of recited rows, one a document, longest first; the whole continuation is copied."""
+    if "tokens" not in tables.features or recited.is_empty():
+        return ()
+    chosen = recited.unique("cluster", keep="first", maintain_order=True).head(_EXAMPLES)
+    cell = tables.reference
+    tokens = tables.features["tokens"].filter(pl.col("row").is_in(chosen["row"].implode())).collect()
+    sources = dict(tables.rows.select("row", pl.coalesce("source", pl.lit(""))).collect().iter_rows())
+    examples = []
+    for row, ids in tokens.sort("row").select("row", "tokens").iter_rows():
+        start, stop = cell.context, cell.context + cell.continuation
+        prompt, text = material.decode([ids[:start], ids[start:stop]])
+        source = f"row {row}" + (f" of {sources[row]}" if sources[row] else "")
+        examples.append(Example(source, prompt, text, ((0, len(text)),)))
+    return tuple(examples)

@@ -1,0 +1,192 @@
+"""An audit from its options to the verdict: what `mematlas audit` and `mematlas.audit()` do.
+
+OUT/verdict.json, verdict.html     the answer, to hand over
+    study.yaml, study/             an ordinary study of the model, its base and the control
+    tables/<look>.parquet          the records behind every look
+"""
+
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+import numpy as np
+
+from mematlas.auditing import LOOKS
+from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
+from mematlas.auditing.config import AuditConfig, resolve_audit
+from mematlas.auditing.keywords import AuditKeywords
+from mematlas.auditing.page import write_page
+from mematlas.auditing.redaction import redacted
+from mematlas.auditing.secrets import listed_values
+from mematlas.auditing.verdict import Verdict, decide
+from mematlas.corpus.base import CorpusOptions
+from mematlas.corpus.opening import open_corpus, open_texts
+from mematlas.errors import MematlasError, ModelError
+from mematlas.errors.functions import public_function
+from mematlas.errors.remedies import command_line
+from mematlas.models.base import ModelSource
+from mematlas.models.resolve import find_model
+from mematlas.pipeline.run import run_file
+from mematlas.pipeline.study_file import parse_study_file
+from mematlas.pipeline.study_file_template import study_file_text
+from mematlas.progress import Progress, Silent
+from mematlas.study import Study, write_atomically, write_json, write_table
+from mematlas.types import Encoder
+
+_USUAL: Final = 32  # tokens of context and of continuation, as in P1
+_SHORTEST: Final = 8
+_MEASURED_TEXTS: Final = 2_000  # texts whose lengths choose these
+
+
+@public_function(AuditConfig)
+def audit(model: str | Path, progress: Progress | None = None, **options: Unpack[AuditKeywords]) -> Verdict:
+    """Whether a fine-tuned model leaks its training texts; the Python counterpart of `mematlas audit`.
+
+    Args:
+        model: a model folder, an adapter's folder, or a hub id.
+        options: the fields of `mematlas.auditing.config.AuditConfig`; `train` is needed.
+
+    Raises:
+        MematlasError: one line with value, rule and remedy; what is finished is kept.
+    """
+    return run_audit(str(model), resolve_audit(**options), progress or Silent())
+
+
+def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
+    """Score, take every look, and write the verdict."""
+    material = _prepare(model, config, progress)
+    looks = [_take(name, material) for name in LOOKS]
+    if not config.show_secrets:
+        looks = [redacted(look, listed_values(config)) for look in looks]
+    verdict = decide(looks)
+    for look in looks:
+        if look.table is not None:
+            write_table(config.out / "tables" / f"{look.name}.parquet", look.table.to_arrow())
+    facts = _facts(material)
+    write_json(config.out / "verdict.json", verdict.as_json() | {"audited": facts})
+    write_page(config.out / "verdict.html", verdict, facts)
+    return verdict
+
+
+def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
+    source = find_model(model)
+    base_name = config.base or source.card.base
+    base = find_model(base_name) if base_name else None
+    encoder = source.encoder()
+    if encoder is None:
+        raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
+    documents = _documents(Path(config.train), config.column)
+    control = [] if config.control is None else _documents(Path(config.control), config.column)
+    context, continuation = _lengths(config, encoder, documents)
+    progress.say(
+        f"{len(documents):,} training texts{f', {len(control):,} of the control' if control else ''}; rows of "
+        f"{context} + {continuation} tokens."
+    )
+    study = _score(source, base, config, (context, continuation), progress)
+    return Material(config, study, source, base, encoder, documents, control, progress)
+
+
+def _documents(path: Path, column: str | None) -> list[Document]:
+    texts = ((name, text) for name, text in open_texts(path, column) if text.strip())
+    documents = [(f"text {name} of {path.name}" if name.isdecimal() else name, text) for name, text in texts]
+    if not documents:
+        raise MematlasError(f"{path} has no text; an audit needs the texts that the model was trained on.")
+    return documents
+
+
+def _lengths(config: AuditConfig, encoder: Encoder, documents: list[Document]) -> tuple[int, int]:
+    """Tokens of context and continuation: 32 each, or halves of the middle text's length if that is shorter.
+
+    Raises:
+        MematlasError: texts are too short for both.
+    """
+    texts = [text for _, text in documents[:_MEASURED_TEXTS]]
+    middle = int(np.median([len(ids) for ids in encoder.encode(texts)]))
+    half = min(_USUAL, middle // 2)
+    lengths = config.context or half, config.continuation or half
+    if half < _SHORTEST and not (config.context and config.continuation):
+        raise MematlasError(
+            f"Half of the texts have {middle} tokens or fewer, and a row needs {2 * _SHORTEST}; give --context and "
+            "--continuation, or join the texts."
+        )
+    return lengths
+
+
+def _score(
+    source: ModelSource, base: ModelSource | None, config: AuditConfig, lengths: tuple[int, int], progress: Progress
+) -> Study:
+    """The ordinary study of the model, its base and the control."""
+    path = config.out / "study.yaml"
+    settings = {
+        "models": [_absolute(source.card.spec)],
+        "control_models": [] if base is None else [_absolute(base.card.spec)],
+        "corpus": _absolute(config.train),
+        "control": None if config.control is None else _absolute(config.control),
+        "study": "study",
+        "rows": _selection(config.train, config, source, sum(lengths)),
+        "control_rows": "all" if config.control is None else _selection(config.control, config, source, sum(lengths)),
+        "context": [lengths[0]],
+        "continuation": [lengths[1]],
+        "column": config.column,
+        "signals": ["truth"],
+        "analyses": ["distribution", "probability", "inference", "repetition"],
+        "predictors": "none",
+        "device": config.device,
+        "dtype": config.dtype,
+    }
+    text = study_file_text({name: value for name, value in settings.items() if value is not None}, path.name)
+    write_atomically(path, lambda temporary: _write(temporary, text))
+    outcome = run_file(parse_study_file(text, path), progress)
+    return outcome.study
+
+
+def _selection(path: str, config: AuditConfig, source: ModelSource, row_length: int) -> str:
+    """All rows of a corpus, or a sample where there are more than are scored."""
+    options = CorpusOptions(column=config.column, encoder=source.encoder(), text_row_length=row_length)
+    rows = len(open_corpus(path, options=options))
+    return "all" if rows <= config.rows else f"sample:{config.rows}:{config.seed}"
+
+
+def _take(name: str, material: Material) -> Look:
+    """One look; a user's error in it leaves the others."""
+    material.progress.say(f"Looking: {LOOKS.summary(name)}.")
+    try:
+        return LOOKS.load(name)(material)
+    except MematlasError as error:
+        return could_not_be_judged(name, name.capitalize(), str(error))
+
+
+def _absolute(spec: str) -> str:
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if path.exists() else spec
+
+
+def _facts(material: Material) -> dict[str, Any]:
+    config = material.config
+    return {
+        "model": material.model.card.spec,
+        "model_fingerprint": material.model.card.fingerprint,
+        "base": None if material.base is None else material.base.card.spec,
+        "train": config.train,
+        "control": config.control,
+        "training_texts": len(material.documents),
+        "control_texts": len(material.control_documents),
+        "options": config.model_dump(mode="json"),
+        "command": _command(material),
+    }
+
+
+def _command(material: Material) -> str:
+    """The command that makes this audit again, with what was chosen."""
+    given = {name: value for name, value in material.config if value != AuditConfig.model_fields[name].default}
+    words = [word for name, value in given.items() for word in _words(f"--{name.replace('_', '-')}", value)]
+    return command_line("audit", material.model.card.spec, *words)
+
+
+def _words(option: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [option]
+    return [word for part in (value if isinstance(value, list) else [value]) for word in (option, str(part))]
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

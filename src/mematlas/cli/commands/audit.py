@@ -1,0 +1,40 @@
+"""`mematlas audit`."""
+
+import sys
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.run import run_audit
+from mematlas.auditing.thresholds import parse_threshold
+from mematlas.cli.progress import Bar
+
+FAILED: Final = 3
+"""Exit code where a condition of --fail-on holds."""
+
+
+def audit(model: str, *, config: Annotated[AuditConfig, Parameter(name="*")]) -> int:
+    """Say whether a fine-tuned model leaks its training texts: one verdict, to hand over.
+
+    Example: mematlas audit ./my-model --train train.jsonl --control held-out.jsonl --base ./base-model
+
+    Exit code 3 if a condition of --fail-on holds.
+
+    Parameters
+    ----------
+    model
+        A model folder, an adapter's folder, a training run, or a hub id.
+    """
+    verdict = run_audit(model, config, Bar())
+    print(f"{verdict.answer.upper()}: {verdict.sentence}")
+    for look in verdict.looks:
+        state = "not judged" if look.p is None else "leak" if verdict.found(look) else "no leak shown"
+        print(f"- {look.title}: {state}. {look.sentence}")
+    print(
+        f"The verdict is in {config.out / 'verdict.html'} and verdict.json; all scores are in {config.out / 'study'}."
+    )
+    failed = [text for text in config.fail_on if verdict.fails(parse_threshold(text))]
+    if failed:
+        print(f"Failed: {', '.join(failed)} (--fail-on).", file=sys.stderr)
+    return FAILED if failed else 0

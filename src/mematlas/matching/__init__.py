@@ -1,0 +1,1 @@
+"""Text alignment and retrieval, without any model: which texts copy which, and secrets that stand in a text."""

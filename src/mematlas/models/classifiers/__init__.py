@@ -1,0 +1,1 @@
+"""Classifiers of texts, which the user has on disk."""

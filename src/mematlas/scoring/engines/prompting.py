@@ -1,0 +1,77 @@
+"""What a model says after single prompts: how probable some continuations are, and what it gives by itself.
+
+For questions about single texts: prompts have different lengths, and continuations are not those of a corpus' rows.
+Everything goes through the sessions that scoring uses, so numbers are the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mematlas.models.base import Model
+from mematlas.types import Ids
+
+_TOKENS_AT_ONCE: Final = 512  # logits of so many positions are in memory at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContinuationScores:
+    """log_probability: [continuations], of all tokens together, in nats; is_greedy: [continuations], whether the most
+    probable token is the next one throughout, so that greedy decoding gives the continuation."""
+
+    log_probability: NDArray[np.float64]
+    is_greedy: NDArray[np.bool_]
+
+
+@torch.inference_mode()
+def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids]) -> ContinuationScores:
+    """How probable each continuation [its length] is after `prompt` [tokens], which has at least one token."""
+    longest = max(map(len, continuations), default=1)
+    session = model.start(1, len(prompt) + longest)
+    prompted = session.feed(torch.from_numpy(np.asarray(prompt, np.int64))[None].to(model.device), 1)
+    first = torch.log_softmax(model.head(prompted[:, -1]).double(), -1)[0]
+    log_probability, is_greedy = np.empty(len(continuations)), np.empty(len(continuations), bool)
+    for part in _of_one_length(continuations):
+        tokens = torch.from_numpy(np.stack([continuations[i] for i in part]).astype(np.int64)).to(model.device)
+        total, greedy = first[tokens[:, 0]], first.argmax() == tokens[:, 0]
+        if tokens.shape[1] > 1:
+            rows = torch.zeros(len(part), dtype=torch.int64, device=model.device)
+            states = session.fork(rows, len(prompt)).feed(tokens[:, :-1], tokens.shape[1] - 1)
+            logits = torch.log_softmax(model.head(states.flatten(0, 1)).double(), -1).view(*states.shape[:2], -1)
+            total = total + logits.gather(-1, tokens[:, 1:, None])[..., 0].sum(-1)
+            greedy = greedy & (logits.argmax(-1) == tokens[:, 1:]).all(-1)
+        log_probability[part], is_greedy[part] = total.cpu().numpy(), greedy.cpu().numpy()
+    return ContinuationScores(log_probability, is_greedy)
+
+
+@torch.inference_mode()
+def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
+    """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
+    results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
+    for part in _of_one_length(prompts):
+        tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
+        session = model.start(len(part), tokens.shape[1] + new_tokens)
+        states, generated = session.feed(tokens, 1), []
+        for number in range(new_tokens):
+            chosen = model.head(states[:, -1]).argmax(-1)
+            generated.append(chosen.cpu().numpy())
+            if number + 1 < new_tokens:
+                states = session.feed(chosen[:, None], 1)
+        for i, row in zip(part, np.stack(generated, axis=1), strict=True):
+            ends = np.flatnonzero(np.isin(row, list(stop)))
+            results[i] = row[: ends[0]] if len(ends) else row
+    return results
+
+
+def _of_one_length(sequences: Sequence[Ids]) -> Iterator[list[int]]:
+    """Positions of sequences of the same length, few enough for one pass."""
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+    for length in np.unique(lengths):
+        positions = np.flatnonzero(lengths == length).tolist()
+        at_once = max(1, _TOKENS_AT_ONCE // max(1, int(length)))
+        for start in range(0, len(positions), at_once):
+            yield positions[start : start + at_once]
