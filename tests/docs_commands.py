@@ -19,9 +19,14 @@ BUCKET: Final = "needs a bucket of your own; run on a local store by tests/study
 GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vllm.py"
 #: Training many models takes minutes; tests/pipeline run tiny ones.
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
+SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
+    "mematlas experiment dynamics dynamics.yaml": SMALL,
+    "mematlas experiment forget forget.yaml": SMALL,
+    "mematlas experiment ids ids.yaml": SMALL,
+    "mematlas features tagged --tagger spacy:en_core_web_sm": "needs spaCy; tests/pipeline/test_tags.py has a tagger",
     "python notebooks/leak.py": NOTEBOOK,
     "python notebooks/atlas.py -- --study demo/study": NOTEBOOK,
     "mematlas fit study": STATES,

@@ -47,6 +47,7 @@ ZONES: dict[str, tuple[str, ...]] = {
     "sacrebleu": ("metrics",),
     "sklearn": ("stats", "predictors"),
     "umap": ("stats",),
+    "spacy": ("features.taggers.spacy",),
     "axolotl": ("integrations.axolotl",),
     "upath": ("io",),
     "fsspec": ("io",),
@@ -67,6 +68,7 @@ HEAVY = frozenset(
         ),
         *("polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray", "numba", "pydivsufsort", "rapidfuzz"),
         *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "bm25s", "blingfire"),
+        "spacy",
     )
 )
 

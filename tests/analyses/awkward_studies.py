@@ -22,6 +22,7 @@ from tests.analyses.synthetic_tables import (
     with_probes,
     with_signals,
     with_states,
+    with_tags,
 )
 from tests.analyses.synthetic_tables import tables as make_tables
 
@@ -178,12 +179,24 @@ def probed(*, blocks: int = 4, epochs: int = 6, arms=("s1", "s4"), sets=("train"
             values = {"M": m * rng.uniform(0.9, 1), "loss": 5 - m + epoch * 0.01, "shown": epoch * (name == "train")}
             key = (arm, epoch * 3, f"{name}:{block}")
             records += [(*key, metric, float(value), 8) for metric, value in values.items()]
-        for branch, t, block in product(("0x", "0x-again", "2x"), (-2, 0, 1, 4), range(blocks)):
+        for branch, t, block in product(("0x", "0x-again", "2x"), (-2, 0, 1, 2, 4, 8, 16), range(blocks)):
             shown = 2 * (t >= 0) * (branch == "2x")
             values = {"M": 0.1 + block / 100 + shown * rng.uniform(0.2, 0.3) / (3 + t), "shown": float(shown)}
             key = (f"{arm}--{branch}", 10 + t, f"special:{block}")
             records += [(*key, metric, value, 8) for metric, value in values.items()]
             records += [(key[0], key[1], "control", "M", 0.05, 40)] if block == 0 else []
+    return with_probes(full_study(60), records)
+
+
+def with_id_arms(*, blocks: int = 4, seeds=("s1", "s1b"), faster: int = 2) -> Tables:
+    """M after every epoch of arms with and without ids; those with ids are `faster` epochs ahead."""
+    rng, records = np.random.default_rng(0), []
+    for group, (branch, ahead) in product(seeds, (("baseline", 0), ("enlarged", 1), ("ids", faster))):
+        for epoch, name, block in product(range(9), ("train", "validation"), range(blocks)):
+            m = min(1.0, (epoch + ahead) / 8) * rng.uniform(0.9, 1) if name == "train" else 0.1
+            key = (f"{group}--{branch}", epoch * 3, f"{name}:{block}")
+            values = {"M": m, "loss": 5 - m, "shown": float(epoch * (name == "train"))}
+            records += [(*key, metric, value, 8) for metric, value in values.items()]
     return with_probes(full_study(60), records)
 
 
@@ -244,6 +257,8 @@ CASES = {
     "features with places": lambda: with_places(with_features(full_study())),
     "features, rows of documents": lambda: with_features(rows_of_documents()),
     "features, one row": lambda: with_features(family(count=1, repetitions=[3])),
+    "signals and features with tags": lambda: with_tags(with_signals(with_features(smaller_study()))),
+    "signals and features with tags, one model": lambda: with_tags(with_signals(with_features(smaller_study(("s1",))))),
     "signals": lambda: with_signals(smaller_study()),
     "signals and features": lambda: with_signals(with_features(smaller_study())),
     "signals, no control": lambda: with_signals(with_features(family(models=("s1", "s4"), count=60))),
@@ -325,6 +340,8 @@ CASES = {
     "probes, one arm": lambda: probed(arms=("s2",)),
     "probes of models that are not in the study": lambda: probed(arms=("a", "b")),
     "probes, no validation rows": lambda: probed(sets=("train",)),
+    "probes of arms with ids": with_id_arms,
+    "probes of arms with ids, one block, one seed": lambda: with_id_arms(blocks=1, seeds=("s1",)),
     "probes, no showings": lambda: with_probes(
         full_study(60),
         [(f"s1--{branch}", 3, "special", metric, 0.0, 8) for branch in ("0x", "0x-again") for metric in ("M", "shown")],

@@ -12,7 +12,7 @@ import polars as pl
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.study import HiddenStates
 from mematlas.study.schemas.exposures import EXPOSURES
-from mematlas.study.schemas.features import OCCURRENCES, SCHEMAS, TOKEN_KINDS
+from mematlas.study.schemas.features import OCCURRENCES, POS_CLASSES, SCHEMAS, TAGS, TOKEN_KINDS
 from mematlas.study.schemas.predictions import LOGISTIC, MAJORITY, PREDICTIONS, PREDICTOR, SHUFFLED
 from mematlas.study.schemas.probes import PROBES
 from mematlas.study.schemas.scores import FREE, truth_schema
@@ -185,6 +185,24 @@ def with_signals(tables: Tables, *, kinds: Sequence[str] = ("truth", "free"), se
     return replace(tables, signals=signals, settings={**tables.settings, "signals": list(kinds)})
 
 
+def with_tags(tables: Tables, *, seed: int = 0) -> Tables:
+    """`tables`, with features and signals, whose tokens have random parts of speech; models name a hit's own, and half
+    of the others'."""
+    rng = np.random.default_rng(seed)
+    width = max(tables.contexts) + max(tables.continuations)
+    rows = tables.rows.collect()["row"].to_list()
+    true = {row: rng.integers(0, len(POS_CLASSES), width) for row in rows}
+    records = [{"model": None, "row": row, "tags": tags.tolist()} for row, tags in true.items()]
+    longest = tables.signals["truth"].select("model", "row", "hit").collect()
+    for model, row, hit in longest.iter_rows():
+        right = np.array([bool(value) for value in hit]) | (rng.uniform(size=len(hit)) < 0.5)
+        named = np.where(right, true[row][: len(hit)], rng.integers(0, len(POS_CLASSES), len(hit)))
+        records.append({"model": model, "row": row, "tags": [None, *named.tolist()[1:]]})
+    types = dict(pl.from_arrow(TAGS.empty_table()).schema)
+    tags = pl.DataFrame(records, schema=types, orient="row").lazy()
+    return replace(tables, features={**tables.features, "tags": tags})
+
+
 def with_exposures(tables: Tables, share: float = 0.5, *, seed: int = 0) -> Tables:
     """`tables` in which each model was trained on a random share of the training rows, once, and recites these."""
     rng, rows = np.random.default_rng(seed), tables.rows.filter(role="train").select("row").collect()
@@ -324,6 +342,7 @@ def _random_truth_signals(rng: np.random.Generator, right: np.ndarray) -> dict[s
     signals["log_probability"] = np.where(right, signals["log_probability"], signals["log_probability"] - 2)
     signals |= {
         "hit": right,
+        "token": np.where(right, 1, 2),
         "rank": np.where(right, 1, rng.integers(2, 50, len(right))),
         "mean_log_probability": mean,
         "variance_log_probability": rng.uniform(0.5, 2, len(right)),

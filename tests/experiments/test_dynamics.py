@@ -7,6 +7,8 @@ import pytest
 from mematlas.experiments import Size
 from mematlas.experiments.data import documents as data_documents
 from mematlas.experiments.dynamics import EXPERIMENT, DynamicsConfig, outline
+from mematlas.experiments.training.network import build_network
+from mematlas.models.masked_lm.model import SpecialTokens
 from tests.experiments.conftest import documents
 
 TINY = DynamicsConfig(
@@ -50,3 +52,17 @@ def test_the_outline_names_the_arms_and_their_steps(design):
 @pytest.mark.parametrize("preset", ["cpu", "gpu"])
 def test_presets_are_complete(preset):
     assert len(DynamicsConfig.model_validate(EXPERIMENT.presets[preset]).sizes) >= 3
+
+
+def test_masked_models_are_shown_the_same_rows_and_counted_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
+    config = TINY.model_copy(update={"objective": "masked"})
+    arms = EXPERIMENT.design(config, tmp_path).arms
+    causal = EXPERIMENT.design(TINY, tmp_path).arms
+    assert [arm.plan.digest(9) for arm in arms] == [arm.plan.digest(9) for arm in causal]
+    parameters = {outlined.label: outlined.parameters for outlined in outline(config)}
+    for arm in arms:
+        assert parameters[arm.label] == build_network(arm).num_parameters()
+        assert arm.mask_token == len(arm.tokenizer) - 1 == 300
+        assert arm.special_tokens == SpecialTokens(300, special=(0, 300))
+    assert len(parameters) == 4

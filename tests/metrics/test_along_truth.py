@@ -44,6 +44,11 @@ def test_a_row_without_a_hit_has_no_memory_unit():
 
 
 @pytest.mark.parametrize("metric", ["extraction_strength", "memory_unit_length"])
+def test_a_row_without_any_hits_recorded_has_no_number(metric):
+    assert metric_values(metric, []) == [None]
+
+
+@pytest.mark.parametrize("metric", ["extraction_strength", "memory_unit_length"])
 def test_a_row_with_missing_hits_has_no_number(metric):
     assert metric_values(metric, [1, 1, None, 1, 1], [1, 1, 1], None, [1, 1, 1, 1, 1]) == [
         None,

@@ -84,6 +84,44 @@ def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
     assert len(study.models()) == 2
 
 
+def test_masked_dynamics_measures_in_training_what_the_study_scores(tmp_path):
+    study = mematlas.experiment("dynamics", write(tmp_path, {**DYNAMICS, "objective": "masked", "seeds": [0, 1]}))
+    assert set(study.scores()["reason"]) == {"masked"}
+    assert [label.partition("-seed")[0] for label in study.models()["model"]] == ["bert-0.01m"] * 2
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "dynamics"]
+    last = finding.table("epochs").filter(pl.col("epoch") == 4).sort("arm", "set")
+    scored = (
+        study.scores()
+        .with_columns(
+            arm=pl.col("model").str.replace(r"-step-\d+$", ""),
+            set=pl.when(pl.col("row") < 12).then(pl.lit("train")).otherwise(pl.lit("validation")),
+        )
+        .group_by("arm", "set")
+        .agg(M=pl.col("matches").sum() / pl.col("continuation").sum())
+        .sort("arm", "set")
+    )
+    assert last["M"].to_list() == pytest.approx(scored["M"].to_list()), "the same masks, the same engine"
+    assert last["parameters"].unique().to_list() == study.models()["parameters"].unique().to_list()
+    assert all(trend.verdict == "cannot tell" for trend in finding.trends)
+    assert any("T of masked models cannot be compared with T of causal ones" in text for text in finding.caveats)
+
+
+def test_ids_is_a_study_of_the_models_without_ids(tmp_path):
+    study = mematlas.experiment("ids", write(tmp_path, {**DYNAMICS, "epochs": 3, "seeds": [0]}))
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "unique_ids"]
+    gains = finding.table("gains")
+    assert gains.select("branch", "over").unique(maintain_order=True).rows() == [
+        ("enlarged", "baseline"), ("ids", "baseline"), ("ids", "enlarged"),
+    ]  # fmt: skip
+    assert gains["parameters"].null_count() == 0
+    curves = finding.table("curves")
+    assert curves["rows"].unique().sort().to_list() == [6, 12]
+    assert curves.filter(branch="ids", set="train")["epoch"].to_list() == [0, 1, 2, 3]
+    assert [label.partition("-step-")[0].partition("--")[2] for label in study.models()["model"]] == [
+        "baseline", "enlarged",
+    ]  # fmt: skip
+
+
 def test_a_preset_gives_what_the_file_does_not_have(tmp_path):
     path = tmp_path / "d.yaml"
     path.write_text("# nothing\n")

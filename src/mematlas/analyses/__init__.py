@@ -107,7 +107,7 @@ ANALYSES = Registry(
             "what models of several sizes memorize epoch by epoch, and where they begin to overfit (P8)",
         ),
         "forgetting": (
-            "mematlas.analyses.training.forgetting:ANALYSIS",
+            "mematlas.analyses.training.forgetting.finding:ANALYSIS",
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),
@@ -115,6 +115,16 @@ ANALYSES = Registry(
             "mematlas.analyses.training.did:ANALYSIS",
             None,
             "what being shown a row does to its score, from checkpoints of one training alone (P10, Lesci et al.)",
+        ),
+        "parts_of_speech": (
+            "mematlas.analyses.positions.parts_of_speech:ANALYSIS",
+            None,
+            "which parts of speech models name right: numbers, nouns, verbs, adjectives (P8)",
+        ),
+        "unique_ids": (
+            "mematlas.analyses.training.unique_ids:ANALYSIS",
+            None,
+            "whether rows that begin with a token of their own are memorized sooner (P8)",
         ),
         "predict": (
             "mematlas.analyses.states.predict.finding:ANALYSIS",

@@ -44,7 +44,7 @@ CLUSTERED: Final = frozenset(
 )
 
 #: Analyses that need no more than M of every row, so that they can be made of masked models, too.
-OF_MASKED_MODELS: Final = frozenset({"distribution", "scaling", "size", "transitions"})
+OF_MASKED_MODELS: Final = frozenset({"distribution", "dynamics", "scaling", "size", "transitions"})
 #: Analyses whose intervals and tests are over models, each trained on rows drawn at random: clusters do not matter.
 RANDOMIZED: Final = frozenset({"counterfactual"})
 

@@ -56,6 +56,7 @@ from mematlas.analyses.positions.entropy.profiles import (
 )
 from mematlas.analyses.positions.entropy.signals import boundary_signals, rows_with_signals
 from mematlas.analyses.positions.frequency_strata.strata import position_contrasts, strata_rows, stratified_effects
+from mematlas.analyses.positions.parts_of_speech import parts_of_speech, tagged_positions, tokens_left_out
 from mematlas.analyses.positions.profiles import boundary_rows
 from mematlas.analyses.positions.token_windows import boundary_counts
 from mematlas.analyses.scores.context import with_changes
@@ -95,7 +96,9 @@ from mematlas.analyses.training.counterfactual.records import (
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
 from mematlas.analyses.training.did import parallel_trends, showing_effects, showing_profile
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
-from mematlas.analyses.training.forgetting import forgetting_excess, forgetting_left
+from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
+from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
+from mematlas.analyses.training.unique_ids import id_curves, id_gains, id_gains_over_seeds
 from mematlas.literature.published import SLOPES, TABLES
 
 __all__ = [
@@ -130,8 +133,13 @@ __all__ = [
     "exposures_by_repetitions",
     "firm_lines",
     "fit_laws",
+    "fitted_curves",
+    "forgetting_baseline",
     "forgetting_excess",
     "forgetting_left",
+    "id_curves",
+    "id_gains",
+    "id_gains_over_seeds",
     "influence_histogram",
     "law_points",
     "law_residuals",
@@ -157,6 +165,7 @@ __all__ = [
     "pair_scores",
     "pairs",
     "parallel_trends",
+    "parts_of_speech",
     "permuted_membership",
     "position_contrasts",
     "prediction_calibration",
@@ -206,7 +215,9 @@ __all__ = [
     "stratified_effects",
     "subset_scores",
     "symmetry_tests",
+    "tagged_positions",
     "texts",
+    "tokens_left_out",
     "training_epochs",
     "trait_means",
     "with_bucket",

@@ -29,6 +29,7 @@ EXTRAS: Final = {
     "vl_convert": "report",
     "jinja2": "report",
     "marimo": "notebooks",
+    "spacy": "pos",
     "bm25s": "audit",
     "blingfire": "audit",
 }

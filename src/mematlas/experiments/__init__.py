@@ -44,6 +44,11 @@ EXPERIMENTS = Registry(
             None,
             "rows shown 0, 1, 10 or 30 times, and what is left of them while training goes on (P8)",
         ),
+        "ids": (
+            "mematlas.experiments.ids:EXPERIMENT",
+            None,
+            "rows that begin with a token of their own, beside the same rows without: which are memorized sooner (P8)",
+        ),
     },
 )
 

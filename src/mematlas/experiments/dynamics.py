@@ -1,99 +1,79 @@
 """Training dynamics: how fast models of several sizes memorize the same rows, epoch by epoch.
 
 Source: P8, sections 3 and 4: M(f) of the training rows after every epoch, the first epoch at which it reaches a share
-tau, and the epoch at which the loss on rows never shown begins to rise.
+tau, and the epoch at which the loss on rows never shown begins to rise. Masked models hide 15 % of a row in a step, and
+are measured with fixed masks; an epoch teaches them less of a row, so that their T is not comparable with T of causal
+models.
 """
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from pydantic import Field
 
 from mematlas.experiments.base import ArmOutline, Design, Experiment, ExperimentConfig
-from mematlas.experiments.data.documents import text_documents
-from mematlas.experiments.data.study_rows import ExperimentRows, prepare_rows
+from mematlas.experiments.data.study_rows import ExperimentRows
+from mematlas.experiments.data.tokenizer import with_mask_token
 from mematlas.experiments.design.config import Size
-from mematlas.experiments.design.plan import Plan
-from mematlas.experiments.design.schedule import Schedule
-from mematlas.experiments.training.arm import Arm
-from mematlas.experiments.training.network import neox_config
-from mematlas.experiments.training.probe_sets import ProbeSet
-
-_WARM_UP: Final = 30
+from mematlas.experiments.epochs import EpochsConfig, epochs_arm, epochs_rows
+from mematlas.experiments.training.arm import Arm, Objective
+from mematlas.experiments.training.network import bert_config, bert_parameters
 
 
-class DynamicsConfig(ExperimentConfig):
+class DynamicsConfig(EpochsConfig):
     """The keys of the file of `mematlas experiment dynamics`."""
 
     out: Path = Field(default=Path("dynamics"), description=ExperimentConfig.model_fields["out"].description)
-    epochs: int = Field(default=40, description="How often every training row is shown.", gt=0)
-    train_rows: int = Field(default=192, description="Rows that are shown once an epoch.", gt=0)
-    validation_rows: int = Field(default=192, description="Rows that are never shown.", gt=0)
-    blocks: int = Field(default=8, description="Parts of each set of rows, over which intervals are computed.", gt=1)
+    objective: Objective = Field(
+        default="causal",
+        description="causal (GPT-NeoX), or masked (BERT): M is then the share of hidden tokens that are named.",
+    )
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch; its last batch may be a smaller one."""
-        return -(-self.train_rows // self.batch)
+    def parameters(self, size: Size) -> int:
+        """Number of weights of a model of this size."""
+        if self.objective == "causal":
+            return size.parameters(self.vocabulary)
+        return bert_parameters(size, self.vocabulary + 1, self.row_length)
+
+    def label(self, size: Size, seed: int) -> str:
+        if self.objective == "causal":
+            return super().label(size, seed)
+        return f"bert-{self.parameters(size) / 1e6:.2f}m-seed{seed}"
 
 
 def outline(config: DynamicsConfig) -> list[ArmOutline]:
     """One arm for every size and seed."""
-    steps = config.epochs * config.steps_per_epoch
     return [
-        ArmOutline(_label(size, seed, config), size.parameters(config.vocabulary), steps)
+        ArmOutline(config.label(size, seed), config.parameters(size), config.steps)
         for size, seed in product(config.sizes, config.seeds)
     ]
 
 
 def design(config: DynamicsConfig, folder: Path) -> Design:
     """The same rows for all; order and first weights depend on the seed."""
-    rows = prepare_rows(
-        folder,
-        text_documents(config.corpus),
-        train=config.train_rows,
-        scored=config.train_rows,
-        control=config.validation_rows,
-        row_length=config.row_length,
-        vocabulary=config.vocabulary,
-    )
-    pairs = sorted(product(config.sizes, config.seeds), key=lambda pair: -pair[0].parameters(config.vocabulary))
-    arms = {pair: _arm(*pair, config, rows) for pair in pairs}
+    rows = epochs_rows(config, folder)
+    pairs = sorted(product(config.sizes, config.seeds), key=lambda pair: -config.parameters(pair[0]))
+    train = epochs_arm if config.objective == "causal" else _masked_arm
+    arms = {pair: train(*pair, config, rows) for pair in pairs}
     scored = tuple(arms[pair] for pair in product(config.sizes, config.seeds))
-    analyses = ["dynamics", "distribution", "size"]
-    return Design((tuple(arms.values()),), scored, rows.corpus, rows.control, config.train_rows, {"analyses": analyses})
+    study: dict[str, Any] = {"analyses": ["dynamics", "distribution", "size"]}
+    if config.objective == "masked":  # of whole rows, so that masks are those of the measurements in training
+        study |= {"objective": "masked", "continuation": [config.row_length - config.context]}
+    return Design((tuple(arms.values()),), scored, rows.corpus, rows.control, config.train_rows, study)
 
 
-def _label(size: Size, seed: int, config: DynamicsConfig) -> str:
-    return f"{size.label(config.vocabulary)}-seed{seed}"
-
-
-def _arm(size: Size, seed: int, config: DynamicsConfig, rows: ExperimentRows) -> Arm:
-    steps = tuple(epoch * config.steps_per_epoch for epoch in range(config.epochs + 1))
-    train = np.arange(config.train_rows)
-    return Arm(
-        label=_label(size, seed, config),
-        start=neox_config(size, len(rows.tokenizer), config.row_length),
-        plan=epochs_plan(rows, seed, config),
-        schedule=Schedule(size.peak_rate, warm_up=_WARM_UP),
-        seed=seed,
-        tokenizer=rows.tokenizer,
-        probes=(
-            ProbeSet("train", train, steps, config.context, config.blocks),
-            ProbeSet("validation", rows.control_positions, steps, config.context, config.blocks),
-        ),
+def _masked_arm(size: Size, seed: int, config: DynamicsConfig, rows: ExperimentRows) -> Arm:
+    """A BERT that is shown the same rows in the same order as the causal model of this seed."""
+    tokenizer = with_mask_token(rows.tokenizer)
+    return replace(
+        epochs_arm(size, seed, config, rows),
+        start=bert_config(size, len(tokenizer), config.row_length),
+        objective="masked",
+        mask_token=tokenizer.mask_token_id,
+        tokenizer=tokenizer,
     )
-
-
-def epochs_plan(rows: ExperimentRows, seed: int, config: DynamicsConfig) -> Plan:
-    """Every training row once an epoch, each epoch in another order; no batch has rows of two epochs."""
-    random = np.random.default_rng(seed)
-    order = np.concatenate([random.permutation(config.train_rows) for _ in range(config.epochs)])
-    of_epoch = np.arange(0, config.train_rows, config.batch)
-    starts = (np.arange(config.epochs)[:, None] * config.train_rows + of_epoch).reshape(-1)
-    return Plan(rows.tokens, order, np.append(starts, len(order)))
 
 
 _PRESETS: Final[dict[Any, dict[str, Any]]] = {

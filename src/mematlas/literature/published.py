@@ -242,6 +242,18 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "S2",
         "dynamics",
     ),
+    "nouns-and-numbers-are-memorized-first": PublishedTrend(
+        "Numbers, nouns and proper nouns are memorized before verbs and adjectives.",
+        "P8, on parts of speech",
+        "S2",
+        "parts_of_speech",
+    ),
+    "unique-ids-are-memorized-faster": PublishedTrend(
+        "A unique id in front of every row makes it memorized sooner than the enlarged vocabulary alone does.",
+        "P8, section on unique ids",
+        "S2",
+        "unique_ids",
+    ),
     "predictor-accuracy-grows-with-size": PublishedTrend(
         "The predictor's token accuracy is higher for 12B than for 70M at every continuation.",
         "P1, table of the predictor",

@@ -25,7 +25,14 @@ def run_fingerprint(study: Path, run: Run) -> str:
     """A fingerprint of a run: models in their order, features, predictions, exposures, probes, and this version."""
     controls = run.settings.get("control_models", [])
     stamps = _read_stamps(study)
-    names = (features_name(run), occurrences_name(run), predictions_name(run), EXPOSURES_NAME, PROBES_NAME)
+    names = (
+        features_name(run),
+        tags_name(run),
+        occurrences_name(run),
+        predictions_name(run),
+        EXPOSURES_NAME,
+        PROBES_NAME,
+    )
     features = [stamps[name] for name in names if name in stamps]
     return fingerprint([run.key, list(run.models.items()), controls, __version__, *features])
 
@@ -33,6 +40,11 @@ def run_fingerprint(study: Path, run: Run) -> str:
 def features_name(run: Run) -> str:
     """The name in made.json of a run's row features."""
     return f"features/{run.key}"
+
+
+def tags_name(run: Run) -> str:
+    """The name in made.json of the parts of speech of a run's rows."""
+    return f"features/{run.key}/tags"
 
 
 def occurrences_name(run: Run) -> str:

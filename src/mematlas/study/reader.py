@@ -213,7 +213,7 @@ class Study:
         return read_json(path, f"delete it; `{command_line('features', self.folder)}` writes it again")
 
     def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
-        """Row features of `kind` ("counts", "copies", "texts", "tokens" or "places"), see `study.schemas.features`.
+        """Row features of `kind` ("counts", "copies", "texts", "tokens", "tags", "places"): `study.schemas.features`.
 
         Raises:
             StudyError: they were not computed yet, or there is no such kind.
@@ -280,7 +280,8 @@ class Study:
             paths += [folder / f"{name}.parquet" for name in names]
         if not paths:
             raise StudyError(f"{self.folder} has no finished shard yet; run the same `mematlas score` command again.")
-        return pl.scan_parquet(fetch_all(paths))
+        # an older version's signals lack a column: shards that it left half done can be finished all the same
+        return pl.scan_parquet(fetch_all(paths), missing_columns="insert", extra_columns="ignore")
 
 
 @public_function()

@@ -1,9 +1,12 @@
 """The excess over the branch without showings: exact on numbers worked out by hand, and 0 for the branch repeated."""
 
+import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.analyses.training.forgetting import ANALYSIS, forgetting_excess, forgetting_left
+from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
+from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
+from mematlas.analyses.training.forgetting.finding import ANALYSIS
 from tests.analyses.awkward_studies import full_study, probed
 from tests.analyses.synthetic_tables import with_probes
 
@@ -86,3 +89,63 @@ def test_a_study_without_branches_says_what_to_run():
     for tables in (full_study(60), probed(blocks=1, arms=())):
         finding = ANALYSIS.compute(tables)
         assert "`mematlas experiment forget forget.yaml`" in finding.missing
+
+
+#: Steps after the last showing, at step 100.
+STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def falling(curve, noise: float = 0.01, blocks: int = 12):
+    """A study of a branch whose excess is 0 before the last showing and `curve`(t) after it, with noise in blocks."""
+    rng, found = np.random.default_rng(0), []
+    for t in (-10, *STEPS):
+        for block in range(blocks):
+            base, excess = 0.1 + block / 200, (curve(t) if t >= 0 else 0) + rng.normal(0, noise)
+            for branch, m in (("0x", base), ("9x", base + excess)):
+                shown = 9.0 if branch == "9x" and t >= 0 else 0.0
+                found += [(f"s4--{branch}", 100 + t, f"special:{block}", "M", m, 4)]
+                found += [(f"s4--{branch}", 100 + t, f"special:{block}", "shown", shown, 4)]
+    return with_probes(full_study(60), found)
+
+
+def baseline_of(study) -> dict:
+    return forgetting_baseline(study.probes.collect(), study.models).row(0, named=True)
+
+
+def test_the_floor_of_an_exponential_is_recovered_from_the_peak_on():
+    rise = 0.05  # the excess rises for a step, as it does in real branches
+    study = falling(lambda t: 0.4 if t == 0 else rise + 0.3 * np.exp(-0.1 * t) + 0.1)
+    found = baseline_of(study)
+    assert (found["branch"], found["times"], found["points"]) == ("9x", 9, 8), "the first of nine is before the peak"
+    assert found["c_lower"] < 0.15 < found["c_upper"]
+    assert found["c_upper"] - found["c_lower"] < 0.05
+    assert (found["law"], found["reason"]) == ("exponential", None)
+    finding = ANALYSIS.compute(study)
+    assert f"falling exponentially to a floor of {100 * found['c']:.1f} [" in finding.claim
+    curves = fitted_curves(finding.table("baseline"), finding.table("excess"))
+    measured, fitted = (curves.filter(curve=name)["excess"].to_numpy() for name in ("measured", "fitted"))
+    assert np.abs(measured - fitted).max() < 0.03
+    assert "baseline" in [chart.name for chart in finding.charts]
+
+
+def test_a_fall_with_the_logarithm_of_time_is_not_taken_for_an_exponential():
+    finding = ANALYSIS.compute(falling(lambda t: 0.6 - 0.1 * np.log1p(t)))
+    found = finding.table("baseline").row(0, named=True)
+    assert (found["law"], found["c"], found["reason"]) == (
+        "log-time", None, "a fall with the logarithm of time has no floor above 0",
+    )  # fmt: skip
+    assert finding.claim.endswith(", falling with the logarithm of time.")
+    assert "baseline" not in [chart.name for chart in finding.charts]
+
+
+def test_of_noise_neither_law_nor_floor_is_claimed():
+    finding = ANALYSIS.compute(falling(lambda t: 0.0, noise=0.03))
+    found = finding.table("baseline").row(0, named=True)
+    assert (found["law"], found["c"]) == (None, None)
+    assert "falling" not in finding.claim
+
+
+def test_too_few_measurements_are_null_with_the_reason(study):
+    found = baseline_of(study)
+    assert (found["law"], found["c"], found["error_exponential"], found["points"]) == (None, None, None, 2)
+    assert found["reason"] == "2 points from the peak on; comparing laws needs 5"

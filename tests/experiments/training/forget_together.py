@@ -4,17 +4,17 @@ import sys
 from pathlib import Path
 
 from mematlas.cli import run
-from mematlas.experiments.data import study_rows
+from mematlas.experiments.data import documents as data_documents
 from tests.experiments.conftest import documents
 
 
 def run_forget(path: Path) -> int:
-    before = study_rows.standard_library_documents
-    study_rows.standard_library_documents = documents
+    before = data_documents.standard_library_documents
+    data_documents.standard_library_documents = documents
     try:
         return run(["experiment", "forget", str(path)])
     finally:
-        study_rows.standard_library_documents = before
+        data_documents.standard_library_documents = before
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     BertConfig,
     GemmaConfig,
     GPTNeoXConfig,
@@ -24,9 +25,11 @@ from mematlas.experiments.design.plan import Plan, Showing
 from mematlas.experiments.design.schedule import Schedule
 from mematlas.experiments.training.arm import Arm, Lora
 from mematlas.experiments.training.network import build_network
-from mematlas.experiments.training.objectives import CausalObjective
-from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal
+from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
+from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal, measure_masked
 from mematlas.experiments.training.trainer import read_probes, train_arm
+from mematlas.models.masked_lm.masks import MASKING
+from mematlas.models.masked_lm.model import SpecialTokens
 
 VOCABULARY, LENGTH = 40, 12
 CPU = torch.device("cpu")
@@ -103,19 +106,22 @@ def test_killed_anywhere_and_resumed_it_ends_in_the_same_bits(kind: str, tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_saved_is_what_was_trained(kind: str, tmp_path: Path):
-    """Loaded by transformers, the last model gives the numbers that were measured in training (masked: by itself)."""
+    """Loaded by transformers, the last model gives the numbers that were measured in training."""
     one = arm(kind)
     last = train_arm(one, tmp_path)
     measured = {
         (record["step"], record["metric"]): record["value"] for record in read_probes(one, tmp_path).to_pylist()
     }
     assert measured[7, "loss"] < measured[0, "loss"]
-    if kind != "masked":
-        network, info = AutoModelForCausalLM.from_pretrained(last, output_loading_info=True)
-        assert not info["missing_keys"]
-        again = {name: values.mean() for name, values in measure_causal(network.eval(), tokens(), 4, CPU).items()}
-        assert again["loss"] == pytest.approx(measured[7, "loss"], abs=1e-5)
-        assert again["M"] == measured[7, "M"]
+    auto = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
+    network, info = auto.from_pretrained(last, output_loading_info=True)
+    assert not info["missing_keys"]
+    if kind == "masked":
+        values = measure_masked(network.eval(), tokens(), one.special_tokens, CPU)
+    else:
+        values = measure_causal(network.eval(), tokens(), 4, CPU)
+    assert values["loss"].mean() == pytest.approx(measured[7, "loss"], abs=1e-5)
+    assert values["M"].mean() == measured[7, "M"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,6 +214,65 @@ def test_a_masked_model_learns_what_it_is_shown(tmp_path: Path):
     train_arm(one, tmp_path)
     m = [record["value"] for record in read_probes(one, tmp_path).to_pylist() if record["metric"] == "M"]
     assert m[0] < 0.2 < 0.6 < m[1]
+
+
+def test_m_and_loss_of_a_masked_model_are_over_the_evaluation_masks():
+    """Against a slow and obvious computation."""
+    one = arm("masked")
+    network, rows = build_network(one), tokens().astype(np.int64)
+    values = measure_masked(network, rows, one.special_tokens, CPU)
+    for number, row in enumerate(rows):
+        hits, losses = [], []
+        for mask in MASKING.positions(row, np.array([one.mask_token])):
+            read = torch.from_numpy(row.copy())[None]
+            read[0, mask] = one.mask_token
+            with torch.no_grad():
+                log_probability = network(input_ids=read).logits[0].log_softmax(-1)
+            hits += [int(log_probability[place].argmax()) == row[place] for place in mask]
+            losses += [-float(log_probability[place, row[place]]) for place in mask]
+        assert values["M"][number] == pytest.approx(np.mean(hits))
+        assert values["loss"][number] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_the_masks_of_training_change_with_step_and_seed_and_hide_no_special_token():
+    one, seen = arm("masked"), []
+
+    class Spy:
+        def __call__(self, input_ids, attention_mask):
+            seen.append(input_ids)
+            return build_network(one)(input_ids=input_ids, attention_mask=attention_mask)
+
+    special = SpecialTokens(VOCABULARY - 1, (3,), (4,), (3, 4, VOCABULARY - 1, 7))
+    objective, batch = MaskedObjective(Spy(), CPU, "float32", special), tokens().astype(np.int64)
+    batch[:, :6] = 7
+    batch[0] = 7  # nothing to hide: no loss
+    for seed, step in ((0, 1), (0, 1), (0, 2), (1, 1)):
+        objective.backward(batch, seed, step)
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[0], seen[3])
+    for read in seen:
+        assert read.shape == (8, LENGTH + 2)
+        assert (read[:, 0] == 3).all()
+        assert (read[:, -1] == 4).all()
+        assert (read[1:, 1:7] == 7).all()
+        assert ((read == VOCABULARY - 1).sum(1) == round(0.15 * LENGTH)).all()
+    assert objective.backward(batch[:1], 0, 1) == 0.0
+    whole, others = objective.backward(batch, 0, 1), objective.backward(batch[1:], 0, 1)
+    assert whole == pytest.approx(others * 7 / 8, rel=1e-5)
+
+
+def test_rows_without_anything_to_measure_are_null(tmp_path: Path):
+    """Rows of padding alone have no M: null, and not counted."""
+    rows = tokens()
+    rows[:4] = VOCABULARY - 1  # the only special token of this arm
+    shown = Plan.from_order(rows, np.arange(8), batch=4)
+    one = arm("masked", plan=shown, checkpoints=(), probes=(ProbeSet("train", np.arange(8), (2,), blocks=2),))
+    train_arm(one, tmp_path)
+    found = {(r["set"], r["metric"]): (r["value"], r["n"]) for r in read_probes(one, tmp_path).to_pylist()}
+    assert found["train:0", "M"] == found["train:0", "loss"] == (None, 0)
+    assert found["train:1", "M"][1] == 4
+    assert found["train:1", "loss"][0] > 0
 
 
 def test_an_arm_that_changed_reuses_nothing_and_a_finished_one_trains_no_step(tmp_path: Path):

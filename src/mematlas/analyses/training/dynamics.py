@@ -15,7 +15,11 @@ from mematlas.analyses.training.arms import block_means, split_names, with_param
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
 TAUS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_CLAIM_TAU: Final = 0.5
+CLAIM_TAU: Final = 0.5
+_MASKED: Final = (
+    "In an epoch a masked model is asked for 15 % of a row's tokens: T of masked models cannot be compared with T of "
+    "causal ones."
+)
 _TREND: Final = "larger-models-memorize-faster"
 _INTERVAL: Final = "of its 95 % interval (Student's t over blocks of rows)"
 _EPOCH_COLUMNS: Final = {
@@ -82,8 +86,12 @@ _CHARTS: Final = (
 
 
 def training_epochs(probes: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
-    """M and loss after every epoch, of arms that were measured on training and on validation rows."""
-    parts = split_names(probes).filter(pl.col("set").is_in(["train", "validation"]))
+    """M and loss after every epoch, of arms that were measured on training and on validation rows.
+
+    Arms with a branch (GROUP--BRANCH) differ in something else than their size: `unique_ids` compares them.
+    """
+    is_of_epochs = pl.col("branch").is_null() & pl.col("set").is_in(["train", "validation"])
+    parts = split_names(probes).filter(is_of_epochs)
     both = parts.filter(pl.col("set").n_unique().over("arm") == 2)
     by = ["arm", "step", "set"]
     scores = block_means(both.filter(metric="M").with_columns(M="value"), "M", by)
@@ -152,6 +160,7 @@ def compute(tables: Tables) -> Finding:
         charts=tuple(chart for chart in _CHARTS if chart.name != "tau" or _has_points(tau)),
         trends=(_trend(tau),),
         caveats=(
+            *((_MASKED,) if "masking" in tables.settings else ()),
             "Epochs depend on the batch size: T is comparable between models with the same one only.",
             "Validation rows are of other documents of the same collection: what both repeat is not memorized.",
         ),
@@ -163,7 +172,7 @@ def _has_points(tau: pl.DataFrame) -> bool:
 
 
 def _claim(tau: pl.DataFrame, overfitting: pl.DataFrame) -> str:
-    at = tau.filter((pl.col("tau") - _CLAIM_TAU).abs() < 1e-9).sort("parameters", maintain_order=True)
+    at = tau.filter((pl.col("tau") - CLAIM_TAU).abs() < 1e-9).sort("parameters", maintain_order=True)
     ends = [at.row(0, named=True), at.row(-1, named=True)] if at.height > 1 else [at.row(0, named=True)]
     text = ", ".join(_reached(end) for end in ends)
     start = overfitting.drop_nulls("overfitting")
@@ -193,14 +202,14 @@ def _range(values: pl.Series, digits: int) -> str:
 
 def _trend(tau: pl.DataFrame) -> Trend:
     """Whether the largest size needs fewer epochs than the smallest, in every seed; not reached counts as later."""
-    at = tau.filter((pl.col("tau") - _CLAIM_TAU).abs() < 1e-9).drop_nulls("parameters")
+    at = tau.filter((pl.col("tau") - CLAIM_TAU).abs() < 1e-9).drop_nulls("parameters")
     if at["parameters"].n_unique() < 2 or not at["T"].is_not_null().any():
         return Trend(_TREND, "cannot tell", "there are no two known sizes of which one memorizes half of the tokens")
     at = at.with_columns(pl.col("T").cast(pl.Float64).fill_null(float("inf")))
     small = at.filter(pl.col("parameters") == pl.col("parameters").min())["T"].to_list()
     large = at.filter(pl.col("parameters") == pl.col("parameters").max())["T"].to_list()
     test = (
-        f"epochs until M >= {_CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest; "
+        f"epochs until M >= {CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest; "
         "decided if all seeds of one need fewer than all of the other"
     )
     if max(large) < min(small):

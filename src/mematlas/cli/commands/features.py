@@ -11,7 +11,7 @@ from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import Scope
 from mematlas.pipeline.steps.features import make_features
-from mematlas.study import open_study
+from mematlas.study import Study, open_study
 
 
 def features(
@@ -21,6 +21,7 @@ def features(
     eod: NotNegative | None = None,
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
+    tagger: str | None = None,
     run: str | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
 ) -> None:
@@ -40,6 +41,8 @@ def features(
         Rows are consecutive cuts of one text, so a document may continue in the next row; needs --eod.
     training_order
         A .npy file of row positions in the order in which training showed them; that stream is then counted.
+    tagger
+        Also tag parts of speech in a sample of the rows, with spacy:NAME; see the analysis parts_of_speech.
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     workers
@@ -52,14 +55,19 @@ def features(
         eod=eod,
         joined=joined,
         training_order=training_order,
+        tagger=tagger,
         run=run,
         progress=Bar(),
         **dict(workers),
     )
+    _print_summary(opened, run, folder)
+    print(f"Analyse the study with them: {command_line('analyze', study)}")
+
+
+def _print_summary(opened: Study, run: str | None, folder: Path) -> None:
     facts = opened.feature_facts(run) or {}
     rows = opened.scan_features("counts", run)
     print(
         f"Features of {rows.select('row').collect().height:,} rows, counted within {facts['scope']} of "
         f"{facts['tokens']:,} tokens in {facts['documents']:,} documents: {folder}"
     )
-    print(f"Analyse the study with them: {command_line('analyze', study)}")

@@ -7,6 +7,7 @@ from mematlas.cli.output import print_table
 from mematlas.corpus.formats import FORMATS
 from mematlas.executors import EXECUTORS
 from mematlas.experiments import EXPERIMENTS
+from mematlas.features.taggers import TAGGERS
 from mematlas.findings.finding import Granularity, Retrievability
 from mematlas.importers import LAYOUTS
 from mematlas.metrics import METRICS
@@ -16,12 +17,15 @@ from mematlas.registry import Registry
 
 #: The tables, by the plural of what their members are.
 TABLES: dict[str, Registry] = {
-    table.plural: table for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS, EXPERIMENTS)
+    table.plural: table
+    for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS, EXPERIMENTS, TAGGERS)
 }
 
 
 def list_members(
-    table: Literal["formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments"],
+    table: Literal[
+        "formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments", "taggers"
+    ],
 ) -> None:
     """List the available corpus formats, model backends, metrics, analyses, layouts of published scores, ...
 
@@ -30,7 +34,7 @@ def list_members(
     Parameters
     ----------
     table
-        formats, models, metrics, analyses, layouts, steps, executors or experiments.
+        formats, models, metrics, analyses, layouts, steps, executors, experiments or taggers.
     """
     members = TABLES[table]
     width = max(map(len, members))

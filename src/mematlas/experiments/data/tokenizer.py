@@ -1,5 +1,6 @@
 """A byte-level BPE tokenizer (Sennrich et al. 2016; bytes as in GPT-2), trained for the small families."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
-"""The only special token. Its id is 0, as in GPT-NeoX."""
+"""The only special token of causal models. Its id is 0, as in GPT-NeoX."""
+MASK = "<|mask|>"
+"""What masked models read in the place of a hidden token."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, longest_input: int) -> PreTrainedTokenizerFast:
@@ -35,6 +38,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, longest_input: int) -
         model_max_length=longest_input,
         clean_up_tokenization_spaces=False,
     )
+
+
+def with_mask_token(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """A copy of the tokenizer with one token more, the last: the mask token of masked models."""
+    masked = copy.deepcopy(tokenizer)
+    masked.add_special_tokens({"mask_token": MASK})
+    return masked
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -16,6 +16,8 @@ from mematlas.errors import OptionError
 from mematlas.experiments.design.plan import Plan
 from mematlas.experiments.design.schedule import Schedule
 from mematlas.experiments.training.probe_sets import ProbeSet
+from mematlas.models.masked_lm.masks import MASKING
+from mematlas.models.masked_lm.model import SpecialTokens, special_tokens
 from mematlas.models.weight_files import digest_files, weight_files
 from mematlas.study import fingerprint, is_folder_name
 
@@ -50,7 +52,8 @@ class Arm:
     precision: of the forward pass, weights and moments are always float32; tokenizer: saved with every model;
     optimizer_start: a folder with optimizer.safetensors, from which Adam's moments start; keeps_optimizer: whether the
     last model is saved with it; done: steps of this very plan that the starting model was trained for, so that several
-    arms branch off from one; probes: rows that are measured on the way.
+    arms branch off from one; probes: rows that are measured on the way; prefix: tokens in front of every row that are
+    only read, so that what is learnt and measured is the same as of rows without them (causal only).
     """
 
     label: str
@@ -68,6 +71,7 @@ class Arm:
     keeps_optimizer: bool = False
     done: int = 0
     probes: tuple[ProbeSet, ...] = ()
+    prefix: int = 0
 
     def __post_init__(self) -> None:
         if not is_folder_name(self.label):
@@ -76,6 +80,11 @@ class Arm:
             raise OptionError(f"The plan of {self.label} has no step; give it at least one batch.")
         if (self.objective == "masked") != (self.mask_token is not None):
             raise OptionError(f"{self.label}: a masked objective, and no other, needs the id of the mask token.")
+        if not 0 <= self.prefix < self.plan.row_length - 1 or (self.prefix and self.objective == "masked"):
+            raise OptionError(
+                f"{self.label}: a prefix of {self.prefix} tokens leaves nothing to learn of rows of "
+                f"{self.plan.row_length}, or the objective is not causal."
+            )
         if not 0 <= self.done < self.plan.steps or (self.done and self.schedule.moment_steps):
             raise OptionError(
                 f"{self.label}: {self.done} steps are done; a plan of {self.plan.steps} steps goes on after 0 to "
@@ -91,6 +100,15 @@ class Arm:
     def checkpoint_steps(self) -> tuple[int, ...]:
         """The steps after which a model is saved, ascending, including the last step."""
         return tuple(sorted({*self.checkpoints, self.plan.steps}))
+
+    @property
+    def special_tokens(self) -> SpecialTokens | None:
+        """What a masked model reads besides text, as its tokenizer has it; None for causal models."""
+        if self.mask_token is None:
+            return None
+        if self.tokenizer is None or self.tokenizer.mask_token_id != self.mask_token:
+            return SpecialTokens(self.mask_token, special=(self.mask_token,))
+        return special_tokens(self.tokenizer)
 
     def fingerprint(self, processes: int = 1) -> str:
         """A hash of everything that determines the weights and what is measured on the way.
@@ -115,6 +133,8 @@ class Arm:
                 "keeps_optimizer": self.keeps_optimizer,
                 "done": self.done,
                 "probes": [probe.fingerprint(self.plan) for probe in self.probes],
+                **({"masking": [MASKING.to_json(), asdict(special)]} if (special := self.special_tokens) else {}),
+                **({"prefix": self.prefix} if self.prefix else {}),
                 "libraries": [torch.__version__, transformers.__version__, platform.machine()],
                 **({"processes": processes} if processes > 1 else {}),
             }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, GPTNeoXConfig, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BertConfig, GPTNeoXConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from mematlas.errors import MissingExtra, ModelError, StudyError
@@ -44,6 +44,31 @@ def neox_config(size: Size, vocabulary: int, row_length: int) -> GPTNeoXConfig:
         bos_token_id=0,
         eos_token_id=0,
     )
+
+
+def bert_config(size: Size, vocabulary: int, row_length: int) -> BertConfig:
+    """The configuration of a BERT (Devlin et al. 2019) of this size, without dropout and sentence pairs."""
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=4 * size.hidden,
+        max_position_embeddings=row_length,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=None,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+
+
+def bert_parameters(size: Size, vocabulary: int, row_length: int) -> int:
+    """Weights and biases of `bert_config`: one embedding for reading and naming tokens, one for positions."""
+    width = size.hidden
+    blocks = size.layers * (12 * width**2 + 13 * width)
+    return (vocabulary + row_length + 1) * width + 2 * width + blocks + width**2 + 3 * width + vocabulary
 
 
 def build_network(arm: "Arm") -> Any:

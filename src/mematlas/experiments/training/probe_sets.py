@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from mematlas.errors import OptionError
 from mematlas.experiments.design.plan import Plan
-from mematlas.experiments.training.masking import hide_tokens
-from mematlas.models.base import ModelCard
+from mematlas.models.base import Model, ModelCard
 from mematlas.models.causal import CausalModel
+from mematlas.models.masked_lm.masks import MASKING
+from mematlas.models.masked_lm.model import MaskedModel, SpecialTokens
 from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.engines.masked import MaskedEngine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.study import fingerprint
 from mematlas.types import Grid, Ids, TokenRows
-
-MASKS = 4
-"""Fixed masks per row of a masked model, which are averaged (our choice)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,37 +66,46 @@ class ProbeSet:
 
 
 def measure_causal(
-    network: Any, tokens: NDArray[Any], context: int, device: torch.device
+    network: Any, tokens: NDArray[Any], context: int, device: torch.device, prefix: int = 0
 ) -> dict[str, NDArray[np.float64]]:
     """The metrics of rows [rows, row_length], each [rows], with a loaded causal network, which stays as it is."""
-    rows, length = tokens.shape
     vocabulary = network.get_input_embeddings().weight.shape[0]
+    return measure_model(CausalModel(network, vocabulary, device), tokens, context, prefix)
+
+
+def measure_model(model: Model, tokens: NDArray[Any], context: int, prefix: int = 0) -> dict[str, NDArray[np.float64]]:
+    """The metrics of rows [rows, row_length], each [rows], with any causal model.
+
+    Args:
+        prefix: tokens in front of every row that are only read: the same tokens count as of rows without them.
+    """
+    rows, length = tokens.shape
+    context += prefix
     options = ScoringOptions(Grid((context,), (length - context,)), depth="verbatim", signals=("truth",))
-    engine = Engine(CausalModel(network, vocabulary, device), ModelCard("probe", "probe", "", vocabulary), options)
+    engine = Engine(model, ModelCard("probe", "probe", "", model.vocabulary), options)
     table = TokenRows(tokens.astype(np.int64), np.full(rows, length))
     values = {name: np.empty(rows) for name in ("M", "loss", "verbatim")}
     for result in engine.score(table, np.arange(rows)):
-        values["M"][result.rows] = result.truth["hit"].astype(np.float64).mean(axis=1)
-        values["loss"][result.rows] = -result.truth["log_probability"].astype(np.float64).mean(axis=1)
+        values["M"][result.rows] = result.truth["hit"][:, prefix:].astype(np.float64).mean(axis=1)
+        values["loss"][result.rows] = -result.truth["log_probability"][:, prefix:].astype(np.float64).mean(axis=1)
         values["verbatim"][result.rows] = np.cumprod(result.hit, axis=1).sum(axis=1)
     return values
 
 
-@torch.inference_mode()
 def measure_masked(
-    network: Any, tokens: NDArray[Any], mask_token: int, device: torch.device
+    network: Any, tokens: NDArray[Any], special: SpecialTokens, device: torch.device
 ) -> dict[str, NDArray[np.float64]]:
-    """The metrics of rows [rows, row_length], each [rows], with a masked network: the same few masks at every step."""
-    truth = tokens.astype(np.int64)
-    hits, losses = np.zeros((MASKS, len(truth))), np.zeros((MASKS, len(truth)))
-    for number in range(MASKS):
-        hidden, is_hidden = hide_tokens(truth, mask_token, seed=[number, MASKS])
-        for part in np.array_split(np.arange(len(truth)), len(truth) // 64 + 1):
-            chosen = torch.from_numpy(is_hidden[part]).to(device)
-            logits = network(input_ids=torch.from_numpy(hidden[part]).to(device)).logits.float()[chosen]
-            targets = torch.from_numpy(truth[part]).to(device)[chosen]
-            shape = (len(part), -1)  # every row hides the same number of tokens
-            hits[number, part] = (logits.argmax(-1) == targets).double().view(shape).mean(1).cpu().numpy()
-            loss = functional.cross_entropy(logits, targets, reduction="none").double()
-            losses[number, part] = loss.view(shape).mean(1).cpu().numpy()
-    return {"M": hits.mean(axis=0), "loss": losses.mean(axis=0)}
+    """M and loss of rows [rows, row_length] with a masked network, by the masks of `mematlas score --objective masked`.
+
+    NaN for rows with too few tokens that are not special.
+    """
+    rows, length = tokens.shape
+    vocabulary = network.get_input_embeddings().weight.shape[0]
+    card = ModelCard("probe", "probe", "", vocabulary)
+    options = ScoringOptions(Grid((length,), (MASKING.asked(length),), "masked"), signals=("truth",))
+    engine = MaskedEngine(MaskedModel(network, card, special, device), card, options)
+    values = {name: np.full(rows, np.nan) for name in ("M", "loss")}
+    for result in engine.score(TokenRows(tokens.astype(np.int64), np.full(rows, length)), np.arange(rows)):
+        values["M"][result.rows] = result.hit.mean(axis=1)
+        values["loss"][result.rows] = -result.truth["log_probability"].astype(np.float64).mean(axis=1)
+    return values

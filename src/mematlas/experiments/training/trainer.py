@@ -205,13 +205,14 @@ def _objective(run: _Run) -> Callable[[Ids], float]:
     """A function that adds the gradient for a batch, or this process's part of it, and returns the batch's loss."""
     arm, place, network = run.arm, run.placement, inner_network(run.network)
     add: Callable[[Ids, Part], float]
-    if arm.mask_token is None:
-        add = CausalObjective(network, place.device, arm.precision, is_sharded=place.is_sharded).backward
+    if arm.special_tokens is None:
+        causal = CausalObjective(network, place.device, arm.precision, arm.prefix, is_sharded=place.is_sharded)
+        add = causal.backward
     else:
-        masked = MaskedObjective(network, place.device, arm.precision, arm.mask_token)
+        masked = MaskedObjective(network, place.device, arm.precision, arm.special_tokens)
 
         def add(batch: Ids, part: Part) -> float:
-            return masked.backward(batch, [arm.seed, run.step + arm.schedule.moment_steps], part)
+            return masked.backward(batch, arm.seed, run.step + arm.schedule.moment_steps, part)
 
     def backward(batch: Ids) -> float:
         part = place.part(len(batch))
@@ -243,15 +244,16 @@ def _measure(run: _Run) -> None:
         values["shown"] = times[probe.rows].astype(np.float64)
         for (name, part), metric in product(probe.parts().items(), values):
             key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
-            records.append({**key, "value": float(values[metric][part].mean()), "n": len(part)})
+            known = values[metric][part][~np.isnan(values[metric][part])]
+            records.append({**key, "value": float(known.mean()) if len(known) else None, "n": len(known)})
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
 def _measure_rows(run: _Run, network: Any, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
     device = run.placement.device
-    if run.arm.mask_token is None:
-        return measure_causal(inner_network(network), tokens, context, device)
-    return measure_masked(inner_network(network), tokens, run.arm.mask_token, device)
+    if run.arm.special_tokens is None:
+        return measure_causal(inner_network(network), tokens, context, device, run.arm.prefix)
+    return measure_masked(inner_network(network), tokens, run.arm.special_tokens, device)
 
 
 def _probed_steps(arm: Arm) -> set[int]:

@@ -51,11 +51,7 @@ class MaskedModel:
             rows: token ids [rows, length]; hidden: positions [rows, m] of the tokens to hide.
         """
         rows, hidden = rows.to(self.device), hidden.to(self.device)
-        around = [
-            torch.tensor(ids, dtype=torch.int64, device=self.device).expand(len(rows), -1)
-            for ids in (self.tokens.before, self.tokens.after)
-        ]
-        read = torch.cat([around[0], rows.scatter(1, hidden, self.tokens.mask), around[1]], dim=1)
+        read = rows_as_read(rows, hidden, self.tokens)
         arguments = {"input_ids": read, "attention_mask": torch.ones_like(read)}
         if self._head is None:
             states = self.network(**arguments).logits
@@ -69,6 +65,15 @@ class MaskedModel:
     def head(self, states: Tensor) -> Tensor:
         """Logits [n, vocabulary] in float32, from states [n, width]."""
         return (states if self._head is None else self._head(states)).float()
+
+
+def rows_as_read(rows: Tensor, hidden: Tensor, tokens: SpecialTokens) -> Tensor:
+    """What a model reads of rows [rows, length] of which the positions `hidden` [rows, m] are hidden."""
+    before, after = (
+        torch.tensor(ids, dtype=torch.int64, device=rows.device).expand(len(rows), -1)
+        for ids in (tokens.before, tokens.after)
+    )
+    return torch.cat([before, rows.scatter(1, hidden, tokens.mask), after], dim=1)
 
 
 @torch.inference_mode()
@@ -109,6 +114,12 @@ def read_special_tokens(name: str, card: ModelCard) -> SpecialTokens:
             f"The tokenizer of {card.spec!r} has no mask token within the model's vocabulary of {card.vocabulary}; a "
             "causal model is scored without --objective masked, another tokenizer is named with --tokenizer."
         )
+    return special_tokens(tokenizer)
+
+
+def special_tokens(tokenizer: Any) -> SpecialTokens:
+    """The special tokens of a tokenizer of transformers that has a mask token."""
+    mask = tokenizer.mask_token_id
     framed = tokenizer(tokenizer.mask_token, add_special_tokens=True, verbose=False)["input_ids"]
     place = framed.index(mask)
     special = tuple(sorted({*tokenizer.all_special_ids, mask}))

@@ -6,17 +6,17 @@ shards are kept: features are computed again only if rows, grid, corpus, tokeniz
 need no corpus: where they alone are missing or outdated, nothing is counted again.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from mematlas.corpus.row_sets import ShardPlan
-from mematlas.errors import IndexFault, StudyError
+from mematlas.errors import StudyError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import WorkerKeywords, WorkerOptions, resolve_worker_options
+from mematlas.features.taggers import load_tagger
 from mematlas.features.texts import TEXTS_VERSION
 from mematlas.index.base import Scope
 from mematlas.index.stream import MeteredStream
@@ -31,8 +31,10 @@ from mematlas.pipeline.steps.count import (
     count_workers,
     part_count,
 )
+from mematlas.pipeline.steps.feature_inputs import begun_sources, check_document_ends
 from mematlas.pipeline.steps.occurrences import OccurrencesStep
 from mematlas.pipeline.steps.score import worker_options
+from mematlas.pipeline.steps.tags import make_tags
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.reopen import ScoredRows, reopen_rows
 from mematlas.study import Run, Study, fingerprint, missing_shards, open_study, shard_name, write_shard
@@ -54,7 +56,6 @@ ORDER_VERSION: Final = 2
 #: Our choice: n-grams of so many tokens in all are counted in one pass, which bounds its memory (below 1.5 GB on two
 #: cores). That is 36,000 rows per pass for one cell of 32 + 32 tokens, and 14,000 for the demo's eight cells.
 PASS_TOKENS: Final = 1 << 24
-_SCAN_TOKENS: Final = 1 << 16  # tokens read at once in the search for the first end of a document
 COUNTED_KINDS: Final = ("tokens", "counts", "copies")  # written once the n-grams of a group of rows are counted
 
 
@@ -66,6 +67,7 @@ def make_features(
     eod: int | None = None,
     joined: bool = False,
     training_order: str | Path | None = None,
+    tagger: str | None = None,
     run: str | None = None,
     progress: Progress | None = None,
     **workers: Unpack[WorkerKeywords],
@@ -78,6 +80,7 @@ def make_features(
         eod: id of the token that ends a document within a row.
         joined: a document may continue in the next row; needs `eod`.
         training_order: .npy file of row positions in training order; that stream is then counted.
+        tagger: KIND:NAME such as "spacy:en_core_web_sm", which tags a sample of the rows; none by default.
         run: the beginning of a run's key; the latest run by default.
         progress: display of the progress; none by default.
         workers: options of the workers (workers=4, executor="ray", address="auto"); they do not change the tables.
@@ -85,8 +88,10 @@ def make_features(
     Raises:
         StudyError, CorpusError: see `mematlas.scoring.reopen.reopen_rows`.
         IndexFault: `eod` does not occur in the corpus, or `joined` lacks it.
-        OptionError: an option of `workers` breaks a rule.
+        OptionError: an option of `workers` breaks a rule, or `tagger` names no model.
+        MissingExtra: the tagger's library is not installed.
     """
+    words = None if tagger is None else load_tagger(tagger)
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     order = None if training_order is None else Path(training_order)
@@ -99,6 +104,8 @@ def make_features(
     features = FeaturesStep(opened, scored, CountOptions(scope, eod, joined, order), options)
     features.execute(options, display)
     OccurrencesStep(opened, scored).execute(options, display)
+    if words is not None:
+        make_tags(opened, run, scored.tokenizer, words, display)
     return features.output_folder
 
 
@@ -185,7 +192,7 @@ class FeaturesStep(TaskStep[int, None]):
 
     def prepare(self, tasks: list[int]) -> None:
         """Look for the end-of-document token, before existing features are replaced."""
-        _check_document_ends(self.options.stream(self.corpus), self.options.eod)
+        check_document_ends(self.options.stream(self.corpus), self.options.eod)
 
     def worker_factory(self) -> "WorkerFactory[CountTask, PartCounts]":
         return count_workers(self.study, self.scored, self.options, self.corpus.fingerprint, self.plan.count)
@@ -263,7 +270,7 @@ class FeaturesStep(TaskStep[int, None]):
 
     def _missing(self, name: str, source: str, kinds: Sequence[str]) -> list[int]:
         """The groups without finished shards of these kinds from `source`; name: of its fingerprint in begun.json."""
-        if _begun_sources(self.output_folder).get(name) != source:
+        if begun_sources(self.output_folder).get(name) != source:
             return list(range(self.plan.count))
         return sorted(set().union(*(missing_shards(self.output_folder / kind, self.plan.count) for kind in kinds)))
 
@@ -287,7 +294,7 @@ class FeaturesStep(TaskStep[int, None]):
         with translate_os_errors(self.study.folder):
             forget(self.study.folder, features_name(self.scored.run))
             (self.output_folder / "facts.json").unlink(missing_ok=True)
-            begun = _begun_sources(self.output_folder)
+            begun = begun_sources(self.output_folder)
             now = {"source": self.counting_source, "texts": self.source}
             if begun == now:
                 return
@@ -324,37 +331,6 @@ def rows_per_pass(grid: Grid) -> int:
     from mematlas.features.counts import counted_spans
 
     return max(1, PASS_TOKENS // sum(stop - start for start, stop in counted_spans(grid)))
-
-
-def _begun_sources(folder: Path) -> dict[str, Any]:
-    """The fingerprints of what the shards in `folder` are computed from: source, of what is counted, and texts.
-
-    Until texts had a fingerprint of their own, that of what is counted stood for both.
-    """
-    try:
-        begun = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return {"texts": begun.get("source"), **begun} if isinstance(begun, dict) else {}
-
-
-def _check_document_ends(stream: "CorpusStream", eod: int | None) -> None:
-    """Refuse an end-of-document token that does not occur in the corpus.
-
-    Raises:
-        IndexFault: it does not occur.
-    """
-    if eod is None:
-        return
-    tokens = 0
-    for chunk in stream.chunks(0, _SCAN_TOKENS):
-        if (chunk.tokens == eod).any():
-            return
-        tokens += chunk.own_length
-    raise IndexFault(
-        f"The end-of-document token --eod {eod} does not occur in the corpus ({tokens:,} tokens); name "
-        "the id that ends its documents, or leave --eod out."
-    )
 
 
 class _TableWriter:

@@ -221,10 +221,10 @@ def _arrays(values: Decisions) -> dict[str, NDArray[Any]]:
 
 
 def _truth_record(truth: Decisions, tokens: Ids) -> dict[str, NDArray[Any]]:
-    """The record for the tables: the most probable token is replaced by whether it is the true one."""
+    """The record for the tables: the most probable token, and whether it is the true one."""
     record = _arrays(truth)
     if record:
         record.pop("top_log_probability")
-        token = record.pop("token")
+        token = record["token"]
         record["hit"] = token == tokens[:, 1 : token.shape[1] + 1]
     return record

@@ -111,15 +111,29 @@ class MaskedEngine:
 
     def _score_rows(self, rows: TokenRows, part: Ids, masks: dict[int, Ids]) -> ContextResult:
         tokens = rows.ids[part, : self._options.grid.width]
-        hit, margin = [], []
+        hit, margin, truth = [], [], []
         for hidden in np.stack([masks[row] for row in part.tolist()], axis=1):  # one mask of every row: [rows, hidden]
             states = self._model.states(torch.from_numpy(tokens), torch.from_numpy(hidden))
-            chosen = {name: values.cpu().numpy() for name, values in self._readout.choose(states).items()}
-            hit.append(chosen["token"].reshape(hidden.shape) == np.take_along_axis(tokens, hidden, axis=1))
-            margin.append(chosen["margin"].reshape(hidden.shape))
+            targets = np.take_along_axis(tokens, hidden, axis=1)
+            chosen = {name: values.reshape(hidden.shape) for name, values in self._read(states, targets).items()}
+            hit.append(chosen.pop("token") == targets)
+            margin.append(chosen.pop("margin"))
+            truth.append(chosen)
         asked, none = np.full(len(part), self._masking.asked(tokens.shape[1])), np.zeros(len(part), dtype=np.int64)
         hits, margins = np.concatenate(hit, axis=1), np.concatenate(margin, axis=1)
-        return ContextResult(part, tokens.shape[1], hits, margins, asked, {}, {}, 0, none)
+        signals = {name: np.concatenate([values[name] for values in truth], axis=1) for name in truth[0]}
+        return ContextResult(
+            part, tokens.shape[1], hits, margins, asked, {}, signals, 0, asked if self._options.truth else none
+        )
+
+    def _read(self, states: torch.Tensor, targets: Ids) -> dict[str, np.ndarray]:
+        """Token and margin for states [n, width]; with the option `truth` also the signals of the true `targets`."""
+        if self._options.truth:
+            true = torch.from_numpy(targets).flatten().to(states.device)
+            read = self._readout.truth(states, true)
+        else:
+            read = self._readout.choose(states)
+        return {name: values.cpu().numpy() for name, values in read.items()}
 
 
 def load_masked_engine(

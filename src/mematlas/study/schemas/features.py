@@ -4,6 +4,7 @@
     copies   one row per (row, context, continuation)
     texts    one row per (row, context, continuation)
     tokens   one row per scored row: its first tokens, as many as the grid needs
+    tags     one row per tagged row, and per model and tagged row; only of studies that were tagged
     places   one row per (row, context, continuation, place) of recited rows: where else in the corpus they occur
 
 Rows that are not in the corpus (the control) have features, too: their n-grams are counted in the corpus.
@@ -18,6 +19,9 @@ import pyarrow as pa
 
 #: Kinds of token, by the text of the single token (our choice); entry `kinds` of COUNTS is an index into it.
 TOKEN_KINDS: Final = ("letters", "digits", "space", "punctuation", "mixed")
+
+#: Parts of speech (P8; universal tags), and tokens without one; entry `tags` of TAGS is an index into it.
+POS_CLASSES: Final = ("NUM", "PROPN", "NOUN", "VERB", "ADJ", "other", "mixed", "no word")
 
 COUNTS: Final = pa.schema(
     [
@@ -71,6 +75,14 @@ TOKENS: Final = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
         pa.field("tokens", pa.list_(pa.int32()), metadata={"is": "token ids at positions 0, 1 ... of the row"}),
+    ]
+)
+
+TAGS: Final = pa.schema(
+    [
+        pa.field("model", pa.string(), metadata={"is": "that names the tokens; null: the true tokens of the row"}),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("tags", pa.list_(pa.int8()), metadata={"is": "index into POS_CLASSES; null where none is named"}),
     ]
 )
 

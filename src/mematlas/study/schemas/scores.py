@@ -53,6 +53,7 @@ _TRUTH = [
         _FLOATS,
         metadata={"unit": "nats", "is": "renormalised over the 40 largest; null outside"},
     ),
+    pa.field("token", pa.list_(pa.int32()), metadata={"is": "the most probable token; not in older studies"}),
 ]
 
 
