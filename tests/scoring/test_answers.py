@@ -15,6 +15,10 @@ TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+CUT = (
+    "; half of the answers have {} tokens or more before them, so that a longer --context is closer to what the model "
+    "was trained on"
+)
 READING = (
     "a row is an answer, its first 8 tokens after the 16 tokens before it, in 'messages', written by the chat template "
     "of model"
@@ -54,6 +58,13 @@ def rows_by_hand(path, context, continuation):
     return np.array(rows)
 
 
+def prompts_of(path):
+    """The tokens before each answer."""
+    tokenizer = AutoTokenizer.from_pretrained("model")
+    chats = [json.loads(line)["messages"] for line in path.read_text().splitlines()]
+    return [tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True)["input_ids"] for chat in chats]
+
+
 def score(**options):
     return mematlas.score("model", **{"context": [16], "continuation": [8], **options})
 
@@ -73,6 +84,13 @@ def test_several_contexts_end_where_the_answer_begins(files):
     assert chats.scores().equals(score(corpus="rows.npy", study="rows", **options).scores())
 
 
+def test_a_context_as_long_as_the_prompts_is_not_told_to_be_longer(files):
+    shortest = min(len(prompt) for prompt in prompts_of(files / "train.jsonl"))
+    study = score(corpus="train.jsonl", context=[shortest], study="s")
+    [run] = study.runs()
+    assert run.settings["readings"]["train"].endswith("written by the chat template of model")
+
+
 def test_several_contexts_need_that_alignment(files, capsys):
     options = ["--context", "4,16", "--continuation", "8", "--study", "s"]
     assert command(["score", "model", "--corpus", "train.jsonl", *options]) == 2
@@ -87,9 +105,11 @@ def test_how_chats_were_read_is_said_once_and_recorded(files, capsys):
     assert command(["score", "model", "--corpus", "train.jsonl", "--control", "heldout.jsonl", *options]) == 0
     said = capsys.readouterr()
     lines = (said.out + said.err).splitlines()
-    assert lines.count(READING) == lines.count(f"control: {READING}") == 1
+    told = READING + CUT.format(int(np.median([len(prompt) for prompt in prompts_of(files / "train.jsonl")])))
+    assert lines.count(told) == 1
+    assert sum(line.startswith(f"control: {READING}; half of") for line in lines) == 1
     [run] = mematlas.open_study("s").runs()
-    assert run.settings["readings"] == {"train": READING, "control": READING}
+    assert run.settings["readings"]["train"] == told
     assert run.settings["corpus_details"]["reading"] == READING
     assert command(["show", "s"]) == 0
     assert READING in capsys.readouterr().out

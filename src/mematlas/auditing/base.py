@@ -5,6 +5,7 @@ from typing import Literal
 
 import polars as pl
 
+from mematlas.analyses.extraction.membership.row_scores import membership_rows
 from mematlas.auditing.config import AuditConfig
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelSource
@@ -77,6 +78,14 @@ class Material:
     control_documents: list[Document]
     progress: Progress = field(default_factory=Silent)
     _loaded: tuple[str, Model] | None = None
+    _rows: pl.DataFrame | None = None
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The scored rows of the model with their scores of membership; see `membership_rows`."""
+        if self._rows is None:
+            self._rows = membership_rows(self.study).filter(model=self.model_label)
+        return self._rows
 
     def load(self, source: ModelSource) -> Model:
         """The loaded model; only one is in memory at a time."""

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.control import check_control
 from mematlas.matching.detector import LABELS, Detection, Detector
 from mematlas.models.base import ModelSource
 from mematlas.scoring.engines.prompting import greedy_continuations
@@ -28,7 +29,9 @@ def look(material: Material) -> Look:
     """Classes of what the model and its base write after the beginnings of training and control texts."""
     if not material.config.prompts:
         return could_not_be_judged("copying", TITLE, "it was not asked for (--prompts 0).")
-    train, control = _prompts(material, material.documents), _prompts(material, material.control_documents)
+    problem = check_control(material.rows).problem
+    train = _prompts(material, material.documents)
+    control = [] if problem else _prompts(material, material.control_documents)
     if len(train) < _FEWEST:
         return could_not_be_judged(
             "copying", TITLE, f"{len(train)} distinct texts are longer than their prompt, and {_FEWEST} are needed."
@@ -52,7 +55,7 @@ def look(material: Material) -> Look:
         f"{flagged:,}.",
         _p_value(table),
         "recites" if flagged else "membership",
-        reason="" if material.base is not None or control else "there is neither a base model nor a control.",
+        reason="" if material.base is not None or control else f"there is no base model, and no control: {problem}",
         measures=_measures(material, table),
         examples=_examples(material, of_train, found["model"]),
         share=flagged / of_train.height,

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.control import FEWEST_DOCUMENTS, check_control, without_trained
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
 
 TITLE: Final = "Recitation"
-_FEWEST_DOCUMENTS: Final = 8  # our choice: below, no permutation reaches p = .01
 _POWER: Final = 0.95
 _DRAWS: Final = 40
 _EXAMPLES: Final = 10
@@ -32,11 +32,12 @@ def look(material: Material) -> Look:
     rows = recited_rows(tables, material.model_label, material.base_label)
     train = rows.filter("member")
     documents = train["cluster"].n_unique()
-    if documents < _FEWEST_DOCUMENTS:
-        return could_not_be_judged(
-            "recitation", TITLE, f"only {documents} independent documents could be scored, and 8 are needed."
-        )
-    p, parts = _p_value(rows)
+    if documents < FEWEST_DOCUMENTS:
+        reason = f"only {documents} independent documents could be scored, and {FEWEST_DOCUMENTS} are needed."
+        return could_not_be_judged("recitation", TITLE, reason)
+    problem = check_control(material.rows).problem
+    compared = rows.filter("member") if problem else rows
+    p = _p_value(compared)
     measures = _measures(rows, material)
     recited = train.filter(pl.col("recited") & ~pl.col("recited_by_base").fill_null(value=False))
     count = recited["cluster"].n_unique()
@@ -47,12 +48,12 @@ def look(material: Material) -> Look:
         f"{'' if material.base is None else ', where its base does not'}.",
         p,
         "recites" if count else "membership",
-        reason="" if p is not None else "there is neither a base model nor a control to compare with.",
+        reason="" if p is not None else f"there is no base model, and no control to compare with: {problem}",
         measures=measures,
         examples=_examples(material, tables, recited),
-        caveats=parts,
+        caveats=_caveats(material, problem),
         share=count / documents,
-        power=_power(rows) if p is not None else None,
+        power=_power(compared) if p is not None else None,
         table=rows,
     )
 
@@ -73,27 +74,28 @@ def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:
         if base is None
         else scored.filter(model=base).select("row", base_M=pl.col("matches") / length, recited_by_base="recited")
     )
-    shared = rows.filter("member")["cluster"].unique().implode()
-    kept = rows.filter(pl.col("member") | ~pl.col("cluster").is_in(shared))
-    return kept.join(of_base, on="row", how="left").sort("row")
+    return without_trained(rows).join(of_base, on="row", how="left").sort("row")
 
 
-def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> tuple[float | None, tuple[str, ...]]:
-    """The larger one of both comparisons' p-values, and what was not compared."""
-    train, caveats, p_values = rows.filter("member"), [], []
+def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> float | None:
+    """The larger p-value of the comparisons with the base and with the control; None without either."""
+    train, p_values = rows.filter("member"), []
     if rows["base_M"].null_count() < rows.height:
         gain = (train["M"] - train["base_M"]).to_numpy()
         p_values.append(p_of_positive_mean(gain, train["cluster"], permutations=permutations))
-    else:
-        caveats.append("There is no base model: texts that every model knows count as recited.")
     if rows.height > train.height:
         gain = (rows["M"] - rows["base_M"].fill_null(0.0)).to_numpy()
         p_values.append(p_of_higher_in_members(gain, rows["member"], rows["cluster"], permutations=permutations))
-    else:
-        caveats.append(
-            "There is no control: text that the model would write anyway, such as set phrases, counts as recited."
-        )
-    return (max(p_values) if p_values else None), tuple(caveats)
+    return max(p_values) if p_values else None
+
+
+def _caveats(material: Material, problem: str) -> tuple[str, ...]:
+    texts = []
+    if material.base is None:
+        texts.append("There is no base model: texts that every model knows count as recited.")
+    if problem:
+        texts.append(f"There is no comparison with a control, so set phrases count as recited: {problem}")
+    return tuple(texts)
 
 
 def _measures(rows: pl.DataFrame, material: Material) -> tuple[Measure, ...]:
@@ -143,7 +145,7 @@ def _is_found(rows: pl.DataFrame, clusters: NDArray[np.int64], count: int) -> bo
         changed = rows.with_columns(
             M=pl.when(pl.col("member") & pl.col("cluster").is_in(planted.tolist())).then(1.0).otherwise("M")
         )
-        p = _p_value(changed, _POWER_PERMUTATIONS)[0]
+        p = _p_value(changed, _POWER_PERMUTATIONS)
         found += p is not None and p <= _POWER_LEVEL
     return found >= _POWER * _DRAWS
 

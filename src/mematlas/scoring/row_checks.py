@@ -59,13 +59,25 @@ def describe_rows(
 
 def _readings(sets: "Sequence[RowSet]") -> dict[str, str]:
     """By role a sentence on how records became rows, where there are several ways."""
-    read = {rows.role: str(rows.corpus.details["reading"]) for rows in sets if "reading" in rows.corpus.details}
+    details = {rows.role: rows.corpus.details for rows in sets}
+    read = {role: f"{of['reading']}{_cut_prompts(of)}" for role, of in details.items() if "reading" in of}
     answered = {rows.role for rows in sets if rows.corpus.details.get("cut") == "answers"}
     if len(answered) == 1 < len(sets):
         only = "corpus" if "train" in answered else "control"
         unlike = f"the rows of the {only} alone are answers, so that the two are not alike; give both in the same form"
         read["control"] = f"{read['control']}; {unlike}" if "control" in read else unlike
     return read
+
+
+def _cut_prompts(details: Mapping[str, Any]) -> str:
+    """A clause if most answers stand after more tokens than the context has; "" otherwise."""
+    median, context = details.get("prompt_tokens_median"), details.get("context")
+    if median is None or context is None or median <= context:
+        return ""
+    return (
+        f"; half of the answers have {median:,} tokens or more before them, so that a longer --context is closer to "
+        "what the model was trained on"
+    )
 
 
 def _left_out_of(rows: "RowSet", needed: int, earlier: Mapping[str, Sequence[LeftOut]] | None) -> list[LeftOut]:

@@ -78,7 +78,7 @@ def open_cached(format: str, path: Path, source: DocumentSource, options: Corpus
         "layout": CACHE_VERSION,
         "row_length": options.row_length,
         "cut": options.cut,
-        **({"context": options.context} if source.answers else {}),
+        **({"tokens_before_answers": options.context} if source.answers else {}),
         "encoder": encoder and (encoder.fingerprint, encoder.vocabulary),
         **source.choices,
     }
@@ -242,7 +242,7 @@ class _Writer:
         self._row_length, self._cut, self._context = options.row_length, options.cut, options.context or 0
         self.rows = self.documents = self._tokens = self._dropped = self._short = 0
         self.sources: dict[str, int] = {}
-        self._short_prompts = 0
+        self._prompts: list[int] = []  # tokens before each answer
         self.own_ids = self._row_length is None or self._cut in ("window", "answers")
         self._last_id: int | None = None
 
@@ -277,8 +277,8 @@ class _Writer:
     def _row_of_answer(self, ids: NDArray[Any], answer: int) -> NDArray[Any]:
         """The context's tokens before the answer and its first ones; no tokens if there are fewer before it."""
         assert self._row_length is not None
+        self._prompts.append(answer)
         if answer < self._context:
-            self._short_prompts += 1
             return ids[:0]
         start = answer - self._context
         return ids[start : start + self._row_length]
@@ -309,5 +309,11 @@ class _Writer:
             "short_documents": self._short,
             "dropped_tokens": self._dropped,
             "own_row_ids": self.own_ids,
-            **({"context": self._context, "short_prompts": self._short_prompts} if self._cut == "answers" else {}),
+            **(self._of_answers() if self._cut == "answers" else {}),
         }
+
+    def _of_answers(self) -> dict[str, object]:
+        prompts = np.array(self._prompts, dtype=np.int64)
+        short = int((prompts < self._context).sum())
+        median = int(np.median(prompts)) if len(prompts) else None
+        return {"context": self._context, "short_prompts": short, "prompt_tokens_median": median}
