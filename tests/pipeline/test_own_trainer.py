@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError,
 from mematlas.experiments.training.commands import train_models
 from mematlas.findings.finding import read_findings
 from mematlas.pipeline.experiment import experiment_commands, read_experiment
+from mematlas.pipeline.own_trainer import _job, _lines_of_rows, _settings, _study_file
 from mematlas.progress import Silent
 from tests.experiments import own_trainer
 from tests.experiments.own_trainer import WORDS, followers, texts_of
@@ -58,13 +60,13 @@ def template(tmp_path_factory) -> Path:
     return folder
 
 
-def prepare(folder: Path, template: Path, **keys) -> Path:
+def prepare(folder: Path, template: Path, record: dict | None = None, **keys) -> Path:
     """A folder with the trainer, its template, a file of lines with one blank among them, and the experiment's file."""
     shutil.copytree(template, folder / "template")
     shutil.copy(own_trainer.__file__, folder / "train.py")
     random = np.random.default_rng(0)
     texts = [" ".join(f"w{word}" for word in random.integers(1, WORDS, LENGTH)) for _ in range(LINES)]
-    lines = [json.dumps({"text": text, "id": number}) for number, text in enumerate(texts)]
+    lines = [json.dumps({"text": text, "id": number, **(record or {})}) for number, text in enumerate(texts)]
     (folder / "train.jsonl").write_text("\n".join([*lines[:3], "", *lines[3:]]))
     (folder / "lines.txt").write_text("\n".join([*texts[: LINES // 2], *texts[: LINES // 2]]) + "\n")
     trainer = f"{sys.executable} train.py {{subset}} {{out}} {{seed}}"
@@ -251,6 +253,30 @@ def test_equal_lines_of_a_text_are_drawn_together_and_short_ones_have_no_score(t
     (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "counterfactual"]
     assert finding.table("mem").filter(pl.col("row") >= LINES).is_empty()
     assert finding.table("mem")["copies"].unique().to_list() == [2]
+
+
+def test_the_first_model_shows_which_line_each_row_is_from(tmp_path, template):
+    """Lines that all name document 7 are rows in their order; text that is read otherwise is refused."""
+
+    class Stops(Silent):
+        def say(self, text: str) -> None:
+            if text.startswith("training subset-001"):
+                raise KeyboardInterrupt
+
+    path = prepare(tmp_path, template, {"document": 7})
+    with pytest.raises(KeyboardInterrupt):
+        mematlas.experiment("counterfactual", path, progress=Stops())
+    config = read_experiment("counterfactual", path)
+    design = experiment_commands("counterfactual", config)
+    assert design is not None
+    assert design.lines.names_documents
+    settings = _settings(design, config, design.lines.scored_file(tmp_path), [design.runs[0].model])
+    rows = _lines_of_rows(_job(_study_file(settings, config.out)), design)
+    assert rows["line"].to_list() == list(range(LINES))
+    fewer = replace(design, lines=replace(design.lines, lines=design.lines.lines[1:]))
+    job = _job(_study_file(settings, config.out))
+    with pytest.raises(CorpusError, match="has 19 lines, but is read as 20 rows; write one text or JSON object a line"):
+        _lines_of_rows(job, fewer)
 
 
 def test_a_dry_run_shows_the_command_and_writes_nothing(tmp_path, template, capsys):

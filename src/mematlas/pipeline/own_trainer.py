@@ -80,19 +80,22 @@ def _job(file: StudyFile) -> ScoringJob:
 
 
 def _lines_of_rows(job: ScoringJob, design: CommandDesign) -> pl.DataFrame:
-    """row, line: the number of the line that each row is the beginning of.
+    """row, line: the number of the line that each row is from; of a chat with several answers, each is a row.
 
     Raises:
-        CorpusError: the file is not read as one row a line.
+        CorpusError: the lines are not told by the rows.
     """
     (rows,) = job.plan.sets
-    if len(rows.corpus) != len(design.lines.lines):
-        raise CorpusError(
-            f"{design.lines.path} has {len(design.lines.lines):,} lines, but is read as {len(rows.corpus):,} rows; "
-            "write one text or JSON object a line."
-        )
     positions = np.asarray(rows.positions[:], np.int64)
-    return pl.DataFrame({"row": rows.corpus.row_ids(positions), "line": positions})
+    documents = rows.corpus.provenance(positions).document
+    if design.lines.names_documents or None in documents:  # documents are others than lines, which are a row each
+        if len(rows.corpus) != len(design.lines.lines):
+            raise CorpusError(
+                f"{design.lines.path} has {len(design.lines.lines):,} lines, but is read as {len(rows.corpus):,} rows; "
+                "write one text or JSON object a line, without the key document."
+            )
+        documents = positions.tolist()
+    return pl.DataFrame({"row": rows.corpus.row_ids(positions), "line": pl.Series(documents, dtype=pl.Int64)})
 
 
 def _exposures(job: ScoringJob, design: CommandDesign) -> pl.DataFrame:

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from mematlas.corpus.reading.document_names import DOCUMENT
 from mematlas.errors import CorpusError
 from mematlas.study import write_atomically
 from mematlas.types import Ids
@@ -19,11 +20,13 @@ _JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True)
 class LineFile:
-    """The lines of a file, as they are, with their ends; blank ones are left out. is_json: of one object each."""
+    """The lines of a file, as they are, with their ends; blank ones are left out. is_json: of one object each;
+    names_documents: whether an object says which document it is from, so that this is not the number of its line."""
 
     path: Path
     lines: tuple[bytes, ...]
     is_json: bool
+    names_documents: bool = False
 
     @cached_property
     def texts(self) -> Ids:
@@ -68,9 +71,9 @@ def read_line_file(path: Path) -> LineFile:
     numbered = [(number, line) for number, line in enumerate(_lines(content), start=1) if line.strip()]
     if not numbered:
         raise CorpusError(f"{path} has no line with a text; trainer draws subsets of its lines.")
-    if is_json:
-        _check_objects(path, numbered)
-    return LineFile(path, tuple(line for _, line in numbered), is_json)
+    records = [*_objects(path, numbered)] if is_json else []
+    names_documents = any(DOCUMENT in record for record in records)
+    return LineFile(path, tuple(line for _, line in numbered), is_json, names_documents)
 
 
 def _lines(content: bytes) -> list[bytes]:
@@ -78,17 +81,18 @@ def _lines(content: bytes) -> list[bytes]:
     return [*(line + b"\n" for line in whole), last]
 
 
-def _check_objects(path: Path, numbered: Sequence[tuple[int, bytes]]) -> None:
+def _objects(path: Path, numbered: Sequence[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
     for number, line in numbered:
         try:
-            is_object = isinstance(json.loads(line), dict)
+            record = json.loads(line)
         except ValueError:
-            is_object = False
-        if not is_object:
+            record = None
+        if not isinstance(record, dict):
             raise CorpusError(
                 f"{path}, line {number} is no JSON object; subsets are drawn from lines: write one object a line "
                 "(`jq -c '.[]'` does of an array)."
             )
+        yield record
 
 
 def write_bytes(path: Path, content: bytes) -> None:
