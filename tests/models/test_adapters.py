@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import peft
@@ -19,6 +20,7 @@ from mematlas.cli import run as command
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model, find_models
+from mematlas.pipeline.study_file import read_study_file
 from tests import tiny_networks as networks
 from tests.byte_level_tokenizer import byte_level_encoder
 
@@ -249,6 +251,17 @@ def test_checkpoints_of_a_lora_run_are_a_family(base, adapter, tmp_path):
     of_moved = find_models("run/checkpoint-*@moved")
     assert [source.card.spec for source in of_moved] == ["run/checkpoint-20@moved", "run/checkpoint-100@moved"]
     assert find_model("run@moved").card.spec == "run/checkpoint-100@moved"
+
+
+def test_a_study_file_names_an_adapter_and_its_base_relative_to_itself(base, adapter, tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(
+        "models: [a@base, 'a*@base', a@owner/name]\ncorpus: rows.npy\ncontext: [8]\ncontinuation: [8]\nstudy: s\n"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    models = read_study_file(Path("../study.yaml")).models
+    assert models == ["../a@../base", "../a*@../base", "../a@owner/name"]
+    assert find_model(models[0]).card.base == "../base"
 
 
 # ------------------------------------------------------------------------------------------------- what is refused

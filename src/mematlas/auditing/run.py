@@ -24,6 +24,7 @@ from mematlas.errors import MematlasError, ModelError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.models.base import ModelSource
+from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.resolve import find_model
 from mematlas.pipeline.run import run_file
 from mematlas.pipeline.study_file import parse_study_file
@@ -122,8 +123,8 @@ def _score(
         "corpus": _absolute(config.train),
         "control": None if config.control is None else _absolute(config.control),
         "study": "study",
-        "rows": _selection(config.train, config, source, sum(lengths)),
-        "control_rows": "all" if config.control is None else _selection(config.control, config, source, sum(lengths)),
+        "rows": _selection(config.train, config, source, lengths),
+        "control_rows": "all" if config.control is None else _selection(config.control, config, source, lengths),
         "context": [lengths[0]],
         "continuation": [lengths[1]],
         "column": config.column,
@@ -139,9 +140,10 @@ def _score(
     return outcome.study
 
 
-def _selection(path: str, config: AuditConfig, source: ModelSource, row_length: int) -> str:
+def _selection(path: str, config: AuditConfig, source: ModelSource, lengths: tuple[int, int]) -> str:
     """All rows of a corpus, or a sample where there are more than are scored."""
-    options = CorpusOptions(column=config.column, encoder=source.encoder(), text_row_length=row_length)
+    context, row_length = lengths[0], sum(lengths)
+    options = CorpusOptions(column=config.column, encoder=source.encoder(), text_row_length=row_length, context=context)
     rows = len(open_corpus(path, options=options))
     return "all" if rows <= config.rows else f"sample:{config.rows}:{config.seed}"
 
@@ -156,7 +158,11 @@ def _take(name: str, material: Material) -> Look:
 
 
 def _absolute(spec: str) -> str:
+    """The name of a model or a corpus with its paths made absolute, also those of an adapter@base."""
     path = Path(spec).expanduser()
+    for adapter, base in with_base(spec):
+        if not path.exists() and Path(adapter).expanduser().is_dir():
+            return f"{_absolute(adapter)}@{_absolute(base)}"
     return str(path.resolve()) if path.exists() else spec
 
 

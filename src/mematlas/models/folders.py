@@ -1,12 +1,12 @@
 """Resolve the name of a Hugging Face model: a folder, a training run, an adapter, or a hub id."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from mematlas.errors import ModelError
 from mematlas.models.checkpoints import latest_checkpoint
 from mematlas.models.huggingface import FolderSource, download
 from mematlas.models.peft_adapters.folder import is_adapter
+from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.peft_adapters.source import AdapterSource
 from mematlas.models.weight_files import step_of_name
 
@@ -28,13 +28,6 @@ def resolve(rest: str) -> FolderSource | AdapterSource:
     label = repository.split("/")[-1] + (f"@{revision}" if revision else "")
     folder = download(repository, revision or None)
     return AdapterSource(folder, rest, label) if is_adapter(folder) else FolderSource(folder, rest, label)
-
-
-def with_base(spec: str) -> Iterator[tuple[str, str]]:
-    """The ways to read `spec` as a name and a base model, as each may have an @ itself."""
-    parts = spec.split("@")
-    for number in range(1, len(parts)):
-        yield "@".join(parts[:number]), "@".join(parts[number:])
 
 
 def _in_folder(folder: Path, name: str, base: str | None = None) -> FolderSource | AdapterSource:

@@ -7,7 +7,7 @@ from mematlas.errors import ModelError
 from mematlas.models import MODELS
 from mematlas.models.base import ModelSource
 from mematlas.models.checkpoints import is_pattern, matching_models
-from mematlas.models.folders import with_base
+from mematlas.models.peft_adapters.names import with_base
 from mematlas.registry import did_you_mean
 
 

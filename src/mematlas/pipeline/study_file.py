@@ -16,6 +16,7 @@ from mematlas.errors.remedies import command_line
 from mematlas.index.base import Scope
 from mematlas.io.paths import is_remote, is_url
 from mematlas.models import MODELS
+from mematlas.models.peft_adapters.names import with_base
 from mematlas.pipeline.yaml_file import describe_error, read_mapping
 from mematlas.registry import did_you_mean
 from mematlas.scoring.config import Names, ScoreConfig, resolve_config
@@ -166,7 +167,11 @@ def _rows(spec: str, folder: Path) -> str:
 
 
 def _model(spec: str, folder: Path) -> str:
-    """[backend:]model, where model may be a path, a hub id, or a number."""
+    """[backend:]model, where model may be a path, a hub id, a number, or an adapter@base."""
+    for adapter, base in with_base(spec):
+        is_adapter = has_magic(adapter) or (_path(folder, adapter) / "adapter_config.json").is_file()
+        if is_adapter or (_path(folder, adapter).is_dir() and _path(folder, base).exists()):
+            return f"{_in_folder(adapter, folder)}@{_in_folder(base, folder)}"
     backend, colon, rest = spec.partition(":")
     return f"{backend}:{_in_folder(rest, folder)}" if colon and backend in MODELS else _in_folder(spec, folder)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
+from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.resolve import find_model
 from mematlas.scoring.config import ScoreConfig, grid_of, resolve_config
 from mematlas.scoring.job import ScoringJob, choose_tokenizer, digest_positions, family_tokenizer, open_row_sets
@@ -147,4 +148,10 @@ def _relocate(path: str, recorded_study: Path, folder: Path) -> str:
 def _relocate_name(name: str, recorded_study: Path, folder: Path) -> str:
     """The current path of a model or tokenizer if `name` is a path; else `name` itself."""
     path = _relocate(name, recorded_study, folder)
-    return path if Path(path).exists() else name
+    if Path(path).exists():
+        return path
+    for adapter, base in with_base(name):
+        path = _relocate(adapter, recorded_study, folder)
+        if Path(path).is_dir():
+            return f"{path}@{_relocate_name(base, recorded_study, folder)}"
+    return name
