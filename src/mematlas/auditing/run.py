@@ -54,10 +54,11 @@ def audit(model: str | Path, progress: Progress | None = None, **options: Unpack
 
 def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """Score, take every look, and write the verdict."""
+    secrets = listed_values(config)
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
     if not config.show_secrets:
-        looks = [redacted(look, listed_values(config)) for look in looks]
+        looks = [redacted(look, secrets) for look in looks]
     verdict = decide(looks)
     for look in looks:
         if look.table is not None:

@@ -1,0 +1,55 @@
+"""`mematlas audit` as a user calls it: exit codes, what it prints, what it refuses in one line."""
+
+import json
+
+import pytest
+
+from mematlas.cli import run
+from tests.audit import tickets
+
+
+def call(capsys, *words):
+    code = run([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, capsys):
+    words = ["audit", ground.tuned, "--train", ground.train, "--base", ground.base, "--out", tmp_path / "out"]
+    quick = ["--secrets", "none", "--prompts", "0"]
+    code, out, err = call(capsys, *words, *quick, "--fail-on", "leak,secrets>0")
+    assert code == 3
+    assert out.startswith("RECITES TRAINING TEXT: tuned recites a row whole in ")
+    assert "- Membership: not judged." in out
+    assert str(tmp_path / "out" / "verdict.html") in out
+    assert err.splitlines()[-1] == "Failed: leak (--fail-on)."
+    command = json.loads((tmp_path / "out" / "verdict.json").read_text())["audited"]["command"]
+    assert command.startswith("mematlas audit ")
+    assert "--prompts 0" in command
+    before = (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns
+    assert call(capsys, *words, *quick)[0] == 0, "without a condition a leak is no failure"
+    assert (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns == before, "nothing is scored twice"
+
+
+def test_what_cannot_be_audited_is_said_in_one_line(ground, tmp_path, capsys):
+    def refused(*words):
+        code, _, err = call(capsys, "audit", ground.base, "--out", tmp_path / "out", *words)
+        assert code in (1, 2)
+        return err.splitlines()[-1]
+
+    assert "There is no file or folder" in refused("--train", tmp_path / "absent.jsonl")
+    short = tickets.write_jsonl(tmp_path / "short.jsonl", ["too short"] * 9)
+    assert "Half of the texts have" in refused("--train", short)
+    secrets = tmp_path / "empty.txt"
+    secrets.write_text("\n")
+    text = refused("--train", ground.train, "--secrets", tmp_path / "none.txt")
+    assert "cannot be read" in text
+    assert "has no secret; write one a line" in refused("--train", ground.train, "--secrets", secrets)
+    assert not (tmp_path / "out" / "study").exists(), "refused before anything was scored"
+
+
+@pytest.mark.parametrize("words", [["--train"], []])
+def test_the_training_file_must_be_named(ground, capsys, words):
+    code, _, err = call(capsys, "audit", ground.base, *words)
+    assert code == 2
+    assert "--train" in err
