@@ -1,6 +1,7 @@
 """The audit of a model that leaks, of one that does not, and of one that cannot be judged."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -115,3 +116,24 @@ def test_a_control_of_another_kind_is_not_compared(ground, tmp_path):
     membership = next(look for look in verdict.looks if look.name == "membership")
     assert membership.p is None
     assert "words alone tell the control from the training file" in membership.reason
+
+
+def test_chats_are_audited_as_their_template_writes_them(ground, tmp_path):
+    models = []
+    for folder in (ground.tuned, ground.base):
+        copy = shutil.copytree(folder, tmp_path / folder.name)
+        (copy / "chat_template.jinja").write_text(
+            "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+            "{% if add_generation_prompt %}<assistant>{% endif %}"
+        )
+        models.append(copy)
+    texts = list(dict.fromkeys(ground.texts))
+    chats = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]} for text in texts]
+    train = tmp_path / "chats.jsonl"
+    train.write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    verdict = mematlas.audit(
+        models[0], train=train, base=models[1], out=tmp_path / "out", context=6, prompts=0, secrets=ground.secrets
+    )
+    secrets = table(tmp_path / "out", "secrets").filter("planted")
+    assert secrets.height == len(ground.codes), "they are found where the template puts them"
+    assert verdict.answer == "recites training text"

@@ -76,8 +76,8 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    documents = _documents(Path(config.train), config.column)
-    control = [] if config.control is None else _documents(Path(config.control), config.column)
+    documents = _documents(Path(config.train), config.column, encoder)
+    control = [] if config.control is None else _documents(Path(config.control), config.column, encoder)
     context, continuation = _lengths(config, encoder, documents)
     progress.say(
         f"{len(documents):,} training texts{f', {len(control):,} of the control' if control else ''}; rows of "
@@ -87,8 +87,8 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     return Material(config, study, source, base, encoder, documents, control, progress)
 
 
-def _documents(path: Path, column: str | None) -> list[Document]:
-    texts = ((name, text) for name, text in open_texts(path, column) if text.strip())
+def _documents(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
+    texts = ((name, text) for name, text in open_texts(path, column, encoder) if text.strip())
     documents = [(f"text {name} of {path.name}" if name.isdecimal() else name, text) for name, text in texts]
     if not documents:
         raise MematlasError(f"{path} has no text; an audit needs the texts that the model was trained on.")

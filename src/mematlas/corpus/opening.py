@@ -13,6 +13,7 @@ from mematlas.corpus.reading.skipped_files import first_of
 from mematlas.corpus.reading.unreadable import refuse_unreadable
 from mematlas.errors import CorpusError
 from mematlas.errors.functions import public_function
+from mematlas.types import Encoder
 
 DEFAULT_OPTIONS = CorpusOptions()
 OPTION_FLAGS = {"row_length": "--row-length", "token_dtype": "--token-dtype", "column": "--column", "cut": "--cut"}
@@ -51,19 +52,21 @@ def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusO
         ) from error
 
 
-def open_texts(path: Path, column: str | None = None) -> Iterator[tuple[str, str]]:
+def open_texts(path: Path, column: str | None = None, encoder: Encoder | None = None) -> Iterator[tuple[str, str]]:
     """The documents at `path` as texts, whole and as stored: (name, text); names are sources, or numbers without one.
 
     Args:
-        path: a corpus of any format with texts, which is detected; column: with the texts, None for a usual name.
+        path: a corpus of any format with texts, which is detected; column: with the texts, None for a usual name;
+            encoder: the tokenizer whose chat template writes chats, which are refused without one.
 
     Raises:
         CorpusError: the corpus is absent, empty or damaged, of no known format, or has tokens instead of texts.
     """
-    options = CorpusOptions(column=column)
+    options = CorpusOptions(column=column, cut="rows", encoder=encoder)  # whole texts, not their answers
     try:
         reader = _detect_format(path)
-        _check_options(reader, options)
+        if isinstance(reader, TextSource):
+            _check_options(reader, options)
         documents = reader.documents(path, options) if isinstance(reader, TextSource) else None
         if documents is None or documents.kind != "text":
             raise CorpusError(f"{path} has token ids, and texts are needed here; name the texts that they come from.")
