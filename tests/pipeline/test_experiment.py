@@ -22,7 +22,15 @@ TINY = {
     "out": "out", "sizes": [{"hidden": 16, "layers": 1, "heads": 2, "peak_rate": 0.02}], "row_length": 24, "batch": 4,
     "vocabulary": 300, "context": 8, "blocks": 4,
 }  # fmt: skip
-FORGET = {**TINY, "times": [0, 6], "plateau_steps": 4, "after_steps": 4, "special_rows": 4, "control_rows": 6}
+FORGET = {
+    **TINY,
+    "spacing": 0,
+    "times": [0, 6],
+    "plateau_steps": 4,
+    "after_steps": 4,
+    "special_rows": 4,
+    "control_rows": 6,
+}
 DYNAMICS = {**TINY, "epochs": 4, "train_rows": 12, "validation_rows": 6}
 
 
