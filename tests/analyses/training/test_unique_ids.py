@@ -104,9 +104,9 @@ def test_the_trend_is_decided_over_seeds(ids, verdict):
 def test_the_claim_names_both_comparisons():
     half_way = [0.0, 0.5, 1.0, 1.0, 1.0, 1.0]  # after 1 epoch, not 2.5
     assert ANALYSIS.compute(study(three(ids=half_way))).claim == (
-        "Half of the training tokens are memorized +0.0 epochs sooner with an enlarged vocabulary that is not used "
-        "than with the original vocabulary; +1.5 epochs sooner with a token of its own in front of every row than with "
-        "the original vocabulary; +1.5 epochs sooner with a token of its own in front of every row than with the "
+        "Half of the training tokens are memorized 0.0 epochs sooner with an enlarged vocabulary that is not used "
+        "than with the original vocabulary; 1.5 epochs sooner with a token of its own in front of every row than with "
+        "the original vocabulary; 1.5 epochs sooner with a token of its own in front of every row than with the "
         "enlarged one (1 seed)."
     )
     low = [0.0, 0.1, 0.1, 0.2, 0.2, 0.3]

@@ -251,9 +251,13 @@ def _claim(at: pl.DataFrame, gains: pl.DataFrame) -> str:
 
 
 def _epochs(record: dict[str, Any]) -> str:
-    gain, lower, upper = record["gain"], record["gain_lower"], record["gain_upper"]
-    interval = "" if lower is None else f" [{lower:+.1f}, {upper:+.1f}]"
-    return f"{gain:+.1f}{interval} epochs sooner"
+    """By how many epochs sooner, or later, with the interval in the same direction."""
+    sign = -1 if record["gain"] < 0 else 1
+    word = "later" if sign < 0 else "sooner"
+    if record["gain_lower"] is None:
+        return f"{abs(record['gain']):.1f} epochs {word}"
+    lower, upper = sorted((sign * record["gain_lower"], sign * record["gain_upper"]))
+    return f"{abs(record['gain']):.1f} [{lower:.1f}, {upper:.1f}] epochs {word}"
 
 
 def _strength(at: pl.DataFrame) -> float | None:
