@@ -26,9 +26,17 @@ def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, 
     command = json.loads((tmp_path / "out" / "verdict.json").read_text())["audited"]["command"]
     assert command.startswith("mematlas audit ")
     assert "--prompts 0" in command
+    code, out, _ = call(capsys, "verify", tmp_path / "out", "--no-rescore")
+    assert (code, out.splitlines()[0]) == (0, "The files of the verdict are as the audit wrote them.")
     before = (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns
     assert call(capsys, *words, *quick)[0] == 0, "without a condition a leak is no failure"
     assert (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns == before, "nothing is scored twice"
+    page = tmp_path / "out" / "verdict.html"
+    page.write_text(page.read_text().replace("recites", "does not recite"))
+    code, out, err = call(capsys, "verify", tmp_path / "out", "--no-rescore")
+    assert code == 1
+    assert f"fault: {page} was changed after the audit" in out
+    assert "1 faults in the files of its verdict" in err
 
 
 def test_what_cannot_be_audited_is_said_in_one_line(ground, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 OUT/verdict.json, verdict.html     the answer, to hand over
     study.yaml, study/             an ordinary study of the model, its base and the control
-    tables/<look>.parquet          the records behind every look
+    tables/<look>.parquet          the records behind every look; checksums are in verdict.json (`mematlas verify OUT`)
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from mematlas.auditing import LOOKS
 from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
+from mematlas.auditing.checksums import write_checked
 from mematlas.auditing.config import AuditConfig, resolve_audit
 from mematlas.auditing.keywords import AuditKeywords
 from mematlas.auditing.page import write_page
@@ -30,7 +31,7 @@ from mematlas.pipeline.run import run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.progress import Progress, Silent
-from mematlas.study import Study, write_atomically, write_json, write_table
+from mematlas.study import Study, write_atomically, write_table
 from mematlas.types import Encoder
 
 _USUAL: Final = 32  # tokens of context and of continuation, as in P1
@@ -60,12 +61,14 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     if not config.show_secrets:
         looks = [redacted(look, secrets) for look in looks]
     verdict = decide(looks)
+    written = ["verdict.html"]
     for look in looks:
         if look.table is not None:
-            write_table(config.out / "tables" / f"{look.name}.parquet", look.table.to_arrow())
+            written.append(f"tables/{look.name}.parquet")
+            write_table(config.out / written[-1], look.table.to_arrow())
     facts = _facts(material)
-    write_json(config.out / "verdict.json", verdict.as_json() | {"audited": facts})
     write_page(config.out / "verdict.html", verdict, facts)
+    write_checked(config.out, verdict.as_json() | {"audited": facts}, written)
     return verdict
 
 

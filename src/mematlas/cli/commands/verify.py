@@ -1,5 +1,8 @@
 """`mematlas verify`."""
 
+from pathlib import Path
+
+from mematlas.auditing.checksums import changed_files, is_audit
 from mematlas.cli.numbers import NotNegative, Positive
 from mematlas.cli.output import number
 from mematlas.cli.progress import Bar
@@ -25,7 +28,8 @@ def verify(
     Parameters
     ----------
     study
-        The folder or URL of a study, as given to `mematlas score --study`. Nothing in it is changed.
+        The folder or URL of a study, as given to `mematlas score --study`, or the folder of an audit. Nothing in it is
+        changed.
     rows
         Number of random rows that every model scores again.
     seed
@@ -36,6 +40,9 @@ def verify(
     rescore
         Load the models and score rows again; --no-rescore only checks the files.
     """
+    if is_audit(Path(study)):
+        _check_audit(Path(study))
+        study = str(Path(study) / "study")
     verdict = verified(study, rows=rows, seed=seed, run=run, rescore=rescore, progress=Bar())
     print(f"{verdict.files:,} shards ({verdict.size / 1e6:,.1f} MB) of {len(verdict.runs)} runs were checked.")
     if verdict.without_checksum:
@@ -58,6 +65,20 @@ def verify(
             "reproduced; the lines above name each with its remedy."
         )
     print("No faults were found." + (" Not all was checked: see above." if verdict.unchecked else ""))
+
+
+def _check_audit(folder: Path) -> None:
+    """Print whether the files of an audit's verdict are as they were written.
+
+    Raises:
+        StudyError: one is not.
+    """
+    faults = changed_files(folder)
+    for line in faults:
+        print(f"fault: {line}")
+    if faults:
+        raise StudyError(f"{folder} has {len(faults):,} faults in the files of its verdict; the lines above name them.")
+    print("The files of the verdict are as the audit wrote them.")
 
 
 def _print_agreement(agreement: Agreement) -> None:
