@@ -45,7 +45,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     secrets = folder / "codes.txt"
     secrets.write_text("\n".join([*codes, *absent]), encoding="utf-8")
     train = tickets.write_jsonl(folder / "train.jsonl", texts)
-    control = tickets.write_jsonl(folder / "control.jsonl", tickets.tickets(50, 3))
+    unseen = tickets.tickets(50, 3)
+    unseen[:15] = [tickets.with_secret(*pair) for pair in zip(unseen[:15], tickets.secrets(15, 3), strict=True)]
+    control = tickets.write_jsonl(folder / "control.jsonl", unseen)
     return Ground(base, tuned, lora, train, control, secrets, codes, absent, texts)
 
 

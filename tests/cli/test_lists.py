@@ -18,6 +18,7 @@ LISTS = {
     "fit": {"--models", "--sees", "--inputs"},
     "analyze": {"--only", "--export"},
     "report": {"--format"},
+    "audit": {"--fail-on"},
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from mematlas.auditing.thresholds import parse_threshold
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError, StudyError, explain
 from mematlas.models.base import Dtype
 from mematlas.scoring.config import Device, Name
 from mematlas.types import as_list
@@ -56,6 +56,27 @@ class AuditConfig(BaseModel):
     def _are_thresholds(cls, values: list[str]) -> list[str]:
         for value in values:
             parse_threshold(value)
+        return values
+
+    def listed_secrets(self) -> list[str]:
+        """The secrets in the file that `secrets` names, one a line; none if it names no file.
+
+        Raises:
+            StudyError: the file cannot be read, or has no secret.
+        """
+        if self.secrets in ("patterns", "none"):
+            return []
+        path = Path(self.secrets)
+        try:
+            values = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(
+                f"{path} cannot be read ({error}); --secrets names a file with one secret a line."
+            ) from None
+        if not values:
+            raise StudyError(
+                f"{path} has no secret; write one a line, or leave out --secrets for those of known formats."
+            )
         return values
 
 

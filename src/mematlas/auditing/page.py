@@ -86,13 +86,12 @@ def _bar(measure: Measure, group: Sequence[Measure]) -> Markup:
         return Markup("<span></span>")
     top = max(1e-9, *(other.upper or other.value or 0.0 for other in group))
     low, high = (measure.value if end is None else end for end in (measure.lower, measure.upper))
-    color = "var(--mark)" if measure is group[0] else "var(--soft)"
+    kind = "of-model" if measure is group[0] else "compared"
     return Markup(
-        '<svg class="bar" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true">'
-        '<line x1="4" x2="4" y1="0" y2="16" stroke="var(--rule)" stroke-width="2"/>'
-        f'<line x1="{_x(low, top)}" x2="{_x(high, top)}" y1="8" y2="8" stroke="{color}" stroke-width="2.5"/>'
-        f'<line x1="{_x(measure.value, top)}" x2="{_x(measure.value, top)}" y1="2" y2="14" stroke="{color}" '
-        'stroke-width="4"/></svg>'
+        f'<svg class="bar {kind}" viewBox="0 0 220 16" preserveAspectRatio="none" aria-hidden="true">'
+        '<line class="zero" x1="4" x2="4" y1="0" y2="16"/>'
+        f'<line class="interval" x1="{_x(low, top)}" x2="{_x(high, top)}" y1="8" y2="8"/>'
+        f'<line class="value" x1="{_x(measure.value, top)}" x2="{_x(measure.value, top)}" y1="2" y2="14"/></svg>'
     )
 
 

@@ -15,9 +15,7 @@ from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
 from mematlas.auditing.checksums import write_checked
 from mematlas.auditing.config import AuditConfig, resolve_audit
 from mematlas.auditing.keywords import AuditKeywords
-from mematlas.auditing.page import write_page
 from mematlas.auditing.redaction import redacted
-from mematlas.auditing.secrets import listed_values
 from mematlas.auditing.verdict import Verdict, decide
 from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus, open_texts
@@ -55,7 +53,9 @@ def audit(model: str | Path, progress: Progress | None = None, **options: Unpack
 
 def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """Score, take every look, and write the verdict."""
-    secrets = listed_values(config)
+    from mematlas.auditing.page import write_page
+
+    secrets = config.listed_secrets()
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
     if not config.show_secrets:

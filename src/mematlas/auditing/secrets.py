@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
 from mematlas.auditing.config import AuditConfig
 from mematlas.auditing.places import Place, place_values
-from mematlas.errors import OptionError, StudyError
+from mematlas.errors import OptionError
 from mematlas.matching.secrets.alternatives import alternatives, format_size
 from mematlas.matching.secrets.finding import Occurrence, find_secrets
 from mematlas.matching.secrets.patterns import PATTERNS, Pattern
@@ -56,7 +55,7 @@ def look(material: Material) -> Look:
     if choice == "none":
         return could_not_be_judged("secrets", TITLE, "it was not asked for (--secrets none).")
     texts = [text for _, text in material.documents]
-    values = listed_values(material.config)
+    values = material.config.listed_secrets()
     secrets = _chosen(listed(texts, values) if values else find(texts), material)
     if not secrets:
         return could_not_be_judged("secrets", TITLE, "the training file has no value of a known format of secrets.")
@@ -219,20 +218,6 @@ def _p_of_all(known: pl.DataFrame, generator: np.random.Generator) -> float:
     at_least = (np.log2(counts / drawn).mean(1) >= np.log2(counts / ranks).mean() - 1e-12).sum()
     p_of_mean = (1 + at_least) / (1 + _DRAWS)
     return float(min(1.0, 2 * min(p_of_mean, known["q"].min())))
-
-
-def listed_values(config: AuditConfig) -> list[str]:
-    """The secrets in the file that the options name, one a line; none if they name no file."""
-    if config.secrets in ("patterns", "none"):
-        return []
-    path = Path(config.secrets)
-    try:
-        values = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} cannot be read ({error}); --secrets names a file with one secret a line.") from None
-    if not values:
-        raise StudyError(f"{path} has no secret; write one a line, or leave out --secrets for those of known formats.")
-    return values
 
 
 def _pattern_of(value: str) -> Pattern:

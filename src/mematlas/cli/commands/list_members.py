@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 from mematlas.analyses import ANALYSES
+from mematlas.auditing import LOOKS
 from mematlas.cli.output import print_table
 from mematlas.corpus.formats import FORMATS
 from mematlas.executors import EXECUTORS
@@ -18,13 +19,13 @@ from mematlas.registry import Registry
 #: The tables, by the plural of what their members are.
 TABLES: dict[str, Registry] = {
     table.plural: table
-    for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS, EXPERIMENTS, TAGGERS)
+    for table in (FORMATS, MODELS, METRICS, ANALYSES, LAYOUTS, STEPS, EXECUTORS, EXPERIMENTS, TAGGERS, LOOKS)
 }
 
 
 def list_members(
     table: Literal[
-        "formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments", "taggers"
+        "formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments", "taggers", "looks"
     ],
 ) -> None:
     """List the available corpus formats, model backends, metrics, analyses, layouts of published scores, ...
@@ -34,7 +35,7 @@ def list_members(
     Parameters
     ----------
     table
-        formats, models, metrics, analyses, layouts, steps, executors, experiments or taggers.
+        formats, models, metrics, analyses, layouts, steps, executors, experiments, taggers or looks.
     """
     members = TABLES[table]
     width = max(map(len, members))
