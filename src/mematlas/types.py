@@ -93,7 +93,8 @@ class Encoder:
 
     encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
     line, where a part of a character becomes the replacement character; decode_windows: maps each list of token ids to
-    its text within a line, decoded at once, so that characters of several tokens are whole.
+    its text within a line, decoded at once, so that characters of several tokens are whole; locate: maps a text to its
+    token ids and, for each, the character of the text after its last one.
     """
 
     name: str
@@ -102,3 +103,4 @@ class Encoder:
     encode: Callable[[list[str]], list[list[int]]]
     decode: Callable[[list[int]], list[str]] | None = None
     decode_windows: Callable[[list[list[int]]], list[str]] | None = None
+    locate: Callable[[str], tuple[list[int], list[int]]] | None = None

@@ -29,18 +29,26 @@ _NOT_TESTED: Final = (
 _MEASURES_SHOWN: Final = 7
 
 
-def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any]) -> None:
-    """Write the page to `path`, completely or not at all."""
-    text = verdict_page(verdict, facts)
+def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> None:
+    """Write the page to `path`, completely or not at all; extra: HTML of more sections, after the looks."""
+    text = verdict_page(verdict, facts, extra)
     write_atomically(path, lambda temporary: _write(temporary, text))
 
 
-def verdict_page(verdict: Verdict, facts: Mapping[str, Any]) -> str:
-    """The page as text."""
+def render(package: str, template: str, **values: Any) -> str:
+    """A template of a package with these values, as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
-    source = resources.files("mematlas.audit").joinpath("verdict.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    source = resources.files(package).joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(values)
+
+
+def verdict_page(verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> str:
+    """The page as text. facts may have a scope, a footnote and files of an audit's own, in sentences."""
+    return render(
+        "mematlas.audit",
+        "verdict.html",
+        extra=Markup(extra),
         verdict=verdict,
         facts=facts,
         tone=_TONES[verdict.answer],

@@ -12,14 +12,14 @@ import numpy as np
 
 from mematlas.audit import LOOKS
 from mematlas.audit.base import Document, Look, Material, could_not_be_judged
-from mematlas.audit.config import AuditConfig, resolve_audit
+from mematlas.audit.config import AuditConfig, audit_command, resolve_audit
 from mematlas.audit.page import write_page
 from mematlas.audit.verdict import Verdict, decide
+from mematlas.audit.work.run import audit_work
 from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus, open_texts
 from mematlas.errors import MematlasError, ModelError
 from mematlas.errors.functions import public_function
-from mematlas.errors.remedies import command_line
 from mematlas.models.base import ModelSource
 from mematlas.models.resolve import find_model
 from mematlas.pipeline.run import run_file
@@ -34,13 +34,13 @@ _SHORTEST: Final = 8
 _MEASURED_TEXTS: Final = 2_000  # texts whose lengths choose these
 
 
-@public_function()
+@public_function(AuditConfig)
 def audit(model: str | Path, progress: Progress | None = None, **options: Any) -> Verdict:
     """Whether a fine-tuned model leaks its training texts; the Python counterpart of `mematlas audit`.
 
     Args:
         model: a model folder, an adapter's folder, or a hub id.
-        options: the fields of `mematlas.audit.config.AuditConfig`; `train` is needed.
+        options: the fields of `mematlas.audit.config.AuditConfig`; `train`, `work` or `benchmark` is needed.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
@@ -49,7 +49,13 @@ def audit(model: str | Path, progress: Progress | None = None, **options: Any) -
 
 
 def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
-    """Score, take every look, and write the verdict."""
+    """Score, take every look, and write the verdict.
+
+    Raises:
+        MematlasError: as for `audit`.
+    """
+    if config.subject == "work":
+        return audit_work(model, config, progress)
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
     verdict = decide(looks)
@@ -69,7 +75,7 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    documents = _documents(Path(config.train), config.column)
+    documents = _documents(Path(_train(config)), config.column)
     control = [] if config.control is None else _documents(Path(config.control), config.column)
     context, continuation = _lengths(config, encoder, documents)
     progress.say(
@@ -78,6 +84,11 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     )
     study = _score(source, base, config, (context, continuation), progress)
     return Material(config, study, source, base, encoder, documents, control, progress)
+
+
+def _train(config: AuditConfig) -> str:
+    assert config.train is not None  # checked by `subject`
+    return config.train
 
 
 def _documents(path: Path, column: str | None) -> list[Document]:
@@ -113,10 +124,10 @@ def _score(
     settings = {
         "models": [_absolute(source.card.spec)],
         "control_models": [] if base is None else [_absolute(base.card.spec)],
-        "corpus": _absolute(config.train),
+        "corpus": _absolute(_train(config)),
         "control": None if config.control is None else _absolute(config.control),
         "study": "study",
-        "rows": _selection(config.train, config, source, sum(lengths)),
+        "rows": _selection(_train(config), config, source, sum(lengths)),
         "control_rows": "all" if config.control is None else _selection(config.control, config, source, sum(lengths)),
         "context": [lengths[0]],
         "continuation": [lengths[1]],
@@ -165,21 +176,8 @@ def _facts(material: Material) -> dict[str, Any]:
         "training_texts": len(material.documents),
         "control_texts": len(material.control_documents),
         "options": config.model_dump(mode="json"),
-        "command": _command(material),
+        "command": audit_command(material.model.card.spec, config),
     }
-
-
-def _command(material: Material) -> str:
-    """The command that makes this audit again, with what was chosen."""
-    given = {name: value for name, value in material.config if value != AuditConfig.model_fields[name].default}
-    words = [word for name, value in given.items() for word in _words(f"--{name.replace('_', '-')}", value)]
-    return command_line("audit", material.model.card.spec, *words)
-
-
-def _words(option: str, value: object) -> list[str]:
-    if isinstance(value, bool):
-        return [option]
-    return [word for part in (value if isinstance(value, list) else [value]) for word in (option, str(part))]
 
 
 def _write(path: Path, text: str) -> None:

@@ -106,7 +106,15 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
     if card.tokenizer is None:
         return None
     tokenizer = _LazyTokenizer(card, load)
-    return Encoder(card.label, card.tokenizer, card.vocabulary, tokenizer, tokenizer.decode, tokenizer.decode_windows)
+    return Encoder(
+        card.label,
+        card.tokenizer,
+        card.vocabulary,
+        tokenizer,
+        tokenizer.decode,
+        tokenizer.decode_windows,
+        tokenizer.locate,
+    )
 
 
 def load_tokenizer(folder: str, **extra: str) -> Any:
@@ -176,6 +184,26 @@ class _LazyTokenizer:
         else:
             texts = fast.decode_batch(prefixed, skip_special_tokens=False)  # in threads
         return [text[len(texts[0]) :] for text in texts[1:]]
+
+    def locate(self, text: str) -> tuple[list[int], list[int]]:
+        """The ids of a text, and the character after each; tokens that share a character all end after it.
+
+        Raises:
+            ModelError: the tokenizer is one of Python code, which does not know this.
+        """
+        self([""])  # loads it
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            raise ModelError(
+                f"The tokenizer of {self._card.spec!r} does not say where its tokens stand in a text; save a fast one "
+                "(tokenizer.json) beside the weights."
+            )
+        encoding = fast.encode(text, add_special_tokens=False)
+        ends, last = [], 0
+        for _, end in encoding.offsets:
+            last = max(last, end)
+            ends.append(last)
+        return list(encoding.ids), ends
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
