@@ -19,7 +19,7 @@ _LENGTHS = (1, 3, 5, 8)  # of words, so that characters and tokens are not propo
 
 def word(number: int) -> str:
     """The word of a token id."""
-    return f"{number:03d}" + "x" * _LENGTHS[number % 4]
+    return f"w{number:03d}" + "x" * _LENGTHS[number % 4]
 
 
 def words(count: int, seed: int) -> list[str]:
@@ -29,7 +29,7 @@ def words(count: int, seed: int) -> list[str]:
 
 def encode(text: str) -> list[int]:
     """The id of each word; others than numbers have the last id."""
-    return [int(found[:3]) if re.match(r"\d{3}x", found) else VOCABULARY - 1 for found in text.split()]
+    return [int(found[1:4]) if re.match(r"w\d{3}x", found) else VOCABULARY - 1 for found in text.split()]
 
 
 def _locate(text: str) -> tuple[list[int], list[int]]:

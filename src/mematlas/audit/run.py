@@ -12,6 +12,7 @@ import numpy as np
 
 from mematlas.audit import LOOKS
 from mematlas.audit.base import Document, Look, Material, could_not_be_judged
+from mematlas.audit.benchmark.run import audit_benchmark
 from mematlas.audit.config import AuditConfig, audit_command, resolve_audit
 from mematlas.audit.page import write_page
 from mematlas.audit.verdict import Verdict, decide
@@ -56,6 +57,8 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """
     if config.subject == "work":
         return audit_work(model, config, progress)
+    if config.subject == "benchmark":
+        return audit_benchmark(model, config, progress)
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
     verdict = decide(looks)

@@ -14,6 +14,7 @@ import polars as pl
 from mematlas.audit.base import Document
 from mematlas.audit.config import AuditConfig, audit_command
 from mematlas.audit.page import render, write_page
+from mematlas.audit.sources import find_sources
 from mematlas.audit.verdict import Verdict, decide
 from mematlas.audit.work.look import WorkResult, look
 from mematlas.audit.work.scores import WorkScores, score_work
@@ -21,21 +22,19 @@ from mematlas.audit.work.strip import OPACITY, strip
 from mematlas.audit.work.text import Work, read_work, sections
 from mematlas.audit.work.windows import PREFIX, SUFFIX, TAUS, Windows, covered_characters, cut_windows, default_stride
 from mematlas.corpus.opening import open_texts
-from mematlas.errors import MematlasError, ModelError
+from mematlas.errors import MematlasError
 from mematlas.models.base import LoadOptions, ModelSource
-from mematlas.models.resolve import find_model
 from mematlas.progress import Progress
 from mematlas.study import write_json, write_table
+from mematlas.types import Encoder
 
 _PARTS_SHOWN = 60
 
 
 def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """Score the work, its control and both by the base, and write the verdict."""
-    source = find_model(model)
-    base_name = config.base or source.card.base
-    base = find_model(base_name) if base_name else None
-    result = score_all(source, base, config, progress)
+    source, base, encoder = find_sources(model, config)
+    result = score_all(source, base, encoder, config, progress)
     finding = look(result)
     verdict = decide([finding])
     if verdict.answer == "no leak found":
@@ -50,23 +49,15 @@ def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     return verdict
 
 
-def score_all(source: ModelSource, base: ModelSource | None, config: AuditConfig, progress: Progress) -> WorkResult:
+def score_all(
+    source: ModelSource, base: ModelSource | None, encoder: Encoder, config: AuditConfig, progress: Progress
+) -> WorkResult:
     """The numbers of the work and its control, by the model and then by its base.
 
     Raises:
-        MematlasError: the model has no tokenizer, the base another one, or a text is too short.
+        MematlasError: a text is too short, or a window too long for a model.
     """
     assert config.work is not None
-    encoder = source.encoder()
-    if encoder is None:
-        raise ModelError(
-            f"{source.card.spec} has no tokenizer, which an audit of texts needs; save it beside the weights."
-        )
-    if base is not None and base.card.tokenizer != source.card.tokenizer:
-        raise ModelError(
-            f"{base.card.spec} has another tokenizer than {source.card.spec}, so their windows differ; compare models "
-            "of one tokenizer, or leave out --base."
-        )
     prefix, suffix = config.context or PREFIX, config.continuation or SUFFIX
     for card in [part.card for part in (source, base) if part is not None]:
         if card.max_length is not None and card.max_length < prefix + suffix:
