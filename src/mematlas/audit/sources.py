@@ -19,9 +19,14 @@ def find_sources(model: str, config: AuditConfig) -> tuple[ModelSource, ModelSou
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    if base is not None and base.card.tokenizer != source.card.tokenizer:
+    if base is not None and _rules(base) != _rules(source):
         raise ModelError(
             f"{base.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be compared; name "
             "a base with the same one, or leave out --base."
         )
     return source, base, encoder
+
+
+def _rules(source: ModelSource) -> str | None:
+    """What turns texts into ids; the same rules may lie in different files."""
+    return source.card.tokenizer_rules or source.card.tokenizer
