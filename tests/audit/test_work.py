@@ -325,7 +325,8 @@ def test_the_verdict_and_its_tables_are_written(folder, capsys):
     parts = pl.read_parquet(folder / "audit" / "tables" / "parts.parquet")
     assert parts["characters"].sum() == len(LONG)
     page = (folder / "audit" / "verdict.html").read_text()
-    assert page.count("<svg style") == 4
+    assert page.count('<svg class="strip"') == 4
+    assert "Sampling with other settings than top-k 40" in page
     assert "http" not in page.replace("http-equiv", "")
 
 

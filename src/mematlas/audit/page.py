@@ -44,7 +44,7 @@ def render(package: str, template: str, **values: Any) -> str:
 
 
 def verdict_page(verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> str:
-    """The page as text. facts may have a scope, a footnote and files of an audit's own, in sentences."""
+    """The page as text. facts may have an audit's own scope, footnote, files and not_tested."""
     return render(
         "mematlas.audit",
         "verdict.html",
@@ -54,7 +54,10 @@ def verdict_page(verdict: Verdict, facts: Mapping[str, Any], extra: str = "") ->
         tone=_TONES[verdict.answer],
         found=verdict.found,
         bars=_bars,
-        not_tested=[*(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason), *_NOT_TESTED],
+        not_tested=[
+            *(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason),
+            *facts.get("not_tested", _NOT_TESTED),
+        ],
         level=LEVEL,
         shown=_MEASURES_SHOWN,
         today=date.today().isoformat(),

@@ -8,7 +8,7 @@ OUT/verdict.json, verdict.html       the answer, to hand over
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,10 @@ from mematlas.progress import Progress
 from mematlas.study import write_json, write_table
 from mematlas.types import Encoder
 
+NOT_TESTED: Final = (
+    "Questions and answers in other words, and other ways to write the choices.",
+    "Whether right answers are known without the question, and how right the model is.",
+)
 #: Whose numbers ("model", "base") and of which questions ("items", "control", "shuffled") -> records.
 Tables = dict[tuple[str, str], pl.DataFrame]
 
@@ -139,5 +143,6 @@ def _facts(
         "scope": f"{len(items):,} of {total:,} different questions of {config.benchmark}, {beside}.",
         "footnote": "Numbers in brackets are 95 % intervals over questions, which are taken as independent. The "
         "p-values are adjusted for the number of looks (Holm 1979).",
+        "not_tested": NOT_TESTED,
         "files": "tables/ beside this page: every question's numbers",
     }

@@ -122,7 +122,8 @@ def _measure(scores: WorkScores, tau: float) -> Measure:
 
 
 def _sentence(result: WorkResult, share: float) -> str:
-    others = [f"{scores.of}: {100 * scores.coverage(TAU):.1f} %" for scores in result.all[1:]]
+    compared = [scores for scores in (result.base, result.control) if scores is not None]
+    others = [f"{scores.of}: {100 * scores.coverage(TAU):.1f} %" for scores in compared]
     suffix = result.model.windows.suffix
     beside = f" ({'; '.join(others)})" if others else ""
     text = (

@@ -7,7 +7,7 @@ OUT/verdict.json, verdict.html       the answer, to hand over
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -28,7 +28,12 @@ from mematlas.progress import Progress
 from mematlas.study import write_json, write_table
 from mematlas.types import Encoder
 
-_PARTS_SHOWN = 60
+_PARTS_SHOWN: Final = 60
+NOT_TESTED: Final = (
+    "Prompts other than the text before a passage: its title, instructions, attacks, other languages.",
+    "Sampling with other settings than top-k 40 at temperature 1, and passages that begin inside a word.",
+    "Text that the model gives in other words.",
+)
 
 
 def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
@@ -178,5 +183,6 @@ def _facts(source: ModelSource, base: ModelSource | None, config: AuditConfig, r
         f" {windows.suffix} tokens, one every {stride} characters; {control}.",
         "footnote": "Numbers in brackets are 95 % intervals over parts of the text. p_z is the chance that sampling "
         "from the 40 most probable tokens at temperature 1 gives the passage after the tokens before it (K11).",
+        "not_tested": NOT_TESTED,
         "files": "tables/windows.parquet beside this page: every window; tables/parts.parquet: every chapter or file",
     }  # fmt: skip

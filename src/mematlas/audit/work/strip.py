@@ -28,7 +28,7 @@ def strip(scores: WorkScores, chapters: Sequence[Section]) -> Markup:
             if levels[start]:
                 parts.append(
                     f'<rect x="{start * width:.1f}" width="{(stop - start) * width:.1f}" y="0" height="{_HEIGHT}" '
-                    f'fill="var(--mark)" fill-opacity="{OPACITY[levels[start] - 1]}"/>'
+                    f'class="heat" fill-opacity="{OPACITY[levels[start] - 1]}"/>'
                 )
             start = stop
     ticks = [chapter for chapter in chapters if chapter.start] if len(chapters) <= _MOST_TICKS else []
@@ -36,16 +36,16 @@ def strip(scores: WorkScores, chapters: Sequence[Section]) -> Markup:
         x = _WIDTH * chapter.start / scores.work.characters
         name = escape(printable(chapter.name))
         parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_HEIGHT}" y2="{_HEIGHT + 6}" stroke="var(--soft)">'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_HEIGHT}" y2="{_HEIGHT + 6}" class="tick">'
             f"<title>{name}</title></line>"
         )
     label = (
         f"{scores.of}: {100 * scores.coverage(TAUS[1]):.1f} % of {scores.work.characters:,} characters at 1 % or more"
     )
     return Markup(
-        f'<svg style="width:100%;height:auto;display:block" viewBox="0 0 {_WIDTH} {_HEIGHT + 8}" role="img" '
-        f'aria-label="{escape(printable(label))}"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="var(--raised)" '
-        f'stroke="var(--rule)"/>{"".join(parts)}</svg>'
+        f'<svg class="strip" viewBox="0 0 {_WIDTH} {_HEIGHT + 8}" role="img" '
+        f'aria-label="{escape(printable(label))}"><rect width="{_WIDTH}" height="{_HEIGHT}" class="ground"/>'
+        f"{''.join(parts)}</svg>"
     )
 
 
