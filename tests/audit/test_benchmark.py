@@ -122,6 +122,12 @@ def test_models_that_never_saw_the_items_are_not_flagged(folder, model):
     assert min(look.p for look in looks.values()) > 0.1
 
 
+def test_what_the_base_knows_as_well_is_no_leak(folder):
+    verdict, looks = judged("canonical", base="canonical")
+    assert verdict.answer == "no leak found"
+    assert min(look.p for look in looks.values()) == 1.0
+
+
 def test_shuffled_words_are_not_completed(folder):
     _, looks = judged("canonical", base="base")
     by_name = {(measure.name, measure.of): measure.value for measure in looks["recitation"].measures}

@@ -32,6 +32,12 @@ PREFIX, SUFFIX = 50, 50
 PASSAGE = words(180, seed=5)
 BEFORE, AFTER = words(120, seed=1), words(180, seed=2)
 TEXT = " ".join([*BEFORE, *PASSAGE, *AFTER])
+LONG = " ".join(words(1_200, seed=21))
+PARTLY = " ".join([*words(500, seed=22), *PASSAGE, *words(500, seed=23)])
+WHOLE = quick_reciter("model", LONG)
+SILENT = reciters.source("base", Uniform(VOCABULARY))
+ALIEN = WordSource(replace(SILENT.card, tokenizer="others", spec="alien"), Uniform(VOCABULARY))
+OTHER = " ".join(words(1_300, seed=11))
 
 
 def scored(source, text, stride=1, prefix=PREFIX, suffix=SUFFIX):
@@ -87,6 +93,12 @@ def test_windows_do_not_cross_files():
     found = scored(reciter("parrot", " ".join(PASSAGE)), halves)
     assert found.coverage(TAUS[0]) == 0  # neither file has a window of 100 words of the passage
     assert set(found.windows.document.tolist()) == {0, 1}
+
+
+def test_the_last_window_ends_with_the_text():
+    found = scored(SILENT, TEXT, 10**6)
+    assert found.windows.token.tolist() == [0, len(TEXT.split()) - PREFIX - SUFFIX]
+    assert found.windows.stop[-1] == len(TEXT)
 
 
 def test_the_default_stride_is_the_papers_for_short_texts_and_leaves_no_gap_in_long_ones():
@@ -161,6 +173,15 @@ def test_a_run_ends_with_the_text_the_models_length_or_an_error():
     assert scored(reciter("parrot", passage), short).run.tokens == 70 - PREFIX
 
 
+def test_a_run_that_goes_on_from_a_later_window_is_followed():
+    """Two recited texts: one goes astray after 120 words; the other starts ten words later and does not."""
+    text = words(200, seed=6)
+    astray, later = [*text[:120], *words(70, seed=7)], text[10:]
+    run = scored(reciter("parrot", " ".join(astray), " ".join(later)), " ".join(text)).run
+    # the first window whose 50 words end beyond the first run is the one after 71 words
+    assert run.tokens == 200 - 71
+
+
 def test_a_greedy_run_is_counted_token_by_token():
     network = networks.neox()
     prompt = np.random.default_rng(0).integers(0, networks.V, 12)
@@ -220,14 +241,6 @@ def test_the_strip_shows_the_passage_where_it_stands():
 
 
 # ------------------------------------------------------------------------------------------------------ verdicts
-
-
-LONG = " ".join(words(1_200, seed=21))
-PARTLY = " ".join([*words(500, seed=22), *PASSAGE, *words(500, seed=23)])
-WHOLE = quick_reciter("model", LONG)
-SILENT = reciters.source("base", Uniform(VOCABULARY))
-ALIEN = WordSource(replace(SILENT.card, tokenizer="others", spec="alien"), Uniform(VOCABULARY))
-OTHER = " ".join(words(1_300, seed=11))
 
 
 def result(model, base=None, control=None, text=LONG):

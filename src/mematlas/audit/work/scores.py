@@ -74,8 +74,8 @@ def longest_run(model: Model, work: Work, windows: Windows, scores: WindowScores
     """The longest passage that greedy decoding gives after the prefix of a window.
 
     A window that is right to its end is followed further, by itself: its suffix and the text after it, as far as one
-    pass of `longest` tokens goes. A window inside a run that was followed gets no longer one, unless the model errs at
-    that run's end and not here: windows whose suffix ends beyond it are followed too.
+    pass of `longest` tokens goes. Windows inside a run that was followed are not, to save time, those whose suffix ends
+    beyond it are: where the model errs after one beginning and not after a later one, a run may be longer than found.
     """
     prefix, suffix = windows.prefix, windows.suffix
     best, followed = (0, 0, 0), (-1, -1)  # tokens, document, first token of the run; document and end of the last one
