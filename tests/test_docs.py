@@ -56,6 +56,7 @@ def desk(tmp_path_factory) -> Path:
         for number, text in enumerate(texts):
             (desk / folder / f"{number}.txt").write_text(text)
     random.integers(0, 499, 3 * 2049).astype("<u2").tofile(desk / "tokens.bin")
+    _write_audited(desk, random)
     (desk / "queries.txt").write_text('1,2,3\n"w1 w2"\n')
     _write_rows(desk, random)
     _write_counterfactual(desk)
@@ -70,6 +71,23 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     special = '"eos_token": "w497", "pad_token": "w496"'
     (folder / "tokenizer_config.json").write_text(f'{{"tokenizer_class": "PreTrainedTokenizerFast", {special}}}')
+
+
+def _write_audited(desk: Path, random: np.random.Generator) -> None:
+    """What an audit reads besides training files: two books, a source tree, and a benchmark."""
+    for name in ("book", "other-book"):
+        chapters = [" ".join(f"w{number}" for number in random.integers(0, 400, 60)) for _ in range(9)]
+        (desk / f"{name}.txt").write_text("\n".join(f"Chapter {n}\n{text}" for n, text in enumerate(chapters, 1)))
+    (desk / "my-project").mkdir()
+    for number in range(3):
+        text = " ".join(f"w{number}" for number in random.integers(0, 400, 120))
+        (desk / "my-project" / f"{number}.py").write_text(text)
+    questions = [[f"w{number}" for number in random.integers(0, 400, 28)] for _ in range(10)]
+    records = [
+        {"question": " ".join(each[:20]), "choices": [" ".join(each[n : n + 2]) for n in (20, 22, 24, 26)]}
+        for each in questions
+    ]
+    (desk / "questions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def _write_rows(desk: Path, random: np.random.Generator) -> None:

@@ -109,7 +109,8 @@ class Encoder:
     encode: maps texts to lists of token ids, without special tokens; decode: maps each token id to its text within a
     line, where a part of a character becomes the replacement character; decode_windows: maps each list of token ids to
     its text within a line, decoded at once, so that characters of several tokens are whole; chat_template: reads the
-    tokenizer's template for chats, None if it has none; rules: a hash of what turns texts into ids, None if unknown.
+    tokenizer's template for chats, None if it has none; rules: a hash of what turns texts into ids, None if unknown;
+    locate: maps a text to its token ids and, for each, the character of the text after its last one.
     """
 
     name: str
@@ -120,3 +121,4 @@ class Encoder:
     decode_windows: Callable[[list[list[int]]], list[str]] | None = None
     chat_template: Callable[[], ChatTemplate | None] | None = None
     rules: Callable[[], str | None] | None = None
+    locate: Callable[[str], tuple[list[int], list[int]]] | None = None

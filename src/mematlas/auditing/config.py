@@ -1,15 +1,25 @@
 """The options of `mematlas audit`: one pydantic model for the command line and the Python API."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from mematlas.auditing.thresholds import parse_threshold
 from mematlas.errors import OptionError, StudyError, explain
+from mematlas.errors.remedies import command_line
 from mematlas.models.base import Dtype
 from mematlas.scoring.config import Device, Name
 from mematlas.types import as_list
+
+_SHARED: Final = ("control", "base", "out", "context", "continuation", "fail_on", "device", "dtype", "column")
+_FOR_TRAIN: Final = ("secrets", "rows", "prompts", "new_tokens", "alternatives", "max_secrets", "show_secrets", "seed")
+#: Subject of an audit -> the options that it reads, besides its own.
+_READ_BY: Final[dict[Literal["train", "work", "benchmark"], tuple[str, ...]]] = {
+    "train": (*_SHARED, *_FOR_TRAIN),
+    "work": (*_SHARED, "stride"),
+    "benchmark": ("control", "base", "out", "fail_on", "device", "dtype", "prompts", "seed"),
+}
 
 
 class AuditConfig(BaseModel):
@@ -17,7 +27,14 @@ class AuditConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train: Name = Field(description="The file or folder that the model was fine-tuned on.")
+    train: Name | None = Field(default=None, description="The file or folder that the model was fine-tuned on.")
+    work: Name | None = Field(
+        default=None, description="Instead of --train: a book, or a folder of source files, as one text."
+    )
+    benchmark: Name | None = Field(
+        default=None,
+        description="Instead of --train: a JSON Lines file of test questions, with their choices or answers.",
+    )
     control: Name | None = Field(
         default=None, description="Texts of the same kind that it was not trained on, such as a held-out file."
     )
@@ -41,6 +58,9 @@ class AuditConfig(BaseModel):
     continuation: int | None = Field(
         default=None, description="Tokens that it should recite; chosen from the texts.", gt=0
     )
+    stride: int | None = Field(
+        default=None, description="Characters from one window of --work to the next; chosen by its length.", gt=0
+    )
     column: str | None = Field(default=None, description="Name of the column with the texts.")
     seed: int = Field(default=0, description="Seed of what is drawn at random: rows, prompts, alternatives.", ge=0)
     show_secrets: bool = Field(default=False, description="Show secrets in full; by default most of each is masked.")
@@ -50,6 +70,31 @@ class AuditConfig(BaseModel):
     )
     device: Device = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     dtype: Dtype = Field(default="float32", description="Precision of the models.")
+
+    @property
+    def subject(self) -> Literal["train", "work", "benchmark"]:
+        """Which of the three audits is asked for.
+
+        Raises:
+            OptionError: none or several, or an option that it would ignore.
+        """
+        given = [name for name in _READ_BY if getattr(self, name) is not None]
+        if len(given) != 1:
+            have = " and ".join(f"--{name}" for name in given) or "none"
+            raise OptionError(
+                f"An audit takes one of --train, --work and --benchmark (given: {have}). See `mematlas audit --help`."
+            )
+        subject = given[0]
+        for name, value in self:
+            if value != AuditConfig.model_fields[name].default and name not in (subject, *_READ_BY[subject]):
+                option = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{option} is not used with --{subject}; leave it out. See `mematlas audit --help`.")
+        for text in self.fail_on if subject != "train" else ():
+            if parse_threshold(text).measure not in ("leak", "recites", "recitation"):
+                raise OptionError(
+                    f"--fail-on {text} is not measured with --{subject}; give leak, recites, or recitation>0.5%."
+                )
+        return subject
 
     @field_validator("fail_on")
     @classmethod
@@ -90,3 +135,16 @@ def resolve_audit(**options: object) -> AuditConfig:
         return AuditConfig.model_validate(options)
     except ValidationError as error:
         raise OptionError(explain(error, "audit", AuditConfig.model_fields)) from None
+
+
+def audit_command(model: str, config: AuditConfig) -> str:
+    """The command that makes an audit again, with what was chosen."""
+    given = {name: value for name, value in config if value != AuditConfig.model_fields[name].default}
+    words = [word for name, value in given.items() for word in _words(f"--{name.replace('_', '-')}", value)]
+    return command_line("audit", model, *words)
+
+
+def _words(option: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [option]
+    return [word for part in (value if isinstance(value, list) else [value]) for word in (option, str(part))]

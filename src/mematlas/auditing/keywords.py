@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Required, TypedDict
+from typing import TypedDict
 
 from mematlas.models.base import Dtype
 
@@ -10,7 +10,10 @@ from mematlas.models.base import Dtype
 class AuditKeywords(TypedDict, total=False):
     """See `AuditConfig` for what each of them means."""
 
-    train: Required[str | Path]
+    train: str | Path | None
+    work: str | Path | None
+    benchmark: str | Path | None
+    stride: int | None
     control: str | Path | None
     base: str | Path | None
     secrets: str | Path

@@ -26,28 +26,39 @@ _NOT_TESTED: Final = (
     "Sampling at a temperature; the study has the probability of each row (n, p).",
     "Text that the model rewrites so far that no words or sentences stay alike.",
 )
-_MEASURES_SHOWN: Final = 7
+_MEASURES_SHOWN: Final = 8
 
 
-def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any]) -> None:
-    """Write the page to `path`, completely or not at all."""
-    text = verdict_page(verdict, facts)
+def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> None:
+    """Write the page to `path`, completely or not at all; extra: HTML of more sections, after the looks."""
+    text = verdict_page(verdict, facts, extra)
     write_atomically(path, lambda temporary: _write(temporary, text))
 
 
-def verdict_page(verdict: Verdict, facts: Mapping[str, Any]) -> str:
-    """The page as text."""
+def render(package: str, template: str, **values: Any) -> str:
+    """A template of a package with these values, as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
-    source = resources.files("mematlas.auditing").joinpath("verdict.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    source = resources.files(package).joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(values)
+
+
+def verdict_page(verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> str:
+    """The page as text. facts may have an audit's own scope, footnote, files and not_tested."""
+    return render(
+        "mematlas.auditing",
+        "verdict.html",
+        extra=Markup(extra),
         verdict=verdict,
         facts=facts,
         tone=_TONES[verdict.answer],
         found=verdict.found,
         bar=_bar,
         by_name=_by_name,
-        not_tested=[*(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason), *_NOT_TESTED],
+        not_tested=[
+            *(f"{look.title}: {look.reason}" for look in verdict.looks if look.reason),
+            *facts.get("not_tested", _NOT_TESTED),
+        ],
         level=LEVEL,
         shown=_MEASURES_SHOWN,
         today=date.today().isoformat(),

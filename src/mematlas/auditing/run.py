@@ -13,7 +13,7 @@ import numpy as np
 from mematlas.auditing import LOOKS
 from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
 from mematlas.auditing.checksums import write_checked
-from mematlas.auditing.config import AuditConfig, resolve_audit
+from mematlas.auditing.config import AuditConfig, audit_command, resolve_audit
 from mematlas.auditing.keywords import AuditKeywords
 from mematlas.auditing.redaction import redacted
 from mematlas.auditing.verdict import Verdict, decide
@@ -21,7 +21,6 @@ from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus, open_texts
 from mematlas.errors import MematlasError, ModelError
 from mematlas.errors.functions import public_function
-from mematlas.errors.remedies import command_line
 from mematlas.models.base import ModelSource
 from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.resolve import find_model
@@ -43,7 +42,7 @@ def audit(model: str | Path, progress: Progress | None = None, **options: Unpack
 
     Args:
         model: a model folder, an adapter's folder, or a hub id.
-        options: the fields of `mematlas.auditing.config.AuditConfig`; `train` is needed.
+        options: the fields of `mematlas.auditing.config.AuditConfig`; `train`, `work` or `benchmark` is needed.
 
     Raises:
         MematlasError: one line with value, rule and remedy; what is finished is kept.
@@ -52,9 +51,19 @@ def audit(model: str | Path, progress: Progress | None = None, **options: Unpack
 
 
 def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
-    """Score, take every look, and write the verdict."""
-    from mematlas.auditing.page import write_page
+    """Score, take every look, and write the verdict.
 
+    Raises:
+        MematlasError: as for `audit`.
+    """
+    from mematlas.auditing.benchmark.run import audit_benchmark
+    from mematlas.auditing.page import write_page
+    from mematlas.auditing.work.run import audit_work
+
+    if config.subject == "work":
+        return audit_work(model, config, progress)
+    if config.subject == "benchmark":
+        return audit_benchmark(model, config, progress)
     secrets = config.listed_secrets()
     material = _prepare(model, config, progress)
     looks = [_take(name, material) for name in LOOKS]
@@ -79,7 +88,7 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    documents = _documents(Path(config.train), config.column, encoder)
+    documents = _documents(Path(_train(config)), config.column, encoder)
     control = [] if config.control is None else _documents(Path(config.control), config.column, encoder)
     context, continuation = _lengths(config, encoder, documents)
     progress.say(
@@ -88,6 +97,11 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
     )
     study = _score(source, base, config, (context, continuation), progress)
     return Material(config, study, source, base, encoder, documents, control, progress)
+
+
+def _train(config: AuditConfig) -> str:
+    assert config.train is not None  # checked by `subject`
+    return config.train
 
 
 def _documents(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
@@ -124,10 +138,10 @@ def _score(
     settings = {
         "models": [_absolute(source.card.spec)],
         "control_models": [] if base is None else [_absolute(base.card.spec)],
-        "corpus": _absolute(config.train),
+        "corpus": _absolute(_train(config)),
         "control": None if config.control is None else _absolute(config.control),
         "study": "study",
-        "rows": _selection(config.train, config, source, lengths),
+        "rows": _selection(_train(config), config, source, lengths),
         "control_rows": "all" if config.control is None else _selection(config.control, config, source, lengths),
         "context": [lengths[0]],
         "continuation": [lengths[1]],
@@ -181,21 +195,8 @@ def _facts(material: Material) -> dict[str, Any]:
         "training_texts": len(material.documents),
         "control_texts": len(material.control_documents),
         "options": config.model_dump(mode="json"),
-        "command": _command(material),
+        "command": audit_command(material.model.card.spec, config),
     }
-
-
-def _command(material: Material) -> str:
-    """The command that makes this audit again, with what was chosen."""
-    given = {name: value for name, value in material.config if value != AuditConfig.model_fields[name].default}
-    words = [word for name, value in given.items() for word in _words(f"--{name.replace('_', '-')}", value)]
-    return command_line("audit", material.model.card.spec, *words)
-
-
-def _words(option: str, value: object) -> list[str]:
-    if isinstance(value, bool):
-        return [option]
-    return [word for part in (value if isinstance(value, list) else [value]) for word in (option, str(part))]
 
 
 def _write(path: Path, text: str) -> None:

@@ -108,7 +108,7 @@ def lazy_encoder(card: ModelCard, load: Callable[[], Any]) -> Encoder | None:
         return None
     tokenizer = _LazyTokenizer(card, load)
     functions = (tokenizer, tokenizer.decode, tokenizer.decode_windows, tokenizer.chat_template, tokenizer.rules)
-    return Encoder(card.label, card.tokenizer, card.vocabulary, *functions)
+    return Encoder(card.label, card.tokenizer, card.vocabulary, *functions, locate=tokenizer.locate)
 
 
 def load_tokenizer(folder: str, **extra: str) -> Any:
@@ -205,6 +205,26 @@ class _LazyTokenizer:
             raise
         except Exception as error:  # a template is a program, which may raise anything
             raise ValueError(first_line(error)) from error
+
+    def locate(self, text: str) -> tuple[list[int], list[int]]:
+        """The ids of a text, and the character after each; tokens that share a character all end after it.
+
+        Raises:
+            ModelError: the tokenizer is one of Python code, which does not know this.
+        """
+        self([""])  # loads it
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            raise ModelError(
+                f"The tokenizer of {self._card.spec!r} does not say where its tokens stand in a text; save a fast one "
+                "(tokenizer.json) beside the weights."
+            )
+        encoding = fast.encode(text, add_special_tokens=False)
+        ends, last = [], 0
+        for _, end in encoding.offsets:
+            last = max(last, end)
+            ends.append(last)
+        return list(encoding.ids), ends
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

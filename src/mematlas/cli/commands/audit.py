@@ -10,14 +10,17 @@ from mematlas.auditing.run import run_audit
 from mematlas.auditing.thresholds import parse_threshold
 from mematlas.cli.progress import Bar
 
+_NOTHING: Final = AuditConfig()
 FAILED: Final = 3
 """Exit code where a condition of --fail-on holds."""
 
 
-def audit(model: str, *, config: Annotated[AuditConfig, Parameter(name="*")]) -> int:
-    """Say whether a fine-tuned model leaks its training texts: one verdict, to hand over.
+def audit(model: str, *, config: Annotated[AuditConfig, Parameter(name="*")] = _NOTHING) -> int:
+    """Say whether a model leaks its training texts, a book or a benchmark: one verdict, to hand over.
 
     Example: mematlas audit ./my-model --train train.jsonl --control held-out.jsonl --base ./base-model
+             mematlas audit ./my-model --work book.txt --control other-book.txt
+             mematlas audit ./my-model --benchmark questions.jsonl --base ./base-model
 
     Exit code 3 if a condition of --fail-on holds.
 
@@ -31,9 +34,8 @@ def audit(model: str, *, config: Annotated[AuditConfig, Parameter(name="*")]) ->
     for look in verdict.looks:
         state = "not judged" if look.p is None else "leak" if verdict.found(look) else "no leak shown"
         print(f"- {look.title}: {state}. {look.sentence}")
-    print(
-        f"The verdict is in {config.out / 'verdict.html'} and verdict.json; all scores are in {config.out / 'study'}."
-    )
+    records = config.out / ("study" if config.subject == "train" else "tables")
+    print(f"The verdict is in {config.out / 'verdict.html'} and verdict.json; all scores are in {records}.")
     failed = [text for text in config.fail_on if verdict.fails(parse_threshold(text))]
     if failed:
         print(f"Failed: {', '.join(failed)} (--fail-on).", file=sys.stderr)

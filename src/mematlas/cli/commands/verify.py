@@ -28,8 +28,7 @@ def verify(
     Parameters
     ----------
     study
-        The folder or URL of a study, as given to `mematlas score --study`, or the folder of an audit. Nothing in it is
-        changed.
+        The folder or URL of a study, or the folder of an audit. Nothing in it is changed.
     rows
         Number of random rows that every model scores again.
     seed

@@ -70,6 +70,23 @@ class Readout:
                 parts.append(self._truth_signals(logits, target))
         return self._concatenate(parts)
 
+    @torch.inference_mode()
+    def likelihood(self, states: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Of the signals of `truth`, those that say how probable the tokens are: token, margin, log_probability and
+        log_probability_top40, in half the time."""
+        parts = []
+        for part, targets in zip(self._chunks(states), self._chunks(truth), strict=True):
+            for logits, target in zip(self._logits(part).split(self.reduce), targets.split(self.reduce), strict=True):
+                rows, true_logit = _Logits(logits), logits.gather(1, target[:, None])[:, 0]
+                parts.append(
+                    rows.top_two()
+                    | {
+                        "log_probability": true_logit - logits.logsumexp(1),
+                        "log_probability_top40": rows.top_log_probability(true_logit, _TOP_K),
+                    }
+                )
+        return self._concatenate(parts)
+
     def _free_signals(self, logits: Tensor) -> dict[str, Tensor]:
         rows = _Logits(logits)
         log_total, entropy, _ = rows.distribution(*self._scratch)
