@@ -43,7 +43,7 @@ ENCODER = Encoder(
     lambda texts: [encode(text) for text in texts],
     lambda ids: [" " + word(number) for number in ids],
     lambda windows: [" " + " ".join(map(word, window)) for window in windows],
-    _locate,
+    locate=_locate,
 )
 
 

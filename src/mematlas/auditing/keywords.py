@@ -13,7 +13,6 @@ class AuditKeywords(TypedDict, total=False):
     train: str | Path | None
     work: str | Path | None
     benchmark: str | Path | None
-    stride: int | None
     control: str | Path | None
     base: str | Path | None
     secrets: str | Path
@@ -25,6 +24,7 @@ class AuditKeywords(TypedDict, total=False):
     max_secrets: int
     context: int | None
     continuation: int | None
+    stride: int | None
     column: str | None
     seed: int
     show_secrets: bool

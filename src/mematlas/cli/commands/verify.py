@@ -46,8 +46,7 @@ def verify(
     print(f"{verdict.files:,} shards ({verdict.size / 1e6:,.1f} MB) of {len(verdict.runs)} runs were checked.")
     if verdict.without_checksum:
         print(
-            f"{verdict.without_checksum:,} of them were written without a checksum: only their size and number of rows "
-            "were compared."
+            f"{verdict.without_checksum:,} of them have no checksum: only their size and number of rows were compared."
         )
     if verdict.unfinished:
         print(f"{verdict.unfinished:,} shards of scores are missing: run the same command again to complete them.")
