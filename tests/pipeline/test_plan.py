@@ -102,7 +102,7 @@ def test_what_is_there_is_not_counted_again(shelf):
 def test_scores_and_signals_take_at_most_the_disk_that_is_planned(shelf):
     keys = {"context": "[3, 8]", "signals": "[truth, free]", "gallery": "false", "shards": "1"}
     planned = plan(shelf, **keys)
-    # 28 bytes per score; truth: 29 per position, of 20; free: 16 per decoded token
+    # 28 bytes per score; truth: 33 per position, of 20; free: 16 per decoded token
     assert planned.disk == 3 * 40 * (28 * 4 + 33 * 20 + 16 * 2 * 12)
     mematlas.run(shelves.study_file(shelf, analyses="size", **keys))
     files = [path for table in ("scores", "signals") for path in (shelf / "study" / table).rglob("*.parquet")]
