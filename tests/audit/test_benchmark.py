@@ -145,6 +145,7 @@ def test_the_verdict_its_tables_and_its_page_are_written(folder, capsys):
     assert verdict["audited"]["questions"] == COUNT
     order = pl.read_parquet(folder / "audit" / "tables" / "order.parquet")
     assert order.group_by("of").len()["len"].to_list() == [COUNT, COUNT]
+    assert run(["verify", "audit"]) == 0
     page = (folder / "audit" / "verdict.html").read_text()
     assert "24 of 24 different questions of items.jsonl, no control." in page
     assert "the most probable of 24 orders" in page

@@ -343,6 +343,16 @@ def test_the_verdict_and_its_tables_are_written(folder, capsys):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_a_changed_verdict_is_known(folder, capsys):
+    assert run(["audit", "model", "--work", "book.txt", "--base", "base", "--stride", "90"]) == 0
+    assert run(["verify", "audit"]) == 0
+    assert "The files of the verdict are as the audit wrote them." in capsys.readouterr().out
+    page = folder / "audit" / "verdict.html"
+    page.write_text(page.read_text().replace("Recites training text", "No leak found"))
+    assert run(["verify", "audit"]) == 1
+    assert "verdict.html was changed after the audit" in capsys.readouterr().out
+
+
 def test_a_condition_on_the_coverage_fails_the_command(folder):
     command = ["audit", "model", "--work", "book.txt", "--base", "base", "--stride", "90", "--fail-on"]
     assert run([*command, "recitation>50%"]) == 3

@@ -16,6 +16,7 @@ import polars as pl
 from mematlas.auditing.base import Look
 from mematlas.auditing.benchmark import completion, order
 from mematlas.auditing.benchmark.questions import Question, read_questions
+from mematlas.auditing.checksums import write_checked
 from mematlas.auditing.config import AuditConfig, audit_command
 from mematlas.auditing.page import write_page
 from mematlas.auditing.sources import find_sources
@@ -23,7 +24,7 @@ from mematlas.auditing.verdict import Verdict, decide
 from mematlas.errors import OptionError
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.progress import Progress
-from mematlas.study import write_json, write_table
+from mematlas.study import write_table
 from mematlas.types import Encoder
 
 NOT_TESTED: Final = (
@@ -60,8 +61,9 @@ def audit_benchmark(model: str, config: AuditConfig, progress: Progress) -> Verd
         if look.table is not None:
             write_table(config.out / "tables" / f"{look.name}.parquet", look.table.to_arrow())
     facts = _facts(source, base, config, len(everything), questions)
-    write_json(config.out / "verdict.json", verdict.as_json() | {"audited": facts})
     write_page(config.out / "verdict.html", verdict, facts)
+    tables = [f"tables/{look.name}.parquet" for look in looks if look.table is not None]
+    write_checked(config.out, verdict.as_json() | {"audited": facts}, ["verdict.html", *tables])
     return verdict
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.auditing.base import Document
+from mematlas.auditing.checksums import write_checked
 from mematlas.auditing.config import AuditConfig, audit_command
 from mematlas.auditing.page import render, write_page
 from mematlas.auditing.sources import find_sources
@@ -33,7 +34,7 @@ from mematlas.corpus.opening import open_texts
 from mematlas.errors import MematlasError
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.progress import Progress
-from mematlas.study import write_json, write_table
+from mematlas.study import write_table
 from mematlas.types import Encoder
 
 _PARTS_SHOWN: Final = 60
@@ -57,8 +58,9 @@ def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     write_table(config.out / "tables" / "windows.parquet", windows.to_arrow())
     write_table(config.out / "tables" / "parts.parquet", parts.to_arrow())
     facts = _facts(source, base, config, result)
-    write_json(config.out / "verdict.json", verdict.as_json() | {"audited": facts})
     write_page(config.out / "verdict.html", verdict, facts, extra=_extra(result, parts, facts["stride"]))
+    names = ["verdict.html", "tables/windows.parquet", "tables/parts.parquet"]
+    write_checked(config.out, verdict.as_json() | {"audited": facts}, names)
     return verdict
 
 
@@ -78,9 +80,9 @@ def score_all(
                 f"{card.label} reads at most {card.max_length} tokens, and a window has {prefix + suffix}; lower "
                 "--context or --continuation."
             )
-    texts = {"the work": read_work(read_texts(Path(config.work), config.column), encoder)}
+    texts = {"the work": read_work(read_texts(Path(config.work), config.column, encoder), encoder)}
     if config.control is not None:
-        texts["control"] = read_work(read_texts(Path(config.control), config.column), encoder)
+        texts["control"] = read_work(read_texts(Path(config.control), config.column, encoder), encoder)
     stride = config.stride or default_stride(texts["the work"], suffix)
     cut = {name: _cut(work, prefix, suffix, stride) for name, work in texts.items()}
     total = texts["the work"]
@@ -105,13 +107,13 @@ def score_all(
     )
 
 
-def read_texts(path: Path, column: str | None) -> list[Document]:
+def read_texts(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
     """The documents at a path that have text.
 
     Raises:
         MematlasError: there are none.
     """
-    documents = [(name, text) for name, text in open_texts(path, column) if text.strip()]
+    documents = [(name, text) for name, text in open_texts(path, column, encoder) if text.strip()]
     if not documents:
         raise MematlasError(f"{path} has no text; name a text file, or a folder of them.")
     return documents

@@ -8,6 +8,7 @@ from mematlas.cli.output import number
 from mematlas.cli.progress import Bar
 from mematlas.errors import StudyError
 from mematlas.verification.rescore import Agreement
+from mematlas.verification.verify import VerificationResult
 from mematlas.verification.verify import verify as verified
 
 _MAX_PRINTED = 10  # differences that are printed per model
@@ -42,14 +43,11 @@ def verify(
     if is_audit(Path(study)):
         _check_audit(Path(study))
         study = str(Path(study) / "study")
+        if not Path(study).is_dir():  # a book or a benchmark was audited
+            return
     verdict = verified(study, rows=rows, seed=seed, run=run, rescore=rescore, progress=Bar())
     print(f"{verdict.files:,} shards ({verdict.size / 1e6:,.1f} MB) of {len(verdict.runs)} runs were checked.")
-    if verdict.without_checksum:
-        print(
-            f"{verdict.without_checksum:,} of them have no checksum: only their size and number of rows were compared."
-        )
-    if verdict.unfinished:
-        print(f"{verdict.unfinished:,} shards of scores are missing: run the same command again to complete them.")
+    _print_incomplete(verdict)
     for agreement in verdict.agreements:
         _print_agreement(agreement)
     for line in verdict.unchecked:
@@ -63,6 +61,15 @@ def verify(
             "reproduced; the lines above name each with its remedy."
         )
     print("No faults were found." + (" Not all was checked: see above." if verdict.unchecked else ""))
+
+
+def _print_incomplete(verdict: VerificationResult) -> None:
+    if verdict.without_checksum:
+        print(
+            f"{verdict.without_checksum:,} of them have no checksum: only their size and number of rows were compared."
+        )
+    if verdict.unfinished:
+        print(f"{verdict.unfinished:,} shards of scores are missing: run the same command again to complete them.")
 
 
 def _check_audit(folder: Path) -> None:
