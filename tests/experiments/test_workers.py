@@ -10,8 +10,9 @@ import torch
 import mematlas
 from mematlas.errors import OptionError, StudyError
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
-from mematlas.experiments import counterfactual, running
+from mematlas.experiments import running
 from mematlas.experiments.counterfactual import CounterfactualConfig
+from mematlas.experiments.data import documents as data_documents
 from mematlas.experiments.workers import gpus_per_worker
 from mematlas.pipeline import experiment
 from mematlas.pipeline.experiment import run_experiment
@@ -30,7 +31,7 @@ EXACT = ["model", "row", "context", "continuation", "matches", "verbatim", "reas
 
 @pytest.fixture(autouse=True)
 def _synthetic_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counterfactual, "standard_library_documents", documents)
+    monkeypatch.setattr(data_documents, "standard_library_documents", documents)
     monkeypatch.setattr(experiment, "run_file", scored)
     monkeypatch.setattr(running, "STATE_EVERY", 2)
 
@@ -73,7 +74,7 @@ def run(folder: Path, progress: Progress, workers: WorkerOptions = SINGLE_PROCES
 def by_threads(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, dict[str, bytes]]:
     """The scored models of the uninterrupted experiment in one process, and their weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counterfactual, "standard_library_documents", documents)
+        patch.setattr(data_documents, "standard_library_documents", documents)
         patch.setattr(experiment, "run_file", scored)
         study = run(tmp_path_factory.mktemp("threads"), Silent())
     return study, model_weights(study.folder.parent)
