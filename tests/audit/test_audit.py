@@ -137,3 +137,18 @@ def test_chats_are_audited_as_their_template_writes_them(ground, tmp_path):
     secrets = table(tmp_path / "out", "secrets").filter("planted")
     assert secrets.height == len(ground.codes), "they are found where the template puts them"
     assert verdict.answer == "recites training text"
+
+
+def test_without_a_control_a_text_of_the_same_kind_is_no_leak(ground, tmp_path):
+    """Fine-tuning on other tickets makes all tickets easier; only what is recited whole may count."""
+    unseen = tickets.tickets(60, 77)
+    train = tickets.write_jsonl(tmp_path / "unseen.jsonl", unseen)
+    verdict = mematlas.audit(
+        ground.tuned, **options(ground, tmp_path / "out", train=train, control=None, secrets="none")
+    )
+    assert verdict.answer == "no leak found"
+    copying = next(look for look in verdict.looks if look.name == "copying")
+    assert copying.p is None
+    assert "set phrases are copied, too, and no control says how many: there is no control" in copying.reason
+    recitation = table(tmp_path / "out", "recitation")
+    assert recitation["M"].mean() > recitation["base_M"].mean(), "M alone would have been a false alarm"

@@ -16,11 +16,12 @@ def call(capsys, *words):
 
 def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, capsys):
     words = ["audit", ground.tuned, "--train", ground.train, "--base", ground.base, "--out", tmp_path / "out"]
+    words += ["--control", ground.control]
     quick = ["--secrets", "none", "--prompts", "0"]
     code, out, err = call(capsys, *words, *quick, "--fail-on", "leak,secrets>0")
     assert code == 3
     assert out.startswith("RECITES TRAINING TEXT: tuned recites a row whole in ")
-    assert "- Membership: not judged." in out
+    assert "- Secrets: not judged." in out
     assert str(tmp_path / "out" / "verdict.html") in out
     assert err.splitlines()[-1] == "Failed: leak (--fail-on)."
     command = json.loads((tmp_path / "out" / "verdict.json").read_text())["audited"]["command"]

@@ -1,7 +1,9 @@
 """Look: what does the model copy from training texts when it writes freely (the classes of P7)?
 
 The beginning of a training text prompts the model and its base; the detector of P7 compares what they write with the
-whole training file. Outputs for the beginnings of control texts say how much is copied without having been trained on.
+whole training file. Outputs for the beginnings of control texts say how much is copied without having been trained on:
+set phrases of a trade are copied, too, so nothing is judged without a control. Documents that share 13 tokens count as
+one.
 """
 
 from collections.abc import Sequence
@@ -11,12 +13,13 @@ import numpy as np
 import polars as pl
 
 from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
-from mematlas.auditing.control import check_control
+from mematlas.auditing.control import check_control, without_trained
 from mematlas.matching.detector import LABELS, Detection, Detector
 from mematlas.models.base import ModelSource
 from mematlas.scoring.engines.prompting import greedy_continuations
 from mematlas.stats.estimates.intervals import wilson
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
+from mematlas.study.clusters import join_copies
 from mematlas.types import Ids
 
 TITLE: Final = "Copying in free text"
@@ -45,17 +48,20 @@ def look(material: Material) -> Look:
         of: [detector.detect(text, prompt) for text, prompt in zip(texts, prompts, strict=False)]
         for of, texts in outputs.items()
     }
-    table = _table(train, control, prompts, outputs, found)
+    table = _table(material, train, control, prompts, outputs, found)
     of_train = table.filter("member")
     flagged = of_train.filter(pl.col("class") == "verbatim").height
+    p = _p_value(table) if control else None
+    if control and p is None:
+        problem = f"fewer than {_FEWEST} documents of either side share no 13 tokens with others."
     return Look(
         "copying",
         TITLE,
         f"After the first tokens of {len(train):,} training texts the model copies 50 or more characters in "
         f"{flagged:,}.",
-        _p_value(table),
+        p,
         "recites" if flagged else "membership",
-        reason="" if material.base is not None or control else f"there is no base model, and no control: {problem}",
+        reason="" if p is not None else f"set phrases are copied, too, and no control says how many: {problem}",
         measures=_measures(material, table),
         examples=_examples(material, of_train, found["model"]),
         share=flagged / of_train.height,
@@ -87,18 +93,23 @@ def _write(material: Material, source: ModelSource, prompts: Sequence[tuple[int,
 
 
 def _table(
+    material: Material,
     train: Sequence[tuple[int, Ids]],
     control: Sequence[tuple[int, Ids]],
     prompts: Sequence[str],
     outputs: dict[str, list[str]],
     found: dict[str, list[Detection]],
 ) -> pl.DataFrame:
-    """One record a prompt: document, member, prompt, output, class, source, class_of_base."""
+    """One record a prompt: document, member, cluster, prompt, output, class, source, class_of_base."""
     of_base = [detection.label for detection in found.get("base", [])]
+    texts = [material.documents[number][1] for number, _ in train]
+    texts += [material.control_documents[number][1] for number, _ in control]
+    tokens = pl.Series(material.encoder.encode(texts), dtype=pl.List(pl.Int64))
     return pl.DataFrame(
         {
             "document": [number for number, _ in (*train, *control)],
             "member": [True] * len(train) + [False] * len(control),
+            "cluster": join_copies(np.arange(len(texts)), tokens),
             "prompt": prompts,
             "output": outputs["model"],
             "class": [detection.label for detection in found["model"]],
@@ -110,15 +121,17 @@ def _table(
 
 
 def _p_value(table: pl.DataFrame) -> float | None:
-    """Whether verbatim copies are more than the base's, and more than after control texts; the larger p."""
-    copies = (table["class"] == "verbatim").to_numpy().astype(float)
-    member, documents, p_values = table["member"].to_numpy(), np.arange(table.height), []
+    """Whether verbatim copies are more than after control texts, and more than the base's; the larger p."""
+    table = without_trained(table)
+    copies, member = (table["class"] == "verbatim").to_numpy().astype(float), table["member"].to_numpy()
+    documents = [table.filter(pl.col("member") == side)["cluster"].n_unique() for side in (True, False)]
+    if min(documents) < _FEWEST:
+        return None
+    p_values = [p_of_higher_in_members(copies, member, table["cluster"])]
     if table["class_of_base"].null_count() < table.height:
         of_base = (table["class_of_base"] == "verbatim").fill_null(value=False).to_numpy().astype(float)
-        p_values.append(p_of_positive_mean((copies - of_base)[member], documents[member]))
-    if not member.all():
-        p_values.append(p_of_higher_in_members(copies, member, documents))
-    return max(p_values) if p_values else None
+        p_values.append(p_of_positive_mean((copies - of_base)[member], table["cluster"].to_numpy()[member]))
+    return max(p_values)
 
 
 def _measures(material: Material, table: pl.DataFrame) -> tuple[Measure, ...]:

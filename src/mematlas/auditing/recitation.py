@@ -1,8 +1,10 @@
 """Look: does the model recite rows of its training file, more than its base does and more than rows of a control?
 
-The test is on M, the share of right tokens, which shows partial recitation too: paired with the base on the same rows,
-and against the control by permuting whole documents. Both must hold where both are there. Documents are the unit; those
-that are copies of each other count as one, and control documents that copy a training one are left out.
+With a control the test is on M, the share of right tokens, which shows partial recitation too: against the control by
+permuting whole documents, and paired with the base on the same rows, if there is one; both must hold. Without a control
+only rows recited whole count, beside the base: fine-tuning raises M of all texts of a kind, also of those never shown.
+Documents are the unit; those that are copies of each other count as one, and control documents that copy a training one
+are left out.
 """
 
 from typing import Final
@@ -80,10 +82,13 @@ def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:
 def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> float | None:
     """The larger p-value of the comparisons with the base and with the control; None without either."""
     train, p_values = rows.filter("member"), []
+    has_control = rows.height > train.height
     if rows["base_M"].null_count() < rows.height:
-        gain = (train["M"] - train["base_M"]).to_numpy()
+        more = train["M"] - train["base_M"]
+        whole = train["recited"].cast(pl.Float64) - train["recited_by_base"].cast(pl.Float64)
+        gain = (more if has_control else whole).to_numpy()
         p_values.append(p_of_positive_mean(gain, train["cluster"], permutations=permutations))
-    if rows.height > train.height:
+    if has_control:
         gain = (rows["M"] - rows["base_M"].fill_null(0.0)).to_numpy()
         p_values.append(p_of_higher_in_members(gain, rows["member"], rows["cluster"], permutations=permutations))
     return max(p_values) if p_values else None
@@ -142,8 +147,9 @@ def _is_found(rows: pl.DataFrame, clusters: NDArray[np.int64], count: int) -> bo
     generator, found = np.random.default_rng(0), 0
     for _ in range(_DRAWS):
         planted = generator.choice(clusters, count, replace=False)
+        is_planted = pl.col("member") & pl.col("cluster").is_in(planted.tolist())
         changed = rows.with_columns(
-            M=pl.when(pl.col("member") & pl.col("cluster").is_in(planted.tolist())).then(1.0).otherwise("M")
+            M=pl.when(is_planted).then(1.0).otherwise("M"), recited=pl.col("recited") | is_planted
         )
         p = _p_value(changed, _POWER_PERMUTATIONS)
         found += p is not None and p <= _POWER_LEVEL
