@@ -331,9 +331,14 @@ def test_the_verdict_and_its_tables_are_written(folder, capsys):
     assert verdict["answer"] == "recites training text"
     audited = verdict["audited"]
     assert audited["longest_run"]["text"].split() == LONG.split()[PREFIX:]
-    assert audited["coverage"]["base (base)"]["0.1 %"] == 0
+    assert audited["coverage"]["base model base"]["0.1 %"] == 0
     windows = pl.read_parquet(folder / "audit" / "tables" / "windows.parquet")
-    assert windows["of"].unique().sort().to_list() == ["base (base)", "base (base), control", "model", "model, control"]
+    assert windows["of"].unique().sort().to_list() == [
+        "base model base",
+        "base model base, control",
+        "model",
+        "model, control",
+    ]
     assert windows.filter(of="model").height == audited["windows"]
     parts = pl.read_parquet(folder / "audit" / "tables" / "parts.parquet")
     assert parts["characters"].sum() == len(LONG)

@@ -108,7 +108,7 @@ def _looks(
     label = source.card.label
     labels = {
         "model": label,
-        "base": "" if base is None else f"{base.card.label} (base), same questions",
+        "base": "" if base is None else f"base model {base.card.label}",
         "control": f"{label}, control questions",
         "shuffled": f"{label}, words shuffled",
     }

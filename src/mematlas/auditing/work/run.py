@@ -95,7 +95,7 @@ def score_all(
     for is_base, each in [(False, source), *([] if base is None else [(True, base)])]:
         loaded = each.load(LoadOptions(device=config.device, dtype=config.dtype))
         for name, work in texts.items():
-            of = f"{each.card.label}{' (base)' * is_base}{', control' * (name == 'control')}"
+            of = f"{'base model ' * is_base}{each.card.label}{', control' * (name == 'control')}"
             scored[is_base, name] = score_work(loaded, each.card, of, work, cut[name], progress)
         loaded.release()
         del loaded
