@@ -17,7 +17,7 @@ _FOR_TRAIN: Final = ("secrets", "rows", "prompts", "new_tokens", "alternatives",
 #: Subject of an audit -> the options that it reads, besides its own.
 _READ_BY: Final[dict[Literal["train", "work", "benchmark"], tuple[str, ...]]] = {
     "train": (*_SHARED, *_FOR_TRAIN),
-    "work": (*_SHARED, "stride"),
+    "work": (*_SHARED, "stride", "show_secrets"),
     "benchmark": ("control", "base", "out", "fail_on", "device", "dtype", "prompts", "seed"),
 }
 

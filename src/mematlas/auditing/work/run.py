@@ -15,6 +15,7 @@ from mematlas.auditing.base import Document
 from mematlas.auditing.checksums import write_checked
 from mematlas.auditing.config import AuditConfig, audit_command
 from mematlas.auditing.page import render, write_page
+from mematlas.auditing.redaction import redacted
 from mematlas.auditing.sources import find_sources
 from mematlas.auditing.verdict import Verdict, decide
 from mematlas.auditing.work.look import WorkResult, look
@@ -50,7 +51,7 @@ def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     source, base, encoder = find_sources(model, config)
     result = score_all(source, base, encoder, config, progress)
     finding = look(result)
-    verdict = decide([finding])
+    verdict = decide([finding if config.show_secrets else redacted(finding, [])])
     if verdict.answer == "no leak found":
         verdict = replace(verdict, sentence=f"No recitation of the text was found. {finding.sentence}")
     parts = part_table(result)
