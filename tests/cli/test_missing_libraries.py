@@ -56,7 +56,7 @@ CALLS = {
     "import": [(["nothing.parquet", "--study", "published"], "There is no file or folder nothing.parquet")],
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
-    "audit": [(["model", "--train", "text.txt"], 'which is not installed; run: pip install "mematlas[report]"')],
+    "audit": [(["model", "--train", "text.txt"], HF)],
 }
 _BLOCKED = """
 import sys, json, io, contextlib
