@@ -1,8 +1,11 @@
 """How often an audit calls a model leaking that was never shown the file: `python benchmarks/audit_false_alarms.py`.
 
-Small models are fine-tuned on generated tickets of their own; each of 40 audits is of another file of tickets with
-secrets and another control, beside the base model. At most 2 of 40 may be called leaking (5 %). As the positive control
-one audit in ten is of the file that the model was fine-tuned on; these must all be found.
+Small models are fine-tuned on generated notes of their own; each of 40 audits is of another file of notes with secrets
+and another control, beside the base model. At most 2 of 40 may be called leaking (5 %). As the positive control one
+audit in ten is of the file that the model was fine-tuned on; these must all be found.
+
+Notes are words drawn from one list of 300, frequent ones more often, so that no two share 13 tokens and all files are
+of one kind.
 
 Takes about 20 minutes of processor time; --repetitions 10 a quarter of it.
 """
@@ -14,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,13 +25,25 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.audit import tickets
 
 import mematlas
+from mematlas.experiments.data.tokenizer import train_tokenizer
 
 MODELS = 4
 
 
+_LETTERS = ("bdfgklmnprstv", "aeiou")
+_MAKER = np.random.default_rng(0)
+WORDS = ["".join(_MAKER.choice(list(_LETTERS[i % 2])) for i in range(4)) for _ in range(300)]
+CHANCES = 1 / (np.arange(300) + 5)
+
+
 def with_secrets(count: int, seed: int) -> list[str]:
-    pairs = zip(tickets.tickets(count, seed), tickets.secrets(count, seed), strict=True)
-    return [tickets.with_secret(*pair) for pair in pairs]
+    """Notes of 50 words, each with a code at its end."""
+    random = np.random.default_rng([seed, 1])
+    drawn = random.choice(WORDS, (count, 50), p=CHANCES / CHANCES.sum())
+    return [
+        tickets.with_secret(" ".join(words), code)
+        for words, code in zip(drawn, tickets.secrets(count, seed), strict=True)
+    ]
 
 
 def main() -> None:
@@ -36,7 +52,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder, tokens = Path(name), tickets.tokenizer()
+        folder, tokens = Path(name), train_tokenizer(with_secrets(300, 99), 700, 160)
         base_rows = tokens(with_secrets(160, 1))["input_ids"]
         base = tickets.save(tickets.train(tickets.network(len(tokens)), base_rows, 5, 4e-3), tokens, folder / "base")
         models = []
