@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from mematlas.auditing.base import Example, Measure
 from mematlas.auditing.verdict import LEVEL, Verdict
 from mematlas.report.display_text import printable
-from mematlas.study import write_atomically
+from mematlas.study import write_text
 from mematlas.version import __version__
 
 _TONES: Final = {
@@ -32,7 +32,7 @@ _MEASURES_SHOWN: Final = 8
 def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> None:
     """Write the page to `path`, completely or not at all; extra: HTML of more sections, after the looks."""
     text = verdict_page(verdict, facts, extra)
-    write_atomically(path, lambda temporary: _write(temporary, text))
+    write_text(path, text)
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -123,7 +123,3 @@ def _marked(example: Example) -> Markup:
 
 def _safe(text: str) -> Markup:
     return escape(printable(text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

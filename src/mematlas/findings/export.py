@@ -1,7 +1,6 @@
 """Export of a finding's tables as CSV and as LaTeX (booktabs), for papers and other programs."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from mematlas.errors import OptionError
 from mematlas.findings.finding import Finding, Table
 from mematlas.io.paths import study_path
 from mematlas.registry import did_you_mean
-from mematlas.study import write_atomically
+from mematlas.study import write_text
 from mematlas.types import as_list
 
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -25,7 +24,7 @@ def export_finding(folder: str | Path, finding: Finding, kinds: Sequence[str]) -
         for kind in kinds:
             suffix, to_text = EXPORTS[kind]
             path = study_path(folder) / f"{table.name}.{suffix}"
-            write_atomically(path, partial(_write, text=to_text(table)))
+            write_text(path, to_text(table))
             paths.append(path)
     return paths
 
@@ -99,10 +98,6 @@ def _cell(value: Any) -> str:
         mantissa, _, exponent = f"{value:.4g}".partition("e")
         return rf"${mantissa} \times 10^{{{int(exponent)}}}$" if exponent else mantissa
     return escape_latex(" ".join(map(str, value)) if isinstance(value, list) else str(value))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 EXPORTS = {"csv": ("csv", csv), "latex": ("tex", latex)}

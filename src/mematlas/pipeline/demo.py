@@ -15,7 +15,7 @@ from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.progress import Progress, Silent
-from mematlas.study import Study, write_atomically
+from mematlas.study import Study, write_text
 
 if TYPE_CHECKING:
     from mematlas.experiments import TrainedFamily, TrainingConfig
@@ -109,7 +109,7 @@ def demo(
     path = out / "study.yaml"
     text, other = (study_file_text(_study_settings(family, which), path.name) for which in (full, not full))
     if not path.exists() or _has_settings(path, other):
-        write_atomically(path, lambda temporary: _write(temporary, text))
+        write_text(path, text)
     outcome = run_file(parse_study_file(text, path), progress or Silent())
     return Demonstration(family, outcome, not _has_settings(path, text))
 
@@ -141,7 +141,3 @@ def _study_settings(family: "TrainedFamily", full: bool) -> dict[str, object]:
         "predictors": "all" if full else "last",
         "predictor_seeds": 3,
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -28,7 +28,7 @@ from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.pipeline.yaml_file import describe_error, read_mapping
 from mematlas.progress import Progress, Silent
-from mematlas.study import Study, write_atomically
+from mematlas.study import Study, write_text
 from mematlas.study.exposures import write_exposures
 from mematlas.study.probes import write_probes
 from mematlas.types import as_list
@@ -177,7 +177,7 @@ def run_experiment(
     _write_tables(name, design, config.out)
     path = config.out / "study.yaml"
     text = study_file_text(_study_settings(design, config) | workers.model_dump(exclude_defaults=True), path.name)
-    write_atomically(path, lambda temporary: _write(temporary, text))
+    write_text(path, text)
     return run_file(parse_study_file(text, path), progress)
 
 
@@ -256,10 +256,6 @@ def experiment_file_text(name: str, preset: Preset = "cpu", path: Path = Path("e
         shown = shown.strip("{}") if is_short else shown
         parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in shown.splitlines()))
     return "".join(parts)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _silent(step: int, steps: int, loss: float | None, label: str) -> None:

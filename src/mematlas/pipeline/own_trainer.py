@@ -1,7 +1,6 @@
 """An experiment whose models a command of the user's own trains: from subsets of lines to a study with exposures."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from mematlas.pipeline.study_file import StudyFile, parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.progress import Progress
 from mematlas.scoring.job import ScoringJob, resolve_job
-from mematlas.study import write_atomically
+from mematlas.study import write_text
 from mematlas.study.exposures import write_exposures
 
 #: Bytes for the study.
@@ -52,7 +51,7 @@ def run_commands(
     train_models(design.runs, design.at_once, progress.say, check)
     settings = _settings(design, config, corpus, [run.model for run in design.runs]) | execution
     text = study_file_text(settings, "study.yaml")
-    write_atomically(folder / "study.yaml", partial(_write, text=text))
+    write_text(folder / "study.yaml", text)
     file = _study_file(settings, folder)
     write_exposures(folder / "study", name, _exposures(_job(file), design))
     return run_file(file, progress)
@@ -111,7 +110,3 @@ def _exposures(job: ScoringJob, design: CommandDesign) -> pl.DataFrame:
 def _size(folder: Path) -> int:
     """Bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from mematlas.io.paths import write_atomically
+from mematlas.io.paths import write_text
 from mematlas.predictors.examples import Examples
 from mematlas.predictors.fitting import Fit
 from mematlas.predictors.options import PredictorConfig
@@ -79,11 +79,7 @@ def _auroc(fit: Fit, method: str, examples: Examples) -> float | None:
 def write_readme(folder: Path) -> None:
     """Write FOLDER/README.md from the predictors in `folder`."""
     text = readme([predictor.card for predictor in load_predictors(folder)])
-    write_atomically(folder / "README.md", lambda temporary: _write(temporary, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(folder / "README.md", text)
 
 
 def readme(cards: list[PredictorCard]) -> str:

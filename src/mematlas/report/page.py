@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mematlas.io.paths import study_path, write_atomically
+from mematlas.io.paths import study_path, write_bytes
 from mematlas.report.charts.export import Format, write_picture
 from mematlas.report.document import read_run_findings, render_page
 from mematlas.report.figures import Figure, build_figures
@@ -25,7 +25,7 @@ def write_report(
     figures = list(build_figures(findings))
     page = opened.folder / "report.html" if out is None else study_path(out)
     content = render_page(opened, selected, findings, figures).encode()
-    write_atomically(page, lambda path: _write(path, content))
+    write_bytes(page, content)
     _write_pictures(pictures_folder(page), figures, formats)
     return page
 
@@ -40,7 +40,3 @@ def _write_pictures(folder: Path, figures: Sequence[Figure], formats: Sequence[F
         for image_format in formats:
             if figure.drawing is not None:
                 write_picture(folder / f"{figure.key}.{image_format}", figure.drawing, image_format)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

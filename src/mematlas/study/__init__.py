@@ -18,7 +18,7 @@ change a number, so a changed option never meets an old shard. A shard is finish
 """
 
 from mematlas.io.local_copies import digest
-from mematlas.io.paths import translate_os_errors, write_atomically, write_json
+from mematlas.io.paths import translate_os_errors, write_atomically, write_bytes, write_json, write_text
 from mematlas.study.reader import Study, open_study
 from mematlas.study.runs import Run, fingerprint, is_folder_name, read_json, read_run, write_model
 from mematlas.study.shards import (
@@ -49,9 +49,11 @@ __all__ = [
     "shard_name",
     "translate_os_errors",
     "write_atomically",
+    "write_bytes",
     "write_json",
     "write_marker",
     "write_model",
     "write_shard",
     "write_table",
+    "write_text",
 ]

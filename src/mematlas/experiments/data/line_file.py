@@ -12,7 +12,7 @@ import numpy as np
 
 from mematlas.corpus.reading.document_names import DOCUMENT
 from mematlas.errors import CorpusError
-from mematlas.study import write_atomically
+from mematlas.study import write_bytes
 from mematlas.types import Ids
 
 _JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
@@ -48,7 +48,7 @@ class LineFile:
             return self.path.resolve()
         path = folder / "lines.jsonl"
         texts = [json.dumps({"text": line.decode("utf-8").rstrip("\r\n")}, ensure_ascii=False) for line in self.lines]
-        write_bytes(path, "".join(f"{text}\n" for text in texts).encode())
+        write_if_changed(path, "".join(f"{text}\n" for text in texts).encode())
         return path
 
 
@@ -95,15 +95,11 @@ def _objects(path: Path, numbered: Sequence[tuple[int, bytes]]) -> Iterator[dict
         yield record
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_if_changed(path: Path, content: bytes) -> None:
     """Write a file completely or not at all, unless it has this content already.
 
     Raises:
         StudyError: it cannot be written.
     """
     if not (path.is_file() and path.read_bytes() == content):
-        write_atomically(path, lambda temporary: _write(temporary, content))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+        write_bytes(path, content)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from mematlas.errors import MematlasError, ModelError
-from mematlas.experiments.data.line_file import write_bytes
+from mematlas.experiments.data.line_file import write_if_changed
 from mematlas.experiments.folders import read_json
 from mematlas.models.resolve import find_model
 from mematlas.study import fingerprint, translate_os_errors, write_json
@@ -93,7 +93,7 @@ class CommandRun:
 
     def prepare(self) -> None:
         """Write the lines, and remove what a command that did not finish, or another one, left behind."""
-        write_bytes(self.folder / "subsets" / f"{self.label}{self.suffix}", self.subset())
+        write_if_changed(self.folder / "subsets" / f"{self.label}{self.suffix}", self.subset())
         with translate_os_errors(self.model):
             self._marker.unlink(missing_ok=True)
             if self.model.exists():

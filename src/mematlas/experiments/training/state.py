@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mematlas.errors import StudyError
-from mematlas.study import write_atomically
+from mematlas.study import write_bytes
 
 MOMENTS: Final = ("exp_avg", "exp_avg_sq", "step")
 
@@ -61,7 +61,7 @@ def write_state(path: Path, network: Any, optimizer: torch.optim.Optimizer, fact
         f"weight/{name}": weight.detach().cpu().contiguous() for name, weight in trained_parameters(network).items()
     }
     content = save({**weights, **moments_by_name(network, optimizer)}, metadata=facts)
-    write_atomically(path, lambda temporary: _write_bytes(temporary, content))
+    write_bytes(path, content)
 
 
 def read_facts(path: Path) -> dict[str, str] | None:
@@ -111,7 +111,3 @@ def _read(path: Path, *, only_facts: bool = False) -> tuple[dict[str, Tensor], d
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise StudyError(f"{path} cannot be read ({error}); delete it, or name another.") from error
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

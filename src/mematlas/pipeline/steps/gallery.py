@@ -23,7 +23,7 @@ from mematlas.pipeline.steps.occurrences import locate
 from mematlas.pipeline.steps.score import run_job
 from mematlas.progress import Progress
 from mematlas.scoring.job import ScoringJob, family_tokenizer, resolve_job
-from mematlas.study import Run, Study, write_atomically, write_table
+from mematlas.study import Run, Study, write_table, write_text
 from mematlas.study.build_stamps import combined_fingerprint, forget, is_current, record
 from mematlas.study.schemas.features import OCCURRENCES
 from mematlas.study.schemas.gallery import GALLERY
@@ -191,7 +191,7 @@ def _score(job: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], progr
     config = job.config
     ids = config.study / "gallery" / "rows.txt"
     text = "".join(f"{row}\n" for row in sorted(rows))
-    write_atomically(ids, lambda path: _write(path, text))
+    write_text(ids, text)
     config_of_rows = config.model_copy(
         update={
             "study": config.study / "gallery" / "study",
@@ -215,10 +215,6 @@ def _score(job: ScoringJob, model: str, cell: "Cell", rows: Iterable[int], progr
         start = rescoring.options.grid.continuation_start(cell.context) - cell.context
         tokens |= {int(row): row_tokens[start:].tolist() for row, row_tokens in zip(row_ids, read.ids, strict=True)}
     return _ScoredRows(study, tokens, _decoder(rescoring))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _decoder(job: ScoringJob) -> Callable[[Iterable[int]], dict[int, str]]:

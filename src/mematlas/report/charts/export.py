@@ -8,7 +8,7 @@ import vl_convert
 
 from mematlas.report.charts.specification import VEGA_LITE, Drawing
 from mematlas.report.charts.theme import config
-from mematlas.study import write_atomically
+from mematlas.study import write_bytes
 
 Format = Literal["png", "svg", "pdf"]
 _WIDTH: Final = 640
@@ -55,15 +55,11 @@ def write_picture(path: Path, drawing: Drawing, image_format: Format) -> None:
         content = vl_convert.vegalite_to_pdf(drawing.with_width(_WIDTH), **_options(drawing))
     else:
         content = vl_convert.vegalite_to_png(_on_white(drawing), scale=_SCALE, **_options(drawing))
-    write_atomically(path, lambda temporary_path: _write(temporary_path, content))
+    write_bytes(path, content)
 
 
 def _on_white(drawing: Drawing) -> dict[str, Any]:
     return drawing.with_width(_WIDTH) | {"background": "white"}
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _options(drawing: Drawing) -> dict[str, Any]:
