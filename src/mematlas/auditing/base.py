@@ -1,12 +1,14 @@
 """What the looks of an audit share: the models and texts that they examine, and the form of their results."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
 
 from mematlas.analyses.extraction.membership.row_scores import membership_rows
 from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.control import ControlCheck, check_control
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelSource
 from mematlas.progress import Progress, Silent
@@ -65,7 +67,7 @@ class Look:
     table: pl.DataFrame | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Material:
     """What is examined. documents, control_documents: (name, text)."""
 
@@ -78,14 +80,16 @@ class Material:
     control_documents: list[Document]
     progress: Progress = field(default_factory=Silent)
     _loaded: tuple[str, Model] | None = None
-    _rows: pl.DataFrame | None = None
 
-    @property
+    @cached_property
     def rows(self) -> pl.DataFrame:
         """The scored rows of the model with their scores of membership; see `membership_rows`."""
-        if self._rows is None:
-            self._rows = membership_rows(self.study).filter(model=self.model_label)
-        return self._rows
+        return membership_rows(self.study).filter(model=self.model_label)
+
+    @cached_property
+    def control_check(self) -> ControlCheck:
+        """Whether the control can be compared with; three looks ask, and it is computed once."""
+        return check_control(self.rows)
 
     def load(self, source: ModelSource) -> Model:
         """The loaded model; only one is in memory at a time."""

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
-from mematlas.auditing.control import check_control, without_trained
+from mematlas.auditing.control import without_trained
 from mematlas.matching.detector import LABELS, Detection, Detector
 from mematlas.models.base import ModelSource
 from mematlas.scoring.engines.prompting import greedy_continuations
@@ -32,7 +32,7 @@ def look(material: Material) -> Look:
     """Classes of what the model and its base write after the beginnings of training and control texts."""
     if not material.config.prompts:
         return could_not_be_judged("copying", TITLE, "it was not asked for (--prompts 0).")
-    problem = check_control(material.rows).problem
+    problem = material.control_check.problem
     train = _prompts(material, material.documents)
     control = [] if problem else _prompts(material, material.control_documents)
     if len(train) < _FEWEST:
@@ -40,9 +40,10 @@ def look(material: Material) -> Look:
             "copying", TITLE, f"{len(train)} distinct texts are longer than their prompt, and {_FEWEST} are needed."
         )
     detector = Detector([text for _, text in material.documents])
-    outputs = {"model": _write(material, material.model, [*train, *control])}
-    if material.base is not None:
+    outputs = {}
+    if material.base is not None:  # first, as it is still loaded from the look before
         outputs["base"] = _write(material, material.base, train)
+    outputs["model"] = _write(material, material.model, [*train, *control])
     prompts = [material.decode([prompt.tolist()])[0] for _, prompt in (*train, *control)]
     found = {
         of: [detector.detect(text, prompt) for text, prompt in zip(texts, prompts, strict=False)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from mematlas.auditing.base import Look, Material, Measure, could_not_be_judged
-from mematlas.auditing.control import check_control, without_trained
+from mematlas.auditing.control import without_trained
 from mematlas.stats.classification.discrimination import MetricEstimate, roc_auc
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members
 
@@ -18,7 +18,7 @@ _UNCHECKED: Final = "Whether words alone tell the control apart could not be che
 
 def look(material: Material) -> Look:
     """Compare the loss of training rows and of control rows, by documents."""
-    check = check_control(material.rows)
+    check = material.control_check
     if check.problem and check.blind is None:
         return could_not_be_judged("membership", TITLE, check.problem)
     score = "loss" if material.base is None else "reference"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mematlas.corpus.reading.chats import common_prefix
 from mematlas.types import Encoder, Ids
 
 
@@ -29,7 +30,7 @@ def place_values(encoder: Encoder, before: str, values: Sequence[str], longest: 
         ValueError: nothing is before the value, and there is no such token.
     """
     encoded = [list(ids) for ids in encoder.encode([before, *(before + value for value in values)])]
-    shared = _shared_length(encoded)
+    shared = min(common_prefix(encoded[0], ids) for ids in encoded)
     prompt, tails = encoded[0][:shared], [np.array(ids[shared:], np.int64) for ids in encoded[1:]]
     if not prompt and start is not None:
         prompt = [start]
@@ -37,9 +38,3 @@ def place_values(encoder: Encoder, before: str, values: Sequence[str], longest: 
         raise ValueError("nothing is before the value")
     room = None if longest is None else longest - max(map(len, tails))
     return Place(np.array(prompt if room is None else prompt[-max(1, room) :], np.int64), tails)
-
-
-def _shared_length(sequences: Sequence[Sequence[int]]) -> int:
-    """The number of first items that all sequences have in common."""
-    length = min(map(len, sequences))
-    return next((i for i in range(length) if len({ids[i] for ids in sequences}) > 1), length)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
-from mematlas.auditing.control import FEWEST_DOCUMENTS, check_control, without_trained
+from mematlas.auditing.control import FEWEST_DOCUMENTS, without_trained
 from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
@@ -37,7 +37,7 @@ def look(material: Material) -> Look:
     if documents < FEWEST_DOCUMENTS:
         reason = f"only {documents} independent documents could be scored, and {FEWEST_DOCUMENTS} are needed."
         return could_not_be_judged("recitation", TITLE, reason)
-    problem = check_control(material.rows).problem
+    problem = material.control_check.problem
     compared = rows.filter("member") if problem else rows
     p = _p_value(compared)
     measures = _measures(rows, material)

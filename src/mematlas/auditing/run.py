@@ -12,23 +12,22 @@ import numpy as np
 
 from mematlas.auditing import LOOKS
 from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
-from mematlas.auditing.checksums import write_checked
-from mematlas.auditing.config import AuditConfig, audit_command, resolve_audit
+from mematlas.auditing.config import AuditConfig, resolve_audit
 from mematlas.auditing.keywords import AuditKeywords
 from mematlas.auditing.redaction import redacted
+from mematlas.auditing.sources import find_sources, read_documents
 from mematlas.auditing.verdict import Verdict, decide
 from mematlas.corpus.base import CorpusOptions
-from mematlas.corpus.opening import open_corpus, open_texts
-from mematlas.errors import MematlasError, ModelError
+from mematlas.corpus.opening import open_corpus
+from mematlas.errors import MematlasError
 from mematlas.errors.functions import public_function
 from mematlas.models.base import ModelSource
 from mematlas.models.peft_adapters.names import with_base
-from mematlas.models.resolve import find_model
 from mematlas.pipeline.run import run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
 from mematlas.progress import Progress, Silent
-from mematlas.study import Study, write_atomically, write_table
+from mematlas.study import Study, write_text
 from mematlas.types import Encoder
 
 _USUAL: Final = 32  # tokens of context and of continuation, as in P1
@@ -57,8 +56,8 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
         MematlasError: as for `audit`.
     """
     from mematlas.auditing.benchmark.run import audit_benchmark
-    from mematlas.auditing.page import write_page
     from mematlas.auditing.work.run import audit_work
+    from mematlas.auditing.writing import write_verdict
 
     if config.subject == "work":
         return audit_work(model, config, progress)
@@ -70,26 +69,14 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     if not config.show_secrets:
         looks = [redacted(look, secrets) for look in looks]
     verdict = decide(looks)
-    written = ["verdict.html"]
-    for look in looks:
-        if look.table is not None:
-            written.append(f"tables/{look.name}.parquet")
-            write_table(config.out / written[-1], look.table.to_arrow())
-    facts = _facts(material)
-    write_page(config.out / "verdict.html", verdict, facts)
-    write_checked(config.out, verdict.as_json() | {"audited": facts}, written)
+    write_verdict(verdict, _facts(material), verdict.tables, config)
     return verdict
 
 
 def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
-    source = find_model(model)
-    base_name = config.base or source.card.base
-    base = find_model(base_name) if base_name else None
-    encoder = source.encoder()
-    if encoder is None:
-        raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    documents = _documents(Path(_train(config)), config.column, encoder)
-    control = [] if config.control is None else _documents(Path(config.control), config.column, encoder)
+    source, base, encoder = find_sources(model, config)
+    documents = read_documents(Path(_train(config)), config.column, encoder)
+    control = [] if config.control is None else read_documents(Path(config.control), config.column, encoder)
     context, continuation = _lengths(config, encoder, documents)
     progress.say(
         f"{len(documents):,} training texts{f', {len(control):,} of the control' if control else ''}; rows of "
@@ -102,14 +89,6 @@ def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
 def _train(config: AuditConfig) -> str:
     assert config.train is not None  # checked by `subject`
     return config.train
-
-
-def _documents(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
-    texts = ((name, text) for name, text in open_texts(path, column, encoder) if text.strip())
-    documents = [(f"text {name} of {path.name}" if name.isdecimal() else name, text) for name, text in texts]
-    if not documents:
-        raise MematlasError(f"{path} has no text; an audit needs the texts that the model was trained on.")
-    return documents
 
 
 def _lengths(config: AuditConfig, encoder: Encoder, documents: list[Document]) -> tuple[int, int]:
@@ -153,7 +132,7 @@ def _score(
         "dtype": config.dtype,
     }
     text = study_file_text({name: value for name, value in settings.items() if value is not None}, path.name)
-    write_atomically(path, lambda temporary: _write(temporary, text))
+    write_text(path, text)
     outcome = run_file(parse_study_file(text, path), progress)
     return outcome.study
 
@@ -185,19 +164,11 @@ def _absolute(spec: str) -> str:
 
 
 def _facts(material: Material) -> dict[str, Any]:
-    config = material.config
+    from mematlas.auditing.writing import audited
+
     return {
-        "model": material.model.card.spec,
-        "model_fingerprint": material.model.card.fingerprint,
-        "base": None if material.base is None else material.base.card.spec,
-        "train": config.train,
-        "control": config.control,
+        **audited(material.model, material.base, material.config),
+        "train": material.config.train,
         "training_texts": len(material.documents),
         "control_texts": len(material.control_documents),
-        "options": config.model_dump(mode="json"),
-        "command": audit_command(material.model.card.spec, config),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -1,9 +1,14 @@
-"""The audited model and its base, where both must read the same tokens."""
+"""What an audit reads: the model and its base, which must read the same tokens, and texts."""
 
+from pathlib import Path
+
+from mematlas.auditing.base import Document
 from mematlas.auditing.config import AuditConfig
-from mematlas.errors import ModelError
+from mematlas.corpus.opening import open_texts
+from mematlas.errors import MematlasError, ModelError
 from mematlas.models.base import ModelSource
 from mematlas.models.resolve import find_model
+from mematlas.scoring.job import labels_by_tokenizer
 from mematlas.types import Encoder
 
 
@@ -19,7 +24,7 @@ def find_sources(model: str, config: AuditConfig) -> tuple[ModelSource, ModelSou
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    if base is not None and _rules(base) != _rules(source):
+    if base is not None and len(labels_by_tokenizer([source, base])) > 1:
         raise ModelError(
             f"{base.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be compared; name "
             "a base with the same one, or leave out --base."
@@ -27,6 +32,14 @@ def find_sources(model: str, config: AuditConfig) -> tuple[ModelSource, ModelSou
     return source, base, encoder
 
 
-def _rules(source: ModelSource) -> str | None:
-    """What turns texts into ids; the same rules may lie in different files."""
-    return source.card.tokenizer_rules or source.card.tokenizer
+def read_documents(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
+    """The texts at a path, without blank ones; those that have a number for a name are named after the file.
+
+    Raises:
+        MematlasError: there are none.
+    """
+    texts = ((name, text) for name, text in open_texts(path, column, encoder) if text.strip())
+    documents = [(f"text {name} of {path.name}" if name.isdecimal() else name, text) for name, text in texts]
+    if not documents:
+        raise MematlasError(f"{path} has no text; name a file with the texts to audit, or a folder of them.")
+    return documents

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import polars as pl
 
 from mematlas.auditing.base import Look
 from mematlas.auditing.thresholds import Threshold
@@ -38,6 +39,11 @@ class Verdict:
             return self.answer in ("recites training text", "leaks membership")
         share = next((look.share for look in self.looks if look.name == threshold.measure), None)
         return share is not None and threshold.limit is not None and share > threshold.limit
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The records behind the looks, by name."""
+        return {look.name: look.table for look in self.looks if look.table is not None}
 
     def as_json(self) -> dict[str, Any]:
         """The verdict without texts of examples, for `verdict.json`."""

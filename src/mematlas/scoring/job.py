@@ -188,9 +188,7 @@ def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence
     """Refuse text for models with different tokenizers: it would become different rows for each of them."""
     if "encoder" not in corpus.details or config.tokenizer is not None:
         return
-    if len(_by_tokenizer(sources)) > 1:
-        _compare_loaded(sources)
-    by_tokenizer = _by_tokenizer(sources)
+    by_tokenizer = labels_by_tokenizer(sources)
     if len(by_tokenizer) > 1:
         raise OptionError(
             f"{' and '.join(list(by_tokenizer.values())[:2])} have different tokenizers, so the text would be cut into "
@@ -198,8 +196,14 @@ def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence
         )
 
 
-def _by_tokenizer(sources: "Sequence[ModelSource]") -> dict[str | None, str]:
-    """By tokenizer the label of a model that has it."""
+def labels_by_tokenizer(sources: "Sequence[ModelSource]") -> dict[str | None, str]:
+    """By tokenizer the label of a model that has it; where files differ, tokenizers are compared as they are loaded."""
+    if len(_by_rules(sources)) > 1:
+        _compare_loaded(sources)
+    return _by_rules(sources)
+
+
+def _by_rules(sources: "Sequence[ModelSource]") -> dict[str | None, str]:
     return {source.card.tokenizer_rules or source.card.tokenizer: source.card.label for source in sources}
 
 

@@ -16,15 +16,13 @@ import polars as pl
 from mematlas.auditing.base import Look
 from mematlas.auditing.benchmark import completion, order
 from mematlas.auditing.benchmark.questions import Question, read_questions
-from mematlas.auditing.checksums import write_checked
-from mematlas.auditing.config import AuditConfig, audit_command
-from mematlas.auditing.page import write_page
+from mematlas.auditing.config import AuditConfig
 from mematlas.auditing.sources import find_sources
 from mematlas.auditing.verdict import Verdict, decide
+from mematlas.auditing.writing import audited, write_verdict
 from mematlas.errors import OptionError
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.progress import Progress
-from mematlas.study import write_table
 from mematlas.types import Encoder
 
 NOT_TESTED: Final = (
@@ -57,13 +55,8 @@ def audit_benchmark(model: str, config: AuditConfig, progress: Progress) -> Verd
     if verdict.answer == "no leak found":
         sentences = " ".join(look.sentence for look in looks)
         verdict = replace(verdict, sentence=f"No leak of the benchmark was found. {sentences}")
-    for look in looks:
-        if look.table is not None:
-            write_table(config.out / "tables" / f"{look.name}.parquet", look.table.to_arrow())
     facts = _facts(source, base, config, len(everything), questions)
-    write_page(config.out / "verdict.html", verdict, facts)
-    tables = [f"tables/{look.name}.parquet" for look in looks if look.table is not None]
-    write_checked(config.out, verdict.as_json() | {"audited": facts}, ["verdict.html", *tables])
+    write_verdict(verdict, facts, verdict.tables, config)
     return verdict
 
 
@@ -133,15 +126,10 @@ def _facts(
     items, control = questions["items"], questions.get("control", [])
     beside = f"{len(control):,} of a control" if control else "no control"
     return {
-        "model": source.card.spec,
-        "model_fingerprint": source.card.fingerprint,
-        "base": None if base is None else base.card.spec,
+        **audited(source, base, config),
         "benchmark": config.benchmark,
-        "control": config.control,
         "questions": len(items),
         "questions_in_the_file": total,
-        "options": config.model_dump(mode="json"),
-        "command": audit_command(source.card.spec, config),
         "scope": f"{len(items):,} of {total:,} different questions of {config.benchmark}, {beside}.",
         "footnote": "Numbers in brackets are 95 % intervals over questions, which are taken as independent. The "
         "p-values are adjusted for the number of looks (Holm 1979).",

@@ -11,12 +11,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.auditing.base import Document
-from mematlas.auditing.checksums import write_checked
-from mematlas.auditing.config import AuditConfig, audit_command
-from mematlas.auditing.page import render, write_page
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.page import render
 from mematlas.auditing.redaction import redacted
-from mematlas.auditing.sources import find_sources
+from mematlas.auditing.sources import find_sources, read_documents
 from mematlas.auditing.verdict import Verdict, decide
 from mematlas.auditing.work.look import WorkResult, look
 from mematlas.auditing.work.scores import WorkScores, score_work
@@ -31,11 +29,10 @@ from mematlas.auditing.work.windows import (
     cut_windows,
     default_stride,
 )
-from mematlas.corpus.opening import open_texts
+from mematlas.auditing.writing import audited, write_verdict
 from mematlas.errors import MematlasError
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.progress import Progress
-from mematlas.study import write_table
 from mematlas.types import Encoder
 
 _PARTS_SHOWN: Final = 60
@@ -56,12 +53,9 @@ def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
         verdict = replace(verdict, sentence=f"No recitation of the text was found. {finding.sentence}")
     parts = part_table(result)
     windows = pl.concat([scores.table() for scores in result.all])
-    write_table(config.out / "tables" / "windows.parquet", windows.to_arrow())
-    write_table(config.out / "tables" / "parts.parquet", parts.to_arrow())
     facts = _facts(source, base, config, result)
-    write_page(config.out / "verdict.html", verdict, facts, extra=_extra(result, parts, facts["stride"]))
-    names = ["verdict.html", "tables/windows.parquet", "tables/parts.parquet"]
-    write_checked(config.out, verdict.as_json() | {"audited": facts}, names)
+    tables = {"windows": windows, "parts": parts}
+    write_verdict(verdict, facts, tables, config, _extra(result, parts, facts["stride"]))
     return verdict
 
 
@@ -81,9 +75,9 @@ def score_all(
                 f"{card.label} reads at most {card.max_length} tokens, and a window has {prefix + suffix}; lower "
                 "--context or --continuation."
             )
-    texts = {"the work": read_work(read_texts(Path(config.work), config.column, encoder), encoder)}
+    texts = {"the work": read_work(read_documents(Path(config.work), config.column, encoder), encoder)}
     if config.control is not None:
-        texts["control"] = read_work(read_texts(Path(config.control), config.column, encoder), encoder)
+        texts["control"] = read_work(read_documents(Path(config.control), config.column, encoder), encoder)
     stride = config.stride or default_stride(texts["the work"], suffix)
     cut = {name: _cut(work, prefix, suffix, stride) for name, work in texts.items()}
     total = texts["the work"]
@@ -106,18 +100,6 @@ def score_all(
         scored.get((False, "control")),
         scored.get((True, "control")),
     )
-
-
-def read_texts(path: Path, column: str | None, encoder: Encoder) -> list[Document]:
-    """The documents at a path that have text.
-
-    Raises:
-        MematlasError: there are none.
-    """
-    documents = [(name, text) for name, text in open_texts(path, column, encoder) if text.strip()]
-    if not documents:
-        raise MematlasError(f"{path} has no text; name a text file, or a folder of them.")
-    return documents
 
 
 def _cut(work: Work, prefix: int, suffix: int, stride: int) -> Windows:
@@ -170,11 +152,8 @@ def _facts(source: ModelSource, base: ModelSource | None, config: AuditConfig, r
     control = "no control" if config.control is None else f"control: {config.control}"
     run = result.model.run
     return {
-        "model": source.card.spec,
-        "model_fingerprint": source.card.fingerprint,
-        "base": None if base is None else base.card.spec,
+        **audited(source, base, config),
         "work": config.work,
-        "control": config.control,
         "characters": work.characters,
         "tokens": work.token_count,
         "windows": len(windows.start),
@@ -188,8 +167,6 @@ def _facts(source: ModelSource, base: ModelSource | None, config: AuditConfig, r
             "place": work.place(run.start),
             "text": work.text(run.start, run.stop),
         },
-        "options": config.model_dump(mode="json"),
-        "command": audit_command(source.card.spec, config),
         "scope": f"{config.work}: {work.characters:,} characters, {len(windows.start):,} windows of {windows.prefix} +"
         f" {windows.suffix} tokens, one every {stride} characters; {control}.",
         "footnote": "Numbers in brackets are 95 % intervals over parts of the text. p_z is the chance that sampling "

@@ -34,34 +34,32 @@ _GLOBAL_STATE_LOCK = threading.Lock()
 
 def neox_config(size: Size, vocabulary: int, row_length: int) -> GPTNeoXConfig:
     """The configuration of a GPT-NeoX model of this size, without dropout."""
-    return GPTNeoXConfig(
-        vocab_size=vocabulary,
-        hidden_size=size.hidden,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        intermediate_size=4 * size.hidden,
-        max_position_embeddings=row_length,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
+    return GPTNeoXConfig(**_shape(size, vocabulary, row_length))
 
 
 def bert_config(size: Size, vocabulary: int, row_length: int) -> BertConfig:
     """The configuration of a BERT (Devlin et al. 2019) of this size, without dropout and sentence pairs."""
     return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=size.hidden,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        intermediate_size=4 * size.hidden,
-        max_position_embeddings=row_length,
+        **_shape(size, vocabulary, row_length),
         type_vocab_size=1,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=None,
-        bos_token_id=0,
-        eos_token_id=0,
     )
+
+
+def _shape(size: Size, vocabulary: int, row_length: int) -> dict[str, int]:
+    """What configurations of all architectures have."""
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": size.hidden,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "intermediate_size": 4 * size.hidden,
+        "max_position_embeddings": row_length,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
 
 
 def bert_parameters(size: Size, vocabulary: int, row_length: int) -> int:
