@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from rows import markdown_table
 
-from mematlas.cli.commands.slurm import option_words
+from mematlas.cli.commands.study.slurm import option_words
 from mematlas.errors import MematlasError
 from mematlas.scoring.config import resolve_config
 from mematlas.study import Study

@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import mematlas
-from mematlas.cli import _COMMANDS, run
+from mematlas.cli import COMMANDS, run
 from mematlas.errors import MissingExtra
 from mematlas.errors.functions import public_function
 from mematlas.errors.libraries import CORE, EXTRAS, missing_libraries
@@ -144,7 +144,7 @@ def results(folder):
 
 
 def test_every_command_is_tried():
-    assert set(CALLS) == set(_COMMANDS)
+    assert set(CALLS) == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

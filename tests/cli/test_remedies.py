@@ -16,7 +16,7 @@ import pytest
 
 import mematlas
 from mematlas.cli import app, run
-from mematlas.cli.commands.list_members import TABLES
+from mematlas.cli.commands.look.list_members import TABLES
 from mematlas.errors.remedies import command_line
 from tests import study_shelf as shelves
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from mematlas.cli import _COMMANDS, app
+from mematlas.cli import COMMANDS, app
 from tests import study_shelf as shelves
 
 SCORE = ["uniform:60", "--corpus", "rows.npy", "--context", "8", "--continuation", "4", "--study", "s"]
@@ -107,7 +107,7 @@ def wrong_values(hint: Any) -> list[str]:
 
 ENUMERATED = [
     (command, argument.name, value)
-    for command in _COMMANDS
+    for command in COMMANDS
     for argument in options_of(command)
     for value in wrong_values(argument.hint)
 ]
@@ -124,9 +124,9 @@ def check_refused(result: tuple[int, str, str], code: int, part: str = "") -> No
 
 
 def test_every_command_is_tried():
-    assert set(VALID) == set(_COMMANDS)
+    assert set(VALID) == set(COMMANDS)
     assert len(ENUMERATED) > 80
-    assert {command for command, _, _ in ENUMERATED} == set(_COMMANDS) - {
+    assert {command for command, _, _ in ENUMERATED} == set(COMMANDS) - {
         *("run", "init", "report", "show", "import", "demo"),  # have no option of these types
     }
 
@@ -143,7 +143,7 @@ def test_a_value_that_breaks_a_rule_is_exit_code_2(cli, command, words, part):
     assert not Path("s").exists()
 
 
-@pytest.mark.parametrize("command", [*_COMMANDS, ""])
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
 def test_an_unknown_option_is_exit_code_2_and_names_the_help(cli, command):
     words = [command, *VALID[command]] if command else []
     check_refused(cli(*words, "--no-such-option"), 2, "--help`")

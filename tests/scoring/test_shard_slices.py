@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import mematlas
-from mematlas.cli.commands.slurm import option_words
+from mematlas.cli.commands.study.slurm import option_words
 from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError
 from mematlas.scoring.config import resolve_config
 from mematlas.scoring.job import resolve_job

@@ -40,7 +40,7 @@ def look(material: Material) -> Look:
     problem = material.control_check.problem
     compared = rows.filter("member") if problem else rows
     p = _p_value(compared)
-    measures = _measures(rows, material)
+    measures = recitation_measures(rows, material.model_label, material.base_label)
     recited = train.filter(pl.col("recited") & ~pl.col("recited_by_base").fill_null(value=False))
     count = recited["cluster"].n_unique()
     return Look(
@@ -103,18 +103,23 @@ def _caveats(material: Material, problem: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _measures(rows: pl.DataFrame, material: Material) -> tuple[Measure, ...]:
+def recitation_measures(rows: pl.DataFrame, model: str, base: str | None) -> tuple[Measure, ...]:
+    """Of `recited_rows` the share of rows recited whole and the mean M, with intervals over documents.
+
+    Args:
+        rows: as `recited_rows` gives them; model, base: the models' names.
+    """
     train, control = rows.filter("member"), rows.filter(~pl.col("member"))
-    parts = [(train, "recited", material.model_label)]
-    if material.base is not None:
-        parts.append((train, "recited_by_base", f"base model {material.base_label}"))
+    parts = [(train, "recited", model)]
+    if base is not None:
+        parts.append((train, "recited_by_base", f"base model {base}"))
     if control.height:
-        parts.append((control, "recited", f"{material.model_label}, control rows"))
+        parts.append((control, "recited", f"{model}, control rows"))
     shares = [_share(frame, column, of) for frame, column, of in parts]
     return (*shares, *(_mean(frame, "M" if column == "recited" else "base_M", of) for frame, column, of in parts))
 
 
-def _share(frame: pl.DataFrame, column: str, of: str = "") -> Measure:
+def _share(frame: pl.DataFrame, column: str, of: str) -> Measure:
     known = frame.drop_nulls(column)
     grouped = known.group_by("cluster").agg(pl.col(column).sum().alias("hits"), pl.len().alias("rows"))
     shares = clustered_shares(cluster_sums(grouped["hits"].to_numpy(), grouped["rows"].to_numpy()))

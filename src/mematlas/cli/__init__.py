@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, UnknownOptionError
 
 import mematlas
@@ -21,39 +21,58 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` prints a message of its own
     default_parameter=Parameter(negative_iterable=()),
 )
-#: command -> (module of cli/commands, function); a module is only imported when its command is called.
-_COMMANDS = {
-    "run": ("run", "run"),
-    "init": ("init", "init"),
-    "score": ("score", "score"),
-    "plan": ("plan", "plan"),
-    "features": ("features", "features"),
-    "fit": ("fit", "fit"),
-    "predict": ("predict", "predict"),
-    "analyze": ("analyze", "analyze"),
-    "report": ("report", "report"),
-    "show": ("show", "show"),
-    "verify": ("verify", "verify"),
-    "slurm": ("slurm", "slurm"),
-    "list": ("list_members", "list_members"),
-    "index": ("index", "index"),
-    "count": ("count", "count"),
-    "import": ("import_scores", "import_"),
-    "demo": ("demo", "demo"),
-    "experiment": ("experiment", "experiment"),
-    "audit": ("audit", "audit"),
+#: section of the help -> command -> (module of cli/commands, function); a module is imported when its command is called.
+_SECTIONS = {
+    "Make a study": {
+        "run": ("study.run", "run"),
+        "init": ("study.init", "init"),
+        "score": ("study.score", "score"),
+        "plan": ("study.plan", "plan"),
+        "slurm": ("study.slurm", "slurm"),
+        "import": ("study.import_scores", "import_"),
+        "verify": ("study.verify", "verify"),
+    },
+    "Look at it": {
+        "show": ("look.show", "show"),
+        "analyze": ("look.analyze", "analyze"),
+        "report": ("look.report", "report"),
+        "list": ("look.list_members", "list_members"),
+    },
+    "Ask a model": {
+        "audit": ("ask.audit", "audit"),
+    },
+    "Train": {
+        "demo": ("train.demo", "demo"),
+        "experiment": ("train.experiment", "experiment"),
+        "fit": ("train.fit", "fit"),
+        "predict": ("train.predict", "predict"),
+    },
+    "Know a corpus": {
+        "features": ("corpus.features", "features"),
+        "index": ("corpus.index", "index"),
+        "count": ("corpus.count", "count"),
+    },
 }
+COMMANDS = {name: place for commands in _SECTIONS.values() for name, place in commands.items()}
 
 
 def _help(module: str, function: str) -> str:
     """The function's docstring up to its parameters, read without importing the module."""
-    tree = ast.parse((Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8"))
+    path = Path(__file__).parent.joinpath("commands", *module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     node = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
     return (ast.get_docstring(node) or "").partition("\n\nParameters\n")[0]
 
 
-for _name, (_module, _function) in _COMMANDS.items():
-    app.command(f"{__name__}.commands.{_module}:{_function}", name=_name, help=_help(_module, _function))
+def _add_commands() -> None:
+    for order, (section, commands) in enumerate(_SECTIONS.items()):
+        group = Group(section, sort_key=order)
+        for name, (module, function) in commands.items():
+            path = f"{__name__}.commands.{module}:{function}"
+            app.command(path, name=name, help=_help(module, function), group=group)
+
+
+_add_commands()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Commands about a corpus: its index, counts and features of rows."""

@@ -1,0 +1,1 @@
+"""Commands that look at a study: tables, findings, the report."""

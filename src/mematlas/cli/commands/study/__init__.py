@@ -1,0 +1,1 @@
+"""Commands that make a study: rows are scored, shards planned, results checked."""
