@@ -1,9 +1,9 @@
 """The audit of a real model, timed: `python benchmarks/audit_real_model.py MODEL OUT`.
 
 MODEL, such as models/smollm2-135m of `benchmarks/real_inputs.py`, is fine-tuned on 150 generated tickets with secrets,
-some of them shown 4 or 16 times, by a plain loop in 16-bit arithmetic; then `mematlas audit` runs twice: on that file and
-on another file of tickets that the model never saw, each with a control of 150 more tickets. Printed: what the verdicts
-say and how long each audit took.
+some of them shown 4 or 16 times, by a plain loop in 16-bit arithmetic; then `mematlas audit` runs twice: on that file
+and on another file of tickets that the model never saw, each with a control of 150 more tickets. Printed: what the
+verdicts say and how long each audit took.
 
 Wanted: at most 10 minutes an audit on 2 cores without other work. Fine-tuning takes about 10 minutes and is done once.
 """

@@ -21,7 +21,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` prints a message of its own
     default_parameter=Parameter(negative_iterable=()),
 )
-#: section of the help -> command -> (module of cli/commands, function); a module is imported when its command is called.
+#: section of the help -> command -> (module of cli/commands, function), imported when the command is called.
 _SECTIONS = {
     "Make a study": {
         "run": ("study.run", "run"),
