@@ -119,11 +119,11 @@ class Trend:
 class Finding:
     """The result of one analysis.
 
-    claim: one sentence with the main numbers; headline: what was found, in at most 12 words; sentence: the main numbers in
-    at most 25 words (both "" in studies of older versions); missing: None, or what the study lacks and how to add it, in which case
-    the claim states what cannot be answered; strength: effect / its standard error, by which the summary selects (None:
-    never selected); control: what the numbers are compared with, None if the study has no control; source: paper and
-    section; deviations: differences from the paper; rows: ids of example rows, each with the reason.
+    claim: one sentence with the main numbers; headline: what was found, in at most 12 words; sentence: the numbers in
+    at most 25 words (both "" in studies of older versions); missing: None, or what the study lacks and how to add it,
+    and then the claim states what cannot be answered; strength: effect / its standard error, by which the summary
+    selects (None: never selected); control: what the numbers are compared with, None if the study has no control;
+    source: paper and section; deviations: differences from the paper; rows: ids of example rows, each with the reason.
     """
 
     name: str
