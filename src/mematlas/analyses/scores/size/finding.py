@@ -18,7 +18,7 @@ from mematlas.analyses.frames.memorized_shares import (
 )
 from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import by_verdict, format_count
+from mematlas.analyses.phrasing import by_verdict, format_sizes
 from mematlas.analyses.scores.size.level_growth import FASTEST_GROWTH_TREND, fastest_growth_trend
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -111,9 +111,7 @@ def _sentence(tables: Tables, smallest: dict[str, Any], largest: dict[str, Any],
     if records is None:
         records, share, noun = list(ends), "memorized_share", "row"
     first, last = (f"{format_share(record, share)} by {record['model']}" for record in records)
-    counts = [format_count(record[f"{noun}s"], noun) for record in records]
-    of = counts[0] if counts[0] == counts[1] else f"{counts[0]} and {counts[1]}"
-    return f"Recited: {first} and {last}, of {of}."
+    return f"Recited: {first} and {last}, of {format_sizes([record[f'{noun}s'] for record in records], noun)}."
 
 
 def _shares_by_size(tables: Tables) -> pl.DataFrame:
