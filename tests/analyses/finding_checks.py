@@ -56,6 +56,13 @@ def check_the_headline_and_the_sentence_are_short(finding: Finding) -> None:
         assert not re.search(r"\b1 (rows|texts|models|tokens|documents)\b|  |\b\d\d+ (row|text|model)\b", text), text
 
 
+def check_what_stands_unfolded_is_short(finding: Finding) -> None:
+    """Titles, the control and the tests of trends stand on the page beside the headline and the sentence."""
+    titles = [finding.title, *(table.title for table in finding.tables), *(chart.title for chart in finding.charts)]
+    for text in (*titles, finding.control or "", *(trend.test for trend in finding.trends)):
+        assert_short(text)
+
+
 def assert_short(text: str) -> None:
     """Check that no sentence has more than 25 words, counted as what spaces separate."""
     for sentence in SENTENCE_END.split(text):
@@ -162,6 +169,8 @@ def check_a_finding_is_read_back_as_written(finding: Finding, folder: Path) -> N
 #: The checks of every finding, whatever the study contains.
 CHECKS: tuple[Callable[[Finding], None], ...] = (
     check_the_claim_is_a_sentence_and_no_text_contains_a_null_value,
+    check_the_headline_and_the_sentence_are_short,
+    check_what_stands_unfolded_is_short,
     check_there_are_numbers_or_a_reason_why_they_are_missing,
     check_trends_are_those_declared_each_once,
     check_what_was_not_measured_is_null,
