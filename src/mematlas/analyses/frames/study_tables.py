@@ -17,7 +17,7 @@ from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
 from mematlas.study.distinct_texts import copied_rows, count_texts
-from mematlas.types import Grid
+from mematlas.types import Grid, reference_cell
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -95,8 +95,8 @@ class Tables:
 
     @property
     def reference(self) -> Cell:
-        """The cell that claims report: 32 + 32, as in P1 and K1, or the nearest cell of the grid."""
-        return min(self.cells, key=lambda cell: (abs(cell.context - 32), abs(cell.continuation - 32)))
+        """The cell that claims report; see `mematlas.types.reference_cell`."""
+        return Cell(*reference_cell(self.contexts, self.continuations))
 
     @property
     def graded(self) -> bool:
