@@ -34,6 +34,7 @@ _SECTIONS = {
     },
     "Look at it": {
         "show": ("look.show", "show"),
+        "rows": ("look.rows", "rows"),
         "analyze": ("look.analyze", "analyze"),
         "report": ("look.report", "report"),
         "list": ("look.list_members", "list_members"),
