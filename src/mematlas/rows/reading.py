@@ -76,14 +76,16 @@ def read_rows(
             for model in models
             if (model, row) in scored
         ]
-        values = {name: facts[row][name] for name in ("role", "repetitions", "document", "source")}
-        begun.append(Row(row, *values.values(), *cell, prompt, true, tuple(recitals), None, token_remarks))
+        values = {name: facts[row][name] for name in ("row", "role", "repetitions", "document", "source")}
+        values |= {"context": cell[0], "continuation": cell[1], "context_tokens": prompt, "true_tokens": true}
+        begun.append(Row(**values, recitals=tuple(recitals), remarks=token_remarks))
     return _with_texts(study, run, begun, tokenizer)
 
 
 def _with_texts(study: Study, run: Run, rows: list[Row], tokenizer: str | None) -> list[Row]:
     """The rows with the texts of all their tokens, or with a remark that says why there are none."""
-    lists = [tokens for row in rows for tokens in (row.context_tokens, row.true_tokens) if tokens is not None]
+    lists: list[Sequence[int | None]] = []
+    lists += [tokens for row in rows for tokens in (row.context_tokens, row.true_tokens) if tokens is not None]
     lists += [recital.generated for row in rows for recital in row.recitals if recital.generated is not None]
     ids = sorted({token for tokens in lists for token in tokens if token is not None})
     if not ids:

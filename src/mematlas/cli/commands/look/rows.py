@@ -190,8 +190,8 @@ def _document(
 ) -> dict[str, Any]:
     """All that the command prints, as one object."""
     records = shown.to_dicts()
-    for record in records if full is not None else ():
-        record |= _texts(full[record["row"]], record["model"])
+    if full is not None:
+        records = [record | _texts(full[record["row"]], record["model"]) for record in records]
     head = {"study": study.folder, "run": run.key, "context": selection.cell.context}
     counts = {"scored": selection.scored, "selected": selection.rows.height}
     return {**head, "continuation": selection.cell.continuation, **counts, "rows": records}
