@@ -85,9 +85,8 @@ def test_beside_a_file_that_exists_only_the_schema_is_written(cli, tmp_path):
     path.write_text("mine: 1\n")
     code, out, _ = cli("init", path, "--schema")
     assert code == 0
-    assert (
-        out.splitlines()[1] == f"Put this line at the top of {path}: # yaml-language-server: $schema=study.schema.json"
-    )
+    line = "# yaml-language-server: $schema=study.schema.json"
+    assert out.splitlines()[1] == f"Put this line at the top of {path}: {line}"
     assert path.read_text() == "mine: 1\n"
     assert cli("init", path)[0] == 1
 
@@ -100,5 +99,6 @@ def test_experiments_have_schemas(cli, tmp_path, name):
     jsonschema.Draft202012Validator.check_schema(schema)
     kind = EXPERIMENTS.load(name)
     for preset in kind.presets.values():
-        jsonschema.validate(json.loads(json.dumps(dict(preset))), schema | {"required": []})
+        values = kind.config.model_validate(dict(preset)).model_dump(mode="json")
+        jsonschema.validate(values, schema)
     assert not is_valid(schema, {"no_such_key": 1})
