@@ -98,7 +98,7 @@ def rows(study: str, *, options: Annotated[RowsOptions, Parameter(name="*")] = _
         by=options.sort,
         ascending=options.ascending,
     )
-    shown = selection.rows.head(options.limit)
+    shown = selection.rows.head(min(options.limit, selection.rows.height))
     full = _read(opened, run, cell, shown, options.tokenizer) if options.text else None
     if json_:
         print_json(_document(opened, run, selection, shown, full))
