@@ -71,6 +71,15 @@ def test_a_terminal_gets_colours_instead_of_brackets(cli, folder, decoded, monke
     assert "⟦" not in out
 
 
+def test_of_an_unfinished_run_the_finished_models_are_shown(cli, folder):
+    for path in (folder / "scores" / "k" / "big").iterdir():
+        path.unlink()
+    code, out, err = cli("rows", folder)
+    assert code == 0, err
+    assert f"Not all of the run is scored; what is missing: mematlas show {folder}" in out
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [["0", "small"], ["1", "small"]]
+
+
 def test_an_unknown_model_is_named(cli, folder):
     code, _, err = cli("rows", folder, "--model", "bigg")
     assert code == 2

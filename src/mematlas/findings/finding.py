@@ -181,7 +181,10 @@ def _first_figure(finding: Finding) -> str:
     except ImportError:  # altair or vl-convert
         return ""
     figure = next(iter(build_figures([finding])), None)
-    return f'<img alt="{html_text(figure.alt_text)}" src="{figure.image}">' if figure and figure.image else ""
+    if figure is None or not figure.image:
+        return ""
+    white = "background:white;max-width:100%"  # its text is dark, whatever the notebook's theme
+    return f'<img style="{white}" alt="{html_text(figure.alt_text)}" src="{figure.image}">'
 
 
 def write_finding(folder: Path, finding: Finding) -> None:

@@ -20,7 +20,8 @@ def study_html(
         return f"<div>{title}: no run yet</div>"
     settings = run.settings
     rows = " + ".join(f"{number:,} {role}" for role, number in settings.get("row_counts", {}).items())
-    records = ["scores", *settings.get("signals", ()), *(f"features: {kind}" for kind in features)]
+    records = ["scores", *settings.get("signals", ())]
+    records += [f"features ({', '.join(features)})"] if features else []
     facts = [
         f"run {run.key}" + (f" (and {earlier} earlier)" if earlier else ""),
         f"corpus {settings.get('corpus', 'not known')}",

@@ -14,6 +14,7 @@ from mematlas.cli.lists import COMMAS
 from mematlas.cli.numbers import Positive
 from mematlas.cli.output import Json, number, print_json, print_table
 from mematlas.display import on_one_line
+from mematlas.errors.remedies import command_line
 from mematlas.rows.reading import choose_cell, read_rows
 from mematlas.study import Run, Study, open_study
 from mematlas.study.row import Piece, Recital, Row
@@ -88,10 +89,12 @@ def rows(study: str, *, options: Annotated[RowsOptions, Parameter(name="*")] = _
     opened = open_study(study)
     run = opened.run(options.run)
     cell = Cell(*choose_cell(run, options.context, options.continuation))
+    tables = read_tables(opened, run.key, partial=True)
+    scored = [model for model in run.models if opened.done(run, model)]
     selection = select_rows(
-        read_tables(opened, run.key),
+        tables,
         cell,
-        models=options.model,
+        models=options.model or [next((model for model in reversed(tables.by_size) if model in scored), scored[0])],
         recited=options.recited,
         levels=options.level,
         role=options.role,
@@ -105,6 +108,8 @@ def rows(study: str, *, options: Annotated[RowsOptions, Parameter(name="*")] = _
         return
     first = f"; the first {shown.height:,}:" if shown.height < selection.rows.height else ""
     print(f"{selection.rows.height:,} of {selection.scored:,} rows at {cell} tokens (run {run.key}){first}")
+    if any(opened.missing(run, model) for model in run.models):
+        print(f"Not all of the run is scored; what is missing: {command_line('show', study)}")
     if full is None:
         _print_table(shown)
     else:
