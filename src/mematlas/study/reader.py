@@ -12,6 +12,7 @@ from mematlas.registry import import_target
 from mematlas.study.notebook import study_html
 from mematlas.study.row import Row
 from mematlas.study.runs import Run, read_json, read_run
+from mematlas.study.schemas.models import MODELS
 from mematlas.study.shards import finished_shards, missing_shards, shard_name
 from mematlas.study.signals import HiddenStates, cut_signals, read_states
 
@@ -277,11 +278,17 @@ class Study:
         return self._scan([folder / kind])
 
     def models(self, run: str | None = None) -> "pl.DataFrame":
-        """One row per model of the run, in the requested order."""
+        """One row per model of the run, in the requested order; of one that was not begun only the label."""
         import polars as pl
 
-        paths = [self.folder / "models" / f"{name}.parquet" for name in self.run(run).models.values()]
-        return pl.concat([pl.read_parquet(path) for path in fetch_all(paths)])
+        models = self.run(run).models
+        paths = {label: self.folder / "models" / f"{name}.parquet" for label, name in models.items()}
+        begun = [label for label, path in paths.items() if path.is_file()]
+        tables = dict(zip(begun, fetch_all([paths[label] for label in begun]), strict=True))
+        unknown = {label: pl.DataFrame({"model": label}) for label in paths if label not in tables}
+        frames = [unknown[label] if label in unknown else pl.read_parquet(tables[label]) for label in paths]
+        schema = pl.DataFrame(schema=dict(pl.from_arrow(MODELS.empty_table()).schema))
+        return pl.concat([schema, *frames] if unknown else frames, how="diagonal")
 
     def _scan_models(self, run: Run, folder: Path, partial: bool) -> "pl.LazyFrame":
         """The tables of all models of a run; `folder` has one folder per model and is relative to the study."""
