@@ -287,7 +287,7 @@ class Study:
         tables = dict(zip(begun, fetch_all([paths[label] for label in begun]), strict=True))
         unknown = {label: pl.DataFrame({"model": label}) for label in paths if label not in tables}
         frames = [unknown[label] if label in unknown else pl.read_parquet(tables[label]) for label in paths]
-        schema = pl.DataFrame(schema=dict(pl.from_arrow(MODELS.empty_table()).schema))
+        schema = pl.DataFrame(MODELS.empty_table())
         return pl.concat([schema, *frames] if unknown else frames, how="diagonal")
 
     def _scan_models(self, run: Run, folder: Path, partial: bool) -> "pl.LazyFrame":
