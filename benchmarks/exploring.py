@@ -228,7 +228,7 @@ REQUESTS: dict[str, Callable[[int], str]] = {
 
 
 def measure(study: Path) -> Iterator[list[str]]:
-    """The cells of the table: what, first seconds, medians of the others, of wall and processor, memory's peak in MB."""
+    """The lines of the table: what, seconds of the first request, medians of the others, and the peak of memory."""
     server = Server(study)
 
     def line(name: str, first: Seconds, others: Sequence[Seconds] = ()) -> list[str]:
