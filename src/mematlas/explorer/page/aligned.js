@@ -15,7 +15,7 @@ function columnsOf(answer) {
   const { context, continuation } = answer.cell;
   const hits = answer.models.map((model) => recited(model, continuation));
   return Array.from({ length: continuation }, (_, i) => {
-    const truth = tokenAt(answer, context + i) ?? String(answer.tokens.ids[context + i]);
+    const truth = tokenAt(answer, context + i) ?? "?";
     const own = answer.models.map((model, m) => (hits[m][i] === true ? null : written(model.generated?.texts, model.generated?.ids, i)));
     const width = Math.min(LONGEST, Math.max(...[truth, ...own].filter((text) => text !== null).map(tokenWidth), 1));
     return { position: context + i, truth, own, hits: hits.map((model) => model[i]), width };

@@ -27,10 +27,14 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A sentence with `commands` set as code. */
+export function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A sentence, with `commands` set as code. */
 export function prose(sentence) {
   const fragment = document.createDocumentFragment();
-  String(sentence).split("`").forEach((part, i) => {
+  capitalised(String(sentence)).split("`").forEach((part, i) => {
     if (part) fragment.append(i % 2 ? element("code", {}, part) : part);
   });
   return fragment;

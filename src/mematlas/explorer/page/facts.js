@@ -3,7 +3,7 @@
 import { element, prose } from "./dom.js";
 import { count, decimal, MISSING, percent, plural } from "./numbers.js";
 import { appendText, tokenText } from "./text.js";
-import { recited, tokenAt } from "./tokens.js";
+import { positionsOf, recited, tokenAt } from "./tokens.js";
 import * as view from "./view.js";
 
 function times(number) {
@@ -87,9 +87,9 @@ export function numbers(answer, model) {
   const { context, continuation } = answer.cell;
   const hits = recited(model, continuation);
   const body = element("tbody");
-  answer.tokens.ids.forEach((id, i) => {
+  Array.from({ length: positionsOf(answer) }, (_, i) => {
     const own = i < context ? "" : hits[i - context] ? "recited" : model.generated?.texts?.[i - context] ?? model.generated?.ids?.[i - context] ?? MISSING;
-    body.append(element("tr", {}, element("th", { scope: "row", class: "number" }, count(i + 1)), element("td", { class: "word" }, appendText(element("span"), tokenText(tokenAt(answer, i) ?? String(id)))),
+    body.append(element("tr", {}, element("th", { scope: "row", class: "number" }, count(i + 1)), element("td", { class: "word" }, appendText(element("span"), tokenText(tokenAt(answer, i) ?? MISSING))),
       element("td", { class: "word" }, own === "recited" || own === "" ? own : appendText(element("span"), tokenText(String(own)))), ...NUMBERS.map(([, value]) => element("td", { class: "number" }, value(answer, model, i)))));
   });
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Numbers by position" }, element("table", { class: "numbers" },

@@ -1,26 +1,19 @@
 // The filters: one typed field for each thing that is known of a row. What a study lacks is greyed, with the reason.
 
-import { afterPause, byId, element, prose } from "./dom.js";
+import { afterPause, byId, capitalised, element, prose } from "./dom.js";
 import { count, decimal } from "./numbers.js";
 import * as view from "./view.js";
 
 const GROUPS = [
-  ["How much is recited", ["level", "matches", "verbatim", "margin"]],
+  ["How much is recited", ["recited", "level", "matches", "verbatim", "margin"]],
   ["Change between two models", ["change"]],
   ["In the corpus", ["repetitions", "copies", "kind", "role", "source", "document", "row"]],
   ["Predicted", ["risk"]],
 ];
-const HELP = {
-  margin: "logits; small: another token was nearly chosen",
-  change: "M of the other model minus M of this one, −1 to 1",
-  risk: "predicted probability that a token is recited, 0 to 1",
-  matches: "tokens right, position by position",
-  verbatim: "tokens before the first miss",
-};
 const inputs = []; // [parameter, input]: what is set again when the view changes
 
-function labelOf(field) {
-  return field.label ?? field.name;
+export function labelOf(field) {
+  return capitalised(field.label ?? field.name);
 }
 
 function remember(parameter, input) {
@@ -59,8 +52,7 @@ function textInput(field) {
 
 function fieldOf(field, showsReason) {
   const id = `field-${field.name}`;
-  const help = field.meaning ?? HELP[field.name];
-  const box = element("div", { class: `field ${field.type}`, role: "group", "aria-labelledby": id, "data-field": field.name }, element("span", { id, class: "name", title: help }, labelOf(field)));
+  const box = element("div", { class: `field ${field.type}`, role: "group", "aria-labelledby": id, "data-field": field.name }, element("span", { id, class: "name", title: field.meaning }, labelOf(field)));
   if (field.type === "choice" && field.choices) box.append(choice(field));
   else if (field.type === "choice" || field.type === "text") box.append(textInput(field));
   else box.append(element("span", { class: "range" }, limit(field, "min"), element("span", { "aria-hidden": "true" }, "–"), limit(field, "max")));
@@ -75,8 +67,13 @@ function grey(box, reason, showsReason = true) {
   box.append(element("p", { class: showsReason ? "reason" : "reason unseen" }, prose(reason)));
 }
 
+/** The changes of the view that end a comparison, and all that needs it. */
+export function alone() {
+  return { compare: null, change_min: null, change_max: null, ...(view.get("sort") === "change" ? { sort: null, descending: null } : {}) };
+}
+
 function compareField(study) {
-  const select = element("select", { id: "compare", "aria-label": "Model to compare with", change: () => view.change({ compare: select.value, ...(select.value ? {} : { change_min: null, change_max: null }) }) });
+  const select = element("select", { id: "compare", "aria-label": "Model to compare with", change: () => view.change(select.value ? { compare: select.value } : alone()) });
   select.append(element("option", { value: "" }, "no other model"));
   for (const model of study.models) select.append(element("option", { value: model.label }, model.label));
   const only = study.models.length < 2;
@@ -131,10 +128,10 @@ export function sync(study) {
     else if (input !== document.activeElement || input.tagName === "SELECT") input.value = view.get(parameter) ?? "";
   }
   const change = document.querySelector('[data-field="change"]');
-  const alone = !view.get("compare");
+  const single = !view.get("compare");
   if (change && study.models.length > 1) {
-    change.classList.toggle("unavailable", alone);
-    for (const input of change.querySelectorAll("input")) input.disabled = alone;
+    change.classList.toggle("unavailable", single);
+    for (const input of change.querySelectorAll("input")) input.disabled = single;
   }
   for (const option of document.querySelectorAll("#compare option")) option.disabled = option.value !== "" && option.value === view.get("model");
   showChips(study);
@@ -158,8 +155,8 @@ function chip(text, without) {
 function showChips(study) {
   const names = view.filterNames();
   const chips = names.map((name) => chip(phrase(study, name), { [name]: null }));
-  if (view.get("compare")) chips.push(chip(`compared with ${view.get("compare")}`, { compare: null, change_min: null, change_max: null, ...(view.get("sort") === "change" ? { sort: null, descending: null } : {}) }));
-  if (chips.length > 1) chips.push(element("li", {}, element("button", { type: "button", class: "link", click: () => view.restart({}) }, "Clear all")));
+  if (view.get("compare")) chips.push(chip(`compared with ${view.get("compare")}`, alone()));
+  if (chips.length > 1) chips.push(element("li", {}, element("button", { type: "button", class: "link", click: () => view.restart() }, "Clear all")));
   byId("chips").replaceChildren(...chips);
   byId("chips").hidden = !chips.length;
   byId("filters-toggle").textContent = names.length ? `Filters (${names.length})` : "Filters";

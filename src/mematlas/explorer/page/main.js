@@ -17,7 +17,7 @@ let study;
 let byLevel = false; // whether the strip plot has levels instead of tokens right
 
 function complain(error) {
-  byId("problem").replaceChildren(prose(error.message), " ", element("button", { type: "button", click: () => again() }, "Try again"), " ", element("button", { type: "button", click: () => view.restart({}) }, "Clear all filters"));
+  byId("problem").replaceChildren(prose(error.message), " ", element("button", { type: "button", click: () => again() }, "Try again"), " ", element("button", { type: "button", click: () => view.restart() }, "Clear all filters"));
   byId("problem").hidden = false;
 }
 
@@ -88,7 +88,7 @@ function buildAxes() {
   byId("study").title = `${study.folder}, run ${study.run}, ${plural(study.rows, "row")}`;
   byId("model").append(...study.models.map((model) => element("option", { value: model.label }, modelName(model))));
   byId("cell").append(...study.cells.map((cell) => element("option", { value: `${cell.context},${cell.continuation}` }, `${cell.context} + ${cell.continuation} tokens`)));
-  byId("model").addEventListener("change", () => view.change({ model: byId("model").value, shown: null, ...(view.get("compare") === byId("model").value ? { compare: null } : {}) }));
+  byId("model").addEventListener("change", () => view.change({ model: byId("model").value, shown: null, ...(view.get("compare") === byId("model").value ? filters.alone() : {}) }));
   byId("cell").addEventListener("change", () => {
     const [context, continuation] = byId("cell").value.split(",");
     view.change({ context, continuation });
@@ -133,8 +133,7 @@ async function start() {
     complain(error);
     return;
   }
-  const graded = study.fields.some((field) => field.name === "matches" && !field.unavailable);
-  view.setDefaults({ model: study.default.model, context: String(study.default.context), continuation: String(study.default.continuation), sort: graded ? "matches" : "verbatim", descending: "1" });
+  view.setDefaults({ model: study.default.model, context: String(study.default.context), continuation: String(study.default.continuation), sort: study.is_graded ? "matches" : "verbatim", descending: "1" });
   buildAxes();
   filters.build(study);
   connect();

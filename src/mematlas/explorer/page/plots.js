@@ -2,7 +2,7 @@
 
 import { element, shape } from "./dom.js";
 import { count, decimal } from "./numbers.js";
-import { hitClass, recited } from "./tokens.js";
+import { hitClass, positionsOf, recited } from "./tokens.js";
 
 const LEFT = 44;
 const RIGHT = 54; // room for the names of lines
@@ -126,7 +126,7 @@ const SIGNALS = [
 
 /** The plots of one model, as wide as there is room; null where nothing was measured. */
 export function plots(answer, model, width) {
-  const positions = answer.tokens.ids.length;
+  const positions = positionsOf(answer);
   const x = (position) => LEFT + ((position + 0.5) / positions) * (width - LEFT - RIGHT);
   const axis = { x, positions, boundary: answer.cell.context, width };
   const all = [...SIGNALS.map((one) => signal(axis, answer, model, one)), predicted(axis, answer, model), counts(axis, answer, true)].filter(Boolean);

@@ -10,17 +10,16 @@ function questions(study) {
   const family = study.models.filter((model) => !model.is_control).map((model) => model.label);
   const [before, last] = family.slice(-2);
   const length = view.get("continuation");
-  const recited = study.fields.some((field) => field.name === "matches" && !field.unavailable) ? { matches_min: length } : { verbatim_min: length };
-  const whole = Object.keys(recited)[0].replace("_min", "");
+  const recited = { recited: "yes" };
   const pair = family.length > 1 ? { model: before, compare: last, sort: "change" } : null;
   return [
-    ["Which rows are recited in full?", { ...recited, sort: "repetitions", descending: "1" }, [whole]],
-    ["Which of them were seldom seen?", { ...recited, sort: "repetitions", descending: "0" }, [whole, "repetitions"]],
+    ["Which rows are recited in full?", { ...recited, sort: "repetitions", descending: "1" }, ["recited"]],
+    ["Which of them were seldom seen?", { ...recited, sort: "repetitions", descending: "0" }, ["recited", "repetitions"]],
     ["Which rows are almost recited?", { verbatim_max: String(Number(length) - 1), sort: "verbatim", descending: "1" }, ["verbatim"]],
-    ["What did the bigger model forget?", { ...recited, ...pair, change_max: "-0.01", descending: "0" }, [whole], pair],
+    ["What did the bigger model forget?", { ...recited, ...pair, change_max: "-0.01", descending: "0" }, ["recited"], pair],
     ["What does only the bigger model recite?", { ...pair, change_min: "0.01", descending: "1" }, [], pair],
-    ["Where is the prediction most wrong?", { ...recited, sort: "risk", descending: "0" }, [whole, "risk"]],
-    ["Is text recited that no model saw?", { ...recited, role: "control", sort: "margin", descending: "1" }, [whole, "role"]],
+    ["Where is the prediction most wrong?", { ...recited, sort: "risk", descending: "0" }, ["recited", "risk"]],
+    ["Is text recited that no model saw?", { ...recited, role: "control", sort: "margin", descending: "1" }, ["recited", "role"]],
   ].filter(([, , needed, possible = true]) => possible && needed.every((name) => study.fields.some((field) => field.name === name && !field.unavailable)))
     .filter(([, changes]) => changes.role === undefined || study.roles.includes(changes.role));
 }

@@ -6,7 +6,7 @@ import { numbers, origin, places, why } from "./facts.js";
 import { count, decimal, MISSING, percent } from "./numbers.js";
 import { plots } from "./plots.js";
 import { appendText, tokenText } from "./text.js";
-import { family, key, recited, SHADES, tokenAt, trueText } from "./tokens.js";
+import { family, key, positionsOf, recited, SHADES, tokenAt, trueText } from "./tokens.js";
 import * as view from "./view.js";
 
 let answer = null;
@@ -37,7 +37,7 @@ export function build(chosen) {
 
 function walk(event) {
   if (!event.target.closest?.("[data-walk]") || !answer) return;
-  const last = answer.tokens.ids.length - 1;
+  const last = positionsOf(answer) - 1;
   const to = { ArrowRight: position + 1, ArrowLeft: position - 1, Home: 0, End: last }[event.key];
   if (to === undefined) return;
   event.preventDefault();
@@ -89,7 +89,7 @@ function shadeSwitch(model) {
 }
 
 function reason(kind, model) {
-  return element("p", { class: "reason" }, prose(model?.reason && kind !== "counts" && kind !== "texts" ? `Not measured: ${model.reason}` : answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."));
+  return element("p", { class: "reason" }, prose(model?.reason && ["truth", "free"].includes(kind) ? `Not measured: ${model.reason}` : answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."));
 }
 
 function section(title, ...parts) {
@@ -111,7 +111,7 @@ function draw() {
   pane.replaceChildren(
     header(), origin(answer),
     section("Who recites it", family(answer, model.label, (label) => view.change({ shown: label }), { controls })),
-    section(`True text, as ${model.label} sees it`, ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]), ...(answer.tokens.texts ? [] : [reason("texts")]), trueText(answer, model, shade()), key(shade(), Boolean(model.truth))),
+    section(`True text, as ${model.label} sees it`, ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]), ...(answer.tokens ? (answer.tokens.texts ? [] : [reason("texts")]) : [reason("tokens")]), ...(answer.tokens ? [trueText(answer, model, shade()), key(shade(), Boolean(model.truth))] : [])),
     section("Why", why(answer, model)),
     section("What each model wrote", ...(generated ? [] : [reason("free", model)]), aligned(answer, width, controls)),
     section("Along the positions", ...(drawing ? [drawing] : [reason("truth", model)]), ...(answer.counts ? [] : [reason("counts")]), ...(answer.missing?.predictions && !model.predicted ? [reason("predictions")] : [])),
@@ -120,7 +120,7 @@ function draw() {
     element("p", { class: "readout", role: "status", id: "readout" }),
   );
   if (focus) pane.querySelector(focus)?.focus();
-  moveTo(Math.min(position, answer.tokens.ids.length - 1));
+  moveTo(Math.min(position, positionsOf(answer) - 1));
 }
 
 /** A selector of the focused element of the pane, to find it again after the pane is drawn anew. */
@@ -142,8 +142,8 @@ function moveTo(to) {
   readOut();
 }
 
-function quoted(text, id) {
-  return text === null || text === undefined ? `token ${id}` : appendText(element("b", {}), tokenText(text));
+function quoted(text) {
+  return appendText(element("b", {}), tokenText(String(text ?? MISSING)));
 }
 
 function readOut() {
@@ -158,11 +158,11 @@ function readOut() {
   const grams = ["unigrams", "bigrams", "trigrams"].map((name) => answer.counts?.[name]?.[position]);
   if (grams.some((one) => one !== null && one !== undefined)) parts.push(`in the corpus ${grams.map(count).join(" / ")} times (token / 2-gram / 3-gram)`);
   if (i >= 0 && model.predicted) parts.push(`predicted ${percent(model.predicted[i])}`);
-  const line = element("span", { class: "first" }, `${i < 0 ? `Context ${position + 1} of ${context}` : `Continuation ${i + 1} of ${continuation}`}: `, quoted(tokenAt(answer, position), answer.tokens.ids[position]));
+  const line = element("span", { class: "first" }, `${i < 0 ? `Context ${position + 1} of ${context}` : `Continuation ${i + 1} of ${continuation}`}: `, quoted(tokenAt(answer, position)));
   if (i >= 0) {
     const hit = recited(model, continuation)[i];
     line.append(hit === null ? " not measured" : hit ? " recited" : " missed");
-    if (hit === false && model.generated) line.append(", written: ", quoted(model.generated.texts?.[i], model.generated.ids?.[i] ?? MISSING));
+    if (hit === false && model.generated) line.append(", written: ", quoted(model.generated.texts?.[i] ?? model.generated.ids?.[i]));
   }
   byId("readout").replaceChildren(line, element("span", { class: "soft" }, parts.join(" · ")));
 }

@@ -29,7 +29,10 @@ function chooseLevel(value) {
 }
 
 function barsOf(answer) {
-  if (answer.by === "level") return answer.bins.map((bin, i) => ({ value: bin.level, n: bin.n, label: bin.level ?? "not measured", level: i, chosen: !view.all("level").length || view.all("level").includes(bin.level) }));
+  if (answer.by === "level") {
+    const bins = answer.bins.filter((bin) => bin.level !== null);
+    return bins.map((bin, i) => ({ value: bin.level, n: bin.n, label: bin.level, level: Math.round((4 * i) / Math.max(1, bins.length - 1)), chosen: !view.all("level").length || view.all("level").includes(bin.level) }));
+  }
   const n = new Map(answer.bins.map((bin) => [bin.matches, bin.n]));
   return Array.from({ length: answer.continuation + 1 }, (_, value) => ({ value, n: n.get(value) ?? 0, label: `${value} of ${answer.continuation} tokens right`, level: levelOf(value, answer.continuation), chosen: inRange(value) }));
 }
@@ -68,15 +71,15 @@ export function show(answer) {
   const byLevel = answer.by === "level";
   const bars = barsOf(answer);
   const focused = box.contains(document.activeElement) ? document.activeElement.dataset.index : undefined;
-  const unmeasured = byLevel ? 0 : answer.bins.find((bin) => bin.matches === null)?.n ?? 0;
+  const unmeasured = answer.bins.find((bin) => bin[answer.by] === null)?.n ?? 0;
   const total = bars.reduce((sum, bar) => sum + bar.n, 0);
   const title = element("p", { class: "strip-title" });
   const readout = (bar) => title.replaceChildren(element("strong", {}, bar.label), `: ${plural(bar.n, "row")}, ${total ? ((100 * bar.n) / total).toFixed(1) : 0} %`);
-  const rest = () => title.replaceChildren(byLevel ? "Rows by level" : `Tokens right, 0 to ${count(answer.continuation)}`, element("span", { class: "soft" }, `${unmeasured ? ` · ${count(unmeasured)} not measured` : ""} · square-root heights · click or drag to select`));
+  const rest = () => title.replaceChildren(byLevel ? "Rows by level" : `Matches, 0 to ${count(answer.continuation)}`, element("span", { class: "soft" }, `${unmeasured ? ` · ${count(unmeasured)} not measured` : ""} · square-root heights · click or drag to select`));
   const tallest = Math.max(1, ...bars.map((bar) => bar.n));
   const bins = bars.map((_, i) => button(bars, i, byLevel, tallest, readout));
   (bins[focused ?? 0] ?? bins[0]).tabIndex = 0;
-  const group = element("div", { class: "bins", role: "group", "aria-label": byLevel ? "Rows by level; arrow keys move, Enter selects" : "Rows by tokens right; arrow keys move, Enter selects, Shift and Enter select a range", keydown: (event) => move(box, event), pointerleave: rest }, ...bins);
+  const group = element("div", { class: "bins", role: "group", "aria-label": byLevel ? "Rows by level; arrow keys move, Enter selects" : "Rows by matches; arrow keys move, Enter selects, Shift and Enter select a range", keydown: (event) => move(box, event), pointerleave: rest }, ...bins);
   box.replaceChildren(title, group);
   rest();
   if (focused !== undefined) bins[focused]?.focus();

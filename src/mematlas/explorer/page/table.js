@@ -1,6 +1,7 @@
 // The table of rows: sortable headings, one link a row, arrow keys, pages.
 
 import { afterPause, byId, element, unseen } from "./dom.js";
+import { labelOf } from "./filters.js";
 import { count, decimal, difference, MISSING, percent, plural } from "./numbers.js";
 import { levelOf } from "./strip.js";
 import { appendMarked, appendText, tail } from "./text.js";
@@ -9,7 +10,7 @@ import * as view from "./view.js";
 export const PAGE = 50;
 const CONTEXT_SHOWN = 14; // characters of the context before the true text
 const SHORT = {
-  row: "Row", matches: "Right", verbatim: "Verbatim", repetitions: "Shown", copies: "Copies", kind: "Kind", role: "Role", source: "Source",
+  row: "Row", matches: "Matches", verbatim: "Verbatim", repetitions: "Shown", copies: "Copies", kind: "Kind", role: "Role", source: "Source",
   document: "Document", level: "Level", margin: "Margin", change: "Change", risk: "Risk",
 };
 const USUAL = ["row", "matches", "verbatim", "repetitions"];
@@ -28,7 +29,7 @@ function usable(name) {
 export function columns() {
   const chosen = view.get("columns");
   const asked = [view.get("sort"), ...view.filterNames().map((name) => name.replace(/_(min|max)$/, "")).filter((name) => name !== "level"), ...(view.get("compare") ? ["change"] : [])];
-  const shown = chosen === null ? new Set([...USUAL, ...asked]) : new Set(["row", ...chosen.split(",")]);
+  const shown = chosen === null ? new Set([...USUAL, ...(study.is_graded ? [] : ["level"]), ...asked]) : new Set(["row", ...chosen.split(",")]);
   const names = study.fields.map((field) => field.name).filter((name) => shown.has(name) && usable(name) && (name !== "change" || view.get("compare")));
   const ordered = [...USUAL.filter((name) => names.includes(name)), ...names.filter((name) => !USUAL.includes(name))];
   return ["row", ...ordered.filter((name) => name !== "row"), ...(study.has.texts || (chosen !== null && !shown.has(TEXT)) ? [] : [TEXT])];
@@ -45,7 +46,7 @@ function heading(name) {
   const sort = () => view.change({ sort: name, descending: sorted ? (down ? "0" : "1") : isNumeric(name) && name !== "row" ? "1" : "0" });
   const field = study.fields.find((one) => one.name === name);
   return element("th", { scope: "col", role: "columnheader", class: `${name}${isNumeric(name) ? " number" : ""}`, "aria-sort": sorted ? (down ? "descending" : "ascending") : "none" },
-    element("button", { type: "button", title: field?.label, "data-sort": name, click: sort }, SHORT[name] ?? field?.label ?? name, element("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (down ? " ↓" : " ↑") : "")));
+    element("button", { type: "button", title: field.meaning, "data-sort": name, click: sort }, SHORT[name] ?? labelOf(field), element("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (down ? " ↓" : " ↑") : "")));
 }
 
 function matchesCell(cell, row) {
@@ -195,7 +196,7 @@ function columnMenu() {
   const names = [...study.fields.map((field) => field.name), TEXT].filter((name) => name !== "row" && (usable(name) || name === TEXT));
   const choose = () => view.change({ columns: [...sheet.querySelectorAll("input:checked")].map((input) => input.value).join(",") });
   sheet.replaceChildren(...names.map((name) => element("label", { class: "check" }, element("input", { type: "checkbox", value: name, checked: shown.includes(name), disabled: name === TEXT ? Boolean(study.has.texts) : name === "change" && !view.get("compare"), change: choose }),
-    study.fields.find((field) => field.name === name)?.label ?? "Text")));
+    name === TEXT ? "Text" : labelOf(study.fields.find((field) => field.name === name)))));
 }
 
 /** Connects the table's keys, clicks and pages; `opened` is called when a row is opened by hand. */
@@ -216,7 +217,7 @@ export function build(theStudy, opened) {
   byId("previous").addEventListener("click", () => turn(-1));
   byId("next").addEventListener("click", () => turn(1));
   for (const field of study.fields) {
-    if (usable(field.name)) byId("sort").append(element("option", { value: field.name }, field.label ?? field.name));
+    if (usable(field.name)) byId("sort").append(element("option", { value: field.name }, labelOf(field)));
   }
   byId("sort").addEventListener("change", () => view.change({ sort: byId("sort").value, descending: view.get("descending") }));
   byId("direction").addEventListener("click", () => view.change({ sort: view.get("sort"), descending: view.get("descending") === "1" ? "0" : "1" }));

@@ -36,15 +36,25 @@ export function hitClass(hit) {
   return hit === null || hit === undefined ? "unknown" : hit ? "hit" : "miss";
 }
 
+/** The text of the true token at a position, else its id, else null. */
 export function tokenAt(answer, position) {
-  return answer.tokens.texts?.[position] ?? null;
+  const { texts, ids } = answer.tokens ?? {};
+  return texts?.[position] ?? (ids?.[position] === undefined ? null : String(ids[position]));
+}
+
+/** How many positions the row has at this cell. */
+export function positionsOf(answer) {
+  return answer.cell.context + answer.cell.continuation;
 }
 
 function tokenSpan(answer, position, hit, shade) {
   const text = tokenAt(answer, position);
   const span = element("span", { class: `token ${hit}`, "data-position": position, "--p": shade === null ? null : `${Math.round(100 * shade)}%` });
-  if (text === null) span.append(`${answer.tokens.ids[position]} `);
-  else appendText(span, text, true);
+  return answer.tokens.texts ? appendText(span, text, true) : fillWithId(span, text);
+}
+
+function fillWithId(span, id) {
+  span.append(`${id} `);
   return span;
 }
 
@@ -88,5 +98,5 @@ export function family(answer, shown, choose, labels) {
       ...(right ? [right] : [element("td", { class: "number" }, count(model.matches)), element("td", { class: "number" }, count(model.verbatim))])));
   }
   return element("table", { class: "family", "aria-label": `What each model recites of the ${plural(continuation, "token")}` },
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), element("th", { scope: "col" }, `Continuation, ${plural(continuation, "token")}`), element("th", { scope: "col", class: "number" }, "Right"), element("th", { scope: "col", class: "number" }, "Verbatim"))), body);
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), element("th", { scope: "col" }, plural(continuation, "token")), element("th", { scope: "col", class: "number" }, "Matches"), element("th", { scope: "col", class: "number" }, "Verbatim"))), body);
 }

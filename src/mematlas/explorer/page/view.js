@@ -58,7 +58,7 @@ export function change(changes, key = null) {
 }
 
 /** All filters are taken away, except those that are given. */
-export function restart(changes) {
+export function restart(changes = {}) {
   change({ ...Object.fromEntries([...filterNames(), "compare", "sort", "descending"].map((name) => [name, null])), ...changes });
 }
 
