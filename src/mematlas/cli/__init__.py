@@ -35,6 +35,7 @@ _SECTIONS = {
     "Look at it": {
         "show": ("look.show", "show"),
         "analyze": ("look.analyze", "analyze"),
+        "explore": ("look.explore", "explore"),
         "report": ("look.report", "report"),
         "list": ("look.list_members", "list_members"),
     },

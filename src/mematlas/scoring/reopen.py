@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
+from mematlas.models.huggingface import decoding_encoder
 from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.resolve import find_model
 from mematlas.scoring.config import ScoreConfig, grid_of, resolve_config
@@ -48,6 +49,42 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
         ModelError: the model whose tokenizer is needed is missing.
     """
     run = study.run(key)
+    entry, models = _recorded(study, run)
+    config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
+    grid = grid_of(config)
+    encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
+    sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))
+    _check_unchanged(run, config, sets)
+    return ScoredRows(run, grid, sets, encoder)
+
+
+def reopen_decoder(study: Study, key: str | None = None) -> Encoder | None:
+    """The tokenizer of a run's models, to decode with: no weight is read and nothing is downloaded.
+
+    Returns:
+        None if the models have none.
+
+    Raises:
+        StudyError: as `reopen_rows`.
+        ModelError: it is not on this machine any more.
+    """
+    run = study.run(key)
+    entry, models = _recorded(study, run)
+    config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
+    first = next(iter(models.values()))
+    if config.tokenizer is not None:
+        return decoding_encoder(config.tokenizer, min(card["vocabulary"] for card in models.values()))
+    if first["tokenizer"] is None:
+        return None
+    spec = _relocate_name(first["spec"], study_path(entry["configuration"]["study"]), study.folder)
+    if Path(spec).suffix == ".gguf":
+        return find_model(spec).encoder()
+    folders = [name for name, _ in with_base(spec) if Path(name).is_dir()]  # of an adapter
+    return decoding_encoder(folders[0] if folders else spec, first["vocabulary"])
+
+
+def _recorded(study: Study, run: Run) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What the manifest records of a finished run, and the cards of its models by label."""
     if "imported" in run.settings:
         raise StudyError(
             f"{study.folder} contains published scores but no corpus to compute row features from; score that "
@@ -70,13 +107,7 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
             f"Run {run.key} of {study.folder} is not finished: its manifest lacks {missing[0]}; run the same "
             "`mematlas score` or `mematlas run` command again."
         )
-    config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
-    grid = grid_of(config)
-    models = {label: cards[label] for label in run.models}
-    encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
-    sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))
-    _check_unchanged(run, config, sets)
-    return ScoredRows(run, grid, sets, encoder)
+    return entry, {label: cards[label] for label in run.models}
 
 
 def _open_tokenizer(config: ScoreConfig, models: Mapping[str, dict[str, Any]], recorded_study: Path) -> Encoder | None:

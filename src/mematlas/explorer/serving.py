@@ -1,0 +1,27 @@
+"""Serves a study until the user stops it."""
+
+import webbrowser
+from pathlib import Path
+
+from mematlas.explorer.routes import Explorer
+from mematlas.explorer.server import ExplorerServer
+from mematlas.study import open_study
+
+
+def explore_study(folder: str | Path, port: int = 0, run: str | None = None, browser: bool = True) -> None:
+    """Print the address of the page, open it in a browser if wished, and serve it until Ctrl+C.
+
+    Raises:
+        StudyError: there is no such study or run, or nothing of it is finished.
+        OptionError: the port cannot be used.
+    """
+    study = open_study(folder)
+    with ExplorerServer(Explorer(study, run), port) as server:
+        print(f"The rows of {study.folder} are at {server.address}", flush=True)
+        print("The address works once, in one browser on this machine. Stop with Ctrl+C.", flush=True)
+        if browser:
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("\nStopped.")
