@@ -30,8 +30,8 @@ function reasons(answer, model) {
     ["Seen in training", typeof facts.repetitions === "number" ? `${times(facts.repetitions)}${facts.role === "control" ? " (control text)" : ""}` : facts.role === "control" ? "never (control text)" : null],
     ["Copies in the corpus", typeof facts.copies === "number" ? plural(facts.copies, "row") : null],
     ["Kind of text", facts.kind ?? null],
-    ["Common words?", median(ends) === null ? null : `the median 3-gram of the continuation occurs ${times(median(ends))}`],
-    ["How sure is the model?", mean(truth) === null ? null : `${percent(Math.exp(mean(truth)))} a token, geometric mean`],
+    ["Its median 3-gram", median(ends) === null ? null : `${times(median(ends))} in the corpus`],
+    ["Probability of a token", mean(truth) === null ? null : `${percent(Math.exp(mean(truth)))}, geometric mean`],
     ["Smallest margin", model.margin === null || model.margin === undefined ? null : `${decimal(model.margin)} logits`],
     ["Predicted", guessed === null ? null : `${percent(guessed)} of the tokens; recited: ${percent((model.matches ?? 0) / cell.continuation)}`],
   ];

@@ -12,6 +12,8 @@ const TOP = 6;
 function scaleOf(values, { logarithmic = false, least = null, most = null }) {
   const known = values.flat().filter((value) => value !== null && value !== undefined);
   let [low, high] = [least ?? Math.min(...known), most ?? Math.max(...known)];
+  if (least === 0) high = Math.max(high, 0.01);
+  if (most === 0) low = Math.min(low, -0.1);
   if (logarithmic) [low, high] = [0, Math.log10(Math.max(10, high + 1))];
   if (!(high > low)) high = low + 1;
   const place = (value) => TOP + (HEIGHT - TOP) * (1 - ((logarithmic ? Math.log10(value + (least === 0 ? 1 : 0)) : value) - low) / (high - low));

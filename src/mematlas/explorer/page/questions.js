@@ -3,7 +3,7 @@
 import { byId, element, prose } from "./dom.js";
 import * as view from "./view.js";
 
-const LACKS = { truth: "Signals along the true text", free: "Signals along the model's own text", texts: "Texts", counts: "Counts of n-grams", places: "Places in the corpus", predictions: "Predictions" };
+const LACKS = { tokens: "Tokens", truth: "Signals along the true text", free: "Signals along the model's own text", texts: "Texts", counts: "Counts of n-grams", places: "Places in the corpus", predictions: "Predictions" };
 
 /** [question, changes of the view, fields it needs]; models are in the family's order, controls left out. */
 function questions(study) {

@@ -29,10 +29,10 @@ function usable(name) {
 export function columns() {
   const chosen = view.get("columns");
   const asked = [view.get("sort"), ...view.filterNames().map((name) => name.replace(/_(min|max)$/, "")).filter((name) => name !== "level"), ...(view.get("compare") ? ["change"] : [])];
-  const shown = chosen === null ? new Set([...USUAL, ...(study.is_graded ? [] : ["level"]), ...asked]) : new Set(["row", ...chosen.split(",")]);
+  const shown = chosen === null ? new Set([...USUAL, ...(study.is_graded ? [] : ["level"]), ...(study.has.tokens ? ["role", "source", "margin"] : []), ...asked]) : new Set(["row", ...chosen.split(",")]);
   const names = study.fields.map((field) => field.name).filter((name) => shown.has(name) && usable(name) && (name !== "change" || view.get("compare")));
   const ordered = [...USUAL.filter((name) => names.includes(name)), ...names.filter((name) => !USUAL.includes(name))];
-  return ["row", ...ordered.filter((name) => name !== "row"), ...(study.has.texts || (chosen !== null && !shown.has(TEXT)) ? [] : [TEXT])];
+  return ["row", ...ordered.filter((name) => name !== "row"), ...(study.has.tokens || (chosen !== null && !shown.has(TEXT)) ? [] : [TEXT])];
 }
 
 function isNumeric(name) {
@@ -141,7 +141,7 @@ export function sync() {
 
 function pager() {
   const offset = Number(view.get("offset") ?? 0);
-  byId("page").textContent = answer.total ? `${count(offset + 1)} to ${count(offset + answer.rows.length)} of ${count(answer.total)}` : "";
+  byId("page").textContent = answer.total ? `${count(offset + 1)}–${count(offset + answer.rows.length)} of ${count(answer.total)}` : "";
   byId("previous").disabled = offset === 0;
   byId("next").disabled = offset + answer.rows.length >= answer.total;
   byId("sort").value = view.get("sort") ?? "";
@@ -195,7 +195,7 @@ function columnMenu() {
   const shown = columns();
   const names = [...study.fields.map((field) => field.name), TEXT].filter((name) => name !== "row" && (usable(name) || name === TEXT));
   const choose = () => view.change({ columns: [...sheet.querySelectorAll("input:checked")].map((input) => input.value).join(",") });
-  sheet.replaceChildren(...names.map((name) => element("label", { class: "check" }, element("input", { type: "checkbox", value: name, checked: shown.includes(name), disabled: name === TEXT ? Boolean(study.has.texts) : name === "change" && !view.get("compare"), change: choose }),
+  sheet.replaceChildren(...names.map((name) => element("label", { class: "check" }, element("input", { type: "checkbox", value: name, checked: shown.includes(name), disabled: name === TEXT ? Boolean(study.has.tokens) : name === "change" && !view.get("compare"), change: choose }),
     name === TEXT ? "Text" : labelOf(study.fields.find((field) => field.name === name)))));
 }
 
