@@ -21,33 +21,10 @@ HOSTILE = {
     7: "</textarea></td></table><svg onload=alert(1)><style>*{display:none}</style>&lt;b&gt;",
     8: "\x1b[31mred\x07 bell\ttab\nnew line\r\n\u2028separator ` ${document.title='run'} {{7*7}}",
 }
-_WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "while",
-    "rain",
-    "fell",
-    "over",
-    "old",
-    "towns",
-    "and",
-    "every",
-    "lamp",
-    "went",
-    "out",
-    "before",
-    "the",
-    "long",
-    "night",
-    "came",
-]
+_WORDS = "the cat sat on a mat while rain fell over old towns and every lamp went out before the long night came"
 
 
-def make(folder: Path, features: bool = True) -> Path:
+def make(folder: Path) -> Path:
     """The folder of the study, in `folder`."""
     texts = [_text(row) for row in range(ROWS)]
     encoder = byte_level_encoder(folder / "tokenizer", tuple(texts))
@@ -68,8 +45,7 @@ def make(folder: Path, features: bool = True) -> Path:
     corpus = {"corpus": str(folder / "rows.npy"), "control": str(folder / "control.npy")}
     asked |= {"tokenizer": str(folder / "tokenizer"), "study": study}
     mematlas.score(*(f"parrot:{model}" for model in models), **corpus, **asked)
-    if features:
-        mematlas.make_features(study)
+    mematlas.make_features(study)
     _repeat(study)
     return study
 
@@ -77,7 +53,7 @@ def make(folder: Path, features: bool = True) -> Path:
 def _text(row: int) -> str:
     """A text of more than WIDTH tokens; every tenth has a word that no other has."""
     random = np.random.default_rng(row)
-    words = " ".join(random.choice(_WORDS, 60))
+    words = " ".join(random.choice(_WORDS.split(), 60))
     return HOSTILE.get(row, ("zanzibar " if row % 10 == 2 else "") + words)
 
 

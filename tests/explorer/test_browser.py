@@ -3,11 +3,11 @@
 import json
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from tests.explorer import sample_study as sample
+from tests.explorer.page_driver import Page
 
 import mematlas
 from mematlas.explorer.routes import Explorer
@@ -16,7 +16,7 @@ from mematlas.study import open_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-OLD_STUDY = Path(__file__).parents[1] / "study" / "data"
+CONTRAST = Path(__file__).parent / "contrast.js"
 
 
 @pytest.fixture(scope="module")
@@ -54,87 +54,6 @@ def page(browser, folder):
     yield Page(browser, f"http://127.0.0.1:{server.server_port}/")
     server.shutdown()
     server.server_close()
-
-
-class Page:
-    """What a person sees and does."""
-
-    def __init__(self, browser, address):
-        self.browser, self.address = browser, address
-
-    def open(self, view="", width=1280, theme="light"):
-        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        features = [{"name": "prefers-color-scheme", "value": theme}]
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.browser.get_log("browser"), self.browser.get_log("performance")
-        self.browser.get("about:blank")
-        self.browser.get(self.address + (f"#{view}" if view else ""))
-        self.wait(lambda: self.run("return document.documentElement.dataset.ready"), "the page is not ready")
-        self.settle()
-        return self
-
-    def run(self, script, *values):
-        return self.browser.execute_script(script, *values)
-
-    def wait(self, condition, problem):
-        until = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < until, f"{problem}; {self.text('#problem')}"
-            time.sleep(0.03)
-
-    def settle(self):
-        """Wait until nothing typed, asked or drawn is outstanding."""
-        idle = "return performance.now() - Math.max(0, ...performance.getEntriesByType('resource').map(e => e.responseEnd))"
-        self.wait(
-            lambda: not self.run("return document.body.dataset.waiting") and self.run(idle) > 450, "still waiting"
-        )
-
-    def all(self, selector):
-        return self.browser.find_elements("css selector", selector)
-
-    def one(self, selector):
-        return self.browser.find_element("css selector", selector)
-
-    def text(self, selector):
-        return self.run("return document.querySelector(arguments[0])?.textContent ?? null", selector)
-
-    def texts(self, selector):
-        return self.run("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
-
-    def click(self, selector):
-        self.one(selector).click()
-        self.settle()
-
-    def type(self, selector, text):
-        self.one(selector).send_keys(text)
-        self.settle()
-
-    def press(self, *keys):
-        from selenium.webdriver.common.action_chains import ActionChains
-        from selenium.webdriver.common.keys import Keys
-
-        for key in keys:
-            ActionChains(self.browser).send_keys(getattr(Keys, key)).perform()
-        self.settle()
-
-    def rows(self):
-        return [
-            int(row)
-            for row in self.run("return [...document.querySelectorAll('#table tbody a')].map(e => e.dataset.row)")
-        ]
-
-    def column(self, name):
-        return self.texts(f"#table td.{name}")
-
-    def view(self):
-        return self.run("return Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
-
-    def focused(self):
-        return self.run("return document.activeElement.dataset.row ?? document.activeElement.id")
-
-    def console(self):
-        return [entry for entry in self.browser.get_log("browser") if entry["level"] != "INFO"]
 
 
 def test_the_first_view_is_complete_and_loads_nothing_from_elsewhere(page):
@@ -323,31 +242,10 @@ def test_signs_that_turn_or_hide_text_are_spelled_out(page):
     assert page.one("#table tr.open .sign").get_attribute("title") == "right-to-left override"
 
 
-CONTRAST = """
-const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
-const paint = (color) => { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const poor = [];
-let looked = 0;
-for (const node of document.querySelectorAll("body *")) {
-  const written = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-  if (!written || !node.checkVisibility() || node.closest(".unseen, .unavailable, :disabled, option, svg, noscript") || node.closest("label")?.querySelector(":disabled")) continue;
-  const layers = [];
-  for (let one = node; one; one = one.parentElement) layers.unshift(getComputedStyle(one).backgroundColor);
-  const back = light(["#fff", ...layers].map(paint).at(-1));
-  const front = light(paint(getComputedStyle(node).color));
-  const ratio = (Math.max(back, front) + 0.05) / (Math.min(back, front) + 0.05);
-  looked += 1;
-  if (ratio < 4.5) poor.push(`${node.tagName}.${node.className} "${node.textContent.slice(0, 20)}": ${ratio.toFixed(2)}`);
-}
-return [looked, [...new Set(poor)]];
-"""
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_is_readable_in_both_themes(page, theme):
     page.open("row=42&recited=no&search=a", theme=theme)
-    looked, poor = page.run(CONTRAST)
+    looked, poor = page.run(CONTRAST.read_text())
     assert looked > 150
     assert poor == []
     dark = page.run("return getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
@@ -374,8 +272,9 @@ def test_a_narrow_window_has_everything(page):
     assert page.one("#table tbody a").is_displayed()
 
 
-def test_what_an_old_bare_study_lacks_is_greyed_with_the_reason(page, browser):
-    server = serve(next(OLD_STUDY.rglob("manifest.json")).parent)
+def test_what_a_study_lacks_is_greyed_with_the_reason(page, browser, folder, tmp_path):
+    bare_study = shutil.copytree(folder, tmp_path / "study", ignore=shutil.ignore_patterns("features"))
+    server = serve(bare_study)
     try:
         browser.get(server.address)
         bare = Page(browser, f"http://127.0.0.1:{server.server_port}/").open()

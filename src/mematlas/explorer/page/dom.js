@@ -31,10 +31,15 @@ export function capitalised(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** A reason as a sentence. */
+export function reasoned(text) {
+  return prose(capitalised(String(text)));
+}
+
 /** A sentence, with `commands` set as code. */
 export function prose(sentence) {
   const fragment = document.createDocumentFragment();
-  capitalised(String(sentence)).split("`").forEach((part, i) => {
+  String(sentence).split("`").forEach((part, i) => {
     if (part) fragment.append(i % 2 ? element("code", {}, part) : part);
   });
   return fragment;

@@ -1,6 +1,6 @@
 // What is known of a row beside its tokens: why it may be recited, where else it stands, and all numbers in a table.
 
-import { element, prose } from "./dom.js";
+import { element, reasoned } from "./dom.js";
 import { count, decimal, MISSING, percent, plural } from "./numbers.js";
 import { appendText, tokenText } from "./text.js";
 import { positionsOf, recited, tokenAt } from "./tokens.js";
@@ -66,7 +66,7 @@ function place(one) {
 
 /** Where else in the corpus the continuation stands, or why that is not known. */
 export function places(answer) {
-  if (answer.places === null || answer.places === undefined) return element("p", { class: "reason" }, prose(answer.missing?.places ?? "not measured"));
+  if (answer.places === null || answer.places === undefined) return element("p", { class: "reason" }, reasoned(answer.missing?.places ?? "not measured"));
   if (!answer.places.length) return element("p", {}, "Nowhere else in the corpus.");
   const more = (answer.facts.places_total ?? answer.places.length) - answer.places.length;
   return element("ul", { class: "places" }, ...answer.places.map(place), ...(more > 0 ? [element("li", {}, `and ${plural(more, "more place", "more places")}`)] : []));

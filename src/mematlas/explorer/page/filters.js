@@ -1,6 +1,6 @@
 // The filters: one typed field for each thing that is known of a row. What a study lacks is greyed, with the reason.
 
-import { afterPause, byId, capitalised, element, prose } from "./dom.js";
+import { afterPause, byId, capitalised, element, reasoned } from "./dom.js";
 import { count, decimal } from "./numbers.js";
 import * as view from "./view.js";
 
@@ -64,7 +64,7 @@ function fieldOf(field, showsReason) {
 function grey(box, reason, showsReason = true) {
   box.classList.add("unavailable");
   for (const input of box.querySelectorAll("input")) input.disabled = true;
-  box.append(element("p", { class: showsReason ? "reason" : "reason unseen" }, prose(reason)));
+  box.append(element("p", { class: showsReason ? "reason" : "reason unseen" }, reasoned(reason)));
 }
 
 /** The changes of the view that end a comparison, and all that needs it. */

@@ -14,6 +14,7 @@ import * as view from "./view.js";
 const NARROW = window.matchMedia("(max-width: 60rem)");
 const asked = {}; // what the server was last asked for each purpose
 let study;
+let waiting = 0; // answers that are still to come
 let byLevel = false; // whether the strip plot has levels instead of tokens right
 
 function complain(error) {
@@ -25,7 +26,7 @@ function complain(error) {
 async function refresh(purpose, path, params, shown) {
   if (asked[purpose] === String(params)) return;
   asked[purpose] = String(params);
-  document.body.dataset.waiting = purpose;
+  waitFor(1);
   try {
     const answer = await ask(path, params, purpose);
     if (answer !== null) {
@@ -36,7 +37,14 @@ async function refresh(purpose, path, params, shown) {
     delete asked[purpose];
     complain(error);
   }
-  if (document.body.dataset.waiting === purpose) delete document.body.dataset.waiting;
+  waitFor(-1);
+}
+
+/** Counts the answers that are awaited; the page shows that it waits. */
+function waitFor(change) {
+  waiting += change;
+  document.body.toggleAttribute("data-waiting", waiting > 0);
+  byId("rows").setAttribute("aria-busy", String(waiting > 0));
 }
 
 function again() {

@@ -1,6 +1,6 @@
 // What stands in the place of a row before one is opened: questions to begin with, what the study found, and what it lacks.
 
-import { byId, element, prose } from "./dom.js";
+import { byId, element, prose, reasoned } from "./dom.js";
 import * as view from "./view.js";
 
 const LACKS = { tokens: "Tokens", truth: "Signals along the true text", free: "Signals along the model's own text", texts: "Texts", counts: "Counts of n-grams", places: "Places in the corpus", predictions: "Predictions" };
@@ -28,7 +28,7 @@ function lacking(study) {
   const reasons = Object.entries(LACKS).filter(([name]) => study.has[name]);
   if (!reasons.length) return [];
   const list = element("dl", { class: "lacking" });
-  for (const [name, title] of reasons) list.append(element("dt", {}, title), element("dd", {}, prose(study.has[name])));
+  for (const [name, title] of reasons) list.append(element("dt", {}, title), element("dd", {}, reasoned(study.has[name])));
   return [element("h3", {}, "Not in this study"), list];
 }
 

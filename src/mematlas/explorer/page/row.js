@@ -1,7 +1,7 @@
 // One row in full. All its pictures share one position: what the pointer or the arrow keys touch is read out below.
 
 import { aligned } from "./aligned.js";
-import { afterPause, byId, element, prose } from "./dom.js";
+import { afterPause, byId, element, reasoned } from "./dom.js";
 import { numbers, origin, places, why } from "./facts.js";
 import { count, decimal, MISSING, percent } from "./numbers.js";
 import { plots } from "./plots.js";
@@ -14,6 +14,7 @@ let study;
 let commands;
 let position = 0;
 let drawing = null; // the plots, which know where a position is
+let drawnWidth = 0; // of the pane, when it was drawn
 let drawn = ""; // what of the view the pane shows
 
 /** `chosen`: {close, step}, what the buttons beside the row do. */
@@ -28,10 +29,8 @@ export function build(chosen) {
     if (drawing?.contains(event.target)) moveTo(drawing.positionAt(event.clientX));
   });
   pane.addEventListener("keydown", walk);
-  let width = 0;
   new ResizeObserver(afterPause(120, () => {
-    if (answer && pane.clientWidth && pane.clientWidth !== width) draw();
-    width = pane.clientWidth;
+    if (view.get("row") !== null && answer && pane.clientWidth && pane.clientWidth !== drawnWidth) draw();
   })).observe(pane);
 }
 
@@ -89,7 +88,7 @@ function shadeSwitch(model) {
 }
 
 function reason(kind, model) {
-  return element("p", { class: "reason" }, prose(model?.reason && ["truth", "free"].includes(kind) ? `Not measured: ${model.reason}` : answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."));
+  return element("p", { class: "reason" }, reasoned(model?.reason && ["truth", "free"].includes(kind) ? `Not measured: ${model.reason}` : answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."));
 }
 
 function section(title, ...parts) {
@@ -104,6 +103,7 @@ function draw() {
   const width = Math.max(240, pane.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
   const focus = focusOf(pane);
   drawn = wanted();
+  drawnWidth = pane.clientWidth;
   drawing = plots(answer, model, width);
   const details = element("details", { class: "numbers" }, element("summary", {}, "Numbers by position"));
   details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(numbers(answer, model)); });
@@ -113,7 +113,7 @@ function draw() {
     section("Who recites it", family(answer, model.label, (label) => view.change({ shown: label }), { controls })),
     section(`True text, as ${model.label} sees it`, ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]), ...(answer.tokens ? (answer.tokens.texts ? [] : [reason("texts")]) : [reason("tokens")]), ...(answer.tokens ? [trueText(answer, model, shade()), key(shade(), Boolean(model.truth))] : [])),
     section("Why", why(answer, model)),
-    section("What each model wrote", ...(generated ? [] : [reason("free", model)]), aligned(answer, width, controls)),
+    section("What each model wrote", ...(generated ? [] : [reason("free", model)]), aligned(answer, model.label, width, controls)),
     section("Along the positions", ...(drawing ? [drawing] : [reason("truth", model)]), ...(answer.counts ? [] : [reason("counts")]), ...(answer.missing?.predictions && !model.predicted ? [reason("predictions")] : [])),
     section("The same tokens elsewhere", places(answer)),
     details,

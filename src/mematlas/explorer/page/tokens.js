@@ -97,6 +97,6 @@ export function family(answer, shown, choose, labels) {
       element("th", { scope: "row" }, name), element("td", { class: "bars" }, barcode(answer, model)),
       ...(right ? [right] : [element("td", { class: "number" }, count(model.matches)), element("td", { class: "number" }, count(model.verbatim))])));
   }
-  return element("table", { class: "family", "aria-label": `What each model recites of the ${plural(continuation, "token")}` },
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), element("th", { scope: "col" }, plural(continuation, "token")), element("th", { scope: "col", class: "number" }, "Matches"), element("th", { scope: "col", class: "number" }, "Verbatim"))), body);
+  return element("div", { class: "models" }, element("table", { class: "family", "aria-label": `What each model recites of the ${plural(continuation, "token")}` },
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), element("th", { scope: "col" }, plural(continuation, "token")), element("th", { scope: "col", class: "number" }, "Matches"), element("th", { scope: "col", class: "number" }, "Verbatim"))), body));
 }
