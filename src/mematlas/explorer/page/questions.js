@@ -40,7 +40,7 @@ export function show(study) {
   }
   const found = study.findings.map((finding) => element("li", {}, element("span", { class: "soft" }, `${finding.title}: `), prose(finding.headline || finding.title)));
   byId("detail").replaceChildren(
-    element("div", { class: "start" },
+    element("div", { class: "body start" },
       element("h2", {}, "Begin with a question"),
       list,
       element("p", { class: "soft" }, "Or open a row: its tokens, its models and its places in the corpus then stand here. ", element("kbd", {}, "↑"), " ", element("kbd", {}, "↓"), " move, ", element("kbd", {}, "Enter"), " opens, ", element("kbd", {}, "Esc"), " closes."),

@@ -49,8 +49,7 @@ export function show(newAnswer, theStudy) {
   answer = newAnswer;
   study = theStudy;
   if (first) position = answer.cell.context;
-  draw();
-  if (first) byId("detail").scrollTop = 0;
+  draw(first);
 }
 
 /** Draws again if the view shows another model or shade. */
@@ -95,21 +94,25 @@ function section(title, ...parts) {
   return element("section", {}, element("h3", {}, title), ...parts);
 }
 
-function draw() {
+/** Draws the row; unless it is another one, the place that is read stays. */
+function draw(first = false) {
   const pane = byId("detail");
   const model = shownModel();
   const controls = new Set(study.models.filter((one) => one.is_control).map((one) => one.label));
-  const style = getComputedStyle(pane);
-  const width = Math.max(240, pane.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
+  const body = element("div", { class: "body" });
   const focus = focusOf(pane);
+  const place = first ? 0 : pane.querySelector(".body")?.scrollTop ?? 0;
+  pane.replaceChildren(header(), body, element("p", { class: "readout", role: "status", id: "readout" }));
+  const style = getComputedStyle(body);
+  const width = Math.max(240, body.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
   drawn = wanted();
   drawnWidth = pane.clientWidth;
   drawing = plots(answer, model, width);
   const details = element("details", { class: "numbers" }, element("summary", {}, "Numbers by position"));
   details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(numbers(answer, model)); });
   const generated = answer.models.some((one) => one.generated);
-  pane.replaceChildren(
-    header(), origin(answer),
+  body.append(
+    origin(answer),
     section("Who recites it", family(answer, model.label, (label) => view.change({ shown: label }), { controls })),
     section(`True text, as ${model.label} sees it`, ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]), ...(answer.tokens ? (answer.tokens.texts ? [] : [reason("texts")]) : [reason("tokens")]), ...(answer.tokens ? [trueText(answer, model, shade()), key(shade(), Boolean(model.truth))] : [])),
     section("Why", why(answer, model)),
@@ -117,8 +120,8 @@ function draw() {
     section("Along the positions", ...(drawing ? [drawing] : [reason("truth", model)]), ...(answer.counts ? [] : [reason("counts")]), ...(answer.missing?.predictions && !model.predicted ? [reason("predictions")] : [])),
     section("The same tokens elsewhere", places(answer)),
     details,
-    element("p", { class: "readout", role: "status", id: "readout" }),
   );
+  body.scrollTop = place;
   if (focus) pane.querySelector(focus)?.focus();
   moveTo(Math.min(position, positionsOf(answer) - 1));
 }
