@@ -85,7 +85,7 @@ def reason_without_features(lines: Lines) -> str | None:
 
 def reason_without_predictions(lines: Lines) -> str | None:
     """None, or why nothing is predicted."""
-    if lines.study.has_predictions(lines.run.key):
+    if lines.has_predictions:
         return None
     if "imported" in lines.settings:
         return "published scores come without the hidden states that predictors read"
@@ -97,14 +97,12 @@ def _no_change(lines: Lines) -> str | None:
 
 
 def _integer(lines: Lines, name: str, meaning: str) -> Field:
-    values = lines.rows[name].drop_nulls().to_numpy()
-    if not len(values):
-        return Field(name, name, "integer", meaning, unavailable="not known for any row")
-    return Field(name, name, "integer", meaning, None, int(values.min()), int(values.max()))
+    low, high = lines.rows.select(pl.min(name).alias("low"), pl.max(name).alias("high")).row(0)
+    return Field(name, name, "integer", meaning, None, low, high, "not known for any row" if low is None else None)
 
 
 def _source(lines: Lines) -> Field:
-    names = lines.rows["source"].drop_nulls().unique().cast(pl.String).sort()
+    names = lines.sources
     if not len(names):
         return Field("source", "source", "text", "file or collection", unavailable="not known for any row")
     if len(names) > MOST_CHOICES:

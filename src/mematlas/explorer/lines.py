@@ -83,6 +83,13 @@ class Lines:
         ]
 
     @property
+    def sources(self) -> pl.Series:
+        """The names of all sources, sorted."""
+        dtype = self.rows["source"].dtype
+        assert isinstance(dtype, pl.Enum)
+        return dtype.categories
+
+    @property
     def is_graded(self) -> bool:
         """Whether M itself is known, and not only whether M = 1."""
         return self.settings.get("depth", "graded") == "graded" and self.is_complete
@@ -99,6 +106,10 @@ class Lines:
     @cached_property
     def feature_kinds(self) -> list[str]:
         return self.study.feature_kinds(self.run.key)
+
+    @cached_property
+    def has_predictions(self) -> bool:
+        return self.study.has_predictions(self.run.key)
 
     def features_folder(self, kind: str) -> Path:
         return self.study.features_folder(self.run.key) / kind
@@ -128,7 +139,7 @@ class Lines:
         if name == "change":
             assert view.compare is not None
             other = self.scores(view.compare, view)["matches"]
-            return (other - scores["matches"]) / view.continuation
+            return (other - scores["matches"]).cast(pl.Float32) / view.continuation
         if name == "level":
             return scores.select(level=self.level_of(view.continuation))["level"]
         if name == "recited":
@@ -167,8 +178,8 @@ class Lines:
         count = int(names[0].rpartition("-")[2])
         numbers = np.unique(self._row_shards[positions] if row_shards else self._shard_of(positions, count))
         chosen = [name for name in names if int(name.split("-")[1]) in set(numbers.tolist())]
-        found = self._scan(folder, chosen or names[:1]).filter(pl.col("row").is_in(ids.implode()))
-        return found.collect(engine="streaming")
+        files = fetch_all([folder / f"{name}.parquet" for name in chosen or names[:1]])
+        return pl.concat([records_of(file, ids) for file in files], how="diagonal")
 
     def _shard_of(self, positions: Ids, count: int) -> Ids:
         """The number of the shard, of `count` of nearly equal size, in which each row is."""
@@ -203,15 +214,20 @@ class Lines:
         return pl.scan_parquet(paths, missing_columns="insert", extra_columns="ignore")
 
     def _read_rows(self) -> pl.DataFrame:
+        """The table of rows, in types that take less memory."""
         folder = self.study.folder / "rows" / self.run.rows_key
         names = self._shard_names(folder)
         if not names:
             raise StudyError(
                 f"{self.study.folder} has no finished shard yet; run the same `mematlas score` command again."
             )
-        types: Types = {"role": pl.Enum(ROLES), "source": pl.Categorical}
-        frame = self._scan(folder, names).select("row", "role", "repetitions", "document", "source").cast(types)
-        return frame.collect(engine="streaming")
+        table = self._scan(folder, names)
+        sources = table.select("source").unique().collect(engine="streaming")["source"].drop_nulls().sort()
+        types: Types = {"role": pl.Enum(ROLES), "source": pl.Enum(sources)}  # which sort as their texts do
+        frame = table.select("row", "role", "repetitions", "document", "source").cast(types)
+        rows = frame.collect(engine="streaming").rechunk()
+        smaller = [rows[name].shrink_dtype() for name in ("repetitions", "document")]
+        return rows.with_columns(smaller)
 
     @cached_property
     def _row_shards(self) -> Ids:
@@ -262,6 +278,20 @@ class Lines:
     def _align(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns of `frame`, which has one record per row or none, in the order of positions."""
         if frame["row"].equals(self.rows["row"]):
-            return frame.drop("row")
+            return frame.drop("row").rechunk()
         records = frame.unique("row", keep="first", maintain_order=True)
         return self.rows.select("row").join(records, on="row", how="left", maintain_order="left").drop("row")
+
+
+def records_of(file: Path, ids: pl.Series) -> pl.DataFrame:
+    """The records of these rows in a Parquet file, of which only the groups of rows that may hold one are read."""
+    parquet = pq.ParquetFile(file)
+    column = parquet.schema.names.index("row")
+    groups = []
+    for number in range(parquet.num_row_groups):
+        statistics = parquet.metadata.row_group(number).column(column).statistics
+        if statistics is None or not statistics.has_min_max or ids.is_between(statistics.min, statistics.max).any():
+            groups.append(number)
+    table = pl.from_arrow(parquet.read_row_groups(groups))
+    assert isinstance(table, pl.DataFrame)
+    return table.filter(pl.col("row").is_in(ids.implode()))

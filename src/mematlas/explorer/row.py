@@ -163,7 +163,7 @@ def _hits(scores: Record, generated: Record | None, window: Tokens, view: View) 
 
 def _predicted(lines: Lines, positions: Ids, view: View, label: str) -> list[float | None] | None:
     """The probability of each token of the continuation to be recited, a mean over the predictors' seeds."""
-    if not lines.study.has_predictions(lines.run.key):
+    if not lines.has_predictions:
         return None
     row = lines.rows["row"][int(positions[0])]
     found = lines.predictions(label).filter(row=row).select("probability").collect()

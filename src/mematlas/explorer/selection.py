@@ -39,10 +39,12 @@ class Selections:
             return np.arange(self.lines.rows.height, dtype=np.uint32)
         columns = self.lines.columns(query.view, list(dict.fromkeys(names)))
         conditions = [condition(chosen, columns[chosen.field.name]) for chosen in query.filters]
-        selected = columns.lazy().with_row_index("position")
+        positions = pl.Series(np.arange(columns.height, dtype=np.uint32))
         if conditions:
-            selected = selected.filter(pl.all_horizontal(conditions))
+            positions = columns.select(pl.all_horizontal(conditions).fill_null(False)).to_series().arg_true()
         if query.sort is not None:
-            selected = selected.select("position", query.sort)
-            selected = selected.sort(query.sort, descending=query.descending, nulls_last=True, maintain_order=True)
-        return selected.select("position").collect()["position"].to_numpy()
+            keys = columns[query.sort] if len(positions) == columns.height else columns[query.sort][positions]
+            order = {"descending": query.descending, "nulls_last": True, "maintain_order": True}
+            frame = pl.DataFrame({"position": positions, "key": keys})
+            positions = frame.select(pl.col("position").sort_by("key", **order)).to_series()
+        return positions.to_numpy()

@@ -18,8 +18,8 @@ COLUMNS: Final = (
 
 
 def records(lines: Lines, view: View, positions: Ids) -> pl.DataFrame:
-    """COLUMNS of these rows, in their order; what is not known is null. Only the files with these rows are read."""
-    chosen = np.asarray(positions)
+    """COLUMNS of these rows, in their order; what is not known is null."""
+    chosen, kinds = np.asarray(positions), lines.feature_kinds
     scores = lines.scores(view.model, view)[chosen]
     m = pl.col("matches") / view.continuation
     frame = lines.rows[chosen].with_columns(scores).with_columns(m=m, level=lines.level_of(view.continuation))
@@ -27,23 +27,11 @@ def records(lines: Lines, view: View, positions: Ids) -> pl.DataFrame:
     if view.compare is not None:
         change = (pl.lit(lines.scores(view.compare, view)["matches"][chosen]) - pl.col("matches")) / view.continuation
     frame = frame.with_columns(change=change)
-    for name, table in (("copies", "copies"), ("kind", "texts")):
-        frame = frame.with_columns(_feature(lines, view, chosen, name, table))
-    if lines.study.has_predictions(lines.run.key):
-        frame = frame.with_columns(lines.columns(view, ["risk"])["risk"][chosen])
-    else:
-        frame = frame.with_columns(risk=pl.lit(None, pl.Float32))
+    absent = {"copies": pl.Int64, "kind": pl.String, "risk": pl.Float32}
+    for name, has in (("copies", "copies" in kinds), ("kind", "texts" in kinds), ("risk", lines.has_predictions)):
+        values = lines.columns(view, [name])[name][chosen] if has else pl.lit(None, absent[name])
+        frame = frame.with_columns(values.alias(name))
     return frame.select(COLUMNS)
-
-
-def _feature(lines: Lines, view: View, positions: Ids, name: str, table: str) -> pl.Series:
-    """A feature of these rows."""
-    if table not in lines.feature_kinds:
-        return pl.Series(name, [None] * len(positions), pl.Int64 if name == "copies" else pl.String)
-    found = lines.read(lines.features_folder(table), positions)
-    found = found.filter(context=view.context, continuation=view.continuation).unique("row", keep="first")
-    ids = pl.DataFrame({"row": lines.rows["row"][positions]})
-    return ids.join(found.select("row", lines.feature(name)), on="row", how="left", maintain_order="left")[name]
 
 
 def page(lines: Lines, texts: Texts, view: View, positions: Ids) -> list[dict[str, Any]]:
@@ -61,10 +49,10 @@ def strip(lines: Lines, view: View, positions: Ids) -> list[dict[str, Any]]:
 
     Where matches are not known: how many are of each level.
     """
-    scores = lines.scores(view.model, view)[np.asarray(positions)]
     by = "matches" if lines.is_graded else "level"
-    counted = scores.with_columns(level=lines.level_of(view.continuation))[by].value_counts(name="n")
-    numbers = dict(counted.iter_rows())
+    values_of_all = lines.columns(view, [by])[by]
+    chosen = values_of_all if len(positions) == len(values_of_all) else values_of_all[np.asarray(positions)]
+    numbers = dict(chosen.value_counts(name="n").iter_rows())
     values: Iterable[Any] = range(view.continuation + 1) if by == "matches" else lines.levels
     bins = [{by: value, "n": numbers.get(value, 0)} for value in values]
     return bins + ([{by: None, "n": numbers[None]}] if None in numbers else [])
