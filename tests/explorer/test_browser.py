@@ -92,7 +92,7 @@ def test_a_row_says_why_it_is_recited(page):
         *("Log-probability", "Entropy", "Rank of the true token", "Margin", "Occurrences in the corpus"),
     ]
     assert len(page.all(".plots .edge")) == len(page.all(".plots svg"))
-    assert len(page.all(".detail > section .tokens[tabindex] .token.hit")) == sample.CONTINUATION
+    assert len(page.all("#detail section .tokens[tabindex] .token.hit")) == sample.CONTINUATION
     assert page.all(".places, .detail section p")
     assert "fit" in page.text(".detail .reason code")  # what is missing says what would add it
     page.click(".switch input[value=entropy]")

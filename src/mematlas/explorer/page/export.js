@@ -18,6 +18,10 @@ function copyButton(text) {
   return button;
 }
 
+function code(text) {
+  return element("pre", { class: "command", tabindex: 0 }, element("code", {}, text));
+}
+
 function fill(sheet, study) {
   const links = FORMATS.map(([format, label, name, meaning]) => {
     const asked = view.selection(["offset"]);
@@ -29,8 +33,9 @@ function fill(sheet, study) {
     element("p", { class: "soft" }, "All rows of the selection, in this order."),
     element("ul", { class: "formats" }, ...links),
     element("h3", {}, "Score these rows again"),
-    ...(command ? [element("pre", { class: "command", tabindex: 0 }, element("code", {}, command)), copyButton(command)]
+    ...(command ? [code(command), copyButton(command)]
       : [element("p", { class: "soft" }, prose("Give the file of row ids to a command: `--rows ids:rows.ids.txt`."))]),
+    ...(study.polars_note ? [element("h3", {}, "In Python"), code(study.polars_note), copyButton(study.polars_note)] : []),
     element("h3", {}, "Share this view"),
     element("p", { class: "soft" }, "The address of this page holds the whole view."),
     copyButton(location.href),

@@ -18,7 +18,7 @@ let waiting = 0; // answers that are still to come
 let byLevel = false; // whether the strip plot has levels instead of tokens right
 
 function complain(error) {
-  byId("problem").replaceChildren(prose(error.message), " ", element("button", { type: "button", click: () => again() }, "Try again"), " ", element("button", { type: "button", click: () => view.restart() }, "Clear all filters"));
+  byId("problem").replaceChildren(prose(error.message), " ", element("button", { type: "button", click: () => again() }, "Try again"), " ", element("button", { type: "button", click: () => view.startOver() }, "Start over"));
   byId("problem").hidden = false;
 }
 

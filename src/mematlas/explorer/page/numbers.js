@@ -18,10 +18,10 @@ export function decimal(number) {
 
 export function percent(share) {
   if (share === null || share === undefined) return MISSING;
-  if (share > 0 && share < 0.001) return "< 0.1 %";
-  if (share < 1 && share > 0.999) return "> 99.9 %";
+  if (share > 0 && share < 0.001) return "<\u00a00.1\u00a0%";
+  if (share < 1 && share > 0.999) return ">\u00a099.9\u00a0%";
   const digits = share < 0.1 || share > 0.99 ? 1 : 0;
-  return `${(100 * share).toFixed(digits).replace(/\.0$/, "")} %`;
+  return `${(100 * share).toFixed(digits).replace(/\.0$/, "")}\u00a0%`;
 }
 
 /** "+3", "−3", "0": a difference. */

@@ -62,6 +62,11 @@ export function restart(changes = {}) {
   change({ ...Object.fromEntries([...filterNames(), "compare", "sort", "descending"].map((name) => [name, null])), ...changes });
 }
 
+/** Everything is taken away: the view that the page has without an address. */
+export function startOver() {
+  change(Object.fromEntries([...params.keys()].map((name) => [name, null])));
+}
+
 /** What the server is asked for: the selection without what concerns the page alone. */
 export function selection(without = []) {
   const asked = new URLSearchParams();
