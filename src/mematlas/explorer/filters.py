@@ -15,6 +15,7 @@ from mematlas.errors import OptionError, abbreviate, did_you_mean
 from mematlas.explorer.fields import Field
 from mematlas.explorer.lines import Lines, View
 
+DEFAULT_LIMIT: Final = 50  # rows of a page
 MAX_LIMIT: Final = 1000
 MAX_SEARCH: Final = 1000  # characters
 _VIEW: Final = ("model", "context", "continuation", "compare")

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from mematlas.errors import StudyError
+from mematlas.errors import MematlasError, StudyError
 from mematlas.explorer.fields import Field
 from mematlas.explorer.filters import default_view
 from mematlas.explorer.lines import ROLES, Lines
 from mematlas.explorer.row import reasons
 from mematlas.explorer.texts import Texts
 from mematlas.findings.finding import findings_folder
+from mematlas.scoring.again import scoring_command
 from mematlas.study import read_json
 
 _POLARS: Final = """study = mematlas.open_study({folder!r})
@@ -41,8 +42,16 @@ def describe_study(lines: Lines, texts: Texts, fields: Mapping[str, Field]) -> d
         "is_graded": lines.is_graded,
         "findings": _findings(lines),
         "polars_note": _POLARS.format(**place, **asdict(view)),
-        "next_command": None,
+        "next_command": _next_command(lines),
     }
+
+
+def _next_command(lines: Lines) -> str | None:
+    """The command that scores exported rows again, with {file} for the list of their ids; None if it is not known."""
+    try:
+        return scoring_command(lines.study, lines.run.key, "ids:{file}", f"{lines.study.folder}-selection")
+    except MematlasError:
+        return None
 
 
 def _findings(lines: Lines) -> list[dict[str, str]]:

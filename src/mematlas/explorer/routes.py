@@ -11,9 +11,11 @@ from urllib.parse import parse_qs
 
 from mematlas.errors import OptionError
 from mematlas.explorer import overview, row, table
+from mematlas.explorer.export import FILES, export_rows, read_format
 from mematlas.explorer.fields import fields_of
-from mematlas.explorer.filters import MAX_LIMIT, Parameters, number, read_query, read_view
+from mematlas.explorer.filters import DEFAULT_LIMIT, MAX_LIMIT, Parameters, Query, number, read_query, read_view
 from mematlas.explorer.lines import Lines
+from mematlas.explorer.search import Found, Searches
 from mematlas.explorer.selection import Selections
 from mematlas.explorer.texts import Texts
 from mematlas.study import Study
@@ -69,12 +71,13 @@ class Explorer:
         self.lines = Lines(study, run)
         self.texts = Texts(self.lines)
         self.fields = fields_of(self.lines)
-        self.selections = Selections(self.lines)
+        self.searches = Searches(self.texts, Selections(self.lines))
         self._routes: dict[str, Callable[[Parameters], Answer]] = {
             "/api/study": self._study,
             "/api/rows": self._rows,
             "/api/strip": self._strip,
             "/api/row": self._row,
+            "/api/export": self._export,
         }
 
     def answer(self, path: str, query: str) -> Answer:
@@ -102,17 +105,28 @@ class Explorer:
     def _rows(self, parameters: Parameters) -> Answer:
         started = time.perf_counter()
         query = read_query(parameters, self.lines, self.fields)
-        offset, limit = number(parameters, "offset", 0) or 0, number(parameters, "limit", 1, MAX_LIMIT) or 50
-        positions = self.selections.positions(query)
-        rows = table.page(self.lines, self.texts, query.view, positions[offset : offset + limit])
+        offset, limit = number(parameters, "offset", 0) or 0, number(parameters, "limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
+        found = self.searches.find(query, offset + limit)
+        rows = table.page(self.lines, self.texts, query.view, found.positions[offset : offset + limit])
         seconds = round(time.perf_counter() - started, 4)
-        return as_json(200, {"total": len(positions), "rows": rows, "searched": None, "seconds": seconds})
+        answer = {"total": len(found.positions), "rows": rows, "searched": _searched(query, found), "seconds": seconds}
+        return as_json(200, answer)
 
     def _strip(self, parameters: Parameters) -> Answer:
         query = read_query(parameters, self.lines, self.fields)
-        bins = table.strip(self.lines, query.view, self.selections.positions(query))
+        found = self.searches.find(query, DEFAULT_LIMIT)
+        bins = table.strip(self.lines, query.view, found.positions)
         by = "matches" if self.lines.is_graded else "level"
-        return as_json(200, {"bins": bins, "by": by, "continuation": query.view.continuation})
+        answer = {"bins": bins, "by": by, "continuation": query.view.continuation, "searched": _searched(query, found)}
+        return as_json(200, answer)
+
+    def _export(self, parameters: Parameters) -> Answer:
+        format = read_format(parameters)
+        query = read_query(parameters, self.lines, self.fields)
+        found = self.searches.find(query, None, None)
+        name, kind = FILES[format]
+        path = export_rows(self.lines, query.view, found.positions, format)
+        return Answer(200, kind, path, {"Content-Disposition": f'attachment; filename="{name}"'})
 
     def _row(self, parameters: Parameters) -> Answer:
         _only(parameters, "row", "model", "context", "continuation", "compare")
@@ -123,6 +137,11 @@ class Explorer:
         if described is None:
             return refuse(404, f"The study has no row {wanted}; /api/rows lists those it has.")
         return as_json(200, described)
+
+
+def _searched(query: Query, found: Found) -> dict[str, object] | None:
+    """How far the search for a text came; None if there was none."""
+    return {"complete": found.complete, "rows": found.searched} if query.search else None
 
 
 def _only(parameters: Parameters, *names: str) -> None:

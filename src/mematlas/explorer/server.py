@@ -14,6 +14,7 @@ import shutil
 import sys
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -130,25 +131,24 @@ class _Handler(BaseHTTPRequestHandler):
         return Answer(303, "text/plain", b"", {"Location": "/", **({"Set-Cookie": cookie} if cookie else {})})
 
     def _send(self, answer: Answer) -> None:
-        length = answer.body.stat().st_size if isinstance(answer.body, Path) else len(answer.body)
+        try:
+            with answer.body.open("rb") if isinstance(answer.body, Path) else BytesIO(answer.body) as body:
+                self._send_headers(answer, body.seek(0, SEEK_END))
+                body.seek(0)
+                if self.command != "HEAD":
+                    shutil.copyfileobj(body, self.wfile)
+        finally:
+            if isinstance(answer.body, Path):
+                answer.body.unlink(missing_ok=True)
+
+    def _send_headers(self, answer: Answer, length: int) -> None:
         self.send_response(answer.status)
         for name, value in {**_HEADERS, "Content-Type": answer.type, **answer.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(length))
         if self.command not in ("GET", "HEAD"):
-            self.send_header("Connection", "close")  # its body was not read
+            self.send_header("Connection", "close")  # the request's body was not read
         self.end_headers()
-        try:
-            if self.command == "HEAD":
-                return
-            if isinstance(answer.body, Path):
-                with answer.body.open("rb") as file:
-                    shutil.copyfileobj(file, self.wfile)
-            else:
-                self.wfile.write(answer.body)
-        finally:
-            if isinstance(answer.body, Path):
-                answer.body.unlink(missing_ok=True)
 
     def __getattr__(self, name: str) -> Any:
         """Every other method is refused in `_answer`, whatever it is called."""

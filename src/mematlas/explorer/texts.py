@@ -108,6 +108,13 @@ class Texts:
         pairs = iter(zip(texts[: len(known)], texts[len(known) :], strict=True))
         return [(None, None) if ids is None else next(pairs) for ids in tokens]
 
+    def whole_windows(self, positions: Ids, view: View) -> list[str | None]:
+        """The text of context and continuation of these rows, decoded at once."""
+        tokens = self.tokens(positions)
+        start, stop = self.lines.grid.span(view.context, view.continuation)
+        texts = iter(self.decode([ids[start:stop] for ids in tokens if ids is not None]))
+        return [None if ids is None else next(texts) for ids in tokens]
+
     def _opened_decoder(self) -> Encoder | str:
         """The tokenizer, or why there is none; opened at the first call."""
         with self._lock:
