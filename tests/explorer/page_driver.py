@@ -21,6 +21,12 @@ class Page:
         self.settle()
         return self
 
+    def go(self, view):
+        """Change the address of the open page."""
+        self.run("location.hash = arguments[0]", view)
+        self.wait(lambda: self.run("return location.hash") == f"#{view}", "the address did not change")
+        self.settle()
+
     def run(self, script, *values):
         return self.browser.execute_script(script, *values)
 

@@ -102,7 +102,7 @@ function counts(axis, answer, isLast) {
   const lines = [["unigrams", "token", "n1"], ["bigrams", "2-gram", "n2"], ["trigrams", "3-gram", "n3"]].filter(([name]) => answer.counts?.[name])
     .map(([name, label, line]) => ({ values: answer.counts[name], class: line, name: label }));
   if (!lines.length) return null;
-  return figure(axis, { title: "Occurrences in the corpus", unit: "of the n-gram that ends here; logarithmic", lines, scale: { logarithmic: true, least: 0 }, isLast, said: `Occurrences in the corpus of the token ${range(lines[0].values)}` });
+  return figure(axis, { title: "Occurrences in the corpus", unit: "of the n-gram that ends here", lines, scale: { logarithmic: true, least: 0 }, isLast, said: `Occurrences in the corpus of the token ${range(lines[0].values)}` });
 }
 
 function predicted(axis, answer, model) {

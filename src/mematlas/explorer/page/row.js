@@ -159,7 +159,7 @@ function readOut() {
     parts.push(`log p ${decimal(value("log_probability"))} (${percent(Math.exp(value("log_probability")))})`, `rank ${count(value("rank"))}`, `entropy ${decimal(value("entropy"))}`, `margin ${decimal(value("margin"))}`);
   }
   const grams = ["unigrams", "bigrams", "trigrams"].map((name) => answer.counts?.[name]?.[position]);
-  if (grams.some((one) => one !== null && one !== undefined)) parts.push(`1-, 2-, 3-gram ${grams.map(count).join(" / ")}`);
+  if (grams.some((one) => one !== null && one !== undefined)) parts.push(`counts ${grams.map(count).join(" / ")}`);
   if (i >= 0 && model.predicted) parts.push(`predicted ${percent(model.predicted[i])}`);
   const line = element("span", { class: "first" }, `${i < 0 ? `Context ${position + 1} of ${context}` : `Continuation ${i + 1} of ${continuation}`}: `, quoted(tokenAt(answer, position)));
   if (i >= 0) {
