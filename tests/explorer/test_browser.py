@@ -167,6 +167,9 @@ def test_rows_are_filtered_by_repetitions_and_by_the_strip_plot(page):
     assert sorted(page.rows()) == list(range(30, 40))  # the bigger model knows rows up to 39
     assert page.view()["matches_min"] == page.view()["matches_max"] == "16"
     assert page.texts(".chip") == ["repetitions ≥ 30 ×", "repetitions ≤ 44 ×", "matches ≥ 16 ×", "matches ≤ 16 ×"]
+    page.run("document.querySelector('#strip .bin[tabindex=\"0\"]').focus()")
+    page.press("HOME", "ENTER")  # the bar of 0 matches, by the keyboard
+    assert sorted(page.rows()) == list(range(40, 45))
     page.click(".chips li:last-child button")
     assert page.text("#count") == "60 rows"
     assert page.one("[name=repetitions_min]").get_attribute("value") == ""

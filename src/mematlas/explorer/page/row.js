@@ -50,6 +50,8 @@ export function show(newAnswer, theStudy) {
   study = theStudy;
   if (first) position = answer.cell.context;
   draw(first);
+  const model = shownModel();
+  byId("said").textContent = `Row ${count(answer.row)} is shown: ${model.matches === null ? "not measured" : `${model.matches} of ${answer.cell.continuation} tokens right`}.`;
 }
 
 /** Draws again if the view shows another model or shade. */

@@ -48,6 +48,7 @@ function button(bars, i, byLevel, tallest, readout) {
     type: "button", class: `bin level-${bar.level}${bar.n ? "" : " none"}${bar.chosen ? "" : " out"}`, "--height": `${bar.n ? Math.max(3, 100 * Math.sqrt(bar.n / tallest)) : 0}%`,
     tabindex: -1, "aria-pressed": String(bar.chosen), "aria-label": `${bar.label}: ${plural(bar.n, "row")}`, "data-index": i,
     keydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(event); } },
+    click: (event) => { if (event.detail === 0) choose(event); }, // pressed by a program that reads the page aloud
     pointerdown: (event) => { if (!event.shiftKey) begun = i; event.currentTarget.releasePointerCapture?.(event.pointerId); },
     pointerup: () => { if (byLevel) chooseLevel(bar.value); else if (begun !== null) chooseRange(bars, begun, i); },
     pointerenter: () => readout(bar), focus: () => readout(bar),

@@ -168,12 +168,13 @@ function focusLink(link) {
   follow(link.dataset.row);
 }
 
-/** Moves by so many rows from the one that is open; for the buttons beside the row. */
+/** Opens the row above (-1) or below (1) the one that is open; for the buttons beside the row. */
 export function step(by) {
   const all = links();
   const at = all.findIndex((link) => link.dataset.row === view.get("row"));
   const next = all[at + by];
   if (next) view.change({ row: next.dataset.row }, "row");
+  else turn(by, by > 0 ? "first" : "last");
 }
 
 function keys(event) {
@@ -227,6 +228,6 @@ export function build(theStudy, opened) {
 /** "1,234 of 20,000 rows": said aloud when it changes. */
 export function announce(theAnswer) {
   const of = theAnswer.total === study.rows ? plural(study.rows, "row") : `${count(theAnswer.total)} of ${plural(study.rows, "row")}`;
-  byId("count").replaceChildren(element("strong", {}, of));
-  if (theAnswer.searched && !theAnswer.searched.complete) byId("count").append(` (searched the first ${count(theAnswer.searched.rows)})`);
+  const searched = theAnswer.searched && !theAnswer.searched.complete ? ` (searched the first ${count(theAnswer.searched.rows)})` : "";
+  if (byId("count").textContent !== of + searched) byId("count").replaceChildren(element("strong", {}, of), searched);
 }
