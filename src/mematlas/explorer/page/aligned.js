@@ -25,7 +25,9 @@ function columnsOf(answer, models) {
   const hits = models.map((model) => recited(model, continuation));
   return Array.from({ length: continuation }, (_, i) => {
     const truth = tokenAt(answer, context + i) ?? "?";
-    const own = models.map((model, m) => (hits[m][i] === true ? null : written(model.generated?.texts, model.generated?.ids, i)));
+    const own = models.map((model, m) =>
+      hits[m][i] === true ? null : written(model.generated?.texts, model.generated?.ids, i),
+    );
     const width = Math.min(LONGEST, Math.max(...[truth, ...own].filter((text) => text !== null).map(tokenWidth), 1));
     return { position: context + i, truth, own, hits: hits.map((model) => model[i]), width };
   });
@@ -57,9 +59,27 @@ function cell(column, m) {
 
 function table(answer, models, line, controls) {
   const first = line[0].position - answer.cell.context + 1;
-  const truth = element("tr", { class: "truth" }, element("th", { scope: "row" }, "true text"), ...line.map((column) => element("td", { "data-position": column.position }, appendText(element("span"), tokenText(column.truth)))));
-  const own = models.map((model, m) => element("tr", { class: controls.has(model.label) ? "control" : null }, element("th", { scope: "row", title: model.label }, model.label), ...line.map((column) => cell(column, m))));
-  return element("table", { class: "aligned", "aria-label": `Tokens ${first} to ${first + line.length - 1} of the continuation` }, element("tbody", {}, truth, ...own));
+  const truth = element(
+    "tr",
+    { class: "truth" },
+    element("th", { scope: "row" }, "true text"),
+    ...line.map((column) =>
+      element("td", { "data-position": column.position }, appendText(element("span"), tokenText(column.truth))),
+    ),
+  );
+  const own = models.map((model, m) =>
+    element(
+      "tr",
+      { class: controls.has(model.label) ? "control" : null },
+      element("th", { scope: "row", title: model.label }, model.label),
+      ...line.map((column) => cell(column, m)),
+    ),
+  );
+  return element(
+    "table",
+    { class: "aligned", "aria-label": `Tokens ${first} to ${first + line.length - 1} of the continuation` },
+    element("tbody", {}, truth, ...own),
+  );
 }
 
 /** One table a line; a recited token is a bar, another one is spelled out. `shown`: label of the model that is looked at. */
@@ -70,5 +90,12 @@ export function aligned(answer, shown, width, controls) {
   const room = Math.max(16, Math.floor((width - label) / character));
   const lines = linesOf(columnsOf(answer, models), room).map((line) => table(answer, models, line, controls));
   const left = answer.models.length - models.length;
-  return element("div", { class: "lines", "--label": `${label}px` }, ...lines, left ? element("p", { class: "reason" }, `${plural(left, "more model")}: choose one above to see those next to it.`) : null);
+  return element(
+    "div",
+    { class: "lines", "--label": `${label}px` },
+    ...lines,
+    left
+      ? element("p", { class: "reason" }, `${plural(left, "more model")}: choose one above to see those next to it.`)
+      : null,
+  );
 }

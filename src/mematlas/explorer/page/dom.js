@@ -39,9 +39,11 @@ export function reasoned(text) {
 /** A sentence, with `commands` set as code. */
 export function prose(sentence) {
   const fragment = document.createDocumentFragment();
-  String(sentence).split("`").forEach((part, i) => {
-    if (part) fragment.append(i % 2 ? element("code", {}, part) : part);
-  });
+  String(sentence)
+    .split("`")
+    .forEach((part, i) => {
+      if (part) fragment.append(i % 2 ? element("code", {}, part) : part);
+    });
   return fragment;
 }
 

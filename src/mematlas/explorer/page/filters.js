@@ -28,14 +28,20 @@ function limit(field, side) {
     if (input.checkValidity()) view.change({ [parameter]: input.value }, parameter);
   };
   const input = element("input", {
-    type: "number", step: field.type === "integer" ? 1 : "any", placeholder: bound === null || bound === undefined ? "" : String(Number(bound.toPrecision(3))),
-    "aria-label": `${labelOf(field)}, ${side === "min" ? "at least" : "at most"}`, name: parameter, input: afterPause(300, send), change: send,
+    type: "number",
+    step: field.type === "integer" ? 1 : "any",
+    placeholder: bound === null || bound === undefined ? "" : String(Number(bound.toPrecision(3))),
+    "aria-label": `${labelOf(field)}, ${side === "min" ? "at least" : "at most"}`,
+    name: parameter,
+    input: afterPause(300, send),
+    change: send,
   });
   return remember(parameter, input);
 }
 
 function choice(field) {
-  const send = () => view.change({ [field.name]: [...box.querySelectorAll("input:checked")].map((input) => input.value) });
+  const send = () =>
+    view.change({ [field.name]: [...box.querySelectorAll("input:checked")].map((input) => input.value) });
   const box = element("div", { class: field.choices.length > 8 ? "choices many" : "choices" });
   for (const value of field.choices) {
     const input = element("input", { type: "checkbox", value, name: field.name, change: send });
@@ -46,16 +52,36 @@ function choice(field) {
 
 function textInput(field) {
   const send = () => view.change({ [field.name]: input.value }, field.name);
-  const input = element("input", { type: "text", name: field.name, "aria-label": labelOf(field), autocomplete: "off", spellcheck: "false", input: afterPause(300, send) });
+  const input = element("input", {
+    type: "text",
+    name: field.name,
+    "aria-label": labelOf(field),
+    autocomplete: "off",
+    spellcheck: "false",
+    input: afterPause(300, send),
+  });
   return remember(field.name, input);
 }
 
 function fieldOf(field, showsReason) {
   const id = `field-${field.name}`;
-  const box = element("div", { class: `field ${field.type}`, role: "group", "aria-labelledby": id, "data-field": field.name }, element("span", { id, class: "name", title: field.meaning }, labelOf(field)));
+  const box = element(
+    "div",
+    { class: `field ${field.type}`, role: "group", "aria-labelledby": id, "data-field": field.name },
+    element("span", { id, class: "name", title: field.meaning }, labelOf(field)),
+  );
   if (field.type === "choice" && field.choices) box.append(choice(field));
   else if (field.type === "choice" || field.type === "text") box.append(textInput(field));
-  else box.append(element("span", { class: "range" }, limit(field, "min"), element("span", { "aria-hidden": "true" }, "–"), limit(field, "max")));
+  else
+    box.append(
+      element(
+        "span",
+        { class: "range" },
+        limit(field, "min"),
+        element("span", { "aria-hidden": "true" }, "–"),
+        limit(field, "max"),
+      ),
+    );
   if (field.unavailable) grey(box, field.unavailable, showsReason);
   return box;
 }
@@ -69,15 +95,29 @@ function grey(box, reason, showsReason = true) {
 
 /** The changes of the view that end a comparison, and all that needs it. */
 export function alone() {
-  return { compare: null, change_min: null, change_max: null, ...(view.get("sort") === "change" ? { sort: null, descending: null } : {}) };
+  return {
+    compare: null,
+    change_min: null,
+    change_max: null,
+    ...(view.get("sort") === "change" ? { sort: null, descending: null } : {}),
+  };
 }
 
 function compareField(study) {
-  const select = element("select", { id: "compare", "aria-label": "Model to compare with", change: () => view.change(select.value ? { compare: select.value } : alone()) });
+  const select = element("select", {
+    id: "compare",
+    "aria-label": "Model to compare with",
+    change: () => view.change(select.value ? { compare: select.value } : alone()),
+  });
   select.append(element("option", { value: "" }, "no other model"));
   for (const model of study.models) select.append(element("option", { value: model.label }, model.label));
   const only = study.models.length < 2;
-  const box = element("div", { class: "field compare", "data-field": "compare" }, element("label", { class: "name", for: "compare" }, "Compare with"), select);
+  const box = element(
+    "div",
+    { class: "field compare", "data-field": "compare" },
+    element("label", { class: "name", for: "compare" }, "Compare with"),
+    select,
+  );
   if (only) {
     select.disabled = true;
     grey(box, "This study has one model: score another one with the same `--study`.");
@@ -95,8 +135,22 @@ function groupOf(title, fields, study) {
 
 function searchField(study) {
   const send = () => view.change({ search: input.value }, "search");
-  const input = element("input", { type: "search", id: "search", name: "search", placeholder: "words as they stand in the text", autocomplete: "off", spellcheck: "false", input: afterPause(350, send), change: send });
-  const box = element("div", { class: "field search", "data-field": "search" }, element("label", { class: "name", for: "search" }, "Search in the texts"), remember("search", input));
+  const input = element("input", {
+    type: "search",
+    id: "search",
+    name: "search",
+    placeholder: "words as they stand in the text",
+    autocomplete: "off",
+    spellcheck: "false",
+    input: afterPause(350, send),
+    change: send,
+  });
+  const box = element(
+    "div",
+    { class: "field search", "data-field": "search" },
+    element("label", { class: "name", for: "search" }, "Search in the texts"),
+    remember("search", input),
+  );
   if (study.has.texts) grey(box, study.has.texts);
   return box;
 }
@@ -133,7 +187,8 @@ export function sync(study) {
     change.classList.toggle("unavailable", single);
     for (const input of change.querySelectorAll("input")) input.disabled = single;
   }
-  for (const option of document.querySelectorAll("#compare option")) option.disabled = option.value !== "" && option.value === view.get("model");
+  for (const option of document.querySelectorAll("#compare option"))
+    option.disabled = option.value !== "" && option.value === view.get("model");
   showChips(study);
 }
 
@@ -149,14 +204,31 @@ function phrase(study, name) {
 }
 
 function chip(text, without) {
-  return element("li", {}, element("button", { type: "button", class: "chip", "aria-label": `Take away the filter: ${text}`, click: () => view.change(without) }, text, element("span", { "aria-hidden": "true" }, " ×")));
+  return element(
+    "li",
+    {},
+    element(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-label": `Take away the filter: ${text}`,
+        click: () => view.change(without),
+      },
+      text,
+      element("span", { "aria-hidden": "true" }, " ×"),
+    ),
+  );
 }
 
 function showChips(study) {
   const names = view.filterNames();
   const chips = names.map((name) => chip(phrase(study, name), { [name]: null }));
   if (view.get("compare")) chips.push(chip(`compared with ${view.get("compare")}`, alone()));
-  if (chips.length > 1) chips.push(element("li", {}, element("button", { type: "button", class: "link", click: () => view.restart() }, "Clear all")));
+  if (chips.length > 1)
+    chips.push(
+      element("li", {}, element("button", { type: "button", class: "link", click: () => view.restart() }, "Clear all")),
+    );
   byId("chips").replaceChildren(...chips);
   byId("chips").hidden = !chips.length;
   byId("filters-toggle").textContent = names.length ? `Filters (${names.length})` : "Filters";

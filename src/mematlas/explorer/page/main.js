@@ -18,7 +18,13 @@ let waiting = 0; // answers that are still to come
 let byLevel = false; // whether the strip plot has levels instead of tokens right
 
 function complain(error) {
-  byId("problem").replaceChildren(prose(error.message), " ", element("button", { type: "button", click: () => again() }, "Try again"), " ", element("button", { type: "button", click: () => view.startOver() }, "Start over"));
+  byId("problem").replaceChildren(
+    prose(error.message),
+    " ",
+    element("button", { type: "button", click: () => again() }, "Try again"),
+    " ",
+    element("button", { type: "button", click: () => view.startOver() }, "Start over"),
+  );
   byId("problem").hidden = false;
 }
 
@@ -63,10 +69,15 @@ function render() {
   const rows = view.selection();
   rows.set("limit", String(table.PAGE));
   refresh("rows", "/api/rows", rows, showRows);
-  refresh("strip", "/api/strip", view.selection(["matches_min", "matches_max", "sort", "descending", "offset", ...(byLevel ? ["level"] : [])]), (answer) => {
-    byLevel = answer.by === "level";
-    strip.show(answer);
-  });
+  refresh(
+    "strip",
+    "/api/strip",
+    view.selection(["matches_min", "matches_max", "sort", "descending", "offset", ...(byLevel ? ["level"] : [])]),
+    (answer) => {
+      byLevel = answer.by === "level";
+      strip.show(answer);
+    },
+  );
   table.sync();
   const id = view.get("row");
   document.body.classList.toggle("reading", id !== null);
@@ -86,7 +97,11 @@ function axes() {
 }
 
 function modelName(model) {
-  const facts = [model.parameters ? `${short(model.parameters)} parameters` : "", model.training_step ? `step ${count(model.training_step)}` : "", model.is_control ? "control" : ""].filter(Boolean);
+  const facts = [
+    model.parameters ? `${short(model.parameters)} parameters` : "",
+    model.training_step ? `step ${count(model.training_step)}` : "",
+    model.is_control ? "control" : "",
+  ].filter(Boolean);
   return facts.length ? `${model.label} (${facts.join(", ")})` : model.label;
 }
 
@@ -95,8 +110,22 @@ function buildAxes() {
   document.title = `${study.name}: mematlas explorer`;
   byId("study").title = `${study.folder}, run ${study.run}, ${plural(study.rows, "row")}`;
   byId("model").append(...study.models.map((model) => element("option", { value: model.label }, modelName(model))));
-  byId("cell").append(...study.cells.map((cell) => element("option", { value: `${cell.context},${cell.continuation}` }, `${cell.context} + ${cell.continuation} tokens`)));
-  byId("model").addEventListener("change", () => view.change({ model: byId("model").value, shown: null, ...(view.get("compare") === byId("model").value ? filters.alone() : {}) }));
+  byId("cell").append(
+    ...study.cells.map((cell) =>
+      element(
+        "option",
+        { value: `${cell.context},${cell.continuation}` },
+        `${cell.context} + ${cell.continuation} tokens`,
+      ),
+    ),
+  );
+  byId("model").addEventListener("change", () =>
+    view.change({
+      model: byId("model").value,
+      shown: null,
+      ...(view.get("compare") === byId("model").value ? filters.alone() : {}),
+    }),
+  );
   byId("cell").addEventListener("change", () => {
     const [context, continuation] = byId("cell").value.split(",");
     view.change({ context, continuation });
@@ -125,11 +154,16 @@ function close() {
 function connect() {
   document.addEventListener("keydown", escape);
   document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll("details.menu[open]"))
+      if (!menu.contains(event.target)) menu.open = false;
   });
-  document.querySelector("[data-skip]").addEventListener("click", () => (byId("table").querySelector('tbody a[tabindex="0"]') ?? byId("rows")).focus());
+  document
+    .querySelector("[data-skip]")
+    .addEventListener("click", () => (byId("table").querySelector('tbody a[tabindex="0"]') ?? byId("rows")).focus());
   // where the row covers the page, or when it is opened a second time, the reader goes to it
-  table.build(study, (second) => { if (NARROW.matches || second) byId("detail").focus(); });
+  table.build(study, (second) => {
+    if (NARROW.matches || second) byId("detail").focus();
+  });
   row.build({ close, step: table.step });
   exporting.build(study);
 }
@@ -141,7 +175,13 @@ async function start() {
     complain(error);
     return;
   }
-  view.setDefaults({ model: study.default.model, context: String(study.default.context), continuation: String(study.default.continuation), sort: study.is_graded ? "matches" : "verbatim", descending: "1" });
+  view.setDefaults({
+    model: study.default.model,
+    context: String(study.default.context),
+    continuation: String(study.default.continuation),
+    sort: study.is_graded ? "matches" : "verbatim",
+    descending: "1",
+  });
   buildAxes();
   filters.build(study);
   connect();

@@ -35,7 +35,12 @@ export function plural(number, one, many = `${one}s`) {
 
 /** 1.2 M, 350 k: sizes of models. */
 export function short(number) {
-  for (const [unit, size] of [["T", 1e12], ["B", 1e9], ["M", 1e6], ["k", 1e3]]) {
+  for (const [unit, size] of [
+    ["T", 1e12],
+    ["B", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ]) {
     if (number >= size) return `${SIGNIFICANT.format(number / size)} ${unit}`;
   }
   return WHOLE.format(number);

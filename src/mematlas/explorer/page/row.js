@@ -29,9 +29,11 @@ export function build(chosen) {
     if (drawing?.contains(event.target)) moveTo(drawing.positionAt(event.clientX));
   });
   pane.addEventListener("keydown", walk);
-  new ResizeObserver(afterPause(120, () => {
-    if (view.get("row") !== null && answer && pane.clientWidth && pane.clientWidth !== drawnWidth) draw();
-  })).observe(pane);
+  new ResizeObserver(
+    afterPause(120, () => {
+      if (view.get("row") !== null && answer && pane.clientWidth && pane.clientWidth !== drawnWidth) draw();
+    }),
+  ).observe(pane);
 }
 
 function walk(event) {
@@ -51,7 +53,8 @@ export function show(newAnswer, theStudy) {
   if (first) position = answer.cell.context;
   draw(first);
   const model = shownModel();
-  byId("said").textContent = `Row ${count(answer.row)} is shown: ${model.matches === null ? "not measured" : `${model.matches} of ${answer.cell.continuation} tokens right`}.`;
+  byId("said").textContent =
+    `Row ${count(answer.row)} is shown: ${model.matches === null ? "not measured" : `${model.matches} of ${answer.cell.continuation} tokens right`}.`;
 }
 
 /** Draws again if the view shows another model or shade. */
@@ -73,23 +76,67 @@ function wanted() {
 }
 
 function header() {
-  return element("header", {},
+  return element(
+    "header",
+    {},
     element("h2", { id: "detail-title" }, `Row ${count(answer.row)}`),
-    element("button", { type: "button", class: "icon", "aria-label": "Row above", title: "Row above", click: () => commands.step(-1) }, "↑"),
-    element("button", { type: "button", class: "icon", "aria-label": "Row below", title: "Row below", click: () => commands.step(1) }, "↓"),
-    element("button", { type: "button", class: "icon close", id: "close", "aria-label": "Close the row", title: "Close (Escape)", click: () => commands.close() }, "×"));
+    element(
+      "button",
+      { type: "button", class: "icon", "aria-label": "Row above", title: "Row above", click: () => commands.step(-1) },
+      "↑",
+    ),
+    element(
+      "button",
+      { type: "button", class: "icon", "aria-label": "Row below", title: "Row below", click: () => commands.step(1) },
+      "↓",
+    ),
+    element(
+      "button",
+      {
+        type: "button",
+        class: "icon close",
+        id: "close",
+        "aria-label": "Close the row",
+        title: "Close (Escape)",
+        click: () => commands.close(),
+      },
+      "×",
+    ),
+  );
 }
 
 function shadeSwitch(model) {
   const box = element("div", { class: "switch", role: "radiogroup", "aria-label": "Shade the tokens by" });
   for (const [name, label] of SHADES) {
-    box.append(element("label", {}, element("input", { type: "radio", name: "shade", value: name, checked: name === shade(), disabled: !model.truth?.[name], change: () => view.change({ shade: name }) }), element("span", {}, label)));
+    box.append(
+      element(
+        "label",
+        {},
+        element("input", {
+          type: "radio",
+          name: "shade",
+          value: name,
+          checked: name === shade(),
+          disabled: !model.truth?.[name],
+          change: () => view.change({ shade: name }),
+        }),
+        element("span", {}, label),
+      ),
+    );
   }
   return box;
 }
 
 function reason(kind, model) {
-  return element("p", { class: "reason" }, reasoned(model?.reason && ["truth", "free"].includes(kind) ? `Not measured: ${model.reason}` : answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."));
+  return element(
+    "p",
+    { class: "reason" },
+    reasoned(
+      model?.reason && ["truth", "free"].includes(kind)
+        ? `Not measured: ${model.reason}`
+        : (answer.missing?.[kind] ?? study.has[kind] ?? "Not measured for this row."),
+    ),
+  );
 }
 
 function section(title, ...parts) {
@@ -103,7 +150,7 @@ function draw(first = false) {
   const controls = new Set(study.models.filter((one) => one.is_control).map((one) => one.label));
   const body = element("div", { class: "body" });
   const focus = focusOf(pane);
-  const place = first ? 0 : pane.querySelector(".body")?.scrollTop ?? 0;
+  const place = first ? 0 : (pane.querySelector(".body")?.scrollTop ?? 0);
   pane.replaceChildren(header(), body, element("p", { class: "readout", role: "status", id: "readout" }));
   const style = getComputedStyle(body);
   const width = Math.max(240, body.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
@@ -111,15 +158,34 @@ function draw(first = false) {
   drawnWidth = pane.clientWidth;
   drawing = plots(answer, model, width);
   const details = element("details", { class: "numbers" }, element("summary", {}, "Numbers by position"));
-  details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(numbers(answer, model)); });
+  details.addEventListener("toggle", () => {
+    if (details.open && details.childElementCount === 1) details.append(numbers(answer, model));
+  });
   const generated = answer.models.some((one) => one.generated);
   body.append(
     origin(answer),
-    section("Who recites it", family(answer, model.label, (label) => view.change({ shown: label }), { controls })),
-    section(`True text, as ${model.label} sees it`, ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]), ...(answer.tokens ? (answer.tokens.texts ? [] : [reason("texts")]) : [reason("tokens")]), ...(answer.tokens ? [trueText(answer, model, shade()), key(shade(), Boolean(model.truth))] : [])),
+    section(
+      "Who recites it",
+      family(answer, model.label, (label) => view.change({ shown: label }), { controls }),
+    ),
+    section(
+      `True text, as ${model.label} sees it`,
+      ...(model.truth ? [shadeSwitch(model)] : [reason("truth", model)]),
+      ...(answer.tokens ? (answer.tokens.texts ? [] : [reason("texts")]) : [reason("tokens")]),
+      ...(answer.tokens ? [trueText(answer, model, shade()), key(shade(), Boolean(model.truth))] : []),
+    ),
     section("Why", why(answer, model)),
-    section("What each model wrote", ...(generated ? [] : [reason("free", model)]), aligned(answer, model.label, width, controls)),
-    section("Along the positions", ...(drawing ? [drawing] : [reason("truth", model)]), ...(answer.counts ? [] : [reason("counts")]), ...(answer.missing?.predictions && !model.predicted ? [reason("predictions")] : [])),
+    section(
+      "What each model wrote",
+      ...(generated ? [] : [reason("free", model)]),
+      aligned(answer, model.label, width, controls),
+    ),
+    section(
+      "Along the positions",
+      ...(drawing ? [drawing] : [reason("truth", model)]),
+      ...(answer.counts ? [] : [reason("counts")]),
+      ...(answer.missing?.predictions && !model.predicted ? [reason("predictions")] : []),
+    ),
     section("The same tokens elsewhere", places(answer)),
     details,
   );
@@ -158,16 +224,27 @@ function readOut() {
   const value = (name) => model.truth?.[name]?.[position];
   const parts = [];
   if (model.truth && value("log_probability") !== null && value("log_probability") !== undefined) {
-    parts.push(`log p ${decimal(value("log_probability"))} (${percent(Math.exp(value("log_probability")))})`, `rank ${count(value("rank"))}`, `entropy ${decimal(value("entropy"))}`, `margin ${decimal(value("margin"))}`);
+    parts.push(
+      `log p ${decimal(value("log_probability"))} (${percent(Math.exp(value("log_probability")))})`,
+      `rank ${count(value("rank"))}`,
+      `entropy ${decimal(value("entropy"))}`,
+      `margin ${decimal(value("margin"))}`,
+    );
   }
   const grams = ["unigrams", "bigrams", "trigrams"].map((name) => answer.counts?.[name]?.[position]);
   if (grams.some((one) => one !== null && one !== undefined)) parts.push(`counts ${grams.map(count).join(" / ")}`);
   if (i >= 0 && model.predicted) parts.push(`predicted ${percent(model.predicted[i])}`);
-  const line = element("span", { class: "first" }, `${i < 0 ? `Context ${position + 1} of ${context}` : `Continuation ${i + 1} of ${continuation}`}: `, quoted(tokenAt(answer, position)));
+  const line = element(
+    "span",
+    { class: "first" },
+    `${i < 0 ? `Context ${position + 1} of ${context}` : `Continuation ${i + 1} of ${continuation}`}: `,
+    quoted(tokenAt(answer, position)),
+  );
   if (i >= 0) {
     const hit = recited(model, continuation)[i];
     line.append(hit === null ? " not measured" : hit ? " recited" : " missed");
-    if (hit === false && model.generated) line.append(", written: ", quoted(model.generated.texts?.[i] ?? model.generated.ids?.[i]));
+    if (hit === false && model.generated)
+      line.append(", written: ", quoted(model.generated.texts?.[i] ?? model.generated.ids?.[i]));
   }
   byId("readout").replaceChildren(line, element("span", { class: "soft" }, parts.join(" · ")));
 }

@@ -15,8 +15,14 @@ export async function ask(path, params, purpose) {
     throw new Error(body.error ?? `The explorer answered ${response.status}.`);
   } catch (error) {
     if (controller.signal.aborted) return null;
-    if (error instanceof TypeError) throw new Error("The explorer does not answer. Start `mematlas explore` again and open the address that it prints.");
-    if (error instanceof SyntaxError) throw new Error(`The explorer's answer (${response.status}) is not JSON: open the address that \`mematlas explore\` printed.`);
+    if (error instanceof TypeError)
+      throw new Error(
+        "The explorer does not answer. Start `mematlas explore` again and open the address that it prints.",
+      );
+    if (error instanceof SyntaxError)
+      throw new Error(
+        `The explorer's answer (${response.status}) is not JSON: open the address that \`mematlas explore\` printed.`,
+      );
     throw error;
   }
 }

@@ -10,8 +10,19 @@ import * as view from "./view.js";
 export const PAGE = 50;
 const CONTEXT_SHOWN = 14; // characters of the context before the true text
 const SHORT = {
-  row: "Row", matches: "Matches", verbatim: "Verbatim", repetitions: "Shown", copies: "Copies", kind: "Kind", role: "Role", source: "Source",
-  document: "Document", level: "Level", margin: "Margin", change: "Change", risk: "Risk",
+  row: "Row",
+  matches: "Matches",
+  verbatim: "Verbatim",
+  repetitions: "Shown",
+  copies: "Copies",
+  kind: "Kind",
+  role: "Role",
+  source: "Source",
+  document: "Document",
+  level: "Level",
+  margin: "Margin",
+  change: "Change",
+  risk: "Risk",
 };
 const USUAL = ["row", "matches", "verbatim", "repetitions"];
 const TEXT = "text";
@@ -28,11 +39,32 @@ function usable(name) {
 /** The columns shown: those chosen, else the usual ones and whatever the view sorts or filters by. */
 export function columns() {
   const chosen = view.get("columns");
-  const asked = [view.get("sort"), ...view.filterNames().map((name) => name.replace(/_(min|max)$/, "")).filter((name) => name !== "level"), ...(view.get("compare") ? ["change"] : [])];
-  const shown = chosen === null ? new Set([...USUAL, ...(study.is_graded ? [] : ["level"]), ...(study.has.tokens ? ["role", "source", "margin"] : []), ...asked]) : new Set(["row", ...chosen.split(",")]);
-  const names = study.fields.map((field) => field.name).filter((name) => shown.has(name) && usable(name) && (name !== "change" || view.get("compare")));
+  const asked = [
+    view.get("sort"),
+    ...view
+      .filterNames()
+      .map((name) => name.replace(/_(min|max)$/, ""))
+      .filter((name) => name !== "level"),
+    ...(view.get("compare") ? ["change"] : []),
+  ];
+  const shown =
+    chosen === null
+      ? new Set([
+          ...USUAL,
+          ...(study.is_graded ? [] : ["level"]),
+          ...(study.has.tokens ? ["role", "source", "margin"] : []),
+          ...asked,
+        ])
+      : new Set(["row", ...chosen.split(",")]);
+  const names = study.fields
+    .map((field) => field.name)
+    .filter((name) => shown.has(name) && usable(name) && (name !== "change" || view.get("compare")));
   const ordered = [...USUAL.filter((name) => names.includes(name)), ...names.filter((name) => !USUAL.includes(name))];
-  return ["row", ...ordered.filter((name) => name !== "row"), ...(study.has.tokens || (chosen !== null && !shown.has(TEXT)) ? [] : [TEXT])];
+  return [
+    "row",
+    ...ordered.filter((name) => name !== "row"),
+    ...(study.has.tokens || (chosen !== null && !shown.has(TEXT)) ? [] : [TEXT]),
+  ];
 }
 
 function isNumeric(name) {
@@ -43,21 +75,40 @@ function heading(name) {
   if (name === TEXT) return element("th", { scope: "col", role: "columnheader", class: "text" }, "Text");
   const sorted = view.get("sort") === name;
   const down = view.get("descending") === "1";
-  const sort = () => view.change({ sort: name, descending: sorted ? (down ? "0" : "1") : isNumeric(name) && name !== "row" ? "1" : "0" });
+  const sort = () =>
+    view.change({
+      sort: name,
+      descending: sorted ? (down ? "0" : "1") : isNumeric(name) && name !== "row" ? "1" : "0",
+    });
   const field = study.fields.find((one) => one.name === name);
-  return element("th", { scope: "col", role: "columnheader", class: `${name}${isNumeric(name) ? " number" : ""}`, "aria-sort": sorted ? (down ? "descending" : "ascending") : "none" },
-    element("button", { type: "button", title: field.meaning, "data-sort": name, click: sort }, SHORT[name] ?? labelOf(field), element("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (down ? " ↓" : " ↑") : "")));
+  return element(
+    "th",
+    {
+      scope: "col",
+      role: "columnheader",
+      class: `${name}${isNumeric(name) ? " number" : ""}`,
+      "aria-sort": sorted ? (down ? "descending" : "ascending") : "none",
+    },
+    element(
+      "button",
+      { type: "button", title: field.meaning, "data-sort": name, click: sort },
+      SHORT[name] ?? labelOf(field),
+      element("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (down ? " ↓" : " ↑") : ""),
+    ),
+  );
 }
 
 function matchesCell(cell, row) {
   const length = Number(view.get("continuation"));
-  if (row.matches === null || row.matches === undefined) return cell.append(element("span", { class: "soft" }, row.level ?? MISSING));
+  if (row.matches === null || row.matches === undefined)
+    return cell.append(element("span", { class: "soft" }, row.level ?? MISSING));
   cell.classList.add(`level-${levelOf(row.matches, length)}`);
   cell.style.setProperty("--share", (100 * row.matches) / length);
   return cell.append(count(row.matches), unseen(` of ${length}`));
 }
 
-function before(text, at) { // a text from a little before this place on
+function before(text, at) {
+  // a text from a little before this place on
   const begin = Math.max(0, at - 10);
   return (begin ? "…" : "") + text.slice(begin).toWellFormed();
 }
@@ -70,9 +121,20 @@ function textCell(row) {
   const [context, truth] = [row.context_text ?? "", row.true_text ?? ""];
   const at = (text) => (searched ? text.toLowerCase().indexOf(searched.toLowerCase()) : -1);
   const inContext = at(context) >= 0;
-  const line = element("span", { class: "line" },
-    appendMarked(element("span", { class: "context" }), inContext ? before(context, at(context)) : tail(context, CONTEXT_SHOWN), searched),
-    appendMarked(element("span", { class: "true" }), !inContext && at(truth) > 10 ? before(truth, at(truth)) : truth, searched));
+  const line = element(
+    "span",
+    { class: "line" },
+    appendMarked(
+      element("span", { class: "context" }),
+      inContext ? before(context, at(context)) : tail(context, CONTEXT_SHOWN),
+      searched,
+    ),
+    appendMarked(
+      element("span", { class: "true" }),
+      !inContext && at(truth) > 10 ? before(truth, at(truth)) : truth,
+      searched,
+    ),
+  );
   return fillWith(cell, line);
 }
 
@@ -84,7 +146,11 @@ function fillWith(cell, content) {
 function cellOf(row, name) {
   if (name === TEXT) return textCell(row);
   const value = row[name];
-  const cell = element("td", { role: "cell", class: `${name}${isNumeric(name) ? " number" : ""}`, "data-name": SHORT[name] ?? name });
+  const cell = element("td", {
+    role: "cell",
+    class: `${name}${isNumeric(name) ? " number" : ""}`,
+    "data-name": SHORT[name] ?? name,
+  });
   if (name === "matches") matchesCell(cell, row);
   else if (name === "change") cell.append(difference(value ?? null));
   else if (name === "risk") cell.append(percent(value));
@@ -96,8 +162,23 @@ function cellOf(row, name) {
 
 function line(row, names) {
   const open = view.get("row") === String(row.row);
-  const link = element("a", { href: view.address({ row: String(row.row) }), tabindex: -1, "data-row": row.row, "aria-current": open ? "true" : null }, unseen("Row "), count(row.row));
-  return element("tr", { role: "row", class: open ? "open" : null }, element("th", { scope: "row", role: "rowheader", class: "number row" }, link), ...names.slice(1).map((name) => cellOf(row, name)));
+  const link = element(
+    "a",
+    {
+      href: view.address({ row: String(row.row) }),
+      tabindex: -1,
+      "data-row": row.row,
+      "aria-current": open ? "true" : null,
+    },
+    unseen("Row "),
+    count(row.row),
+  );
+  return element(
+    "tr",
+    { role: "row", class: open ? "open" : null },
+    element("th", { scope: "row", role: "rowheader", class: "number row" }, link),
+    ...names.slice(1).map((name) => cellOf(row, name)),
+  );
 }
 
 function links() {
@@ -119,10 +200,14 @@ export function show(newAnswer) {
   const all = links();
   const current = all.find((link) => link.dataset.row === (focused ?? view.get("row"))) ?? all[0];
   if (current) current.tabIndex = 0;
-  if (sorting) byId("table").tHead.querySelector(`[data-sort="${CSS.escape(sorting)}"]`)?.focus();
+  if (sorting)
+    byId("table")
+      .tHead.querySelector(`[data-sort="${CSS.escape(sorting)}"]`)
+      ?.focus();
   else if (focusAfter && all.length) focusLink(all[focusAfter === "first" ? 0 : all.length - 1]);
   else if (focused !== null) current?.focus();
-  if (focusAfter || !focused) byId("table-scroll").scrollTop = focusAfter === "last" ? 1e9 : focusAfter ? 0 : byId("table-scroll").scrollTop;
+  if (focusAfter || !focused)
+    byId("table-scroll").scrollTop = focusAfter === "last" ? 1e9 : focusAfter ? 0 : byId("table-scroll").scrollTop;
   focusAfter = null;
   pager();
 }
@@ -141,7 +226,9 @@ export function sync() {
 
 function pager() {
   const offset = Number(view.get("offset") ?? 0);
-  byId("page").textContent = answer.total ? `${count(offset + 1)}–${count(offset + answer.rows.length)} of ${count(answer.total)}` : "";
+  byId("page").textContent = answer.total
+    ? `${count(offset + 1)}–${count(offset + answer.rows.length)} of ${count(answer.total)}`
+    : "";
   byId("previous").disabled = offset === 0;
   byId("next").disabled = offset + answer.rows.length >= answer.total;
   byId("sort").value = view.get("sort") ?? "";
@@ -159,7 +246,9 @@ function turn(by, focus = null) {
   view.change({ offset: offset ? String(offset) : null });
 }
 
-const follow = afterPause(90, (id) => { if (view.get("row") !== null) view.change({ row: id }, "row"); });
+const follow = afterPause(90, (id) => {
+  if (view.get("row") !== null) view.change({ row: id }, "row");
+});
 
 function focusLink(link) {
   for (const other of links()) other.tabIndex = other === link ? 0 : -1;
@@ -194,10 +283,27 @@ function keys(event) {
 function columnMenu() {
   const sheet = byId("columns").querySelector(".sheet");
   const shown = columns();
-  const names = [...study.fields.map((field) => field.name), TEXT].filter((name) => name !== "row" && (usable(name) || name === TEXT));
-  const choose = () => view.change({ columns: [...sheet.querySelectorAll("input:checked")].map((input) => input.value).join(",") });
-  sheet.replaceChildren(...names.map((name) => element("label", { class: "check" }, element("input", { type: "checkbox", value: name, checked: shown.includes(name), disabled: name === TEXT ? Boolean(study.has.tokens) : name === "change" && !view.get("compare"), change: choose }),
-    name === TEXT ? "Text" : labelOf(study.fields.find((field) => field.name === name)))));
+  const names = [...study.fields.map((field) => field.name), TEXT].filter(
+    (name) => name !== "row" && (usable(name) || name === TEXT),
+  );
+  const choose = () =>
+    view.change({ columns: [...sheet.querySelectorAll("input:checked")].map((input) => input.value).join(",") });
+  sheet.replaceChildren(
+    ...names.map((name) =>
+      element(
+        "label",
+        { class: "check" },
+        element("input", {
+          type: "checkbox",
+          value: name,
+          checked: shown.includes(name),
+          disabled: name === TEXT ? Boolean(study.has.tokens) : name === "change" && !view.get("compare"),
+          change: choose,
+        }),
+        name === TEXT ? "Text" : labelOf(study.fields.find((field) => field.name === name)),
+      ),
+    ),
+  );
 }
 
 /** Connects the table's keys, clicks and pages; `opened` is called when a row is opened by hand. */
@@ -220,14 +326,24 @@ export function build(theStudy, opened) {
   for (const field of study.fields) {
     if (usable(field.name)) byId("sort").append(element("option", { value: field.name }, labelOf(field)));
   }
-  byId("sort").addEventListener("change", () => view.change({ sort: byId("sort").value, descending: view.get("descending") }));
-  byId("direction").addEventListener("click", () => view.change({ sort: view.get("sort"), descending: view.get("descending") === "1" ? "0" : "1" }));
-  byId("columns").addEventListener("toggle", () => { if (byId("columns").open) columnMenu(); });
+  byId("sort").addEventListener("change", () =>
+    view.change({ sort: byId("sort").value, descending: view.get("descending") }),
+  );
+  byId("direction").addEventListener("click", () =>
+    view.change({ sort: view.get("sort"), descending: view.get("descending") === "1" ? "0" : "1" }),
+  );
+  byId("columns").addEventListener("toggle", () => {
+    if (byId("columns").open) columnMenu();
+  });
 }
 
 /** "1,234 of 20,000 rows": said aloud when it changes. */
 export function announce(theAnswer) {
-  const of = theAnswer.total === study.rows ? plural(study.rows, "row") : `${count(theAnswer.total)} of ${plural(study.rows, "row")}`;
-  const searched = theAnswer.searched && !theAnswer.searched.complete ? ` (searched the first ${count(theAnswer.searched.rows)})` : "";
+  const of =
+    theAnswer.total === study.rows
+      ? plural(study.rows, "row")
+      : `${count(theAnswer.total)} of ${plural(study.rows, "row")}`;
+  const searched =
+    theAnswer.searched && !theAnswer.searched.complete ? ` (searched the first ${count(theAnswer.searched.rows)})` : "";
   if (byId("count").textContent !== of + searched) byId("count").replaceChildren(element("strong", {}, of), searched);
 }

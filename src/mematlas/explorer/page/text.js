@@ -5,11 +5,27 @@ import { element } from "./dom.js";
 const SIGNS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u00a0\u2000-\u200a\u202f\u205f\u3000]/gu;
 const EMOJI_STYLE = "\ufe0f"; // changes how the sign before it is drawn, and hides nothing
 const NAMES = {
-  "\u00a0": "no-break space", "\u00ad": "soft hyphen", "\u061c": "Arabic letter mark", "\u200b": "zero-width space", "\u200c": "zero-width non-joiner",
-  "\u200d": "zero-width joiner", "\u200e": "left-to-right mark", "\u200f": "right-to-left mark", "\u202a": "left-to-right embedding",
-  "\u202b": "right-to-left embedding", "\u202c": "end of direction", "\u202d": "left-to-right override", "\u202e": "right-to-left override",
-  "\u2060": "word joiner", "\u2066": "left-to-right isolate", "\u2067": "right-to-left isolate", "\u2068": "isolate", "\u2069": "end of isolate",
-  "\u001b": "escape", "\u0000": "null", "\ufeff": "byte-order mark",
+  "\u00a0": "no-break space",
+  "\u00ad": "soft hyphen",
+  "\u061c": "Arabic letter mark",
+  "\u200b": "zero-width space",
+  "\u200c": "zero-width non-joiner",
+  "\u200d": "zero-width joiner",
+  "\u200e": "left-to-right mark",
+  "\u200f": "right-to-left mark",
+  "\u202a": "left-to-right embedding",
+  "\u202b": "right-to-left embedding",
+  "\u202c": "end of direction",
+  "\u202d": "left-to-right override",
+  "\u202e": "right-to-left override",
+  "\u2060": "word joiner",
+  "\u2066": "left-to-right isolate",
+  "\u2067": "right-to-left isolate",
+  "\u2068": "isolate",
+  "\u2069": "end of isolate",
+  "\u001b": "escape",
+  "\u0000": "null",
+  "\ufeff": "byte-order mark",
 };
 
 function spelled(sign) {
@@ -38,7 +54,9 @@ export function appendText(parent, text, breaks = false) {
     if (sign === null) {
       parent.append(shown);
     } else {
-      parent.append(element("span", { class: sign === "\n" || sign === "\t" ? "sign" : "sign odd", title: NAMES[sign] }, shown));
+      parent.append(
+        element("span", { class: sign === "\n" || sign === "\t" ? "sign" : "sign odd", title: NAMES[sign] }, shown),
+      );
       if (breaks && sign === "\n") parent.append("\n");
     }
   }
@@ -69,7 +87,10 @@ export function tokenText(text) {
 export function tokenWidth(text) {
   let width = 0;
   for (const [shown] of parts(tokenText(text))) {
-    for (const sign of shown) width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(sign) ? 2 : 1;
+    for (const sign of shown)
+      width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(sign)
+        ? 2
+        : 1;
   }
   return width;
 }

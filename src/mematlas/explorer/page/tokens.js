@@ -49,7 +49,11 @@ export function positionsOf(answer) {
 
 function tokenSpan(answer, position, hit, shade) {
   const text = tokenAt(answer, position);
-  const span = element("span", { class: `token ${hit}`, "data-position": position, "--p": shade === null ? null : `${Math.round(100 * shade)}%` });
+  const span = element("span", {
+    class: `token ${hit}`,
+    "data-position": position,
+    "--p": shade === null ? null : `${Math.round(100 * shade)}%`,
+  });
   return answer.tokens.texts ? appendText(span, text, true) : fillWithId(span, text);
 }
 
@@ -64,24 +68,58 @@ export function trueText(answer, model, shade) {
   const hits = recited(model, continuation);
   const values = model.truth?.[shade] ?? [];
   const most = largest(values);
-  const spans = answer.tokens.ids.map((_, position) => tokenSpan(answer, position, position < context ? "given" : hitClass(hits[position - context]), strength(shade, values[position] ?? null, most)));
-  const box = element("div", { class: "tokens", tabindex: 0, role: "group", "data-walk": true, "aria-label": `True text of ${spans.length} tokens, coloured for ${model.label}. Left and right arrow read it token by token.` });
-  box.append(...spans.slice(0, context), element("span", { class: "boundary", "aria-hidden": "true" }), unseen(" The continuation begins here: "), ...spans.slice(context));
+  const spans = answer.tokens.ids.map((_, position) =>
+    tokenSpan(
+      answer,
+      position,
+      position < context ? "given" : hitClass(hits[position - context]),
+      strength(shade, values[position] ?? null, most),
+    ),
+  );
+  const box = element("div", {
+    class: "tokens",
+    tabindex: 0,
+    role: "group",
+    "data-walk": true,
+    "aria-label": `True text of ${spans.length} tokens, coloured for ${model.label}. Left and right arrow read it token by token.`,
+  });
+  box.append(
+    ...spans.slice(0, context),
+    element("span", { class: "boundary", "aria-hidden": "true" }),
+    unseen(" The continuation begins here: "),
+    ...spans.slice(context),
+  );
   return box;
 }
 
 /** The colours in words, and what a strong shade means. */
 export function key(shade, hasTruth) {
   const [, , meaning] = SHADES.find(([name]) => name === shade);
-  return element("p", { class: "key" },
-    element("span", { class: "tokens" }, element("span", { class: "token given", "--p": "30%" }, "context"), " ", element("span", { class: "token hit", "--p": "60%" }, "recited"), " ", element("span", { class: "token miss", "--p": "60%" }, "missed")),
-    hasTruth ? `; stronger shade: ${meaning}` : "");
+  return element(
+    "p",
+    { class: "key" },
+    element(
+      "span",
+      { class: "tokens" },
+      element("span", { class: "token given", "--p": "30%" }, "context"),
+      " ",
+      element("span", { class: "token hit", "--p": "60%" }, "recited"),
+      " ",
+      element("span", { class: "token miss", "--p": "60%" }, "missed"),
+    ),
+    hasTruth ? `; stronger shade: ${meaning}` : "",
+  );
 }
 
 function barcode(answer, model) {
   const { context, continuation } = answer.cell;
-  const cells = recited(model, continuation).map((hit, i) => element("span", { class: `cell ${hitClass(hit)}`, "data-position": context + i }));
-  const said = model.matches === null ? model.reason ?? "not measured" : `${model.matches} of ${continuation} tokens right, ${model.verbatim} before the first miss`;
+  const cells = recited(model, continuation).map((hit, i) =>
+    element("span", { class: `cell ${hitClass(hit)}`, "data-position": context + i }),
+  );
+  const said =
+    model.matches === null
+      ? (model.reason ?? "not measured")
+      : `${model.matches} of ${continuation} tokens right, ${model.verbatim} before the first miss`;
   return element("span", { class: "barcode", role: "img", "aria-label": said }, ...cells);
 }
 
@@ -91,12 +129,60 @@ export function family(answer, shown, choose, labels) {
   const body = element("tbody");
   for (const model of answer.models) {
     const current = model.label === shown;
-    const name = element("button", { type: "button", class: "model", "aria-pressed": String(current), "data-model": model.label, title: model.label, click: () => choose(model.label) }, model.label);
-    const right = model.matches === null || model.matches === undefined ? element("td", { class: "reason", colspan: 2 }, model.reason ? `not measured: ${model.reason}` : "not measured") : null;
-    body.append(element("tr", { class: `${current ? "current" : ""}${labels.controls.has(model.label) ? " control" : ""}` },
-      element("th", { scope: "row" }, name), element("td", { class: "bars" }, barcode(answer, model)),
-      ...(right ? [right] : [element("td", { class: "number" }, count(model.matches)), element("td", { class: "number" }, count(model.verbatim))])));
+    const name = element(
+      "button",
+      {
+        type: "button",
+        class: "model",
+        "aria-pressed": String(current),
+        "data-model": model.label,
+        title: model.label,
+        click: () => choose(model.label),
+      },
+      model.label,
+    );
+    const right =
+      model.matches === null || model.matches === undefined
+        ? element(
+            "td",
+            { class: "reason", colspan: 2 },
+            model.reason ? `not measured: ${model.reason}` : "not measured",
+          )
+        : null;
+    body.append(
+      element(
+        "tr",
+        { class: `${current ? "current" : ""}${labels.controls.has(model.label) ? " control" : ""}` },
+        element("th", { scope: "row" }, name),
+        element("td", { class: "bars" }, barcode(answer, model)),
+        ...(right
+          ? [right]
+          : [
+              element("td", { class: "number" }, count(model.matches)),
+              element("td", { class: "number" }, count(model.verbatim)),
+            ]),
+      ),
+    );
   }
-  return element("div", { class: "models" }, element("table", { class: "family", "aria-label": `What each model recites of the ${plural(continuation, "token")}` },
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), element("th", { scope: "col" }, plural(continuation, "token")), element("th", { scope: "col", class: "number" }, "Matches"), element("th", { scope: "col", class: "number" }, "Verbatim"))), body));
+  return element(
+    "div",
+    { class: "models" },
+    element(
+      "table",
+      { class: "family", "aria-label": `What each model recites of the ${plural(continuation, "token")}` },
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col" }, "Model"),
+          element("th", { scope: "col" }, plural(continuation, "token")),
+          element("th", { scope: "col", class: "number" }, "Matches"),
+          element("th", { scope: "col", class: "number" }, "Verbatim"),
+        ),
+      ),
+      body,
+    ),
+  );
 }

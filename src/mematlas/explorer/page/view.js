@@ -59,7 +59,10 @@ export function change(changes, key = null) {
 
 /** All filters are taken away, except those that are given. */
 export function restart(changes = {}) {
-  change({ ...Object.fromEntries([...filterNames(), "compare", "sort", "descending"].map((name) => [name, null])), ...changes });
+  change({
+    ...Object.fromEntries([...filterNames(), "compare", "sort", "descending"].map((name) => [name, null])),
+    ...changes,
+  });
 }
 
 /** Everything is taken away: the view that the page has without an address. */
