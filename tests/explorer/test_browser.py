@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.explorer import sample_study as sample
-from tests.explorer.page_driver import Page
 
 import mematlas
 from mematlas.explorer.routes import Explorer
 from mematlas.explorer.server import ExplorerServer
 from mematlas.study import open_study
+from tests.explorer import sample_study as sample
+from tests.explorer.page_driver import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
