@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -152,6 +153,13 @@ def _write_tokenizer(folder: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- the requests
 
 
+class Seconds(NamedTuple):
+    """wall: seconds of the clock; processor: of the server's threads together."""
+
+    wall: float
+    processor: float
+
+
 class Server:
     """`mematlas explore` in a process of its own, and a connection with its cookie."""
 
@@ -173,12 +181,16 @@ class Server:
         response = self._connection.getresponse()
         return response.read(), response
 
-    def get(self, path: str) -> tuple[bytes, float]:
-        """The answer, and its seconds."""
-        started = time.perf_counter()
+    def get(self, path: str) -> tuple[bytes, "Seconds"]:
+        """The answer, and how long it took."""
+        started, used = time.perf_counter(), self.processor_seconds()
         body, response = self._send(path)
         assert response.status == 200, body[:500]
-        return body, time.perf_counter() - started
+        return body, Seconds(time.perf_counter() - started, self.processor_seconds() - used)
+
+    def processor_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, float]:
         """Resident memory in MB: its peak, and now."""
@@ -209,26 +221,32 @@ REQUESTS: dict[str, Callable[[int], str]] = {
     ),
     "page 1,000 of a sorted table": lambda i: page(f"sort=margin&descending=1&offset={50_000 + 50 * i}"),
     "strip plot": lambda i: f"/api/strip?model=1b&repetitions_min={i + 20}",
-    "one row": lambda i: f"/api/row?row={17 + i}",
+    "one row, with signals": lambda i: f"/api/row?row={17 + i}",
     "one row far from the others": lambda i: f"/api/row?row={17 + 900_001 * i}",
     "search for a rare word": lambda i: page(f"search={quote('a w000x')}&row_min={i}"),
 }
 
 
-def measure(study: Path) -> Iterator[tuple[str, float, float, float]]:
-    """What, its first seconds, the median of the others, and the peak of memory until then in MB."""
+def measure(study: Path) -> Iterator[list[str]]:
+    """The lines of the table: what, seconds of the first request, medians of the others, and the peak of memory."""
     server = Server(study)
+
+    def line(name: str, first: Seconds, others: Sequence[Seconds] = ()) -> list[str]:
+        medians = [f"{median(values):.2f}" for values in zip(*others, strict=True)] if others else ["", ""]
+        return [name, f"{first.wall:.2f}", f"{first.processor:.2f}", *medians, f"{server.memory()['peak']:.0f}"]
+
     try:
-        yield "from the command to the address", server.seconds_to_address, float("nan"), server.memory()["peak"]
-        first = sum(
-            server.get(path)[1] for path in ("/", "/api/study", page("sort=matches&descending=1"), "/api/strip")
-        )
-        yield "first page: the page, the study, 50 rows, strip plot", first, float("nan"), server.memory()["peak"]
+        yield line("from the command to the address", Seconds(server.seconds_to_address, server.processor_seconds()))
+        paths = ("/", "/api/study", page("sort=matches&descending=1"), "/api/strip")
+        taken = [server.get(path)[1] for path in paths]
+        yield line("first page: the page, the study, 50 rows, strip plot", Seconds(*map(sum, zip(*taken, strict=True))))
         for name, request in REQUESTS.items():
-            seconds = [server.get(request(i))[1] for i in range(REPEATS + 1)]
-            yield name, seconds[0], median(seconds[1:]), server.memory()["peak"]
+            first, *others = [server.get(request(i))[1] for i in range(REPEATS + 1)]
+            yield line(name, first, others)
         body, seconds = server.get(page("matches_min=32").replace("/api/rows", "/api/export") + "&format=ids")
-        yield f"export of {len(body.split()):,} ids", seconds, float("nan"), server.memory()["peak"]
+        yield line(f"export of {len(body.split()):,} ids", seconds)
+        body, seconds = server.get(page("matches_min=32").replace("/api/rows", "/api/export") + "&format=csv")
+        yield line(f"export of {len(body.splitlines()):,} lines of CSV", seconds)
     finally:
         server.stop()
 
@@ -243,10 +261,12 @@ def main() -> None:
         rows = make_study(study, options.lines)
         print(f"{options.lines:,} lines of {rows:,} rows; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
         table = []
-        for name, first, others, peak in measure(study):
-            table.append([name, f"{first:.2f}", "" if others != others else f"{others:.2f}", f"{peak:.0f}"])
-            print(json.dumps(table[-1]), file=sys.stderr, flush=True)
-        print(markdown_table(["request", "first, s", f"median of {REPEATS} others, s", "peak so far, MB"], table))
+        for cells in measure(study):
+            table.append(cells)
+            print(json.dumps(cells), file=sys.stderr, flush=True)
+        others = f"median of {REPEATS} others"
+        header = ["request", "first, s", "processor, s", f"{others}, s", f"{others}, processor, s", "peak so far, MB"]
+        print(markdown_table(header, table))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mematlas.explorer.lines import ROLES, Lines
 from mematlas.explorer.row import reasons
 from mematlas.explorer.texts import Texts
 from mematlas.findings.finding import findings_folder
+from mematlas.io.paths import is_remote
 from mematlas.scoring.again import scoring_command
 from mematlas.study import read_json
 
@@ -21,11 +22,12 @@ lines.filter(model={model!r}, context={context}, continuation={continuation}).co
 
 def describe_study(lines: Lines, texts: Texts, fields: Mapping[str, Field]) -> dict[str, Any]:
     """The answer to /api/study."""
-    view, folder = default_view(lines), str(lines.study.folder)
+    view = default_view(lines)
+    folder = str(lines.study.folder if is_remote(lines.study.folder) else lines.study.folder.resolve())
     place = {"folder": folder, "run": lines.run.key}
     grid = lines.grid
     return {
-        "name": lines.study.folder.name,
+        "name": folder.rstrip("/").rpartition("/")[2],
         **place,
         "models": lines.models,
         "cells": [

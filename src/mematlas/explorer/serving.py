@@ -1,5 +1,6 @@
 """Serves a study until the user stops it."""
 
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -16,9 +17,11 @@ def explore_study(folder: str | Path, port: int = 0, run: str | None = None, bro
         OptionError: the port cannot be used.
     """
     study = open_study(folder)
-    with ExplorerServer(Explorer(study, run), port) as server:
+    explorer = Explorer(study, run)
+    with ExplorerServer(explorer, port) as server:
         print(f"The rows of {study.folder} are at {server.address}", flush=True)
         print("The address works once, in one browser on this machine. Stop with Ctrl+C.", flush=True)
+        threading.Thread(target=explorer.answer, args=("/api/rows", ""), daemon=True).start()  # while a browser starts
         if browser:
             webbrowser.open(server.address)
         try:
