@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.byte_level_tokenizer import byte_level_encoder
 
 import mematlas
 from mematlas.study.shards import write_shard
+from tests.byte_level_tokenizer import byte_level_encoder
 
 ROWS, CONTEXT, CONTINUATION = 60, 16, 16
 WIDTH = CONTEXT + CONTINUATION

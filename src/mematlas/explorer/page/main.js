@@ -63,6 +63,7 @@ function showRows(answer) {
   table.announce(answer);
   if (table.isUnfinished()) {
     delete asked.rows; // asked again, the search goes on where it stopped
+    delete asked.strip;
     render();
   }
 }
