@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mematlas
+from mematlas.explorer import search
 from mematlas.explorer.routes import Explorer
 from mematlas.explorer.server import ExplorerServer
 from mematlas.study import open_study
@@ -145,6 +146,18 @@ def test_texts_are_searched(page):
     page.type("#search", " no such text")
     assert page.rows() == []
     assert page.one("#empty").is_displayed()
+
+
+def test_a_search_that_takes_long_goes_on_by_itself(page, monkeypatch):
+    page.open()
+    monkeypatch.setattr(search, "_FIRST_BLOCK", 8)  # rows that a request looks through before its time is up
+    monkeypatch.setattr(search.Searches.find, "__defaults__", (-1.0,))
+    page.go("search=zanzibar&repetitions_min=1")
+    page.wait(lambda: sorted(page.rows()) == [2, 12, 22, 32, 42], "the search stopped")
+    page.settle()
+    assert page.text("#count") == "5 of 60 rows"
+    assert page.texts("#strip .strip-title")[0].count("first") == 0
+    assert page.console() == []
 
 
 def test_a_heading_sorts_by_verbatim_length(page):

@@ -54,7 +54,9 @@ export function why(answer, model) {
   const list = element("dl", { class: "why" });
   for (const [name, text] of reasons(answer, model))
     list.append(element("div", {}, element("dt", {}, name), appendText(element("dd"), text)));
-  return list;
+  return list.childElementCount
+    ? list
+    : element("p", { class: "reason" }, "Nothing is known of this row but its scores.");
 }
 
 /** "train · books · document 12": where the row comes from. */

@@ -151,7 +151,7 @@ function searchField(study) {
     element("label", { class: "name", for: "search" }, "Search in the texts"),
     remember("search", input),
   );
-  if (study.has.texts) grey(box, study.has.texts);
+  if (study.has.tokens) grey(box, study.has.tokens);
   return box;
 }
 

@@ -61,6 +61,11 @@ function again() {
 function showRows(answer) {
   table.show(answer);
   table.announce(answer);
+  if (table.isUnfinished()) {
+    delete asked.rows; // asked again, the search goes on where it stopped
+    delete asked.strip;
+    render();
+  }
 }
 
 function render() {
@@ -87,7 +92,9 @@ function render() {
     return;
   }
   const params = new URLSearchParams({ row: id, context: view.get("context"), continuation: view.get("continuation") });
-  refresh("row", "/api/row", params, (answer) => row.show(answer, study));
+  refresh("row", "/api/row", params, (answer) => {
+    if (view.get("row") === String(answer.row)) row.show(answer, study);
+  });
   row.sync(study);
 }
 

@@ -35,10 +35,10 @@ function questions(study) {
     [
       "What did the bigger model forget?",
       { ...recited, ...pair, change_max: "-0.01", descending: "0" },
-      ["recited"],
+      ["recited", "change"],
       pair,
     ],
-    ["What does only the bigger model recite?", { ...pair, change_min: "0.01", descending: "1" }, [], pair],
+    ["What does only the bigger model recite?", { ...pair, change_min: "0.01", descending: "1" }, ["change"], pair],
     ["Where is the prediction most wrong?", { ...recited, sort: "risk", descending: "0" }, ["recited", "risk"]],
     [
       "Is text recited that no model saw?",
@@ -54,11 +54,15 @@ function questions(study) {
 }
 
 function lacking(study) {
-  const reasons = Object.entries(LACKS).filter(([name]) => study.has[name]);
-  if (!reasons.length) return [];
+  const titles = new Map(); // reason -> what it concerns
+  for (const [name, title] of Object.entries(LACKS)) {
+    const reason = study.has[name];
+    if (reason) titles.set(reason, [...(titles.get(reason) ?? []), titles.has(reason) ? title.toLowerCase() : title]);
+  }
+  if (!titles.size) return [];
   const list = element("dl", { class: "lacking" });
-  for (const [name, title] of reasons)
-    list.append(element("dt", {}, title), element("dd", {}, reasoned(study.has[name])));
+  for (const [reason, concerned] of titles)
+    list.append(element("dt", {}, concerned.join(", ")), element("dd", {}, reasoned(reason)));
   return [element("h3", {}, "Not in this study"), list];
 }
 

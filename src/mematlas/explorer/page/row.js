@@ -178,7 +178,7 @@ function draw(first = false) {
     section(
       "What each model wrote",
       ...(generated ? [] : [reason("free", model)]),
-      aligned(answer, model.label, width, controls),
+      answer.tokens || generated ? aligned(answer, model.label, width, controls) : null,
     ),
     section(
       "Along the positions",

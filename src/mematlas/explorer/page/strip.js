@@ -119,7 +119,7 @@ export function show(answer) {
       element(
         "span",
         { class: "soft" },
-        `${unmeasured ? ` · ${count(unmeasured)} not measured` : ""} · square-root heights · click or drag to select`,
+        `${answer.searched && !answer.searched.complete ? ` · of the first ${count(answer.searched.rows)} rows` : ""}${unmeasured ? ` · ${count(unmeasured)} not measured` : ""} · square-root heights · click or drag to select`,
       ),
     );
   const tallest = Math.max(1, ...bars.map((bar) => bar.n));

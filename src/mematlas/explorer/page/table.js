@@ -196,7 +196,9 @@ export function show(newAnswer) {
   byId("table").tHead.replaceChildren(element("tr", { role: "row" }, ...names.map(heading)));
   body.replaceChildren(...answer.rows.map((row) => line(row, names)));
   byId("empty").hidden = answer.rows.length > 0;
-  byId("empty").textContent = "No row fits these filters. Take one away above.";
+  byId("empty").textContent = isComplete()
+    ? "No row fits these filters. Take one away above."
+    : "No row was found yet.";
   const all = links();
   const current = all.find((link) => link.dataset.row === (focused ?? view.get("row"))) ?? all[0];
   if (current) current.tabIndex = 0;
@@ -227,10 +229,10 @@ export function sync() {
 function pager() {
   const offset = Number(view.get("offset") ?? 0);
   byId("page").textContent = answer.total
-    ? `${count(offset + 1)}–${count(offset + answer.rows.length)} of ${count(answer.total)}`
+    ? `${count(offset + 1)}–${count(offset + answer.rows.length)} of ${count(answer.total)}${isComplete() ? "" : " or more"}`
     : "";
   byId("previous").disabled = offset === 0;
-  byId("next").disabled = offset + answer.rows.length >= answer.total;
+  byId("next").disabled = isComplete() && offset + answer.rows.length >= answer.total;
   byId("sort").value = view.get("sort") ?? "";
   const down = view.get("descending") === "1";
   byId("direction").textContent = down ? "↓" : "↑";
@@ -240,7 +242,7 @@ function pager() {
 
 function turn(by, focus = null) {
   const offset = Number(view.get("offset") ?? 0) + by * PAGE;
-  if (offset < 0 || offset >= answer.total) return;
+  if (offset < 0 || (isComplete() && offset >= answer.total)) return;
   focusAfter = focus;
   byId("table-scroll").scrollTop = 0;
   view.change({ offset: offset ? String(offset) : null });
@@ -339,11 +341,20 @@ export function build(theStudy, opened) {
 
 /** "1,234 of 20,000 rows": said aloud when it changes. */
 export function announce(theAnswer) {
-  const of =
-    theAnswer.total === study.rows
-      ? plural(study.rows, "row")
-      : `${count(theAnswer.total)} of ${plural(study.rows, "row")}`;
-  const searched =
-    theAnswer.searched && !theAnswer.searched.complete ? ` (searched the first ${count(theAnswer.searched.rows)})` : "";
-  if (byId("count").textContent !== of + searched) byId("count").replaceChildren(element("strong", {}, of), searched);
+  const rows = plural(study.rows, "row");
+  const of = theAnswer.total === study.rows ? rows : `${count(theAnswer.total)} of ${rows}`;
+  const text = isComplete()
+    ? of
+    : `${count(theAnswer.total)} or more of ${rows}; ${count(theAnswer.searched.rows)} searched`;
+  if (byId("count").textContent !== text) byId("count").replaceChildren(element("strong", {}, text));
+}
+
+/** Whether the rows on the page are all that the search would find: it stops when a page is full, or after a while. */
+export function isComplete() {
+  return answer.searched?.complete ?? true;
+}
+
+/** Whether the search stopped before the page was full. */
+export function isUnfinished() {
+  return !isComplete() && answer.rows.length < PAGE;
 }

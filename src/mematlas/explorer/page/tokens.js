@@ -1,7 +1,7 @@
 // A row's tokens: the true text, coloured by what was recited and shaded by a signal; and the family's models, a line each.
 
 import { element, unseen } from "./dom.js";
-import { count, plural } from "./numbers.js";
+import { count, MISSING, plural } from "./numbers.js";
 import { appendText } from "./text.js";
 
 /** What tokens can be shaded by: [name, label, what a strong shade means]. */
@@ -127,6 +127,7 @@ function barcode(answer, model) {
 export function family(answer, shown, choose, labels) {
   const { continuation } = answer.cell;
   const body = element("tbody");
+  const missing = new Set(); // reasons
   for (const model of answer.models) {
     const current = model.label === shown;
     const name = element(
@@ -141,26 +142,16 @@ export function family(answer, shown, choose, labels) {
       },
       model.label,
     );
-    const right =
-      model.matches === null || model.matches === undefined
-        ? element(
-            "td",
-            { class: "reason", colspan: 2 },
-            model.reason ? `not measured: ${model.reason}` : "not measured",
-          )
-        : null;
+    const isMeasured = model.matches !== null && model.matches !== undefined;
+    if (!isMeasured) missing.add(model.reason ?? "no reason is recorded");
     body.append(
       element(
         "tr",
         { class: `${current ? "current" : ""}${labels.controls.has(model.label) ? " control" : ""}` },
         element("th", { scope: "row" }, name),
         element("td", { class: "bars" }, barcode(answer, model)),
-        ...(right
-          ? [right]
-          : [
-              element("td", { class: "number" }, count(model.matches)),
-              element("td", { class: "number" }, count(model.verbatim)),
-            ]),
+        element("td", { class: "number" }, isMeasured ? count(model.matches) : (model.level ?? MISSING)),
+        element("td", { class: "number" }, count(model.verbatim)),
       ),
     );
   }
@@ -184,5 +175,6 @@ export function family(answer, shown, choose, labels) {
       ),
       body,
     ),
+    ...[...missing].map((reason) => element("p", { class: "reason" }, `Not measured: ${reason}`)),
   );
 }
