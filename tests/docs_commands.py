@@ -24,6 +24,10 @@ SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
+    "mematlas explore study": "serves until it is stopped; run by tests/explorer/test_command.py",
+    "mematlas score MODEL --corpus tokens.npy --rows ids:rows.ids.txt --context 8 --continuation 4 --study selection": (
+        "needs an exported selection; run by tests/explorer/test_export.py"
+    ),
     "mematlas experiment dynamics dynamics.yaml": SMALL,
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,

@@ -46,6 +46,7 @@ CALLS = {
     "report": [(["study"], 'which is not installed; run: pip install "mematlas[report]"')],
     "show": [(["study"], None)],
     "rows": [(["study"], None), (["study", "--text"], None)],
+    "explore": [(["nowhere"], "nowhere is not a study")],  # serves until it is stopped: see the next test
     "verify": [(["study", "--no-rescore"], None), (["study"], None)],
     "slurm": [(["uniform:60", "--corpus", "rows.npy", "--study", "other", "--tasks", "2"], None)],
     "list": [([table], None) for table in ("formats", "models", "metrics", "analyses", "layouts", "steps")],
@@ -79,6 +80,11 @@ for words in json.loads(sys.argv[1]):
         code = run(words)
     results.append([code, out.getvalue(), err.getvalue()])
 print(json.dumps(results))
+"""
+_EXPLORER_SCRIPT = """
+from mematlas.explorer.routes import Explorer
+from mematlas.study import open_study
+print(Explorer(open_study("study")).answer("/api/rows", "sort=margin").body.decode())
 """
 _FUNCTIONS_SCRIPT = """
 import mematlas
@@ -162,6 +168,13 @@ def test_a_command_without_the_extras_works_or_names_the_extra(results, command,
     assert len(lines) == 1
     assert lines[0] == err.splitlines()[-1]
     assert part in lines[0]
+
+
+def test_rows_are_explored_without_the_extras(folder):
+    """Without a tokenizer, tokens are shown as ids; nothing else is missing."""
+    shown = without(set(EXTRAS), _EXPLORER_SCRIPT, folder=folder)
+    assert shown["total"] == 40
+    assert shown["rows"][0]["context_text"].split()[0].isdigit()
 
 
 def test_verify_calls_nothing_a_fault_that_it_could_not_read_for_want_of_a_library(results):

@@ -43,6 +43,7 @@ MENTIONS = (
     r"which `[^`]*` does not",
     r"but `[^`]*` does not",
     r"as `[^`]*` (writes|finds)",
+    r"address that `[^`]*` printed",
 )
 #: Options of other programs, and of none.
 FOREIGN_OPTIONS = {

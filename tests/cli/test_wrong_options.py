@@ -23,6 +23,7 @@ VALID = {
     "report": ["study"],
     "show": ["study"],
     "rows": ["study"],
+    "explore": ["no-study", "--no-browser"],
     "verify": ["study"],
     "slurm": [*SCORE, "--tasks", "2"],  # --tasks comes last, so that RULES can replace it
     "list": ["formats"],
@@ -59,6 +60,7 @@ RULES = [
     ("score", ["--cutmode", "8"], "Unknown option: --cutmode. See `mematlas score --help`."),
     ("plan", ["--context", "16,x"], "--context"),
     ("plan", ["--devices", "0"], "--devices must be positive"),
+    ("explore", ["--port", "70000"], "--port"),
     ("report", ["--format", "jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("report", ["--format", "png,jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("analyze", ["--only", "sizes"], "No analysis is called 'sizes'. Did you mean 'size'?"),

@@ -28,7 +28,6 @@ from mematlas.analyses.family.transitions.level_transitions import symmetry_test
 from mematlas.analyses.frames.copies import lines_with_features
 from mematlas.analyses.frames.copies_as_repetitions import buckets_by_copies, rows_by_copies
 from mematlas.analyses.frames.distinct_texts import texts
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.proportions import out_of_all, with_shares
 from mematlas.analyses.frames.repetition_buckets import bucket_spans, shortfall, with_bucket
 from mematlas.analyses.frames.repetition_samples import sample_shares
@@ -100,6 +99,7 @@ from mematlas.analyses.training.forgetting.baseline import fitted_curves, forget
 from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
 from mematlas.analyses.training.unique_ids import id_curves, id_gains, id_gains_over_seeds
 from mematlas.literature.published import SLOPES, TABLES
+from mematlas.metrics.levels import LEVELS
 
 __all__ = [
     "BUCKET_KEYS",

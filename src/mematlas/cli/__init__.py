@@ -38,6 +38,7 @@ _SECTIONS = {
         "show": ("look.show", "show"),
         "rows": ("look.rows", "rows"),
         "analyze": ("look.analyze", "analyze"),
+        "explore": ("look.explore", "explore"),
         "report": ("look.report", "report"),
         "list": ("look.list_members", "list_members"),
     },

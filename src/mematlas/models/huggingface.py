@@ -150,6 +150,51 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
     return encoder
 
 
+def decoding_encoder(name: str, vocabulary: int) -> Encoder:
+    """The tokenizer in the folder or hub repository `name`, to decode with: nothing is downloaded, no weight is read,
+    and a tokenizer.json needs neither transformers nor torch.
+
+    Raises:
+        ModelError: there is none on this machine.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _downloaded(name)
+    folder, fingerprint = find_tokenizer(str(folder))
+    card = ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint)
+    file = folder / "tokenizer.json"
+    encoder = lazy_encoder(card, partial(_TokenizerFile, file)) if file.is_file() else folder_encoder(folder, card)
+    assert encoder is not None
+    return encoder
+
+
+def _downloaded(name: str) -> Path:
+    """The snapshot of a hub repository that is on this machine already."""
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, local_files_only=True))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"The tokenizer of {name!r} is not on this machine ({first_line(error)}).") from None
+
+
+class _TokenizerFile:
+    """A tokenizer.json, with as much of the interface of transformers' tokenizers as decoding needs."""
+
+    def __init__(self, file: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self.backend_tokenizer = Tokenizer.from_file(str(file))
+
+    def get_vocab(self) -> dict[str, int]:
+        vocabulary: dict[str, int] = self.backend_tokenizer.get_vocab()
+        return vocabulary
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool, **_: bool) -> str:
+        return str(self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
+
+
 def find_tokenizer(name: str) -> tuple[Path, str]:
     """The folder of the tokenizer in the folder or hub repository `name`, and the fingerprint of its files.
 

@@ -1,13 +1,14 @@
 """Open the rows of a finished run again, as its manifest records them, and check that they are unchanged."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mematlas.errors import CorpusError, StudyError
 from mematlas.io.paths import is_remote, study_path
+from mematlas.models.huggingface import decoding_encoder
 from mematlas.models.peft_adapters.names import with_base
 from mematlas.models.resolve import find_model
 from mematlas.scoring.config import ScoreConfig, grid_of, resolve_config
@@ -48,6 +49,54 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
         ModelError: the model whose tokenizer is needed is missing.
     """
     run = study.run(key)
+    recorded = recorded_run(study, run)
+    config, grid = recorded.config, grid_of(recorded.config)
+    encoder = _open_tokenizer(recorded) if tokenizer else None
+    sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))
+    _check_unchanged(run, config, sets)
+    return ScoredRows(run, grid, sets, encoder)
+
+
+def reopen_decoder(study: Study, key: str | None = None) -> Encoder | None:
+    """The tokenizer of a run's models, to decode with: no weight is read and nothing is downloaded.
+
+    Returns:
+        None if the models have none.
+
+    Raises:
+        StudyError: as `reopen_rows`.
+        ModelError: it is not on this machine any more.
+    """
+    recorded = recorded_run(study, study.run(key))
+    first = next(iter(recorded.models.values()))
+    if recorded.config.tokenizer is not None:
+        vocabulary = min(card["vocabulary"] for card in recorded.models.values())
+        return decoding_encoder(recorded.config.tokenizer, vocabulary)
+    if first["tokenizer"] is None:
+        return None
+    if Path(first["spec"]).suffix == ".gguf":
+        return find_model(first["spec"]).encoder()
+    folders = [name for name, _ in with_base(first["spec"]) if Path(name).is_dir()]  # of an adapter
+    return decoding_encoder(folders[0] if folders else first["spec"], first["vocabulary"])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """What the manifest records of a finished run, with relative paths as seen from the study's current place.
+
+    models: the models' cards by label.
+    """
+
+    config: ScoreConfig
+    models: dict[str, dict[str, Any]]
+
+
+def recorded_run(study: Study, run: Run) -> RecordedRun:
+    """What the manifest records of a run.
+
+    Raises:
+        StudyError: the run is not finished, or was imported, so that its corpus is unknown.
+    """
     if "imported" in run.settings:
         raise StudyError(
             f"{study.folder} contains published scores but no corpus to compute row features from; score that "
@@ -70,26 +119,21 @@ def reopen_rows(study: Study, key: str | None = None, *, tokenizer: bool = True)
             f"Run {run.key} of {study.folder} is not finished: its manifest lacks {missing[0]}; run the same "
             "`mematlas score` or `mematlas run` command again."
         )
-    config = _relocate_paths(resolve_config(**entry["configuration"]), study.folder)
-    grid = grid_of(config)
-    models = {label: cards[label] for label in run.models}
-    encoder = _open_tokenizer(config, models, study_path(entry["configuration"]["study"])) if tokenizer else None
-    sets = open_row_sets(config, grid, encoder, run.settings.get("corpus_format"))
-    _check_unchanged(run, config, sets)
-    return ScoredRows(run, grid, sets, encoder)
+    recorded_study = study_path(entry["configuration"]["study"])
+    models = {
+        label: cards[label] | {"spec": _relocate_name(cards[label]["spec"], recorded_study, study.folder)}
+        for label in run.models
+    }
+    return RecordedRun(_relocate_paths(resolve_config(**entry["configuration"]), study.folder), models)
 
 
-def _open_tokenizer(config: ScoreConfig, models: Mapping[str, dict[str, Any]], recorded_study: Path) -> Encoder | None:
-    """Like `job.family_tokenizer`, but looks up no model except the first; models: cards by label."""
-
-    first = next(iter(models.values()))
-    if config.tokenizer is None and first["tokenizer"] is None:
+def _open_tokenizer(recorded: RecordedRun) -> Encoder | None:
+    """Like `job.family_tokenizer`, but looks up no model except the first."""
+    first = next(iter(recorded.models.values()))
+    if recorded.config.tokenizer is None and first["tokenizer"] is None:
         return None  # the model need not be looked up, nor the libraries that it needs be installed
-    return choose_tokenizer(
-        config,
-        (card["vocabulary"] for card in models.values()),
-        lambda: find_model(_relocate_name(first["spec"], recorded_study, config.study)).encoder(),
-    )
+    vocabularies = (card["vocabulary"] for card in recorded.models.values())
+    return choose_tokenizer(recorded.config, vocabularies, lambda: find_model(first["spec"]).encoder())
 
 
 def _check_unchanged(run: Run, config: ScoreConfig, sets: "Sequence[RowSet]") -> None:

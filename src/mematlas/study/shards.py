@@ -14,21 +14,28 @@ from mematlas.io.local_copies import digest, fetch_objects, list_objects, read_b
 from mematlas.io.paths import is_remote, translate_os_errors, write_atomically, write_json
 
 
-def write_table(path: Path, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
-    """Write a Parquet file atomically; `metadata` goes into its schema."""
+def write_table(
+    path: Path, table: pa.Table, metadata: dict[str, str] | None = None, group_rows: int | None = None
+) -> None:
+    """Write a Parquet file atomically; `metadata` goes into its schema.
+
+    group_rows: how many rows are compressed together, and so are read to read one of them; by default a million.
+    """
     merged = {**(table.schema.metadata or {}), **{f"mematlas.{k}": str(v) for k, v in (metadata or {}).items()}}
     table = table.replace_schema_metadata(merged)
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, group_rows, compression="zstd"))
 
 
 def shard_name(index: int, count: int) -> str:
     return f"shard-{index:05d}-of-{count:05d}"
 
 
-def write_shard(folder: Path, name: str, table: pa.Table, metadata: dict[str, str]) -> None:
-    """Write one shard, then its marker."""
+def write_shard(
+    folder: Path, name: str, table: pa.Table, metadata: dict[str, str], group_rows: int | None = None
+) -> None:
+    """Write one shard, then its marker; group_rows: see `write_table`."""
     path = folder / f"{name}.parquet"
-    write_table(path, table, metadata)
+    write_table(path, table, metadata, group_rows)
     write_marker(path, table.num_rows)
 
 

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from mematlas.analyses.family.transitions.finding import ANALYSIS, compute, transition_counts
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.study_tables import Cell
+from mematlas.metrics.levels import LEVELS
 from tests.analyses.synthetic_tables import tables
 
 CELL = (32, 32)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.repetition_buckets import bucket_column
 from mematlas.analyses.frames.same_rows import Across, keep_same_rows
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.metrics.extractable import extractable
+from mematlas.metrics.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.metrics.memorization_score import memorization_score
 from mematlas.study import Study
 

@@ -39,6 +39,7 @@ from mematlas.progress import Progress, Silent
 from mematlas.scoring.reopen import ScoredRows, reopen_rows
 from mematlas.study import Run, Study, fingerprint, missing_shards, open_study, shard_name, write_shard
 from mematlas.study.build_stamps import features_name, forget, is_current, record
+from mematlas.study.schemas.features import GROUP_ROWS
 from mematlas.types import Grid
 
 if TYPE_CHECKING:
@@ -370,4 +371,5 @@ class _TableWriter:
         source = step.source if kind == "texts" else step.counting_source
         metadata = {"run": step.scored.run.key, "scope": step.options.scope, "source": source}
         with translate_os_errors(step.study.folder):
-            write_shard(step.output_folder / kind, shard_name(group, step.plan.count), table, metadata)
+            name = shard_name(group, step.plan.count)
+            write_shard(step.output_folder / kind, name, table, metadata, GROUP_ROWS.get(kind))

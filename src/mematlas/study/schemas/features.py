@@ -105,3 +105,6 @@ OCCURRENCES: Final = pa.schema(
 
 #: The features that every row has.
 SCHEMAS: Final = {"counts": COUNTS, "copies": COPIES, "texts": TEXTS, "tokens": TOKENS}
+
+#: Tables with long lists, of which single rows are looked at: rows that are compressed together.
+GROUP_ROWS: Final = {"counts": 4096, "tokens": 4096}

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.analyses.frames.levels import LEVELS, level
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables, read_tables
 from mematlas.errors import StudyError
 from mematlas.metrics.extractable import extractable
+from mematlas.metrics.levels import LEVELS, level
 from mematlas.metrics.similarity import bleu, edit_distances, longest_common_subsequences
 from mematlas.study import Study
 

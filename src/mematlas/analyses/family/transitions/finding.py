@@ -26,13 +26,13 @@ from mematlas.analyses.family.transitions.level_transitions import (
     transition_counts,
     transition_table,
 )
-from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 from mematlas.analyses.frames.model_series import BY_SIZE, Series, series_caveats
 from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.phrasing import by_interval, format_count, verb
 from mematlas.analyses.trend_tests import combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
+from mematlas.metrics.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 
 __all__ = ["ANALYSIS", "compute", "transition_counts"]
 

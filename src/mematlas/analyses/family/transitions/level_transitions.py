@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.analyses.frames.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.analyses.frames.model_series import Series, model_series
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, shares_of_all, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.metrics.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.stats.hypotheses.symmetry import bowker, clustered_bowker, clustered_stuart_maxwell, stuart_maxwell
 
 PAIR_COLUMNS: Final = {

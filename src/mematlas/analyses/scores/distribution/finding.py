@@ -1,6 +1,6 @@
 """How the scores of the rows are distributed: score classes, verbatim lengths, and mean M beside a control.
 
-Source: P1, Fig. 2 (a): counts of rows per score class. Class edges are whole numbers of matches (frames/levels.py).
+Source: P1, Fig. 2 (a): counts of rows per score class. Class edges are whole numbers of matches (metrics/levels.py).
 """
 
 from typing import Any, Final
@@ -9,7 +9,6 @@ import polars as pl
 
 from mematlas.analyses.base import LONGER_ROWS, Analysis
 from mematlas.analyses.frames.distinct_texts import format_texts, text_records, text_shares, texts_table
-from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.analyses.frames.memorized_shares import (
     ROLE_DESCRIPTION,
     control_sentence,
@@ -30,6 +29,7 @@ from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIP
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
 from mematlas.analyses.trend_tests import Verdict, clustered_majority_verdict, combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
+from mematlas.metrics.levels import LEVEL_RANGES, LEVELS, level
 from mematlas.stats.estimates.intervals import standard_error
 
 _CLASS_COLUMNS: Final = {

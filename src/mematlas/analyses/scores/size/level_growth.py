@@ -9,10 +9,10 @@ from typing import Final
 import polars as pl
 from scipy.stats import t as student_t
 
-from mematlas.analyses.frames.levels import LEVEL_RANGES, level
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Trend
+from mematlas.metrics.levels import LEVEL_RANGES, level
 from mematlas.stats.estimates.averages import means
 
 FASTEST_GROWTH_TREND: Final = "fully-memorized-rows-grow-fastest"

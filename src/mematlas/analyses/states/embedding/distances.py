@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 from polars import selectors
 
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
+from mematlas.metrics.levels import LEVELS
 from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
 from mematlas.stats.geometry.labeled_pairs import labeled_pair_means
 from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle

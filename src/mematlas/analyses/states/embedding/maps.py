@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 from polars import selectors
 
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.embedding.distances import MIN_ROWS
 from mematlas.analyses.states.embedding.samples import GROUPS, StateSample, max_rows_per_group
+from mematlas.metrics.levels import LEVELS
 from mematlas.stats.geometry.distances import euclidean_distances, standardize
 from mematlas.stats.geometry.projections import UMAP_MIN_ROWS, principal_components, umap_coordinates, umap_is_installed
 from mematlas.stats.geometry.separation import PERMUTATIONS, separation

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.errors import StudyError
+from mematlas.metrics.levels import LEVELS
 from mematlas.study import HiddenStates, Study
 
 MAX_ROWS: Final = 600  # our choice: one step's matrices of so many rows take a few megabytes

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.states.predict.predictions import KEYS, PredictorOutput, predictor_outputs
+from mematlas.metrics.levels import LEVELS
 from mematlas.stats.classification.token_predictions import calibration, token_scores, weighted_auroc
 from mematlas.study.schemas.predictions import PREDICTOR, SHUFFLED
 
