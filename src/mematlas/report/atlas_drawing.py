@@ -51,7 +51,7 @@ def paper_palette(levels: int) -> Palette:
 
 def level_colors(theme: str, levels: int) -> list[str]:
     """The colors of the levels, and then those of the control's levels: greys."""
-    greys = ("#e6e7e9", "#7d838a") if theme == "light" else ("#2a2f35", "#989fa8")
+    greys = ("#d9dbde", "#6d737a") if theme == "light" else ("#30363d", "#a4abb4")
     ends = [[int(grey[at : at + 2], 16) for at in (1, 3, 5)] for grey in greys]
     fractions = [level / max(1, levels - 1) for level in range(levels)]
     mixed = [[round(low + (high - low) * part) for low, high in zip(*ends, strict=True)] for part in fractions]
@@ -66,7 +66,7 @@ def style_variables(theme: str) -> Markup:
 
 def write_atlas(atlas: Atlas, image_format: Format) -> bytes:
     """The picture as the content of an image file."""
-    image = wide_picture(atlas, paper_palette(len(atlas.levels)))
+    image = str(wide_picture(atlas, paper_palette(len(atlas.levels))))
     if image_format == "svg":
         return image.encode()
     if image_format == "pdf":
@@ -80,7 +80,7 @@ def write_atlas(atlas: Atlas, image_format: Format) -> bytes:
 
 def wide_picture(atlas: Atlas, palette: Palette) -> Markup:
     """The atlas as an SVG with the models from left to right, for wide screens and paper."""
-    top, layout = 24.0, atlas.layout
+    top, layout = 30.0, atlas.layout
     left = 14 + _LETTER * max(len(f"{level} {LEVEL_MEANINGS[level]}") for level in atlas.levels)
     percents = 6 * _LETTER
     control = 150.0 if atlas.control else 0.0
@@ -280,7 +280,7 @@ def _text(
 ) -> str:
     """A label. halo: ribbons may pass behind it; softly: words behind it in another color."""
     behind = ' class="halo"' if halo else ""
-    more = f'<tspan fill="{softly[1]}"> {_safe(softly[0])}</tspan>' if softly else ""
+    more = f'<tspan dx="5" fill="{softly[1]}">{_safe(softly[0])}</tspan>' if softly else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}"{behind}>{_safe(text)}{more}</text>'
 
 

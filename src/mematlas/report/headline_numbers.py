@@ -223,8 +223,10 @@ def _curve(frame: pl.DataFrame, length: int) -> list[Point]:
 
 
 def _picture(points: list[Point], control: list[Point], marked: Point | None = None) -> Markup:
-    """A line of the values with whiskers, and the control dashed in grey. marked: the value is a point of a curve, which
-    then has a band."""
+    """A line of the values with whiskers, and the control dashed in grey.
+
+    marked: the headline number, if it is a point of a curve, which then has a band.
+    """
     ends = [end for p in (*points, *control) for end in (p.lower, p.value, p.upper) if end is not None]
     low, high = min(0.0, *ends), max(0.01, *ends)
 

@@ -31,7 +31,7 @@ def word_count(sentence: str) -> int:
 
 
 def rich_text(text: str) -> Markup:
-    """Escaped text with the parts between backticks as code, and papers such as P1 explained where one points at them."""
+    """Escaped text with the parts between backticks as code, and papers such as P1 explained to who points at them."""
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text))))
     return Markup(re.sub(r"(?<![\w`&#])[PK]\d+\b(?![^<]*</code>)", _citation, marked))
 
