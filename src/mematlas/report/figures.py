@@ -11,6 +11,7 @@ from mematlas.findings.finding import Chart, Finding
 from mematlas.report.charts.export import minify_svg, svg
 from mematlas.report.charts.specification import Drawing, draw
 from mematlas.report.charts.theme import THEMES, config, ramp
+from mematlas.report.display_text import printable
 from mematlas.report.views import View, other_views, view_of
 from mematlas.report.wording import headline
 
@@ -93,8 +94,8 @@ def chart_data(figures: Sequence[Figure]) -> dict[str, Any]:
             | {
                 "cell": figure.view.cell,
                 "model": figure.view.model,
-                "title": figure.chart.title,
-                "views": {view.key: _chart(other) | {"title": view.chart.title} for view, other in figure.others},
+                "title": printable(figure.chart.title),
+                "views": {view.key: _chart(other) | {"title": printable(view.chart.title)} for view, other in figure.others},
             }
             for key, (figure, drawing) in drawn.items()
         },
