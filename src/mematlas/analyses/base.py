@@ -153,6 +153,8 @@ class Analysis:
             self.taxonomy(tables),
             missing=remedy,
             trends=tuple(Trend(name, "cannot tell", f"the study lacks {missing}") for name in self.trends),
+            headline=f"No data on this yet: {self.title[0].lower()}{self.title[1:]}",
+            sentence=f"The study lacks {missing}.",
         )
 
     def lacking(self, tables: Tables, question: str, what: str, remedy: str) -> Finding:

@@ -12,7 +12,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import format_difference
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, format_difference
 from mematlas.analyses.training.checkpoint_scores import checkpoint_scores_of
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.difference_in_differences import MAX_LEADS, CohortEffects, Effect, cohort_effects
@@ -162,6 +162,8 @@ def compute(tables: Tables) -> Finding:
         charts=_CHARTS,
         caveats=tuple(_caveats(trends)),
         deviations=_DEVIATIONS,
+        headline=_headline(largest, is_broken=is_broken),
+        sentence=_sentence(tables, largest),
     )
 
 
@@ -199,6 +201,27 @@ def _claim(tables: Tables, largest: dict[str, Any], profile: pl.DataFrame) -> st
         checkpoints = f"{record['after']} checkpoint{'s' * (record['after'] != 1)}"
         text += f"; {checkpoints} later the effect is {format_difference(record, 'att')}"
     return f"{text}."
+
+
+def _headline(largest: dict[str, Any], *, is_broken: bool) -> str:
+    """Whether being shown a row changes its score, unless rows changed differently before."""
+    if is_broken:
+        return "Rows changed differently before being shown, so no effect is clear"
+    return by_interval(
+        largest["att_lower"],
+        largest["att_upper"],
+        "Being shown a row raises its score",
+        "Being shown a row lowers its score",
+        "Being shown a row does not clearly change its score",
+    )
+
+
+def _sentence(tables: Tables, largest: dict[str, Any]) -> str:
+    """The effect at the next checkpoint, and the numbers of rows."""
+    score = "Mean M" if tables.graded else "The recited share"
+    change = f"{largest['att']:+.3f} {format_bounds(largest['att_lower'], largest['att_upper'])}"
+    rows = f"{format_count(largest['rows'])} just shown, beside {largest['controls']:,} others"
+    return f"{score} changes by {change} at the next checkpoint, in {rows}."
 
 
 def _control(profile: pl.DataFrame, trend: dict[str, Any]) -> str | None:

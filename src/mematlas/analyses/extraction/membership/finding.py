@@ -30,7 +30,7 @@ from mematlas.analyses.extraction.membership.tables import inference_charts, inf
 from mematlas.analyses.frames import copies_as_repetitions as by_copies
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import join_with_and
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, join_with_and
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Finding, Trend
 from mematlas.stats.estimates.intervals import standard_error
@@ -76,6 +76,8 @@ def compute(tables: Tables) -> Finding:
         trends=(_trend(frames, model),),
         caveats=(*_blind_caveats(tables, cell, blind), *_caveats(tables, frames, incomplete)),
         deviations=_DEVIATIONS,
+        headline=_headline(_score_record(frames, model, LOSS), blind),
+        sentence=_sentence(_score_record(frames, model, LOSS), blind, model),
     )
 
 
@@ -158,6 +160,33 @@ def _claim(frames: Frames, model: str, cell: Cell, blind: Record | None) -> str:
     text += ", so that the control differs in ways that need no model" if _confounded(blind) else ""
     text += "" if _is_checked(blind) else "; whether words alone, without a model, tell them apart is not known"
     return f"{text}."
+
+
+def _headline(loss: Record | None, blind: Record | None) -> str:
+    """Whether the loss tells members from others, unless words alone do so, or may do so."""
+    assert loss is not None
+    if _confounded(blind):
+        return "Words alone tell training rows from control rows, without a model"
+    apart = "The loss tells training rows from rows never seen"
+    if not _is_checked(blind):
+        apart = "The loss tells training rows apart, but perhaps words alone do"
+    return by_interval(
+        loss["auroc_lower"],
+        loss["auroc_upper"],
+        apart,
+        "The loss is higher on training rows than on rows never seen",
+        "The loss does not clearly tell training rows from others",
+        value=0.5,
+    )
+
+
+def _sentence(loss: Record | None, blind: Record | None, model: str) -> str:
+    """The AUROC of the loss, and of a bag of words."""
+    assert loss is not None
+    area = f"{loss['auroc']:.3f} {format_bounds(loss['auroc_lower'], loss['auroc_upper'], '.3f')}"
+    of = f"{loss['members']:,} training and {format_count(loss['controls'], 'control row')}"
+    words = f"; a bag of words reaches {blind['auroc']:.3f}" if blind else ""
+    return f"The loss of {model} has AUROC {area} for {of}{words}."
 
 
 def _control(frames: Frames, model: str, blind: Record | None) -> str:

@@ -27,6 +27,7 @@ from mematlas.analyses.extraction.probability.trends import TRENDS, Headline, pr
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import format_percent, format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_verdict, format_count
 from mematlas.findings.finding import Axis, Chart, Finding
 
 _QUESTION: Final = "which rows sampling brings out"
@@ -61,6 +62,14 @@ def _claim(headline: Headline, cell: Cell) -> str:
         f"{train['rows'] if train else 0:,} training rows; {HEADLINE_SAMPLES:,} samples from "
         f"{_SCHEME_PHRASES[headline.scheme]} draw {headline.share()} with probability {HEADLINE_CHANCE}{control_text}."
     )
+
+
+def _sentence(headline: Headline) -> str:
+    """The shares of rows that greedy decoding recites and that sampling draws."""
+    train = headline.record()
+    rows = format_count(train["rows"] if train else 0)
+    greedy = f"{headline.model} recites {headline.share(GREEDY)} of {rows} greedily"
+    return f"{greedy}; {HEADLINE_SAMPLES:,} samples draw {headline.share()} with probability {HEADLINE_CHANCE}."
 
 
 def _control(headline: Headline, tables: Tables) -> str | None:
@@ -244,7 +253,9 @@ def compute(tables: Tables) -> Finding:
 
 def _finding(tables: Tables, cell: Cell, headline: Headline) -> Finding:
     rows = model_rows(tables, cell, headline.model)
-    models_of_known_size = [model for model in tables.by_size if tables.parameters(model) is not None]
+    known_sizes = [model for model in tables.by_size if tables.parameters(model) is not None]
+    by_size = known_sizes if len(known_sizes) == len(tables.by_size) else []
+    trends = probability_trends(headline, rows, by_size)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -255,12 +266,17 @@ def _finding(tables: Tables, cell: Cell, headline: Headline) -> Finding:
         control=_control(headline, tables),
         tables=probability_tables(headline.frames),
         charts=_charts(headline),
-        trends=probability_trends(
-            headline, rows, models_of_known_size if len(models_of_known_size) == len(tables.by_size) else []
-        ),
+        trends=trends,
         caveats=_caveats(tables, cell, headline, rows),
         deviations=_deviations(cell, headline),
         rows=_examples(tables, headline, rows),
+        headline=by_verdict(
+            trends[0].verdict,
+            "Many samples bring out more rows than greedy decoding",
+            "Many samples bring out fewer rows than greedy decoding",
+            "Sampling and greedy decoding do not clearly differ",
+        ),
+        sentence=_sentence(headline),
     )
 
 

@@ -18,6 +18,7 @@ from mematlas.analyses.family.scaling.checkpoints import (
     step_shares,
     steps_chart,
 )
+from mematlas.analyses.family.scaling.headline import UNITS, scaling_headline, scaling_sentence
 from mematlas.analyses.family.scaling.laws import (
     LAW_COLUMNS,
     LAWS_RECIPE,
@@ -46,6 +47,7 @@ from mematlas.analyses.frames.repetition_samples import (
 )
 from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import format_count
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.literature.published import EVIDENCE, SLOPES
@@ -59,7 +61,6 @@ _PUBLISHED_COLUMNS: Final = {
     "evidence": "; ".join(f"{label}: {meaning}" for label, meaning in EVIDENCE.items()),
 }
 _PUBLISHED_RECIPE: Final = "answer = pl.DataFrame(recount.SLOPES)"
-_UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": "tokens of context"}
 _REJECTED_BELOW: Final = 0.05  # p of the lack of fit
 _QUESTION: Final = "how memorization grows with size, repetitions and context"
 _DEVIATIONS: Final = (
@@ -92,7 +93,7 @@ def _headline_fits(tables: Tables, laws: pl.DataFrame, role: str = "train") -> d
 def _format_slope(fit: dict[str, Any]) -> str:
     """Format the slope of a fit, in percentage points per tenfold."""
     points = f"{fit['points']} points" + (f", {fit['model']}" if fit["model"] else "")
-    slope = f"{100 * fit['slope']:+.1f} percentage points per tenfold in {_UNITS[fit['law']]}"
+    slope = f"{100 * fit['slope']:+.1f} percentage points per tenfold in {UNITS[fit['law']]}"
     if fit["slope_lower"] is None:
         return f"{slope} ({points}, no interval)"
     interval = f"{100 * fit['slope_lower']:+.1f} to {100 * fit['slope_upper']:+.1f}"
@@ -114,19 +115,19 @@ def _claim(tables: Tables, fits: dict[str, dict[str, Any]], steps: pl.DataFrame)
     """The slopes of the laws; without any, the shares of checkpoints."""
     if not fits:
         return f"At {tables.reference} tokens {format_steps(headline_steps(tables, steps))}."
-    slopes = ", by ".join(_format_slope(fits[law]) for law in _UNITS if law in fits)
+    slopes = ", by ".join(_format_slope(fits[law]) for law in UNITS if law in fits)
     return f"At {tables.reference} tokens the memorized share changes by {slopes}{_format_comparison(fits)}."
 
 
 def _trends(fits: dict[str, dict[str, Any]], control_fits: dict[str, dict[str, Any]]) -> tuple[Trend, ...]:
     """For each law whether the share grows, and whether it does so log-linearly."""
     trends = []
-    for law in _UNITS:
+    for law in UNITS:
         names = f"log-linear-in-{law}", f"share-grows-with-{law}"
         fit = fits.get(law)
         if fit is None or fit["slope_lower"] is None:
             reason = "fewer than two points" if fit is None else fit["reason"]
-            test = f"no slope with an interval in {_UNITS[law]}: {reason}"
+            test = f"no slope with an interval in {UNITS[law]}: {reason}"
             trends += [Trend(name, "cannot tell", test) for name in names]
             continue
         growth: Verdict = (
@@ -289,7 +290,7 @@ def _insufficient_data(
 ) -> Finding | None:
     train = pl.concat([frame.filter(role="train").select("rows", "memorized") for frame in (shares, steps)])
     if train.height and train["memorized"].sum() == 0:
-        missing = f"memorized rows (none of {max(train['rows']):,} rows is recited by any model)"
+        missing = f"memorized rows (none of {format_count(max(train['rows']))} is recited by any model)"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
     if not fits and not headline_steps(tables, steps):
         missing = (
@@ -355,7 +356,8 @@ def _compute(tables: Tables) -> Finding:
     if insufficient := _insufficient_data(tables, shares, steps, fits):
         return insufficient
     cell, buckets = tables.reference, shortfall(tables.rows)
-    lead = next((fits[law] for law in _UNITS if law in fits and fits[law]["slope_lower"] is not None), None)
+    ordered = {law: fits[law] for law in UNITS if law in fits}
+    lead = next((fit for fit in ordered.values() if fit["slope_lower"] is not None), None)
     control = shares.filter(role="control", context=cell.context, continuation=cell.continuation)
     return Finding(
         ANALYSIS.name,
@@ -370,6 +372,8 @@ def _compute(tables: Tables) -> Finding:
         trends=_trends(fits, _headline_fits(tables, laws, "control")),
         caveats=_caveats(tables, shares, buckets),
         deviations=_DEVIATIONS,
+        headline=scaling_headline(ordered, headline_steps(tables, steps)),
+        sentence=scaling_sentence(ordered, headline_steps(tables, steps)),
     )
 
 
@@ -380,5 +384,5 @@ ANALYSIS = Analysis(
     "two model sizes, two checkpoints of one, rows with several numbers of repetitions, or two contexts; all rows "
     "scored",
     compute,
-    tuple(f"{name}-{law}" for law in _UNITS for name in ("log-linear-in", "share-grows-with")),
+    tuple(f"{name}-{law}" for law in UNITS for name in ("log-linear-in", "share-grows-with")),
 )

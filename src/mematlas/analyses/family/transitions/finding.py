@@ -30,6 +30,7 @@ from mematlas.analyses.frames.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
 from mematlas.analyses.frames.model_series import BY_SIZE, Series, series_caveats
 from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count, verb
 from mematlas.analyses.trend_tests import combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
@@ -106,6 +107,35 @@ def _claim(tables: Tables, kept: dict[str, Any], symmetry: dict[str, Any]) -> st
         f"At {tables.reference} tokens {stay}, and between these two models {symmetry['rises']:,}{among} {rise} while "
         f"{symmetry['falls']:,} {fall} ({test})."
     )
+
+
+def _headline(series: Series, kept: dict[str, Any]) -> str:
+    """Whether memorized rows stay memorized, by the interval of their share."""
+    model = f"the {series.last_qualifier} model"
+    if not kept["memorized"]:
+        return f"{kept['smaller']} memorizes no row that could stay memorized"
+    lower, upper = kept["kept_share_lower"], kept["kept_share_upper"]
+    most = by_interval(
+        lower,
+        upper,
+        f"Most memorized rows stay memorized in {model}",
+        f"Most memorized rows are no longer memorized in {model}",
+        f"Whether most memorized rows stay memorized in {model} is unclear",
+        value=0.5,
+    )
+    return by_interval(lower, upper, f"Nearly all memorized rows stay memorized in {model}", most, most, value=0.9)
+
+
+def _sentence(tables: Tables, kept: dict[str, Any], symmetry: dict[str, Any]) -> str:
+    """The share of memorized rows that stay so, and the numbers of rows that rise and fall."""
+    rises, falls = symmetry["rises"], symmetry["falls"]
+    moves = f"{format_count(rises)} {verb(rises, 'rise')} and {falls:,} {verb(falls, 'fall')}"
+    if not tables.graded:
+        moves = f"{rises:,} {verb(rises, 'become')} memorized and {falls:,} {verb(falls, 'cease')} to be"
+    if not kept["memorized"]:
+        return f"Between {kept['smaller']} and {kept['larger']}, {moves}."
+    memorized = f"{format_count(kept['memorized'])} that {kept['smaller']} memorizes"
+    return f"{kept['larger']} keeps {format_share(kept, 'kept_share')} of the {memorized}; {moves}."
 
 
 def _format_p(p: float) -> str:
@@ -238,6 +268,8 @@ def compute(tables: Tables) -> Finding:
         trends=(_stay_trend(kept), *growth_trends(tables)),
         caveats=tuple(_caveats(tables, pairs, symmetry)),
         deviations=_DEVIATIONS,
+        headline=_headline(pairs[ends].series, lead),
+        sentence=_sentence(tables, lead, lead_test),
     )
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.phrasing import by_interval, format_count, format_difference, join_with_and
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
 from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation, form_names
 from mematlas.analyses.positions.class_caveats import class_caveats
@@ -84,6 +84,28 @@ def _claim(frames: Frames, model: str, cell: Cell) -> str:
     if stop := _format_changes(frames, model, _stopping_classes(frames, model), alignment=DIVERGENCE, scale="log10"):
         parts.append(f"at the first token that is not recited log10(1 + count) changes {stop}")
     return f"{'; '.join(parts)}."
+
+
+def _headline(border: Record | None) -> str:
+    """Whether counts, on a log scale, change at the border of the rows of a class; None: no class is known."""
+    if border is None:
+        return "How frequent tokens at the border are is not known"
+    where = f"where {border['class']} rows begin"
+    return by_interval(
+        border["difference_lower"],
+        border["difference_upper"],
+        f"Tokens get more frequent {where}",
+        f"Tokens get rarer {where}",
+        f"Token frequency does not clearly change {where}",
+    )
+
+
+def _sentence(border: Record | None, model: str) -> str:
+    """The change of log10(1 + count) at the border."""
+    if border is None:
+        return f"No class of rows of {model} has counts on both sides of the border."
+    rows = format_count(border["rows"], f"{border['class']} row")
+    return f"At the border log10(1 + count) changes by {format_difference(border)} in {rows} of {model}."
 
 
 def _control(frames: Frames, model: str) -> str:
@@ -251,6 +273,8 @@ def compute(tables: Tables) -> Finding:
         missing = "memorized, half-memorized or unmemorized rows whose counts are known"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     step = _difference_record(frames, model, MEMORIZED)
+    records = (_difference_record(frames, model, name, scale="log10") for name in (MEMORIZED, UNMEMORIZED, HALF))
+    border = next((record for record in records if record), None)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -264,6 +288,8 @@ def compute(tables: Tables) -> Finding:
         trends=_trends(frames, model, form_names(cell.context, cell.continuation)[1]),
         caveats=_caveats(tables, cell, frames, classes.filter(~pl.col("counted"), role="train")["row"].n_unique()),
         deviations=_deviations(tables, cell),
+        headline=_headline(border),
+        sentence=_sentence(border, model),
     )
 
 

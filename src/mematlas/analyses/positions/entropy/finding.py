@@ -11,7 +11,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.phrasing import by_interval, format_count, format_difference, join_with_and
 from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation
 from mematlas.analyses.positions.class_caveats import class_caveats
 from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, cell_signals, has_signals, rows_of_signals
@@ -83,6 +83,31 @@ def _claim(frames: Frames, model: str, cell: Cell) -> str:
     if steps := _format_steps(frames, model, TRUTH, names):
         parts.append(f"at the border (along the truth) it steps by {steps}")
     return f"{_shorten_intervals('; '.join(parts))}."
+
+
+def _headline(contrast: Record | None) -> str:
+    """Whether memorized rows have a lower entropy, by the interval of the difference."""
+    if contrast is None:
+        return "Memorized and unmemorized rows cannot be compared: one kind is missing"
+    return by_interval(
+        contrast["difference_lower"],
+        contrast["difference_upper"],
+        "Entropy is higher in memorized than in unmemorized rows",
+        "Entropy is lower in memorized than in unmemorized rows",
+        "Entropy does not clearly differ between memorized and unmemorized rows",
+    )
+
+
+def _sentence(frames: Frames, model: str, contrast: Record | None) -> str:
+    """The difference of the two classes, or the entropy of the class that there is."""
+    if contrast is not None:
+        rows = f"{contrast['memorized']:,} memorized and {contrast['unmemorized']:,} unmemorized rows of {model}"
+        return f"Mean entropy in {rows} differs by {format_difference(contrast)} nats."
+    path = known_paths(frames, model)[0]
+    records = (statistic_record(frames, model, name, path) for name in CLASSES)
+    record = next(record for record in records if record is not None)
+    rows = format_count(record["rows"], f"{record['class']} row")
+    return f"Mean entropy in {rows} of {model} is {format_level(record)}."
 
 
 def _shorten_intervals(text: str) -> str:
@@ -204,6 +229,8 @@ def compute(tables: Tables) -> Finding:
         trends=entropy_trends(tables, frames, model),
         caveats=_caveats(tables, cell, frames, _rows_without_signals(tables, cell, rows)),
         deviations=_deviations(cell),
+        headline=_headline(contrast),
+        sentence=_sentence(frames, model, contrast),
     )
 
 

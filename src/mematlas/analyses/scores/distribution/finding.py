@@ -24,6 +24,7 @@ from mematlas.analyses.frames.proportions import (
     several_shares,
 )
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
@@ -179,6 +180,33 @@ def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, texts: list[dict
     )
 
 
+def _headline(shares: dict[str, Any], mean: dict[str, Any] | None) -> str:
+    """Whether rows score above the control; without one, how many rows are recited."""
+    if mean is None or mean["excess"] is None:
+        return f"{shares['model']} recites {shares['memorized']:,} of {format_count(shares['rows'], 'training row')}"
+    return by_interval(
+        mean["excess_lower"],
+        mean["excess_upper"],
+        "Training rows score higher than rows no model was trained on",
+        "Training rows score lower than rows no model was trained on",
+        "Training rows do not clearly differ from rows never trained on",
+    )
+
+
+def _sentence(shares: dict[str, Any], mean: dict[str, Any] | None, texts: list[dict[str, Any]] | None) -> str:
+    """The share recited, and the mean M above that of the control."""
+    recited = f"{format_share(shares, 'memorized_share')} of {format_count(shares['rows'])}"
+    if texts is not None:
+        recited = f"{format_share(texts[0], 'share')} of {format_count(texts[0]['texts'], 'distinct text')}"
+    start = f"{shares['model']} recites {recited}"
+    if mean is None:
+        return f"{start}."
+    if mean["excess"] is None:
+        return f"{start}; mean M is {mean['mean']:.3f}."
+    bounds = format_bounds(mean["excess_lower"], mean["excess_upper"])
+    return f"{start}; mean M differs from the control's {mean['control_mean']:.3f} by {mean['excess']:+.3f} {bounds}."
+
+
 def _strength(mean: dict[str, Any] | None) -> float | None:
     """The difference from the control in standard errors, where it has an interval."""
     if mean is None or mean["excess_lower"] is None or mean["excess_lower"] == mean["excess_upper"]:
@@ -250,17 +278,17 @@ def compute(tables: Tables) -> Finding:
     headline_mean = next(scores.filter(**headline).iter_rows(named=True), None) if tables.graded else None
     has_control = headline_mean is not None and headline_mean["excess"] is not None
     texts = text_shares(tables)
+    lead = (
+        shares.row(by_predicate=_equals(headline), named=True),
+        headline_mean,
+        text_records(texts, (models[-1], cell)),
+    )
     result_tables = _tables(tables, scores, survival, texts)
     frames = {table.name: table.frame for table in result_tables}
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(
-            shares.row(by_predicate=_equals(headline), named=True),
-            headline_mean,
-            text_records(texts, (models[-1], cell)),
-            cell,
-        ),
+        _claim(*lead, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=_strength(headline_mean),
@@ -270,6 +298,8 @@ def compute(tables: Tables) -> Finding:
         trends=_trends(tables, models, cell),
         caveats=_caveats(tables, survival),
         deviations=_DEVIATIONS,
+        headline=_headline(*lead[:2]),
+        sentence=_sentence(*lead),
     )
 
 

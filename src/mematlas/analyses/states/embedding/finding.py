@@ -8,7 +8,7 @@ from typing import Final
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import join_with_and
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, join_with_and
 from mematlas.analyses.states.embedding.distances import HIGHEST, LOWEST, LOWEST_TO_HIGHEST, MIN_ROWS
 from mematlas.analyses.states.embedding.maps import MAP_ROWS, PCA, UMAP
 from mematlas.analyses.states.embedding.samples import CONTROL, MAX_ROWS, TEXT_KINDS
@@ -98,6 +98,34 @@ def _insufficient_claim(frames: Frames, model: str, kind: str, records: list[Rec
         for record in records
     )
     return f"{_QUESTION[0].upper()}{_QUESTION[1:]} cannot be said: no model has {MIN_ROWS} rows of both{known_text}."
+
+
+def _headline(separation: tuple[Record, Record] | None) -> str:
+    """Whether score levels are apart before anything is generated, by the silhouettes of permuted levels."""
+    if separation is None:
+        return "Too few rows to say whether score levels lie apart"
+    observed, null = separation
+    return by_interval(
+        observed["value"] - null["value_upper"],
+        observed["value"] - null["value_lower"],
+        "Score levels lie apart in hidden states before anything is generated",
+        "Score levels overlap in hidden states more than by chance",
+        "Score levels do not clearly lie apart before anything is generated",
+    )
+
+
+def _sentence(frames: Frames, model: str, kind: str, separation: tuple[Record, Record] | None) -> str:
+    """The mean silhouette beside that of permuted levels, or a distance that is known."""
+    if separation is not None:
+        observed, null = separation
+        chance = format_bounds(null["value_lower"], null["value_upper"]).strip("()")
+        silhouette = f"Mean silhouette of {format_count(observed['rows'])} of {model}: {observed['value']:+.3f}"
+        return f"{silhouette} (levels permuted: {chance}); p = {observed['p']:.2g}."
+    known = _level_distances(frames, model, kind, 0, _UNSHUFFLED_ROLES)
+    if not known:
+        return f"No score level of {model} has {MIN_ROWS} rows with states."
+    rows = f"{format_count(known[0]['first_rows'])} with {_LEVEL_PHRASES[known[0]['between']]}"
+    return f"In {model}, {rows} lie {_format_distance(known[0])} apart, scaled, before generating."
 
 
 def _control(frames: Frames, model: str, kind: str) -> str:
@@ -211,6 +239,7 @@ def compute(tables: Tables) -> Finding:
         remedy = "Score more rows: `mematlas score ... --signals hidden --rows all`."
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     model = _headline_model(tables, frames, kind)
+    separation = separation_records(frames, model, kind, "silhouette", "first")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -224,6 +253,8 @@ def compute(tables: Tables) -> Finding:
         trends=embedding_trends(frames, kind),
         caveats=_caveats(tables, frames, model, kind),
         deviations=_DEVIATIONS,
+        headline=_headline(separation),
+        sentence=_sentence(frames, model, kind, separation),
     )
 
 

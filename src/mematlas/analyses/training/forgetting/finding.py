@@ -11,6 +11,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_interval, format_count, format_points
 from mematlas.analyses.training.forgetting.baseline import (
     BASELINE_COLUMNS,
     CURVE_COLUMNS,
@@ -106,6 +107,14 @@ def compute(tables: Tables) -> Finding:
             "P8 compares with the rows' own score before; here the same rows in a branch without showings.",
             "P8's forgetting baseline is the smallest M reached (`lowest`, as excess); c is fitted.",
         ),
+        headline=by_interval(
+            most["left_lower"],
+            most["left_upper"],
+            "Rows shown briefly are still known better than if never shown",
+            "Rows shown briefly end up worse known than if never shown",
+            "Nothing clear is left of rows that were shown briefly",
+        ),
+        sentence=_sentence(most),
     )
 
 
@@ -147,6 +156,13 @@ def _claim(most: dict[str, Any]) -> str:
         f"right more often by {100 * most['at_last']:.1f} percentage points than without the showings; "
         f"{most['last_t']:,} steps later by {_points(most, 'left')}"
     )
+
+
+def _sentence(most: dict[str, Any]) -> str:
+    """The excess right after the last showing, and at the end."""
+    at_last = f"{100 * most['at_last']:+.1f} percentage points after {format_count(most['times'], 'showing')}"
+    rows, steps = format_count(most["rows"]), format_count(most["last_t"], "step")
+    return f"M of {rows} changes by {at_last}; {steps} later {format_points(most, 'left')} are left."
 
 
 def _law(fall: dict[str, Any]) -> str:
