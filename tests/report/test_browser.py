@@ -7,6 +7,7 @@ import time
 import pytest
 
 pytest.importorskip("altair")
+from mematlas.report.page import write_report
 from tests.report import sample_findings as sample
 
 pytestmark = pytest.mark.browser
@@ -66,6 +67,44 @@ def test_the_page_is_complete_logs_nothing_and_fits(browser, report, size, theme
         drawn = browser.execute_script("return arguments[0].querySelector('svg').getBoundingClientRect().width", chart)
         assert 100 < drawn <= chart.size["width"] + 1, chart.get_attribute("data-chart")
         assert browser.execute_script("return arguments[0].querySelectorAll('path, text').length", chart) > 5
+
+
+def test_another_cell_or_model_is_chosen_in_the_bar(browser, tmp_path):
+    """The bar stays in view; a figure with data of the choice shows it, and one without stays as it is."""
+    from selenium.webdriver.support.ui import Select
+
+    page = write_report(sample.study(tmp_path, [sample.in_cells(), sample.points()], gallery=False))
+    open_page(browser, page, 1280)
+    browser.execute_script("document.getElementById('reproduce').scrollIntoView({behavior: 'instant'})")
+    bar = browser.find_element("css selector", ".bar")
+    assert browser.execute_script("return arguments[0].getBoundingClientRect().top", bar) == 0
+
+    def shown():
+        return browser.execute_script(
+            "return [document.querySelector('#figure-cells-grid .figure-title').textContent,"
+            " document.querySelector('#figure-cells-grid svg').textContent,"
+            " document.querySelector('#figure-scaling-slopes svg').textContent]"
+        )
+
+    before = shown()
+    assert "at 16 + 16 tokens" in before[0]
+    cells = Select(browser.find_element("id", "choose-cell"))
+    assert [option.text for option in cells.options] == ["16 + 16 tokens", "16 + 32 tokens", "32 + 16 tokens"]
+    cells.select_by_value("32 + 16")
+    wait_for(browser, "return document.querySelector('#figure-cells-grid .figure-title').textContent", "32 + 16")
+    assert shown()[1] != before[1]
+    assert shown()[2] == before[2]
+    assert browser.find_element("id", "choice-note").is_displayed()
+    Select(browser.find_element("id", "choose-model")).select_by_value(sample.MODELS[1])
+    wait_for(browser, "return document.querySelector('#figure-cells-grid .figure-title').textContent", sample.MODELS[1])
+
+
+def wait_for(browser, script, text):
+    """Wait until what a script returns contains a text."""
+    end = time.monotonic() + 10
+    while text not in browser.execute_script(script):
+        assert time.monotonic() < end, browser.execute_script(script)
+        time.sleep(0.05)
 
 
 def test_charts_follow_the_theme(browser, report):

@@ -20,6 +20,7 @@ MOST_LEVELS: Final = 5
 _WIDE: Final = 1040.0  # pixels
 _NARROW: Final = 360.0
 _PLOT: Final = 256.0  # height of the blocks of a wide picture
+_CONTROL_AWAY: Final = 78.0  # of the control from the shares of the last model
 _STEP: Final = 74.0  # distance between the models of a narrow picture
 _LINE: Final = 17.0  # height of a line of labels
 _SIZE: Final = 14.0  # of labels
@@ -100,13 +101,15 @@ def wide_picture(atlas: Atlas, palette: Palette) -> Markup:
     parts += _level_labels(atlas, layout, at, left - 12, palette)
     last = len(atlas.steps) - 1
     parts += _percents(layout, last, at, at(last, 0)[0] + thickness / 2 + 8, palette["ink"])
-    width = distance if len(atlas.steps) > 1 else 260.0
-    lines = [_wrap(step, width - 8) for step in atlas.steps]
-    for step, label in enumerate(lines):
-        anchor = "middle"
-        parts += _lines(at(step, 0)[0], top + _PLOT + 22, label, palette["ink"], anchor)
+    beyond = percents + (_CONTROL_AWAY - 5 * _LETTER if atlas.control else 0)  # behind the last model
+    lines = []
+    for step, name in enumerate(atlas.steps):
+        x = at(step, 0)[0]
+        edges = (2 * x, 2 * (at(last, 0)[0] + beyond - x), distance - 8 if last else _WIDE)
+        lines.append(_wrap(name, min(edges)))
+        parts += _lines(x, top + _PLOT + 22, lines[-1], palette["ink"], "middle")
     if atlas.control:
-        parts += _control_column(atlas, at(last, 0)[0] + percents + 78, top, palette)
+        parts += _control_column(atlas, at(last, 0)[0] + percents + _CONTROL_AWAY, top, palette)
         lines.append(["control", "rows"])
     bottom = top + _PLOT + 22 + _LINE * max(map(len, lines))
     return _svg(_WIDE, bottom, parts, atlas.description)

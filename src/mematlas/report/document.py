@@ -103,11 +103,11 @@ def _overview_variables(
         "pictures": None
         if atlas is None
         else (wide_picture(atlas, page_palette(levels)), narrow_picture(atlas, page_palette(levels))),
-        "numbers": headline_numbers(findings, family, who),
+        "numbers": headline_numbers(findings, family),
         "strongest": strongest,
         "cell": reference_cell(findings),
         "largest": family[-1] if family else "",
-        "who": who.removeprefix("the ").capitalize(),
+        "who": who,
         "choices": view_choices(figures),
     }
 
@@ -131,7 +131,7 @@ def family_in_order(study: Study, run: Run) -> tuple[list[str], str]:
     if None not in sizes:
         models.sort(key=lambda record: (record["parameters"], record.get("training_step") or 0))
     last = "last" if None in sizes else "largest" if len(sizes) > 1 else "latest"
-    return [record["model"] for record in models], f"the {last} model" if len(models) > 1 else "the model"
+    return [record["model"] for record in models], f"{last} model" if len(models) > 1 else "model"
 
 
 def _style_sheet() -> Markup:

@@ -95,7 +95,9 @@ def chart_data(figures: Sequence[Figure]) -> dict[str, Any]:
                 "cell": figure.view.cell,
                 "model": figure.view.model,
                 "title": printable(figure.chart.title),
-                "views": {view.key: _chart(other) | {"title": printable(view.chart.title)} for view, other in figure.others},
+                "views": {
+                    view.key: _chart(other) | {"title": printable(view.chart.title)} for view, other in figure.others
+                },
             }
             for key, (figure, drawing) in drawn.items()
         },

@@ -7,7 +7,7 @@ They are read from the findings `distribution` (what the largest model recites, 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 from markupsafe import Markup
@@ -31,10 +31,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class HeadlineNumber:
-    """value, interval: as text; meaning: what it is of; finding: where it comes from; picture: small, its alternative
-    text is the number itself; caption: what the picture shows."""
+    """A number of the first screen.
+
+    value, interval: as text, in `unit`; meaning: what it is of; finding: where it comes from; picture: small, and said
+    by the number itself; caption: what the picture shows.
+    """
 
     value: str
+    unit: str
     interval: str
     meaning: str
     finding: str
@@ -42,11 +46,8 @@ class HeadlineNumber:
     caption: str
 
 
-def headline_numbers(findings: Sequence[Finding], family: Sequence[str], who: str) -> list[HeadlineNumber]:
-    """Up to three numbers of the last model of a family.
-
-    family: the labels of its models, in order; who: how the last one is called, as "the largest model".
-    """
+def headline_numbers(findings: Sequence[Finding], family: Sequence[str]) -> list[HeadlineNumber]:
+    """Up to three numbers of the last model of a family. family: the labels of its models, in order."""
     cell = reference_cell(findings)
     if cell is None:
         return []
@@ -67,10 +68,10 @@ def headline_numbers(findings: Sequence[Finding], family: Sequence[str], who: st
             ("survival", {"model", "role", "tokens", "share", "share_lower", "share_upper"}, _verbatim),
         )
         if (frame := tables.get(("distribution", name))) is not None and columns <= set(frame.columns)
-        for number in make(_in_cell(frame, cell), family, cell, who)
+        for number in make(_in_cell(frame, cell), family, cell)
     ]
     kept = tables.get(("transitions", "kept"))
-    if kept is not None and {"span", "smaller", "larger", "kept_share", "memorized"} <= set(kept.columns):
+    if kept is not None and {"series", "smaller", "larger", "kept_share", "memorized"} <= set(kept.columns):
         numbers += _kept(kept)
     return numbers[:_SHOWN]
 
@@ -82,23 +83,24 @@ def _in_cell(frame: pl.DataFrame, cell: Cell) -> pl.DataFrame:
     return of_cell if of_cell.height else of_context
 
 
-def _recited(classes: pl.DataFrame, family: Sequence[str], cell: Cell, who: str) -> Iterator[HeadlineNumber]:
+def _recited(classes: pl.DataFrame, family: Sequence[str], cell: Cell) -> Iterator[HeadlineNumber]:
     """The share of rows that the largest model recites whole, after those of the smaller models."""
     whole = classes.filter(pl.col("class") == "M = 1", kind="part").drop_nulls("share")
     points, model = _by_model(whole.filter(role="train"), family, "share")
     if model is not None:
         control = _values(whole.filter(role="control"), family, "share")
         yield HeadlineNumber(
-            percent(points[-1].value),
-            interval(points[-1], percent),
-            f"of {_rows(whole, model)} recited whole by {who}",
+            in_percent(points[-1].value),
+            "%",
+            interval(points[-1]),
+            f"of {_rows(whole, model)} recited whole",
             "distribution",
             _picture(points, control),
             _models_caption(points, control),
         )
 
 
-def _mean(means: pl.DataFrame, family: Sequence[str], cell: Cell, who: str) -> Iterator[HeadlineNumber]:
+def _mean(means: pl.DataFrame, family: Sequence[str], cell: Cell) -> Iterator[HeadlineNumber]:
     """The mean M of the largest model beyond that of its control; mean M itself without a control."""
     train = means.filter(role="train")
     has_control = bool(train["excess"].is_not_null().any())
@@ -106,18 +108,20 @@ def _mean(means: pl.DataFrame, family: Sequence[str], cell: Cell, who: str) -> I
     points, model = _by_model(train.drop_nulls(column), family, column)
     if model is not None:
         control = [Point(x, 0.0) for x in (0.0, 1.0)] if has_control else []
-        beyond = "of tokens right (mean M) beyond control rows" if has_control else "of tokens right (mean M)"
+        meaning = "of tokens right beyond control rows (mean M)" if has_control else "of tokens right (mean M)"
+        sign = "+" if has_control and points[-1].value >= 0 else ""
         yield HeadlineNumber(
-            percent(points[-1].value, signed=has_control),
-            interval(points[-1], percent),
-            f"{beyond}, by {who}",
+            f"{sign}{in_percent(points[-1].value)}",
+            "points" if has_control else "%",
+            interval(points[-1]),
+            meaning,
             "distribution",
             _picture(points, control),
             _models_caption(points, control),
         )
 
 
-def _verbatim(survival: pl.DataFrame, family: Sequence[str], cell: Cell, who: str) -> Iterator[HeadlineNumber]:
+def _verbatim(survival: pl.DataFrame, family: Sequence[str], cell: Cell) -> Iterator[HeadlineNumber]:
     """The share of rows of which the largest model recites at least half of the continuation before its first miss."""
     train = survival.filter(role="train").drop_nulls("share")
     present = [name for name in family if name in set(train["model"])]
@@ -132,9 +136,10 @@ def _verbatim(survival: pl.DataFrame, family: Sequence[str], cell: Cell, who: st
         control = _curve(survival.filter(model=model, role="control").drop_nulls("share"), length)
         point = Point(half / length, record["share"], record["share_lower"], record["share_upper"])
         yield HeadlineNumber(
-            percent(point.value),
-            interval(point, percent),
-            f"of rows recited for {half} tokens without a miss by {who}",
+            in_percent(point.value),
+            "%",
+            interval(point),
+            f"of rows recited for {half} tokens without a miss",
             "distribution",
             _picture(curve, control, marked=point),
             f"Rows recited up to a token, 0 to {length}" + _beside(control),
@@ -143,13 +148,14 @@ def _verbatim(survival: pl.DataFrame, family: Sequence[str], cell: Cell, who: st
 
 def _kept(kept: pl.DataFrame) -> Iterator[HeadlineNumber]:
     """The share of the smallest model's memorized rows that the largest memorizes, too."""
-    ends = kept.filter(pl.col("span") == "ends", pl.col("kept_share").is_not_null())
-    if ends.height:
-        record = ends.row(0, named=True)
+    ends = kept.filter(pl.col("series") == kept["series"].first())  # the last pair is of its first and its last model
+    record = ends.row(-1, named=True) if ends.height else {}
+    if record.get("kept_share") is not None:
         point = Point(0.5, record["kept_share"], record["kept_share_lower"], record["kept_share_upper"])
         yield HeadlineNumber(
-            percent(point.value),
-            interval(point, percent),
+            in_percent(point.value),
+            "%",
+            interval(point),
             f"of {record['memorized']:,} rows that {record['smaller']} memorizes stay memorized in {record['larger']}",
             "transitions",
             _picture([point], []),
@@ -160,18 +166,18 @@ def _kept(kept: pl.DataFrame) -> Iterator[HeadlineNumber]:
 # ----------------------------------------------------------------------------------------------- words
 
 
-def percent(value: float, *, signed: bool = False) -> str:
-    """A share in percent: one place, two where it is small."""
+def in_percent(value: float) -> str:
+    """A share, or a difference of shares, as a number of percent: with one place, or two where it is small."""
     number = 100 * value
     text = f"{number:.2f}" if 0 < abs(number) < 0.95 else f"{number:.1f}"
-    return f"{'+' if signed and value >= 0 else ''}{text.replace('-', '−')} %"
+    return text.replace("-", "−")
 
 
-def interval(point: Point, form: Any) -> str:
+def interval(point: Point) -> str:
     """The interval of a value in words."""
     if point.lower is None or point.upper is None:
         return "no interval"
-    return f"{form(point.lower).removesuffix(' %')} to {form(point.upper)}"
+    return f"{in_percent(point.lower)} to {in_percent(point.upper)}"
 
 
 def _rows(whole: pl.DataFrame, model: str) -> str:
