@@ -90,23 +90,19 @@ def chart_data(figures: Sequence[Figure]) -> dict[str, Any]:
         "themes": {theme: config(theme, 5, 1) for theme in THEMES},
         "ramps": {theme: {str(count): ramp(theme, count) for count in level_counts} for theme in THEMES},
         "charts": {
-            key: _chart(drawing)
-            | {
-                "cell": figure.view.cell,
-                "model": figure.view.model,
-                "title": printable(figure.chart.title),
-                "views": {
-                    view.key: _chart(other) | {"title": printable(view.chart.title)} for view, other in figure.others
-                },
-            }
-            for key, (figure, drawing) in drawn.items()
+            key: _chart(figure.view, shown)
+            | {"views": {view.key: _chart(view, drawing) for view, drawing in figure.others}}
+            for key, (figure, shown) in drawn.items()
         },
     }
 
 
-def _chart(drawing: Drawing) -> dict[str, Any]:
+def _chart(view: View, drawing: Drawing) -> dict[str, Any]:
     """A drawing as page.js needs it."""
     return {
+        "cell": view.cell,
+        "model": view.model,
+        "title": printable(view.chart.title),
         "specification": drawing.specification,
         "panels": drawing.panels,
         "min_width": drawing.min_width,

@@ -27,8 +27,7 @@ function chosen(name, fallback) {
 }
 
 function currentView(chart) { // of the chosen cell and model; the chart's own where it has no other
-  return chart.views[chosen("cell", chart.cell) + "|" + chosen("model", chart.model)] ||
-    chart.views[chosen("cell", chart.cell) + "|" + chart.model] || chart.views[chart.cell + "|" + chosen("model", chart.model)] || chart;
+  return chart.views[chosen("cell", chart.cell) + "|" + chosen("model", chart.model)] || chart;
 }
 
 async function draw(container) {

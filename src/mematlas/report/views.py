@@ -9,7 +9,7 @@ import polars as pl
 from mematlas.findings.finding import Chart
 from mematlas.report.cell import Cell
 
-_MOST: Final = 16  # values of a control on the page
+_MOST: Final = 48  # views of a figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +32,24 @@ def view_of(chart: Chart) -> View:
 
 
 def other_views(chart: Chart, frame: pl.DataFrame) -> Iterator[View]:
-    """The chart for every other cell of the reference model, and every other model in the reference cell."""
+    """The chart for every other cell and model of its table, as far as it is of one."""
     shown = view_of(chart)
-    if shown.cell:
-        rest = {name: value for name, value in chart.where.items() if name not in ("context", "continuation")}
-        cells = frame.filter(**rest).select("context", "continuation").drop_nulls().unique().sort(pl.all())
-        for lengths in cells.head(_MOST).iter_rows():
-            cell = Cell(*lengths)
-            if str(cell) != shown.cell:
-                where = chart.where | {"context": cell.context, "continuation": cell.continuation}
-                titled = chart.title.replace(f"{shown.cell} tokens", f"{cell} tokens")
-                yield View(str(cell), shown.model, replace(chart, where=where, title=titled))
-    if shown.model:
-        rest = {name: value for name, value in chart.where.items() if name != "model"}
-        for model in frame.filter(**rest)["model"].drop_nulls().unique(maintain_order=True).head(_MOST):
-            if model != shown.model:
-                titled = chart.title.replace(shown.model, str(model))
-                yield View(shown.cell, str(model), replace(chart, where=chart.where | {"model": model}, title=titled))
+    names = [name for name in ("context", "continuation") if shown.cell] + ["model"] * bool(shown.model)
+    if not names:
+        return
+    rest = {name: value for name, value in chart.where.items() if name not in names}
+    present = frame.filter(**rest).select(names).drop_nulls().unique(maintain_order=True)
+    for record in present.sort(names[:-1] if shown.model else names, maintain_order=True).head(_MOST).to_dicts():
+        where = chart.where | record
+        view = view_of(replace(chart, where=where))
+        if view.key != shown.key:
+            yield replace(view, chart=replace(chart, where=where, title=_title(chart.title, shown, view)))
+
+
+def _title(title: str, shown: View, view: View) -> str:
+    """The title of the chart as shown, for another view."""
+    title = title.replace(f"{shown.cell} tokens", f"{view.cell} tokens") if shown.cell else title
+    return title.replace(shown.model, view.model) if shown.model else title
 
 
 def _cell_text(chart: Chart) -> str:

@@ -139,8 +139,8 @@ def make_gallery(
 def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
     """Ids of training rows -> why: those that findings name, in turn, then some recited in full or by half.
 
-    Where no row is recited in full, those nearest to it are shown. Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id. Of rows with the
-    same text at the cell of the claims only one is chosen.
+    Where no row is recited in full, those nearest to it are shown. Deterministic; among equals the row with the fewest
+    repetitions comes first, then the lowest id. Of rows with one text at the cell of the claims only one is chosen.
     """
     import polars as pl
 
