@@ -31,6 +31,7 @@ from mematlas.study import Run, Study
 
 _STRONGEST: Final = 3
 _STANDS_OUT: Final = 5  # headlines on the first screen
+_CLEAR: Final = 2.0  # standard errors
 #: What a figure's caption says about its intervals, by the shape of the chart.
 _INTERVALS: Final = {
     "lines": "Whiskers or bands are",
@@ -113,11 +114,10 @@ def _overview_variables(
 
 
 def _standing_out(findings: Sequence[Finding]) -> list[Finding]:
-    """The strongest findings, then others that measure an effect, up to as many as the first screen has room for."""
+    """The strongest findings, then others with a clear effect, up to as many as the first screen has room for."""
     strongest = strongest_findings(findings)
-    measured = [finding for finding in findings if finding.missing is None and finding.strength]
-    others = sorted(measured, key=lambda finding: -(finding.strength or 0))
-    return [*strongest, *(finding for finding in others if finding not in strongest)][:_STANDS_OUT]
+    clear = [f for f in findings if f.missing is None and f not in strongest and (f.strength or 0) >= _CLEAR]
+    return [*strongest, *sorted(clear, key=lambda finding: -(finding.strength or 0))][:_STANDS_OUT]
 
 
 def family_in_order(study: Study, run: Run) -> tuple[list[str], str]:

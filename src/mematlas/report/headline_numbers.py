@@ -142,7 +142,7 @@ def _verbatim(survival: pl.DataFrame, family: Sequence[str], cell: Cell) -> Iter
             f"of rows recited for {half} tokens without a miss",
             "distribution",
             _picture(curve, control, marked=point),
-            f"Rows recited up to a token, 0 to {length}" + _beside(control),
+            "Rows by tokens recited" + _beside(control),
         )
 
 

@@ -40,7 +40,7 @@ def other_views(chart: Chart, frame: pl.DataFrame) -> Iterator[View]:
     rest = {name: value for name, value in chart.where.items() if name not in names}
     present = frame.filter(**rest).select(names).drop_nulls().unique(maintain_order=True)
     for record in present.sort(names[:-1] if shown.model else names, maintain_order=True).head(_MOST).to_dicts():
-        where = chart.where | record
+        where = {**chart.where, **record}
         view = view_of(replace(chart, where=where))
         if view.key != shown.key:
             yield replace(view, chart=replace(chart, where=where, title=_title(chart.title, shown, view)))
