@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import capitalized
 from mematlas.findings.finding import Finding, Granularity, Retrievability, Taxonomy, Trend
 from mematlas.study.clusters import PIECE_TOKENS
 
@@ -175,8 +176,8 @@ class Analysis:
 
 def _without_trends(finding: Finding, reason: str) -> Finding:
     """The finding with its trends undecided."""
-    trends = tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends)
-    return replace(finding, trends=trends)
+    trends = (Trend(trend.trend, "cannot tell", f"{reason}. {capitalized(trend.test)}") for trend in finding.trends)
+    return replace(finding, trends=tuple(trends))
 
 
 def _of_masked_models(finding: Finding, tables: Tables) -> Finding:

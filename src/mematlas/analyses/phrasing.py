@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
+
 if TYPE_CHECKING:
     from mematlas.analyses.trend_tests import Verdict
 
@@ -26,6 +28,24 @@ def format_difference(record: Mapping[str, Any], name: str = "difference") -> st
 def join_with_and(parts: Sequence[str]) -> str:
     """Join words as in "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def shorten_list(parts: Sequence[str], most: int = 3) -> str:
+    """The parts, of more than `most` the first and the last alone: a, ..., z."""
+    return ", ".join(parts if len(parts) <= most else [parts[0], "...", parts[-1]])
+
+
+def shuffled_sentence(model: str, labels: str) -> str:
+    """The sentence that introduces numbers of shuffled labels; labels: "classes", or "levels"."""
+    return (
+        f"With the {labels} shuffled among the training rows of {model}, {SHUFFLES} times, numbers are means, with "
+        "intervals of 95 % of the shuffles."
+    )
+
+
+def capitalized(text: str) -> str:
+    """The text with its first letter in upper case, as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def format_count(number: int, noun: str = "row") -> str:

@@ -244,7 +244,7 @@ def _control(of_model: pl.DataFrame, tags: pl.DataFrame) -> str:
     if control.is_empty():
         return f"{majority}; there are no control rows."
     total = float(np.average(control["R_mem"].to_numpy(), weights=control["n"].to_numpy()))
-    return f"{majority}; of control rows the model names {100 * total:.0f} % of the tagged tokens."
+    return f"{majority}. Of control rows the model names {100 * total:.0f} % of the tagged tokens."
 
 
 def _trend(of_model: pl.DataFrame, nouns: _Pooled, others: _Pooled) -> Trend:
@@ -252,7 +252,7 @@ def _trend(of_model: pl.DataFrame, nouns: _Pooled, others: _Pooled) -> Trend:
         return Trend(_TREND, "cannot tell", "there are no tagged nouns, or no verbs and adjectives, with an interval")
     shown = [f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]" for value, low, high in (nouns, others)]
     test = (
-        f"R_mem of {of_model['model'][0]}: numbers and nouns {shown[0]}, verbs and adjectives {shown[1]}; decided if "
+        f"R_mem of {of_model['model'][0]}: numbers and nouns {shown[0]}, verbs and adjectives {shown[1]}. Decided if "
         "the 95 % intervals are apart"
     )
     if nouns[1] > others[2]:

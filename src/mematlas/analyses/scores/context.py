@@ -206,10 +206,10 @@ def _strength(headline: dict[str, Any]) -> float | None:
 
 def _trend(tables: Tables, headline: dict[str, Any]) -> Trend:
     test = (
-        f"{headline['model']} at a continuation of {headline['continuation']} tokens: from {headline['context']} to "
+        f"{headline['model']}, {headline['continuation']} tokens to recite: from {headline['context']} to "
         f"{headline['longer_context']} tokens of context {headline['brought_out']:,} rows become memorized and "
-        f"{headline['lost']:,} no longer are; shown if the 95 % interval of the first among both is above one half; "
-        "only the direction is tested: whether the rise is exponential cannot be told"
+        f"{headline['lost']:,} no longer are. Shown if the 95 % interval of the first among both is above one half. "
+        "Only the direction is tested: whether the rise is exponential cannot be told"
     )
     where = (headline["model"], headline["continuation"], headline["context"], headline["longer_context"])
     verdict = clustered_majority_verdict(_change_counts(tables, *where), "brought_out", "lost")

@@ -94,10 +94,9 @@ def _fall_trend(tables: Tables, model: str, context: int, lengths: list[int]) ->
     counts = _lost_and_gained(tables, model, context, lengths[0], lengths[-1])
     lost, gained = counts["lost"].sum(), counts["gained"].sum()
     test = (
-        f"of rows scored by {model} at both {context} + {lengths[0]} and {context} + {lengths[-1]} tokens, {lost:,} "
-        f"are memorized at the shorter continuation only and {gained:,} at the longer only; where both are cut from "
-        "one greedy text the latter cannot be, so that only a loss was open; shown if the 95 % interval of the first "
-        "among both is above one half"
+        f"of {model}'s rows {lost:,} are memorized at {context} + {lengths[0]} tokens only, and {gained:,} at "
+        f"{context} + {lengths[-1]} only. Where both are cut from one greedy text only a loss is possible. "
+        "Shown if the 95 % interval of the first among both is above one half"
     )
     return Trend("recited-rows-fall-with-continuation", clustered_majority_verdict(counts, "lost", "gained"), test)
 
@@ -121,11 +120,11 @@ def _slowing_trend(tables: Tables, model: str, context: int, lengths: list[int])
     if testable:
         test = (
             f"{model} at a context of {context} tokens loses {early:,} memorized rows from {first} to {second} tokens "
-            f"and {late:,} from {third} to {last}; shown if the 95 % interval of the first among both is above one half"
+            f"and {late:,} from {third} to {last}. Shown if the 95 % interval of the first among both is above one half"
         )
         return Trend(name, clustered_majority_verdict(counts, "early", "late"), test)
     own_grid = (
-        f"; in its own grid {model} loses {early:,} memorized rows from {first} to {second} tokens and {late:,} from "
+        f". In its own grid {model} loses {early:,} memorized rows from {first} to {second} tokens and {late:,} from "
         f"{third} to {last}"
     )
     reason = "the study lacks continuations of 32, 48, 64 and 96 tokens at one context"

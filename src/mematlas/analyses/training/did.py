@@ -230,9 +230,8 @@ def _control(profile: pl.DataFrame, trend: dict[str, Any]) -> str | None:
     if before.is_empty():
         return None
     nearest = before.row(-1, named=True)
-    text = f"Before the showing the same difference is {format_difference(nearest, 'att')}, where it should be 0"
-    test = "" if trend["p"] is None else f" (p = {trend['p']:.2g} that all such differences are 0)"
-    return f"{text}{test}."
+    text = f"Before the showing the same difference is {format_difference(nearest, 'att')}, where it should be 0."
+    return text if trend["p"] is None else f"{text} The test that all such differences are 0 has p = {trend['p']:.2g}."
 
 
 def _caveats(trends: pl.DataFrame) -> Iterator[str]:

@@ -241,8 +241,8 @@ def _trend(tau: pl.DataFrame) -> Trend:
     small = at.filter(pl.col("parameters") == pl.col("parameters").min())["T"].to_list()
     large = at.filter(pl.col("parameters") == pl.col("parameters").max())["T"].to_list()
     test = (
-        f"epochs until M >= {CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest; "
-        "decided if all seeds of one need fewer than all of the other"
+        f"epochs until M >= {CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest. "
+        "Decided if all seeds of one need fewer than all of the other"
     )
     if max(large) < min(small):
         return Trend(_TREND, "shows", test)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import by_verdict, format_count
+from mematlas.analyses.phrasing import by_verdict, format_count, shorten_list
 from mematlas.analyses.training.arms import split_names, with_parameters
 from mematlas.analyses.training.dynamics import CLAIM_TAU, TAUS
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -304,10 +304,10 @@ def _trend(at: pl.DataFrame) -> Trend:
     ids = _bounds(at.filter(branch="ids", over="enlarged").drop_nulls("gain_lower"))
     if not ids:
         return Trend(_TREND, "cannot tell", "no size has two seeds in which both arms memorize half of the tokens")
-    gains = ", ".join(f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]" for gain, low, high in ids)
+    gains = shorten_list([f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]" for gain, low, high in ids])
     test = (
-        f"epochs by which M >= {CLAIM_TAU} is reached sooner with ids than with an enlarged vocabulary: {gains}; "
-        "decided if the 95 % intervals over seeds of all sizes are on one side of 0"
+        f"epochs by which M >= {CLAIM_TAU} is reached sooner with ids than with an enlarged vocabulary: {gains}. "
+        "Decided if the 95 % intervals over seeds of all sizes are on one side of 0"
     )
     if all(low > 0 for _, low, _ in ids):
         return Trend(_TREND, "shows", test)

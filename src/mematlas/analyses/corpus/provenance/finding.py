@@ -187,12 +187,12 @@ def _control(headline: _Headline) -> str | None:
             f"{headline.model} recites {recited_count:,} of them."
         )
     parts = [
-        f"{format_share(record, 'share')} of the {record['rows']:,} that {headline.model} {verb}"
+        f"{format_share(record, 'share')} of the {record['rows']:,} that {headline.model} {verb} do."
         for verb, record in records
         if record
     ]
     return (
-        f"{headline.leak[0].upper()}{headline.leak[1:]} (within {headline.scope}): {' and '.join(parts)}."
+        f"{headline.leak[0].upper()}{headline.leak[1:]} (within {headline.scope}). {' '.join(parts)}"
         if headline.leak
         else None
     )

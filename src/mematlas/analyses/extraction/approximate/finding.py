@@ -163,9 +163,10 @@ def _control(headline: _Headline) -> str | None:
     if not records:
         return None
     parts = [f"{format_share(record, 'share')} by {record['definition']}" for record in records[1:]]
+    called = f"Called memorized: {', '.join(parts[:2])}. {', '.join(parts[2:])}."
     return (
         f"Of {records[0]['rows']:,} rows no model was trained on, {headline.model} recites "
-        f"{format_share(records[0], 'share')} verbatim; called memorized are {join_with_and(parts)}."
+        f"{format_share(records[0], 'share')} verbatim. {called}"
     )
 
 

@@ -193,7 +193,7 @@ def _control(frames: Frames, model: str, blind: Record | None) -> str:
     sentences = []
     if blind:
         sentences.append(
-            f"A bag of words, which sees the tokens of a row and no model, tells {blind['members']:,} training rows "
+            f"A bag of words sees a row's tokens and no model. It tells {blind['members']:,} training rows "
             f"from {blind['controls']:,} control rows with AUROC {_format_auroc(blind)}."
         )
     control_models = frames["scores"].filter("shown", role="control model", score=LOSS).to_dicts()
@@ -217,8 +217,8 @@ def _trend(frames: Frames, model: str) -> Trend:
         )
     least, most = buckets
     test = (
-        f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}, "
-        f"{_format_auroc(most)} of {most['members']:,} {_format_repetitions(most)}; a direction is shown if the "
+        f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}. "
+        f"Of {most['members']:,} {_format_repetitions(most)}: {_format_auroc(most)}. A direction is shown if the "
         "intervals are apart; without an interval nothing is"
     )
     verdict: Verdict = "cannot tell"

@@ -77,10 +77,11 @@ def _control(headline: Headline, tables: Tables) -> str | None:
     sentences, control = [], headline.record(role="control")
     if control is not None:
         sentences.append(
-            f"Of {control['rows']:,} rows no model was trained on {HEADLINE_SAMPLES:,} samples of {headline.model} "
-            f"draw {format_share(control, 'share')} with probability {HEADLINE_CHANCE}, greedy decoding "
-            f"{headline.share(GREEDY, 'control')}; {headline.worst_case_share('probable', 'control')} have p_z >= 0.1 "
-            f"%, and {headline.worst_case_share('possible', 'control')} p_z > 0."
+            f"Of {control['rows']:,} rows no model was trained on, {HEADLINE_SAMPLES:,} samples of {headline.model} "
+            f"draw {format_share(control, 'share')} with probability {HEADLINE_CHANCE}. Greedy decoding recites "
+            f"{headline.share(GREEDY, 'control')}. A p_z >= 0.1 % have "
+            f"{headline.worst_case_share('probable', 'control')}, and p_z > 0 "
+            f"{headline.worst_case_share('possible', 'control')}."
         )
     for model in tables.control_models:
         record = headline.record(model=model, role="control model")

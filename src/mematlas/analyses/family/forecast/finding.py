@@ -96,7 +96,7 @@ def _small_models_trend(smaller: pl.DataFrame) -> Trend:
         interval = format_interval(forecast["base_rate_lower"], forecast["base_rate_upper"])
         threshold = f"the base rate of {format_percent(base)} ({interval})"
     condition = f"precision is above recall, and above {threshold}, with 95 % intervals apart"
-    test = f"{_format_forecast(forecast)}; shown if {condition}"
+    test = f"{_format_forecast(forecast, '. In turn ')}. Shown if {condition}"
     if forecast["precision_lower"] > max(forecast["recall_upper"], forecast["base_rate_upper"] if known else 0.5):
         return Trend(name, "shows", test)
     if forecast["precision_upper"] < forecast["recall_lower"]:
@@ -127,9 +127,9 @@ def _checkpoints_trend(forecasts: pl.DataFrame, target: str) -> Trend:
     )
     better = nearest is not None and nearest[0]["f1_lower"] > nearest[1]["f1_upper"]
     test = (
-        f"forecasts of {target} by F1: {_comparison(nearest)}; shown if these 95 % intervals are apart, the first "
-        f"above, and no checkpoint loses so to a smaller model of as much compute or less ({len(worse)} of "
-        f"{len(more_compute)} pairs do); rows that a checkpoint had not yet seen count against it, so that a loss "
+        f"forecasts of {target} by F1: {_comparison(nearest)}. Shown if these 95 % intervals are apart, the first "
+        f"above. No checkpoint may lose so to a smaller model of as much compute or less ({len(worse)} of "
+        f"{len(more_compute)} pairs do). Rows that a checkpoint had not yet seen count against it, so that a loss "
         "contradicts nothing"
     )
     return Trend(name, "shows" if better and not worse else "cannot tell", test)
@@ -144,13 +144,13 @@ def _comparison(pair: tuple[dict[str, Any], dict[str, Any]] | None) -> str:
         f"{forecast['compute']:.2g} of the compute"
         for forecast in pair
     )
-    return f"{checkpoint}, {model}, of all pairs the nearest in compute, the checkpoint with no more"
+    return f"{checkpoint}. The smaller {model}. No pair is nearer in compute, with no more for the checkpoint"
 
 
 # -------------------------------------------------------------------------------------------------------- the finding
 
 
-def _format_forecast(forecast: dict[str, Any]) -> str:
+def _format_forecast(forecast: dict[str, Any], separator: str = ", and ") -> str:
     clauses = []
     for metric, given, other in (("precision", "earlier", "later"), ("recall", "later", "earlier")):
         count = forecast[f"memorized_{given}"]
@@ -158,7 +158,7 @@ def _format_forecast(forecast: dict[str, Any]) -> str:
         share = f"{forecast[other]} memorizes {format_percent(forecast[metric])}"
         share += f" of the {count:,} rows that {forecast[given]} does ({metric}; {interval})"
         clauses.append(share if count else f"{forecast[given]} memorizes no row (no {metric})")
-    return ", and ".join(clauses)
+    return separator.join(clauses)
 
 
 def _format_clustering(spreads: pl.DataFrame, model: str, *, one_per_cluster: bool) -> str:

@@ -133,8 +133,8 @@ def _trends(fits: dict[str, dict[str, Any]], control_fits: dict[str, dict[str, A
         growth: Verdict = (
             "shows" if fit["slope_lower"] > 0 else "contradicts" if fit["slope_upper"] < 0 else "cannot tell"
         )
-        comparison = f"; control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
-        test = f"{_format_slope(fit)}; a direction is shown if the interval excludes 0{comparison}"
+        comparison = f". Control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
+        test = f"{_format_slope(fit)}. A direction is shown if the interval excludes 0{comparison}"
         trends += [_log_linear_trend(names[0], fit, growth), Trend(names[1], growth, test)]
     return tuple(trends)
 
@@ -151,16 +151,16 @@ def _log_linear_trend(name: str, fit: dict[str, Any], growth: Verdict) -> Trend:
     """
     on_line = fit["lack_of_fit"] is not None and not _off_line(fit) and fit["better"] == "log-linear"
     lack = "not tested" if fit["lack_of_fit"] is None else f"p = {fit['lack_of_fit']:.2g}"
-    errors = "left-out points are not compared"
+    errors = "Left-out points are not compared"
     if fit["line_error"] is not None:
         errors = (
-            f"the line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
+            f"The line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
             f"{fit['saturating_error']:.3g}"
         )
-    start = "grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
+    start = "Grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
     test = (
-        f"{start}{_format_slope(fit)}; lack of fit of the line: {lack}; {errors}; shown if the slope is above 0, p at "
-        f"least {_REJECTED_BELOW:g}, and the line misses by less; contradicted if the slope is below 0"
+        f"{start}{_format_slope(fit)}. Lack of fit of the line: {lack}. {errors}. Shown if the slope is above 0, p at "
+        f"least {_REJECTED_BELOW:g}, and the line misses by less. Contradicted if the slope is below 0"
     )
     return Trend(name, growth if on_line or growth == "contradicts" else "cannot tell", test)
 

@@ -73,10 +73,10 @@ def _stay_trend(kept: pl.DataFrame) -> Trend:
     sizes = kept.filter(pl.col("memorized") > 0, series=BY_SIZE, span="neighbours")
     if not sizes.height:
         return Trend(_STAY_TREND, "cannot tell", "no two models of known size of which the smaller memorizes a row")
-    test = "memorized rows that stay memorized: " + "; ".join(
+    test = "memorized rows that stay memorized: " + ". ".join(
         f"{_format_kept(record)} from {record['pair']}" for record in sizes.iter_rows(named=True)
     )
-    test += "; shown if all 95 % intervals are above 90 %, contradicted if one is below"
+    test += ". Shown if all 95 % intervals are above 90 %, contradicted if one is below"
     verdicts = sizes.select(
         pl.when(pl.col("kept_share_lower") > 0.9)
         .then(pl.lit("shows"))
@@ -187,7 +187,7 @@ def _charts(series: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
     first, second = ("earlier", "later") if series.ordered_by_step else ("smaller", "larger")
     matrix = Chart(
         f"transitions-{series.slug}",
-        f"Rows of a level in the {first} model by their level in the {second} one ({name}{ranges})",
+        f"Rows by level in the {first} and in the {second} model ({name}{ranges})",
         "matrix",
         "transitions",
         Axis("target", f"level of M in the {second} model", "ordinal"),

@@ -147,9 +147,9 @@ def _control(positions: pl.DataFrame, model: str) -> str | None:
     permuted = "The signs of what each document adds, flipped at random" if of_documents else "Labels permuted"
     return (
         f"{permuted} within strata, {PERMUTATIONS} times, are the control. At the border the step of "
-        f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size; at the {len(sizes)} other "
+        f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size. At the {len(sizes)} other "
         f"positions of the window it is {sum(sizes.values()) / len(sizes):.3g} on average, and at {larger} of them at "
-        "least as large as at the border."
+        "least as large."
     )
 
 

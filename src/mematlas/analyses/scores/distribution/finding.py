@@ -24,7 +24,7 @@ from mematlas.analyses.frames.proportions import (
     several_shares,
 )
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import by_interval, format_bounds, format_count
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, shorten_list
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
@@ -108,10 +108,10 @@ def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Tr
     counts = _opposed_rows(tables, cell, is_low, ~is_low)
     results = {model: _majority(counts.filter(model=model)) for model in models}
     verdicts = [verdict for _, _, verdict in results.values()]
-    shares = ", ".join(f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items())
+    shares = shorten_list([f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items()])
     test = (
-        f"rows of this study with M at most 0.3 at {cell} tokens: {shares}; shown if the 95 % intervals of their "
-        "shares lie above one half in all models, contradicted if one lies below"
+        f"rows with M at most 0.3: {shares}. Shown if the 95 % intervals of their shares lie above one half in all "
+        "models, contradicted if one lies below"
     )
     return Trend("low-scores-dominate", combined_verdict(verdicts), test)
 
@@ -125,9 +125,9 @@ def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     pairs = [(level() == outer, level() == inner) for outer, inner in ((0, 1), (4, 3))]
     verdicts = [_majority(_opposed_rows(tables, cell, *pair).filter(model=model))[2] for pair in pairs]
     test = (
-        f"rows of {model} at {cell} tokens: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in "
-        f"{LEVEL_RANGES[1]}, {counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}; shown if "
-        "both outermost levels hold more rows than the level next to them (95 % intervals)"
+        f"rows of {model}: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in {LEVEL_RANGES[1]}, "
+        f"{counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}. Shown if both outermost levels "
+        "hold more rows than the level next to them (95 % intervals)"
     )
     return Trend("scores-are-bipolar", combined_verdict(verdicts), test)
 

@@ -131,8 +131,8 @@ def _growth_trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
     """The verdict on growth: shown or contradicted if the intervals of smallest and largest model do not overlap."""
     test = (
         f"memorized share {format_share(smallest, 'memorized_share')} in the smallest model, "
-        f"{format_share(largest, 'memorized_share')} in the largest; "
-        "a direction is shown if the 95 % intervals are apart"
+        f"{format_share(largest, 'memorized_share')} in the largest. "
+        "A direction is shown if the 95 % intervals are apart"
     )
     if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
         return Trend(_GROWTH_TREND, "shows", test)

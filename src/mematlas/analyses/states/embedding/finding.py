@@ -8,7 +8,7 @@ from typing import Final
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, join_with_and
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, shuffled_sentence
 from mematlas.analyses.states.embedding.distances import HIGHEST, LOWEST, LOWEST_TO_HIGHEST, MIN_ROWS
 from mematlas.analyses.states.embedding.maps import MAP_ROWS, PCA, UMAP
 from mematlas.analyses.states.embedding.samples import CONTROL, MAX_ROWS, TEXT_KINDS
@@ -29,7 +29,6 @@ from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
 from mematlas.stats.geometry.projections import umap_is_installed
 from mematlas.stats.geometry.separation import PERMUTATIONS
-from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how far the hidden states of memorized and unmemorized rows lie from each other"
 _UNSHUFFLED_ROLES: Final = ("train", "control model")
@@ -135,9 +134,8 @@ def _control(frames: Frames, model: str, kind: str) -> str:
     if len(shuffled) == 3:
         low, high, between = map(_format_distance, shuffled)
         sentences.append(
-            f"With the levels shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of "
-            f"95 % of the shuffles), rows called M >= 0.8 lie {high} apart before anything is generated, rows called "
-            f"M < 0.2 {low}, and the two {between} from each other."
+            f"{shuffled_sentence(model, 'levels')} Rows called M >= 0.8 then lie {high} apart before anything is "
+            f"generated. Rows called M < 0.2 lie {low} apart, and the two {between} from each other."
         )
     sentences += [_separation_sentence(frames, model, kind, state) for state in ("first", "last")]
     control = distance_record(frames, model, kind, CONTROL, 0, (CONTROL,))
@@ -154,8 +152,8 @@ def _control(frames: Frames, model: str, kind: str) -> str:
 def _separation_sentence(frames: Frames, model: str, kind: str, state: str) -> str:
     measured = [(name, separation_records(frames, model, kind, name, state)) for name in ("silhouette", "purity")]
     parts = [
-        f"a mean {name} of {observed['value']:.3f} (permuted levels: {null['value']:.3f}, 95 % of them "
-        f"{null['value_lower']:.3f} to {null['value_upper']:.3f}; p = {observed['p']:.2g})"
+        f"The mean {name} is {observed['value']:.3f} (permuted levels: {null['value']:.3f}, 95 % of them "
+        f"{null['value_lower']:.3f} to {null['value_upper']:.3f}; p = {observed['p']:.2g})."
         for name, records in measured
         if records
         for observed, null in (records,)
@@ -164,7 +162,7 @@ def _separation_sentence(frames: Frames, model: str, kind: str, state: str) -> s
         return ""
     observed = next(records for _, records in measured if records)[0]
     when = "Before anything is generated" if state == "first" else f"After {observed['step']} tokens"
-    return f"{when} {observed['rows']:,} rows of {observed['levels']} score levels have {join_with_and(parts)}."
+    return " ".join([f"{when} {observed['rows']:,} rows of {observed['levels']} score levels are compared.", *parts])
 
 
 def _strength(frames: Frames, model: str, kind: str) -> float | None:

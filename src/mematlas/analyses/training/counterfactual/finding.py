@@ -184,7 +184,7 @@ def _control(frames: Frames) -> str:
     return (
         f"With permuted membership (each model has the subset of another, {PERMUTATIONS} times) the mean is "
         f"{format_signed(permuted['mean'])} (middle 95 %: {format_signed(permuted['mean_lower'])} to "
-        f"{format_signed(permuted['mean_upper'])}), and rows vary around it by {permuted['deviation']:.3f}; as trained "
+        f"{format_signed(permuted['mean_upper'])}). Rows vary around it by {permuted['deviation']:.3f}. As trained "
         f"it is {format_signed(true['mean'])}."
     )
 
@@ -204,7 +204,7 @@ def _trend(rows: pl.DataFrame) -> Trend:
     lower, upper = result.confidence_interval(0.95)
     test = (
         f"Pearson's correlation of copies and memorization over {texts.height:,} texts is {result.statistic:.2f} (95 % "
-        f"interval {lower:.2f} to {upper:.2f}); P10 reports -0.39"
+        f"interval {lower:.2f} to {upper:.2f}). P10 reports -0.39"
     )
     return Trend(_TREND_NAME, "shows" if upper < 0 else "contradicts" if lower > 0 else "cannot tell", test)
 

@@ -201,7 +201,7 @@ def _trend(shown: pl.DataFrame) -> Trend:
     (_, small, small_half), (_, large, large_half) = (sizes.sort("parameters").row(end) for end in (0, -1))
     test = (
         f"left after {most['times'][0]:,} showings: {100 * small:.1f} % (+- {100 * small_half:.1f}) in the smallest "
-        f"size, {100 * large:.1f} % (+- {100 * large_half:.1f}) in the largest; decided if the 95 % intervals are apart"
+        f"size, {100 * large:.1f} % (+- {100 * large_half:.1f}) in the largest. Decided if the 95 % intervals are apart"
     )
     if large - large_half > small + small_half:
         return Trend(_TREND, "shows", test)
