@@ -23,6 +23,7 @@ from mematlas.report.cell import Cell
 from mematlas.report.page import pictures_folder, write_report
 from tests.analyses.synthetic_tables import tables
 from tests.report import sample_findings as sample
+from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
 from tests.report.test_hostile import PAYLOADS
 
 CELL = (32, 32)
@@ -164,3 +165,25 @@ def test_unknown_levels_in_a_table_make_no_picture():
     flow = transitions.table("flow").with_columns(pl.lit("unheard of").alias("target"))
     changed = tuple(replace(t, frame=flow) if t.name == "flow" else t for t in transitions.tables)
     assert family_atlas([distribution, replace(transitions, tables=changed)]) is None
+
+
+@pytest.mark.browser
+def test_the_picture_fits_the_screen_and_its_labels_stand_apart_in_real_fonts(browser, tmp_path):  # noqa: F811
+    study = sample.study(tmp_path, [replace(each, charts=()) for each in family(12)], gallery=False)
+    page = write_report(study)
+    for width, shown, other in ((1280, ".atlas-wide", ".atlas-narrow"), (390, ".atlas-narrow", ".atlas-wide")):
+        console, _ = open_page(browser, page, width)
+        assert console == []
+        assert not browser.find_element("css selector", other).is_displayed()
+        boxes = browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0] + ' text')].map((text) => {"
+            " const box = text.getBoundingClientRect();"
+            " return [box.left, box.right, box.top + 2, box.bottom - 2, text.textContent]; })",
+            shown,
+        )
+        assert len(boxes) > 12
+        for number, (left, right, top, bottom, words) in enumerate(boxes):
+            assert 0 <= left < right <= width, words
+            for other_left, other_right, other_top, other_bottom, others in boxes[number + 1 :]:
+                apart = right <= other_left or other_right <= left or bottom <= other_top or other_bottom <= top
+                assert apart, (words, others)
