@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.cli import _COMMANDS, app
+from mematlas.cli import COMMANDS, app
 from mematlas.study import open_study
 
 SCORE = ("score", "parrot:rows.npy", "--corpus", "rows.npy", "--study", "study")
@@ -19,6 +19,7 @@ LISTS = {
     "analyze": {"--only", "--export"},
     "report": {"--format"},
     "audit": {"--fail-on"},
+    "rows": {"--model", "--level"},
 }
 
 
@@ -36,7 +37,7 @@ def test_the_list_options_are_those_that_are_tested():
             for argument in app[command].assemble_argument_collection()
             if argument.name.startswith("--") and "list[" in str(argument.hint)
         }
-        for command in _COMMANDS
+        for command in COMMANDS
     }
     assert {command: names for command, names in lists.items() if names} == LISTS
 

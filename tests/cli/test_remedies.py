@@ -207,9 +207,9 @@ def test_an_option_that_stands_alone_is_accepted_with_its_value(option):
 
 def all_options() -> list[str]:
     """The names of all options of all commands."""
-    names = ["--help", "--version"]
+    names = ["--help", "--version", "--install-completion"]
     for command in app:
-        if not command.startswith("-"):
+        if command not in ("--help", "-h", "--version"):
             names += [name for argument in app[command].assemble_argument_collection() for name in argument.names]
     return names
 

@@ -79,9 +79,8 @@ def _control(headline: Headline, tables: Tables) -> str | None:
         sentences.append(
             f"Of {control['rows']:,} rows no model was trained on, {HEADLINE_SAMPLES:,} samples of {headline.model} "
             f"draw {format_share(control, 'share')} with probability {HEADLINE_CHANCE}. Greedy decoding recites "
-            f"{headline.share(GREEDY, 'control')}. A p_z >= 0.1 % have "
-            f"{headline.worst_case_share('probable', 'control')}, and p_z > 0 "
-            f"{headline.worst_case_share('possible', 'control')}."
+            f"{headline.share(GREEDY, 'control')}. {headline.worst_case_share('probable', 'control')} have p_z >= 0.1 "
+            f"%. {headline.worst_case_share('possible', 'control')} have p_z > 0."
         )
     for model in tables.control_models:
         record = headline.record(model=model, role="control model")

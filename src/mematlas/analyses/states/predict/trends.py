@@ -78,9 +78,9 @@ def _low_scores(tables: Tables, length: int, model: str, sees: str) -> Trend:
     right, others = (_low_share(group) for group in groups)
     low_of_all = float(np.average(rows["low"].to_numpy(), weights=rows["weight"].to_numpy()))
     test = (
-        f"share of the rows of {model} predicted wholly right {SEES_PHRASES[sees]} that have M < 0.4: "
-        f"{right.estimate[0]:.3g} of {groups[0].height:,}, of the others {{others}}. {low_of_all:.3g} of all held-out "
-        f"rows have. "
+        f"rows of {model} predicted wholly right {SEES_PHRASES[sees]} that have M < 0.4: "
+        f"{right.estimate[0]:.3g} of {groups[0].height:,}, of the others {{others}}. "
+        f"All held-out rows: {low_of_all:.3g}. "
     )
     if not groups[1].height:
         return Trend(_LOW_SCORES, "cannot tell", f"{test.format(others='none, as all are right')}Nothing to compare")
