@@ -25,8 +25,8 @@ def find_sources(model: str, base: str | None) -> tuple[ModelSource, ModelSource
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
     if base_source is not None and len(labels_by_tokenizer([source, base_source])) > 1:
         raise ModelError(
-            f"{base_source.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be compared; name "
-            "a base with the same one, or leave out --base."
+            f"{base_source.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be "
+            "compared; name a base with the same one, or leave out --base."
         )
     return source, base_source, encoder
 

@@ -97,12 +97,8 @@ def _level(repetitions: int, canaries: pl.DataFrame, score: Floats, base: Secret
     if base is not None:
         of_base = mean_exposure(base.log_probability[:count][is_level], base.log_probability[count:])
         record |= _interval("exposure_of_base", of_base.estimate[0], of_base.lower[0], of_base.upper[0])
-    never = (canaries["repetitions"] == 0).to_numpy()
-    return record | {
-        "p": None
-        if repetitions == 0
-        else _p_of_higher(score[:count][is_level], [*score[:count][never], *score[count:]])
-    }
+    never_shown = np.concatenate([score[:count][(canaries["repetitions"] == 0).to_numpy()], score[count:]])
+    return record | {"p": None if repetitions == 0 else _p_of_higher(score[:count][is_level], never_shown)}
 
 
 def _interval(name: str, estimate: float, low: float, high: float) -> dict[str, float | None]:
@@ -115,10 +111,9 @@ def _mean(name: str, values: pl.Series) -> dict[str, float | None]:
     return _interval(name, result.estimate[0], result.lower[0], result.upper[0])
 
 
-def _p_of_higher(shown: Floats, never: list[float]) -> float:
-    """Of these ranks of shown canaries among never-shown secrets if showing had done nothing; by permutation of the mean
-    exposure."""
-    both = np.concatenate([shown, never])
+def _p_of_higher(shown: Floats, never_shown: Floats) -> float:
+    """Of ranks as high as these among never-shown secrets if showing had done nothing, by permuting mean exposures."""
+    both = np.concatenate([shown, never_shown])
     bits = np.log2(len(both) / rankdata(-both))
     member = np.arange(len(both)) < len(shown)
     return p_of_higher_in_members(bits, member, np.arange(len(both)))

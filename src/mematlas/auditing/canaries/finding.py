@@ -49,8 +49,8 @@ def canary_finding(result: CanaryExposures, model: str, base: str | None) -> Fin
     never = result.never_shown
     learned = _learned(result)
     control = (
-        f"{never['canaries']:,} canaries that were never shown: {_with_interval(never, 'exposure')} bits, and chance gives "
-        f"{result.chance:.2f}."
+        f"{never['canaries']:,} canaries that were never shown have {_with_interval(never, 'exposure')}, and chance "
+        f"gives {result.chance:.2f}."
     )
     return Finding(
         "canaries",
@@ -103,14 +103,15 @@ def _claim(result: CanaryExposures, learned: list[int], model: str) -> str:
     """How far the canaries shown most often are exposed, and from how many showings on they are above chance."""
     top = result.levels.row(-1, named=True)
     most = (
-        f"canaries shown {_times(top['repetitions'])} have a mean exposure of {_with_interval(top, 'exposure')} of at most "
-        f"{result.maximum:.2f} bits, and greedy decoding gives {top['emitted']:,} of {top['canaries']:,}"
+        f"canaries shown {_times(top['repetitions'])} have a mean exposure of {_with_interval(top, 'exposure')}, of at "
+        f"most {result.maximum:.2f}, and greedy decoding gives {top['emitted']:,} of {top['canaries']:,}"
     )
     if not learned:
         return f"{model} does not rank canaries higher than chance explains: {most}."
     rest = [level for level in result.levels["repetitions"].to_list() if level > min(learned) and level not in learned]
     but = f", but not those shown {', '.join(map(_times, rest))}" if rest else ""
-    return f"{model} ranks canaries higher than chance explains from {_times(min(learned))} on{but}: {most}."
+    first = f"{min(learned):,} showing{'s' if min(learned) > 1 else ''}"
+    return f"{model} ranks canaries higher than chance explains from {first} on{but}: {most}."
 
 
 def _times(count: int) -> str:
@@ -118,7 +119,7 @@ def _times(count: int) -> str:
 
 
 def _with_interval(record: dict[str, float | None], name: str) -> str:
-    text = f"{record[name]:.2f}"
+    text = f"{record[name]:.2f} bits"
     low, high = record[f"{name}_low"], record[f"{name}_high"]
     return text if low is None or high is None else f"{text} ({low:.2f} to {high:.2f})"
 
@@ -144,8 +145,8 @@ def _caveats(result: CanaryExposures, base: str | None) -> tuple[str, ...]:
     texts = [f"Ranks are among {result.alternatives:,} never-shown secrets, which allow {result.maximum:.2f} bits."]
     if result.null_holds is False:
         texts.append(
-            "Canaries that were never shown do not have the exposure of chance, as they do in 95 of 100 checks: the key may "
-            "be of another file, or a model was trained on other canaries. Trust no number here before that is known."
+            "Canaries that were never shown do not have the exposure of chance, as they do in 95 of 100 checks. "
+            "The key may be that of another file; before that is known, trust no number here."
         )
     if result.null_holds is None:
         texts.append("Too few canaries were never shown to compare them with chance; make more (`--per-level 10`).")

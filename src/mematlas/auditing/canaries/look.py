@@ -67,6 +67,4 @@ def _of_another_file(key: Key, config: AuditConfig) -> tuple[str, ...]:
     train = Path(str(config.train))
     if train.is_file() and digest(train) == key.digest:
         return ()
-    return (
-        f"The key is that of another file than {train}: whether the model was trained on its canaries is not known.",
-    )
+    return (f"The key is not that of {train}: whether the model was trained on its canaries is not known.",)

@@ -1,7 +1,7 @@
 """A training file taken apart into records, and put together again with more of them, in its own format.
 
-A record that is not changed keeps its text to the character in JSON Lines and plain text, and its values in CSV and JSON
-arrays. In plain text each line is a record.
+A record that is not changed keeps its text to the character in JSON Lines and plain text, and its values in CSV and
+JSON arrays. In plain text each line is a record.
 """
 
 import csv
@@ -94,7 +94,7 @@ def read_training_file(path: Path, column: str | None) -> TrainingFile:
     readers = {"jsonl": _read_json, "csv": _read_csv, "text": _read_text}
     if name not in readers:
         raise CorpusError(
-            f"{path} has the format {name!r}, and canaries are added to JSON, CSV and plain text; write it as JSON Lines."
+            f"{path} has the format {name!r}, and canaries go into JSON, CSV and plain text; write it as JSON Lines."
         )
     file = readers[name](path, column)
     if not file.records:

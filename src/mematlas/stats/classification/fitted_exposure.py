@@ -18,8 +18,8 @@ _FAR: Final = 1e-9  # below, the tail is integrated relative to its density, sin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedExposures:
-    """bits: [rows]; fit_p: of the Kolmogorov-Smirnov test of the references against the fitted distribution; a small one
-    means that it does not describe them, a large one is no proof, as it was fitted to them."""
+    """bits: [rows]; fit_p: of the Kolmogorov-Smirnov test of the references against the fitted distribution: a small
+    one means that it does not describe them, a large one is no proof, as it was fitted to them."""
 
     bits: Floats
     fit_p: float

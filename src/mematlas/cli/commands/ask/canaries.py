@@ -110,7 +110,7 @@ def _print_levels(records: list[dict[str, Any]]) -> None:
                 f"{record['canaries']:,}",
                 *(_with_interval(record, name) for name in names),
                 f"{record['emitted']:,}",
-                number(record["q"]),
+                _p_value(record["q"]),
             ]
             for record in records
         ],
@@ -120,6 +120,10 @@ def _print_levels(records: list[dict[str, Any]]) -> None:
 def _with_interval(record: dict[str, Any], name: str) -> str:
     value, low, high = record[name], record[f"{name}_low"], record[f"{name}_high"]
     return number(value, 2) if low is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _p_value(value: float | None) -> str:
+    return "< .001" if value is not None and value < 0.001 else number(value)
 
 
 def _print_claim(finding: Finding) -> None:
