@@ -149,7 +149,10 @@ def _caveats(result: CanaryExposures, base: str | None) -> tuple[str, ...]:
             "The key may be that of another file; before that is known, trust no number here."
         )
     if result.null_holds is None:
-        texts.append("Too few canaries were never shown to compare them with chance; make more (`--per-level 10`).")
+        texts.append(
+            "The canaries that were never shown are too few, or too much alike, to compare them with chance; make more "
+            "(`--per-level 10`)."
+        )
     if result.fit_p is None:
         texts.append("No distribution was fitted: all alternatives have the same score.")
     elif result.fit_p <= LEVEL:
