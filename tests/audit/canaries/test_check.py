@@ -95,7 +95,7 @@ def trained(tmp_path_factory):
     network = tickets.network(len(tokens))
     tickets.save(network, tokens, folder / "base")
     texts = [json.loads(line)["text"] for line in result.file.read_text().splitlines()]
-    tickets.train(network, tokens(texts)["input_ids"], 8, 4e-3)
+    tickets.train(network, tokens(texts)["input_ids"], 5, 4e-3)
     tickets.save(network, tokens, folder / "tuned")
     torch.set_num_threads(threads)
     return folder, result

@@ -3,13 +3,15 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import skewnorm
+from scipy.stats import kstest, norm, skewnorm
 
 from mematlas.auditing.canaries.exposure import canary_exposures
 from mematlas.auditing.canaries.finding import canary_finding
 from mematlas.auditing.canaries.key import SCHEMA, Key
 from mematlas.auditing.canaries.scores import SecretScores
+from mematlas.stats.classification.exposure_by_chance import exposure_by_chance
 from mematlas.stats.classification.fitted_exposure import fitted_exposures
+from mematlas.stats.classification.membership import exposures
 
 CHANCE = 1 / np.log(2)
 
@@ -51,28 +53,40 @@ def test_planted_ranks_give_exact_exposures():
     assert levels["p"][1] < 0.001
 
 
+def test_chance_gives_a_mean_exposure_as_often_as_it_should():
+    """p-values of rows that are references themselves are uniform; those of one row are its rank."""
+    random = np.random.default_rng(4)
+    p = [exposure_by_chance(random.normal(size=8), random.normal(size=60)) for _ in range(120)]
+    assert kstest([each.at_least for each in p], "uniform").pvalue > 0.01
+    assert kstest([each.at_most for each in p], "uniform").pvalue > 0.01
+    references = -np.arange(1.0, 100)
+    for rank in (1, 5, 100):
+        by_chance = exposure_by_chance([0.5 - rank], references)
+        assert by_chance.at_least == pytest.approx(rank / 100, abs=0.015)
+        assert by_chance.at_most == pytest.approx((101 - rank) / 100, abs=0.015)
+
+
 def test_the_lowest_of_a_million_has_almost_20_bits():
-    result = canary_exposures(key([0, 1]), scores([-5e5, 1], -np.arange(999_999.0)), None)
-    assert result.canaries["exposure"][1] == pytest.approx(19.93, abs=0.01)
+    assert exposures([1.0], -np.arange(999_999.0)).bits == pytest.approx([19.93], abs=0.01)
 
 
 def test_never_shown_canaries_have_the_exposure_of_chance_and_shown_ones_do_not():
     """Over many: 1.44 bits by rank and by the fitted tail, in the interval of 95 of 100 small checks."""
     random = np.random.default_rng(0)
     result = canary_exposures(
-        key([0] * 400 + [1] * 400), scores(random.normal(size=800), random.normal(size=4000)), None
+        key([0] * 150 + [1] * 150), scores(random.normal(size=300), random.normal(size=4000)), None
     )
     never, once = result.levels.to_dicts()
     assert never["exposure_low"] < CHANCE < never["exposure_high"]
-    assert never["exposure_high"] - never["exposure_low"] < 0.4
-    assert never["fitted"] == pytest.approx(CHANCE, abs=0.15)
+    assert never["exposure_high"] - never["exposure_low"] < 0.6
+    assert never["fitted"] == pytest.approx(CHANCE, abs=0.2)
     assert result.null_holds
     assert once["p"] > 0.01, "shown, but not learned"
     holds = [
         canary_exposures(key([0] * 12 + [1]), scores(random.normal(size=13), random.normal(size=200)), None).null_holds
-        for _ in range(60)
+        for _ in range(25)
     ]
-    assert 48 <= sum(holds) <= 60
+    assert 21 <= sum(holds) <= 25
     raised = scores([*random.normal(1.5, 1, 30), 0.0], random.normal(size=999))
     assert canary_exposures(key([0] * 30 + [1]), raised, None).null_holds is False
 
@@ -99,6 +113,9 @@ def test_the_fitted_tail_goes_beyond_the_references():
     result = fitted_exposures(own, -known.rvs(20_000, random_state=0), 2.0**60)
     assert result.bits == pytest.approx(bits, rel=0.12)
     assert result.fit_p > 0.05
+    assert fitted_exposures([-norm.ppf(1e-60)], -norm().rvs(50_000, random_state=0), 2.0**900).bits == pytest.approx(
+        [-np.log2(1e-60)], rel=0.15
+    )
     assert fitted_exposures([1e6], -known.rvs(999, random_state=1), 2.0**30).bits == pytest.approx([30.0])
     assert fitted_exposures([-1e6], -known.rvs(999, random_state=1), 2.0**30).bits == pytest.approx([0.0])
 
@@ -119,8 +136,8 @@ def test_the_sentence_says_from_how_many_showings_on_and_what_to_doubt():
     finding = canary_finding(result, "tuned", None)
     assert finding.headline == "tuned knows canaries that it was shown 4 times"
     assert finding.sentence == (
-        "tuned ranks canaries higher than chance explains from 4 showings on: canaries shown 16 times have a mean exposure "
-        "of 9.97 bits, of at most 9.97, and greedy decoding gives 7 of 10."
+        "tuned ranks canaries higher than chance explains from 4 showings on: canaries shown 16 times have a mean "
+        "exposure of 9.97 bits, of at most 9.97, and greedy decoding gives 7 of 10."
     )
     assert finding.control is not None
     assert finding.control.startswith("10 canaries that were never shown have ")
@@ -131,5 +148,4 @@ def test_the_sentence_says_from_how_many_showings_on_and_what_to_doubt():
     assert canary_finding(nothing, "tuned", None).headline == "tuned shows no canary above chance"
     uniform = canary_finding(canary_exposures(key(levels), scores([0.0] * 40, [0.0] * 99), None), "uniform", None)
     assert uniform.headline == "uniform shows no canary above chance"
-    assert any("No distribution was fitted" in caveat for caveat in uniform.caveats)
-    assert any("too much alike, to compare them with chance" in caveat for caveat in uniform.caveats)
+    assert any("All secrets have the same score" in caveat for caveat in uniform.caveats)

@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mematlas.auditing.canaries.key import Key
 from mematlas.auditing.canaries.scores import SecretScores
+from mematlas.stats.classification.exposure_by_chance import exposure_by_chance
 from mematlas.stats.classification.fitted_exposure import fitted_exposures
 from mematlas.stats.classification.membership import exposures, mean_exposure
 from mematlas.stats.estimates.averages import means
-from mematlas.stats.hypotheses.by_document import holm, p_of_higher_in_members
+from mematlas.stats.hypotheses.by_document import holm
 
 Floats = NDArray[np.float64]
 LEVEL: Final = 0.05
@@ -24,7 +24,8 @@ class CanaryExposures:
     """canaries: one record each: canary, repetitions, secret, log_probability, exposure, fitted, emitted (and, with a
     base, log_probability_of_base, exposure_of_base, emitted_by_base); levels: one record for each number of
     repetitions, see `_level`; alternatives: how many; maximum: exposure of the best rank among them; chance: mean
-    exposure of a canary that was never shown; fit_p: see `FittedExposures`, None if nothing could be fitted.
+    exposure of a canary that was never shown; null_p: of a mean exposure of these canaries that is as far
+    from chance, None if all scores are alike; fit_p: see `FittedExposures`, None if nothing could be fitted.
     """
 
     canaries: pl.DataFrame
@@ -32,6 +33,7 @@ class CanaryExposures:
     alternatives: int
     maximum: float
     chance: float
+    null_p: float | None
     fit_p: float | None
 
     @property
@@ -41,9 +43,8 @@ class CanaryExposures:
 
     @property
     def null_holds(self) -> bool | None:
-        """Whether chance is within the interval of the never-shown canaries; None without an interval."""
-        low, high = self.never_shown["exposure_low"], self.never_shown["exposure_high"]
-        return None if low is None or high is None else low <= self.chance <= high
+        """Whether never-shown canaries are exposed as chance explains, at 5 %; None if that cannot be told."""
+        return None if self.null_p is None else self.null_p > LEVEL
 
 
 def canary_exposures(key: Key, model: SecretScores, base: SecretScores | None) -> CanaryExposures:
@@ -71,8 +72,16 @@ def canary_exposures(key: Key, model: SecretScores, base: SecretScores | None) -
         [_level(part, canaries, score, base) for part in sorted(set(canaries["repetitions"]))], infer_schema_length=None
     )
     q = pl.Series("q", holm(levels["p"].fill_null(float("nan")).to_numpy())).fill_nan(None)
-    fit_p = None if fitted is None else fitted.fit_p
-    return CanaryExposures(canaries, levels.with_columns(q), len(references), ranked.maximum, ranked.chance, fit_p)
+    never = own[(key.table["repetitions"] == 0).to_numpy()]
+    return CanaryExposures(
+        canaries,
+        levels.with_columns(q),
+        len(references),
+        ranked.maximum,
+        ranked.chance,
+        None if fitted is None else exposure_by_chance(never, references).different,
+        None if fitted is None else fitted.fit_p,
+    )
 
 
 def _level(repetitions: int, canaries: pl.DataFrame, score: Floats, base: SecretScores | None) -> dict[str, object]:
@@ -80,8 +89,7 @@ def _level(repetitions: int, canaries: pl.DataFrame, score: Floats, base: Secret
 
     canaries; exposure, exposure_low, exposure_high: mean in bits by rank, with its 95 % interval over canaries and
     alternatives; fitted, fitted_low, fitted_high: the same by the fitted tail, over canaries; emitted: how many greedy
-    decoding gives; exposure_of_base ...: by the base; p: of ranks at least as high among all secrets that were never
-    shown (null for the level 0).
+    decoding gives; exposure_of_base ...: by the base; p: of a mean exposure as high by chance (null for the level 0).
     """
     count = canaries.height
     is_level = (canaries["repetitions"] == repetitions).to_numpy()
@@ -97,8 +105,8 @@ def _level(repetitions: int, canaries: pl.DataFrame, score: Floats, base: Secret
     if base is not None:
         of_base = mean_exposure(base.log_probability[:count][is_level], base.log_probability[count:])
         record |= _interval("exposure_of_base", of_base.estimate[0], of_base.lower[0], of_base.upper[0])
-    never_shown = np.concatenate([score[:count][(canaries["repetitions"] == 0).to_numpy()], score[count:]])
-    return record | {"p": None if repetitions == 0 else _p_of_higher(score[:count][is_level], never_shown)}
+    p = None if repetitions == 0 else exposure_by_chance(score[:count][is_level], score[count:]).at_least
+    return record | {"p": p}
 
 
 def _interval(name: str, estimate: float, low: float, high: float) -> dict[str, float | None]:
@@ -109,11 +117,3 @@ def _interval(name: str, estimate: float, low: float, high: float) -> dict[str, 
 def _mean(name: str, values: pl.Series) -> dict[str, float | None]:
     result = means(values.fill_null(float("nan")).to_numpy()[:, None])
     return _interval(name, result.estimate[0], result.lower[0], result.upper[0])
-
-
-def _p_of_higher(shown: Floats, never_shown: Floats) -> float:
-    """Of ranks as high as these among never-shown secrets if showing had done nothing, by permuting mean exposures."""
-    both = np.concatenate([shown, never_shown])
-    bits = np.log2(len(both) / rankdata(-both))
-    member = np.arange(len(both)) < len(shown)
-    return p_of_higher_in_members(bits, member, np.arange(len(both)))

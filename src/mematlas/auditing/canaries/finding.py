@@ -32,7 +32,7 @@ _OF_LEVELS: Final = {
     "exposure_of_base": "mean bits of the base model, by rank",
     "exposure_of_base_low": "lower end of its 95 % interval",
     "exposure_of_base_high": "upper end",
-    "p": "of ranks as high among secrets that were never shown, if showing had done nothing",
+    "p": "of a mean exposure as high, by rank, if showing had done nothing",
     "q": "p after Holm, over numbers of repetitions",
 }
 _OF_CURVE: Final = {
@@ -148,13 +148,8 @@ def _caveats(result: CanaryExposures, base: str | None) -> tuple[str, ...]:
             "Canaries that were never shown do not have the exposure of chance, as they do in 95 of 100 checks. "
             "The key may be that of another file; before that is known, trust no number here."
         )
-    if result.null_holds is None:
-        texts.append(
-            "The canaries that were never shown are too few, or too much alike, to compare them with chance; make more "
-            "(`--per-level 10`)."
-        )
     if result.fit_p is None:
-        texts.append("No distribution was fitted: all alternatives have the same score.")
+        texts.append("All secrets have the same score: nothing was fitted, and the never-shown canaries tell nothing.")
     elif result.fit_p <= LEVEL:
         texts.append(
             "The skew-normal distribution does not describe the alternatives (Kolmogorov-Smirnov, "
