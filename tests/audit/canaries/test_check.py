@@ -1,22 +1,29 @@
 """A model is asked for canaries: a stub that knows some, and one trained by a plain loop on the file that was made."""
 
 import json
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
+from mematlas.auditing.base import Material
 from mematlas.auditing.canaries.config import CheckConfig, MakeConfig
 from mematlas.auditing.canaries.exposure import canary_exposures
 from mematlas.auditing.canaries.key import read_key
+from mematlas.auditing.canaries.look import look
 from mematlas.auditing.canaries.make import make_canaries
 from mematlas.auditing.canaries.scores import alternatives_of, score_secrets
+from mematlas.auditing.config import AuditConfig
+from mematlas.auditing.redaction import redacted
 from mematlas.cli import run
 from mematlas.errors import MematlasError, StudyError
 from mematlas.models.base import ModelCard
+from mematlas.models.resolve import find_model
 from mematlas.models.standins.ngram import NGram
 from mematlas.models.standins.standin import StandInSource
 from mematlas.progress import Silent
+from mematlas.study import Study
 from mematlas.types import Encoder
 from tests.audit import tickets
 
@@ -147,20 +154,18 @@ def test_the_model_before_training_ranks_none_and_is_no_reason_as_a_base(trained
     assert levels[3]["q"] < 0.01
 
 
-def test_an_audit_has_the_canaries_as_a_look_if_it_has_their_key(trained, tmp_path, capsys):
+def test_in_an_audit_the_canaries_are_a_look(trained, tmp_path):
     folder, result = trained
-    words = ["audit", folder / "tuned", "--train", result.file, "--rows", "40", "--secrets", "none", "--prompts", "0"]
-    words += ["--context", "4", "--continuation", "4", "--out", tmp_path / "out", "--quiet", "--json"]
-    code, out, err = call(capsys, *words, "--canaries", result.key_file)
-    assert (code, err) == (0, "")
-    look = next(look for look in json.loads(out)["looks"] if look["name"] == "canaries")
-    assert look["shows_leak"]
-    assert [measure["of"] for measure in look["measures"]] == [f"in the file {n} times" for n in (0, 1, 4, 16)]
-    assert not any("The key is not that of" in caveat for caveat in look["caveats"])
-    assert "canaries" in json.loads((tmp_path / "out" / "verdict.json").read_text())["audited"]["command"]
-    code, _, err = call(capsys, *words[:-2], "--canaries", tmp_path / "none.parquet")
-    assert code == 1
-    assert err.splitlines()[-1].startswith("mematlas: There is no file")
+    config = AuditConfig(train=result.file, canaries=result.key_file, out=tmp_path, device="cpu")
+    sources = find_model(str(folder / "tuned")), find_model(str(folder / "base"))
+    material = Material(config, cast(Study, None), *sources, sources[0].encoder(), [], [])
+    found = look(material)
+    assert found.p is not None
+    assert found.p < 0.01
+    assert [measure.of for measure in found.measures] == [f"in the file {n} times" for n in (0, 1, 4, 16)]
+    assert not any("The key is not that of" in caveat for caveat in found.caveats)
+    assert found.table is not None
+    assert set(redacted(found, []).table["value"]).isdisjoint(result.key.secrets), "secrets are masked"
 
 
 # ------------------------------------------------------------------------------------------------------- the command

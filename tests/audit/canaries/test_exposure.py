@@ -141,7 +141,7 @@ def test_the_sentence_says_from_how_many_showings_on_and_what_to_doubt():
     )
     assert finding.control is not None
     assert finding.control.startswith("10 canaries that were never shown have ")
-    assert "and chance gives 1.44." in finding.control
+    assert f"and chance gives 1.44 (p = {result.null_p:.2f})." in finding.control
     curve = finding.table("curve")
     assert set(curve["of"]) == {"tuned, by rank", "tuned, by the fitted tail"}
     nothing = canary_exposures(key(levels), scores(random.normal(size=40), random.normal(size=999)), None)

@@ -50,7 +50,7 @@ def canary_finding(result: CanaryExposures, model: str, base: str | None) -> Fin
     learned = _learned(result)
     control = (
         f"{never['canaries']:,} canaries that were never shown have {_with_interval(never, 'exposure')}, and chance "
-        f"gives {result.chance:.2f}."
+        f"gives {result.chance:.2f}{'' if result.null_p is None else f' (p = {result.null_p:.2f})'}."
     )
     return Finding(
         "canaries",
