@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Group, Parameter
 
-from mematlas.auditing.canaries.check import check_canaries
 from mematlas.auditing.canaries.config import CheckConfig, Kind, MakeConfig, refuse_options_of_the_other
 from mematlas.auditing.canaries.make import make_canaries
 from mematlas.cli.output import Json, number, print_json, print_table
@@ -80,6 +79,8 @@ def _make(config: MakeConfig, out: Path, progress: Progress, as_json: bool) -> N
 
 
 def _check(model: str, config: CheckConfig, out: Path | None, progress: Progress, as_json: bool) -> None:
+    from mematlas.auditing.canaries.check import check_canaries  # needs torch, making canaries does not
+
     finding, folder = check_canaries(model, config, out, progress)
     levels = finding.table("levels")
     if as_json:
