@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from mematlas.findings.finding import Chart, Finding
 from mematlas.report.charts.export import minify_svg, svg
+from mematlas.report.charts.palette import palette_of
 from mematlas.report.charts.specification import Drawing, draw
 from mematlas.report.charts.theme import THEMES, config, ramp
 
@@ -37,11 +38,12 @@ class Figure:
 def build_figures(findings: Sequence[Finding]) -> Iterator[Figure]:
     """The figures of all findings, in order."""
     number = 0
+    palette = palette_of(table.frame for finding in findings for table in finding.tables)
     for finding in findings:
         for chart in finding.charts:
             number += 1
             alt_text = f"{chart.title}. {finding.claim}"
-            drawing = draw(chart, finding.table(chart.table), alt_text)
+            drawing = draw(chart, finding.table(chart.table), alt_text, palette)
             image = "" if drawing is None else _data_uri(minify_svg(svg(drawing)))
             yield Figure(finding.name, chart, number, drawing, alt_text, image)
 
@@ -64,6 +66,7 @@ def chart_data(figures: Sequence[Figure]) -> dict[str, Any]:
                 "panels": drawing.panels,
                 "min_width": drawing.min_width,
                 "max_width": drawing.max_width,
+                "label_width": drawing.label_width,
                 "levels": drawing.levels,
                 "legend_letters": drawing.legend_letters,
             }
