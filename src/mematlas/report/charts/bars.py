@@ -52,7 +52,7 @@ def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
     room = layers.reference_room(chart, horizontal=horizontal)
     if horizontal and _BAR_LABEL in frame.columns:
         room = round(max(text_width(label, 10) for label in frame[_BAR_LABEL].drop_nulls()) + 6)
-    return Panel(chart_layers, frame.to_dicts(), height, max_width=max_width, label_width=room)
+    return Panel(chart_layers, frame.to_dicts(), height, min_width=150, max_width=max_width, label_width=room)
 
 
 def _with_bar_labels(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """From a finding's chart and table to a Vega-Lite specification, without width and theme."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
 
@@ -74,10 +74,11 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str, palette: Palette |
     chart, drawable = rows.chart, rows.frame
     if drawable.is_empty():
         return None
+    panels = 1 if chart.facet is None else drawable[chart.facet].n_unique()
+    chart = chart if panels > 1 else replace(chart, facet=None)
     panel = _SHAPES[chart.shape](chart, drawable, palette_of([frame]) if palette is None else palette)
     layered = alt.layer(*panel.layers, data=alt.Data(values=panel.records), height=panel.height)
-    panels = 1 if chart.facet is None else drawable[chart.facet].n_unique()
-    picture = _split_into_panels(chart, drawable, layered) if chart.facet and panels > 1 else layered
+    picture = _split_into_panels(chart, drawable, layered) if chart.facet else layered
     specification = all_printable(picture.properties(description=description).to_dict())
     specification.pop("config", None)
     sizes = (panel.min_width, panel.max_width, panel.label_width, panel.levels)

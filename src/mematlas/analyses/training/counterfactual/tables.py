@@ -55,7 +55,8 @@ def counterfactual_charts(frames: Mapping[str, pl.DataFrame]) -> tuple[Chart, ..
         ),
         Chart(
             "simplicity", "Memorization by simplicity", "points", "simplicity",
-            Axis("simplicity", "simplicity: mean score of all models", share=True), memorization, Axis("what", "shown", "nominal"),
+            Axis("simplicity", "simplicity: mean score of all models", share=True), memorization,
+            Axis("what", "shown", "nominal"),
         ),
         *(
             Chart(
