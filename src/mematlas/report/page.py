@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mematlas.io.paths import study_path, write_bytes
-from mematlas.report.charts.export import Format, write_picture
+from mematlas.report.charts.export import Format, PaperWidth, write_picture
 from mematlas.report.document import read_run_findings, render_page
 from mematlas.report.figures import Figure, build_figures
 from mematlas.study import Study, open_study
 
 
 def write_report(
-    study: Study | str | Path, out: str | Path | None = None, formats: Sequence[Format] = (), run: str | None = None
+    study: Study | str | Path,
+    out: str | Path | None = None,
+    formats: Sequence[Format] = (),
+    run: str | None = None,
+    width: PaperWidth = "page",
 ) -> Path:
     """Write the report of a run (default: the latest) to `out` (default: STUDY/report.html), and each chart in each of
-    `formats` into its `pictures_folder`; returns the path of the page.
+    `formats`, for a column or the whole page of a paper, into its `pictures_folder`; returns the path of the page.
 
     Raises:
         StudyError: the run has no findings yet, something is damaged, or a file cannot be written.
@@ -26,7 +30,7 @@ def write_report(
     page = opened.folder / "report.html" if out is None else study_path(out)
     content = render_page(opened, selected, findings, figures).encode()
     write_bytes(page, content)
-    _write_pictures(pictures_folder(page), figures, formats)
+    _write_pictures(pictures_folder(page), figures, formats, width)
     return page
 
 
@@ -35,8 +39,8 @@ def pictures_folder(page: Path) -> Path:
     return page.with_name(f"{page.stem}-figures")
 
 
-def _write_pictures(folder: Path, figures: Sequence[Figure], formats: Sequence[Format]) -> None:
+def _write_pictures(folder: Path, figures: Sequence[Figure], formats: Sequence[Format], width: PaperWidth) -> None:
     for figure in figures:
         for image_format in formats:
             if figure.drawing is not None:
-                write_picture(folder / f"{figure.key}.{image_format}", figure.drawing, image_format)
+                write_picture(folder / f"{figure.key}.{image_format}", figure.drawing, image_format, width)

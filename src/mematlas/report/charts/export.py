@@ -25,6 +25,7 @@ _FONT_POINTS: Final = 8  # of labels in a paper
 _POINTS: Final = _FONT_POINTS / FONT_SIZE  # of a pixel of the chart
 _PNG_DPI: Final = 600
 _WIDTH: Final = 640  # pixels, in the report
+_MIN_PANEL: Final = 60  # pixels
 _BOLD: Final = 1.1  # how much wider bold text is
 
 
@@ -33,17 +34,18 @@ def svg(drawing: Drawing, width: int = _WIDTH) -> str:
 
     Every text has its width, so that it fits in any font.
     """
+    return fit_texts(_to_svg(drawing, fitting_specification(drawing, width), width))
+
+
+def fitting_specification(drawing: Drawing, width: int) -> dict[str, Any]:
+    """The specification of a picture at most `width` pixels wide, whatever stands beside its panels."""
     specification = drawing.with_width(width)
-    image = _to_svg(drawing, specification, width)
-    excess = _size(image)[0] - width
-    if excess > 0 and "spec" in specification:  # long labels beside the panels
-        panel = specification["spec"]
-        narrower = max(_MIN_PANEL, panel["width"] - ceil(excess / specification["columns"]))
-        image = _to_svg(drawing, specification | {"spec": panel | {"width": narrower}}, width)
-    return fit_texts(image)
-
-
-_MIN_PANEL: Final = 60
+    if "spec" not in specification:
+        return specification  # Vega fits it
+    excess = _size(_to_svg(drawing, specification, width))[0] - width
+    panel = specification["spec"]
+    narrower = max(_MIN_PANEL, panel["width"] - ceil(max(0, excess) / specification["columns"]))
+    return specification | {"spec": panel | {"width": narrower}}
 
 
 def _to_svg(drawing: Drawing, specification: dict[str, Any], width: int) -> str:
