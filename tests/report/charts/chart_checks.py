@@ -79,10 +79,18 @@ def check_texts_lie_inside_the_picture(drawing: Drawing) -> None:
     options = {"vl_version": VEGA_LITE, "config": config("light", drawing.levels, drawing.legend_columns(NARROW))}
     picture = vl_convert.vegalite_to_scenegraph(fitting_specification(drawing, NARROW), **options)
     assert picture["width"] <= NARROW + 2, f"the picture is {picture['width']} wide, for {NARROW}"
+    assert not has_nan(picture), "a mark has no place"
     left, right = -picture["origin"][0], picture["width"] - picture["origin"][0]
     for text, start, end in texts(picture["scenegraph"], 0):
         assert left - 2 <= start, f"{text!r} begins at {start:.0f}, the picture at {left}"
         assert end <= right + 2, f"{text!r} ends at {end:.0f}, the picture at {right}"
+
+
+def has_nan(node: Any) -> bool:
+    """Whether a scene has a number that is none."""
+    if isinstance(node, dict | list):
+        return any(map(has_nan, node.values() if isinstance(node, dict) else node))
+    return isinstance(node, float) and node != node
 
 
 def texts(node: dict[str, Any], x: float) -> Iterator[tuple[str, float, float]]:

@@ -26,7 +26,9 @@ def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
     value = chart.color.column
     frame = _with_counts(chart, frame)
     x, y = (encodings.axis_channel(axis, frame, discrete=True) for axis in (chart.x, chart.y))
-    x["title"], y["title"] = (encodings.wrap_title(axis.title, _TITLE_WIDTH) for axis in (chart.x, chart.y))
+    columns, rows = (frame[axis.column].n_unique() for axis in (chart.x, chart.y))
+    x["title"] = encodings.wrap_title(chart.x.title, max(_TITLE_WIDTH / 2, _CELL * columns))
+    y["title"] = encodings.wrap_title(chart.y.title, max(_TITLE_WIDTH / 2, _CELL * rows))
     y["axis"]["labelAngle"] = 0
     for axis, channel, width in ((chart.x, x, _LABEL_WIDTH), (chart.y, y, _LABEL_WIDTH)):
         if not frame[axis.column].dtype.is_numeric():
@@ -46,7 +48,6 @@ def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
         counts = base.mark_text(color=ink, fontSize=9, dy=8).transform_filter(is_measured)
         marks.append(counts.encode(text=alt.Text(field=_COUNT, type="nominal")))
     marks.append(base.mark_text(text="–").transform_filter(f"!{is_measured}"))
-    columns, rows = (frame[axis.column].n_unique() for axis in (chart.x, chart.y))
     return Panel(marks, frame.to_dicts(), _CELL * rows, min_width=_CELL * columns, max_width=84 * columns)
 
 

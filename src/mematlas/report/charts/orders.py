@@ -21,8 +21,12 @@ def merge_orders(sequences: Iterable[Sequence[Any]]) -> list[Any]:
 
 
 def ordered_values(frame: pl.DataFrame, column: str) -> list[Any]:
-    """The column's distinct values in display order: ascending numbers, an Enum's category order, else as found."""
+    """The column's distinct values in display order: ascending numbers, an Enum's category order, else as found.
+
+    Control rows come last, also where the table has them first.
+    """
     distinct = frame[column].drop_nulls().unique(maintain_order=True)
     if isinstance(distinct.dtype, pl.Enum):
         return [category for category in distinct.dtype.categories if category in set(distinct)]
-    return (distinct.sort() if distinct.dtype.is_numeric() else distinct).to_list()
+    values = (distinct.sort() if distinct.dtype.is_numeric() else distinct).to_list()
+    return sorted(values, key=lambda value: value == "control")
