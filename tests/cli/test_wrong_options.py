@@ -58,6 +58,7 @@ RULES = [
     ("score", ["--cutmode", "8"], "Unknown option: --cutmode. See `mematlas score --help`."),
     ("plan", ["--context", "16,x"], "--context"),
     ("plan", ["--devices", "0"], "--devices must be positive"),
+    ("report", ["--width", "poster"], "--width: 'poster' is not one of column, page"),
     ("report", ["--format", "jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("report", ["--format", "png,jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("analyze", ["--only", "sizes"], "No analysis is called 'sizes'. Did you mean 'size'?"),

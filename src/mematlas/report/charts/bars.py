@@ -58,14 +58,13 @@ def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
 def _with_bar_labels(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with what is written at the end of a bar: the number of rows if it is small, a dash if not measured."""
     value, count = pl.col(chart.y.column), count_column(chart, frame.columns)
-    label = pl.when(value.is_null()).then(pl.lit("–"))
+    label = pl.when(value.is_null()).then(pl.lit("–")).when(value == 0).then(pl.lit("0")).otherwise(None)
     if count is not None and frame[count].dtype.is_integer():
-        is_small = pl.col(count) < _FEW_ROWS
-        label = label.when(is_small & (value == 0)).then(pl.format("0 (n = {})", pl.col(count)))
-        label = label.when(is_small).then(pl.format("n = {}", pl.col(count)))
-    label = label.when(value == 0).then(pl.lit("0"))
+        number = pl.format("n = {}", pl.col(count))
+        with_number = pl.when(value == 0).then(pl.format("0 ({})", number)).otherwise(number)
+        label = pl.when(value.is_not_null() & (pl.col(count) < _FEW_ROWS)).then(with_number).otherwise(label)
     end = pl.col(chart.upper).fill_null(value) if chart.upper else value
-    labelled = frame.with_columns(label.otherwise(None).alias(_BAR_LABEL), end.fill_null(0).alias(_BAR_END))
+    labelled = frame.with_columns(label.alias(_BAR_LABEL), end.fill_null(0).alias(_BAR_END))
     return labelled if labelled[_BAR_LABEL].count() else frame
 
 

@@ -50,7 +50,7 @@ def with_end_labels(chart: Chart, frame: pl.DataFrame, scale: ValueScale, height
     records: list[dict[str, Any]] = []
     for _, panel in panels:
         records += _panel_labels(chart, panel, names, scale, height)
-    columns = dict.fromkeys((LABEL, CONTROL_LABEL, REFERENCE_LABEL), pl.String)
+    columns: dict[str, Any] = dict.fromkeys((LABEL, CONTROL_LABEL, REFERENCE_LABEL), pl.String)
     columns |= dict.fromkeys((HEIGHT, CONTROL_HEIGHT, REFERENCE_HEIGHT), pl.Float64)
     labels = (
         pl.DataFrame(records, {"end_row": pl.UInt32, **columns})
@@ -62,7 +62,7 @@ def with_end_labels(chart: Chart, frame: pl.DataFrame, scale: ValueScale, height
 
 
 def _all_names(chart: Chart, frame: pl.DataFrame) -> dict[str, str]:
-    columns = [(chart.color.column, chart.color)] if chart.color else []
+    columns: list[tuple[str, Axis | None]] = [(chart.color.column, chart.color)] if chart.color else []
     columns += [(chart.dash, None)] if chart.dash else []
     names: dict[str, str] = {}
     for column, axis in columns:
@@ -142,7 +142,7 @@ def label_layers(frame: pl.DataFrame, y: alt.Y, marks: dict[str, Any]) -> list[a
         base = alt.Chart().transform_filter(f"isValid(datum.{label})").encode(y=channel, x=alt.value("width"))
         if label == LABEL:
             layers.append(base.mark_point(filled=True, size=42, xOffset=7, opacity=1).encode(**marks))
-        style = {} if label == LABEL else {"style": "reference"}
+        style: dict[str, Any] = {} if label == LABEL else {"style": "reference"}
         text = base.mark_text(align="left", baseline="middle", dx=_DX, fontSize=_FONT_SIZE, **style)
         layers.append(text.encode(text=alt.Text(field=label, type="nominal")))
     return layers

@@ -1,5 +1,6 @@
 """Lines, steps and points: one quantity against another, with intervals."""
 
+import json
 from typing import Any, Final, Literal
 
 import altair as alt
@@ -83,9 +84,9 @@ class _Series:
 
         if self.chart.dash is None:
             return self._split(lambda style: mark(style, filled=True))
-        is_first = {"field": self.chart.dash, "equal": self.dashes[0]}
+        is_first = f"datum[{self.chart.dash!r}] === {json.dumps(self.dashes[0])}"
         filled = self._colored(mark({}, filled=True)).transform_filter(is_first)
-        hollow = self._split(lambda style: mark(style, filled=False).transform_filter({"not": is_first}))
+        hollow = self._split(lambda style: mark(style, filled=False).transform_filter(f"!({is_first})"))
         return [filled, *hollow] if len(self.dashes) > 1 else [filled]
 
     def intervals(self) -> list[alt.Chart]:
@@ -100,7 +101,7 @@ class _Series:
             return self._split(
                 lambda style: alt.Chart().mark_rule(strokeWidth=1.6, **style).encode(**channels, opacity=opacity)
             )
-        band = {"interpolate": _interpolation(chart), "opacity": 0.16}
+        band: dict[str, Any] = {"interpolate": _interpolation(chart), "opacity": 0.16}
         colored = self._colored(alt.Chart().mark_area(**band).encode(**channels))
         if CONTROL not in self.frame.columns:
             return [colored]

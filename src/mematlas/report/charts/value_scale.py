@@ -36,8 +36,7 @@ class ValueScale:
 
     def channel_scale(self) -> alt.Scale:
         """The same scale in Vega-Lite."""
-        kind = "log" if self.log else "linear"
-        return alt.Scale(type=kind, domain=[self.low, self.high], nice=False, zero=False)
+        return alt.Scale(type="log" if self.log else "linear", domain=[self.low, self.high], nice=False, zero=False)
 
 
 def value_scale(chart: Chart, rows: pl.DataFrame) -> ValueScale:
