@@ -93,7 +93,9 @@ def _rows(ease: dict[str, np.ndarray], *, member: bool, first: int) -> pl.DataFr
             "M": right["model"] / LENGTH,
             "recited": ease["model"] > 1.5,
             "base_M": right["base"] / LENGTH,
-            "recited_by_base": ease["base"] > 1.5,
+            "base_recited": ease["base"] > 1.5,
+            "sampled": ease["model"] > 1.2,
+            "base_sampled": ease["base"] > 1.2,
         }
     )
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import torch
 from mematlas.auditing import sources
 from mematlas.auditing.config import resolve_audit
 from mematlas.auditing.run import audit
+from mematlas.auditing.work import scores as scores_module
 from mematlas.auditing.work.look import WorkResult, look, units
 from mematlas.auditing.work.scores import score_work
 from mematlas.auditing.work.strip import BINS, binned_levels, strip
@@ -40,12 +42,15 @@ ALIEN = WordSource(replace(SILENT.card, tokenizer="others", spec="alien"), Unifo
 OTHER = " ".join(words(1_300, seed=11))
 
 
-def scored(source, text, stride=1, prefix=PREFIX, suffix=SUFFIX):
+def scored(source, text, stride=1, prefix=PREFIX, suffix=SUFFIX, folder=None):
     """A source's numbers for a text, or for files of a dictionary."""
+    if folder is None:
+        with TemporaryDirectory() as name:
+            return scored(source, text, stride, prefix, suffix, Path(name))
     documents = list(text.items()) if isinstance(text, dict) else [("text.txt", text)]
     work = read_work(documents, reciters.ENCODER)
     windows = cut_windows(work, prefix, suffix, stride)
-    return score_work(source.load(LoadOptions()), source.card, source.card.label, work, windows, Silent())
+    return score_work(source.load(LoadOptions()), source.card, source.card.label, work, windows, folder, Silent())
 
 
 # ------------------------------------------------------------------------------------------------------- coverage
@@ -58,6 +63,31 @@ def test_coverage_is_the_suffix_share_of_a_planted_passage():
     for tau in TAUS:
         assert found.coverage(tau) == (stop - start) / len(TEXT)
     assert np.flatnonzero(found.heat >= TAUS[1]).tolist() == list(range(start, stop))
+
+
+def test_a_stopped_audit_goes_on_with_what_is_finished(tmp_path, monkeypatch):
+    """Stopped in the third part of many; the parts before are read, and the numbers are those of one go."""
+    monkeypatch.setattr(scores_module, "_PART", 50)
+    source, calls = reciter("parrot", " ".join(PASSAGE)), []
+    whole = scored(source, TEXT)
+
+    def stopping(model, ids, *arguments):
+        calls.append(len(ids))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return score_windows(model, ids, *arguments)
+
+    monkeypatch.setattr(scores_module, "score_windows", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        scored(source, TEXT, folder=tmp_path)
+    finished, again = calls[:2], scored(source, TEXT, folder=tmp_path)
+    assert sum(finished) + sum(calls[3:]) == len(whole.windows.start)
+    assert again.table().equals(whole.table())
+    calls.clear()
+    assert scored(source, TEXT, folder=tmp_path).run == whole.run
+    assert not calls
+    monkeypatch.setattr(scores_module, "score_windows", score_windows)
+    assert scored(source, TEXT, stride=40, folder=tmp_path).table().equals(scored(source, TEXT, stride=40).table())
 
 
 @pytest.mark.parametrize("stride", [10, 37, 400])

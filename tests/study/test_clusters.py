@@ -10,7 +10,7 @@ from mematlas.study import clusters
 from mematlas.study.clusters import PIECE_TOKENS, cluster_rows, join_copies, number_by_appearance
 
 
-def oracle(labels, texts):
+def oracle(labels, texts, shared=0.0):
     """Join two rows at a time until nothing changes."""
     groups = list(labels)
     pieces = [{tuple(text[i : i + 13]) for i in range(len(text) - 12)} for text in texts]
@@ -18,7 +18,8 @@ def oracle(labels, texts):
         before = list(groups)
         for a in range(len(groups)):
             for b in range(len(groups)):
-                if groups[a] == groups[b] or pieces[a] & pieces[b]:
+                common = len(pieces[a] & pieces[b])
+                if groups[a] == groups[b] or (common > 0 and common >= shared * min(len(pieces[a]), len(pieces[b]))):
                     low = min(groups[a], groups[b])
                     groups = [low if group in (groups[a], groups[b]) else group for group in groups]
         if groups == before:
@@ -30,6 +31,23 @@ def test_rows_are_joined_as_the_oracle_joins_them(rows):
     labels = np.unique([key for key, _ in rows], return_inverse=True)[1]
     texts = [text for _, text in rows]
     assert number_by_appearance(join_copies(labels, texts)).tolist() == oracle(labels, texts)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), max_size=40), min_size=1, max_size=7), st.sampled_from([0.1, 0.5, 1.0]))
+def test_rows_of_many_common_pieces_are_joined_as_the_oracle_joins_them(texts, shared):
+    labels = np.arange(len(texts))
+    assert number_by_appearance(join_copies(labels, texts, shared)).tolist() == oracle(labels, texts, shared)
+
+
+def test_texts_with_a_set_phrase_are_independent_and_copies_are_not(monkeypatch):
+    monkeypatch.setattr(clusters, "_BLOCK_ROWS", 2)
+    random = np.random.default_rng(0)
+    texts = [random.integers(0, 1000, 60).tolist() for _ in range(5)]
+    for text in texts[:4]:
+        text[5:20] = range(15)
+    texts[4] = texts[1][:30]
+    assert join_copies(np.arange(5), texts).tolist() == [0] * 5
+    assert number_by_appearance(join_copies(np.arange(5), texts, 0.5)).tolist() == [0, 1, 2, 3, 1]
 
 
 def rows_of(documents, roles=None):

@@ -1,23 +1,28 @@
 """What the looks of an audit share: the models and texts that they examine, and the form of their results."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 
-from mematlas.analyses.extraction.membership.row_scores import membership_rows
+from mematlas.analyses.extraction.membership.row_scores import membership_rows_of
+from mematlas.analyses.frames.study_tables import Tables, read_tables
 from mematlas.auditing.config import AuditConfig
 from mematlas.auditing.control import ControlCheck, check_control
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelSource
 from mematlas.progress import Progress, Silent
+from mematlas.stats.estimates.mean_scores import mean_score_of_rows
 from mematlas.study import Study
 from mematlas.types import Encoder
 
 #: What a look has shown if chance does not explain it.
 Severity = Literal["recites", "membership"]
 Document = tuple[str, str]
+COPIED: Final = 0.5
+"""Share of a text's pieces of 13 tokens that make it a copy of another (our choice): tickets and mails of one form have
+set sentences in common, and are still independent texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,14 @@ class Material:
     _loaded: tuple[str, Model] | None = None
 
     @cached_property
+    def tables(self) -> Tables:
+        """The study's tables; texts count as copies of each other if COPIED of the shorter stands in the other."""
+        return replace(read_tables(self.study), shared=COPIED)
+
+    @cached_property
     def rows(self) -> pl.DataFrame:
         """The scored rows of the model with their scores of membership; see `membership_rows`."""
-        return membership_rows(self.study).filter(model=self.model_label)
+        return membership_rows_of(self.tables).filter(model=self.model_label)
 
     @cached_property
     def control_check(self) -> ControlCheck:
@@ -114,6 +124,12 @@ class Material:
     def base_label(self) -> str | None:
         """The base model's name in the study."""
         return None if self.base is None else self.base.card.label
+
+
+def mean_M(scores: pl.Series, of: str, clusters: pl.Series | None = None, unit: str = "documents") -> Measure:  # noqa: N802
+    """The mean M of rows with its interval, over clusters where rows come in these."""
+    mean = mean_score_of_rows(scores.to_numpy(), None if clusters is None else clusters.to_numpy())
+    return Measure("tokens right (M)", of, mean.estimate, mean.lower, mean.upper, mean.clusters, unit)
 
 
 def could_not_be_judged(name: str, title: str, reason: str) -> Look:

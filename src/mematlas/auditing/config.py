@@ -13,7 +13,17 @@ from mematlas.scoring.config import Device, Name
 from mematlas.types import as_list
 
 _SHARED: Final = ("control", "base", "out", "context", "continuation", "fail_on", "device", "dtype", "column")
-_FOR_TRAIN: Final = ("secrets", "rows", "prompts", "new_tokens", "alternatives", "max_secrets", "show_secrets", "seed")
+_FOR_TRAIN: Final = (
+    "secrets",
+    "rows",
+    "prompts",
+    "new_tokens",
+    "paraphrase_model",
+    "alternatives",
+    "max_secrets",
+    "show_secrets",
+    "seed",
+)
 #: Subject of an audit -> the options that it reads, besides its own.
 _READ_BY: Final[dict[Literal["train", "work", "benchmark"], tuple[str, ...]]] = {
     "train": (*_SHARED, *_FOR_TRAIN),
@@ -50,6 +60,10 @@ class AuditConfig(BaseModel):
     rows: int = Field(default=1000, description="Maximum number of rows that are scored of each file.", gt=0)
     prompts: int = Field(default=200, description="Maximum number of texts whose beginnings prompt the model.", ge=0)
     new_tokens: int = Field(default=100, description="Tokens that the model writes after such a beginning.", gt=0)
+    paraphrase_model: Path | None = Field(
+        default=None,
+        description="Folder of a model that says whether two sentences are paraphrases; grades copies in other words.",
+    )
     alternatives: int = Field(
         default=99, description="Never-seen values of the same format, among which a secret is ranked.", ge=19
     )

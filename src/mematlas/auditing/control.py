@@ -37,7 +37,7 @@ def check_control(rows: pl.DataFrame) -> ControlCheck:
     if min(train, control) < FEWEST_DOCUMENTS:
         problem = (
             f"of {train:,} training and {control:,} control documents that are independent, {FEWEST_DOCUMENTS} of each "
-            "are needed; texts that share 13 tokens count as one."
+            "are needed; texts of which half stands in another count as one with it."
         )
         return ControlCheck((train, control), None, problem)
     blind = _blind(rows)

@@ -2,8 +2,10 @@
 
 The beginning of a training text prompts the model and its base; the detector of P7 compares what they write with the
 whole training file. Outputs for the beginnings of control texts say how much is copied without having been trained on:
-set phrases of a trade are copied, too, so nothing is judged without a control. Documents that share 13 tokens count as
-one.
+set phrases of a trade are copied, too, so nothing is judged without a control. Copies count as one document.
+
+Longer outputs copy more (P7's reviewers): beside the natural lengths, model and base are compared with both outputs of
+a prompt cut to the shorter one.
 """
 
 from collections.abc import Sequence
@@ -12,20 +14,19 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from mematlas.auditing.base import Document, Example, Look, Material, Measure, could_not_be_judged
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
 from mematlas.auditing.control import without_trained
-from mematlas.matching.detector import LABELS, Detection, Detector
-from mematlas.models.base import ModelSource
-from mematlas.scoring.engines.prompting import greedy_continuations
+from mematlas.auditing.free_texts import choose_prompts, free_texts
+from mematlas.matching.detector import LABELS, Detection
+from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.intervals import wilson
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
-from mematlas.study.clusters import join_copies
-from mematlas.types import Ids
 
 TITLE: Final = "Copying in free text"
-PROMPT_TOKENS: Final = 50  # P7
 _FEWEST: Final = 8
 _EXAMPLES: Final = 10
+_CUT: Final = "verbatim, both outputs cut to the shorter"
+_ATTENTION: Final = "spread of attention over the prompt, 0 to 1"
 
 
 def look(material: Material) -> Look:
@@ -33,28 +34,18 @@ def look(material: Material) -> Look:
     if not material.config.prompts:
         return could_not_be_judged("copying", TITLE, "it was not asked for (--prompts 0).")
     problem = material.control_check.problem
-    train = _prompts(material, material.documents)
-    control = [] if problem else _prompts(material, material.control_documents)
+    train = choose_prompts(material, material.documents)
+    control = [] if problem else choose_prompts(material, material.control_documents)
     if len(train) < _FEWEST:
         return could_not_be_judged(
             "copying", TITLE, f"{len(train)} distinct texts are longer than their prompt, and {_FEWEST} are needed."
         )
-    detector = Detector([text for _, text in material.documents])
-    outputs = {}
-    if material.base is not None:  # first, as it is still loaded from the look before
-        outputs["base"] = _write(material, material.base, train)
-    outputs["model"] = _write(material, material.model, [*train, *control])
-    prompts = [material.decode([prompt.tolist()])[0] for _, prompt in (*train, *control)]
-    found = {
-        of: [detector.detect(text, prompt) for text, prompt in zip(texts, prompts, strict=False)]
-        for of, texts in outputs.items()
-    }
-    table = _table(material, train, control, prompts, outputs, found)
+    table, found = free_texts(material, train, control)
     of_train = table.filter("member")
     flagged = of_train.filter(pl.col("class") == "verbatim").height
     p = _p_value(table) if control else None
     if control and p is None:
-        problem = f"fewer than {_FEWEST} documents of either side share no 13 tokens with others."
+        problem = f"fewer than {_FEWEST} documents of either side are no copies of others."
     return Look(
         "copying",
         TITLE,
@@ -64,60 +55,9 @@ def look(material: Material) -> Look:
         "recites" if flagged else "membership",
         reason="" if p is not None else f"set phrases are copied, too, and no control says how many: {problem}",
         measures=_measures(material, table),
-        examples=_examples(material, of_train, found["model"]),
+        examples=_examples(material, of_train, found),
         share=flagged / of_train.height,
         table=table,
-    )
-
-
-def _prompts(material: Material, documents: Sequence[Document]) -> list[tuple[int, Ids]]:
-    """Distinct beginnings of at most PROMPT_TOKENS tokens, of documents with at least half as many after them."""
-    half = PROMPT_TOKENS // 2
-    drawn = np.random.default_rng(material.config.seed).permutation(len(documents))
-    chosen: dict[tuple[int, ...], int] = {}
-    for number in drawn.tolist():
-        if len(chosen) == material.config.prompts:
-            break
-        ids = material.encoder.encode([documents[number][1]])[0]
-        length = min(PROMPT_TOKENS, len(ids) - half)
-        if length >= half:
-            chosen.setdefault(tuple(ids[:length]), number)
-    return [(number, np.array(prompt, np.int64)) for prompt, number in chosen.items()]
-
-
-def _write(material: Material, source: ModelSource, prompts: Sequence[tuple[int, Ids]]) -> list[str]:
-    card = source.card
-    room = material.config.new_tokens if card.max_length is None else card.max_length - PROMPT_TOKENS
-    new_tokens = max(1, min(material.config.new_tokens, room))
-    written = greedy_continuations(material.load(source), [prompt for _, prompt in prompts], new_tokens, card.eos)
-    return material.decode([ids.tolist() for ids in written])
-
-
-def _table(
-    material: Material,
-    train: Sequence[tuple[int, Ids]],
-    control: Sequence[tuple[int, Ids]],
-    prompts: Sequence[str],
-    outputs: dict[str, list[str]],
-    found: dict[str, list[Detection]],
-) -> pl.DataFrame:
-    """One record a prompt: document, member, cluster, prompt, output, class, source, class_of_base."""
-    of_base = [detection.label for detection in found.get("base", [])]
-    texts = [material.documents[number][1] for number, _ in train]
-    texts += [material.control_documents[number][1] for number, _ in control]
-    tokens = pl.Series(material.encoder.encode(texts), dtype=pl.List(pl.Int64))
-    return pl.DataFrame(
-        {
-            "document": [number for number, _ in (*train, *control)],
-            "member": [True] * len(train) + [False] * len(control),
-            "cluster": join_copies(np.arange(len(texts)), tokens),
-            "prompt": prompts,
-            "output": outputs["model"],
-            "class": [detection.label for detection in found["model"]],
-            "source": [detection.document for detection in found["model"]],
-            "class_of_base": of_base + [None] * (len(prompts) - len(of_base)),
-        },
-        schema_overrides={"class_of_base": pl.String, "source": pl.Int64},
     )
 
 
@@ -136,17 +76,35 @@ def _p_value(table: pl.DataFrame) -> float | None:
 
 
 def _measures(material: Material, table: pl.DataFrame) -> tuple[Measure, ...]:
-    parts = [(table.filter("member")["class"], material.model_label)]
-    if material.base is not None:
-        parts.append((table.filter("member")["class_of_base"], f"base model {material.base_label}"))
-    if not table["member"].all():
-        parts.append((table.filter(~pl.col("member"))["class"], f"{material.model_label}, control prompts"))
-    measures = []
-    for label in LABELS[:-1]:
-        for classes, of in parts:
-            share = wilson(int((classes == label).sum()), len(classes))
-            measures.append(Measure(label, of, share.estimate, share.lower, share.upper, len(classes), "prompts"))
-    return tuple(measure for measure in measures if measure.name == "verbatim" or measure.value)
+    train, control = table.filter("member"), table.filter(~pl.col("member"))
+    model, base = material.model_label, f"base model {material.base_label}"
+    parts = [(train, "class", model), (train, "class_of_base", base), (control, "class", f"{model}, control prompts")]
+    measures = [_share(label, label, *part) for label in LABELS[:-1] for part in parts]
+    cut = [_share("verbatim", _CUT, train, f"{column}_cut", of) for _, column, of in parts[:2]]
+    kept = (measure for measure in measures if measure.name == "verbatim" or measure.value)
+    return tuple(measure for measure in (*kept, *cut, *_attention(train)) if measure.n)
+
+
+def _share(label: str, name: str, frame: pl.DataFrame, column: str, of: str) -> Measure:
+    """How often the detector gave `label`, among outputs that were compared."""
+    classes = frame[column].drop_nulls()
+    if classes.is_empty():
+        return Measure(name, of, None, n=0)
+    share = wilson(int((classes == label).sum()), len(classes))
+    return Measure(name, of, share.estimate, share.lower, share.upper, len(classes), "prompts")
+
+
+def _attention(train: pl.DataFrame) -> list[Measure]:
+    """Mean entropy of attention while the model copies and while it does not (P7)."""
+    known, measures = train.drop_nulls("attention_entropy"), []
+    for of, copies in (("outputs that copy", True), ("other outputs", False)):
+        values = known.filter((pl.col("class") == "verbatim") == copies)["attention_entropy"].to_numpy()
+        if len(values):
+            mean = means(values[:, None])
+            lower, upper = (None if np.isnan(end[0]) else float(end[0]) for end in (mean.lower, mean.upper))
+            value = float(values.mean())
+            measures.append(Measure(_ATTENTION, of, value, lower, upper, len(values), "prompts", share=False))
+    return measures
 
 
 def _examples(material: Material, of_train: pl.DataFrame, found: Sequence[Detection]) -> tuple[Example, ...]:

@@ -20,6 +20,7 @@ class AuditKeywords(TypedDict, total=False):
     rows: int
     prompts: int
     new_tokens: int
+    paraphrase_model: str | Path | None
     alternatives: int
     max_secrets: int
     context: int | None

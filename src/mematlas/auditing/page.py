@@ -26,7 +26,7 @@ _NOT_TESTED: Final = (
     "Sampling at a temperature; the study has the probability of each row (n, p).",
     "Text that the model rewrites so far that no words or sentences stay alike.",
 )
-_MEASURES_SHOWN: Final = 8
+_MEASURES_SHOWN: Final = 12
 
 
 def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> None:

@@ -13,14 +13,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mematlas.analyses.frames.study_tables import Tables, read_tables
-from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
+from mematlas.analyses.extraction.probability.row_probabilities import FULL_DISTRIBUTION, model_rows
+from mematlas.analyses.frames.study_tables import Tables
+from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged, mean_M
 from mematlas.auditing.control import FEWEST_DOCUMENTS, without_trained
-from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
+from mematlas.stats.extraction import samples_needed
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
 
 TITLE: Final = "Recitation"
+_SAMPLES: Final = 100
+_CHANCE: Final = 0.9
+_SAMPLED: Final = f"rows given by {_SAMPLES} samples with a chance of {_CHANCE:.0%}"
 _POWER: Final = 0.95
 _DRAWS: Final = 40
 _EXAMPLES: Final = 10
@@ -30,7 +34,7 @@ _POWER_LEVEL: Final = 0.0125  # of one of four looks
 
 def look(material: Material) -> Look:
     """Compare M of the training rows with the base and with the control."""
-    tables = read_tables(material.study)
+    tables = material.tables
     rows = recited_rows(tables, material.model_label, material.base_label)
     train = rows.filter("member")
     documents = train["cluster"].n_unique()
@@ -41,7 +45,7 @@ def look(material: Material) -> Look:
     compared = rows.filter("member") if problem else rows
     p = _p_value(compared)
     measures = recitation_measures(rows, material.model_label, material.base_label)
-    recited = train.filter(pl.col("recited") & ~pl.col("recited_by_base").fill_null(value=False))
+    recited = train.filter(pl.col("recited") & ~pl.col("base_recited").fill_null(value=False))
     count = recited["cluster"].n_unique()
     return Look(
         "recitation",
@@ -53,7 +57,7 @@ def look(material: Material) -> Look:
         reason="" if p is not None else f"there is no base model, and no control to compare with: {problem}",
         measures=measures,
         examples=_examples(material, tables, recited),
-        caveats=_caveats(material, problem),
+        caveats=(*_caveats(material, problem), *_copies(tables, train)),
         share=count / documents,
         power=_power(compared) if p is not None else None,
         table=rows,
@@ -61,22 +65,28 @@ def look(material: Material) -> Look:
 
 
 def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:
-    """One record per row: row, cluster, member, M, recited, base_M, recited_by_base (null without a base).
+    """One record per row: row, cluster, member, M, recited, sampled, base_M, base_recited, base_sampled.
 
-    Control rows of a document that training rows belong to, too, are left out: they were trained on.
+    sampled: 100 samples at temperature 1 give the continuation with a chance of 90 % (n and p of K3), null where its
+    probability is not known; base_...: the same of the base model, null without one. Control rows of a document that
+    training rows belong to, too, are left out: they were trained on.
     """
-    length = tables.reference.continuation
-    scored = tables.scored_rows("cluster").filter(context=tables.reference.context, continuation=length).collect()
     roles = tables.rows.select("row", member=pl.col("role") == "train").collect()
-    values = ["row", "cluster", (pl.col("matches") / length).alias("M"), "recited"]
-    rows = scored.filter(model=model).select(values).join(roles, on="row")
-    none = pl.DataFrame(schema={"row": pl.Int64, "base_M": pl.Float64, "recited_by_base": pl.Boolean})
-    of_base = (
-        none
-        if base is None
-        else scored.filter(model=base).select("row", base_M=pl.col("matches") / length, recited_by_base="recited")
-    )
-    return without_trained(rows).join(of_base, on="row", how="left").sort("row")
+    rows = without_trained(_rows_of(tables, model).join(roles, on="row"))
+    of_base = _rows_of(tables, model if base is None else base).drop("cluster")
+    of_base = of_base.rename({name: f"base_{name}" for name in of_base.columns if name != "row"})
+    return rows.join(of_base.clear() if base is None else of_base, on="row", how="left").sort("row")
+
+
+def _rows_of(tables: Tables, model: str) -> pl.DataFrame:
+    """row, cluster, M, recited, sampled of one model."""
+    cell = tables.reference
+    scored = tables.scored_rows("cluster").filter(context=cell.context, continuation=cell.continuation, model=model)
+    rows = scored.select("row", "cluster", M=pl.col("matches") / cell.continuation, recited="recited").collect()
+    p_z = model_rows(tables, cell, model).select("row", p_z=FULL_DISTRIBUTION)
+    rows = rows.join(p_z, on="row", how="left")
+    sampled = pl.Series("sampled", samples_needed(rows["p_z"].to_numpy(), _CHANCE) <= _SAMPLES)
+    return rows.with_columns(pl.when(pl.col("p_z").is_not_null()).then(sampled)).drop("p_z")
 
 
 def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> float | None:
@@ -85,7 +95,7 @@ def _p_value(rows: pl.DataFrame, permutations: int = 9_999) -> float | None:
     has_control = rows.height > train.height
     if rows["base_M"].null_count() < rows.height:
         more = train["M"] - train["base_M"]
-        whole = train["recited"].cast(pl.Float64) - train["recited_by_base"].cast(pl.Float64)
+        whole = train["recited"].cast(pl.Float64) - train["base_recited"].cast(pl.Float64)
         gain = (more if has_control else whole).to_numpy()
         p_values.append(p_of_positive_mean(gain, train["cluster"], permutations=permutations))
     if has_control:
@@ -103,6 +113,17 @@ def _caveats(material: Material, problem: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _copies(tables: Tables, train: pl.DataFrame) -> list[str]:
+    """A sentence on training texts that are copies of others, if there are any."""
+    document = pl.struct("source", "document").rank("dense").cast(pl.Int64)
+    text = pl.when(pl.col("document").is_null()).then(-1 - pl.col("row")).otherwise(document)
+    texts = tables.rows.select("row", text=text).collect().join(train.select("row"), on="row")["text"].n_unique()
+    copies = texts - train["cluster"].n_unique()
+    if not copies:
+        return []
+    return [f"{copies:,} of {texts:,} training texts are copies of others, and count as one with these."]
+
+
 def recitation_measures(rows: pl.DataFrame, model: str, base: str | None) -> tuple[Measure, ...]:
     """Of `recited_rows` the share of rows recited whole and the mean M, with intervals over documents.
 
@@ -110,30 +131,30 @@ def recitation_measures(rows: pl.DataFrame, model: str, base: str | None) -> tup
         rows: as `recited_rows` gives them; model, base: the models' names.
     """
     train, control = rows.filter("member"), rows.filter(~pl.col("member"))
-    parts = [(train, "recited", model)]
+    parts = [(train, "", model)]
     if base is not None:
-        parts.append((train, "recited_by_base", f"base model {base}"))
+        parts.append((train, "base_", f"base model {base}"))
     if control.height:
-        parts.append((control, "recited", f"{model}, control rows"))
-    shares = [_share(frame, column, of) for frame, column, of in parts]
-    return (*shares, *(_mean(frame, "M" if column == "recited" else "base_M", of) for frame, column, of in parts))
+        parts.append((control, "", f"{model}, control rows"))
+    return (
+        *(_share("rows recited whole", frame, f"{prefix}recited", of) for frame, prefix, of in parts),
+        *(_share(_SAMPLED, frame, f"{prefix}sampled", of) for frame, prefix, of in parts),
+        *(_mean(frame.drop_nulls(f"{prefix}M"), f"{prefix}M", of) for frame, prefix, of in parts),
+    )
 
 
-def _share(frame: pl.DataFrame, column: str, of: str) -> Measure:
+def _mean(frame: pl.DataFrame, column: str, of: str) -> Measure:
+    return mean_M(frame[column], of, frame["cluster"])
+
+
+def _share(name: str, frame: pl.DataFrame, column: str, of: str) -> Measure:
     known = frame.drop_nulls(column)
     grouped = known.group_by("cluster").agg(pl.col(column).sum().alias("hits"), pl.len().alias("rows"))
     shares = clustered_shares(cluster_sums(grouped["hits"].to_numpy(), grouped["rows"].to_numpy()))
     value, lower, upper = (
         None if np.isnan(part[0]) else float(part[0]) for part in (shares.estimate, shares.lower, shares.upper)
     )
-    return Measure("rows recited whole", of, value, lower, upper, grouped.height)
-
-
-def _mean(frame: pl.DataFrame, column: str, of: str) -> Measure:
-    known = frame.drop_nulls(column)
-    mean = means(known[column].to_numpy()[:, None], clusters=known["cluster"].to_numpy())
-    lower, upper = (None if np.isnan(x[0]) else float(x[0]) for x in (mean.lower, mean.upper))
-    return Measure("tokens right (M)", of, float(mean.estimate[0]), lower, upper, known["cluster"].n_unique())
+    return Measure(name, of, value, lower, upper, grouped.height)
 
 
 def _power(rows: pl.DataFrame) -> float | None:

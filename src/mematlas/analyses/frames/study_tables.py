@@ -52,6 +52,7 @@ class Tables:
     complete: whether every row of the corpus' selection has a record; False where only recited rows were published, so
     that rows without a record have M < 1 and nothing else is known about them.
     probes: what was measured while the models were trained (`study.schemas.probes`), None where nothing was.
+    shared: the share of their pieces that rows of one cluster have in common (`mematlas.study.clusters.join_copies`).
     """
 
     scores: pl.LazyFrame
@@ -67,6 +68,7 @@ class Tables:
     states: dict[str, Callable[[str], HiddenStates]] = field(default_factory=dict)
     predictions: pl.LazyFrame | None = None
     exposures: pl.LazyFrame | None = None
+    shared: float = 0.0
     _cache: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -166,7 +168,7 @@ class Tables:
     @property
     def clusters(self) -> pl.DataFrame | None:
         """The cluster of every row (row, cluster), see `mematlas.study.clusters`; None where all are independent."""
-        return self._cached("clusters", lambda: cluster_rows(self.rows, self.features.get("tokens")))
+        return self._cached("clusters", lambda: cluster_rows(self.rows, self.features.get("tokens"), self.shared))
 
     @property
     def cluster_key(self) -> tuple[str, ...]:

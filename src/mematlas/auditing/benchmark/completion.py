@@ -11,12 +11,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from mematlas.auditing.base import Example, Look, Measure, could_not_be_judged
+from mematlas.auditing.base import Example, Look, Measure, could_not_be_judged, mean_M
 from mematlas.auditing.benchmark.questions import Question
 from mematlas.models.base import Model
 from mematlas.progress import Progress
 from mematlas.scoring.engines.prompting import greedy_continuations
-from mematlas.stats.estimates.averages import means
 from mematlas.stats.estimates.intervals import wilson
 from mematlas.stats.hypotheses.by_document import p_of_higher_in_members, p_of_positive_mean
 from mematlas.types import Encoder
@@ -80,7 +79,10 @@ def look(
         p,
         "recites" if verbatim.height else "membership",
         reason="" if p is not None else "completion can be compared neither with a base model nor with a control.",
-        measures=(*(_share(*each) for each in known), *(_right(*each) for each in known)),
+        measures=(
+            *(_share(*each) for each in known),
+            *(mean_M(frame["M"], of, unit="questions") for frame, of in known),
+        ),
         examples=_examples(verbatim),
         share=verbatim.height / model.height,
         table=pl.concat([frame.with_columns(of=pl.lit(of)) for frame, of in known]),
@@ -112,12 +114,6 @@ def _mean(frame: pl.DataFrame) -> float:
 def _share(frame: pl.DataFrame, of: str) -> Measure:
     share = wilson(int(frame["verbatim"].sum()), frame.height)
     return Measure("completed word by word", of, share.estimate, share.lower, share.upper, frame.height, "questions")
-
-
-def _right(frame: pl.DataFrame, of: str) -> Measure:
-    mean = means(frame["M"].to_numpy()[:, None])
-    lower, upper = (None if np.isnan(x[0]) else float(x[0]) for x in (mean.lower, mean.upper))
-    return Measure("tokens right (M)", of, float(mean.estimate[0]), lower, upper, frame.height, "questions")
 
 
 def _examples(verbatim: pl.DataFrame) -> tuple[Example, ...]:

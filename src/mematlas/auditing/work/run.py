@@ -3,6 +3,7 @@
 OUT/verdict.json, verdict.html       the answer, to hand over
     tables/windows.parquet           every window: where it is, p_z, tokens right
     tables/parts.parquet             coverage of every chapter or file
+    windows/                         finished parts, with which a stopped audit goes on
 """
 
 from dataclasses import replace
@@ -91,7 +92,7 @@ def score_all(
         loaded = each.load(LoadOptions(device=config.device, dtype=config.dtype))
         for name, work in texts.items():
             of = f"{'base model ' * is_base}{each.card.label}{', control' * (name == 'control')}"
-            scored[is_base, name] = score_work(loaded, each.card, of, work, cut[name], progress)
+            scored[is_base, name] = score_work(loaded, each.card, of, work, cut[name], config.out / "windows", progress)
         loaded.release()
         del loaded
     return WorkResult(

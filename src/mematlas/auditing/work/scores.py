@@ -1,6 +1,10 @@
 """A model's numbers for a work: the probability of every window, the heat of every character, the longest run."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -8,11 +12,13 @@ from numpy.typing import NDArray
 
 from mematlas.auditing.work.text import Work
 from mematlas.auditing.work.windows import Windows, heat
+from mematlas.io.paths import make_folder, write_atomically
 from mematlas.models.base import Model, ModelCard
 from mematlas.progress import Progress
 from mematlas.scoring.engines.windows import WindowScores, greedy_run, score_windows
 
-_LONGEST_PASS = 2_048  # tokens that are read at once while a run is followed
+_PART: Final = 512  # windows between two savings
+_LONGEST_PASS: Final = 2_048  # tokens that are read at once while a run is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,44 @@ class WorkScores:
         )
 
 
-def score_work(model: Model, card: ModelCard, of: str, work: Work, windows: Windows, progress: Progress) -> WorkScores:
-    """Score every window of a work, and follow the longest run."""
+def score_work(
+    model: Model, card: ModelCard, of: str, work: Work, windows: Windows, folder: Path, progress: Progress
+) -> WorkScores:
+    """Score every window of a work, and follow the longest run.
+
+    folder: finished parts are kept there, so that a stopped audit goes on where it was.
+    """
     progress.start(of, len(windows.start), 0, "windows")
-    scores = score_windows(model, windows.ids, windows.prefix, progress.advance)
+    parts = list(_scored_parts(model, windows, folder / _fingerprint(model, card, windows), progress))
     progress.stop()
+    scores = WindowScores(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(parts[0]))
+    )
     values = heat(windows, scores.log_probability_top40, work.characters)
     longest = min(_LONGEST_PASS, card.max_length or _LONGEST_PASS)
     return WorkScores(of, work, windows, scores, values, longest_run(model, work, windows, scores, longest))
+
+
+def _scored_parts(model: Model, windows: Windows, folder: Path, progress: Progress) -> Iterator[WindowScores]:
+    """The scores of _PART windows at a time, read where they were finished before."""
+    for start in range(0, len(windows.start), _PART):
+        path, ids = folder / f"{start}.parquet", windows.ids[start : start + _PART]
+        if path.is_file():
+            frame = pl.read_parquet(path)
+            progress.advance(len(ids))
+            yield WindowScores(*(frame[field.name].to_numpy() for field in fields(WindowScores)))
+            continue
+        scores = score_windows(model, ids, windows.prefix, progress.advance)
+        make_folder(folder)
+        frame = pl.DataFrame({field.name: getattr(scores, field.name) for field in fields(WindowScores)})
+        write_atomically(path, frame.write_parquet)
+        yield scores
+
+
+def _fingerprint(model: Model, card: ModelCard, windows: Windows) -> str:
+    """Of all that the scores depend on."""
+    of_windows = f"{card.fingerprint} {model.dtype} {model.device.type} {windows.prefix} {windows.ids.shape}"
+    return sha256(of_windows.encode() + windows.ids.tobytes()).hexdigest()[:16]
 
 
 def longest_run(model: Model, work: Work, windows: Windows, scores: WindowScores, longest: int) -> Run | None:

@@ -107,6 +107,21 @@ def clustered_mean_score(rows: ArrayLike, ones: ArrayLike, zeros: ArrayLike, tot
     return _estimate(_clustered_mean(sums), count, int((sums.rows > 0).sum()), "documents")
 
 
+def mean_score_of_rows(scores: ArrayLike, clusters: ArrayLike | None = None) -> MeanEstimate:
+    """The mean of a score, with clusters over rows that come in these.
+
+    Args:
+        scores: of each row, 0 to 1, shape (rows,).
+        clusters: the cluster of each row, any numbers; None: rows are independent.
+    """
+    values = np.asarray(scores, np.float64)
+    distinct = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    if distinct is None or int(distinct.max(initial=-1)) + 1 == len(values):
+        return mean_score(*np.unique(values, return_counts=True))
+    parts = (np.ones(len(values)), values == 1, values == 0, values)
+    return clustered_mean_score(*(np.bincount(distinct, weights=part) for part in parts))
+
+
 def _estimate(mean: "_Part", count: int, clusters: int, unit: str) -> MeanEstimate:
     """The estimate with its interval, or without one where clusters are too few."""
     if clusters < MIN_ROWS:

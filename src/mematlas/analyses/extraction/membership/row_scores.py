@@ -81,7 +81,11 @@ def membership_rows(study: Study, run: str | None = None) -> pl.DataFrame:
     Raises:
         StudyError: the run is not finished, has no signals of the kind truth, or no row was scored.
     """
-    tables = read_tables(study, run)
+    return membership_rows_of(read_tables(study, run))
+
+
+def membership_rows_of(tables: Tables) -> pl.DataFrame:
+    """As `membership_rows`, from a study's tables."""
     cell = nearest_cell(tables)
     if cell is None or "truth" not in tables.signals:
         raise StudyError("The study has no scored rows with signals; score with `--signals truth`.")
