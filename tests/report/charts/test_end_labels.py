@@ -135,3 +135,11 @@ def test_a_point_of_two_rows_stands_in_the_table_only():
     assert rows.frame["level"].to_list() == ["high"]
     assert rows.notes == ("1 point of fewer than 5 rows is in the table only.",)
     assert select_rows(chart, table.head(1)).frame.height == 1
+
+
+def test_one_value_at_its_bound_still_has_an_axis():
+    table = pl.DataFrame({"n": [1, 2], "auroc": [1.0, 1.0]})
+    chart = Chart("a", "A", "lines", "t", Axis("n", "n"), Axis("auroc", "AUROC", zero=False, bounds=(0, 1)))
+    scale = value_scale(chart, table)
+    assert (scale.low, scale.high) == (0, 1)
+    assert scale.height_of(1.0) == 1

@@ -85,6 +85,8 @@ class _Series:
         if self.chart.dash is None:
             return self._split(lambda style: mark(style, filled=True))
         is_first = f"datum[{self.chart.dash!r}] === {json.dumps(self.dashes[0])}"
+        if self.chart.color is not None and self.chart.dash == self.chart.color.column:
+            is_first = f"!datum.{CONTROL}"  # colors alone tell the others apart
         filled = self._colored(mark({}, filled=True)).transform_filter(is_first)
         hollow = self._split(lambda style: mark(style, filled=False).transform_filter(f"!({is_first})"))
         return [filled, *hollow] if len(self.dashes) > 1 else [filled]

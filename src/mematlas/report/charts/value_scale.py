@@ -54,7 +54,7 @@ def value_scale(chart: Chart, rows: pl.DataFrame) -> ValueScale:
     least, greatest = value_bounds(chart, rows)
     low = low if least is None or min(values) < least else max(low, least)
     high = high if greatest is None or max(values) > greatest else min(high, greatest)
-    return ValueScale(low, high, log=False)
+    return ValueScale(low if low < high else high - 1, high, log=False)
 
 
 def _nice(low: float, high: float) -> tuple[float, float]:

@@ -179,5 +179,5 @@ def _axis_title(frames: Frames, method: str, kind: str, axis: int) -> str:
     if method != PCA:
         return f"axis {axis} of {method}"
     explained = frames["axes"].filter(kind=kind, axis=axis).select("state", "explained").iter_rows()
-    shares = "; ".join(f"{state} state: {share:.0%}".replace("%", " %") for state, share in explained)
+    shares = "; ".join(f"{state} state: {share:.0%}" for state, share in explained)
     return f"principal axis {axis} (of the variance, {shares})"
