@@ -15,9 +15,9 @@ function withWidth(chart, width) {
   if (chart.panels === 1) {
     return { ...specification, width: Math.min(chart.max_width, width), autosize: { type: "fit-x", contains: "padding" } };
   }
-  const fittingPanels = Math.max(1, Math.floor((width - 90) / (chart.min_width + 20)));
+  const fittingPanels = Math.max(1, Math.floor((width - 90) / (chart.min_width + chart.label_width + 20)));
   const columns = Math.ceil(chart.panels / Math.ceil(chart.panels / fittingPanels));
-  specification.spec.width = Math.min(chart.max_width, Math.floor((width - 90) / columns) - 20);
+  specification.spec.width = Math.min(chart.max_width, Math.floor((width - 90) / columns) - 20 - chart.label_width);
   return { ...specification, columns };
 }
 
