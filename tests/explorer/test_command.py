@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import webbrowser
 import pytest
 
 from mematlas.cli import run
+from mematlas.errors import StudyError
+from mematlas.explorer.routes import Explorer
 from mematlas.explorer.server import ExplorerServer
+from mematlas.study import open_study
 
 
 @pytest.mark.parametrize("option", ["--browser", "--no-browser"])
@@ -62,3 +66,21 @@ def test_what_cannot_be_shown_is_named_in_one_line(tmp_path, capsys):
 def test_a_run_that_is_not_there_is_named(full_folder, capsys):
     assert run(["explore", str(full_folder), "--run", "zzz", "--no-browser"]) == 1
     assert "has no run zzz" in capsys.readouterr().err
+
+
+def test_a_damaged_study_is_one_line_with_a_remedy(full_folder, tmp_path, capsys):
+    study = shutil.copytree(full_folder, tmp_path / "study")
+    (path,) = (study / "rows" / "r").glob("*.parquet")
+    content = path.read_bytes()
+    path.write_bytes(b"\0" * len(content))
+    assert run(["explore", str(study), "--no-browser"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"mematlas: A file in {study}/rows is damaged or missing (")
+    assert error.endswith(f"`mematlas verify {study}` says which, and how to restore it.\n")
+    path.write_bytes(content)
+    (path,) = (study / "scores" / "k" / "s3").glob("*.parquet")
+    path.write_bytes(b"\0" * path.stat().st_size)
+    explorer = Explorer(open_study(study))
+    with pytest.raises(StudyError, match="damaged or missing"):
+        explorer.answer("/api/rows", "model=s3")
+    assert explorer.answer("/api/rows", "model=s1").status == 200

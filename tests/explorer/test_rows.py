@@ -14,6 +14,7 @@ from mematlas.explorer.routes import Explorer
 from mematlas.study import open_study
 from tests.analyses import awkward_studies as studies
 from tests.analyses.study_folders import write_study
+from tests.analyses.synthetic_tables import with_features
 from tests.explorer.asking import ask, refusal
 from tests.tiny_networks import V, neox, save_network
 
@@ -108,6 +109,22 @@ def test_hits_are_those_of_the_models_own_text(shelf, monkeypatch):
             assert [*model["hit"], False].index(False) == model["verbatim"]
             seen.add(model["matches"])
     assert seen >= {0, 8, 12}
+
+
+def test_rows_of_masked_models_are_shown_whole(tmp_path):
+    """Hidden tokens stand anywhere in the row, which has no continuation."""
+    tables = with_features(studies.family(models=("s1",), cells=((32, 5),), count=20))
+    masking = {"masking": {"share": 0.15, "masks": 4, "seed": 0}}
+    study = write_study(studies.replace(tables, settings=tables.settings | masking), tmp_path)
+    explorer = Explorer(study)
+    tokens = study.features("tokens").filter(row=3)["tokens"][0].to_list()
+    shown = ask(explorer, "/api/row", row=3)
+    assert (shown["cell"]["align"], shown["tokens"]["ids"]) == ("masked", tokens[:32])
+    assert shown["models"][0]["hit"] is None
+    assert "masked models have none" in shown["missing"]["free"]
+    assert ask(explorer, "/api/rows", row_min=3, row_max=3)["rows"][0]["context_text"] == " ".join(
+        map(str, tokens[:32])
+    )
 
 
 def test_places_name_the_rows_that_can_be_opened(full):

@@ -5,7 +5,8 @@ bytes each, and 12 more for each model and cell. A row goes by its position: its
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any, Final, get_args
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mematlas.errors import StudyError
+from mematlas.errors.remedies import command_line
 from mematlas.io.local_copies import fetch_all
 from mematlas.metrics.levels import LEVELS, RECITED_LEVELS, level
 from mematlas.study import Study
@@ -56,7 +59,8 @@ class Lines:
         self._lock = threading.RLock()
         self._columns: dict[tuple[object, ...], pl.DataFrame] = {}
         self._names: dict[Path, list[str]] = {}
-        self.rows = self._read_rows()
+        with self._readable(self.study.folder / "rows"):
+            self.rows = self._read_rows()
 
     # --------------------------------------------------------------------------------------------------- the study
 
@@ -178,8 +182,9 @@ class Lines:
         count = int(names[0].rpartition("-")[2])
         numbers = np.unique(self._row_shards[positions] if row_shards else self._shard_of(positions, count))
         chosen = [name for name in names if int(name.split("-")[1]) in set(numbers.tolist())]
-        files = fetch_all([folder / f"{name}.parquet" for name in chosen or names[:1]])
-        return pl.concat([records_of(file, ids) for file in files], how="diagonal")
+        with self._readable(folder):
+            files = fetch_all([folder / f"{name}.parquet" for name in chosen or names[:1]])
+            return pl.concat([records_of(file, ids) for file in files], how="diagonal")
 
     def _shard_of(self, positions: Ids, count: int) -> Ids:
         """The number of the shard, of `count` of nearly equal size, in which each row is."""
@@ -192,11 +197,24 @@ class Lines:
 
     # -------------------------------------------------------------------------------------------------------- reading
 
+    @contextmanager
+    def _readable(self, folder: Path) -> Iterator[None]:
+        """Turn the errors of a damaged or missing file into one that names the remedy."""
+        try:
+            yield
+        except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+            raise StudyError(
+                f"A file in {folder} is damaged or missing ({str(error).partition(chr(10))[0]}); "
+                f"`{command_line('verify', self.study.folder)}` says which, and how to restore it."
+            ) from None
+
     def _cached(self, key: tuple[object, ...], compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         """Columns that are kept; those of scores that were used longest ago are given up."""
         with self._lock:
             frame = self._columns.pop(key, None)
-            frame = compute() if frame is None else frame
+            if frame is None:
+                with self._readable(self.study.folder):
+                    frame = compute()
             self._columns[key] = frame
             scores = [kept for kept in self._columns if kept[0] == "scores"]
             for kept in scores[:-_MODELS_KEPT]:

@@ -114,7 +114,7 @@ def _model(lines: Lines, texts: Texts, positions: Ids, view: View, label: str, w
         "label": label,
         **scores,
         "m": None if matches is None or not lines.is_graded else matches / view.continuation,
-        "hit": _hits(scores, generated, window, view),
+        "hit": _hits(scores, generated, window, view, lines.grid.align),
         "truth": None if truth is None else {name: truth.get(name) for name in _TRUTH},
         "generated": None
         if generated is None
@@ -149,8 +149,10 @@ def _signals(lines: Lines, positions: Ids, view: View, label: str, kind: str) ->
     return cell.row(0, named=True) if cell.height else None
 
 
-def _hits(scores: Record, generated: Record | None, window: Tokens, view: View) -> list[bool] | None:
+def _hits(scores: Record, generated: Record | None, window: Tokens, view: View, align: str) -> list[bool] | None:
     """Which tokens of the continuation the model gets right in its own text; None where that is not known."""
+    if align == "masked":  # hidden tokens stand anywhere
+        return None
     if scores["verbatim"] == view.continuation or scores["matches"] == view.continuation:
         return [True] * view.continuation
     if scores["matches"] == 0:

@@ -2,8 +2,10 @@
 
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
+from mematlas.errors import MematlasError
 from mematlas.explorer.routes import Explorer
 from mematlas.explorer.server import ExplorerServer
 from mematlas.study import open_study
@@ -21,10 +23,16 @@ def explore_study(folder: str | Path, port: int = 0, run: str | None = None, bro
     with ExplorerServer(explorer, port) as server:
         print(f"The rows of {study.folder} are at {server.address}", flush=True)
         print("The address works once, in one browser on this machine. Stop with Ctrl+C.", flush=True)
-        threading.Thread(target=explorer.answer, args=("/api/rows", ""), daemon=True).start()  # while a browser starts
+        threading.Thread(target=_prepare, args=(explorer,), daemon=True).start()
         if browser:
             webbrowser.open(server.address)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             print("\nStopped.")
+
+
+def _prepare(explorer: Explorer) -> None:
+    """Read what the first page needs while a browser starts; an error is shown there."""
+    with suppress(MematlasError):
+        explorer.answer("/api/rows", "")

@@ -99,7 +99,7 @@ class Texts:
         return decoder.decode_windows(windows)
 
     def windows(self, positions: Ids, view: View) -> list[tuple[str | None, str | None]]:
-        """The texts of the context and of the true continuation of these rows."""
+        """The texts of the context and of the true continuation of these rows; masked rows have no continuation."""
         tokens = self.tokens(positions)
         known = [ids for ids in tokens if ids is not None]
         start, stop = self.lines.grid.span(view.context, view.continuation)
