@@ -14,6 +14,7 @@ from mematlas.findings.finding import Chart, Finding, read_finding, write_findin
 from mematlas.literature.published import TRENDS
 
 FORBIDDEN_IN_CLAIMS = re.compile(r"\bnan\b|\binf\b|\bnull\b|\bNone\b(?! of)|\bLiteral\b|\{|\}", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
 FORBIDDEN_IN_TEXTS = re.compile(r"\bnan\b|\binf\b|\bnone\b(?! of)", re.IGNORECASE)
 
 
@@ -40,6 +41,32 @@ def check_the_claim_is_a_sentence_and_no_text_contains_a_null_value(finding: Fin
         assert not FORBIDDEN_IN_TEXTS.search(text), text
     for text in (*finding.caveats, *finding.deviations, *filter(None, [finding.missing, finding.control])):
         assert text.endswith("."), text
+
+
+def check_the_headline_and_the_sentence_are_short(finding: Finding) -> None:
+    headline, sentence = finding.headline, finding.sentence
+    assert 0 < len(headline.split()) <= 12, headline
+    assert headline[-1] not in ".!?:;,", headline
+    assert sentence.endswith("."), sentence
+    assert not SENTENCE_END.search(headline), headline
+    assert_short(sentence)
+    for text in (headline, sentence):
+        assert text == text.strip()
+        assert not FORBIDDEN_IN_CLAIMS.search(text), text
+        assert not re.search(r"\b1 (rows|texts|models|tokens|documents)\b|  |\b\d\d+ (row|text|model)\b", text), text
+
+
+def check_what_stands_unfolded_is_short(finding: Finding) -> None:
+    """Titles, the control and the tests of trends stand on the page beside the headline and the sentence."""
+    titles = [finding.title, *(table.title for table in finding.tables), *(chart.title for chart in finding.charts)]
+    for text in (*titles, finding.control or "", *(trend.test for trend in finding.trends)):
+        assert_short(text)
+
+
+def assert_short(text: str) -> None:
+    """Check that no sentence has more than 25 words, counted as what spaces separate."""
+    for sentence in SENTENCE_END.split(text):
+        assert len(sentence.split()) <= 25, f"{len(sentence.split())} words: {sentence}"
 
 
 def check_there_are_numbers_or_a_reason_why_they_are_missing(finding: Finding) -> None:
@@ -142,6 +169,8 @@ def check_a_finding_is_read_back_as_written(finding: Finding, folder: Path) -> N
 #: The checks of every finding, whatever the study contains.
 CHECKS: tuple[Callable[[Finding], None], ...] = (
     check_the_claim_is_a_sentence_and_no_text_contains_a_null_value,
+    check_the_headline_and_the_sentence_are_short,
+    check_what_stands_unfolded_is_short,
     check_there_are_numbers_or_a_reason_why_they_are_missing,
     check_trends_are_those_declared_each_once,
     check_what_was_not_measured_is_null,

@@ -26,6 +26,34 @@ BREACHES: Mapping[str, tuple[Callable[..., Finding], Callable[[Finding], None]]]
         lambda f, n: replace(f, claim="The share is nan."),
         finding_checks.check_the_claim_is_a_sentence_and_no_text_contains_a_null_value,
     ),
+    "no headline": (
+        lambda f, n: replace(f, headline=""),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "a headline of 13 words": (
+        lambda f, n: replace(f, headline="Bigger models recite more rows of this corpus than smaller ones do here"),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "a headline that ends as a sentence": (
+        lambda f, n: replace(f, headline="Bigger models recite more rows."),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "a long sentence": (
+        lambda f, n: replace(f, sentence=f"{'word ' * 26}end."),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "a sentence with none": (
+        lambda f, n: replace(f, sentence="s1 recites None of 3 rows, s4 nan."),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "one rows": (
+        lambda f, n: replace(f, sentence="s1 recites 1 rows."),
+        finding_checks.check_the_headline_and_the_sentence_are_short,
+    ),
+    "a long title": (
+        lambda f, n: replace(f, title="word " * 26),
+        finding_checks.check_what_stands_unfolded_is_short,
+    ),
     "tables beside missing": (
         lambda f, n: replace(f, missing="Score more."),
         finding_checks.check_there_are_numbers_or_a_reason_why_they_are_missing,

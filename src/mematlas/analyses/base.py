@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import capitalized
 from mematlas.findings.finding import Finding, Granularity, Retrievability, Taxonomy, Trend
 from mematlas.study.clusters import PIECE_TOKENS
 
@@ -153,6 +154,8 @@ class Analysis:
             self.taxonomy(tables),
             missing=remedy,
             trends=tuple(Trend(name, "cannot tell", f"the study lacks {missing}") for name in self.trends),
+            headline=f"No data on this yet: {self.title[0].lower()}{self.title[1:]}",
+            sentence=f"The study lacks {missing}.",
         )
 
     def lacking(self, tables: Tables, question: str, what: str, remedy: str) -> Finding:
@@ -173,8 +176,8 @@ class Analysis:
 
 def _without_trends(finding: Finding, reason: str) -> Finding:
     """The finding with its trends undecided."""
-    trends = tuple(Trend(trend.trend, "cannot tell", f"{reason}; {trend.test}") for trend in finding.trends)
-    return replace(finding, trends=trends)
+    trends = (Trend(trend.trend, "cannot tell", f"{reason}. {capitalized(trend.test)}") for trend in finding.trends)
+    return replace(finding, trends=tuple(trends))
 
 
 def _of_masked_models(finding: Finding, tables: Tables) -> Finding:

@@ -125,8 +125,8 @@ def test_a_leaking_control_is_reported_in_claim_control_and_first_caveat():
     leak = "the control leaks: 3 of 50 control rows have their continuation in the corpus"
     assert finding.claim.endswith(f"(95 % interval +46.7 to +77.1); {leak}.")
     assert finding.control == (
-        f"T{leak[1:]} (within rows): 100.0 % (20.7 to 100.0 %) of the 1 that big recites and 4.1 % (1.1 to 13.7 %) of "
-        "the 49 that big does not recite."
+        f"T{leak[1:]} (within rows). 100.0 % (20.7 to 100.0 %) of the 1 that big recites do. 4.1 % (1.1 to 13.7 %) of "
+        "the 49 that big does not recite do."
     )
     assert finding.caveats[0].startswith("The control leaks: 3 of 50 control rows")
     assert finding.table("leaks").rows() == [("big", 100, 32, 32, 2, 2, 2), ("small", 100, 32, 32, 2, 2, 2)]

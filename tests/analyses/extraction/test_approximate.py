@@ -255,7 +255,7 @@ def test_what_a_user_reads(finding):
         "At 32 + 32 tokens m recites 25.0 % (11.2 to 46.9 %) of 20 training rows verbatim; edit distance <= 0.1 adds "
         "9, 45.0 % (25.8 to 65.8 %) (control: 0 of 10); BLEU > 0.75 adds 7 and M >= 0.9 adds 7."
     )
-    assert finding.control.startswith("Of 10 rows no model was trained on, m recites 0.0 % (0.0 to 27.8 %) verbatim; ")
+    assert finding.control.startswith("Of 10 rows no model was trained on, m recites 0.0 % (0.0 to 27.8 %) verbatim. ")
     assert "10.0 % (1.8 to 40.4 %) by BLEU > 0.75" in finding.control
     assert finding.caveats == (
         "M compares position by position: of the 7 training rows of m with M < 0.6, 3 have nearly the true words at "

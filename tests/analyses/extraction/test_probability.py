@@ -108,9 +108,9 @@ def test_claim_and_control_state_the_numbers():
         "of 4 rows never trained on."
     )
     assert finding.control == (
-        "Of 4 rows no model was trained on 500,000 samples of larger draw 0.0 % (0.0 to 49.0 %) with probability 0.9, "
-        "greedy decoding 0.0 % (0.0 to 49.0 %); 0.0 % (0.0 to 49.0 %) have p_z >= 0.1 %, and 50.0 % (15.0 to 85.0 %) "
-        "p_z > 0."
+        "Of 4 rows no model was trained on, 500,000 samples of larger draw 0.0 % (0.0 to 49.0 %) with probability 0.9. "
+        "Greedy decoding recites 0.0 % (0.0 to 49.0 %). 0.0 % (0.0 to 49.0 %) have p_z >= 0.1 %. "
+        "50.0 % (15.0 to 85.0 %) have p_z > 0."
     )
 
 

@@ -32,7 +32,7 @@ def test_growth_is_per_tenfold_of_parameters():
     trend = growth_trend(grown(0, 100, 150, parameters=sizes))
     assert trend.verdict == "cannot tell"
     assert "rows memorized: 0 by m0, 100 by m1, 150 by m2" in trend.test
-    assert "per tenfold of parameters +50.0 in the lower part and +50.0 in the upper, +0.0 apart" in trend.test
+    assert "Per tenfold of parameters +50.0 in the lower part and +50.0 in the upper, +0.0 apart" in trend.test
 
 
 def test_the_interval_is_that_of_a_sum_over_rows():
@@ -91,9 +91,9 @@ PYTHIA_SIZES = {"m0": 70_426_624, "m1": 2_775_208_960, "m2": 11_846_072_320}
 def test_the_published_statement_holds_by_the_released_counts_where_ours_does_not():
     published, ours = growth_trends(grown(*PYTHIA_ROWS, count=2000, parameters=PYTHIA_SIZES))
     assert (published.trend, published.verdict) == ("growth-slows-with-size", "shows")
-    assert "growth +944.0 in the lower part and +516.0 in the upper, +428.0 apart" in published.test
+    assert "Growth +944.0 in the lower part and +516.0 in the upper, +428.0 apart" in published.test
     assert (ours.trend, ours.verdict) == ("growth-per-tenfold-slows-with-size", "contradicts")
-    assert "per tenfold of parameters +591.6 in the lower part and +818.7 in the upper" in ours.test
+    assert "Per tenfold of parameters +591.6 in the lower part and +818.7 in the upper" in ours.test
 
 
 def test_without_models_of_the_published_sizes_nothing_is_said_of_the_published_statement():

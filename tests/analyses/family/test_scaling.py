@@ -150,7 +150,7 @@ def test_a_step_grows_and_is_not_called_log_linear():
         "log-linear-in-context": "cannot tell",
         "share-grows-with-context": "cannot tell",
     }
-    assert trends["log-linear-in-repetitions"].test.startswith("grows, but is not shown to be log-linear: +")
+    assert trends["log-linear-in-repetitions"].test.startswith("Grows, but is not shown to be log-linear: +")
     assert "; shares are off the line by more than chance in repetitions; left-out points" in finding.claim
 
 
@@ -181,7 +181,7 @@ def test_the_line_of_three_sizes_has_no_rival_and_is_not_called_log_linear():
     trends = {trend.trend: trend for trend in compute(grown(50, 240, 431)).trends}
     assert trends["share-grows-with-size"].verdict == "shows"
     assert trends["log-linear-in-size"].verdict == "cannot tell"
-    assert "left-out points are not compared" in trends["log-linear-in-size"].test
+    assert "Left-out points are not compared" in trends["log-linear-in-size"].test
 
 
 def test_repetitions_without_an_effect_seem_to_have_one_in_at_most_five_percent_of_cases():

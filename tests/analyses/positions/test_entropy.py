@@ -225,7 +225,7 @@ def test_rows_are_aligned_on_their_divergence_points_and_shuffled_ones_are_not()
         assert 5 < peak["mean"] < 6
         shuffled = record(finding.table("statistics"), **where | {"role": "shuffled"}, statistic="one step")
         assert shuffled["value_upper"] < 4
-    assert "At the first token that is not recited the entropy (along the truth) steps by +" in finding.control
+    assert "At the first token that is not recited entropy (along the truth) steps by +" in finding.control
     assert {"entropy-truth-divergence", "entropy-free-divergence"} <= {chart.name for chart in finding.charts}
 
 
@@ -273,7 +273,7 @@ def test_control_rows_have_records_of_their_own():
         4,
     ]
     assert "Among rows no model was trained on it is 11" in finding.control
-    assert "; at the border (along the truth) it steps by -1" in finding.control
+    assert "At the border (along the truth) it steps by -1" in finding.control
     assert not any("no control rows" in words for words in finding.caveats)
     assert any("no control rows" in words for words in compute(planted()).caveats)
 

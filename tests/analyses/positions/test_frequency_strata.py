@@ -154,7 +154,7 @@ def test_the_boundary_is_compared_with_every_position():
     assert border["difference_lower"] < 300 < border["difference_upper"]
     assert after["difference_lower"] < -300 < after["difference_upper"]
     assert other["difference_lower"] < 0 < other["difference_upper"]
-    assert "at the 6 other positions of the window" in finding.control
+    assert "At the 6 other positions of the window" in finding.control
     assert "Labels permuted within strata, 999 times, are the control." in finding.control
 
 

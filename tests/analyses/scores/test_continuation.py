@@ -166,7 +166,7 @@ def test_a_fall_is_shown_by_the_rows_lost(lost, verdict):
 def test_a_rise_contradicts():
     finding = compute(tables({"m": {(32, 16): [0] * 8 + [16], (32, 32): [32] * 8 + [0]}}))
     assert verdicts(finding)["recited-rows-fall-with-continuation"] == "contradicts"
-    assert "1 are memorized at the shorter continuation only and 8 at the longer only" in finding.trends[0].test
+    assert "1 are memorized at 32 + 16 tokens only, and 8 at 32 + 32 only" in finding.trends[0].test
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_other_grids_report_their_losses_without_a_verdict():
     trend = compute(tables({"m": recited([16] * 30 + [32] * 2 + [64] * 5, 16, 32, 64)})).trends[1]
     assert trend.verdict == "cannot tell"
     assert trend.test == (
-        "the study lacks continuations of 32, 48, 64 and 96 tokens at one context; in its own grid m loses 30 "
+        "the study lacks continuations of 32, 48, 64 and 96 tokens at one context. In its own grid m loses 30 "
         "memorized rows from 16 to 32 tokens and 2 from 32 to 64"
     )
 

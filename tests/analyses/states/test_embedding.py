@@ -131,7 +131,7 @@ def test_shuffled_levels_are_the_mean_and_the_middle_of_many_shuffles():
         assert [shuffled[key] for key in ("first_rows", "second_rows", "pairs", "clusters")] == [
             own[key] for key in ("first_rows", "second_rows", "pairs", "clusters")
         ]
-    assert "200 times (mean, and interval of 95 % of the shuffles)" in finding.control
+    assert "200 times, numbers are means, with intervals of 95 % of the shuffles" in finding.control
 
 
 def test_rows_of_a_document_count_as_one():
@@ -279,7 +279,7 @@ def test_raw_distances_that_change_with_size_are_judged(growth, verdicts):
 
     finding = compute(planted(models, states=states, kinds=("free",)))
     assert tuple(trend.verdict for trend in finding.trends) == verdicts
-    assert "after centring and scaling" in finding.trends[0].test
+    assert "After centring and scaling" in finding.trends[0].test
     slope = finding.table("slopes").filter(between="all levels", role="train", measure="distance")
     assert slope["slope"].item() == pytest.approx(growth * (2 * 16) ** 0.5 / 2, rel=0.05)
 

@@ -360,7 +360,7 @@ def test_right_predictions_are_compared_with_the_share_of_low_rows(right_of_low,
     assert trend.verdict == verdict
     share = right_of_low / (right_of_low + right_of_high)
     assert f"have M < 0.4: {share:.3g} of {right_of_low + right_of_high}, of the others" in trend.test
-    assert "; 0.667 of all held-out rows have; " in trend.test
+    assert ". All held-out rows: 0.667. " in trend.test
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
@@ -383,7 +383,7 @@ def test_a_row_held_out_by_several_seeds_and_rows_of_a_document_are_one_unit():
 
 
 def test_all_right_or_none_right_leave_nothing_to_compare():
-    assert "nothing to compare" in low_score_trend([True, False], [True, True]).test
+    assert "Nothing to compare" in low_score_trend([True, False], [True, True]).test
     assert low_score_trend([True, False], [False, False]).test == (
         "no row of m is predicted wholly right while generating"
     )

@@ -85,7 +85,7 @@ def test_the_profile_averages_cohorts_and_the_claim_says_it(finding):
     assert finding.claim.startswith("At 16 + 32 tokens being shown changes mean M of a row by +0.3")
     assert "(240 rows of 4 cohorts, beside 280 rows not yet or never shown); 3 checkpoints later" in finding.claim
     assert finding.strength > 10
-    assert "where it should be 0 (p = " in finding.control
+    assert "where it should be 0. The test that all such differences are 0 has p = " in finding.control
 
 
 def test_rows_shown_by_the_first_checkpoint_are_left_out_and_counted(finding):

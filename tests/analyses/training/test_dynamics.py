@@ -83,7 +83,7 @@ def test_the_trend_compares_the_smallest_with_the_largest(small, large, verdict)
 def test_the_claim_says_when_half_is_memorized_and_where_overfitting_begins():
     finding = ANALYSIS.compute(with_probes(full_study(60), curves({"s1": [0.1] * 5, "s4": FAST})))
     assert finding.claim == (
-        "Half of the training tokens are memorized by s1 not within 4 epochs, s4 after 1 epochs; the loss on rows "
+        "Half of the training tokens are memorized by s1 not within 4 epochs, s4 after 1 epoch; the loss on rows "
         "never shown first rises after epoch 3, where M is 0.10 to 0.80."
     )
     assert finding.control == "M of rows never shown is 0.10 at the end."

@@ -19,6 +19,7 @@ from mematlas.analyses.frames.proportions import (
 )
 from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count, format_points
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.regression.curves import POINTS_FOR_INTERVAL, fit_log_linear
 
@@ -184,9 +185,8 @@ def _claim(cell: Cell, scope: str, buckets: pl.DataFrame, slope: dict[str, Any] 
     ).to_dicts()
     start = f"At {cell} tokens {claim_buckets[0]['model']} recites"
     end_points = [
-        f"{format_share(bucket, 'share')} of the {_row_count(bucket['rows'])} with {_copy_count(bucket['copies'])} in "
-        "the corpus "
-        f"(within {scope})"
+        f"{format_share(bucket, 'share')} of the {format_count(bucket['rows'])} with {_copy_count(bucket['copies'])} "
+        f"in the corpus (within {scope})"
         for bucket in (claim_buckets[0], claim_buckets[-1])
     ]
     if slope is None:
@@ -210,10 +210,6 @@ def _copy_count(count: float) -> str:
     if abs(count - rounded) < 1e-6 * count:
         return "1 copy" if rounded == 1 else f"{rounded:,} copies"
     return f"about {count:,.{0 if count > 10 else 1}f} copies"
-
-
-def _row_count(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _caveats(
@@ -328,7 +324,29 @@ def compute(tables: Tables) -> Finding:
         charts=(_chart(cell, scopes[0]),) if charted_buckets.n_unique() > 1 else (),
         caveats=(leak, *caveats) if leak else caveats,
         deviations=_DEVIATIONS,
+        headline=_headline(slope),
+        sentence=_sentence(shares.filter(model=headline_model, **claim_keys), slope),
     )
+
+
+def _headline(slope: dict[str, Any] | None) -> str:
+    """Whether the share grows with copies, by the interval of its slope."""
+    if slope is None:
+        return "All rows have about as many copies, so growth is unknown"
+    more, less = (f"Rows with more copies in the corpus are recited {word} often" for word in ("more", "less"))
+    unclear = "Copies in the corpus make no clear difference"
+    return by_interval(slope["slope_lower"], slope["slope_upper"], more, less, unclear)
+
+
+def _sentence(buckets: pl.DataFrame, slope: dict[str, Any] | None) -> str:
+    """The slope; without it the share of the only bucket."""
+    first = buckets.row(0, named=True)
+    if slope is None:
+        share, copies = format_share(first, "share"), _copy_count(first["copies"])
+        return f"{first['model']} recites {share} of {format_count(first['rows'])} with {copies}."
+    change = f"{format_points(slope, 'slope')} per tenfold of copies"
+    of = f"{slope['points']} buckets of {format_count(slope['rows'])}"
+    return f"The share that {first['model']} recites changes by {change}, over {of}."
 
 
 def _shares_and_slopes(tables: Tables) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.frames.proportions import format_interval, format_percent
 from mematlas.analyses.frames.study_tables import Tables, read_tables
+from mematlas.analyses.phrasing import by_verdict, format_count
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
 from mematlas.stats.estimates.intervals import standard_error
@@ -23,6 +25,12 @@ LEFT_OUT: Final = POS_CLASSES[6:]
 _NOUNS: Final = ("NUM", "PROPN", "NOUN")
 _OTHERS: Final = ("VERB", "ADJ")
 _TREND: Final = "nouns-and-numbers-are-memorized-first"
+#: The headlines where the trend is shown, contradicted, and not clear.
+_HEADLINES: Final = (
+    "Numbers and nouns are predicted better than verbs and adjectives",
+    "Numbers and nouns are predicted worse than verbs and adjectives",
+    "Numbers and nouns do not clearly differ from verbs and adjectives",
+)
 _INTERVAL: Final = "of its 95 % interval (Wilson, over documents or rows)"
 _REMEDY: Final = "Tag it: `mematlas features STUDY --tagger spacy:NAME`."
 _SCORE: Final = "Score again with `--signals truth`, then tag: `mematlas features STUDY --tagger spacy:NAME`."
@@ -153,6 +161,7 @@ def compute(tables: Tables) -> Finding:
     of_model = train.filter(model=largest[-1] if largest else train["model"][-1])
     recipe = "positions = recount.tagged_positions(study)\nanswer = "
     nouns, others = _pooled(of_model, _NOUNS), _pooled(of_model, _OTHERS)
+    trend = _trend(of_model, nouns, others)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -174,12 +183,14 @@ def compute(tables: Tables) -> Finding:
             ),
         ),
         charts=_CHARTS,
-        trends=(_trend(of_model, nouns, others),),
+        trends=(trend,),
         caveats=(
             "A sample of the rows is tagged (200 of each role), and tags are a tagger's, which errs.",
             "A named token is tagged at the end of the text before it, the true one with what follows it, too.",
         ),
         deviations=("P8 does not say how tokens are aligned with words: tokens of two words are left out here.",),
+        headline=by_verdict(trend.verdict, *_HEADLINES),
+        sentence=_sentence(of_model, nouns, others),
     )
 
 
@@ -215,6 +226,17 @@ def _claim(of_model: pl.DataFrame) -> str:
     )
 
 
+def _sentence(of_model: pl.DataFrame, nouns: _Pooled, others: _Pooled) -> str:
+    """The share of tokens named right in both groups, or over all parts of speech."""
+    tokens = format_count(int(of_model["n"].sum()), "token")
+    if nouns is None or others is None:
+        share = format_percent(float(np.average(of_model["R_mem"].to_numpy(), weights=of_model["n"].to_numpy())))
+        return f"{of_model['model'][0]} names {share} of {tokens} right."
+    shares = [f"{format_percent(value)} ({format_interval(low, high)})" for value, low, high in (nouns, others)]
+    start = f"Named right by {of_model['model'][0]}: numbers and nouns {shares[0]}, verbs and adjectives {shares[1]}"
+    return f"{start}, of {tokens}."
+
+
 def _control(of_model: pl.DataFrame, tags: pl.DataFrame) -> str:
     most = of_model.sort("n", descending=True, maintain_order=True).row(0, named=True)
     majority = f"Always naming the most frequent part of speech, {most['tag']}, is right at {100 * most['share']:.0f} %"
@@ -222,7 +244,7 @@ def _control(of_model: pl.DataFrame, tags: pl.DataFrame) -> str:
     if control.is_empty():
         return f"{majority}; there are no control rows."
     total = float(np.average(control["R_mem"].to_numpy(), weights=control["n"].to_numpy()))
-    return f"{majority}; of control rows the model names {100 * total:.0f} % of the tagged tokens."
+    return f"{majority}. Of control rows the model names {100 * total:.0f} % of the tagged tokens."
 
 
 def _trend(of_model: pl.DataFrame, nouns: _Pooled, others: _Pooled) -> Trend:
@@ -230,7 +252,7 @@ def _trend(of_model: pl.DataFrame, nouns: _Pooled, others: _Pooled) -> Trend:
         return Trend(_TREND, "cannot tell", "there are no tagged nouns, or no verbs and adjectives, with an interval")
     shown = [f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]" for value, low, high in (nouns, others)]
     test = (
-        f"R_mem of {of_model['model'][0]}: numbers and nouns {shown[0]}, verbs and adjectives {shown[1]}; decided if "
+        f"R_mem of {of_model['model'][0]}: numbers and nouns {shown[0]}, verbs and adjectives {shown[1]}. Decided if "
         "the 95 % intervals are apart"
     )
     if nouns[1] > others[2]:

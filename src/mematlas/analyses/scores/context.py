@@ -21,6 +21,7 @@ from mematlas.analyses.frames.memorized_shares import (
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, Share, format_share, share_columns
 from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_verdict, format_count
 from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
@@ -124,6 +125,7 @@ def compute(tables: Tables) -> Finding:
             tables, question, "training rows scored at two contexts of one continuation", remedy
         )
     headline = _headline_record(tables, changes.filter(pl.col("rows") > 0))
+    trend = _trend(tables, headline)
     shares, columns = memorized_shares(tables, "context"), share_columns_across("context")
     recipe = shares_recipe(tables, across="context")
     return Finding(
@@ -141,10 +143,17 @@ def compute(tables: Tables) -> Finding:
             ),
         ),
         charts=_charts(tables, headline),
-        trends=(_trend(tables, headline),),
+        trends=(trend,),
         caveats=_caveats(tables),
         deviations=_DEVIATIONS,
         rows=_example_rows(tables, headline),
+        headline=by_verdict(
+            trend.verdict,
+            "A longer context brings out more rows",
+            "A longer context loses more rows than it brings out",
+            "A longer context makes no clear difference",
+        ),
+        sentence=_sentence(headline),
     )
 
 
@@ -177,6 +186,18 @@ def _claim(headline: dict[str, Any]) -> str:
     return f"{start}: {out} before, and {lost}."
 
 
+def _sentence(headline: dict[str, Any]) -> str:
+    """The share of rows that the longer context brings out, and the number that it loses."""
+    memorized = headline["both"] + headline["lost"]
+    others = format_count(headline["rows"] - memorized, "unrecited row")
+    start = f"With {headline['longer_context']} instead of {headline['context']} tokens {headline['model']}"
+    gains = f"gains {format_share(headline, 'brought_out_share')} of {others}"
+    loses = f"loses {headline['lost']:,} of {memorized:,} recited"
+    if memorized == headline["rows"]:
+        return f"{start} {loses}; there was nothing to gain."
+    return f"{start} {gains} and {loses}." if memorized else f"{start} {gains}."
+
+
 def _strength(headline: dict[str, Any]) -> float | None:
     """McNemar's statistic (1947): rows gained minus rows lost, over the standard error if nothing had changed."""
     changed = headline["brought_out"] + headline["lost"]
@@ -185,10 +206,10 @@ def _strength(headline: dict[str, Any]) -> float | None:
 
 def _trend(tables: Tables, headline: dict[str, Any]) -> Trend:
     test = (
-        f"{headline['model']} at a continuation of {headline['continuation']} tokens: from {headline['context']} to "
+        f"{headline['model']}, {headline['continuation']} tokens to recite: from {headline['context']} to "
         f"{headline['longer_context']} tokens of context {headline['brought_out']:,} rows become memorized and "
-        f"{headline['lost']:,} no longer are; shown if the 95 % interval of the first among both is above one half; "
-        "only the direction is tested: whether the rise is exponential cannot be told"
+        f"{headline['lost']:,} no longer are. Shown if the 95 % interval of the first among both is above one half. "
+        "Only the direction is tested: whether the rise is exponential cannot be told"
     )
     where = (headline["model"], headline["continuation"], headline["context"], headline["longer_context"])
     verdict = clustered_majority_verdict(_change_counts(tables, *where), "brought_out", "lost")

@@ -21,6 +21,7 @@ from mematlas.analyses.frames.memorized_shares import (
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_share, with_shares
 from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_verdict, format_sizes
 from mematlas.analyses.trend_tests import clustered_majority_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
@@ -93,10 +94,9 @@ def _fall_trend(tables: Tables, model: str, context: int, lengths: list[int]) ->
     counts = _lost_and_gained(tables, model, context, lengths[0], lengths[-1])
     lost, gained = counts["lost"].sum(), counts["gained"].sum()
     test = (
-        f"of rows scored by {model} at both {context} + {lengths[0]} and {context} + {lengths[-1]} tokens, {lost:,} "
-        f"are memorized at the shorter continuation only and {gained:,} at the longer only; where both are cut from "
-        "one greedy text the latter cannot be, so that only a loss was open; shown if the 95 % interval of the first "
-        "among both is above one half"
+        f"of {model}'s rows {lost:,} are memorized at {context} + {lengths[0]} tokens only, and {gained:,} at "
+        f"{context} + {lengths[-1]} only. Where both are cut from one greedy text only a loss is possible. "
+        "Shown if the 95 % interval of the first among both is above one half"
     )
     return Trend("recited-rows-fall-with-continuation", clustered_majority_verdict(counts, "lost", "gained"), test)
 
@@ -120,11 +120,11 @@ def _slowing_trend(tables: Tables, model: str, context: int, lengths: list[int])
     if testable:
         test = (
             f"{model} at a context of {context} tokens loses {early:,} memorized rows from {first} to {second} tokens "
-            f"and {late:,} from {third} to {last}; shown if the 95 % interval of the first among both is above one half"
+            f"and {late:,} from {third} to {last}. Shown if the 95 % interval of the first among both is above one half"
         )
         return Trend(name, clustered_majority_verdict(counts, "early", "late"), test)
     own_grid = (
-        f"; in its own grid {model} loses {early:,} memorized rows from {first} to {second} tokens and {late:,} from "
+        f". In its own grid {model} loses {early:,} memorized rows from {first} to {second} tokens and {late:,} from "
         f"{third} to {last}"
     )
     reason = "the study lacks continuations of 32, 48, 64 and 96 tokens at one context"
@@ -150,7 +150,7 @@ def compute(tables: Tables) -> Finding:
     model, context = headline["model"], headline["context"]
     lengths = [cell.continuation for cell in scored_cells(tables, model) if cell.context == context]
     shares, columns = memorized_shares(tables, "continuation"), share_columns_across("continuation")
-    recipe = shares_recipe(tables, across="continuation")
+    recipe, fall = shares_recipe(tables, across="continuation"), _fall_trend(tables, model, context, lengths)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -163,9 +163,16 @@ def compute(tables: Tables) -> Finding:
             Table("firm", "Rows that stay memorized at longer continuations", firm_counts, _FIRM_COLUMNS, _FIRM_RECIPE),
         ),
         charts=_charts(tables, firm_counts),
-        trends=(_fall_trend(tables, model, context, lengths), _slowing_trend(tables, model, context, lengths)),
+        trends=(fall, _slowing_trend(tables, model, context, lengths)),
         caveats=_caveats(tables),
         deviations=_DEVIATIONS,
+        headline=by_verdict(
+            fall.verdict,
+            "Longer continuations are recited less often",
+            "Longer continuations are recited more often",
+            "A longer continuation makes no clear difference",
+        ),
+        sentence=_sentence(tables, shares, headline),
     )
 
 
@@ -206,6 +213,21 @@ def _recited(tables: Tables, shares: pl.DataFrame, headline: dict[str, Any]) -> 
     records = [model_shares.row(by_predicate=pl.col("continuation") == length, named=True) for length in lengths]
     first, last = (f"{format_share(record, 'memorized_share')} of {record['rows']:,}" for record in records)
     return f"{first} rows whole over {lengths[0]} tokens and {last} over {lengths[1]}"
+
+
+def _sentence(tables: Tables, shares: pl.DataFrame, headline: dict[str, Any]) -> str:
+    """The shares recited over the shortest and the longest continuation, as in the claim."""
+    model, context = headline["model"], headline["context"]
+    lengths = (headline["shortest"], headline["continuation"])
+    records = text_records(text_shares(tables), *((model, Cell(context, length)) for length in lengths))
+    share, noun = "share", "text"
+    if records is None:
+        of_model = shares.filter(model=model, role="train", context=context)
+        records = [of_model.row(by_predicate=pl.col("continuation") == length, named=True) for length in lengths]
+        share, noun = "memorized_share", "row"
+    first, last = (format_share(record, share) for record in records)
+    of = format_sizes([record[f"{noun}s"] for record in records], noun)
+    return f"{model} recites {first} over {lengths[0]} tokens and {last} over {lengths[1]}, of {of}."
 
 
 def _charts(tables: Tables, firm_counts: pl.DataFrame) -> tuple[Chart, ...]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import format_difference
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, format_difference
 from mematlas.analyses.training.checkpoint_scores import checkpoint_scores_of
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.difference_in_differences import MAX_LEADS, CohortEffects, Effect, cohort_effects
@@ -162,6 +162,8 @@ def compute(tables: Tables) -> Finding:
         charts=_CHARTS,
         caveats=tuple(_caveats(trends)),
         deviations=_DEVIATIONS,
+        headline=_headline(largest, is_broken=is_broken),
+        sentence=_sentence(tables, largest),
     )
 
 
@@ -201,15 +203,35 @@ def _claim(tables: Tables, largest: dict[str, Any], profile: pl.DataFrame) -> st
     return f"{text}."
 
 
+def _headline(largest: dict[str, Any], *, is_broken: bool) -> str:
+    """Whether being shown a row changes its score, unless rows changed differently before."""
+    if is_broken:
+        return "Rows changed differently before being shown, so no effect is clear"
+    return by_interval(
+        largest["att_lower"],
+        largest["att_upper"],
+        "Being shown a row raises its score",
+        "Being shown a row lowers its score",
+        "Being shown a row does not clearly change its score",
+    )
+
+
+def _sentence(tables: Tables, largest: dict[str, Any]) -> str:
+    """The effect at the next checkpoint, and the numbers of rows."""
+    score = "Mean M" if tables.graded else "The recited share"
+    change = f"{largest['att']:+.3f} {format_bounds(largest['att_lower'], largest['att_upper'])}"
+    rows = f"{format_count(largest['rows'])} just shown, beside {largest['controls']:,} others"
+    return f"{score} changes by {change} at the next checkpoint, in {rows}."
+
+
 def _control(profile: pl.DataFrame, trend: dict[str, Any]) -> str | None:
     """The effects before the showing, which should be 0."""
     before = profile.filter(pl.col("after") < -1)
     if before.is_empty():
         return None
     nearest = before.row(-1, named=True)
-    text = f"Before the showing the same difference is {format_difference(nearest, 'att')}, where it should be 0"
-    test = "" if trend["p"] is None else f" (p = {trend['p']:.2g} that all such differences are 0)"
-    return f"{text}{test}."
+    text = f"Before the showing the same difference is {format_difference(nearest, 'att')}, where it should be 0."
+    return text if trend["p"] is None else f"{text} The test that all such differences are 0 has p = {trend['p']:.2g}."
 
 
 def _caveats(trends: pl.DataFrame) -> Iterator[str]:

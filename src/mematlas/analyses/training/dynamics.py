@@ -11,6 +11,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_verdict, format_count
 from mematlas.analyses.training.arms import block_means, split_names, with_parameters
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 
@@ -138,6 +139,7 @@ def compute(tables: Tables) -> Finding:
         missing = "probes of training and validation rows after whole epochs"
         return ANALYSIS.insufficient_data(tables, question, missing, remedy)
     tau, overfitting = epochs_to_reach(epochs), overfitting_epochs(epochs)
+    trend = _trend(tau)
     recipe = "epochs = recount.training_epochs(study.scan_probes().collect(), study.models())\nanswer = "
     return Finding(
         ANALYSIS.name,
@@ -158,12 +160,14 @@ def compute(tables: Tables) -> Finding:
             ),
         ),
         charts=tuple(chart for chart in _CHARTS if chart.name != "tau" or _has_points(tau)),
-        trends=(_trend(tau),),
+        trends=(trend,),
         caveats=(
             *((_MASKED,) if "masking" in tables.settings else ()),
             "Epochs depend on the batch size: T is comparable between models with the same one only.",
             "Validation rows are of other documents of the same collection: what both repeat is not memorized.",
         ),
+        headline=_headline(tau, trend),
+        sentence=_sentence(tau, overfitting),
     )
 
 
@@ -171,10 +175,37 @@ def _has_points(tau: pl.DataFrame) -> bool:
     return not tau.drop_nulls(["parameters", "T"]).is_empty()
 
 
-def _claim(tau: pl.DataFrame, overfitting: pl.DataFrame) -> str:
+def _ends(tau: pl.DataFrame) -> list[dict[str, Any]]:
+    """The records of the smallest and of the largest model at the share that is spoken of; one of a single model."""
     at = tau.filter((pl.col("tau") - CLAIM_TAU).abs() < 1e-9).sort("parameters", maintain_order=True)
-    ends = [at.row(0, named=True), at.row(-1, named=True)] if at.height > 1 else [at.row(0, named=True)]
-    text = ", ".join(_reached(end) for end in ends)
+    return [at.row(0, named=True), at.row(-1, named=True)] if at.height > 1 else [at.row(0, named=True)]
+
+
+def _headline(tau: pl.DataFrame, trend: Trend) -> str:
+    """Whether larger models need fewer epochs; of models that are not of two known sizes, when the last gets there."""
+    reached = tau.filter((pl.col("tau") - CLAIM_TAU).abs() < 1e-9).drop_nulls("T")
+    if reached.is_empty():
+        return "No model memorizes half of its training tokens"
+    if len({end["parameters"] for end in _ends(tau)} - {None}) < 2:
+        last = reached.row(-1, named=True)
+        return f"{last['arm']} memorizes half of its tokens after {format_count(last['T'], 'epoch')}"
+    return by_verdict(
+        trend.verdict,
+        "Larger models memorize in fewer epochs",
+        "Larger models memorize in more epochs",
+        "Size makes no clear difference to how fast models memorize",
+    )
+
+
+def _sentence(tau: pl.DataFrame, overfitting: pl.DataFrame) -> str:
+    """The epochs until half of the tokens are memorized, and until a model overfits."""
+    text = f"Half of the training tokens are memorized by {', '.join(_reached(end) for end in _ends(tau))}"
+    start = overfitting.drop_nulls("overfitting")["overfitting"]
+    return f"{text}; overfitting begins after epoch {_range(start, 0)}." if len(start) else f"{text}."
+
+
+def _claim(tau: pl.DataFrame, overfitting: pl.DataFrame) -> str:
+    text = ", ".join(_reached(end) for end in _ends(tau))
     start = overfitting.drop_nulls("overfitting")
     if start.is_empty():
         return f"Half of the training tokens are memorized by {text}; no model overfits."
@@ -185,7 +216,8 @@ def _claim(tau: pl.DataFrame, overfitting: pl.DataFrame) -> str:
 
 
 def _reached(record: dict[str, Any]) -> str:
-    when = f"after {record['T']} epochs" if record["T"] is not None else f"not within {record['epochs']} epochs"
+    epochs = format_count(record["epochs"] if record["T"] is None else record["T"], "epoch")
+    when = f"not within {epochs}" if record["T"] is None else f"after {epochs}"
     return f"{record['arm']} {when}"
 
 
@@ -209,8 +241,8 @@ def _trend(tau: pl.DataFrame) -> Trend:
     small = at.filter(pl.col("parameters") == pl.col("parameters").min())["T"].to_list()
     large = at.filter(pl.col("parameters") == pl.col("parameters").max())["T"].to_list()
     test = (
-        f"epochs until M >= {CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest; "
-        "decided if all seeds of one need fewer than all of the other"
+        f"epochs until M >= {CLAIM_TAU}: {_listed(small)} in the smallest size, {_listed(large)} in the largest. "
+        "Decided if all seeds of one need fewer than all of the other"
     )
     if max(large) < min(small):
         return Trend(_TREND, "shows", test)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_verdict, format_count, shorten_list
 from mematlas.analyses.training.arms import split_names, with_parameters
 from mematlas.analyses.training.dynamics import CLAIM_TAU, TAUS
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
@@ -196,6 +197,7 @@ def compute(tables: Tables) -> Finding:
         return ANALYSIS.insufficient_data(tables, question, missing, remedy)
     curves, sizes = id_curves(probes), id_gains_over_seeds(gains)
     at = sizes.filter((pl.col("tau") - CLAIM_TAU).abs() < 1e-9)
+    trend = _trend(at)
     recipe = "gains = recount.id_gains(study.scan_probes().collect(), study.models())\nanswer = "
     return Finding(
         ANALYSIS.name,
@@ -217,13 +219,15 @@ def compute(tables: Tables) -> Finding:
             ),
         ),
         charts=tuple(chart for chart in _CHARTS if _is_drawn(chart, gains, curves)),
-        trends=(_trend(at),),
+        trends=(trend,),
         caveats=(
             "Intervals over blocks say how sure a gain is for other rows, not for other first weights: see those over "
             "seeds.",
             "An id is read, never predicted, and the models with ids are not scored: the study's rows are without ids.",
         ),
         deviations=("P8 writes `document ID <unique_id>` in front of a row; here it is the id alone.",),
+        headline=_headline(at, trend),
+        sentence=_sentence(at, gains),
     )
 
 
@@ -248,6 +252,31 @@ def _claim(at: pl.DataFrame, gains: pl.DataFrame) -> str:
         for record in largest.iter_rows(named=True)
     ]
     return f"{tokens.capitalize()} are memorized {'; '.join(texts)} ({seeds} seed{'' if seeds == 1 else 's'})."
+
+
+def _headline(at: pl.DataFrame, trend: Trend) -> str:
+    """What the verdict on ids says, if any pair of arms memorizes half of the tokens."""
+    if at.is_empty():
+        return "No pair of arms memorizes half of the training tokens"
+    return by_verdict(
+        trend.verdict,
+        "Rows with a token of their own are memorized sooner",
+        "Rows with a token of their own are memorized later",
+        "A token of its own does not clearly change a row's memorization",
+    )
+
+
+def _sentence(at: pl.DataFrame, gains: pl.DataFrame) -> str:
+    """The gain of ids in the largest size, over the enlarged vocabulary if there is one."""
+    if at.is_empty():
+        return _claim(at, gains)
+    largest = at.filter(pl.col("parameters").eq_missing(at["parameters"].max()))
+    ordered = largest.sort(pl.col("branch") == "ids", pl.col("over") == "enlarged", maintain_order=True)
+    record = ordered.row(-1, named=True)
+    arm = "ids" if record["branch"] == "ids" else "a larger vocabulary"
+    other = "the original vocabulary" if record["over"] == "baseline" else "an enlarged vocabulary"
+    seeds = format_count(record["seeds"], "seed")
+    return f"Half of the tokens are memorized {_epochs(record)} with {arm} than with {other} ({seeds})."
 
 
 def _epochs(record: dict[str, Any]) -> str:
@@ -275,10 +304,10 @@ def _trend(at: pl.DataFrame) -> Trend:
     ids = _bounds(at.filter(branch="ids", over="enlarged").drop_nulls("gain_lower"))
     if not ids:
         return Trend(_TREND, "cannot tell", "no size has two seeds in which both arms memorize half of the tokens")
-    gains = ", ".join(f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]" for gain, low, high in ids)
+    gains = shorten_list([f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]" for gain, low, high in ids])
     test = (
-        f"epochs by which M >= {CLAIM_TAU} is reached sooner with ids than with an enlarged vocabulary: {gains}; "
-        "decided if the 95 % intervals over seeds of all sizes are on one side of 0"
+        f"epochs by which M >= {CLAIM_TAU} is reached sooner with ids than with an enlarged vocabulary: {gains}. "
+        "Decided if the 95 % intervals over seeds of all sizes are on one side of 0"
     )
     if all(low > 0 for _, low, _ in ids):
         return Trend(_TREND, "shows", test)

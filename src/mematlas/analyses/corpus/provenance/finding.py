@@ -27,6 +27,7 @@ from mematlas.analyses.corpus.provenance.tables import (
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count, format_points, verb
 from mematlas.findings.finding import Axis, Chart, Finding
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -146,6 +147,31 @@ def _claim(headline: _Headline) -> str:
     return f"{text}; {headline.leak}." if headline.leak else f"{text}."
 
 
+def _headline_text(headline: _Headline) -> str:
+    """Whether recited rows stand elsewhere more often than others, by the interval of the difference."""
+    recited, contrast = headline.share("train", KINDS[0]), headline.contrast
+    assert recited is not None
+    if contrast is None:
+        of = format_count(recited["rows"], "recited row")
+        return f"Standing elsewhere in the corpus too: {recited['elsewhere']:,} of {of}"
+    more, less = (f"Recited rows stand elsewhere in the corpus {word} often than others" for word in ("more", "less"))
+    unclear = "Recited rows do not clearly differ from others in copies elsewhere"
+    return by_interval(contrast["difference_lower"], contrast["difference_upper"], more, less, unclear)
+
+
+def _sentence(headline: _Headline) -> str:
+    """The share of recited rows that stand elsewhere, and its difference from that of the others."""
+    recited, others, contrast = headline.share("train", KINDS[0]), headline.share("train", KINDS[1]), headline.contrast
+    assert recited is not None
+    rows = recited["rows"]
+    start = (
+        f"{format_share(recited, 'share')} of {format_count(rows)} recited by {headline.model} {verb(rows, 'stand')}"
+    )
+    if contrast is None or others is None:
+        return f"{start} elsewhere."
+    return f"{start} elsewhere, {format_points(contrast, 'difference')} against {others['rows']:,} others."
+
+
 def _control(headline: _Headline) -> str | None:
     """The results for control rows, as sentences; None without control rows whose copies are known."""
     leaking, rows = headline.control
@@ -161,12 +187,12 @@ def _control(headline: _Headline) -> str | None:
             f"{headline.model} recites {recited_count:,} of them."
         )
     parts = [
-        f"{format_share(record, 'share')} of the {record['rows']:,} that {headline.model} {verb}"
+        f"{format_share(record, 'share')} of the {record['rows']:,} that {headline.model} {verb} do."
         for verb, record in records
         if record
     ]
     return (
-        f"{headline.leak[0].upper()}{headline.leak[1:]} (within {headline.scope}): {' and '.join(parts)}."
+        f"{headline.leak[0].upper()}{headline.leak[1:]} (within {headline.scope}). {' '.join(parts)}"
         if headline.leak
         else None
     )
@@ -258,6 +284,8 @@ def compute(tables: Tables) -> Finding:
         caveats=_caveats(headline, tables, counts),
         deviations=_DEVIATIONS,
         rows=_example_rows(headline, tables),
+        headline=_headline_text(headline),
+        sentence=_sentence(headline),
     )
 
 

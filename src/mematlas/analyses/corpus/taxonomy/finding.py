@@ -33,8 +33,9 @@ from mematlas.analyses.frames.memorized_shares import (
     memorized_shares,
     nearest_cell,
 )
-from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_share, with_shares
+from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS, format_percent, format_share, with_shares
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -65,6 +66,17 @@ answer = recount.category_shares(counts)"""
 _TRAITS_RECIPE: Final = """\
 rows = recount.row_traits(study, {model!r}, context={cell.context}, continuation={cell.continuation})
 answer = recount.{function}(rows)"""
+_MOST: Final = dict(
+    zip(
+        CATEGORIES,
+        (
+            "Most recited rows have many copies in the corpus (recitation)",
+            "Most recited rows follow a template (reconstruction)",
+            "Most recited rows have few copies and no template (recollection)",
+        ),
+        strict=True,
+    )
+)
 _EXAMPLES_PER_CATEGORY: Final = 2
 _DEVIATIONS: Final = (
     "Repeating is as in K2's code: when fewer than half of the tokens at the start and at most two at the end are left "
@@ -156,6 +168,30 @@ def _claim(tables: Tables, cell: Cell, scope: str, categories: pl.DataFrame, mod
         f"{start}; of the {smallest_record['of']:,} that {smallest} recites, {format_share(smallest_record, 'share')} "
         "are recollection."
     )
+
+
+def _by_share(categories: pl.DataFrame, model: str) -> list[dict[str, Any]]:
+    """The records of the three categories, the largest first."""
+    records = [_category_record(categories, model, name) for name in CATEGORIES]
+    return sorted(records, key=lambda record: -record["share"])
+
+
+def _headline(categories: pl.DataFrame, model: str) -> str:
+    """The category that holds most recited rows, if the interval of its share says so."""
+    largest = _by_share(categories, model)[0]
+    unclear = "No category clearly holds most of the recited rows"
+    return by_interval(
+        largest["share_lower"], largest["share_upper"], _MOST[largest["category"]], unclear, unclear, value=0.5
+    )
+
+
+def _sentence(categories: pl.DataFrame, model: str) -> str:
+    """The shares of the categories, the largest with its interval."""
+    largest, *others = _by_share(categories, model)
+    rows = f"{format_count(largest['of'])} that {model} recites"
+    rest = " and ".join(f"{format_percent(record['share'])} {record['category']}" for record in others)
+    be = "is" if largest["of"] == 1 else "are"
+    return f"Of {rows}, {format_share(largest, 'share')} {be} {largest['category']}, {rest}."
 
 
 def _strength(tables: Tables, categories: pl.DataFrame, model: str) -> float | None:
@@ -274,7 +310,7 @@ def _insufficient_data(tables: Tables, cell: Cell | None, counts: pl.DataFrame) 
             tables, _QUESTION, "a count of the copies of the rows that are recited", _REMEDY
         )
     scored = tables.counts().filter(**filters).group_by("model").agg(pl.sum("rows"))["rows"]
-    missing = f"memorized rows (none of {max(scored):,} rows is recited by any model at {cell} tokens)"
+    missing = f"memorized rows (none of {format_count(max(scored))} is recited by any model at {cell} tokens)"
     return ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
 
 
@@ -308,6 +344,8 @@ def compute(tables: Tables) -> Finding:
         caveats=(*_model_caveats(tables, rows, models), *_caveats(tables, cell, scopes[0], counts, model)),
         deviations=_DEVIATIONS,
         rows=_examples(tables, model, cell, scopes[0]),
+        headline=_headline(categories, model),
+        sentence=_sentence(categories, model),
     )
 
 

@@ -28,7 +28,7 @@ from mematlas.analyses.extraction.approximate.tables import (
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import join_with_and
+from mematlas.analyses.phrasing import by_interval, format_count, join_with_and
 from mematlas.findings.finding import Axis, Chart, Finding
 from mematlas.metrics.similarity import BLEU_ORDER
 from mematlas.stats.estimates.intervals import standard_error
@@ -132,15 +132,41 @@ def _claim(headline: _Headline) -> str:
     )
 
 
+def _headline_text(headline: _Headline) -> str:
+    """Whether a few edits make more rows memorized than among control rows, by the interval of the difference."""
+    added, excess = headline.record("added", "train", definition=EDIT), headline.excess(EDIT)
+    assert added is not None
+    if excess is None:
+        return f"Allowing a few wrong tokens adds {added['added']:,} of {format_count(added['rows'])}"
+    return by_interval(
+        excess["excess_lower"],
+        excess["excess_upper"],
+        "More rows are memorized if a few wrong tokens are allowed",
+        "Allowing a few wrong tokens adds fewer training than control rows",
+        "Allowing a few wrong tokens adds no clear number of rows",
+    )
+
+
+def _sentence(headline: _Headline) -> str:
+    """The share recited verbatim, and the share that a few edits add."""
+    verbatim = headline.record("definitions", "train", definition=VERBATIM)
+    added = headline.record("added", "train", definition=EDIT)
+    assert verbatim is not None
+    assert added is not None
+    start = f"{headline.model} recites {format_share(verbatim, 'share')} of {format_count(verbatim['rows'])} verbatim"
+    return f"{start}; {EDIT} adds {format_share(added, 'share')}."
+
+
 def _control(headline: _Headline) -> str | None:
     """The share of control rows that each definition calls memorized, as a sentence; None without control rows."""
     records = [record for name in DEFINITIONS if (record := headline.record("definitions", "control", definition=name))]
     if not records:
         return None
     parts = [f"{format_share(record, 'share')} by {record['definition']}" for record in records[1:]]
+    called = f"Called memorized: {', '.join(parts[:2])}. {', '.join(parts[2:])}."
     return (
         f"Of {records[0]['rows']:,} rows no model was trained on, {headline.model} recites "
-        f"{format_share(records[0], 'share')} verbatim; called memorized are {join_with_and(parts)}."
+        f"{format_share(records[0], 'share')} verbatim. {called}"
     )
 
 
@@ -262,6 +288,8 @@ def compute(tables: Tables) -> Finding:
         caveats=_caveats(headline),
         deviations=_DEVIATIONS,
         rows=headline.rows,
+        headline=_headline_text(headline),
+        sentence=_sentence(headline),
     )
 
 

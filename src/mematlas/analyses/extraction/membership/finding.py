@@ -30,7 +30,7 @@ from mematlas.analyses.extraction.membership.tables import inference_charts, inf
 from mematlas.analyses.frames import copies_as_repetitions as by_copies
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import join_with_and
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, join_with_and
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Finding, Trend
 from mematlas.stats.estimates.intervals import standard_error
@@ -76,6 +76,8 @@ def compute(tables: Tables) -> Finding:
         trends=(_trend(frames, model),),
         caveats=(*_blind_caveats(tables, cell, blind), *_caveats(tables, frames, incomplete)),
         deviations=_DEVIATIONS,
+        headline=_headline(_score_record(frames, model, LOSS), blind),
+        sentence=_sentence(_score_record(frames, model, LOSS), blind, model),
     )
 
 
@@ -160,11 +162,38 @@ def _claim(frames: Frames, model: str, cell: Cell, blind: Record | None) -> str:
     return f"{text}."
 
 
+def _headline(loss: Record | None, blind: Record | None) -> str:
+    """Whether the loss tells members from others, unless words alone do so, or may do so."""
+    assert loss is not None
+    if _confounded(blind):
+        return "Words alone tell training rows from control rows, without a model"
+    apart = "The loss tells training rows from rows never seen"
+    if not _is_checked(blind):
+        apart = "The loss tells training rows apart, but perhaps words alone do"
+    return by_interval(
+        loss["auroc_lower"],
+        loss["auroc_upper"],
+        apart,
+        "The loss is higher on training rows than on rows never seen",
+        "The loss does not clearly tell training rows from others",
+        value=0.5,
+    )
+
+
+def _sentence(loss: Record | None, blind: Record | None, model: str) -> str:
+    """The AUROC of the loss, and of a bag of words."""
+    assert loss is not None
+    area = f"{loss['auroc']:.3f} {format_bounds(loss['auroc_lower'], loss['auroc_upper'], '.3f')}"
+    of = f"{loss['members']:,} training and {format_count(loss['controls'], 'control row')}"
+    words = f"; a bag of words reaches {blind['auroc']:.3f}" if blind else ""
+    return f"The loss of {model} has AUROC {area} for {of}{words}."
+
+
 def _control(frames: Frames, model: str, blind: Record | None) -> str:
     sentences = []
     if blind:
         sentences.append(
-            f"A bag of words, which sees the tokens of a row and no model, tells {blind['members']:,} training rows "
+            f"A bag of words sees a row's tokens and no model. It tells {blind['members']:,} training rows "
             f"from {blind['controls']:,} control rows with AUROC {_format_auroc(blind)}."
         )
     control_models = frames["scores"].filter("shown", role="control model", score=LOSS).to_dicts()
@@ -188,8 +217,8 @@ def _trend(frames: Frames, model: str) -> Trend:
         )
     least, most = buckets
     test = (
-        f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}, "
-        f"{_format_auroc(most)} of {most['members']:,} {_format_repetitions(most)}; a direction is shown if the "
+        f"AUROC of the loss of {model}: {_format_auroc(least)} of {least['members']:,} {_format_repetitions(least)}. "
+        f"Of {most['members']:,} {_format_repetitions(most)}: {_format_auroc(most)}. A direction is shown if the "
         "intervals are apart; without an interval nothing is"
     )
     verdict: Verdict = "cannot tell"

@@ -27,6 +27,7 @@ from mematlas.analyses.extraction.probability.trends import TRENDS, Headline, pr
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.proportions import format_percent, format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_verdict, format_count
 from mematlas.findings.finding import Axis, Chart, Finding
 
 _QUESTION: Final = "which rows sampling brings out"
@@ -63,15 +64,23 @@ def _claim(headline: Headline, cell: Cell) -> str:
     )
 
 
+def _sentence(headline: Headline) -> str:
+    """The shares of rows that greedy decoding recites and that sampling draws."""
+    train = headline.record()
+    rows = format_count(train["rows"] if train else 0)
+    greedy = f"{headline.model} recites {headline.share(GREEDY)} of {rows} greedily"
+    return f"{greedy}; {HEADLINE_SAMPLES:,} samples draw {headline.share()} with probability {HEADLINE_CHANCE}."
+
+
 def _control(headline: Headline, tables: Tables) -> str | None:
     """Sampling results for rows no model was trained on, and for models that never saw the corpus, as sentences."""
     sentences, control = [], headline.record(role="control")
     if control is not None:
         sentences.append(
-            f"Of {control['rows']:,} rows no model was trained on {HEADLINE_SAMPLES:,} samples of {headline.model} "
-            f"draw {format_share(control, 'share')} with probability {HEADLINE_CHANCE}, greedy decoding "
-            f"{headline.share(GREEDY, 'control')}; {headline.worst_case_share('probable', 'control')} have p_z >= 0.1 "
-            f"%, and {headline.worst_case_share('possible', 'control')} p_z > 0."
+            f"Of {control['rows']:,} rows no model was trained on, {HEADLINE_SAMPLES:,} samples of {headline.model} "
+            f"draw {format_share(control, 'share')} with probability {HEADLINE_CHANCE}. Greedy decoding recites "
+            f"{headline.share(GREEDY, 'control')}. {headline.worst_case_share('probable', 'control')} have p_z >= 0.1 "
+            f"%. {headline.worst_case_share('possible', 'control')} have p_z > 0."
         )
     for model in tables.control_models:
         record = headline.record(model=model, role="control model")
@@ -244,7 +253,9 @@ def compute(tables: Tables) -> Finding:
 
 def _finding(tables: Tables, cell: Cell, headline: Headline) -> Finding:
     rows = model_rows(tables, cell, headline.model)
-    models_of_known_size = [model for model in tables.by_size if tables.parameters(model) is not None]
+    known_sizes = [model for model in tables.by_size if tables.parameters(model) is not None]
+    by_size = known_sizes if len(known_sizes) == len(tables.by_size) else []
+    trends = probability_trends(headline, rows, by_size)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -255,12 +266,17 @@ def _finding(tables: Tables, cell: Cell, headline: Headline) -> Finding:
         control=_control(headline, tables),
         tables=probability_tables(headline.frames),
         charts=_charts(headline),
-        trends=probability_trends(
-            headline, rows, models_of_known_size if len(models_of_known_size) == len(tables.by_size) else []
-        ),
+        trends=trends,
         caveats=_caveats(tables, cell, headline, rows),
         deviations=_deviations(cell, headline),
         rows=_examples(tables, headline, rows),
+        headline=by_verdict(
+            trends[0].verdict,
+            "Many samples bring out more rows than greedy decoding",
+            "Many samples bring out fewer rows than greedy decoding",
+            "Sampling and greedy decoding do not clearly differ",
+        ),
+        sentence=_sentence(headline),
     )
 
 

@@ -87,11 +87,12 @@ def _more_than_greedy(headline: Headline, drawn: pl.DataFrame) -> Trend:
     sampled_only, greedy_only = train["sampled_only"].sum(), train["greedy_only"].sum()
     test = (
         f"training rows of {headline.model} that only sampling ({headline.scheme}) draws at {_HEADLINE_PHRASE}: "
-        f"{sampled_only:,}; that only greedy decoding recites: {greedy_only:,} (of control rows "
-        f"{control['sampled_only'].sum():,} and {control['greedy_only'].sum():,}); "
-        f"shown if the 95 % interval of the first's share of both is above a half; at so many samples every row with "
-        f"p_z of at least {_least_probability():.2g} is drawn, and rows recited by greedy decoding nearly always have "
-        "more, so that this nearly holds by definition and is no evidence of memorization"
+        f"{sampled_only:,}. Rows that only greedy decoding recites: {greedy_only:,} (of control rows "
+        f"{control['sampled_only'].sum():,} and {control['greedy_only'].sum():,}). "
+        "Shown if the 95 % interval of the first's share of both is above a half. "
+        f"At so many samples every row with p_z of at least {_least_probability():.2g} is drawn. "
+        "Greedily recited rows nearly always have more, so that this nearly holds by definition and is no evidence of "
+        "memorization"
     )
     return Trend(MORE_THAN_GREEDY, clustered_majority_verdict(train, "sampled_only", "greedy_only"), test)
 
@@ -108,7 +109,7 @@ def _growth(headline: Headline, by_size: list[str]) -> Trend:
     smallest, largest = records[0], records[-1]
     test = (
         f"{format_share(smallest, 'share')} of the rows of {smallest['model']}, {format_share(largest, 'share')} of "
-        f"{largest['model']} at {_HEADLINE_PHRASE}; a direction is shown if the 95 % intervals are apart"
+        f"{largest['model']}. A direction is shown if the 95 % intervals at {_HEADLINE_PHRASE} are apart"
     )
     return Trend(GROWTH, _compare_intervals(largest, smallest), test)
 
@@ -134,9 +135,9 @@ def _held_out(headline: Headline, drawn: pl.DataFrame) -> Trend:
         .row(0)
     )
     test = (
-        f"{headline.model} at {_HEADLINE_PHRASE}: {format_share(train, 'share')} of {train['rows']:,} training rows, "
-        f"{format_share(control, 'share')} of {control['rows']:,} control rows; difference "
-        f"{format_percent(estimate)} ({format_interval(lower, upper)}); shown if its 95 % interval is above 0"
+        f"{format_share(train, 'share')} of {train['rows']:,} training rows of {headline.model}, "
+        f"{format_share(control, 'share')} of {control['rows']:,} control rows. Difference at {_HEADLINE_PHRASE}: "
+        f"{format_percent(estimate)} ({format_interval(lower, upper)}). Shown if its 95 % interval is above 0"
     )
     verdict: Verdict = "cannot tell"
     if lower is not None:

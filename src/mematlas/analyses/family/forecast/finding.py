@@ -21,8 +21,9 @@ from mematlas.analyses.family.forecast.clustering import (
     max_repetitions,
 )
 from mematlas.analyses.family.forecast.forecasts import FORECAST_COLUMNS, Labels, forecast_table, training_labels
-from mematlas.analyses.frames.proportions import format_interval, format_percent
+from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_interval, format_count
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.classification.forecasting import correlations
 from mematlas.stats.estimates.intervals import standard_error
@@ -95,7 +96,7 @@ def _small_models_trend(smaller: pl.DataFrame) -> Trend:
         interval = format_interval(forecast["base_rate_lower"], forecast["base_rate_upper"])
         threshold = f"the base rate of {format_percent(base)} ({interval})"
     condition = f"precision is above recall, and above {threshold}, with 95 % intervals apart"
-    test = f"{_format_forecast(forecast)}; shown if {condition}"
+    test = f"{_format_forecast(forecast, '. In turn ')}. Shown if {condition}"
     if forecast["precision_lower"] > max(forecast["recall_upper"], forecast["base_rate_upper"] if known else 0.5):
         return Trend(name, "shows", test)
     if forecast["precision_upper"] < forecast["recall_lower"]:
@@ -126,9 +127,9 @@ def _checkpoints_trend(forecasts: pl.DataFrame, target: str) -> Trend:
     )
     better = nearest is not None and nearest[0]["f1_lower"] > nearest[1]["f1_upper"]
     test = (
-        f"forecasts of {target} by F1: {_comparison(nearest)}; shown if these 95 % intervals are apart, the first "
-        f"above, and no checkpoint loses so to a smaller model of as much compute or less ({len(worse)} of "
-        f"{len(more_compute)} pairs do); rows that a checkpoint had not yet seen count against it, so that a loss "
+        f"forecasts of {target} by F1: {_comparison(nearest)}. Shown if these 95 % intervals are apart, the first "
+        f"above. No checkpoint may lose so to a smaller model of as much compute or less ({len(worse)} of "
+        f"{len(more_compute)} pairs do). Rows that a checkpoint had not yet seen count against it, so that a loss "
         "contradicts nothing"
     )
     return Trend(name, "shows" if better and not worse else "cannot tell", test)
@@ -143,13 +144,13 @@ def _comparison(pair: tuple[dict[str, Any], dict[str, Any]] | None) -> str:
         f"{forecast['compute']:.2g} of the compute"
         for forecast in pair
     )
-    return f"{checkpoint}, {model}, of all pairs the nearest in compute, the checkpoint with no more"
+    return f"{checkpoint}. The smaller {model}. No pair is nearer in compute, with no more for the checkpoint"
 
 
 # -------------------------------------------------------------------------------------------------------- the finding
 
 
-def _format_forecast(forecast: dict[str, Any]) -> str:
+def _format_forecast(forecast: dict[str, Any], separator: str = ", and ") -> str:
     clauses = []
     for metric, given, other in (("precision", "earlier", "later"), ("recall", "later", "earlier")):
         count = forecast[f"memorized_{given}"]
@@ -157,7 +158,7 @@ def _format_forecast(forecast: dict[str, Any]) -> str:
         share = f"{forecast[other]} memorizes {format_percent(forecast[metric])}"
         share += f" of the {count:,} rows that {forecast[given]} does ({metric}; {interval})"
         clauses.append(share if count else f"{forecast[given]} memorizes no row (no {metric})")
-    return ", and ".join(clauses)
+    return separator.join(clauses)
 
 
 def _format_clustering(spreads: pl.DataFrame, model: str, *, one_per_cluster: bool) -> str:
@@ -228,7 +229,7 @@ def _insufficient_data(tables: Tables, labels: Labels, forecasts: pl.DataFrame) 
         missing = "rows that all models scored"
     elif not labels.recited.any():
         remedy = MORE_RECITED_ROWS
-        missing = f"memorized rows (none of {len(labels.rows):,} rows is recited by any model)"
+        missing = f"memorized rows (none of {format_count(len(labels.rows))} is recited by any model)"
     else:
         return None
     return ANALYSIS.insufficient_data(tables, question, missing, remedy)
@@ -283,7 +284,47 @@ def compute(tables: Tables) -> Finding:
         trends=(_small_models_trend(smaller), _checkpoints_trend(forecasts, target)),
         caveats=_caveats(tables, labels, clustering_caveats),
         deviations=_DEVIATIONS,
+        headline=_headline(lead),
+        sentence=_sentence(lead),
     )
+
+
+def _headline(forecast: dict[str, Any]) -> str:
+    """Whether precision is above the base rate, and recall below one half, by their intervals."""
+    earlier, later = forecast["earlier"], forecast["later"]
+    if not forecast["memorized_earlier"]:
+        return f"{earlier} memorizes no row, so that it forecasts nothing"
+    lower, upper = forecast["precision_lower"], forecast["precision_upper"]
+    unclear = f"Whether {earlier} forecasts what {later} memorizes is unclear"
+    if forecast["base_rate"] is None:
+        most, few = (
+            f"{later} memorizes most rows that {earlier} does",
+            f"{later} forgets most rows that {earlier} memorizes",
+        )
+        return by_interval(lower, upper, most, few, unclear, value=0.5)
+    base = forecast["base_rate_lower"], forecast["base_rate_upper"]
+    if lower is None or base[0] is None:
+        return unclear
+    if lower > base[1]:
+        misses = (forecast["recall_upper"] or 1) < 0.5
+        return f"{earlier} forecasts what {later} memorizes{', but misses most of it' if misses else ''}"
+    return f"{earlier} forecasts worse than chance what {later} memorizes" if upper < base[0] else unclear
+
+
+def _sentence(forecast: dict[str, Any]) -> str:
+    """Precision and recall, or whichever is known, and the base rate."""
+    earlier, later = forecast["earlier"], forecast["later"]
+    parts = []
+    if forecast["memorized_earlier"]:
+        of = f"{format_count(forecast['memorized_earlier'])} that {earlier} does"
+        parts.append(f"{later} memorizes {format_share(forecast, 'precision')} of {of}")
+    else:
+        parts.append(f"{later} memorizes {format_count(forecast['memorized_later'])}")
+    if forecast["memorized_earlier"] and forecast["memorized_later"]:
+        parts.append(f"recall {format_share(forecast, 'recall')}")
+    if forecast["base_rate"] is not None:
+        parts.append(f"base rate {format_percent(forecast['base_rate'])}")
+    return f"{'; '.join(parts)}."
 
 
 def _strength(forecast: dict[str, Any]) -> float | None:

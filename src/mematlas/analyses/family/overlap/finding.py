@@ -18,10 +18,12 @@ from mematlas.analyses.frames.proportions import (
     SAMPLE_COLUMNS,
     format_interval,
     format_percent,
+    format_share,
     shares_of_all,
     with_shares,
 )
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count
 from mematlas.findings.finding import Axis, Chart, Finding, Table
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -220,6 +222,32 @@ def _claim(tables: Tables, overlap: _Overlap, sets: pl.DataFrame) -> str:
     )
 
 
+def _headline(overlap: _Overlap, forgotten: dict[str, Any]) -> str:
+    """Whether the last model forgets most of what others memorize, by the interval of that share."""
+    model = f"{overlap.series.last_qualifier} model"
+    if not overlap.by_others:
+        return f"No model but the {model} memorizes any row"
+    return by_interval(
+        forgotten["share_lower"],
+        forgotten["share_upper"],
+        f"The {model} forgets most rows that other models memorize",
+        f"The {model} keeps most rows that other models memorize",
+        f"Whether the {model} keeps most rows that others memorize is unclear",
+        value=0.5,
+    )
+
+
+def _sentence(overlap: _Overlap, sets: pl.DataFrame) -> str:
+    """The share of rows memorized by every model, and the number forgotten; sets: the records of this overlap."""
+    count = len(overlap.series.models)
+    models = "Both models" if count == 2 else f"All {count} models"
+    start = f"{models} share {format_share(sets.row(-3, named=True), 'share')} of "
+    start += format_count(overlap.by_any, "memorized row")
+    if not overlap.by_others:
+        return f"{start}."
+    return f"{start}; {overlap.last} forgot {overlap.forgotten:,} of {overlap.by_others:,} that others memorize."
+
+
 def _format_share(record: dict[str, Any]) -> str:
     return f"{format_percent(record['share'])}, {format_interval(record['share_lower'], record['share_upper'])}"
 
@@ -306,6 +334,8 @@ def compute(tables: Tables) -> Finding:
         charts=tuple(chart for overlap in overlaps for chart in _charts(overlap.series)),
         caveats=tuple(_caveats(tables, overlaps, [overlap for overlap in all_overlaps if not overlap.by_any])),
         rows=_forgotten_rows(tables, overlaps),
+        headline=_headline(lead, forgotten),
+        sentence=_sentence(lead, lead_sets),
     )
 
 

@@ -18,6 +18,7 @@ from mematlas.analyses.family.scaling.checkpoints import (
     step_shares,
     steps_chart,
 )
+from mematlas.analyses.family.scaling.headline import UNITS, scaling_headline, scaling_sentence
 from mematlas.analyses.family.scaling.laws import (
     LAW_COLUMNS,
     LAWS_RECIPE,
@@ -46,6 +47,7 @@ from mematlas.analyses.frames.repetition_samples import (
 )
 from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import format_count
 from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.literature.published import EVIDENCE, SLOPES
@@ -59,7 +61,6 @@ _PUBLISHED_COLUMNS: Final = {
     "evidence": "; ".join(f"{label}: {meaning}" for label, meaning in EVIDENCE.items()),
 }
 _PUBLISHED_RECIPE: Final = "answer = pl.DataFrame(recount.SLOPES)"
-_UNITS: Final = {"size": "parameters", "repetitions": "repetitions", "context": "tokens of context"}
 _REJECTED_BELOW: Final = 0.05  # p of the lack of fit
 _QUESTION: Final = "how memorization grows with size, repetitions and context"
 _DEVIATIONS: Final = (
@@ -92,7 +93,7 @@ def _headline_fits(tables: Tables, laws: pl.DataFrame, role: str = "train") -> d
 def _format_slope(fit: dict[str, Any]) -> str:
     """Format the slope of a fit, in percentage points per tenfold."""
     points = f"{fit['points']} points" + (f", {fit['model']}" if fit["model"] else "")
-    slope = f"{100 * fit['slope']:+.1f} percentage points per tenfold in {_UNITS[fit['law']]}"
+    slope = f"{100 * fit['slope']:+.1f} percentage points per tenfold in {UNITS[fit['law']]}"
     if fit["slope_lower"] is None:
         return f"{slope} ({points}, no interval)"
     interval = f"{100 * fit['slope_lower']:+.1f} to {100 * fit['slope_upper']:+.1f}"
@@ -114,26 +115,26 @@ def _claim(tables: Tables, fits: dict[str, dict[str, Any]], steps: pl.DataFrame)
     """The slopes of the laws; without any, the shares of checkpoints."""
     if not fits:
         return f"At {tables.reference} tokens {format_steps(headline_steps(tables, steps))}."
-    slopes = ", by ".join(_format_slope(fits[law]) for law in _UNITS if law in fits)
+    slopes = ", by ".join(_format_slope(fits[law]) for law in UNITS if law in fits)
     return f"At {tables.reference} tokens the memorized share changes by {slopes}{_format_comparison(fits)}."
 
 
 def _trends(fits: dict[str, dict[str, Any]], control_fits: dict[str, dict[str, Any]]) -> tuple[Trend, ...]:
     """For each law whether the share grows, and whether it does so log-linearly."""
     trends = []
-    for law in _UNITS:
+    for law in UNITS:
         names = f"log-linear-in-{law}", f"share-grows-with-{law}"
         fit = fits.get(law)
         if fit is None or fit["slope_lower"] is None:
             reason = "fewer than two points" if fit is None else fit["reason"]
-            test = f"no slope with an interval in {_UNITS[law]}: {reason}"
+            test = f"no slope with an interval in {UNITS[law]}: {reason}"
             trends += [Trend(name, "cannot tell", test) for name in names]
             continue
         growth: Verdict = (
             "shows" if fit["slope_lower"] > 0 else "contradicts" if fit["slope_upper"] < 0 else "cannot tell"
         )
-        comparison = f"; control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
-        test = f"{_format_slope(fit)}; a direction is shown if the interval excludes 0{comparison}"
+        comparison = f". Control rows: {_format_slope(control_fits[law])}" if law in control_fits else ""
+        test = f"{_format_slope(fit)}. A direction is shown if the interval excludes 0{comparison}"
         trends += [_log_linear_trend(names[0], fit, growth), Trend(names[1], growth, test)]
     return tuple(trends)
 
@@ -150,16 +151,16 @@ def _log_linear_trend(name: str, fit: dict[str, Any], growth: Verdict) -> Trend:
     """
     on_line = fit["lack_of_fit"] is not None and not _off_line(fit) and fit["better"] == "log-linear"
     lack = "not tested" if fit["lack_of_fit"] is None else f"p = {fit['lack_of_fit']:.2g}"
-    errors = "left-out points are not compared"
+    errors = "Left-out points are not compared"
     if fit["line_error"] is not None:
         errors = (
-            f"the line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
+            f"The line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
             f"{fit['saturating_error']:.3g}"
         )
-    start = "grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
+    start = "Grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
     test = (
-        f"{start}{_format_slope(fit)}; lack of fit of the line: {lack}; {errors}; shown if the slope is above 0, p at "
-        f"least {_REJECTED_BELOW:g}, and the line misses by less; contradicted if the slope is below 0"
+        f"{start}{_format_slope(fit)}. Lack of fit of the line: {lack}. {errors}. Shown if the slope is above 0, p at "
+        f"least {_REJECTED_BELOW:g}, and the line misses by less. Contradicted if the slope is below 0"
     )
     return Trend(name, growth if on_line or growth == "contradicts" else "cannot tell", test)
 
@@ -289,7 +290,7 @@ def _insufficient_data(
 ) -> Finding | None:
     train = pl.concat([frame.filter(role="train").select("rows", "memorized") for frame in (shares, steps)])
     if train.height and train["memorized"].sum() == 0:
-        missing = f"memorized rows (none of {max(train['rows']):,} rows is recited by any model)"
+        missing = f"memorized rows (none of {format_count(max(train['rows']))} is recited by any model)"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, MORE_RECITED_ROWS)
     if not fits and not headline_steps(tables, steps):
         missing = (
@@ -355,7 +356,8 @@ def _compute(tables: Tables) -> Finding:
     if insufficient := _insufficient_data(tables, shares, steps, fits):
         return insufficient
     cell, buckets = tables.reference, shortfall(tables.rows)
-    lead = next((fits[law] for law in _UNITS if law in fits and fits[law]["slope_lower"] is not None), None)
+    ordered = {law: fits[law] for law in UNITS if law in fits}
+    lead = next((fit for fit in ordered.values() if fit["slope_lower"] is not None), None)
     control = shares.filter(role="control", context=cell.context, continuation=cell.continuation)
     return Finding(
         ANALYSIS.name,
@@ -370,6 +372,8 @@ def _compute(tables: Tables) -> Finding:
         trends=_trends(fits, _headline_fits(tables, laws, "control")),
         caveats=_caveats(tables, shares, buckets),
         deviations=_DEVIATIONS,
+        headline=scaling_headline(ordered, headline_steps(tables, steps)),
+        sentence=scaling_sentence(ordered, headline_steps(tables, steps)),
     )
 
 
@@ -380,5 +384,5 @@ ANALYSIS = Analysis(
     "two model sizes, two checkpoints of one, rows with several numbers of repetitions, or two contexts; all rows "
     "scored",
     compute,
-    tuple(f"{name}-{law}" for law in _UNITS for name in ("log-linear-in", "share-grows-with")),
+    tuple(f"{name}-{law}" for law in UNITS for name in ("log-linear-in", "share-grows-with")),
 )

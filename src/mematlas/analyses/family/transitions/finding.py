@@ -29,6 +29,7 @@ from mematlas.analyses.family.transitions.level_transitions import (
 from mematlas.analyses.frames.model_series import BY_SIZE, Series, series_caveats
 from mematlas.analyses.frames.proportions import format_interval, format_percent, format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_count, verb
 from mematlas.analyses.trend_tests import combined_verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.metrics.levels import LEVEL_RANGES, LEVELS, RECITED_LEVELS
@@ -72,10 +73,10 @@ def _stay_trend(kept: pl.DataFrame) -> Trend:
     sizes = kept.filter(pl.col("memorized") > 0, series=BY_SIZE, span="neighbours")
     if not sizes.height:
         return Trend(_STAY_TREND, "cannot tell", "no two models of known size of which the smaller memorizes a row")
-    test = "memorized rows that stay memorized: " + "; ".join(
+    test = "memorized rows that stay memorized: " + ". ".join(
         f"{_format_kept(record)} from {record['pair']}" for record in sizes.iter_rows(named=True)
     )
-    test += "; shown if all 95 % intervals are above 90 %, contradicted if one is below"
+    test += ". Shown if all 95 % intervals are above 90 %, contradicted if one is below"
     verdicts = sizes.select(
         pl.when(pl.col("kept_share_lower") > 0.9)
         .then(pl.lit("shows"))
@@ -106,6 +107,35 @@ def _claim(tables: Tables, kept: dict[str, Any], symmetry: dict[str, Any]) -> st
         f"At {tables.reference} tokens {stay}, and between these two models {symmetry['rises']:,}{among} {rise} while "
         f"{symmetry['falls']:,} {fall} ({test})."
     )
+
+
+def _headline(series: Series, kept: dict[str, Any]) -> str:
+    """Whether memorized rows stay memorized, by the interval of their share."""
+    model = f"the {series.last_qualifier} model"
+    if not kept["memorized"]:
+        return f"{kept['smaller']} memorizes no row that could stay memorized"
+    lower, upper = kept["kept_share_lower"], kept["kept_share_upper"]
+    most = by_interval(
+        lower,
+        upper,
+        f"Most memorized rows stay memorized in {model}",
+        f"Most memorized rows are no longer memorized in {model}",
+        f"Whether most memorized rows stay memorized in {model} is unclear",
+        value=0.5,
+    )
+    return by_interval(lower, upper, f"Nearly all memorized rows stay memorized in {model}", most, most, value=0.9)
+
+
+def _sentence(tables: Tables, kept: dict[str, Any], symmetry: dict[str, Any]) -> str:
+    """The share of memorized rows that stay so, and the numbers of rows that rise and fall."""
+    rises, falls = symmetry["rises"], symmetry["falls"]
+    moves = f"{format_count(rises)} {verb(rises, 'rise')} and {falls:,} {verb(falls, 'fall')}"
+    if not tables.graded:
+        moves = f"{rises:,} {verb(rises, 'become')} memorized and {falls:,} {verb(falls, 'cease')} to be"
+    if not kept["memorized"]:
+        return f"Between {kept['smaller']} and {kept['larger']}, {moves}."
+    memorized = f"{format_count(kept['memorized'])} that {kept['smaller']} memorizes"
+    return f"{kept['larger']} keeps {format_share(kept, 'kept_share')} of the {memorized}; {moves}."
 
 
 def _format_p(p: float) -> str:
@@ -157,7 +187,7 @@ def _charts(series: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
     first, second = ("earlier", "later") if series.ordered_by_step else ("smaller", "larger")
     matrix = Chart(
         f"transitions-{series.slug}",
-        f"Rows of a level in the {first} model by their level in the {second} one ({name}{ranges})",
+        f"Rows by level in the {first} and in the {second} model ({name}{ranges})",
         "matrix",
         "transitions",
         Axis("target", f"level of M in the {second} model", "ordinal"),
@@ -238,6 +268,8 @@ def compute(tables: Tables) -> Finding:
         trends=(_stay_trend(kept), *growth_trends(tables)),
         caveats=tuple(_caveats(tables, pairs, symmetry)),
         deviations=_DEVIATIONS,
+        headline=_headline(pairs[ends].series, lead),
+        sentence=_sentence(tables, lead, lead_test),
     )
 
 

@@ -47,7 +47,7 @@ def _published_trend(tables: Tables, sizes: dict[str, float]) -> Trend:
     if models is None:
         reason = (
             f"P1 compares models of {', '.join(PUBLISHED_SIZES)} parameters, which are not all among the models of "
-            "this study scored in one cell; growth per tenfold of parameters is a trend of our own"
+            "this study scored in one cell. Growth per tenfold of parameters is a trend of our own"
         )
         return Trend(GROWTH_TREND, "cannot tell", reason)
     return _trend(GROWTH_TREND, tables, models, (1.0, 1.0))
@@ -94,11 +94,11 @@ def _trend(name: str, tables: Tables, models: Models, spans: tuple[float, float]
     interval = _interval(wide, complete=tables.complete)
     memorized = [int(wide[model].sum()) for model in models]
     below, above = (memorized[1] - memorized[0]) / spans[0], (memorized[2] - memorized[1]) / spans[1]
-    unit = "per tenfold of parameters " if name == TENFOLD_TREND else "growth "
+    unit = "Per tenfold of parameters " if name == TENFOLD_TREND else "Growth "
     test = (
         f"rows memorized: {memorized[0]:,} by {models[0]}, {memorized[1]:,} by {models[1]}, {memorized[2]:,} by "
-        f"{models[2]}; {unit}{below:+,.1f} in the lower part and {above:+,.1f} in the upper, "
-        f"{below - above:+,.1f} apart (95 % interval {interval[0]:+,.1f} to {interval[1]:+,.1f}); a direction is shown "
+        f"{models[2]}. {unit}{below:+,.1f} in the lower part and {above:+,.1f} in the upper, "
+        f"{below - above:+,.1f} apart (95 % interval {interval[0]:+,.1f} to {interval[1]:+,.1f}). A direction is shown "
         "if the interval leaves out 0, and shown as stated only if the number grows in the lower part"
     )
     verdict: Verdict = "shows" if interval[0] > 0 and below > 0 else "contradicts" if interval[1] < 0 else "cannot tell"

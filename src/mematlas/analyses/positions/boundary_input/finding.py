@@ -12,7 +12,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.phrasing import by_interval, format_count, format_difference, join_with_and, shuffled_sentence
 from mematlas.analyses.positions.boundary_input.tables import boundary_frames, boundary_tables
 from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation, form_names
 from mematlas.analyses.positions.class_caveats import class_caveats
@@ -31,13 +31,13 @@ from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Trend
 from mematlas.stats.estimates.averages import FEWEST_COUNTS
 from mematlas.stats.estimates.intervals import standard_error
-from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "what corpus counts of tokens do at the border of context and continuation"
 _TRENDS: Final = {
     "frequency-rises-at-the-border-of-memorized-rows": (MEMORIZED, +1),
     "frequency-falls-at-the-border-of-unmemorized-rows": (UNMEMORIZED, -1),
 }
+_AND_CHANGES: Final = ". It changes "
 Frames = dict[str, pl.DataFrame]
 Record = dict[str, Any]
 
@@ -52,12 +52,14 @@ def _difference_record(frames: Frames, model: str, name: str, form: str = ONE_ST
     return next(records.drop_nulls("difference").iter_rows(named=True), None)
 
 
-def _format_changes(frames: Frames, model: str, names: tuple[str, ...], form: str = ONE_STEP, **where: str) -> str:
-    """ "by ... in 20 memorized rows and by ... in 30 unmemorized rows", for the classes that were measured."""
+def _changes(frames: Frames, model: str, names: tuple[str, ...], form: str = ONE_STEP, **where: str) -> list[str]:
+    """ "by ... in 20 memorized rows", "by ... in 30 unmemorized rows": of the classes that were measured."""
     records = [_difference_record(frames, model, name, form, **where) for name in names]
-    return join_with_and(
-        [f"by {format_difference(record)} in {record['rows']:,} {record['class']} rows" for record in records if record]
-    )
+    return [
+        f"by {format_difference(record)} in {format_count(record['rows'], record['class'] + ' row')}"
+        for record in records
+        if record
+    ]
 
 
 def _headline_model(tables: Tables, frames: Frames) -> str:
@@ -79,26 +81,50 @@ def _claim(frames: Frames, model: str, cell: Cell) -> str:
     classes = tuple(name for name in (MEMORIZED, UNMEMORIZED) if _difference_record(frames, model, name)) or (HALF,)
     parts = [
         f"In {model} at {cell} tokens the mean corpus count changes, from the last token of the context to the first "
-        f"to recite, {_format_changes(frames, model, classes)}",
+        f"to recite, {join_with_and(_changes(frames, model, classes))}",
     ]
-    if stop := _format_changes(frames, model, _stopping_classes(frames, model), alignment=DIVERGENCE, scale="log10"):
-        parts.append(f"at the first token that is not recited log10(1 + count) changes {stop}")
+    if stop := _changes(frames, model, _stopping_classes(frames, model), alignment=DIVERGENCE, scale="log10"):
+        parts.append(f"at the first token that is not recited log10(1 + count) changes {join_with_and(stop)}")
     return f"{'; '.join(parts)}."
+
+
+def _headline(border: Record | None) -> str:
+    """Whether counts, on a log scale, change at the border of the rows of a class; None: no class is known."""
+    if border is None:
+        return "How frequent tokens at the border are is not known"
+    where = f"where {border['class']} rows begin"
+    return by_interval(
+        border["difference_lower"],
+        border["difference_upper"],
+        f"Tokens get more frequent {where}",
+        f"Tokens get rarer {where}",
+        f"Token frequency does not clearly change {where}",
+    )
+
+
+def _sentence(border: Record | None, model: str) -> str:
+    """The change of log10(1 + count) at the border."""
+    if border is None:
+        return f"No class of rows of {model} has counts on both sides of the border."
+    rows = format_count(border["rows"], f"{border['class']} row")
+    return f"At the border log10(1 + count) changes by {format_difference(border)} in {rows} of {model}."
 
 
 def _control(frames: Frames, model: str) -> str:
     """The results for shuffled labels and control rows, as sentences."""
     filters = {"alignment": DIVERGENCE, "scale": "log10"}
-    shuffled_changes = _format_changes(frames, model, _stopping_classes(frames, model), role="shuffled", **filters)
-    control_changes = _format_changes(frames, model, (MEMORIZED, UNMEMORIZED), role="control")
-    control_stops = _format_changes(frames, model, _stopping_classes(frames, model), role="control", **filters)
-    sentences = {
-        f"At shuffled divergence points log10(1 + count) changes {shuffled_changes}.": shuffled_changes,
-        f"Among rows no model was trained on the mean count changes {control_changes}.": control_changes,
-        "At divergence points of rows no model was trained on log10(1 + count) changes "
-        f"{control_stops}.": control_stops,
+    stopping = _stopping_classes(frames, model)
+    changes = {
+        "At shuffled divergence points log10(1 + count)": _changes(frames, model, stopping, role="shuffled", **filters),
+        "Among rows no model was trained on the mean count": _changes(
+            frames, model, (MEMORIZED, UNMEMORIZED), role="control"
+        ),
+        "Where rows no model was trained on diverge, log10(1 + count)": _changes(
+            frames, model, stopping, role="control", **filters
+        ),
     }
-    return " ".join([_shuffled(frames, model), *(text for text, applies in sentences.items() if applies)])
+    sentences = [f"{start} changes {_AND_CHANGES.join(parts)}." for start, parts in changes.items() if parts]
+    return " ".join([_shuffled(frames, model), *sentences])
 
 
 def _shuffled(frames: Frames, model: str) -> str:
@@ -113,13 +139,12 @@ def _shuffled(frames: Frames, model: str) -> str:
     ]
     parts.append(f"by {format_difference(all_rows)} in all {all_rows['rows']:,} rows")
     contrasts = frames["contrasts"].filter(model=model, role="shuffled", ngram=1, scale="count", form=ONE_STEP)
-    contrast_text = [
-        f"; rows called memorized and unmemorized are {format_difference(record)} apart"
+    apart = [
+        f" Rows called memorized and unmemorized are {format_difference(record)} apart."
         for record in contrasts.to_dicts()
     ]
     return (
-        f"With the classes shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of 95 % "
-        f"of the shuffles), the mean count changes {join_with_and(parts)}{''.join(contrast_text)}."
+        f"{shuffled_sentence(model, 'classes')} The mean count then changes {_AND_CHANGES.join(parts)}.{''.join(apart)}"
     )
 
 
@@ -136,8 +161,8 @@ def _trends(frames: Frames, model: str, window: str) -> tuple[Trend, ...]:
             continue
         test = (
             f"mean 1-gram count of {record['rows']:,} {row_class} rows of {model}: one step "
-            f"{format_difference(record)}, {window} tokens {format_difference(window_record)}; a direction is shown if "
-            "the interval of the one step leaves out 0"
+            f"{format_difference(record)}. Over a {window} tokens {format_difference(window_record)}. "
+            "A direction is shown if the interval of the one step leaves out 0"
         )
         interval = [sign * end for end in (record["difference_lower"], record["difference_upper"]) if end is not None]
         verdict: Verdict = (
@@ -251,6 +276,8 @@ def compute(tables: Tables) -> Finding:
         missing = "memorized, half-memorized or unmemorized rows whose counts are known"
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     step = _difference_record(frames, model, MEMORIZED)
+    records = (_difference_record(frames, model, name, scale="log10") for name in (MEMORIZED, UNMEMORIZED, HALF))
+    border = next((record for record in records if record), None)
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -264,6 +291,8 @@ def compute(tables: Tables) -> Finding:
         trends=_trends(frames, model, form_names(cell.context, cell.continuation)[1]),
         caveats=_caveats(tables, cell, frames, classes.filter(~pl.col("counted"), role="train")["row"].n_unique()),
         deviations=_deviations(tables, cell),
+        headline=_headline(border),
+        sentence=_sentence(border, model),
     )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.memorized_shares import nearest_cell
 from mematlas.analyses.frames.study_tables import Cell, Tables
-from mematlas.analyses.phrasing import format_difference, join_with_and
+from mematlas.analyses.phrasing import by_interval, format_count, format_difference, join_with_and, shuffled_sentence
 from mematlas.analyses.positions.boundary_step import ONE_STEP, boundary_deviation
 from mematlas.analyses.positions.class_caveats import class_caveats
 from mematlas.analyses.positions.entropy.signals import FREE, PATHS, TRUTH, cell_signals, has_signals, rows_of_signals
@@ -35,7 +35,6 @@ from mematlas.analyses.positions.profiles import BOUNDARY, DIVERGENCE, DIVERGENC
 from mematlas.analyses.positions.token_windows import ALL_ROWS, CLASSES, HALF, MEMORIZED, OTHER, UNMEMORIZED
 from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
-from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how the entropy of memorized and unmemorized rows runs over context and continuation"
 
@@ -56,21 +55,39 @@ def _headline_model(tables: Tables, frames: Frames) -> str:
     return max([*reversed(tables.by_size), *reversed(tables.family)], key=class_coverage)
 
 
-def _format_levels(frames: Frames, model: str, path: str, names: tuple[str, ...], role: str = "train") -> str:
-    """ "0.1 nats (95 % interval 0.05 to 0.15) in 20 memorized rows and ...", for the classes that were measured."""
+def _format_levels(
+    frames: Frames,
+    model: str,
+    path: str,
+    names: tuple[str, ...],
+    role: str = "train",
+    *,
+    separator: str | None = None,
+) -> str:
+    """ "0.1 nats (95 % interval 0.05 to 0.15) in 20 memorized rows and ...", for the classes that were measured.
+
+    separator: what stands between two classes instead of "and".
+    """
     records = filter(None, (statistic_record(frames, model, name, path, role=role) for name in names))
-    return join_with_and([f"{format_level(record)} {_format_rows(record)}" for record in records])
+    return _join([f"{format_level(record)} {_format_rows(record)}" for record in records], separator)
 
 
-def _format_steps(frames: Frames, model: str, path: str, names: tuple[str, ...], **where: str) -> str:
+def _format_steps(
+    frames: Frames, model: str, path: str, names: tuple[str, ...], *, separator: str | None = None, **where: str
+) -> str:
     """ "+1 nats (95 % interval ...) in 20 memorized rows and ...": the one-step differences."""
     records = filter(None, (statistic_record(frames, model, name, path, ONE_STEP, **where) for name in names))
-    return join_with_and([f"{format_difference(record, 'value')} {_format_rows(record)}" for record in records])
+    return _join([f"{format_difference(record, 'value')} {_format_rows(record)}" for record in records], separator)
+
+
+def _join(parts: list[str], separator: str | None) -> str:
+    return join_with_and(parts) if separator is None else separator.join(parts)
 
 
 def _format_rows(record: Record) -> str:
-    rows = f"rows called {record['class']}" if record["role"] == "shuffled" else f"{record['class']} rows"
-    return f"in {record['rows']:,} {rows}"
+    if record["role"] == "shuffled":
+        return f"in {record['rows']:,} rows called {record['class']}"
+    return f"in {format_count(record['rows'], record['class'] + ' row')}"
 
 
 def _claim(frames: Frames, model: str, cell: Cell) -> str:
@@ -85,6 +102,31 @@ def _claim(frames: Frames, model: str, cell: Cell) -> str:
     return f"{_shorten_intervals('; '.join(parts))}."
 
 
+def _headline(contrast: Record | None) -> str:
+    """Whether memorized rows have a lower entropy, by the interval of the difference."""
+    if contrast is None:
+        return "Memorized and unmemorized rows cannot be compared: one kind is missing"
+    return by_interval(
+        contrast["difference_lower"],
+        contrast["difference_upper"],
+        "Entropy is higher in memorized than in unmemorized rows",
+        "Entropy is lower in memorized than in unmemorized rows",
+        "Entropy does not clearly differ between memorized and unmemorized rows",
+    )
+
+
+def _sentence(frames: Frames, model: str, contrast: Record | None) -> str:
+    """The difference of the two classes, or the entropy of the class that there is."""
+    if contrast is not None:
+        rows = f"{contrast['memorized']:,} memorized and {contrast['unmemorized']:,} unmemorized rows of {model}"
+        return f"Mean entropy in {rows} differs by {format_difference(contrast)} nats."
+    path = known_paths(frames, model)[0]
+    records = (statistic_record(frames, model, name, path) for name in CLASSES)
+    record = next(record for record in records if record is not None)
+    rows = format_count(record["rows"], f"{record['class']} row")
+    return f"Mean entropy in {rows} of {model} is {format_level(record)}."
+
+
 def _shorten_intervals(text: str) -> str:
     """The text with "95 % interval" only at its first occurrence."""
     first, phrase, rest = text.partition("95 % interval ")
@@ -95,10 +137,10 @@ def _control(frames: Frames, model: str) -> str:
     """The results for shuffled labels and control rows, as sentences."""
     path = known_paths(frames, model)[0]
     sentences = [_shuffled(frames, model, path), _diverging(frames, model)]
-    if control_levels := _format_levels(frames, model, path, CLASSES, "control"):
-        steps = _format_steps(frames, model, TRUTH, CLASSES, role="control")
-        at_boundary = f"; at the border (along the truth) it steps by {steps}" if steps else ""
-        sentences.append(f"Among rows no model was trained on it is {control_levels}{at_boundary}.")
+    if control_levels := _format_levels(frames, model, path, CLASSES, "control", separator=". It is "):
+        steps = _format_steps(frames, model, TRUTH, CLASSES, separator=". It steps by ", role="control")
+        at_boundary = f" At the border (along the truth) it steps by {steps}." if steps else ""
+        sentences.append(f"Among rows no model was trained on it is {control_levels}.{at_boundary}")
     return " ".join(filter(None, sentences))
 
 
@@ -111,16 +153,16 @@ def _shuffled(frames: Frames, model: str, path: str) -> str:
         contrast_record(frames, model, path, "shuffled"),
         statistic_record(frames, model, ALL_ROWS, path),
     )
-    difference = (
-        f"; rows called memorized and unmemorized are {format_difference(contrast)} nats apart" if contrast else ""
-    )
-    overall = f"; in all {all_rows['rows']:,} rows it is {format_level(all_rows)}" if all_rows else ""
-    return (
-        f"With the classes shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of 95 % "
-        f"of the shuffles), the mean entropy over the continuation "
-        f"({PATH_PHRASES[path]}) is "
-        f"{_format_levels(frames, model, path, large_classes, 'shuffled')}{overall}{difference}."
-    )
+    levels = _format_levels(frames, model, path, large_classes, "shuffled", separator=". It is ")
+    sentences = [
+        shuffled_sentence(model, "classes"),
+        f"The mean entropy over the continuation ({PATH_PHRASES[path]}) is then {levels}.",
+    ]
+    if all_rows:
+        sentences.append(f"In all {all_rows['rows']:,} rows it is {format_level(all_rows)}.")
+    if contrast:
+        sentences.append(f"Rows called memorized and unmemorized are {format_difference(contrast)} nats apart.")
+    return " ".join(sentences)
 
 
 def _diverging(frames: Frames, model: str) -> str:
@@ -131,12 +173,12 @@ def _diverging(frames: Frames, model: str) -> str:
     steps = _format_steps(frames, model, path, classes, **filters)
     shuffled_steps = _format_steps(frames, model, path, classes, role="shuffled", **filters)
     control_steps = _format_steps(frames, model, path, classes, role="control", **filters)
-    control_text = f" and, where no model was trained on them, by {control_steps}" if control_steps else ""
+    if not (steps and shuffled_steps):
+        return ""
+    control = f" Where no model was trained on the rows it steps by {control_steps}." if control_steps else ""
     return (
-        f"At the first token that is not recited the entropy ({PATH_PHRASES[path]}) steps by {steps}{control_text}; at "
-        f"shuffled divergence points by {shuffled_steps}."
-        if steps and shuffled_steps
-        else ""
+        f"At the first token that is not recited entropy ({PATH_PHRASES[path]}) steps by {steps}.{control} At "
+        f"shuffled divergence points it steps by {shuffled_steps}."
     )
 
 
@@ -204,6 +246,8 @@ def compute(tables: Tables) -> Finding:
         trends=entropy_trends(tables, frames, model),
         caveats=_caveats(tables, cell, frames, _rows_without_signals(tables, cell, rows)),
         deviations=_deviations(cell),
+        headline=_headline(contrast),
+        sentence=_sentence(frames, model, contrast),
     )
 
 

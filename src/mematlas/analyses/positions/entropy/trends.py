@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import format_difference
+from mematlas.analyses.phrasing import capitalized, format_difference
 from mematlas.analyses.positions.boundary_step import ONE_STEP
 from mematlas.analyses.positions.entropy.profiles import IN_CONTINUATION
 from mematlas.analyses.positions.entropy.signals import PATHS, TRUTH
@@ -74,7 +74,7 @@ def _higher(frames: Frames, model: str, path: str) -> Trend:
         return Trend(_HIGHER, "cannot tell", f"{model} does not have both memorized and unmemorized rows")
     test = (
         f"mean entropy over the continuation ({PATH_PHRASES[path]}) of {contrast['memorized']:,} memorized minus "
-        f"{contrast['unmemorized']:,} unmemorized rows of {model}: {format_difference(contrast)} nats; a direction is "
+        f"{contrast['unmemorized']:,} unmemorized rows of {model}: {format_difference(contrast)} nats. A direction is "
         "shown if the interval leaves out 0"
     )
     return Trend(_HIGHER, _verdict(contrast, "difference", -1), test)
@@ -94,11 +94,13 @@ def _jump(frames: Frames, model: str, name: str) -> Trend:
         None,
     )
     window_text = (
-        f", {window_record['statistic']} tokens {format_difference(window_record, 'value')}" if window_record else ""
+        f". Over a {window_record['statistic']} tokens {format_difference(window_record, 'value')}"
+        if window_record
+        else ""
     )
     test = (
         f"entropy of {record['rows']:,} {row_class} rows of {model} along the truth: one step "
-        f"{format_difference(record, 'value')} nats{window_text}; a direction is shown if the interval of the one step "
+        f"{format_difference(record, 'value')} nats{window_text}. A direction is shown if the interval of the one step "
         "leaves out 0"
     )
     return Trend(name, _verdict(record, "value", sign), test)
@@ -111,10 +113,12 @@ def _falls(frames: Frames, path: str) -> Trend:
     if ALL_ROWS not in slopes:
         return Trend(_SIZE, "cannot tell", "the study lacks two models of different, known size with entropies")
     all_rows = slopes.pop(ALL_ROWS)
-    classes = "".join(f", {name} rows {format_difference(slope, 'slope')}" for name, slope in slopes.items())
+    classes = "".join(
+        f". {capitalized(name)} rows {format_difference(slope, 'slope')}" for name, slope in slopes.items()
+    )
     test = (
         f"change of the mean entropy over the continuation ({PATH_PHRASES[path]}) per tenfold of parameters, "
-        f"{all_rows['models']} models: all rows {format_difference(all_rows, 'slope')} nats{classes}; a direction is "
+        f"{all_rows['models']} models: all rows {format_difference(all_rows, 'slope')} nats{classes}. A direction is "
         "shown if the interval of all rows leaves out 0"
     )
     return Trend(_SIZE, _verdict(all_rows, "slope", -1), test)

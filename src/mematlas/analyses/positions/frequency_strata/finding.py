@@ -94,6 +94,18 @@ def _claim(effects: pl.DataFrame, model: str, cell: Cell) -> str:
     )
 
 
+def _headline(strata: str, step: Record) -> str:
+    """Whether the difference in log10 counts within the finest strata is significant."""
+    start = f"The boundary effect is {'clear' if step['p'] < _ALPHA else 'not clear'}"
+    return f"{start}, but nothing could be held fixed" if strata == "none" else f"{start} within equal {strata}"
+
+
+def _sentence(step: Record) -> str:
+    """The difference in log10 counts within the finest strata."""
+    rows = f"{step['memorized']:,} memorized less {step['unmemorized']:,} unmemorized rows"
+    return f"Step of log10(1 + count) in {rows}: {format_difference(step)}, p = {step['p']:.3f}."
+
+
 def _survival(unstratified: dict[str, Record], stratified: dict[str, Record]) -> str:
     """Which differences are significant (p < 0.05) without strata, and still are within them, in the same direction."""
     significant = [scale for scale in SCALES if unstratified[scale]["p"] < _ALPHA]
@@ -135,9 +147,9 @@ def _control(positions: pl.DataFrame, model: str) -> str | None:
     permuted = "The signs of what each document adds, flipped at random" if of_documents else "Labels permuted"
     return (
         f"{permuted} within strata, {PERMUTATIONS} times, are the control. At the border the step of "
-        f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size; at the {len(sizes)} other "
+        f"log10(1 + count) in memorized less unmemorized rows is {at_boundary:.3g} in size. At the {len(sizes)} other "
         f"positions of the window it is {sum(sizes.values()) / len(sizes):.3g} on average, and at {larger} of them at "
-        "least as large as at the border."
+        "least as large."
     )
 
 
@@ -273,6 +285,8 @@ def compute(tables: Tables) -> Finding:
         charts=_charts(effects, positions, model),
         caveats=_caveats(tables, effects, model),
         deviations=_DEVIATIONS,
+        headline=_headline(_finest_strata(effects, model), step),
+        sentence=_sentence(step),
     )
 
 

@@ -23,6 +23,7 @@ from mematlas.analyses.frames.proportions import (
     several_shares,
 )
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, shorten_list
 from mematlas.analyses.scores.distribution.score_over_control import MEAN_COLUMNS, mean_scores_of_study
 from mematlas.analyses.scores.distribution.score_over_control import MEANS_RECIPE as MEANS_RECIPE
 from mematlas.analyses.scores.distribution.verbatim_survival import SURVIVAL_COLUMNS, survival_recipe, verbatim_survival
@@ -107,10 +108,10 @@ def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Tr
     counts = _opposed_rows(tables, cell, is_low, ~is_low)
     results = {model: _majority(counts.filter(model=model)) for model in models}
     verdicts = [verdict for _, _, verdict in results.values()]
-    shares = ", ".join(f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items())
+    shares = shorten_list([f"{low:,} of {low + high:,} in {model}" for model, (low, high, _) in results.items()])
     test = (
-        f"rows of this study with M at most 0.3 at {cell} tokens: {shares}; shown if the 95 % intervals of their "
-        "shares lie above one half in all models, contradicted if one lies below"
+        f"rows with M at most 0.3: {shares}. Shown if the 95 % intervals of their shares lie above one half in all "
+        "models, contradicted if one lies below"
     )
     return Trend("low-scores-dominate", combined_verdict(verdicts), test)
 
@@ -124,9 +125,9 @@ def _bipolar_trend(tables: Tables, model: str, cell: Cell) -> Trend:
     pairs = [(level() == outer, level() == inner) for outer, inner in ((0, 1), (4, 3))]
     verdicts = [_majority(_opposed_rows(tables, cell, *pair).filter(model=model))[2] for pair in pairs]
     test = (
-        f"rows of {model} at {cell} tokens: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in "
-        f"{LEVEL_RANGES[1]}, {counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}; shown if "
-        "both outermost levels hold more rows than the level next to them (95 % intervals)"
+        f"rows of {model}: {counts[0]:,} in {LEVEL_RANGES[0]} beside {counts[1]:,} in {LEVEL_RANGES[1]}, "
+        f"{counts[4]:,} in {LEVEL_RANGES[4]} beside {counts[3]:,} in {LEVEL_RANGES[3]}. Shown if both outermost levels "
+        "hold more rows than the level next to them (95 % intervals)"
     )
     return Trend("scores-are-bipolar", combined_verdict(verdicts), test)
 
@@ -177,6 +178,33 @@ def _claim(shares: dict[str, Any], mean: dict[str, Any] | None, texts: list[dict
         f"{start}, {mean['excess']:+.3f} ({interval}) against the {mean['control_mean']:.3f} of "
         f"{mean['control_rows']:,} control rows."
     )
+
+
+def _headline(shares: dict[str, Any], mean: dict[str, Any] | None) -> str:
+    """Whether rows score above the control; without one, how many rows are recited."""
+    if mean is None or mean["excess"] is None:
+        return f"{shares['model']} recites {shares['memorized']:,} of {format_count(shares['rows'], 'training row')}"
+    return by_interval(
+        mean["excess_lower"],
+        mean["excess_upper"],
+        "Training rows score higher than rows no model was trained on",
+        "Training rows score lower than rows no model was trained on",
+        "Training rows do not clearly differ from rows never trained on",
+    )
+
+
+def _sentence(shares: dict[str, Any], mean: dict[str, Any] | None, texts: list[dict[str, Any]] | None) -> str:
+    """The share recited, and the mean M above that of the control."""
+    recited = f"{format_share(shares, 'memorized_share')} of {format_count(shares['rows'])}"
+    if texts is not None:
+        recited = f"{format_share(texts[0], 'share')} of {format_count(texts[0]['texts'], 'distinct text')}"
+    start = f"{shares['model']} recites {recited}"
+    if mean is None:
+        return f"{start}."
+    if mean["excess"] is None:
+        return f"{start}; mean M is {mean['mean']:.3f}."
+    bounds = format_bounds(mean["excess_lower"], mean["excess_upper"])
+    return f"{start}; mean M differs from the control's {mean['control_mean']:.3f} by {mean['excess']:+.3f} {bounds}."
 
 
 def _strength(mean: dict[str, Any] | None) -> float | None:
@@ -250,17 +278,17 @@ def compute(tables: Tables) -> Finding:
     headline_mean = next(scores.filter(**headline).iter_rows(named=True), None) if tables.graded else None
     has_control = headline_mean is not None and headline_mean["excess"] is not None
     texts = text_shares(tables)
+    lead = (
+        shares.row(by_predicate=_equals(headline), named=True),
+        headline_mean,
+        text_records(texts, (models[-1], cell)),
+    )
     result_tables = _tables(tables, scores, survival, texts)
     frames = {table.name: table.frame for table in result_tables}
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
-        _claim(
-            shares.row(by_predicate=_equals(headline), named=True),
-            headline_mean,
-            text_records(texts, (models[-1], cell)),
-            cell,
-        ),
+        _claim(*lead, cell),
         ANALYSIS.source,
         ANALYSIS.taxonomy(tables),
         strength=_strength(headline_mean),
@@ -270,6 +298,8 @@ def compute(tables: Tables) -> Finding:
         trends=_trends(tables, models, cell),
         caveats=_caveats(tables, survival),
         deviations=_DEVIATIONS,
+        headline=_headline(*lead[:2]),
+        sentence=_sentence(*lead),
     )
 
 

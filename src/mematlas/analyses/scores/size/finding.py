@@ -18,7 +18,9 @@ from mematlas.analyses.frames.memorized_shares import (
 )
 from mematlas.analyses.frames.proportions import format_share
 from mematlas.analyses.frames.study_tables import Cell, Tables
+from mematlas.analyses.phrasing import by_verdict, format_sizes
 from mematlas.analyses.scores.size.level_growth import FASTEST_GROWTH_TREND, fastest_growth_trend
+from mematlas.analyses.trend_tests import Verdict
 from mematlas.findings.finding import Axis, Chart, Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -55,6 +57,7 @@ def compute(tables: Tables) -> Finding:
     smallest, largest = ends
     errors = [standard_error(record["memorized_share_lower"], record["memorized_share_upper"]) for record in ends]
     recipe = shares_recipe(tables, "parameters")
+    growth = _growth_trend(smallest, largest)
     effect = largest["memorized_share"] - smallest["memorized_share"]
     return Finding(
         ANALYSIS.name,
@@ -67,10 +70,12 @@ def compute(tables: Tables) -> Finding:
         tables=(Table("shares", "Memorized and unmemorized rows by model size", shares, _COLUMNS, recipe),),
         charts=(_CHART,),
         trends=(
-            _growth_trend(smallest, largest),
+            growth,
             fastest_growth_trend(tables, smallest["model"], largest["model"], cell),
         ),
         caveats=() if tables.has_control else ("The study has no control rows: a floor of lucky guesses is unknown.",),
+        headline=_headline(growth.verdict, smallest, largest),
+        sentence=_sentence(tables, smallest, largest, cell),
     )
 
 
@@ -85,6 +90,28 @@ def _claim(tables: Tables, smallest: dict[str, Any], largest: dict[str, Any], ce
         f"and {format_share(largest, 'memorized_share')} in {largest['model']} "
         f"({smallest['rows']:,} and {largest['rows']:,} rows)."
     )
+
+
+def _headline(growth: Verdict, smallest: dict[str, Any], largest: dict[str, Any]) -> str:
+    """What the verdict on growth says, if any row is recited at all."""
+    if not smallest["memorized"] + largest["memorized"]:
+        return "Neither the smallest nor the largest model recites a row"
+    more, fewer = (f"Bigger models recite {quantity} rows" for quantity in ("more", "fewer"))
+    return by_verdict(growth, more, fewer, "Size makes no clear difference to how many rows are recited")
+
+
+def _sentence(tables: Tables, smallest: dict[str, Any], largest: dict[str, Any], cell: Cell) -> str:
+    """The two shares and the number of rows, or of distinct texts, where rows are copies."""
+    ends = (smallest, largest)
+    records, share, noun = (
+        text_records(text_shares(tables), *((record["model"], cell) for record in ends)),
+        "share",
+        "text",
+    )
+    if records is None:
+        records, share, noun = list(ends), "memorized_share", "row"
+    first, last = (f"{format_share(record, share)} by {record['model']}" for record in records)
+    return f"Recited: {first} and {last}, of {format_sizes([record[f'{noun}s'] for record in records], noun)}."
 
 
 def _shares_by_size(tables: Tables) -> pl.DataFrame:
@@ -104,8 +131,8 @@ def _growth_trend(smallest: dict[str, Any], largest: dict[str, Any]) -> Trend:
     """The verdict on growth: shown or contradicted if the intervals of smallest and largest model do not overlap."""
     test = (
         f"memorized share {format_share(smallest, 'memorized_share')} in the smallest model, "
-        f"{format_share(largest, 'memorized_share')} in the largest; "
-        "a direction is shown if the 95 % intervals are apart"
+        f"{format_share(largest, 'memorized_share')} in the largest. "
+        "A direction is shown if the 95 % intervals are apart"
     )
     if largest["memorized_share_lower"] > smallest["memorized_share_upper"]:
         return Trend(_GROWTH_TREND, "shows", test)

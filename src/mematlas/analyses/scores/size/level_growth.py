@@ -30,11 +30,12 @@ def fastest_growth_trend(tables: Tables, smallest: str, largest: str, cell: Cell
     )
     by_cluster = tables.with_cluster(pl.concat([wide.select("row"), changes], how="horizontal"))
     leads = [_lead(by_cluster, pl.col(_FULL) - pl.col(name)) for name in LEVEL_RANGES]
-    gains = ", ".join(f"{changes[name].sum():+,} with M {name}" for name in levels)
+    others = ", ".join(f"{changes[name].sum():+,} in {name}" for name in LEVEL_RANGES)
     test = (
-        f"rows gained from {smallest} to {largest} at {cell} tokens, of {wide.height:,}: {gains}; shown if M = 1 gains "
-        "more than every other level (95 % intervals of the differences, row by row), contradicted if one gains more "
-        f"(99 % intervals, since {len(LEVEL_RANGES)} are compared)"
+        f"rows gained from {smallest} to {largest}, of {wide.height:,}: {changes[_FULL].sum():+,} with M {_FULL}. "
+        f"Other levels: {others}. Shown if M = 1 gains more than every other level (95 % intervals of the "
+        "differences, row by row). Contradicted if one gains more (99 % intervals, since "
+        f"{len(LEVEL_RANGES)} are compared)"
     )
     if all(lower > 0 for lower, _ in leads) and changes[_FULL].sum() > 0:
         return Trend(FASTEST_GROWTH_TREND, "shows", test)

@@ -8,7 +8,7 @@ from typing import Final
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import join_with_and
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, shuffled_sentence
 from mematlas.analyses.states.embedding.distances import HIGHEST, LOWEST, LOWEST_TO_HIGHEST, MIN_ROWS
 from mematlas.analyses.states.embedding.maps import MAP_ROWS, PCA, UMAP
 from mematlas.analyses.states.embedding.samples import CONTROL, MAX_ROWS, TEXT_KINDS
@@ -29,7 +29,6 @@ from mematlas.findings.finding import Finding
 from mematlas.stats.estimates.intervals import standard_error
 from mematlas.stats.geometry.projections import umap_is_installed
 from mematlas.stats.geometry.separation import PERMUTATIONS
-from mematlas.stats.hypotheses.label_shuffles import SHUFFLES
 
 _QUESTION: Final = "how far the hidden states of memorized and unmemorized rows lie from each other"
 _UNSHUFFLED_ROLES: Final = ("train", "control model")
@@ -100,6 +99,34 @@ def _insufficient_claim(frames: Frames, model: str, kind: str, records: list[Rec
     return f"{_QUESTION[0].upper()}{_QUESTION[1:]} cannot be said: no model has {MIN_ROWS} rows of both{known_text}."
 
 
+def _headline(separation: tuple[Record, Record] | None) -> str:
+    """Whether score levels are apart before anything is generated, by the silhouettes of permuted levels."""
+    if separation is None:
+        return "Too few rows to say whether score levels lie apart"
+    observed, null = separation
+    return by_interval(
+        observed["value"] - null["value_upper"],
+        observed["value"] - null["value_lower"],
+        "Score levels lie apart in hidden states before anything is generated",
+        "Score levels overlap in hidden states more than by chance",
+        "Score levels do not clearly lie apart before anything is generated",
+    )
+
+
+def _sentence(frames: Frames, model: str, kind: str, separation: tuple[Record, Record] | None) -> str:
+    """The mean silhouette beside that of permuted levels, or a distance that is known."""
+    if separation is not None:
+        observed, null = separation
+        chance = format_bounds(null["value_lower"], null["value_upper"]).strip("()")
+        silhouette = f"Mean silhouette of {format_count(observed['rows'])} of {model}: {observed['value']:+.3f}"
+        return f"{silhouette} (levels permuted: {chance}); p = {observed['p']:.2g}."
+    known = _level_distances(frames, model, kind, 0, _UNSHUFFLED_ROLES)
+    if not known:
+        return f"No score level of {model} has {MIN_ROWS} rows with states."
+    rows = f"{format_count(known[0]['first_rows'])} with {_LEVEL_PHRASES[known[0]['between']]}"
+    return f"In {model}, {rows} lie {_format_distance(known[0])} apart, scaled, before generating."
+
+
 def _control(frames: Frames, model: str, kind: str) -> str:
     """The results for shuffled labels, permutations and control rows, as sentences."""
     sentences = []
@@ -107,9 +134,8 @@ def _control(frames: Frames, model: str, kind: str) -> str:
     if len(shuffled) == 3:
         low, high, between = map(_format_distance, shuffled)
         sentences.append(
-            f"With the levels shuffled among the training rows of {model}, {SHUFFLES} times (mean, and interval of "
-            f"95 % of the shuffles), rows called M >= 0.8 lie {high} apart before anything is generated, rows called "
-            f"M < 0.2 {low}, and the two {between} from each other."
+            f"{shuffled_sentence(model, 'levels')} Rows called M >= 0.8 then lie {high} apart before anything is "
+            f"generated. Rows called M < 0.2 lie {low} apart, and the two {between} from each other."
         )
     sentences += [_separation_sentence(frames, model, kind, state) for state in ("first", "last")]
     control = distance_record(frames, model, kind, CONTROL, 0, (CONTROL,))
@@ -126,8 +152,8 @@ def _control(frames: Frames, model: str, kind: str) -> str:
 def _separation_sentence(frames: Frames, model: str, kind: str, state: str) -> str:
     measured = [(name, separation_records(frames, model, kind, name, state)) for name in ("silhouette", "purity")]
     parts = [
-        f"a mean {name} of {observed['value']:.3f} (permuted levels: {null['value']:.3f}, 95 % of them "
-        f"{null['value_lower']:.3f} to {null['value_upper']:.3f}; p = {observed['p']:.2g})"
+        f"The mean {name} is {observed['value']:.3f} (permuted levels: {null['value']:.3f}, 95 % of them "
+        f"{null['value_lower']:.3f} to {null['value_upper']:.3f}; p = {observed['p']:.2g})."
         for name, records in measured
         if records
         for observed, null in (records,)
@@ -136,7 +162,7 @@ def _separation_sentence(frames: Frames, model: str, kind: str, state: str) -> s
         return ""
     observed = next(records for _, records in measured if records)[0]
     when = "Before anything is generated" if state == "first" else f"After {observed['step']} tokens"
-    return f"{when} {observed['rows']:,} rows of {observed['levels']} score levels have {join_with_and(parts)}."
+    return " ".join([f"{when} {observed['rows']:,} rows of {observed['levels']} score levels are compared.", *parts])
 
 
 def _strength(frames: Frames, model: str, kind: str) -> float | None:
@@ -211,6 +237,7 @@ def compute(tables: Tables) -> Finding:
         remedy = "Score more rows: `mematlas score ... --signals hidden --rows all`."
         return ANALYSIS.insufficient_data(tables, _QUESTION, missing, remedy)
     model = _headline_model(tables, frames, kind)
+    separation = separation_records(frames, model, kind, "silhouette", "first")
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -224,6 +251,8 @@ def compute(tables: Tables) -> Finding:
         trends=embedding_trends(frames, kind),
         caveats=_caveats(tables, frames, model, kind),
         deviations=_DEVIATIONS,
+        headline=_headline(separation),
+        sentence=_sentence(frames, model, kind, separation),
     )
 
 

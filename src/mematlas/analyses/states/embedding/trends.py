@@ -52,12 +52,12 @@ def _trend(frames: Frames, kind: str, name: str) -> Trend:
     if measure not in slopes:
         return Trend(name, "cannot tell", "the study lacks two models of different, known size with hidden states")
     slope, scaled = slopes[measure], slopes.get(f"scaled_{measure}")
-    scaled_text = f"; after centring and scaling {format_difference(scaled, 'slope')}" if scaled else ""
+    scaled_text = f". After centring and scaling {format_difference(scaled, 'slope')}" if scaled else ""
     test = (
-        f"change of the {phrase} between training rows of all score levels ({KIND_PHRASES[kind]}, states as they are, "
-        f"mean over decoding steps) per tenfold of parameters, {slope['models']} models: "
-        f"{format_difference(slope, 'slope')}{scaled_text}; a direction is shown if the interval of the states as they "
-        "are leaves out 0"
+        f"change of the {phrase} of training rows per tenfold of parameters, {slope['models']} models: "
+        f"{format_difference(slope, 'slope')}{scaled_text}. Pairs are of all score levels, states as they are "
+        f"({KIND_PHRASES[kind]}), means over decoding steps. A direction is shown if the interval of the states as "
+        "they are leaves out 0"
     )
     return Trend(name, _verdict(slope, sign), test)
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import Analysis
+from mematlas.analyses.frames.proportions import format_percent
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count
 from mematlas.analyses.states.predict.charts import prediction_charts
 from mematlas.analyses.states.predict.rows import rows_of_interest
 from mematlas.analyses.states.predict.tables import Frames, prediction_frames, prediction_tables, seed_frames
@@ -51,6 +53,8 @@ def compute(tables: Tables) -> Finding:
         caveats=_caveats(tables, frames, model),
         deviations=_DEVIATIONS,
         rows=rows_of_interest(tables, model),
+        headline=_headline(frames, model),
+        sentence=_sentence(frames, model),
     )
 
 
@@ -89,6 +93,53 @@ def _claim(frames: Frames, model: str) -> str:
         accuracy = accuracy if parts else f"{accuracy} {_accuracy_details(record)}"
         parts.append(f"{accuracy}, {area}{_gain_text(_gain_record(frames, model, sees))}")
     return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
+
+
+def _lead(frames: Frames, model: str) -> tuple[str, Record, Record | None]:
+    """What a predictor sees, its scores and its gain: the first whose gain is known, or else the first."""
+    sees = [name for name in SEES_PHRASES if _score_record(frames, model, name)]
+    lead = next((name for name in sees if _gain_record(frames, model, name)), sees[0])
+    record = _score_record(frames, model, lead)
+    assert record is not None
+    return lead, record, _gain_record(frames, model, lead)
+
+
+def _headline(frames: Frames, model: str) -> str:
+    """Whether the predictor beats the best baseline; without one, whether it beats chance."""
+    _, record, gain = _lead(frames, model)
+    if gain is not None:
+        return by_interval(
+            gain["auroc_gain_lower"],
+            gain["auroc_gain_upper"],
+            "Hidden states foretell what is recited better than baselines do",
+            "Hidden states foretell what is recited worse than a baseline",
+            "Hidden states foretell recitation not clearly better than a baseline",
+        )
+    if record["auroc"] is None:
+        return "What is recited cannot be told apart: held-out tokens are alike"
+    return by_interval(
+        record["auroc_lower"],
+        record["auroc_upper"],
+        "Hidden states foretell what is recited better than chance",
+        "Hidden states foretell what is recited worse than chance",
+        "Hidden states do not clearly foretell what is recited",
+        value=0.5,
+    )
+
+
+def _sentence(frames: Frames, model: str) -> str:
+    """The AUROC and its gain over the best baseline, or the accuracy where there is no AUROC."""
+    sees, record, gain = _lead(frames, model)
+    rows = f"{format_count(record['rows'], 'held-out row')} of {model}"
+    if record["auroc"] is None:
+        accuracy, guess = (format_percent(record[name]) for name in ("token_accuracy", "guess"))
+        return f"{accuracy} of tokens are told rightly {SEES_PHRASES[sees]}, by guessing {guess}, in {rows}."
+    bounds = format_bounds(record["auroc_lower"], record["auroc_upper"], ".3f")
+    area = f"AUROC {SEES_PHRASES[sees]} is {record['auroc']:.3f}"
+    if gain is None:
+        return f"{area} {bounds}, in {rows}."
+    gained = f"{gain['auroc_gain']:+.3f} {format_bounds(gain['auroc_gain_lower'], gain['auroc_gain_upper'])}"
+    return f"{area}, {gained} against {gain['method']}, in {rows}."
 
 
 def _accuracy_details(record: Record) -> str:

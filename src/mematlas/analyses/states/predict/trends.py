@@ -28,7 +28,7 @@ _FULL: Final = "full-accuracy-falls-with-continuation"
 TRENDS: Final = (_LOW_SCORES, _SIZE, _LENGTH, _FULL)
 _LOW_LEVELS: Final = 2  # our choice: M below 0.4 is a low score
 SEES_PHRASES: Final = {"context": "before generating", "generated": "while generating"}
-_RULE: Final = "a direction is shown if the interval leaves out"
+_RULE: Final = "A direction is shown if the interval leaves out"
 Record = Mapping[str, Any]
 
 
@@ -78,20 +78,20 @@ def _low_scores(tables: Tables, length: int, model: str, sees: str) -> Trend:
     right, others = (_low_share(group) for group in groups)
     low_of_all = float(np.average(rows["low"].to_numpy(), weights=rows["weight"].to_numpy()))
     test = (
-        f"share of the rows of {model} predicted wholly right {SEES_PHRASES[sees]} that have M < 0.4: "
-        f"{right.estimate[0]:.3g} of {groups[0].height:,}, of the others {{others}}; {low_of_all:.3g} of all held-out "
-        f"rows have; "
+        f"rows of {model} predicted wholly right {SEES_PHRASES[sees]} that have M < 0.4: "
+        f"{right.estimate[0]:.3g} of {groups[0].height:,}, of the others {{others}}. "
+        f"All held-out rows: {low_of_all:.3g}. "
     )
     if not groups[1].height:
-        return Trend(_LOW_SCORES, "cannot tell", f"{test.format(others='none, as all are right')}nothing to compare")
+        return Trend(_LOW_SCORES, "cannot tell", f"{test.format(others='none, as all are right')}Nothing to compare")
     difference = float(right.estimate[0] - others.estimate[0])
     lower = difference - hypot(right.estimate[0] - right.lower[0], others.upper[0] - others.estimate[0])
     upper = difference + hypot(right.upper[0] - right.estimate[0], others.estimate[0] - others.lower[0])
     verdict: Verdict = "shows" if lower > 0 else "contradicts" if upper < 0 else "cannot tell"
-    interval = f"{difference:+.3g} apart"
+    interval = f"{difference:+.3g}"
     interval += "" if isnan(lower + upper) else f" (95 % interval {lower:+.3g} to {upper:+.3g}, over documents)"
     others_text = f"{others.estimate[0]:.3g} of {groups[1].height:,}"
-    return Trend(_LOW_SCORES, verdict, f"{test.format(others=others_text)}{interval}; {_RULE} 0")
+    return Trend(_LOW_SCORES, verdict, f"{test.format(others=others_text)}Difference: {interval}. {_RULE} 0")
 
 
 def _rows_predicted(tables: Tables, length: int, model: str, sees: str) -> pl.DataFrame:
@@ -131,8 +131,8 @@ def _accuracy_by_size(tables: Tables, own_model: pl.DataFrame, sees: str) -> Tre
         return Trend(_SIZE, "cannot tell", f"predictors of {sized[0]} and {sized[-1]} have no seed in common")
     test = (
         f"token accuracy {SEES_PHRASES[sees]} of {sized[-1]} minus {sized[0]} at {longest['continuation'][0]} tokens: "
-        f"{format_difference(difference, 'token_accuracy_change')}, {difference['seeds']} seeds; guessing changes by "
-        f"{difference['guess_change']:+.3g}; {_RULE} 0"
+        f"{format_difference(difference, 'token_accuracy_change')}, {difference['seeds']} seeds. Guessing changes by "
+        f"{difference['guess_change']:+.3g}. {_RULE} 0"
     )
     return Trend(_SIZE, interval_verdict(difference, "token_accuracy_change"), test)
 
@@ -150,8 +150,8 @@ def _change_with_length(trend: str, model_scores: pl.DataFrame, name: str, sign:
     quantity = name.replace("_", " ")
     test = (
         f"{quantity} of {model} {SEES_PHRASES[sees]} at {lengths[-1]} minus at {lengths[0]} tokens: "
-        f"{format_difference(difference, f'{name}_change')}, {difference['seeds']} seeds; guessing changes by "
-        f"{difference['guess_change']:+.3g} of tokens; {_RULE} 0"
+        f"{format_difference(difference, f'{name}_change')}, {difference['seeds']} seeds. Guessing changes by "
+        f"{difference['guess_change']:+.3g} of tokens. {_RULE} 0"
     )
     return Trend(trend, interval_verdict(difference, f"{name}_change", sign), test)
 

@@ -13,7 +13,7 @@ from scipy import stats
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.proportions import format_percent
 from mematlas.analyses.frames.study_tables import Tables
-from mematlas.analyses.phrasing import format_signed
+from mematlas.analyses.phrasing import by_interval, format_bounds, format_count, format_signed
 from mematlas.analyses.training.checkpoint_scores import one_trainings
 from mematlas.analyses.training.counterfactual.pairs import (
     PAIR_CAVEATS,
@@ -22,6 +22,7 @@ from mematlas.analyses.training.counterfactual.pairs import (
     pair_control,
     pair_effects,
     pair_scores_of,
+    pair_sentence,
     pair_tables,
 )
 from mematlas.analyses.training.counterfactual.records import (
@@ -49,6 +50,12 @@ _SATURATED: Final = (
     0.9  # our choice: mean score inside above which most rows lie on the line (1 - simplicity) / (1 - r)
 )
 _CONVERGED: Final = 0.9  # our choice
+#: The headlines where the difference is above 0, below 0, and not clear.
+_HEADLINES: Final = (
+    "Models know rows better because they were trained on them",
+    "Models know rows worse if they were trained on them",
+    "Being trained on a row makes no clear difference",
+)
 
 
 def compute(tables: Tables) -> Finding:
@@ -81,6 +88,8 @@ def compute(tables: Tables) -> Finding:
         caveats=tuple(_caveats(tables, lines, frames)),
         deviations=_DEVIATIONS,
         rows=_example_rows(frames["mem"]),
+        headline=_headline(frames),
+        sentence=_sentence(tables, lines, frames),
     )
 
 
@@ -117,6 +126,8 @@ def _of_pairs(tables: Tables, lines: pl.DataFrame) -> Finding:
         trends=(trend,),
         caveats=PAIR_CAVEATS,
         deviations=_DEVIATIONS[:2],
+        headline=by_interval(lower, upper, *_HEADLINES),
+        sentence=pair_sentence(largest, name),
     )
 
 
@@ -134,6 +145,23 @@ def _claim(tables: Tables, lines: pl.DataFrame, frames: Frames) -> str:
     if copies := _copies_clause(frames["by_copies"]):
         text += f"; {copies}"
     return f"{text}."
+
+
+def _headline(frames: Frames) -> str:
+    """Whether mean memorization lies outside of what permuted membership gives."""
+    true, permuted = frames["null"].to_dicts()
+    lower, upper = (true["mean"] - permuted[f"mean_{end}"] for end in ("upper", "lower"))
+    return by_interval(lower, upper, *_HEADLINES)
+
+
+def _sentence(tables: Tables, lines: pl.DataFrame, frames: Frames) -> str:
+    """The scores of rows in models trained on them and in others, beside the difference under permuted membership."""
+    known, permuted = frames["mem"].drop_nulls("mem"), frames["null"].row(1, named=True)
+    score = "Mean M" if tables.graded else "The recited share"
+    inside, difference = known["in"].to_numpy().mean(), known["mem"].to_numpy().mean()
+    chance = format_bounds(permuted["mean_lower"], permuted["mean_upper"]).strip("()")
+    text = f"{score} is {inside:.3f} in models trained on a row, {difference:+.3f} above others"
+    return f"{text} (by chance {chance}; {format_count(known.height)})."
 
 
 def _score_name(tables: Tables) -> str:
@@ -156,7 +184,7 @@ def _control(frames: Frames) -> str:
     return (
         f"With permuted membership (each model has the subset of another, {PERMUTATIONS} times) the mean is "
         f"{format_signed(permuted['mean'])} (middle 95 %: {format_signed(permuted['mean_lower'])} to "
-        f"{format_signed(permuted['mean_upper'])}), and rows vary around it by {permuted['deviation']:.3f}; as trained "
+        f"{format_signed(permuted['mean_upper'])}). Rows vary around it by {permuted['deviation']:.3f}. As trained "
         f"it is {format_signed(true['mean'])}."
     )
 
@@ -176,7 +204,7 @@ def _trend(rows: pl.DataFrame) -> Trend:
     lower, upper = result.confidence_interval(0.95)
     test = (
         f"Pearson's correlation of copies and memorization over {texts.height:,} texts is {result.statistic:.2f} (95 % "
-        f"interval {lower:.2f} to {upper:.2f}); P10 reports -0.39"
+        f"interval {lower:.2f} to {upper:.2f}). P10 reports -0.39"
     )
     return Trend(_TREND_NAME, "shows" if upper < 0 else "contradicts" if lower > 0 else "cannot tell", test)
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from mematlas.analyses.frames.study_tables import Tables, read_tables
-from mematlas.analyses.phrasing import format_difference
+from mematlas.analyses.phrasing import format_bounds, format_count, format_difference
 from mematlas.analyses.training.counterfactual.subset_scores import known_exposures
 from mematlas.findings.finding import Axis, Chart, Table
 from mematlas.stats.estimates.averages import means
@@ -149,6 +149,13 @@ def pair_claim(tables: Tables, pair: dict[str, Any]) -> str:
     if pair["effect"] is None:
         return f"{text}; no row that neither was trained on tells how the models differ otherwise."
     return f"{text}; less what sets them apart on other rows, {format_difference(pair, 'effect')} is left."
+
+
+def pair_sentence(pair: dict[str, Any], name: str) -> str:
+    """The difference on the rows that the model was trained on; name: "effect", or "difference"."""
+    change = f"{pair[name]:+.3f} {format_bounds(pair[f'{name}_lower'], pair[f'{name}_upper'])}"
+    rows = format_count(pair["rows"])
+    return f"On {rows} that it was trained on, {pair['model']} is {change} above models that were not."
 
 
 def pair_control(pair: dict[str, Any]) -> str | None:

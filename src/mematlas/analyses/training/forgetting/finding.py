@@ -11,6 +11,7 @@ import polars as pl
 
 from mematlas.analyses.base import Analysis
 from mematlas.analyses.frames.study_tables import Tables
+from mematlas.analyses.phrasing import by_interval, format_count, format_points
 from mematlas.analyses.training.forgetting.baseline import (
     BASELINE_COLUMNS,
     CURVE_COLUMNS,
@@ -106,6 +107,14 @@ def compute(tables: Tables) -> Finding:
             "P8 compares with the rows' own score before; here the same rows in a branch without showings.",
             "P8's forgetting baseline is the smallest M reached (`lowest`, as excess); c is fitted.",
         ),
+        headline=by_interval(
+            most["left_lower"],
+            most["left_upper"],
+            "Rows shown briefly are still known better than if never shown",
+            "Rows shown briefly end up worse known than if never shown",
+            "Nothing clear is left of rows that were shown briefly",
+        ),
+        sentence=_sentence(most),
     )
 
 
@@ -149,6 +158,13 @@ def _claim(most: dict[str, Any]) -> str:
     )
 
 
+def _sentence(most: dict[str, Any]) -> str:
+    """The excess right after the last showing, and at the end."""
+    at_last = f"{100 * most['at_last']:+.1f} percentage points after {format_count(most['times'], 'showing')}"
+    rows, steps = format_count(most["rows"]), format_count(most["last_t"], "step")
+    return f"M of {rows} changes by {at_last}; {steps} later {format_points(most, 'left')} are left."
+
+
 def _law(fall: dict[str, Any]) -> str:
     """How the excess falls, for the claim; "" where that cannot be told."""
     if fall["law"] == "log-time":
@@ -185,7 +201,7 @@ def _trend(shown: pl.DataFrame) -> Trend:
     (_, small, small_half), (_, large, large_half) = (sizes.sort("parameters").row(end) for end in (0, -1))
     test = (
         f"left after {most['times'][0]:,} showings: {100 * small:.1f} % (+- {100 * small_half:.1f}) in the smallest "
-        f"size, {100 * large:.1f} % (+- {100 * large_half:.1f}) in the largest; decided if the 95 % intervals are apart"
+        f"size, {100 * large:.1f} % (+- {100 * large_half:.1f}) in the largest. Decided if the 95 % intervals are apart"
     )
     if large - large_half > small + small_half:
         return Trend(_TREND, "shows", test)
