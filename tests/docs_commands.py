@@ -16,6 +16,7 @@ NOTEBOOK: Final = "run by tests/test_notebooks.py"
 STATES: Final = "needs hidden states of a real model; run by tests/cli/test_fit_command.py"
 PROCESSES: Final = "starts many processes, or needs a Ray cluster"
 BUCKET: Final = "needs a bucket of your own; run on a local store by tests/study/test_object_stores.py"
+HOME: Final = "writes into the reader's home folder; run by tests/cli/test_completion.py"
 GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vllm.py"
 #: Training many models takes minutes; tests/pipeline run tiny ones.
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
@@ -31,6 +32,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,
     "mematlas features tagged --tagger spacy:en_core_web_sm": "needs spaCy; tests/pipeline/test_tags.py has a tagger",
+    "mematlas --install-completion": HOME,
     "python notebooks/leak.py": NOTEBOOK,
     "python notebooks/atlas.py -- --study demo/study": NOTEBOOK,
     "mematlas fit study": STATES,

@@ -15,12 +15,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "mematlas"
 #: A room may import rooms of the layers above it in this list, never one of its own layer or below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("types", "registry", "progress", "version"),
+    ("types", "registry", "progress", "version", "display"),
     ("io", "stats", "literature"),
     ("study", "executors", "metrics"),
     ("corpus", "models", "findings"),
     ("index", "interventions", "scoring", "importers"),
-    ("features", "probes", "matching", "predictors", "verification", "experiments"),
+    ("features", "rows", "probes", "matching", "predictors", "verification", "experiments"),
     ("analyses", "report", "explorer"),
     ("pipeline",),
     ("auditing",),

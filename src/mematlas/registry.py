@@ -12,6 +12,12 @@ from mematlas.errors import MissingExtra, UnknownName, did_you_mean
 from mematlas.errors.libraries import is_own_module, missing_library
 
 
+def import_target(target: str) -> Any:
+    """What `target`, a "module:attribute", names; its module is imported now."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 class Registry(Mapping[str, str]):
     """A table of names, each with its ``module:attribute``; `load` imports it.
 
@@ -65,9 +71,8 @@ class Registry(Mapping[str, str]):
                 f"`mematlas list {self.plural}` shows them all."
             )
         target, extra, _ = self._members[name]
-        module, _, attribute = target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            return import_target(target)
         except ImportError as error:
             if extra is None or is_own_module(error):
                 raise

@@ -63,6 +63,12 @@ class Grid:
         return context if self.align == "start" else max(self.contexts)
 
 
+def reference_cell(contexts: Iterable[int], continuations: Iterable[int]) -> tuple[int, int]:
+    """The cell that claims report, a context and a continuation: 32 + 32, as in P1 and K1, or the nearest there is."""
+    cells = [(context, continuation) for context in contexts for continuation in continuations]
+    return min(cells, key=lambda cell: (abs(cell[0] - 32), abs(cell[1] - 32)))
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRows:
     """The first tokens of some rows.

@@ -30,7 +30,9 @@ def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, 
     code, out, _ = call(capsys, "verify", tmp_path / "out", "--no-rescore")
     assert (code, out.splitlines()[0]) == (0, "The files of the verdict are as the audit wrote them.")
     before = (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns
-    assert call(capsys, *words, *quick)[0] == 0, "without a condition a leak is no failure"
+    code, out, err = call(capsys, *words, *quick, "--json", "--quiet")
+    assert (code, err) == (0, ""), "without a condition a leak is no failure"
+    assert json.loads(out)["answer"] == "recites training text"
     assert (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns == before, "nothing is scored twice"
     page = tmp_path / "out" / "verdict.html"
     page.write_text(page.read_text().replace("recites", "does not recite"))
@@ -38,6 +40,8 @@ def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, 
     assert code == 1
     assert f"fault: {page} was changed after the audit" in out
     assert "1 faults in the files of its verdict" in err
+    code, out, _ = call(capsys, "verify", tmp_path / "out", "--no-rescore", "--json")
+    assert (code, len(json.loads(out)["faults"])) == (1, 1)
 
 
 def test_what_cannot_be_audited_is_said_in_one_line(ground, tmp_path, capsys):

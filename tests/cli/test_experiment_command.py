@@ -1,5 +1,7 @@
 """The output of `mematlas experiment` and of `mematlas init --experiment`."""
 
+import json
+
 import yaml
 
 from mematlas.experiments.data import documents as data_documents
@@ -16,6 +18,10 @@ def test_init_writes_a_file_that_a_dry_run_reads(cli, tmp_path):
     assert "neox-0.62m-seed0--30x" in out
     assert "TFLOP of training" in out
     assert f"Run it: mematlas experiment forget {path}" in out
+    code, out, _ = cli("experiment", "forget", path, "--dry-run", "--json")
+    models = json.loads(out)["models"]
+    assert "neox-0.62m-seed0--30x" in [model["model"] for model in models]
+    assert all(model["tokens"] > model["steps"] > 0 for model in models)
     assert [child.name for child in tmp_path.iterdir()] == ["forget.yaml"], "a dry run writes nothing"
 
 
@@ -27,7 +33,11 @@ def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatc
     assert code == 0, err
     assert "- Right after 4 rows were shown 6 times, neox-" in out
     assert "The report: open " in out
-    assert (tmp_path / "out" / "study" / "report.html").is_file()
+    report = tmp_path / "out" / "study" / "report.html"
+    assert report.is_file()
+    code, out, err = cli("experiment", "forget", path, "--json")
+    assert (code, json.loads(out)["report"]) == (0, str(report)), err
+    assert any("were shown 6 times" in claim for claim in json.loads(out)["claims"].values())
 
 
 def test_errors_are_one_line(cli, tmp_path):

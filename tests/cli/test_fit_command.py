@@ -1,5 +1,7 @@
 """The output and errors of `mematlas fit`."""
 
+import json
+
 import pytest
 
 from mematlas.study import open_study
@@ -36,8 +38,11 @@ def test_it_prints_one_row_per_predictor_and_what_to_do_next(cli, scored):
         f"Flag rows of another corpus: mematlas predict MODEL --corpus PATH --predictor {folder}/MODEL/context",
     ]
     # other options and fewer predictors: remaining files of the previous fit must not interfere
-    code, out, err = cli("fit", path, "--models", "b", *SMALL, "--dropout", 0.3, "--sees", "context")
-    assert (code, out.count("\nb ")) == (0, 1), err
+    code, out, err = cli("fit", path, "--models", "b", *SMALL, "--dropout", 0.3, "--sees", "context", "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert (printed["folder"], printed["held_out"]) == (str(folder), "rows")
+    assert [(record["model"], record["sees"], record["seeds"]) for record in printed["auroc"]] == [("b", "context", 2)]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ CALLS = {
     "analyze": [(["study", "--only", "size"], None), (["study"], HF)],
     "report": [(["study"], 'which is not installed; run: pip install "mematlas[report]"')],
     "show": [(["study"], None)],
+    "rows": [(["study"], None), (["study", "--text"], None)],
     "explore": [(["nowhere"], "nowhere is not a study")],  # serves until it is stopped: see the next test
     "verify": [(["study", "--no-rescore"], None), (["study"], None)],
     "slurm": [(["uniform:60", "--corpus", "rows.npy", "--study", "other", "--tasks", "2"], None)],

@@ -1,5 +1,6 @@
 """The output and errors of `mematlas predict`."""
 
+import json
 import shlex
 
 import polars as pl
@@ -43,6 +44,16 @@ def test_it_prints_how_many_rows_are_flagged_and_what_to_run_next(predict, shelf
         f"--rows ids:{folder / 'flagged.npy'} --context {CONTEXT} --continuation {LENGTH} --batch 16 --study flagged"
     )
     assert f"model: {ROWS} of {ROWS} rows" in err
+
+
+def test_it_prints_the_same_as_json(predict, tmp_path):
+    code, out, _ = predict("--threshold", "1", "--json")
+    printed = json.loads(out)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert code == 0
+    assert (printed["folder"], printed["rows"], printed["flagged"]) == (str(folder), ROWS, 0)
+    assert printed["score_flagged"] is None
+    assert 0 < printed["expected"] < 1
 
 
 def test_the_printed_command_scores_the_flagged_rows(predict, tmp_path, monkeypatch, capsys):

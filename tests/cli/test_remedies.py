@@ -43,6 +43,7 @@ MENTIONS = (
     r"which `[^`]*` does not",
     r"but `[^`]*` does not",
     r"as `[^`]*` (writes|finds)",
+    r"address that `[^`]*` printed",
 )
 #: Options of other programs, and of none.
 FOREIGN_OPTIONS = {
@@ -207,9 +208,9 @@ def test_an_option_that_stands_alone_is_accepted_with_its_value(option):
 
 def all_options() -> list[str]:
     """The names of all options of all commands."""
-    names = ["--help", "--version"]
+    names = ["--help", "--version", "--install-completion"]
     for command in app:
-        if not command.startswith("-"):
+        if command not in ("--help", "-h", "--version"):
             names += [name for argument in app[command].assemble_argument_collection() for name in argument.names]
     return names
 

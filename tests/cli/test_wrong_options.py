@@ -22,6 +22,7 @@ VALID = {
     "analyze": ["study"],
     "report": ["study"],
     "show": ["study"],
+    "rows": ["study"],
     "explore": ["no-study", "--no-browser"],
     "verify": ["study"],
     "slurm": [*SCORE, "--tasks", "2"],  # --tasks comes last, so that RULES can replace it
@@ -71,6 +72,8 @@ RULES = [
     ("slurm", ["--tasks", "0"], "--tasks 0: an array has at least one task."),
     ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
+    ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
+    ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),
     ("slurm", ["--sbatch", "mem"], "--sbatch 'mem' is not an option of sbatch"),
 ]
 

@@ -1,5 +1,6 @@
 """The demo is a study: it writes a study file, runs it, and never overwrites an edited one."""
 
+import json
 from dataclasses import replace
 
 import polars as pl
@@ -85,6 +86,11 @@ def test_the_demo_again_prints_the_table_the_claims_and_the_report(out, monkeypa
     assert f"The report: open {out / 'study' / 'report.html'}" in said
     assert f"Change the settings: edit {out / 'study.yaml'}, then: mematlas run {out / 'study.yaml'}" in said
     assert (out / "study" / "report.html").stat().st_size > 10_000
+    assert run(["demo", "--out", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["report"] == str(out / "study" / "report.html")
+    assert {record["rows"] for record in printed["shares"] if record["role"] == "train"} == {6}
+    assert all(f"- {claim}" in said for claim in printed["claims"].values())
 
 
 @pytest.mark.usefixtures("tiny")

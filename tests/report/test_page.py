@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("altair")
 
 from mematlas.cli import run as command
+from mematlas.display import show_invisible
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding, Trend, read_findings
 from mematlas.literature.published import TRENDS
 from mematlas.report.document import inline_code, sentence, strongest_findings
-from mematlas.report.gallery import read_gallery, show_invisible
+from mematlas.report.gallery import read_gallery
 from mematlas.report.page import write_report
 from mematlas.report.published_trends import verdicts
 from tests.report import sample_findings as sample

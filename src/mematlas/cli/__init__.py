@@ -3,8 +3,10 @@
 import ast
 import sys
 from pathlib import Path
+from typing import Literal
 
 from cyclopts import App, Group, Parameter
+from cyclopts.completion.detect import ShellDetectionError
 from cyclopts.exceptions import CycloptsError, UnknownOptionError
 
 import mematlas
@@ -34,6 +36,7 @@ _SECTIONS = {
     },
     "Look at it": {
         "show": ("look.show", "show"),
+        "rows": ("look.rows", "rows"),
         "analyze": ("look.analyze", "analyze"),
         "explore": ("look.explore", "explore"),
         "report": ("look.report", "report"),
@@ -74,6 +77,24 @@ def _add_commands() -> None:
 
 
 _add_commands()
+
+
+@app.command(name="--install-completion", sort_key=1)
+def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
+    """Let the shell complete commands and options when Tab is pressed.
+
+    Parameters
+    ----------
+    shell
+        The shell to install it for, by default the one that is running.
+    """
+    try:
+        path = app.install_completion(shell=shell)
+    except ShellDetectionError:
+        raise OptionError("Which shell is running is not known; name it with --shell bash, zsh or fish.") from None
+    except OSError as error:
+        raise MematlasError(f"The completion cannot be written ({error}); make your home folder writable.") from None
+    print(f"The completion is in {path}. Open a new shell, then try: mematlas <TAB>")
 
 
 def main(arguments: list[str] | None = None) -> None:

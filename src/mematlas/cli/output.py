@@ -1,6 +1,46 @@
-"""Plain tables and numbers for standard output; they stay readable in pipes, logs and narrow terminals."""
+"""Tables and numbers on standard output: plain ones, readable in pipes and narrow terminals, or with --json as JSON."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from os import PathLike
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+#: The option of every command that prints a table: it prints one JSON document instead, and nothing else.
+Json = Annotated[
+    bool, Parameter(name="--json", negative=(), help="Print one JSON object instead; null is what was not measured.")
+]
+
+
+def print_json(document: object) -> None:
+    """Print records, frames, paths and numbers as JSON; what is not a number (NaN, infinite) is null.
+
+    All characters beyond ASCII are escaped, so that no text of a corpus reaches the terminal as it is.
+    """
+    print(json.dumps(_plain(document), allow_nan=False, indent=1))
+
+
+def _plain(value: Any) -> Any:
+    """`value` in the types of JSON; a dataclass is an object of its fields, a frame a list of its records."""
+    if isinstance(value, bool | int | str | None):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(part) for part in value]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, PathLike):
+        return str(value)
+    for convert in ("to_dicts", "tolist"):  # a frame of polars; an array or a number of numpy
+        if hasattr(value, convert):
+            return _plain(getattr(value, convert)())
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

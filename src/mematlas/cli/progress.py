@@ -2,11 +2,21 @@
 
 import sys
 import time
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
+
+from mematlas.progress import Progress, Silent
+
+#: The option of every command that shows progress.
+Quiet = Annotated[
+    bool,
+    Parameter(name="--quiet", negative=(), help="Show no progress and no remarks; errors and results are still shown."),
+]
 
 _LINE_INTERVAL = 30.0  # seconds between lines if there is no terminal
 
@@ -68,3 +78,8 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def progress_display(quiet: bool) -> Progress:
+    """What a command shows while it works: a bar, or nothing."""
+    return Silent() if quiet else Bar()

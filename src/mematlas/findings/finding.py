@@ -7,15 +7,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mematlas.display import html_table, html_text
 from mematlas.errors import StudyError
 from mematlas.errors.remedies import command_line
 from mematlas.io.local_copies import fetch_all, read_bytes
 from mematlas.io.paths import make_folder, write_atomically, write_json
+from mematlas.registry import import_target
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: Named and not imported: charts are drawn in a room above this one.
+_FIGURES: Final = "mematlas.report.figures:build_figures"
+_SHOWN: Final = 20  # records of a table in a notebook
 
 Granularity = Literal["perfect", "verbatim", "approximate", "entity", "content"]
 Retrievability = Literal["extractable", "discoverable", "k-discoverable"]
@@ -57,6 +63,12 @@ class Table:
     def __post_init__(self) -> None:
         if list(self.columns) != self.frame.columns:
             raise ValueError(f"table {self.name}: columns {list(self.columns)} explain {self.frame.columns}")
+
+    def _repr_html_(self) -> str:
+        table = html_table(self.frame.columns, self.frame.head(_SHOWN).iter_rows(), list(self.columns.values()))
+        left = self.frame.height - _SHOWN
+        more = f"<small>and {left:,} more records: .frame</small>" if left > 0 else ""
+        return f"<div><b>{html_text(self.title)}</b>{table}{more}</div>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,33 @@ class Finding:
     def table(self, name: str) -> "pl.DataFrame":
         """The numbers of the table called `name`."""
         return next(table.frame for table in self.tables if table.name == name)
+
+    def _repr_html_(self) -> str:
+        """The claim, the first figure (where the libraries of the report are installed), and the rest folded."""
+        parts = [f"<b>{html_text(self.title)}</b><p>{html_text(self.headline or self.claim)}</p>"]
+        parts += [f"<p>{html_text(text)}</p>" for text in (self.sentence, self.missing) if text]
+        parts += [_first_figure(self)]
+        parts += [_folded(table.title, table._repr_html_()) for table in self.tables]
+        remarks = [text for text in (self.claim, self.control, *self.caveats, *self.deviations) if text]
+        listed = "".join(f"<li>{html_text(text)}</li>" for text in remarks)
+        return f"<div>{''.join(parts)}{_folded('In full, with control and caveats', f'<ul>{listed}</ul>')}</div>"
+
+
+def _folded(title: str, html: str) -> str:
+    return f"<details><summary>{html_text(title)}</summary>{html}</details>"
+
+
+def _first_figure(finding: Finding) -> str:
+    """An image of the finding's first chart; empty where there is none, or nothing that draws it."""
+    try:
+        build_figures = import_target(_FIGURES)
+    except ImportError:  # altair or vl-convert
+        return ""
+    figure = next(iter(build_figures([finding])), None)
+    if figure is None or not figure.image:
+        return ""
+    white = "background:white;max-width:100%"  # its text is dark, whatever the notebook's theme
+    return f'<img style="{white}" alt="{html_text(figure.alt_text)}" src="{figure.image}">'
 
 
 def write_finding(folder: Path, finding: Finding) -> None:

@@ -7,7 +7,6 @@ It measures the same rows before the first step, whenever the trainer evaluates 
 `memorization/recited` and so on, and adds `eval_memorization_recited` and so on to the metrics of the evaluation.
 """
 
-import logging
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,11 +17,10 @@ from mematlas.integrations.measuring import BATCH, check_numbers, measure, score
 from mematlas.integrations.token_rows import ChosenRows, choose_rows
 from mematlas.integrations.training_study import TrainingStudy
 from mematlas.models.loaded import LoadedModel, causal_network, model_name
+from mematlas.progress import LOGGER
 from mematlas.types import Grid
 
 __all__ = ["MemorizationCallback", "measure"]
-
-_LOG = logging.getLogger("mematlas")
 
 
 class _Measured(NamedTuple):
@@ -151,7 +149,7 @@ class MemorizationCallback(TrainerCallback):
             if given is not None:
                 sets[role] = choose_rows(given, self._grid.width, self._max_rows, name)
                 if sets[role].short:
-                    _LOG.warning("%s: %s", name, sets[role].short_rows_line(self._grid.width))
+                    LOGGER.warning("%s: %s", name, sets[role].short_rows_line(self._grid.width))
         return sets
 
     def _dataset(self, name: str, argument: str, kwargs: dict[str, Any]) -> Any:
@@ -183,9 +181,9 @@ class MemorizationCallback(TrainerCallback):
     def _say_what_to_expect(self, args: TrainingArguments) -> None:
         if self._trainer is None or args.report_to in ([], ["none"], "none"):
             reason = "no trainer was given" if self._trainer is None else "report_to is 'none', as by default"
-            _LOG.warning("%s/... stands in the trainer's log_history only: %s.", self._prefix, reason)
+            LOGGER.warning("%s/... stands in the trainer's log_history only: %s.", self._prefix, reason)
         if self._every == "evaluate" and str(getattr(args.eval_strategy, "value", args.eval_strategy)) == "no":
-            _LOG.warning(
+            LOGGER.warning(
                 "The trainer never evaluates (eval_strategy='no'), so memorization is measured before and after "
                 "training only; give every=N for every N steps."
             )

@@ -118,6 +118,23 @@ def load_tokenizer(folder: str, **extra: str) -> Any:
     return AutoTokenizer.from_pretrained(folder, **extra)
 
 
+def _loaded(load: Callable[[], Any], spec: str) -> Any:
+    """The tokenizer that `load` returns, of a model that is called `spec`.
+
+    Raises:
+        ModelError: its files are damaged.
+    """
+    try:
+        return load()
+    except ModuleNotFoundError:  # of transformers or a library that it needs
+        raise
+    except Exception as error:  # the tokenizers library raises no narrower type
+        raise ModelError(
+            f"The tokenizer of {spec!r} cannot be loaded ({first_line(error)}); fetch the model again, or name another "
+            "tokenizer with --tokenizer."
+        ) from error
+
+
 def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
     """The tokenizer in the folder or hub repository `name`.
 
@@ -126,7 +143,8 @@ def tokenizer_encoder(name: str, vocabulary: int | None) -> Encoder:
     """
     folder, fingerprint = find_tokenizer(name)
     if vocabulary is None:
-        vocabulary = max(load_tokenizer(str(folder)).get_vocab().values(), default=-1) + 1
+        tokenizer = _loaded(partial(load_tokenizer, str(folder)), name)
+        vocabulary = max(tokenizer.get_vocab().values(), default=-1) + 1
     encoder = folder_encoder(folder, ModelCard(folder.name, name, "", vocabulary, tokenizer=fingerprint))
     assert encoder is not None
     return encoder
@@ -275,15 +293,7 @@ class _LazyTokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _load_encode(self) -> Callable[[list[str]], list[list[int]]]:
-        try:
-            tokenizer = self._load_tokenizer()
-        except ModuleNotFoundError:  # of transformers or a library that it needs
-            raise
-        except Exception as error:  # the tokenizers library raises no narrower type
-            raise ModelError(
-                f"The tokenizer of {self._card.spec!r} cannot be loaded ({first_line(error)}); fetch the model again, "
-                "or name another tokenizer with --tokenizer."
-            ) from error
+        tokenizer = _loaded(self._load_tokenizer, self._card.spec)
         largest = max(tokenizer.get_vocab().values(), default=-1)
         if largest >= self._card.vocabulary:
             raise ModelError(

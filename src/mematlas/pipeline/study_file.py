@@ -48,7 +48,9 @@ class StudyFile(ScoreConfig):
         default=3, description="Number of seeds, each with its own split and initial weights.", gt=0
     )
     analyses: Annotated[list[str], BeforeValidator(as_list)] = Field(
-        default=["all"], description="Names listed by `mematlas list analyses`, or all."
+        default=["all"],
+        description="Names listed by `mematlas list analyses`, or all.",
+        json_schema_extra=lambda schema: schema.update(items={"enum": ["all", *ANALYSES]}),
     )
     gallery: bool = Field(
         default=True, description="Show rows worth looking at, token by token, with the largest model."

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mematlas.errors import OptionError, StudyError, abbreviate
 from mematlas.registry import did_you_mean
@@ -74,3 +74,22 @@ def describe_error(
     if not key:  # a rule between several keys
         return f"{place}: {message.rstrip('.')}. {remedy}"
     return f"{place}: {key}: {message.rstrip('.')} (given: {abbreviate(first['input'])}). {remedy}"
+
+
+def editor_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of files whose keys are the fields of `model`, by which editors check and complete them.
+
+    It accepts what the files may have: where a list is meant, a single value, or several with commas between them.
+    """
+    schema = model.model_json_schema()
+    for name, value in schema["properties"].items():
+        if value.get("type") == "array":
+            described = {key: value.pop(key) for key in ("description", "title", "default") if key in value}
+            several = {"type": "string", "pattern": ","}
+            schema["properties"][name] = described | {"anyOf": [value, value["items"], several]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def schema_line(schema: Path) -> str:
+    """The first line of a file that names its schema, as the YAML extensions of editors read it."""
+    return f"# yaml-language-server: $schema={schema.name}\n"

@@ -1,7 +1,6 @@
 """The gallery: rows as text, with the true and the generated continuation token by token."""
 
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from mematlas.display import show_invisible
 from mematlas.report.occurrences import Key, read_gallery_table, read_occurrences
 
 MAX_ENTRIES: Final = 60
@@ -91,18 +91,3 @@ def _tokens(texts: list[str] | None, hits: list[bool | None], log_probabilities:
         hit = bool(hits[i]) if i < len(hits) else False
         tokens.append(Token(show_invisible([text]), hit, None if log_p is None else 100 * exp(min(log_p, 0.0)), log_p))
     return tokens
-
-
-def show_invisible(texts: Iterable[str]) -> str:
-    """Text with a symbol for each character that is invisible or would change the direction of the page's text."""
-    return "".join(_symbol(character) for text in texts for character in text)
-
-
-def _symbol(character: str) -> str:
-    if character == "\n":
-        return "⏎\n"
-    if character == "\t":
-        return "⇥\t"
-    if ord(character) < 0x20:
-        return chr(0x2400 + ord(character))
-    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co") else character

@@ -1,19 +1,27 @@
 """Opens a study for reading: its runs, and its tables as polars frames."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.errors import StudyError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.io.local_copies import fetch_all
 from mematlas.io.paths import check_reachable, study_path
+from mematlas.registry import import_target
+from mematlas.study.notebook import study_html
+from mematlas.study.row import Row
 from mematlas.study.runs import Run, read_json, read_run
+from mematlas.study.schemas.models import MODELS
 from mematlas.study.shards import finished_shards, missing_shards, shard_name
 from mematlas.study.signals import HiddenStates, cut_signals, read_states
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+#: Named and not imported: tokenizers are in a room above this one.
+_READ_ROW: Final = "mematlas.rows.reading:read_row"
 
 
 class Study:
@@ -25,6 +33,16 @@ class Study:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = study_path(folder)
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        runs = self.runs()
+        if not runs:
+            return study_html(self.folder, None)
+        done = {label: self.done(runs[-1], label) for label in runs[-1].models}
+        return study_html(self.folder, runs[-1], done, self.feature_kinds(runs[-1].key), len(runs) - 1)
 
     def runs(self) -> list[Run]:
         """All runs, in the order in which they were requested."""
@@ -203,6 +221,27 @@ class Study:
         expected_shards = selected.shards if self._is_complete(selected) else None
         return self._scan([self.folder / "rows" / selected.rows_key], expected_shards)
 
+    def row(
+        self,
+        row: int,
+        *,
+        context: int | None = None,
+        continuation: int | None = None,
+        run: str | None = None,
+        tokenizer: str | None = None,
+    ) -> Row:
+        """One row in full: its text, and what each model recites of it; a notebook shows it with hits marked.
+
+        Args:
+            row: its id; context, continuation: a cell of the grid, by default that nearest to 32 + 32.
+            tokenizer: folder or hub id of a tokenizer, instead of the models' own.
+
+        Raises:
+            StudyError: there is no such row; OptionError: the grid has no such cell.
+        """
+        found: Row = import_target(_READ_ROW)(self, row, context, continuation, run, tokenizer)
+        return found
+
     def features_folder(self, run: str | None = None) -> Path:
         """The folder of a run's row features; facts.json in it is written last."""
         return self.folder / "features" / self.run(run).key
@@ -239,11 +278,17 @@ class Study:
         return self._scan([folder / kind])
 
     def models(self, run: str | None = None) -> "pl.DataFrame":
-        """One row per model of the run, in the requested order."""
+        """One row per model of the run, in the requested order; of one that was not begun only the label."""
         import polars as pl
 
-        paths = [self.folder / "models" / f"{name}.parquet" for name in self.run(run).models.values()]
-        return pl.concat([pl.read_parquet(path) for path in fetch_all(paths)])
+        models = self.run(run).models
+        paths = {label: self.folder / "models" / f"{name}.parquet" for label, name in models.items()}
+        begun = [label for label, path in paths.items() if path.is_file()]
+        tables = dict(zip(begun, fetch_all([paths[label] for label in begun]), strict=True))
+        unknown = {label: pl.DataFrame({"model": label}) for label in paths if label not in tables}
+        frames = [unknown[label] if label in unknown else pl.read_parquet(tables[label]) for label in paths]
+        schema = pl.DataFrame(MODELS.empty_table())
+        return pl.concat([schema, *frames] if unknown else frames, how="diagonal")
 
     def _scan_models(self, run: Run, folder: Path, partial: bool) -> "pl.LazyFrame":
         """The tables of all models of a run; `folder` has one folder per model and is relative to the study."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mematlas.errors import StudyError
 from mematlas.io.local_copies import read_bytes
+from mematlas.study.schemas.models import MODELS
 from mematlas.study.shards import write_table
 
 
@@ -106,17 +107,5 @@ def read_json(path: Path, remedy: str) -> dict[str, Any] | None:
 
 def write_model(study: Path, name: str, card: dict[str, Any]) -> None:
     """Write the table of one model in `models/`, from its card; columns that the card lacks are null."""
-    text, number = pa.string(), pa.int64()
-    schema = pa.schema(
-        [
-            pa.field("model", text, nullable=False),
-            pa.field("spec", text),
-            pa.field("parameters", number),
-            pa.field("training_step", number),
-            pa.field("tokenizer", text),
-            pa.field("vocabulary", number),
-            pa.field("fingerprint", text),
-        ]
-    )
-    row = {column: card.get(column) for column in schema.names}
-    write_table(study / "models" / f"{name}.parquet", pa.Table.from_pylist([row], schema=schema))
+    row = {column: card.get(column) for column in MODELS.names}
+    write_table(study / "models" / f"{name}.parquet", pa.Table.from_pylist([row], schema=MODELS))

@@ -4,9 +4,9 @@ Ten million score records are never in memory at once: every analysis starts fro
 model, role, cell and number of matches) or from the rows of one cell side by side, one column per model.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -17,7 +17,7 @@ from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
 from mematlas.study.distinct_texts import copied_rows, count_texts
-from mematlas.types import Grid
+from mematlas.types import Grid, reference_cell
 
 _KEYS: Final = ("model", "role", "context", "continuation")
 
@@ -97,8 +97,8 @@ class Tables:
 
     @property
     def reference(self) -> Cell:
-        """The cell that claims report: 32 + 32, as in P1 and K1, or the nearest cell of the grid."""
-        return min(self.cells, key=lambda cell: (abs(cell.context - 32), abs(cell.continuation - 32)))
+        """The cell that claims report; see `mematlas.types.reference_cell`."""
+        return Cell(*reference_cell(self.contexts, self.continuations))
 
     @property
     def graded(self) -> bool:
@@ -369,16 +369,16 @@ class Tables:
         return self._cache[key]
 
 
-def read_tables(study: Study, run: str | None = None) -> Tables:
+def read_tables(study: Study, run: str | None = None, *, partial: bool = False) -> Tables:
     """The tables of a study's run, the latest by default; large tables are only scanned, not read.
 
     Raises:
-        StudyError: the run is not finished.
+        StudyError: the run is not finished and `partial` is false, or nothing of it is.
     """
     settings = study.run(run).settings
     signals = [kind for kind in settings.get("signals", ()) if kind != "hidden"]
     return Tables(
-        study.scan_scores(run),
+        study.scan_scores(run, partial=partial),
         study.scan_rows(run),
         read_models(study, run),
         settings,
@@ -387,8 +387,8 @@ def read_tables(study: Study, run: str | None = None) -> Tables:
         study.scan_probes() if study.has_probes() else None,
         {kind: study.scan_features(kind, run) for kind in study.feature_kinds(run)},
         study.feature_facts(run) or {},
-        {kind: study.scan_signals(kind, run) for kind in signals},
-        {kind: partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
+        {kind: study.scan_signals(kind, run, partial=partial) for kind in signals},
+        {kind: functools.partial(study.states, kind=kind, run=run) for kind in study.state_kinds(run)},
         study.scan_predictions(run) if study.has_predictions(run) else None,
         study.scan_exposures() if study.has_exposures() else None,
     )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -13,6 +13,8 @@ from mematlas.index.base import Scope
 from mematlas.index.lookup import LookupResult, OpenedIndex, look_up, open_any_index
 from mematlas.models.huggingface import tokenizer_encoder
 from mematlas.types import Encoder
+
+_LARGEST_ID: Final = 2**32 - 1  # of a uint32, the widest type that an index stores
 
 
 def count(
@@ -109,6 +111,9 @@ def _parse_ids(text: str, location: str, error: type[MematlasError] = IndexFault
         ids = []
     if not ids:
         raise error(f"{location}: {text!r} is not a list of token ids; write them as 1,2,3.")
+    for token in ids:
+        if not 0 <= token <= _LARGEST_ID:
+            raise error(f"{location}: {token} is no token id; these are from 0 to {_LARGEST_ID}.")
     return ids
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.numbers import NotNegative
-from mematlas.cli.progress import Bar
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import Scope
@@ -24,6 +24,7 @@ def features(
     tagger: str | None = None,
     run: str | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
+    quiet: Quiet = False,
 ) -> None:
     """Compute row features: counts of a study's rows in the corpus (n-grams, copies), and their kind of text.
 
@@ -57,7 +58,7 @@ def features(
         training_order=training_order,
         tagger=tagger,
         run=run,
-        progress=Bar(),
+        progress=progress_display(quiet),
         **dict(workers),
     )
     _print_summary(opened, run, folder)

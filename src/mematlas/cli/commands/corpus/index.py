@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from mematlas.cli.numbers import NotNegative, Positive
-from mematlas.cli.progress import Bar
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.left_out import left_out_line, read_left_out
 from mematlas.corpus.opening import open_corpus
 from mematlas.errors.remedies import command_line
 from mematlas.models.huggingface import tokenizer_encoder
+from mematlas.progress import Progress
 from mematlas.types import Encoder
 
 
@@ -68,7 +69,7 @@ class IndexCommandOptions:
     verify: Annotated[bool, Parameter(negative=())] = False
 
 
-def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name="*")]) -> None:
+def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name="*")], quiet: Quiet = False) -> None:
     """Index a corpus, so that any n-gram can be counted immediately.
 
     Example: mematlas index tokens.bin --format memmap --row-length 2049 --token-dtype uint16 --eod 0 --out index
@@ -80,7 +81,7 @@ def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name
     corpus
         File, folder, prefix, or hub dataset, as for `mematlas score --corpus`.
     """
-    _build(corpus, options)
+    _build(corpus, options, progress_display(quiet))
     if options.verify:
         from mematlas.index.folder import verify_index
 
@@ -101,7 +102,7 @@ def index(corpus: str, *, options: Annotated[IndexCommandOptions, Parameter(name
     print(f"Query it: {command_line('count', options.out, *query)}")
 
 
-def _build(corpus: str, options: IndexCommandOptions) -> None:
+def _build(corpus: str, options: IndexCommandOptions, progress: Progress) -> None:
     from mematlas.index.building import IndexOptions, build_index
 
     encoder = _encoder(options.tokenizer)
@@ -116,11 +117,10 @@ def _build(corpus: str, options: IndexCommandOptions) -> None:
         workers=options.workers,
     )
     opened = open_corpus(corpus, format=options.format, options=corpus_options)
-    bar = Bar()
     try:
-        facts = build_index(opened, options.out, index_options, bar)
+        facts = build_index(opened, options.out, index_options, progress)
     finally:
-        bar.stop()
+        progress.stop()
     print(
         f"The index of {facts.tokens:,} tokens, {facts.rows:,} rows and {facts.documents:,} documents is in "
         f"{options.out}."

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from mematlas.analyses import ANALYSES
 from mematlas.auditing import LOOKS
-from mematlas.cli.output import print_table
+from mematlas.cli.output import Json, print_json, print_table
 from mematlas.corpus.formats import FORMATS
 from mematlas.executors import EXECUTORS
 from mematlas.experiments import EXPERIMENTS
@@ -27,6 +27,8 @@ def list_members(
     table: Literal[
         "formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments", "taggers", "looks"
     ],
+    *,
+    json_: Json = False,
 ) -> None:
     """List the available corpus formats, model backends, metrics, analyses, layouts of published scores, ...
 
@@ -38,11 +40,24 @@ def list_members(
         formats, models, metrics, analyses, layouts, steps, executors, experiments, taggers or looks.
     """
     members = TABLES[table]
+    if json_:
+        print_json(
+            {table: [{"name": name, "summary": members.summary(name), **_kind(table, name)} for name in members]}
+        )
+        return
     width = max(map(len, members))
     for name in members:
         print(f"{name:<{width}}  {members.summary(name)}")
     if table == "analyses":
         _print_taxonomy()
+
+
+def _kind(table: str, name: str) -> dict[str, str]:
+    """Which kind of memorization an analysis is about."""
+    if table != "analyses":
+        return {}
+    analysis = ANALYSES.load(name)
+    return {"granularity": analysis.granularity, "retrievability": analysis.retrievability}
 
 
 def _print_taxonomy() -> None:

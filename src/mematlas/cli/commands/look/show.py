@@ -1,17 +1,18 @@
 """`mematlas show`."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from mematlas.analyses.summary import summarize
-from mematlas.cli.output import count, number, percent, print_table
+from mematlas.cli.output import Json, count, number, percent, print_json, print_table
 from mematlas.models.masked_lm.masks import masking_line
 from mematlas.pipeline.steps import STEPS
 from mematlas.scoring.row_checks import row_remarks
 from mematlas.study import Run, Study, open_study
 
 
-def show(study: str) -> None:
+def show(study: str, *, json_: Json = False) -> None:
     """Print the runs, models and scores of a study.
 
     Example: mematlas show study
@@ -22,6 +23,9 @@ def show(study: str) -> None:
         The folder or URL of a study, as given to `mematlas score --study`.
     """
     opened = open_study(study)
+    if json_:
+        print_json(_document(opened))
+        return
     for run in opened.runs():
         _print_run(opened, run)
     latest = opened.run()
@@ -35,10 +39,37 @@ def show(study: str) -> None:
     _print_outputs(opened, latest)
 
 
+def _document(study: Study) -> dict[str, Any]:
+    """All that the command prints, as one object."""
+    latest = study.run()
+    has_scores = any(study.done(latest, label) for label in latest.models)
+    runs = [
+        {
+            "run": run.key,
+            "shards": run.shards,
+            "missing_shards": {label: study.missing(run, label) for label in run.models},
+            "settings": run.settings,
+        }
+        for run in study.runs()
+    ]
+    return {
+        "study": study.folder,
+        "runs": runs,
+        "models": study.models() if has_scores else [],
+        "scores": summarize(study) if has_scores else [],
+        "results": _outputs(study, latest),
+    }
+
+
+def _outputs(study: Study, run: Run) -> dict[str, Path]:
+    """Where the results of the steps after scoring are, for those that have any."""
+    paths = {name: STEPS.load(name).output(study, run) for name in STEPS if name != "scoring"}
+    return {name: path for name, path in paths.items() if path is not None}
+
+
 def _print_outputs(study: Study, run: Run) -> None:
     """Where the results of the steps after scoring are."""
-    outputs = {name: STEPS.load(name).output(study, run) for name in STEPS if name != "scoring"}
-    existing = {name: path for name, path in outputs.items() if path is not None}
+    existing = _outputs(study, run)
     if existing:
         print("\nresults:")
     for name, path in existing.items():

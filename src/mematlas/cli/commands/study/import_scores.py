@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mematlas.cli.progress import Bar
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors import OptionError
 from mematlas.errors.remedies import command_line
 from mematlas.importers import LAYOUTS
@@ -10,7 +10,7 @@ from mematlas.importers.import_exposures import KIND, import_exposures
 from mematlas.importers.import_scores import import_scores
 
 
-def import_(*paths: str, study: str) -> None:
+def import_(*paths: str, study: str, quiet: Quiet = False) -> None:
     """Import published scores into a study, to analyse them without scoring anything; or who was trained on what.
 
     Example: mematlas import memorized-evals data/deduped.70m.parquet deduped.12b=other.parquet --study published
@@ -34,7 +34,7 @@ def import_(*paths: str, study: str) -> None:
     if has_layout:
         LAYOUTS.load(paths[0])  # an unknown name raises an error that suggests the nearest one
     layout, files = (paths[0], paths[1:]) if has_layout else (None, paths)
-    run = import_scores(*files, study=study, layout=layout, progress=Bar()).run()
+    run = import_scores(*files, study=study, layout=layout, progress=progress_display(quiet)).run()
     models = f"{len(run.models)} model{'s' if len(run.models) > 1 else ''}"
     print(f"{run.settings['row_counts']['train']:,} rows of {models} are in {study}.")
     if not run.settings["complete"]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.lists import COMMAS
-from mematlas.cli.output import count, print_table, significant, size
+from mematlas.cli.output import Json, count, print_json, print_table, significant, size
 from mematlas.errors import ModelError, OptionError
 from mematlas.models.resolve import find_models
 from mematlas.scoring.cost import (
@@ -38,6 +38,7 @@ def plan(
     truth: Annotated[bool, Parameter(negative=())] = False,
     tflops: float = ASSUMED_FLOPS / 1e12,
     devices: int = 1,
+    json_: Json = False,
 ) -> None:
     """Estimate the cost of scoring in device hours, without a study; loads no weights.
 
@@ -60,13 +61,21 @@ def plan(
     devices
         Number of devices that share the work.
     """
-    lengths = (("context", min(context)), ("continuation", min(continuation)))
-    for name, value in (("rows", rows), ("devices", devices), ("tflops", tflops), *lengths):
-        if value <= 0:
-            raise OptionError(f"--{name} must be positive (given: {value:g}). See `mematlas plan --help`.")
+    _check_positive(rows=rows, devices=devices, tflops=tflops, context=min(context), continuation=min(continuation))
     grid = Grid(tuple(sorted(set(context))), tuple(sorted(set(continuation))))
     options = ScoringOptions(grid, signals=("truth",) if truth else ())
     costs = [scoring_cost(shape, rows, options, tflops * 1e12) for shape in _shapes(models)]
+    (_print_json if json_ else _print)(rows, options, costs, tflops, devices)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if value <= 0:
+            raise OptionError(f"--{name} must be positive (given: {value:g}). See `mematlas plan --help`.")
+
+
+def _print(rows: int, options: ScoringOptions, costs: list[ScoringCost], tflops: float, devices: int) -> None:
+    grid = options.grid
     print(
         f"{rows:,} rows, contexts {list(grid.contexts)} x continuations {list(grid.continuations)}: "
         f"{fed_tokens_per_row(options)} tokens fed per row"
@@ -78,6 +87,33 @@ def plan(
         f"{size(len(costs) * rows * bytes_per_row(options))} of tables at most, before compression"
     )
     print(_ASSUMPTIONS.format(tflops=tflops))
+
+
+def _print_json(rows: int, options: ScoringOptions, costs: list[ScoringCost], tflops: float, devices: int) -> None:
+    models = [
+        {
+            "model": cost.shape.label,
+            "parameters": cost.shape.parameters,
+            "flop": cost.flop,
+            "rows_per_second": cost.rows_per_second,
+            "device_hours": cost.hours,
+        }
+        for cost in costs
+    ]
+    print_json(
+        {
+            "rows": rows,
+            "contexts": options.grid.contexts,
+            "continuations": options.grid.continuations,
+            "fed_tokens_per_row": fed_tokens_per_row(options),
+            "models": models,
+            "devices": devices,
+            "device_hours": sum(cost.hours for cost in costs),
+            "hours": sum(cost.hours for cost in costs) / devices,
+            "bytes": len(costs) * rows * bytes_per_row(options),
+            "assumptions": _ASSUMPTIONS.format(tflops=tflops),
+        }
+    )
 
 
 def _print_costs(costs: list[ScoringCost], devices: int) -> None:

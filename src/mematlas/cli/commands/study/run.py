@@ -1,12 +1,12 @@
 """`mematlas run`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from mematlas.cli.output import count, print_table, significant, size
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, count, print_json, print_table, significant, size
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors.remedies import command_line
 from mematlas.models.masked_lm.masks import masking_line
 from mematlas.pipeline.plan import WorkPlan, plan_study
@@ -15,7 +15,13 @@ from mematlas.pipeline.study_file import read_study_file
 from mematlas.scoring.row_checks import row_remarks
 
 
-def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = False) -> None:
+def run(
+    study_file: Path,
+    *,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
     """Run a study file: score, count, fit, analyse, gallery, report. Run it again to complete what is missing.
 
     Example: mematlas run study.yaml
@@ -29,13 +35,27 @@ def run(study_file: Path, *, dry_run: Annotated[bool, Parameter(negative=())] = 
     """
     file = read_study_file(study_file)
     if dry_run:
-        print_plan(plan_study(file), study_file)
+        plan = plan_study(file)
+        if json_:
+            print_json(_plan_document(plan))
+        else:
+            print_plan(plan, study_file)
         return
-    outcome = run_file(file, Bar())
-    for step in outcome.steps:
+    outcome = run_file(file, progress_display(quiet))
+    if json_:
+        outputs = {step.name: outcome.output(step.name) for step in outcome.steps if step.enabled}
+        print_json({"study": file.study, "run": outcome.analyses.run.key, "results": outputs})
+    for step in outcome.steps if not json_ else ():
         if line := step.summary():
             print(line)
     outcome.analyses.check()
+
+
+def _plan_document(plan: WorkPlan) -> dict[str, Any]:
+    """All that `print_plan` prints, as one object."""
+    names = ("row_counts", "models", "fed_tokens_per_row", "disk", "probes", "seconds", "steps")
+    grid = {"contexts": plan.grid.contexts, "continuations": plan.grid.continuations, "align": plan.grid.align}
+    return {"run": plan.run.key, **grid, **{name: getattr(plan, name) for name in names}}
 
 
 def print_plan(plan: WorkPlan, study_file: Path) -> None:

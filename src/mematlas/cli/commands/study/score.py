@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.lists import split_control_models
-from mematlas.cli.progress import Bar
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors.remedies import command_line
 from mematlas.pipeline.steps.score import score_with
 from mematlas.scoring.config import ScoreConfig
@@ -23,6 +23,7 @@ def score(
     *models: Annotated[str, Parameter(help=_MODELS)],
     config: Annotated[ScoreConfig, Parameter(name="*")],
     shard: Annotated[str | None, Parameter(help=_SHARD)] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Score how much of a corpus each model recites.
 
@@ -32,7 +33,7 @@ def score(
 
     Running the same command again completes what is missing, and does nothing if all is done.
     """
-    study = score_with(model_names(models), split_control_models(config), Bar(), parse_slice(shard))
+    study = score_with(model_names(models), split_control_models(config), progress_display(quiet), parse_slice(shard))
     folder, run = config.study, study.run()
     total = len(run.models) * run.shards
     missing = total - sum(study.done(run, label) for label in run.models)

@@ -1,11 +1,12 @@
 """`mematlas verify`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from mematlas.auditing.checksums import changed_files, is_audit
 from mematlas.cli.numbers import NotNegative, Positive
-from mematlas.cli.output import number
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, number, print_json
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors import StudyError
 from mematlas.verification.rescore import Agreement
 from mematlas.verification.verify import VerificationResult
@@ -21,6 +22,8 @@ def verify(
     seed: NotNegative = 0,
     run: str | None = None,
     rescore: bool = True,
+    quiet: Quiet = False,
+    json_: Json = False,
 ) -> None:
     """Check that the files of a study are unchanged and complete, and score some of its rows again.
 
@@ -41,11 +44,26 @@ def verify(
         Load the models and score rows again; --no-rescore only checks the files.
     """
     if is_audit(Path(study)):
-        _check_audit(Path(study))
+        _check_audit(Path(study), json_)
         study = str(Path(study) / "study")
         if not Path(study).is_dir():  # a book or a benchmark was audited
+            if json_:
+                print_json({"study": None, "is_sound": True})
             return
-    verdict = verified(study, rows=rows, seed=seed, run=run, rescore=rescore, progress=Bar())
+    verdict = verified(study, rows=rows, seed=seed, run=run, rescore=rescore, progress=progress_display(quiet))
+    if json_:
+        print_json({"study": study, "is_sound": verdict.is_sound, **asdict(verdict)})
+    else:
+        _print(verdict)
+    if not verdict.is_sound:
+        unexplained = sum(len(agreement.unexplained) for agreement in verdict.agreements)
+        raise StudyError(
+            f"{study} has {len(verdict.faults):,} faults in its files and {unexplained:,} scores that could not be "
+            "reproduced; the lines above name each with its remedy."
+        )
+
+
+def _print(verdict: VerificationResult) -> None:
     print(f"{verdict.files:,} shards ({verdict.size / 1e6:,.1f} MB) of {len(verdict.runs)} runs were checked.")
     _print_incomplete(verdict)
     for agreement in verdict.agreements:
@@ -54,13 +72,8 @@ def verify(
         print(f"not checked: {line}")
     for fault in verdict.faults:
         print(f"fault: {fault}")
-    if not verdict.is_sound:
-        unexplained = sum(len(agreement.unexplained) for agreement in verdict.agreements)
-        raise StudyError(
-            f"{study} has {len(verdict.faults):,} faults in its files and {unexplained:,} scores that could not be "
-            "reproduced; the lines above name each with its remedy."
-        )
-    print("No faults were found." + (" Not all was checked: see above." if verdict.unchecked else ""))
+    if verdict.is_sound:
+        print("No faults were found." + (" Not all was checked: see above." if verdict.unchecked else ""))
 
 
 def _print_incomplete(verdict: VerificationResult) -> None:
@@ -72,18 +85,21 @@ def _print_incomplete(verdict: VerificationResult) -> None:
         print(f"{verdict.unfinished:,} shards of scores are missing: run the same command again to complete them.")
 
 
-def _check_audit(folder: Path) -> None:
+def _check_audit(folder: Path, as_json: bool) -> None:
     """Print whether the files of an audit's verdict are as they were written.
 
     Raises:
         StudyError: one is not.
     """
     faults = changed_files(folder)
-    for line in faults:
+    if faults and as_json:
+        print_json({"audit": folder, "is_sound": False, "faults": faults})
+    for line in faults if not as_json else ():
         print(f"fault: {line}")
     if faults:
         raise StudyError(f"{folder} has {len(faults):,} faults in the files of its verdict; the lines above name them.")
-    print("The files of the verdict are as the audit wrote them.")
+    if not as_json:
+        print("The files of the verdict are as the audit wrote them.")
 
 
 def _print_agreement(agreement: Agreement) -> None:

@@ -1,23 +1,30 @@
 """`mematlas demo`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 from cyclopts import Parameter
 
 from mematlas.analyses.summary import summarize
-from mematlas.cli.output import count, percent, print_table
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, count, percent, print_json, print_table
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
+from mematlas.findings.finding import Finding
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
 
 _CONTEXT, _CONTINUATION = 32, 32
 
 
-def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=())] = False) -> None:
+def demo(
+    *,
+    out: Path = Path("demo"),
+    full: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
     """Train a family of small models on Python's own sources and measure what they memorize. Needs no network.
 
     Example: mematlas demo --out demo
@@ -29,8 +36,16 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
     full
         Fit predictors of memorization to every model of the family, not only to the largest.
     """
-    bar = Bar()
+    bar = progress_display(quiet)
     result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar)
+    if json_:
+        print_json(_document(result, out))
+    else:
+        _print(result, out)
+    result.outcome.analyses.check()
+
+
+def _print(result: Demonstration, out: Path) -> None:
     print(
         f"\nShare of rows recited whole: {_CONTINUATION} tokens after {_CONTEXT}, greedy decoding, by how often a row "
         "was shown in training.\nControl: rows never shown, with the upper end of the 95 % interval, over documents."
@@ -42,14 +57,30 @@ def demo(*, out: Path = Path("demo"), full: Annotated[bool, Parameter(negative=(
     print(f"The report: open {result.outcome.output('report')}")
     edited = " (it was edited; the demo used its own settings)" if result.edited else ""
     print(f"Change the settings: edit {out / 'study.yaml'}{edited}, then: {command_line('run', out / 'study.yaml')}")
-    result.outcome.analyses.check()
+
+
+def _document(result: Demonstration, out: Path) -> dict[str, Any]:
+    """All that the command prints, as one object."""
+    return {
+        "folder": out,
+        "report": result.outcome.output("report"),
+        "context": _CONTEXT,
+        "continuation": _CONTINUATION,
+        "shares": _shares(result),
+        "examples": result.examples(_CONTEXT, _CONTINUATION),
+        "claims": {finding.name: finding.claim for finding in _headlines(result)},
+    }
+
+
+def _shares(result: Demonstration) -> pl.DataFrame:
+    """The records of `summarize` at the demo's cell, by repetitions."""
+    by = ("model", "parameters", "training_step", "role", "repetitions")
+    records = summarize(result.study, (*by, "context", "continuation"))
+    return records.filter(context=_CONTEXT, continuation=_CONTINUATION)
 
 
 def _print_shares(result: Demonstration) -> None:
-    by = ("model", "parameters", "training_step", "role", "repetitions")
-    cell = summarize(result.study, (*by, "context", "continuation")).filter(
-        context=_CONTEXT, continuation=_CONTINUATION
-    )
+    cell = _shares(result)
     levels = sorted(cell.filter(role="train")["repetitions"].unique().to_list())
     table = []
     for key, group in cell.group_by("model", "parameters", "training_step", maintain_order=True):
@@ -69,11 +100,15 @@ def _print_shares(result: Demonstration) -> None:
     print(f"{counts['train']} rows a column, {counts['control']} control rows.")
 
 
-def _print_headlines(result: Demonstration) -> None:
+def _headlines(result: Demonstration) -> list[Finding]:
     from mematlas.report.document import strongest_findings
 
+    return strongest_findings(list(result.outcome.analyses.findings.values()))
+
+
+def _print_headlines(result: Demonstration) -> None:
     print("\nWhat stands out:")
-    for finding in strongest_findings(list(result.outcome.analyses.findings.values())):
+    for finding in _headlines(result):
         print(f"- {finding.claim}")
 
 

@@ -2,12 +2,12 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from mematlas.cli.output import count, print_table
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, count, print_json, print_table
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions, resolve_worker_options
@@ -22,6 +22,8 @@ def experiment(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     preset: Preset = "cpu",
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
+    quiet: Quiet = False,
+    json_: Json = False,
 ) -> None:
     """Train the models of an experiment, then score, analyse and report. Run it again to complete what is missing.
 
@@ -43,17 +45,32 @@ def experiment(
     options = resolve_worker_options("experiment", **dict(workers))
     config = read_experiment(name, file, preset)
     if dry_run:
-        _print_outline(name, config, file)
+        if json_:
+            print_json({"models": _outline(name, config)})
+        else:
+            _print_outline(name, config, file)
         return
-    bar = Bar()
+    bar = progress_display(quiet)
     outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
     if outcome is None:  # the first process that torchrun launched prints
         return
-    for finding in outcome.analyses.findings.values():
-        if finding.missing is None:
-            print(f"- {finding.claim}")
-    print(f"All results are in {config.out}. The report: open {outcome.output('report')}")
+    claims = {name: finding.claim for name, finding in outcome.analyses.findings.items() if finding.missing is None}
+    if json_:
+        print_json({"folder": config.out, "report": outcome.output("report"), "claims": claims})
+    else:
+        print(*(f"- {claim}" for claim in claims.values()), sep="\n")
+        print(f"All results are in {config.out}. The report: open {outcome.output('report')}")
     outcome.analyses.check()
+
+
+def _outline(name: str, config: ExperimentConfig) -> list[dict[str, Any]]:
+    """The models that running the file would train."""
+    if (commands := experiment_commands(name, config)) is not None:
+        return [{"model": run.label, "lines": run.lines, "trained": run.is_finished()} for run in commands.runs]
+    tokens = config.batch * config.row_length
+    arms = outline_experiment(name, config)
+    sizes = [{"parameters": arm.parameters, "steps": arm.steps, "tokens": arm.steps * tokens} for arm in arms]
+    return [{"model": arm.label, **size} for arm, size in zip(arms, sizes, strict=True)]
 
 
 def _print_outline(name: str, config: ExperimentConfig, file: Path) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from statistics import mean
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from mematlas.cli.lists import COMMAS
-from mematlas.cli.output import number, print_table
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, number, print_json, print_table
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.pipeline.steps.fit import fit_predictors
@@ -25,6 +25,8 @@ def fit(
     run: str | None = None,
     config: Annotated[PredictorConfig, Parameter(name="*", consume_multiple=1)] = PredictorConfig(),  # noqa: B008  it is frozen
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
+    quiet: Quiet = False,
+    json_: Json = False,
 ) -> None:
     """Fit predictors of memorization to a study's hidden states, and test them on held-out documents.
 
@@ -44,26 +46,38 @@ def fit(
         Processes that fit the predictors.
     """
     opened = open_study(study)
-    folder = fit_predictors(opened, models=models, run=run, progress=Bar(), **dict(workers), **dict(config))
-    unit = "documents" if documents_are_known(opened, run) else "rows (the corpus names no documents)"
+    folder = fit_predictors(
+        opened, models=models, run=run, progress=progress_display(quiet), **dict(workers), **dict(config)
+    )
+    names = [name for model, name in opened.run(run).models.items() if not models or model in models]
+    scores = _scores([folder / name for name in names])
+    known = documents_are_known(opened, run)
+    if json_:
+        print_json({"folder": folder, "held_out": "documents" if known else "rows", "auroc": scores})
+        return
+    unit = "documents" if known else "rows (the corpus names no documents)"
     print(f"AUROC on held-out {unit}, mean over seeds (each token is an instance; 0.5 is chance)")
-    _print_scores([folder / name for model, name in opened.run(run).models.items() if not models or model in models])
+    table = [
+        [score["model"], score["sees"], str(score["seeds"]), *(number(score[name]) for name in (PREDICTOR, *BASELINES))]
+        for score in scores
+    ]
+    print_table(["model", "sees", "seeds", PREDICTOR, *BASELINES], table)
     print(f"\nPredictors and their model cards are in {folder}.")
     print(f"Analyse the study with them: {command_line('analyze', study)} && {command_line('report', study)}")
     predict = command_line("predict", "MODEL", "--corpus", "PATH", "--predictor", folder / "MODEL" / "context")
     print(f"Flag rows of another corpus: {predict}")
 
 
-def _print_scores(folders: list[Path]) -> None:
-    """One row per predictor; folders: one per model, in the order of the run."""
+def _scores(folders: list[Path]) -> list[dict[str, Any]]:
+    """One record per predictor: the mean AUROC of it and its baselines; folders: one per model, in the run's order."""
     from mematlas.predictors.predictor import load_predictors
 
-    rows = []
+    records = []
     for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()):
         cards = [predictor.card for predictor in load_predictors(path)]
         means = {}
         for name in (PREDICTOR, *BASELINES):
             values = [value for card in cards if (value := card.scores.get(name)) is not None]
             means[name] = mean(values) if values else None
-        rows.append([cards[0].model, cards[0].sees, str(len(cards)), *map(number, means.values())])
-    print_table(["model", "sees", "seeds", PREDICTOR, *BASELINES], rows)
+        records.append({"model": cards[0].model, "sees": cards[0].sees, "seeds": len(cards), **means})
+    return records

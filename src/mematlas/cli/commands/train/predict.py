@@ -1,17 +1,21 @@
 """`mematlas predict`."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from mematlas.cli.progress import Bar
+from mematlas.cli.output import Json, print_json
+from mematlas.cli.progress import Quiet, progress_display
 from mematlas.errors.remedies import command_line
 from mematlas.predictors.screening import PredictedRows, run_prediction
 from mematlas.predictors.screening_config import PredictConfig
 from mematlas.scoring.config import ScoreConfig
 
 
-def predict(model: str, *, config: Annotated[PredictConfig, Parameter(name="*")]) -> None:
+def predict(
+    model: str, *, config: Annotated[PredictConfig, Parameter(name="*")], quiet: Quiet = False, json_: Json = False
+) -> None:
     """Flag rows that a model is likely to recite, by one forward pass over each context, without decoding.
 
     Example: mematlas predict MODEL --corpus new.jsonl --predictor study/predictors/RUN/MODEL/context --out predicted
@@ -25,11 +29,15 @@ def predict(model: str, *, config: Annotated[PredictConfig, Parameter(name="*")]
     config
         Rows, predictor and output folder.
     """
-    result = run_prediction(model, config, Bar())
+    result = run_prediction(model, config, progress_display(quiet))
+    command = _scoring_command(model, config, result) if result.flagged else None
+    if json_:
+        print_json({**asdict(result), "score_flagged": command})
+        return
     print(_summary(result))
     print(f"The table is in {result.folder} (columns: docs/predicting.md).")
-    if result.flagged:
-        print(f"Score the flagged rows: {_scoring_command(model, config, result)}")
+    if command is not None:
+        print(f"Score the flagged rows: {command}")
 
 
 def _summary(result: PredictedRows) -> str:

@@ -1,0 +1,1 @@
+"""Single rows in full, as text, from a study's tables alone."""
