@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+
 from rows import markdown_table
 
 MODELS = {"160m": 162_322_944, "1b": 1_011_781_632}

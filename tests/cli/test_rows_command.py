@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mematlas.analyses.frames.levels import LEVELS
 from mematlas.analyses.row_selection import Level
+from mematlas.metrics.levels import LEVELS
 from tests.rows.test_row import HOSTILE, decoded, study
 
 __all__ = ["decoded"]  # a fixture

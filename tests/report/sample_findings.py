@@ -88,6 +88,27 @@ def lines() -> Finding:
     return finding("size", series_frame(), chart, strength=9.0)
 
 
+def in_cells() -> Finding:
+    """Bars of one model in one cell, with other models and cells in the same table."""
+    records = [
+        {
+            "model": model,
+            "context": context,
+            "continuation": continuation,
+            "part": part,
+            "share": share + 0.02 * number + context / 200 + continuation / 400,
+        }
+        for number, model in enumerate(MODELS)
+        for context, continuation in ((16, 16), (16, 32), (32, 16))
+        for part, share in (("recited", 0.2), ("missed", 0.4))
+    ]
+    where = {"model": MODELS[0], "context": 16, "continuation": 16}
+    title = f"Rows of {MODELS[0]} at 16 + 16 tokens"
+    part = Axis("part", "part of the rows", "nominal")
+    chart = Chart("grid", title, "bars", "numbers", part, Axis("share", "rows", share=True), where=where)
+    return finding("cells", pl.DataFrame(records), chart)
+
+
 def steps() -> Finding:
     depth = list(range(0, 65, 2))
     frame = pl.DataFrame(

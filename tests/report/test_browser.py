@@ -7,6 +7,7 @@ import time
 import pytest
 
 pytest.importorskip("altair")
+from mematlas.report.page import write_report
 from tests.report import sample_findings as sample
 
 pytestmark = pytest.mark.browser
@@ -68,6 +69,44 @@ def test_the_page_is_complete_logs_nothing_and_fits(browser, report, size, theme
         assert browser.execute_script("return arguments[0].querySelectorAll('path, text').length", chart) > 5
 
 
+def test_another_cell_or_model_is_chosen_in_the_bar(browser, tmp_path):
+    """The bar stays in view; a figure with data of the choice shows it, and one without stays as it is."""
+    from selenium.webdriver.support.ui import Select
+
+    page = write_report(sample.study(tmp_path, [sample.in_cells(), sample.points()], gallery=False))
+    open_page(browser, page, 1280)
+    browser.execute_script("document.getElementById('reproduce').scrollIntoView({behavior: 'instant'})")
+    bar = browser.find_element("css selector", ".bar")
+    assert browser.execute_script("return arguments[0].getBoundingClientRect().top", bar) == 0
+
+    def shown():
+        return browser.execute_script(
+            "return [document.querySelector('#figure-cells-grid .figure-title').textContent,"
+            " document.querySelector('#figure-cells-grid svg').textContent,"
+            " document.querySelector('#figure-scaling-slopes svg').textContent]"
+        )
+
+    before = shown()
+    assert "at 16 + 16 tokens" in before[0]
+    cells = Select(browser.find_element("id", "choose-cell"))
+    assert [option.text for option in cells.options] == ["16 + 16 tokens", "16 + 32 tokens", "32 + 16 tokens"]
+    cells.select_by_value("32 + 16")
+    wait_for(browser, "return document.querySelector('#figure-cells-grid .figure-title').textContent", "32 + 16")
+    assert shown()[1] != before[1]
+    assert shown()[2] == before[2]
+    assert browser.find_element("id", "choice-note").is_displayed()
+    Select(browser.find_element("id", "choose-model")).select_by_value(sample.MODELS[1])
+    wait_for(browser, "return document.querySelector('#figure-cells-grid .figure-title').textContent", sample.MODELS[1])
+
+
+def wait_for(browser, script, text):
+    """Wait until what a script returns contains a text."""
+    end = time.monotonic() + 10
+    while text not in browser.execute_script(script):
+        assert time.monotonic() < end, browser.execute_script(script)
+        time.sleep(0.05)
+
+
 def test_charts_follow_the_theme(browser, report):
     ink = "return getComputedStyle(document.querySelector('.interactive svg text')).fill"
     open_page(browser, report, 1280, "light")
@@ -104,15 +143,15 @@ def test_a_browser_that_cannot_decompress_shows_the_static_images(browser, repor
     assert "DecompressionStream" in browser.get_log("browser")[0]["message"]  # and nothing for the next test
 
 
-def test_print_opens_the_tables_and_shows_static_images(browser, report):
+def test_print_shows_static_images_and_folds_tables_away(browser, report):
     open_page(browser, report, 1280)
-    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    image = browser.find_element("css selector", ".static")
-    assert image.is_displayed()
-    assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
-    assert not browser.find_element("css selector", ".interactive").is_displayed()
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
-    assert browser.execute_script("return document.querySelectorAll('details.numbers[open]').length") == 0
+    try:
+        image = browser.find_element("css selector", ".static")
+        assert image.is_displayed()
+        assert browser.execute_script("return arguments[0].naturalWidth", image) > 100
+        for name in (".interactive", "details", ".choice", ".contents", ".atlas-narrow"):
+            assert not [each for each in browser.find_elements("css selector", name) if each.is_displayed()], name
+        assert browser.find_element("css selector", ".claim").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -16,10 +16,11 @@ from mematlas.display import show_invisible
 from mematlas.errors import StudyError
 from mematlas.findings.finding import Finding, Trend, read_findings
 from mematlas.literature.published import TRENDS
-from mematlas.report.document import inline_code, sentence, strongest_findings
+from mematlas.report.document import strongest_findings
 from mematlas.report.gallery import read_gallery
 from mematlas.report.page import write_report
 from mematlas.report.published_trends import verdicts
+from mematlas.report.wording import rich_text, sentence
 from tests.report import sample_findings as sample
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -222,7 +223,7 @@ def test_findings_come_in_the_order_of_the_index_else_by_name(tmp_path):
 
 
 def test_backticks_are_code_and_the_rest_is_escaped():
-    assert inline_code("run `a <b>` & go") == "run <code>a &lt;b&gt;</code> &amp; go"
+    assert rich_text("run `a <b>` & go") == "run <code>a &lt;b&gt;</code> &amp; go"
 
 
 def test_a_clause_becomes_a_sentence_but_a_name_stays_as_it_is():

@@ -6,12 +6,12 @@ from typing import Final, Literal, get_args
 
 import polars as pl
 
-from mematlas.analyses.frames.levels import level
 from mematlas.analyses.frames.study_tables import Cell, Tables
 from mematlas.errors import OptionError, did_you_mean
 from mematlas.metrics.extractable import extractable
+from mematlas.metrics.levels import level
 
-#: The levels of `mematlas.analyses.frames.levels`, as words of a command line.
+#: The levels of `mematlas.metrics.levels`, as words of a command line.
 Level = Literal["very-low", "low", "medium", "high", "very-high"]
 Order = Literal["m", "verbatim", "repetitions", "margin", "row"]
 _SCORES: Final = ("row", "model", "role", "matches", "m", "level", "verbatim", "margin")

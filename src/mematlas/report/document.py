@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -10,22 +9,29 @@ from importlib import resources
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mematlas.errors import StudyError
 from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Finding, read_findings
 from mematlas.literature.published import EVIDENCE, TRENDS, cited_papers
 from mematlas.report import provenance
+from mematlas.report.atlas import Atlas
+from mematlas.report.atlas_drawing import narrow_picture, page_palette, style_variables, wide_picture
+from mematlas.report.cell import reference_cell
 from mematlas.report.charts.export import chart_library
 from mematlas.report.display_text import printable
-from mematlas.report.figures import Figure, chart_data
+from mematlas.report.figures import Figure, chart_data, view_choices
 from mematlas.report.gallery import read_gallery
+from mematlas.report.headline_numbers import headline_numbers
 from mematlas.report.published_trends import verdicts
 from mematlas.report.tables import format_value, text_table
+from mematlas.report.wording import headline, rich_text, sentence, short_sentence
 from mematlas.study import Run, Study
 
 _STRONGEST: Final = 3
+_STANDS_OUT: Final = 5  # headlines on the first screen
+_CLEAR: Final = 2.0  # standard errors
 #: What a figure's caption says about its intervals, by the shape of the chart.
 _INTERVALS: Final = {
     "lines": "Whiskers or bands are",
@@ -61,8 +67,10 @@ def strongest_findings(findings: Sequence[Finding]) -> list[Finding]:
     return list(by_name.values())[::-1][:_STRONGEST]
 
 
-def render_page(study: Study, run: Run, findings: Sequence[Finding], figures: Sequence[Figure]) -> str:
-    """The HTML of the report."""
+def render_page(
+    study: Study, run: Run, findings: Sequence[Finding], figures: Sequence[Figure], atlas: Atlas | None
+) -> str:
+    """The HTML of the report. atlas: the picture it begins with."""
     library, script = chart_library(), _embeddable(_resource("page.js"))
     return (
         _environment()
@@ -70,9 +78,10 @@ def render_page(study: Study, run: Run, findings: Sequence[Finding], figures: Se
         .render(
             study=study,
             run=run,
+            **_overview_variables(study, run, findings, figures, atlas),
             **_finding_variables(findings, figures),
             **_study_variables(study, run),
-            css=Markup(_resource("page.css")),
+            css=_style_sheet(),
             script=Markup(script),
             library=_compressed(library),
             hashes=[_policy_hash(script), _policy_hash(library)],
@@ -83,13 +92,59 @@ def render_page(study: Study, run: Run, findings: Sequence[Finding], figures: Se
     )
 
 
+def _overview_variables(
+    study: Study, run: Run, findings: Sequence[Finding], figures: Sequence[Figure], atlas: Atlas | None
+) -> dict[str, Any]:
+    """The template's variables of the first screen, and of the bar that says which cell and models it is about."""
+    levels = 0 if atlas is None else len(atlas.levels)
+    family, who = family_in_order(study, run)
+    strongest = _standing_out(findings)
+    return {
+        "atlas": atlas,
+        "pictures": None
+        if atlas is None
+        else (wide_picture(atlas, page_palette(levels)), narrow_picture(atlas, page_palette(levels))),
+        "numbers": headline_numbers(findings, family),
+        "strongest": strongest,
+        "cell": reference_cell(findings),
+        "largest": family[-1] if family else "",
+        "who": who,
+        "choices": view_choices(figures),
+    }
+
+
+def _standing_out(findings: Sequence[Finding]) -> list[Finding]:
+    """The strongest findings, then others with a clear effect, up to as many as the first screen has room for."""
+    strongest = strongest_findings(findings)
+    clear = [f for f in findings if f.missing is None and f not in strongest and (f.strength or 0) >= _CLEAR]
+    return [*strongest, *sorted(clear, key=lambda finding: -(finding.strength or 0))][:_STANDS_OUT]
+
+
+def family_in_order(study: Study, run: Run) -> tuple[list[str], str]:
+    """The labels of the run's models by size, then training step, and what distinguishes the last of them.
+
+    They are in the order given where sizes are not all known.
+    """
+    controls = set(run.settings.get("control_models") or [])
+    models = [record for record in study.models(run.key).to_dicts() if record["model"] not in controls]
+    sizes = {record.get("parameters") for record in models}
+    if None not in sizes:
+        models.sort(key=lambda record: (record["parameters"], record.get("training_step") or 0))
+    last = "last" if None in sizes else "largest" if len(sizes) > 1 else "latest"
+    return [record["model"] for record in models], f"{last} model" if len(models) > 1 else "model"
+
+
+def _style_sheet() -> Markup:
+    """The style sheet with the colors of the levels in both themes."""
+    light, dark = (style_variables(theme) for theme in ("light", "dark"))
+    themes = f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return Markup(themes + f"@media print {{ :root {{ {light} }} }}\n" + _resource("page.css"))
+
+
 def _finding_variables(findings: Sequence[Finding], figures: Sequence[Figure]) -> dict[str, Any]:
     """The template's variables that come from the findings."""
-    strongest = strongest_findings(findings)
     return {
-        "findings": findings,
-        "strongest": strongest,
-        "others": [finding for finding in findings if finding.missing is None and finding not in strongest],
+        "findings": [finding for finding in findings if finding.missing is None],
         "lacking_data": [finding for finding in findings if finding.missing is not None],
         "figures": {f.name: [figure for figure in figures if figure.finding == f.name] for f in findings},
         "tables": {f.name: [text_table(table) for table in f.tables] for f in findings},
@@ -120,13 +175,17 @@ def _study_variables(study: Study, run: Run) -> dict[str, Any]:
     """The template's variables that come from the study's folder, other than its findings."""
     entries = read_gallery(study.folder, run.key)
     count = len(run.models)
+    counts = run.settings.get("row_counts") or {}
     return {
         "title": f"What {count} model{'s' if count > 1 else ''} know{'' if count > 1 else 's'} by heart",
         "corpus": run.settings.get("corpus"),
+        "row_counts": {role: format_value(number) for role, number in counts.items()},
+        "explore": command_line("explore", study.folder),
         "finished": provenance.finish_date(study, run),
         "settings": provenance.settings(run),
         "models": provenance.models_table(study, run),
         "gallery": entries,
+        "any_recited": any(entry.is_recited for entry in entries or []),
         "gallery_rows": {entry.record["row"] for entry in entries or []},
         "provenance": provenance.provenance(study, run),
         "commands": provenance.reproduction_commands(study, run),
@@ -137,8 +196,10 @@ def _environment() -> Environment:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["inline_code"] = inline_code
+    environment.filters["rich_text"] = rich_text
     environment.filters["sentence"] = sentence
+    environment.filters["headline"] = headline
+    environment.filters["short_sentence"] = short_sentence
     environment.filters["format_value"] = format_value
     return environment
 
@@ -146,17 +207,6 @@ def _environment() -> Environment:
 def _finalize(value: Any) -> Any:
     """A value as it is written into the page: HTML unchanged, any other text made printable."""
     return value if hasattr(value, "__html__") else printable(str(value))
-
-
-def inline_code(text: str) -> Markup:
-    """Escaped text, with the parts between backticks as code elements."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(printable(text)))))
-
-
-def sentence(text: str) -> str:
-    """A clause as a sentence. Its first word is capitalized only if it has letters alone, unlike most model names."""
-    first = text.split(" ", 1)[0]
-    return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".") + "."
 
 
 def _resource(name: str) -> str:

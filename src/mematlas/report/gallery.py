@@ -10,6 +10,7 @@ import polars as pl
 
 from mematlas.display import show_invisible
 from mematlas.report.occurrences import Key, read_gallery_table, read_occurrences
+from mematlas.report.tables import format_value
 
 MAX_ENTRIES: Final = 60
 _COLUMNS: Final[dict[str, Any]] = {
@@ -55,6 +56,26 @@ class Entry:
     true: list[Token]
     generated: list[Token]
     occurrences: str | None = None
+
+    @property
+    def is_recited(self) -> bool:
+        return bool(self.record["matches"] == self.record["continuation"])
+
+    @property
+    def facts(self) -> list[str]:
+        """What is known of the row, and why it is shown, in short clauses."""
+        record = self.record
+        times, copies = record["repetitions"], record["rows_of_text"] or 1
+        facts = [
+            *str(record["why"]).split("; "),
+            f"{record['model']}, {record['context']} + {record['continuation']} tokens",
+            f"{format_value(record['matches'])} of {record['continuation']} tokens right",
+            f"{format_value(record['verbatim'])} before the first miss",
+            f"shown {times} time{'s' * (times != 1)} in training" if times is not None else "",
+            f"x{copies:,}: one of {copies:,} rows with this text" if copies > 1 else "",
+            record["source"] or "",
+        ]
+        return [fact for fact in facts if fact]
 
 
 def read_gallery(study: Path, run_key: str) -> list[Entry] | None:

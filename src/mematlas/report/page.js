@@ -21,8 +21,18 @@ function withWidth(chart, width) {
   return { ...specification, columns };
 }
 
+function chosen(name, fallback) {
+  const control = document.getElementById("choose-" + name);
+  return control && fallback ? control.value || fallback : fallback;
+}
+
+function currentView(chart) { // of the chosen cell and model; the chart's own where it has no other
+  return chart.views[chosen("cell", chart.cell) + "|" + chosen("model", chart.model)] || chart;
+}
+
 async function draw(container) {
-  const chart = data.charts[container.dataset.chart];
+  const chart = currentView(data.charts[container.dataset.chart]);
+  container.closest("figure").querySelector(".figure-title").textContent = chart.title;
   const width = container.clientWidth;
   const theme = dark.matches ? "dark" : "light";
   const options = { renderer: "svg", actions: false, ast: true, config: themeConfig(chart, theme, width), tooltip: { theme } };
@@ -55,6 +65,19 @@ async function drawAll() {
   document.documentElement.dataset.drawn = String(document.querySelectorAll(".interactive svg").length);
 }
 
+function offerChoices() {
+  for (const control of document.querySelectorAll(".choice select")) {
+    control.disabled = false;
+    control.addEventListener("change", async () => {
+      document.getElementById("choice-note").hidden = [...document.querySelectorAll(".choice select")].every((each) => each.selectedIndex === 0);
+      for (const container of document.querySelectorAll(".interactive")) {
+        const chart = data.charts[container.dataset.chart];
+        if (Object.keys(chart.views).length) await draw(container);
+      }
+    });
+  }
+}
+
 let redrawTimer;
 function scheduleRedraw() {
   clearTimeout(redrawTimer);
@@ -79,18 +102,7 @@ window.addEventListener("resize", () => {
   }
 });
 dark.addEventListener("change", scheduleRedraw);
-const openedForPrint = new Set();
-window.addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details:not([open])")) {
-    openedForPrint.add(details);
-    details.open = true;
-  }
-});
-window.addEventListener("afterprint", () => {
-  for (const details of openedForPrint) details.open = false;
-  openedForPrint.clear();
-});
-load().then(drawAll).catch((error) => { // a browser that cannot decompress shows the static images
+load().then(drawAll).then(offerChoices).catch((error) => { // a browser that cannot decompress shows the static images
   console.error(error);
   document.documentElement.classList.add("static-only");
 });

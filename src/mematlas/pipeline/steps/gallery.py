@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from mematlas.analyses.frames.study_tables import Cell, Tables
 
-#: Our choice: the number of rows recited in full, and half recited (M from 7/16 to 9/16), beside those of findings.
+#: Our choice: the number of rows recited in full (of those nearest to it, if there are none), and half recited (M from
+#: 7/16 to 9/16), beside those of findings.
 RECITED = HALF_RECITED = 6
 
 
@@ -138,8 +139,8 @@ def make_gallery(
 def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> dict[int, str]:
     """Ids of training rows -> why: those that findings name, in turn, then some recited in full or by half.
 
-    Deterministic; among equals the row with the fewest repetitions comes first, then the lowest id. Of rows with the
-    same text at the cell of the claims only one is chosen.
+    Where no row is recited in full, those nearest to it are shown. Deterministic; among equals the row with the fewest
+    repetitions comes first, then the lowest id. Of rows with one text at the cell of the claims only one is chosen.
     """
     import polars as pl
 
@@ -147,6 +148,8 @@ def choose_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> di
     model, cell = tables.by_size[-1], tables.reference
     whole = tables.side_by_side((model,), cell, "recited").filter(pl.col(model))
     added = _fewest_repetitions(tables, whole, RECITED, f"recited whole by {model}")
+    if not added and tables.complete:
+        added = _nearest(tables, model, cell)
     if tables.graded:
         distance = (2 * pl.col(model).cast(pl.Int64) - cell.continuation).abs()
         half = tables.side_by_side((model,), cell).filter(8 * distance <= cell.continuation)
@@ -175,6 +178,17 @@ def _named_rows(tables: "Tables", findings: Sequence[Finding], limit: int) -> di
             first_of_text[text_of[row]] = shown
             reasons.setdefault(shown, []).append(why)
     return {row: "; ".join(dict.fromkeys(whys)) for row, whys in reasons.items()}
+
+
+def _nearest(tables: "Tables", model: str, cell: "Cell") -> dict[int, str]:
+    """The rows of which the model gets most right: the most tokens, or those before the first miss if that is known."""
+    import polars as pl
+
+    value = "matches" if tables.graded else "verbatim"
+    right = tables.side_by_side((model,), cell, value).filter(pl.col(model) > 0)
+    ordered = right.sort(pl.col(model), "row", descending=[True, False])
+    why = f"nearest to recited by {model}, which recites no row whole"
+    return dict.fromkeys(tables.one_per_text(ordered.select("row")).head(RECITED)["row"], why)
 
 
 def _fewest_repetitions(tables: "Tables", frame: "pl.DataFrame", count: int, why: str) -> dict[int, str]:

@@ -29,7 +29,8 @@ def report(
     out
         File name of the page; STUDY/report.html by default.
     formats
-        Also write each chart as an image file, in a folder next to the page: png, svg, pdf, or several of them.
+        Also write the atlas and each chart as an image file, in a folder next to the page: png, svg, pdf, or several of
+        them.
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     """
