@@ -84,11 +84,12 @@ class _Series:
 
         if self.chart.dash is None:
             return self._split(lambda style: mark(style, filled=True))
-        is_first = f"datum[{self.chart.dash!r}] === {json.dumps(self.dashes[0])}"
+        is_first, others = f"datum[{self.chart.dash!r}] === {json.dumps(self.dashes[0])}", self.dashes[1:]
         if self.chart.color is not None and self.chart.dash == self.chart.color.column:
-            is_first = f"!datum.{CONTROL}"  # colors alone tell the others apart
+            is_first, others = f"!datum.{CONTROL}", list(filter(is_control, others))  # colors alone tell the rest apart
         filled = self._colored(mark({}, filled=True)).transform_filter(is_first)
-        hollow = self._split(lambda style: mark(style, filled=False).transform_filter(f"!({is_first})"))
+        rows = self.frame.filter(pl.col(self.chart.dash).is_in(others))
+        hollow = self._split(lambda style: mark(style, filled=False).transform_filter(f"!({is_first})"), rows)
         return [filled, *hollow] if len(self.dashes) > 1 else [filled]
 
     def intervals(self) -> list[alt.Chart]:
@@ -104,23 +105,24 @@ class _Series:
                 lambda style: alt.Chart().mark_rule(strokeWidth=1.6, **style).encode(**channels, opacity=opacity)
             )
         band: dict[str, Any] = {"interpolate": _interpolation(chart), "opacity": 0.16}
-        colored = self._colored(alt.Chart().mark_area(**band).encode(**channels))
-        if CONTROL not in self.frame.columns:
-            return [colored]
-        grey = self._detailed(alt.Chart().mark_area(style="control", **band).encode(**channels))
-        return [colored.transform_filter(f"!datum.{CONTROL}"), grey.transform_filter(f"datum.{CONTROL}")]
+        return self._split(lambda style: alt.Chart().mark_area(**style, **band).encode(**channels))
 
     def mark_channels(self) -> dict[str, Any]:
         """The channels color and shape."""
         return {} if self.chart.color is None else {"color": self._color(), "shape": self._shape()}
 
-    def _split(self, layer: Any) -> list[alt.Chart]:
-        """The layer that `layer` makes of a mark's options: in color, and once more in grey for controls."""
+    def _split(self, layer: Any, rows: pl.DataFrame | None = None) -> list[alt.Chart]:
+        """The layer that `layer` makes of a mark's options: in color, and once more in grey for controls.
+
+        rows: those that the layer draws, all by default; a layer of no rows is left out, as it has no extent.
+        """
+        rows = self.frame if rows is None else rows
         colored = self._colored(layer({}))
-        if CONTROL not in self.frame.columns:
+        if CONTROL not in rows.columns:
             return [colored]
         grey = self._detailed(layer({"style": "control"}))
-        return [colored.transform_filter(f"!datum.{CONTROL}"), grey.transform_filter(f"datum.{CONTROL}")]
+        parts = {False: colored.transform_filter(f"!datum.{CONTROL}"), True: grey.transform_filter(f"datum.{CONTROL}")}
+        return [part for of_control, part in parts.items() if of_control in rows[CONTROL]]
 
     def _colored(self, layer: alt.Chart) -> alt.Chart:
         layer = self._detailed(layer)
