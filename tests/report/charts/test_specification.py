@@ -50,7 +50,7 @@ def test_lines_have_marks_dashes_intervals_and_percent():
     kinds = [(mark_type(layer), layer["mark"].get("style")) for layer in layers(spec)]
     pair = [("rule", None), ("rule", "control"), ("line", None), ("line", "control"), ("point", None)]
     assert kinds[:6] == [*pair, ("point", "control")]  # hollow marks are those of the control alone
-    rules, _, line, _, full, _, hollow = layers(spec)[:7]
+    rules, _, line, _, full, hollow = layers(spec)[:6]
     assert (rules["encoding"]["y"]["field"], rules["encoding"]["y2"]["field"]) == ("lower", "upper")
     assert line["encoding"]["y"]["axis"]["format"] == "~%"
     assert line["encoding"]["x"]["scale"]["type"] == "log"
