@@ -164,6 +164,11 @@ class Finding:
         """The numbers of the table called `name`."""
         return next(table.frame for table in self.tables if table.name == name)
 
+    @property
+    def in_short(self) -> str:
+        """Headline and sentence; of a finding of an older version, which has none, the claim."""
+        return f"{self.headline}. {self.sentence}" if self.headline else self.claim
+
     def _repr_html_(self) -> str:
         """The claim, the first figure (where the libraries of the report are installed), and the rest folded."""
         parts = [f"<b>{html_text(self.title)}</b><p>{html_text(self.headline or self.claim)}</p>"]
