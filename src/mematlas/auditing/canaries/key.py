@@ -12,20 +12,22 @@ from mematlas.errors import StudyError
 from mematlas.study import write_table
 
 KEY: Final = "key.parquet"
-SCHEMA: Final = {
-    "canary": pl.Int64,
-    "text": pl.String,
-    "secret": pl.String,
-    "repetitions": pl.Int64,
-    "format_size": pl.Float64,
-    "records": pl.List(pl.Int64),
-    "record": pl.String,
-    "template": pl.String,
-    "column": pl.String,
-    "seed": pl.Int64,
-    "file": pl.String,
-    "digest": pl.String,
-}
+SCHEMA: Final = pl.Schema(
+    {
+        "canary": pl.Int64(),
+        "text": pl.String(),
+        "secret": pl.String(),
+        "repetitions": pl.Int64(),
+        "format_size": pl.Float64(),
+        "records": pl.List(pl.Int64()),
+        "record": pl.String(),
+        "template": pl.String(),
+        "column": pl.String(),
+        "seed": pl.Int64(),
+        "file": pl.String(),
+        "digest": pl.String(),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +98,6 @@ def read_key(path: Path) -> Key:
         raise StudyError(f"There is no file {file}; --key names the {KEY} that `canaries make` wrote.") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StudyError(f"{file} cannot be read ({error}); --key names the {KEY} of `canaries make`.") from None
-    if table.schema != pl.Schema(SCHEMA) or table.is_empty():
+    if table.schema != SCHEMA or table.is_empty():
         raise StudyError(f"{file} is no key of canaries; --key names the {KEY} that `canaries make` wrote.")
     return Key(table)
