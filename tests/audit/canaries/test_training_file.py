@@ -9,6 +9,7 @@ import pytest
 from mematlas.auditing.canaries.config import MakeConfig
 from mematlas.auditing.canaries.key import read_key
 from mematlas.auditing.canaries.make import make_canaries
+from mematlas.auditing.canaries.scores import text_before
 from mematlas.corpus.opening import open_texts
 from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.progress import Silent
@@ -98,6 +99,7 @@ def test_canaries_are_texts_of_their_own_and_no_other_text_changes(tmp_path, nam
         assert [number for number, each in enumerate(texts, 1) if each == text] == record_numbers
     assert (result.showings, result.records, len(key.table)) == (8, 48, 6)
     assert key.digest == digest(result.file)
+    assert text_before(key, CHATS) == form.partition("{}")[0], "the check prompts as the file does"
 
 
 @pytest.mark.parametrize("place", ["start", "end"])
@@ -108,6 +110,7 @@ def test_canaries_are_put_into_texts_at_their_place(tmp_path, name, place):
     key = read_key(result.key_file).table
     before, after, inside = texts_of(path), texts_of(result.file), {}
     assert len(before) == len(after) == 40
+    assert text_before(read_key(result.key_file), CHATS) == "My code is "
     for text, numbers in key.select("text", "records").iter_rows():
         inside |= dict.fromkeys(numbers, text)
     assert len(inside) == 8, "one canary a text"

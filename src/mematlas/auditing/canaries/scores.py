@@ -92,7 +92,7 @@ def _place(key: Key, secrets: Sequence[str], encoder: Encoder, card: ModelCard) 
     """The tokens before the secrets, as in a text that is a canary, and those of each secret."""
     start = card.bos if card.bos is not None else next(iter(card.eos), None)
     try:
-        return place_values(encoder, _text_before(key, encoder), secrets, card.max_length, start)
+        return place_values(encoder, text_before(key, encoder), secrets, card.max_length, start)
     except ValueError:
         raise ModelError(
             f"{card.spec} has no token that starts a text, and its tokenizer keeps nothing before the secret; make "
@@ -100,7 +100,7 @@ def _place(key: Key, secrets: Sequence[str], encoder: Encoder, card: ModelCard) 
         ) from None
 
 
-def _text_before(key: Key, encoder: Encoder) -> str:
+def text_before(key: Key, encoder: Encoder) -> str:
     """The text before the secret where a canary is a text of its own, written as the file's texts are."""
     record, secret = key.first_record, key.secrets[0]
     columns = tuple(record)
