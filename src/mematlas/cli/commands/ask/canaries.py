@@ -128,6 +128,6 @@ def _p_value(value: float | None) -> str:
 
 
 def _print_claim(finding: Finding) -> None:
-    print(f"\n{finding.claim}")
+    print(f"\n{finding.in_short}")
     for caveat in finding.caveats:
         print(f"- {caveat}")
