@@ -21,6 +21,7 @@ def experiment(
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     preset: Preset = "cpu",
+    check_interaction: int | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
     quiet: Quiet = False,
     json_: Json = False,
@@ -39,11 +40,14 @@ def experiment(
         Only print what would be trained; writes nothing.
     preset
         Values of keys that the file does not have: cpu (minutes on two cores) or gpu.
+    check_interaction
+        inject: sequences that are also injected alone, to see that the others make no difference.
     workers
         Processes that train the models, one each at a time, and then score and analyse them.
     """
     options = resolve_worker_options("experiment", **dict(workers))
-    config = read_experiment(name, file, preset)
+    keys = {} if check_interaction is None else {"check_interaction": check_interaction}
+    config = read_experiment(name, file, preset, keys)
     if dry_run:
         if json_:
             print_json({"models": _outline(name, config)})
