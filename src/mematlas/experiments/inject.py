@@ -106,10 +106,11 @@ class InjectConfig(ExperimentConfig):
                 f"sequence_length {self.sequence_length} is above the context {self.context}, and at most row_length "
                 f"{self.row_length}"
             )
-        if min(self.prompts, default=0) < 1 or min(self.prompts) + self.cap > self.sequence_length:
+        shortest = min(self.prompts, default=0)
+        if shortest < 1 or shortest + self.cap > self.sequence_length:
             raise ValueError(
-                f"a sequence of {self.sequence_length} tokens has no place for a prompt of {min(self.prompts, default=0)} "
-                f"and {self.cap} more: prompts are 1 or more, and the shortest and cap fit into sequence_length"
+                f"a sequence of {self.sequence_length} tokens has no place for a prompt of {shortest} and {self.cap} "
+                "more: prompts are 1 or more, and the shortest and cap fit into sequence_length"
             )
         steps = [*self.measure_at, *(step for entry in self.events for step in entry.steps)]
         if any(not 0 <= step <= self.steps for step in steps):
