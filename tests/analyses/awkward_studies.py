@@ -1,5 +1,6 @@
 """Awkward studies: the tables of every kind of study that an analysis must handle."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -225,13 +226,18 @@ def with_injections(
         if arm != "alone-0":
             losses = {step: 5 - step / 100 + 0.1 * (arm == "treatment") + seed / 50 for step in steps}
             records += [(group, step, "held-out", "loss", loss, 40) for step, loss in losses.items()]
-    models = [f"{size}-seed{seed}--{arm}-step-000050" for size, seed, arm in product(sizes, seeds, arms[:2])]
-    study = full_study(60)
-    labels = pl.Series("model", models, pl.String)
-    known = study.models.filter(model="s1").drop("model").join(labels.to_frame(), how="cross")
-    weights = pl.when(pl.col("model").str.starts_with(sizes[0])).then(10).otherwise(1000).alias("parameters")
-    known = known.with_columns(weights.cast(study.models.schema["parameters"])).select(study.models.columns)
-    return with_probes(replace(study, models=pl.concat([study.models, known])), records)
+    groups = {f"{size}-seed{seed}": 10 ** (3 * at + 1) for at, size in enumerate(sizes) for seed in seeds}
+    return with_probes(with_trained_models(full_study(60), groups), records)
+
+
+def with_trained_models(study: Tables, groups: Mapping[str, int]) -> Tables:
+    """`study` with the last model of one arm of each group, which has so many weights."""
+    added = pl.DataFrame(
+        {"model": [f"{group}--control-step-000050" for group in groups], "parameters": list(groups.values())}
+    )
+    known = study.models.filter(model="s1").drop("model", "parameters")
+    models = added.join(known, how="cross").select(study.models.columns).cast(dict(study.models.schema))
+    return replace(study, models=pl.concat([study.models, models]))
 
 
 SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]

@@ -12,7 +12,7 @@ from mematlas.analyses.training.injection.tables import (
     injection_lengths,
     injection_thresholds,
 )
-from tests.analyses.awkward_studies import full_study, with_injections
+from tests.analyses.awkward_studies import full_study, with_injections, with_trained_models
 from tests.analyses.synthetic_tables import with_probes
 
 #: V after steps 10, 14 and 20 of three sequences, and their showings in the treatment.
@@ -150,12 +150,8 @@ def test_the_headline_and_the_trend_follow_what_was_planted(sign):
                 records(f"{size}-seed{seed}", "treatment", values),
                 records(f"{size}-seed{seed}", "control", control),
             ]
-    base = study(*arms)
-    extra = pl.DataFrame({"model": ["s1-seed0--control-step-000020", "s4-seed0--control-step-000020"]})
-    known = base.models.filter(pl.col("model").is_in(["s1", "s4"])).drop("model")
-    models = pl.concat([extra, known], how="horizontal").select(base.models.columns)
-    tables = study(*arms)
-    object.__setattr__(tables, "models", models)
+    groups = {f"{size}-seed{seed}": weights for size, weights in (("s1", 10), ("s4", 1000)) for seed in range(6)}
+    tables = with_trained_models(study(*arms), groups)
     finding = ANALYSIS.compute(tables)
     way = {1: "longer", -1: "less"}[sign]
     assert finding.headline == f"Sequences shown often are recited for {way} than without the showings"

@@ -146,8 +146,8 @@ def _headline(most: dict[str, Any]) -> str:
 def _sentence(most: dict[str, Any]) -> str:
     shown = format_count(round(most["showings"]), "time")
     return (
-        f"{most['model']} recites {most['V_treatment']:.1f} tokens of {_NOUNS[most['kind']]} shown {shown}; "
-        f"its twin without showings recites {most['V_control']:.1f}."
+        f"Of {_NOUNS[most['kind']]} shown {shown}, {most['model']} recites {most['V_treatment']:.1f} tokens at most; "
+        f"its twin without the showings recites {most['V_control']:.1f}."
     )
 
 
@@ -162,7 +162,7 @@ def _claim(most: dict[str, Any], tables: tuple[Table, ...]) -> str:
     )
     gain = f"{most['dV']:+.1f} {format_bounds(most['dV_lower'], most['dV_upper'], '+.1f')}"
     return (
-        f"{most['model']} recites {most['V_treatment']:.1f} tokens of {_NOUNS[most['kind']]} shown {shown} ({count}), "
+        f"Of {_NOUNS[most['kind']]} shown {shown} ({count}), {most['model']} recites {most['V_treatment']:.1f} tokens, "
         f"{gain} against a twin that went without the showings; {reached}."
     )
 
