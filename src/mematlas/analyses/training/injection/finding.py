@@ -146,7 +146,7 @@ def _headline(most: dict[str, Any]) -> str:
 def _sentence(most: dict[str, Any]) -> str:
     shown = format_count(round(most["showings"]), "time")
     return (
-        f"Of {_NOUNS[most['kind']]} shown {shown}, {most['model']} recites {most['V_treatment']:.1f} tokens at most; "
+        f"Of {_NOUNS[most['kind']]} shown {shown}, {most['model']} recites {most['V_treatment']:.1f} tokens; "
         f"its twin without the showings recites {most['V_control']:.1f}."
     )
 
