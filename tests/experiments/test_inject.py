@@ -47,7 +47,7 @@ def silent(*_):
 
 def test_batches_differ_in_event_slots_only(tmp_path):
     design = make(tmp_path)
-    base, treatment, control, alone = (arm.plan for arm in design.arms)
+    base, control, treatment, alone = (arm.plan for arm in design.arms)
     first = min(event.step for event in treatment.events)
     assert first_difference(treatment, control) == first > 4
     assert treatment.digest(first - 1) == control.digest(first - 1)
@@ -64,7 +64,7 @@ def test_batches_differ_in_event_slots_only(tmp_path):
 
 
 def test_modes_put_the_sequence_where_they_say(tmp_path):
-    treatment, control = make(tmp_path).arms[1].plan, make(tmp_path).arms[2].plan
+    _, control, treatment, _ = (arm.plan for arm in make(tmp_path).arms)
     seen = set()
     for event in treatment.events:
         row, planned = treatment.batch(event.step)[event.slot], control.batch(event.step)[event.slot]
@@ -86,7 +86,7 @@ def test_a_period_gives_its_number_of_showings_however_few_rows_there_are(tmp_pa
     events = [{"kinds": "random", "every": [8], "sequences": 1, "phase": phase}]
     design = make(tmp_path, events=events, check_interaction=0)
     rows = 16 * 4
-    places = [(e.step - 5) * 4 + e.slot for e in design.arms[1].plan.events]
+    places = [(e.step - 5) * 4 + e.slot for e in design.arms[2].plan.events]
     assert places == list(range(phase, rows, 8))
     assert len(places) == -(-(rows - phase) // 8)
 
@@ -94,7 +94,7 @@ def test_a_period_gives_its_number_of_showings_however_few_rows_there_are(tmp_pa
 def test_of_two_sequences_with_one_phase_one_is_moved_and_both_are_counted(tmp_path):
     events = [{"kinds": "random", "every": [8], "sequences": 2, "phase": 0}]
     design = make(tmp_path, events=events, check_interaction=0)
-    treatment = design.arms[1].plan
+    treatment = design.arms[2].plan
     by_sequence = [[e.moved for e in treatment.events if e.sequence == sequence] for sequence in (0, 1)]
     assert sorted(by_sequence) == [[0] * 8, [1] * 8]
     assert treatment.times_shown(20)[:3].tolist() == [8, 8, 0]
@@ -103,7 +103,7 @@ def test_of_two_sequences_with_one_phase_one_is_moved_and_both_are_counted(tmp_p
 
 
 def test_drawn_phases_collide_only_where_they_must(tmp_path):
-    treatment = make(tmp_path).arms[1].plan
+    treatment = make(tmp_path).arms[2].plan
     assert {event.moved for event in treatment.events} == {0}
     steps = sorted(event.step - 4 for event in treatment.events if event.mode == "splice")
     assert steps == [2, 5]
@@ -169,7 +169,7 @@ def test_a_killed_arm_ends_in_the_bits_of_one_that_was_not(tmp_path):
             raise KilledError
 
     design = make(tmp_path, check_interaction=0)
-    base, treatment, _ = design.arms
+    base, _, treatment = design.arms
     train_arm(base, tmp_path / "arms" / base.label)
     whole = train_arm(treatment, tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -185,7 +185,7 @@ def test_a_killed_arm_ends_in_the_bits_of_one_that_was_not(tmp_path):
 def test_the_outline_names_the_arms_and_their_steps(tmp_path):
     arms = outline(InjectConfig(**TINY))
     assert [arm.label for arm in arms] == [arm.label for arm in make(tmp_path).arms]
-    assert [arm.label.partition("--")[2] for arm in arms] == ["", "treatment", "control", "alone-0"]
+    assert [arm.label.partition("--")[2] for arm in arms] == ["", "control", "treatment", "alone-0"]
     assert [arm.steps for arm in arms] == [4, 16, 16, 16]
 
 

@@ -100,7 +100,7 @@ def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
 def test_inject_is_a_study_of_twins_with_a_finding(tmp_path):
     study = mematlas.experiment("inject", write(tmp_path, INJECT))
     labels = [label.partition("-step-")[0].partition("-seed")[2] for label in study.models()["model"]]
-    assert labels == ["0--treatment", "0--control", "1--treatment", "1--control"]
+    assert labels == ["0--control", "0--treatment", "1--control", "1--treatment"]
     (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "injection"]
     curve = finding.table("curve")
     assert curve["parameters"].unique().to_list() == study.models()["parameters"].unique().to_list()
@@ -186,12 +186,18 @@ def test_the_commented_file_shows_every_key_and_changes_nothing(name, tmp_path):
         ({"batch": 0}, r"line 1: batch: Input should be greater than 0 \(given: 0\)"),
         ({"times": [0]}, "line 1: times: rows are shown 0 times or more, and in one branch at least once"),
         ({"context": 48}, "a context of 48 tokens leaves nothing of rows of 48"),
+        ({"sizes": [{"hidden": 8}]}, "line 2: an entry of sizes lacks the key 'layers'"),
         ({"blocks": 7}, "special_rows is a multiple of blocks, not 64 and 7. `mematlas init --experiment forget`"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_line(tmp_path, values, message):
     with pytest.raises(OptionError, match=message):
         read_experiment("forget", write(tmp_path, values))
+
+
+def test_a_wrong_key_of_an_entry_is_named(tmp_path):
+    with pytest.raises(OptionError, match=r"experiment.yaml, line 2: an entry of events has no key 'kind'\. `mematlas"):
+        read_experiment("inject", write(tmp_path, {"events": [{"kind": "text", "every": [4]}]}))
 
 
 def test_a_wrong_name_preset_or_path_is_named(tmp_path):

@@ -6,8 +6,8 @@ the events off. What the sequences owe to being shown is the difference between 
 does not say that it was shown it.
 
     base       | base_steps  -> one model
-    treatment  |               | background, with a sequence in one of so many rows
-    control    |               | the same background
+    control    |               | background
+    treatment  |               | the same background, with a sequence in one of so many rows
     alone-N    |               | the same background, one sequence alone (check_interaction)
 """
 
@@ -198,7 +198,7 @@ def _group(size: Size, seed: int, config: InjectConfig) -> str:
 
 
 def _names(config: InjectConfig) -> list[str]:
-    return ["treatment", "control", *(f"alone-{number}" for number in range(config.check_interaction))]
+    return ["control", "treatment", *(f"alone-{number}" for number in range(config.check_interaction))]
 
 
 def _background(seed: int, config: InjectConfig, rows: InjectedRows) -> Plan:
@@ -223,7 +223,7 @@ def _base(size: Size, seed: int, config: InjectConfig, rows: InjectedRows) -> Ar
 
 
 def _arms(base: Arm, config: InjectConfig, rows: InjectedRows, folder: Path) -> Iterator[Arm]:
-    """Treatment and control of a base model, and the arms with one sequence alone."""
+    """Control and treatment of a base model, and the arms with one sequence alone."""
     first = config.seeds.index(base.seed) * config.per_run
     plan = _background(base.seed, config, rows)
     slots = Slots(config.base_steps * config.batch, config.steps * config.batch, config.batch)
@@ -231,8 +231,8 @@ def _arms(base: Arm, config: InjectConfig, rows: InjectedRows, folder: Path) -> 
     treatment = plan.with_showings(place_wishes(wishes, slots, config.row_length, base.seed))
     sets = _probe_sets(first, config)
     held_out = ProbeSet("held-out", rows.held_out, config.measured, config.context)
-    yield _arm(base, "treatment", treatment, (*sets, held_out), config, folder)
     yield _arm(base, "control", plan, (*sets, held_out), config, folder)
+    yield _arm(base, "treatment", treatment, (*sets, held_out), config, folder)
     for number, chosen in enumerate(config.alone):
         events = tuple(event for event in treatment.events if event.sequence == first + chosen)
         probes = (_one_sequence(sets, first + chosen),)

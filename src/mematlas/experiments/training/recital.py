@@ -6,7 +6,7 @@ such start included, which the paper's code leaves out).
 
 Runs are read by teacher forcing: a greedy continuation equals the sequence up to its first miss, so the true tokens can
 be fed. All prompts with one start share a pass, because what a causal model says of a token depends on the ones before
-it only. Exact, on token ids.
+it only; logits are computed only for the next token of runs that have not ended. Exact, on token ids.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,16 @@ import torch
 from numpy.typing import NDArray
 
 from mematlas.errors import OptionError
-from mematlas.models.base import Model, ModelCard
+from mematlas.models.base import Model
 from mematlas.models.causal import CausalModel
-from mematlas.scoring.engines.causal import Engine
-from mematlas.scoring.options import ScoringOptions
-from mematlas.types import Grid, Ids, TokenRows
+from mematlas.scoring.engines.readout import Readout
+from mematlas.types import Ids
 
 LONGEST_COPY: Final = 5
 """Runs of more tokens that stand in the prompt, too, are marked as copied (P3: more than 5)."""
+
+#: Pieces of sequences that are in memory at the same time.
+_MAX_WINDOWS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +62,46 @@ def measure_recital(
 def recite(model: Model, tokens: NDArray[Any], recital: Recital) -> dict[str, NDArray[np.float64]]:
     """As `measure_recital`, with any causal model."""
     sequences = np.asarray(tokens[:, : recital.length], dtype=np.int64)
-    hits = _hits_after_starts(model, sequences, recital)
-    found = [_longest(sequence, hit, recital) for sequence, hit in zip(sequences.tolist(), hits, strict=True)]
+    at_once = max(1, _MAX_WINDOWS // _starts(recital))
+    parts = [_runs(model, sequences[at : at + at_once], recital) for at in range(0, len(sequences), at_once)]
+    found = [_longest(list(s), runs, recital) for s, runs in zip(sequences, np.concatenate(parts), strict=True)]
     lengths, copied = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
     return {"V": lengths, "copied": copied, "cap": np.full(len(sequences), float(recital.cap))}
 
 
-def _hits_after_starts(model: Model, sequences: Ids, recital: Recital) -> NDArray[np.bool_]:
-    """Whether a model that reads s[i:p] names s[p]: [sequences, starts, length], False where that is not asked."""
+def _starts(recital: Recital) -> int:
+    return 1 + max(start for start, _ in recital.cells)
+
+
+@torch.inference_mode()
+def _runs(model: Model, sequences: Ids, recital: Recital) -> Ids:
+    """Tokens recited after every prompt: [sequences, cells]."""
     count, length = sequences.shape
-    shortest = min(recital.prompts)
-    starts = 1 + max(start for start, _ in recital.cells)
-    rows = np.zeros((count, starts, length), dtype=np.int64)
+    starts, readout = _starts(recital), Readout(model)
+    windows = np.zeros((count, starts, length), dtype=np.int64)  # s[start:], and then what no token before it sees
     for start in range(starts):
-        rows[:, start, : length - start] = sequences[:, start:]
-    lengths = np.tile(length - np.arange(starts), count)
-    continuations = tuple(sorted({recital.cap, length - shortest}))
-    options = ScoringOptions(Grid((shortest,), continuations), depth="verbatim", signals=("truth",))
-    engine = Engine(model, ModelCard("recital", "recital", "", model.vocabulary), options)
-    hits = np.zeros((count * starts, length), dtype=bool)
-    # a row that ends early is scored as far as it goes
-    for result in engine.score(TokenRows(rows.reshape(-1, length), lengths), np.arange(count * starts)):
-        hit = result.truth["hit"]
-        hits[result.rows, 1 : 1 + hit.shape[1]] = hit
-    hits = hits.reshape(count, starts, length)
-    for start in range(starts):  # back from the position after the start to that in the sequence
-        hits[:, start] = np.roll(hits[:, start], start, axis=1)
-    return hits
+        windows[:, start, : length - start] = sequences[:, start:]
+    fed = torch.from_numpy(windows.reshape(-1, length)).to(model.device)
+    states = model.start(len(fed), length).feed(fed)
+    cells = np.array(recital.cells)
+    window = torch.from_numpy((np.arange(count)[:, None] * starts + cells[:, 0]).reshape(-1)).to(model.device)
+    place = torch.from_numpy(np.tile(cells[:, 1], count)).to(model.device)  # of the next token, in its window
+    runs = torch.zeros(len(window), dtype=torch.int64, device=model.device)
+    alive = torch.arange(len(window), device=model.device)
+    for done in range(recital.cap):
+        at, next_place = window[alive], place[alive] + done
+        token = readout.choose(states[at, next_place - 1])["token"]
+        alive = alive[token == fed[at, next_place]]
+        if not len(alive):
+            break
+        runs[alive] += 1
+    return runs.cpu().numpy().reshape(count, len(cells))
 
 
-def _longest(sequence: Sequence[int], hits: NDArray[np.bool_], recital: Recital) -> tuple[int, bool]:
-    """V of a sequence, from its `hits` [starts, length], and whether every prompt that reaches it holds the answer."""
-    runs: dict[tuple[int, int], int] = {}
-    for start, prompt in recital.cells:
-        after = hits[start, start + prompt : start + prompt + recital.cap]
-        runs[start, prompt] = int(np.cumprod(after).sum())
-    longest = max(runs.values())
-    reached = [cell for cell, run in runs.items() if run == longest]
+def _longest(sequence: Sequence[int], runs: Ids, recital: Recital) -> tuple[int, bool]:
+    """V of a sequence, from its `runs` [cells], and whether every prompt that reaches it holds the answer."""
+    longest = int(runs.max())
+    reached = [recital.cells[cell] for cell in np.flatnonzero(runs == longest)]
     is_copy = longest > LONGEST_COPY and all(_holds_answer(sequence, *cell, longest) for cell in reached)
     return longest, is_copy
 
