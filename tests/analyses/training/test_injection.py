@@ -7,6 +7,7 @@ import pytest
 from mematlas.analyses.training.injection.curve import injection_costs, injection_curve, injection_interactions
 from mematlas.analyses.training.injection.finding import ANALYSIS
 from mematlas.analyses.training.injection.tables import (
+    _power_of_two,
     injection_frequencies,
     injection_illusions,
     injection_lengths,
@@ -60,22 +61,20 @@ def test_lengths_are_by_powers_of_two_of_the_showings(twins):
     lengths = injection_lengths(curve_of(twins))
     found = lengths.select("arm", "showings", "length").rows()
     assert found == [
-        ("control", 1, 1.0), ("control", 2, 0.0), ("control", 4, 2.0), ("control", 8, 2.0),
         ("treatment", 1, 0.0), ("treatment", 2, 3.0), ("treatment", 4, 5.0), ("treatment", 8, 17.0),
+        ("control", 1, 1.0), ("control", 2, 0.0), ("control", 4, 2.0), ("control", 8, 2.0),
     ]  # fmt: skip
 
 
 def test_showings_of_all_numbers_fall_into_the_right_power_of_two():
     numbers = pl.DataFrame({"n": range(1, 300)}).with_columns(cast=pl.col("n").cast(pl.Int64))
-    from mematlas.analyses.training.injection.tables import _power_of_two
-
     found = numbers.select(_power_of_two(pl.col("cast"))).to_series().to_list()
     assert found == [2 ** (number.bit_length() - 1) for number in range(1, 300)]
 
 
 def test_frequencies_are_those_at_the_end_and_what_was_never_shown_is_apart(twins):
     found = injection_frequencies(curve_of(twins)).select("kind", "period", "showings", "dV").rows()
-    assert found == [("random", None, 0.0, -1.0), ("text", 8, 8.0, 15.0), ("text", 32, 2.0, 3.0)]
+    assert found == [("text", 8, 8.0, 15.0), ("text", 32, 2.0, 3.0), ("random", None, 0.0, -1.0)]
 
 
 def test_the_threshold_by_hand_and_not_reached(twins):

@@ -25,7 +25,7 @@ CHARTS: Final = (
         "lines",
         "frequencies",
         Axis("period", "shown in one of so many rows", "log"),
-        Axis("dV", "tokens recited more than by the control"),
+        Axis("dV", "gain in tokens"),
         _MODEL,
         "dV_lower",
         "dV_upper",

@@ -71,7 +71,11 @@ def injection_costs(probes: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
     records = paired.with_columns(block="group", n=pl.lit(1))
     losses, excesses = (block_means(records, value, by) for value in ("loss", "excess"))
     joined = losses.join(excesses.drop("rows"), on=by, nulls_equal=True, maintain_order="left")
-    return joined.rename({"rows": "seeds"}).select(*COST_COLUMNS).sort("parameters", "model", "arm", "t")
+    return (
+        joined.rename({"rows": "seeds"})
+        .select(*COST_COLUMNS)
+        .sort("parameters", "model", "arm", "t", descending=[False, False, True, False])
+    )
 
 
 def injection_interactions(probes: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:

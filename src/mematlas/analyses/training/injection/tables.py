@@ -67,9 +67,10 @@ def injection_lengths(curve: pl.DataFrame) -> pl.DataFrame:
             length=pl.col(f"V_{arm}").mean(), longest=pl.col(f"V_{arm}").max()
         )
         longest = records.group_by(by).agg(pl.col("longest").max())
-        joined = _means(records, "length", by).join(longest, on=by, nulls_equal=True, maintain_order="left")
+        averages = _means(records, "length", by).with_columns(pl.col("length_lower").clip(0))  # no length is negative
+        joined = averages.join(longest, on=by, nulls_equal=True, maintain_order="left")
         parts.append(joined.with_columns(arm=pl.lit(arm)))
-    return pl.concat(parts).select(*LENGTH_COLUMNS).sort("parameters", "model", "kind", "arm", "showings")
+    return _ordered(pl.concat(parts).select(*LENGTH_COLUMNS), "arm", "showings")
 
 
 def injection_frequencies(curve: pl.DataFrame) -> pl.DataFrame:
@@ -80,7 +81,7 @@ def injection_frequencies(curve: pl.DataFrame) -> pl.DataFrame:
         pl.col("V_treatment", "V_control").mean(), showings=pl.col("occurrences").cast(pl.Float64).mean()
     )
     joined = _means(last, "dV", by).join(values, on=by, nulls_equal=True, maintain_order="left")
-    return joined.select(*FREQUENCY_COLUMNS).sort("parameters", "model", "kind", "period", "mode", nulls_last=True)
+    return _ordered(joined.select(*FREQUENCY_COLUMNS), "period", "mode")
 
 
 def injection_thresholds(curve: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +99,7 @@ def injection_thresholds(curve: pl.DataFrame) -> pl.DataFrame:
         records.append({**named, "sequences": found.units, "most": most, **numbers, "reason": reason})
     types = dict(shown.select(by).schema) | {"sequences": pl.Int64, "most": pl.Int64, "reason": pl.String}
     schema = {name: types.get(name, pl.Float64) for name in THRESHOLD_COLUMNS}
-    return pl.DataFrame(records, schema=schema).sort("parameters", "model", "kind")
+    return _ordered(pl.DataFrame(records, schema=schema))
 
 
 def injection_illusions(curve: pl.DataFrame) -> pl.DataFrame:
@@ -113,13 +114,19 @@ def injection_illusions(curve: pl.DataFrame) -> pl.DataFrame:
         copied=(recited & pl.col("copied")).sum().cast(pl.Int64),
         illusions=(pl.col("V_control") >= pl.col("threshold")).sum().cast(pl.Int64),
     )
-    return counts.select(*ILLUSION_COLUMNS).sort("parameters", "model", "kind", "threshold")
+    return _ordered(counts.select(*ILLUSION_COLUMNS), "threshold")
 
 
 def mean_by_model(curve: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Mean V of the injected sequences of a kind at the end, by size: model, parameters, V_treatment with interval."""
     injected = _at_the_end(curve).filter(pl.col("mode").is_not_null(), kind=kind)
     return _means(injected, "V_treatment", ["model", "parameters"]).sort("parameters", "model")
+
+
+def _ordered(records: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """Records by size, kind (text first, as charts show them) and `by`; the treatment before its control."""
+    keys = ["parameters", "model", "kind", *by]
+    return records.sort(keys, descending=[key in ("kind", "arm") for key in keys], nulls_last=True)
 
 
 def _at_the_end(curve: pl.DataFrame) -> pl.DataFrame:
