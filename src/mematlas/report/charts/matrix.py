@@ -1,37 +1,63 @@
 """A matrix: the value of every pair as a shade and as a number."""
 
+from typing import Final
+
 import altair as alt
 import polars as pl
 
 from mematlas.findings.finding import Axis, Chart
 from mematlas.report.charts import encodings
+from mematlas.report.charts.chart_rows import count_column
+from mematlas.report.charts.numbers import short_number
+from mematlas.report.charts.orders import ordered_values
+from mematlas.report.charts.palette import Palette
 from mematlas.report.charts.panel import Panel
 
+_COUNT: Final = "cell_rows"
+_CELL: Final = 46  # pixels
+_LABEL_WIDTH: Final = 92  # of a line of a label beside a row
+_TITLE_WIDTH: Final = 190
 
-def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
-    """Cells in the order of the table, the first row on top."""
+
+def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
+    """Cells in the order of the table, the first row on top, with the number of rows if cells differ in it."""
     if chart.color is None:
         raise ValueError(f"chart {chart.name}: a matrix needs a column of values (color)")
     value = chart.color.column
+    frame = _with_counts(chart, frame)
     x, y = (encodings.axis_channel(axis, frame, discrete=True) for axis in (chart.x, chart.y))
-    x["title"], y["title"] = (encodings.wrap_title(axis.title, 36) for axis in (chart.x, chart.y))
-    x["axis"]["labelOverlap"], y["axis"]["labelAngle"] = False, 0
-    if not frame[chart.y.column].dtype.is_numeric():
-        y["axis"]["labelExpr"] = encodings.split_label_expression(encodings.ordered_values(frame, chart.y.column))
+    columns, rows = (frame[axis.column].n_unique() for axis in (chart.x, chart.y))
+    x["title"] = encodings.wrap_title(chart.x.title, max(_TITLE_WIDTH / 2, _CELL * columns))
+    y["title"] = encodings.wrap_title(chart.y.title, max(_TITLE_WIDTH / 2, _CELL * rows))
+    y["axis"]["labelAngle"] = 0
+    for axis, channel, width in ((chart.x, x, _LABEL_WIDTH), (chart.y, y, _LABEL_WIDTH)):
+        if not frame[axis.column].dtype.is_numeric():
+            lines = encodings.label_lines(ordered_values(frame, axis.column), width)
+            channel["axis"]["labelExpr"] = encodings.label_expression(lines)
+            if channel is x:
+                encodings.slant_if_narrow(x["axis"], lines, len(lines), faceted=chart.facet is not None)
     base = alt.Chart().encode(x=alt.X(**x), y=alt.Y(**y), tooltip=encodings.tooltip_channels(chart, frame))
     is_measured = f"isValid(datum['{value}'])"
     cells = base.mark_rect().transform_filter(is_measured).encode(color=_shade(chart.color, frame))
-    text_color = encodings.TEXT_COLOR_ON_SHADE.format(column=value)
-    number_format = ".1%" if chart.color.share else ",d" if frame[value].dtype.is_integer() else ".2f"
-    numbers = (
-        base.mark_text(color=alt.ExprRef(text_color), fontSize=11)
-        .transform_filter(is_measured)
-        .encode(text=alt.Text(field=value, type="quantitative", format=number_format))
-    )
-    missing = base.mark_text(text="–").transform_filter(f"!{is_measured}")
-    columns, rows = (frame[axis.column].n_unique() for axis in (chart.x, chart.y))
-    marks = [cells, numbers, missing]
-    return Panel(marks, frame.to_dicts(), 46 * rows, min_width=46 * columns, max_width=84 * columns)
+    ink = alt.ExprRef(encodings.TEXT_COLOR_ON_SHADE.format(column=value))
+    number_format = ".0%" if chart.color.share else ",d" if frame[value].dtype.is_integer() else ".2f"
+    has_counts = _COUNT in frame.columns
+    numbers = base.mark_text(color=ink, fontSize=11, dy=-6 if has_counts else 0).transform_filter(is_measured)
+    marks = [cells, numbers.encode(text=alt.Text(field=value, type="quantitative", format=number_format))]
+    if has_counts:
+        counts = base.mark_text(color=ink, fontSize=9, dy=8).transform_filter(is_measured)
+        marks.append(counts.encode(text=alt.Text(field=_COUNT, type="nominal")))
+    marks.append(base.mark_text(text="–").transform_filter(f"!{is_measured}"))
+    return Panel(marks, frame.to_dicts(), _CELL * rows, min_width=_CELL * columns, max_width=84 * columns)
+
+
+def _with_counts(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with "of 18" for each cell; unchanged where all cells are of the same rows."""
+    count = count_column(chart, frame.columns)
+    if count is None or frame[count].drop_nulls().n_unique() < 2:
+        return frame
+    texts = [None if rows is None else f"of {short_number(rows) if rows >= 1000 else rows}" for rows in frame[count]]
+    return frame.with_columns(pl.Series(_COUNT, texts, pl.String))
 
 
 def _shade(axis: Axis, frame: pl.DataFrame) -> alt.Color:

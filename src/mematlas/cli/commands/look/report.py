@@ -8,7 +8,7 @@ from mematlas.cli.lists import COMMAS
 from mematlas.errors import OptionError
 
 if TYPE_CHECKING:
-    from mematlas.report.charts.export import Format
+    from mematlas.report.charts.export import Format, PaperWidth
 
 
 def report(
@@ -16,11 +16,12 @@ def report(
     *,
     out: str | None = None,
     formats: Annotated[list[str], Parameter(name="--format", consume_multiple=1), COMMAS] = [],  # noqa: B006
+    width: str = "page",
     run: str | None = None,
 ) -> None:
     """Write the findings of a study as one HTML page that needs no network.
 
-    Example: mematlas report study --format svg,pdf
+    Example: mematlas report study --format svg,pdf --width column
 
     Parameters
     ----------
@@ -31,13 +32,15 @@ def report(
     formats
         Also write the atlas and each chart as an image file, in a folder next to the page: png, svg, pdf, or several of
         them.
+    width
+        How wide these images are, with labels of 8 points: "column" (3.3 inches) or "page" (7 inches).
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     """
     from mematlas.report.page import pictures_folder, write_report
 
     image_formats = _parse_formats(formats)
-    page = write_report(study, out, image_formats, run)
+    page = write_report(study, out, image_formats, run, _parse_width(width))
     print(f"The report is in {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser; it needs no network.")
     if image_formats:
         print(f"Its charts are in {pictures_folder(page)}.")
@@ -52,3 +55,11 @@ def _parse_formats(values: list[str]) -> "list[Format]":
             raise OptionError(f"--format: {name!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")
         formats.append(format)
     return formats
+
+
+def _parse_width(value: str) -> "PaperWidth":
+    supported: tuple[PaperWidth, ...] = ("column", "page")
+    width = next((width for width in supported if width == value.lower()), None)
+    if width is None:
+        raise OptionError(f"--width: {value!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")
+    return width
