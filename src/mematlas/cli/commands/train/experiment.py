@@ -49,10 +49,7 @@ def experiment(
     keys = {} if check_interaction is None else {"check_interaction": check_interaction}
     config = read_experiment(name, file, preset, keys)
     if dry_run:
-        if json_:
-            print_json({"models": _outline(name, config)})
-        else:
-            _print_outline(name, config, file)
+        _print_outline(name, config, file, as_json=json_)
         return
     bar = progress_display(quiet)
     outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
@@ -78,8 +75,11 @@ def _outline(name: str, config: ExperimentConfig) -> list[dict[str, Any]]:
     return [{"model": arm.label, **size} for arm, size in zip(arms, sizes, strict=True)]
 
 
-def _print_outline(name: str, config: ExperimentConfig, file: Path) -> None:
+def _print_outline(name: str, config: ExperimentConfig, file: Path, *, as_json: bool) -> None:
     """Print what running the file would train."""
+    if as_json:
+        print_json({"models": _outline(name, config)})
+        return
     if (commands := experiment_commands(name, config)) is not None:
         states = ["trained" if run.is_finished() else "missing" for run in commands.runs]
         rows = [[run.label, f"{run.lines:,}", state] for run, state in zip(commands.runs, states, strict=True)]
