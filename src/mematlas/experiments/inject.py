@@ -128,7 +128,8 @@ class InjectConfig(ExperimentConfig):
         """The sequences of one run, cell by cell: those that are injected, then those never shown."""
         cells = []
         for entry in self.events:
-            for kind, period in product(entry.kinds, entry.every or [None]):
+            periods: list[int | None] = [*entry.every] or [None]
+            for kind, period in product(entry.kinds, periods):
                 name = f"{kind}@{period or 'steps'}@{entry.mode}"
                 cells.append(_Cell(name, kind, entry.sequences, period, entry))
         kinds = [kind for kind in _KINDS if any(kind in entry.kinds for entry in self.events)] or [_KINDS[0]]

@@ -172,7 +172,7 @@ _NOUNS: Final = {"text": "text", "shuffled": "shuffled text", "random": "random 
 
 
 def _control(curve: pl.DataFrame, frequencies: pl.DataFrame) -> str:
-    lengths = curve.filter(pl.col("mode").is_not_null())["V_control"]
+    lengths = curve.filter(pl.col("mode").is_not_null())["V_control"].to_numpy()
     text = (
         "The control goes through the same batches without the showings: it recites "
         f"{lengths.mean():.1f} tokens of the same sequences, at most {lengths.max():.0f}."
@@ -180,9 +180,10 @@ def _control(curve: pl.DataFrame, frequencies: pl.DataFrame) -> str:
     never = frequencies.filter(pl.col("mode").is_null())
     if never.is_empty():
         return text
-    gain = float((never["dV"] * never["sequences"]).sum() / never["sequences"].sum())
-    count = format_count(int(never["sequences"].sum()), "sequence")
-    return f"{text} In the treatment, {count} never shown {verb(int(never['sequences'].sum()), 'gain')} {gain:+.1f}."
+    count = int(never["sequences"].sum())
+    gain = float((never["dV"] * never["sequences"]).sum()) / count
+    sequences = format_count(count, "sequence")
+    return f"{text} In the treatment, {sequences} never shown {verb(count, 'gain')} {gain:+.1f}."
 
 
 def _caveats(curve: pl.DataFrame, interactions: pl.DataFrame) -> tuple[str, ...]:
