@@ -62,7 +62,7 @@ def test_lengths_are_by_powers_of_two_of_the_showings(twins):
     found = lengths.select("arm", "showings", "length").rows()
     assert found == [
         ("treatment", 1, 0.0), ("treatment", 2, 3.0), ("treatment", 4, 5.0), ("treatment", 8, 17.0),
-        ("control", 1, 1.0), ("control", 2, 0.0), ("control", 4, 2.0), ("control", 8, 2.0),
+        ("control model", 1, 1.0), ("control model", 2, 0.0), ("control model", 4, 2.0), ("control model", 8, 2.0),
     ]  # fmt: skip
 
 

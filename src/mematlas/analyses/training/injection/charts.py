@@ -8,7 +8,7 @@ _MODEL: Final = Axis("model", "model", "nominal")
 CHARTS: Final = (
     Chart(
         "lengths",
-        "Tokens recited, by how often a sequence was shown; control: the same sequences without showings",
+        "Tokens recited, by how often a sequence was shown, and by the twin without showings",
         "lines",
         "lengths",
         Axis("showings", "showings", "log"),
@@ -39,9 +39,9 @@ CHARTS: Final = (
         "cost",
         Axis("t", "steps since the arms began"),
         Axis("loss", "nats per token", zero=False),
-        _MODEL,
+        Axis("arm", "model", "nominal"),
         "loss_lower",
         "loss_upper",
-        dash="arm",
+        "model",
     ),
 )

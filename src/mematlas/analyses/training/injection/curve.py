@@ -9,6 +9,8 @@ from mematlas.analyses.training.arms import block_means, split_names, with_param
 #: The arms that differ in the events only; those in which one sequence is injected alone are called alone-0, ...
 TREATMENT: Final = "treatment"
 CONTROL: Final = "control"
+#: The control as tables and charts name it: it is a model, and no set of rows.
+CONTROL_MODEL: Final = "control model"
 
 _MODEL: Final = {"model": "size of the models, of all seeds", "parameters": "number of weights"}
 CURVE_COLUMNS: Final = {
@@ -29,7 +31,7 @@ CURVE_COLUMNS: Final = {
 }
 COST_COLUMNS: Final = {
     **_MODEL,
-    "arm": "treatment or control",
+    "arm": "treatment, or control model: its twin without the sequences",
     "t": "steps since the arms began",
     "seeds": "models of this size",
     "loss": "nats per token of rows that are never shown, mean over seeds",
@@ -66,7 +68,8 @@ def injection_costs(probes: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
     known = known.select("group", "step", arm="branch", loss="value").drop_nulls()
     of_control = known.filter(arm=CONTROL).select("group", "step", of_control="loss")
     paired = known.join(of_control, on=["group", "step"], maintain_order="left")
-    paired = _named(paired.with_columns(excess=pl.col("loss") - pl.col("of_control")), models)
+    named = {"arm": pl.col("arm").replace(CONTROL, CONTROL_MODEL), "excess": pl.col("loss") - pl.col("of_control")}
+    paired = _named(paired.with_columns(**named), models)
     by = ["model", "parameters", "arm", "t"]
     records = paired.with_columns(block="group", n=pl.lit(1))
     losses, excesses = (block_means(records, value, by) for value in ("loss", "excess"))

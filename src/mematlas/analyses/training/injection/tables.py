@@ -5,7 +5,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.training.arms import block_means
-from mematlas.analyses.training.injection.curve import CONTROL, CURVE_COLUMNS, TREATMENT
+from mematlas.analyses.training.injection.curve import CONTROL, CONTROL_MODEL, CURVE_COLUMNS, TREATMENT
 from mematlas.stats.regression.isotonic import crossing
 
 #: Lengths from which a sequence counts as recited (our choice).
@@ -17,7 +17,7 @@ _INTERVAL: Final = "of its 95 % interval (Student's t over sequences of all seed
 _KEYS: Final = {name: CURVE_COLUMNS[name] for name in ("model", "parameters", "kind")}
 LENGTH_COLUMNS: Final = {
     **_KEYS,
-    "arm": "treatment, or control: the same sequences at the same steps, without the showings",
+    "arm": "treatment, or control model: the same sequences at the same steps, without the showings",
     "showings": "from so many showings on, and less than twice as many",
     "sequences": "sequences of all seeds, each with the mean over its measurements",
     "length": "mean V: tokens recited at most, over all prompts inside a sequence",
@@ -62,14 +62,14 @@ def injection_lengths(curve: pl.DataFrame) -> pl.DataFrame:
     shown = curve.filter(pl.col("occurrences") > 0).with_columns(showings=_power_of_two(pl.col("occurrences")))
     by = ["model", "parameters", "kind", "showings"]
     parts = []
-    for arm in (TREATMENT, CONTROL):
+    for arm, name in ((TREATMENT, TREATMENT), (CONTROL, CONTROL_MODEL)):
         records = shown.group_by(*by, "group", "sequence", maintain_order=True).agg(
             length=pl.col(f"V_{arm}").mean(), longest=pl.col(f"V_{arm}").max()
         )
         longest = records.group_by(by).agg(pl.col("longest").max())
         averages = _means(records, "length", by).with_columns(pl.col("length_lower").clip(0))  # no length is negative
         joined = averages.join(longest, on=by, nulls_equal=True, maintain_order="left")
-        parts.append(joined.with_columns(arm=pl.lit(arm)))
+        parts.append(joined.with_columns(arm=pl.lit(name)))
     return _ordered(pl.concat(parts).select(*LENGTH_COLUMNS), "arm", "showings")
 
 
