@@ -59,6 +59,7 @@ def test_batches_differ_in_event_slots_only(tmp_path):
         for slot in np.flatnonzero((treatment.batch(step) != control.batch(step)).any(axis=1))
     }
     assert differing == slots
+    assert {(arm.start, arm.optimizer_start) for arm in design.arms[1:]} == {(design.arms[1].start,) * 2}
     (sequence,) = {event.sequence for event in alone.events}
     assert alone.events == tuple(event for event in treatment.events if event.sequence == sequence)
 

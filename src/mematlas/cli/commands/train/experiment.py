@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from mematlas.cli.numbers import NotNegative
 from mematlas.cli.output import Json, count, print_json, print_table
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
@@ -21,7 +22,7 @@ def experiment(
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     preset: Preset = "cpu",
-    check_interaction: int | None = None,
+    check_interaction: NotNegative | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
     quiet: Quiet = False,
     json_: Json = False,
