@@ -24,6 +24,8 @@ SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
+    "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
+    "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
     "mematlas explore study": "serves until it is stopped; run by tests/explorer/test_command.py",
     "mematlas score MODEL --corpus tokens.npy --rows ids:rows.ids.txt --context 8 --continuation 4 --study selection": (
         "needs an exported selection; run by tests/explorer/test_export.py"

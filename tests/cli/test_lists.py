@@ -19,6 +19,7 @@ LISTS = {
     "analyze": {"--only", "--export"},
     "report": {"--format"},
     "audit": {"--fail-on"},
+    "canaries": {"--repetitions"},
     "rows": {"--model", "--level"},
 }
 

@@ -59,6 +59,10 @@ CALLS = {
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
+    "canaries": [
+        (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
+        (["check", "model", "--key", "canaries"], HF),
+    ],
 }
 _BLOCKED = """
 import sys, json, io, contextlib

@@ -33,6 +33,7 @@ VALID = {
     "demo": [],
     "experiment": ["forget", "forget.yaml"],
     "audit": ["no-model", "--train", "rows.npy"],
+    "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [

@@ -44,6 +44,7 @@ _SECTIONS = {
     },
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
+        "canaries": ("ask.canaries", "canaries"),
     },
     "Train": {
         "demo": ("train.demo", "demo"),
