@@ -33,6 +33,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas experiment dynamics dynamics.yaml": SMALL,
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,
+    "mematlas experiment inject inject.yaml": SMALL,
+    "mematlas experiment inject inject.yaml --check-interaction 3": f"{MINUTES}; see tests/experiments/test_inject.py",
     "mematlas features tagged --tagger spacy:en_core_web_sm": "needs spaCy; tests/pipeline/test_tags.py has a tagger",
     "mematlas --install-completion": HOME,
     "python notebooks/leak.py": NOTEBOOK,
