@@ -188,7 +188,7 @@ class LooksBack(nn.Module):
 @torch.inference_mode()
 @pytest.mark.parametrize("position", [0, 4, 7])
 def test_only_the_planted_position_is_found(position):
-    """Block 2 overwrites all later states by that of one position: before it this one decides, behind it each its own."""
+    """Block 2 overwrites all later states by that of one position: before it this one decides, behind it each alone."""
     network = neox(num_hidden_layers=3)
     network.gpt_neox.layers = nn.ModuleList([LooksBack(None), LooksBack(position), LooksBack(None)])
     model = patchable(causal_model(network), "planted")
