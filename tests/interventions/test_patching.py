@@ -97,7 +97,7 @@ def test_the_outputs_are_those_of_transformers(model, row):
 
 @torch.inference_mode()
 def test_it_agrees_with_one_patch_at_a_time(model, row, sources):
-    found = dependency(model, row, block_outputs(model, sources))
+    found = dependency(model, row, CONTEXT, block_outputs(model, sources))
     assert torch.equal(found.changed, naive(model, row, sources))
     assert found.changed.sum() > 0
     assert found.patches == len(sources)
@@ -109,7 +109,7 @@ def test_passes_that_begin_behind_the_patch_end_in_the_same_bits(model, row, sou
     assert model.restarts
     whole = replace(model, restarts=False)
     values = block_outputs(model, sources)
-    assert torch.equal(dependency(model, row, values).changed, dependency(whole, row, values).changed)
+    assert torch.equal(dependency(model, row, CONTEXT, values).changed, dependency(whole, row, CONTEXT, values).changed)
 
 
 @torch.inference_mode()
@@ -119,13 +119,13 @@ def test_a_state_put_in_its_own_place_changes_nothing(model, row):
         for position in (0, CONTEXT // 2, len(row) - 1):
             patched = logits_by_hook(model, row, layer, position, own[layer - 1, 0, position].clone())
             assert torch.equal(patched, logits_of(model, row))
-    found = dependency(model, row, own[:, :, :CONTEXT])
+    found = dependency(model, row, CONTEXT, own[:, :, :CONTEXT])
     assert not found.changed.any()
 
 
 @torch.inference_mode()
 def test_the_last_block_changes_the_prediction_at_its_position_alone(model, row, sources):
-    found = dependency(model, row, block_outputs(model, sources)).changed
+    found = dependency(model, row, CONTEXT, block_outputs(model, sources)).changed
     assert not found[-1, :-1].any()  # positions before the last of the context
     assert not found[-1, -1, 1:].any()  # predictions made at later positions
     assert found[-1, -1, 0] > 0
@@ -145,8 +145,8 @@ def test_a_patch_reaches_no_earlier_position(model, row, sources):
 def test_batch_size_changes_nothing(model, row, sources, batch):
     values = block_outputs(model, sources)
     counted = []
-    found = dependency(model, row, values, batch, counted.append)
-    assert torch.equal(found.changed, dependency(model, row, values).changed)
+    found = dependency(model, row, CONTEXT, values, batch, counted.append)
+    assert torch.equal(found.changed, dependency(model, row, CONTEXT, values).changed)
     assert sum(counted) == model.layers * CONTEXT * len(sources)
 
 
@@ -161,8 +161,8 @@ def test_patches_of_one_call_do_not_meet(model, row, sources):
 @torch.inference_mode()
 def test_the_network_is_left_as_it_was(model, row, sources):
     before = logits_of(model, row)
-    dependency(model, row, block_outputs(model, sources))
-    dependency(replace(model, restarts=False), row, block_outputs(model, sources))
+    dependency(model, row, CONTEXT, block_outputs(model, sources))
+    dependency(replace(model, restarts=False), row, CONTEXT, block_outputs(model, sources))
     assert torch.equal(logits_of(model, row), before)
     assert not any(block._forward_hooks or "forward" in block.__dict__ for block in model.blocks)
 
@@ -195,7 +195,7 @@ def test_only_the_planted_position_is_found(position):
     row = torch.randint(0, V, (CONTEXT + CONTINUATION,), generator=torch.Generator().manual_seed(3))
     row[CONTEXT:] = network(input_ids=row[None]).logits[0, -1].argmax()  # all later predictions are the same
     sources = torch.randint(0, V, (8, CONTEXT), generator=torch.Generator().manual_seed(4))
-    found = dependency(model, row, block_outputs(model, sources))
+    found = dependency(model, row, CONTEXT, block_outputs(model, sources))
     assert torch.equal(found.predicted, row[CONTEXT:])
     assert found.changed[0, position].min() >= 6  # another token's state predicts the same one by chance alone
     elsewhere = torch.ones(CONTEXT, dtype=torch.bool)
@@ -235,7 +235,7 @@ def test_states_that_are_not_numbers_are_refused():
     model = patchable(causal_model(network), "m")
     network.gpt_neox.final_layer_norm.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="NaN or infinite"):
-        dependency(model, torch.arange(8), block_outputs(model, torch.arange(4)[None]))
+        dependency(model, torch.arange(8), 4, block_outputs(model, torch.arange(4)[None]))
 
 
 @torch.inference_mode()

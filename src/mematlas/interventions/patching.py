@@ -1,8 +1,9 @@
 """Activation patching (P3): one hidden state is replaced by that of another text, and predictions are read again.
 
-    layer       0 (embeddings)   1 ... L: the output of block 1 ... L
-    positions   z_0 ... z_{C-1}  |  z_C ... z_{C+K-1}
-                prompt: patched  |  recited: predicted again, from the true tokens before each
+    layer      0 (embeddings)     1 ... L: the output of block 1 ... L
+    tokens     z_0 ... z_{C-1}  |  z_C ... z_{C+K-1}
+               prompt           |  recited: predicted again, each from the true tokens before it
+    patched    position 0 ... P-1, which changes predictions of later tokens alone
 
 A state is the output of one decoder block at one position, [width]. It is replaced on the way: later blocks see it,
 and attention carries it to later positions. Blocks up to the patched one compute what they compute without a patch, so
@@ -151,6 +152,7 @@ def patched_argmax(
 def dependency(
     model: PatchableModel,
     row: Tensor,
+    context: int,
     values: Tensor,
     batch: int = BATCH,
     on_patches: Callable[[int], None] = lambda patches: None,
@@ -158,13 +160,13 @@ def dependency(
     """Which predictions of a row's last tokens change with which of the states before them.
 
     Args:
-        row: token ids [C + K]; values: states to put in place of those of the first C tokens, by layer and source,
-            [layers, sources, C, width]; on_patches: is told how many patches were made.
+        row: token ids [C + K]; context: C; values: states to put in place of those of the first P tokens, by layer and
+            source, [layers, sources, P, width]; on_patches: is told how many patches were made.
 
     Raises:
         ModelError: the model's states are NaN or infinite.
     """
-    layers, sources, context, _ = values.shape
+    layers, sources, patched, _ = values.shape
     fed, truth = row[:-1], row[context:].to(model.model.device)
     states, _ = model.model.states(fed[None], None, len(truth))
     if not states.isfinite().all():
@@ -172,8 +174,8 @@ def dependency(
     predicted = _greedy(model.model, states)[0]
     recited = predicted == truth
     clean = block_outputs(model, fed[None]) if model.restarts else [None] * layers
-    positions = torch.arange(context).repeat(sources)
-    changed = torch.zeros((layers, context, len(truth)), dtype=torch.int64)
+    positions = torch.arange(patched).repeat(sources)
+    changed = torch.zeros((layers, patched, len(truth)), dtype=torch.int64)
     for number in range(layers):
         states = values[number].flatten(0, 1)
         for start in range(0, len(states), batch):

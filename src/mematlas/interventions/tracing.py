@@ -21,7 +21,7 @@ class Direction:
 
     patched: whose pass is changed, "model" or "twin"; source: whose states are put in place, "corpus", "twin" or
     "model"; recited: whether each token after the prompt is predicted without a patch, [K]; changed: number of the
-    `patches` at each place that change this, [layers, C, K].
+    `patches` at each place that change this, [layers, P, K].
     """
 
     patched: str
@@ -35,27 +35,29 @@ def trace_row(
     model: PatchableModel,
     twin: PatchableModel | None,
     row: NDArray[np.int64],
+    context: int,
     windows: NDArray[np.int64],
     batch: int,
     on_patches: Callable[[int], None],
 ) -> list[Direction]:
-    """Patch every state of a row's prompt, in every direction.
+    """Patch every state of the first tokens of a row, in every direction.
 
     Args:
-        row: token ids [C + K]; windows: the first C tokens of other rows, [n, C]; batch: passes at once; on_patches: is
-            told how many were made.
+        row: token ids [C + K]; context: C; windows: the first P tokens of other rows, [n, P]; batch: passes at once;
+            on_patches: is told how many were made.
 
     Raises:
         ModelError: a model's states are NaN or infinite.
     """
-    tokens, context = torch.from_numpy(row), windows.shape[1]
+    tokens = torch.from_numpy(row)
+    own = tokens[None, : windows.shape[1]]
     pairs = [("model", "corpus", model, model, torch.from_numpy(windows))]
     if twin is not None:
-        pairs += [("model", "twin", model, twin, tokens[None, :context])]
-        pairs += [("twin", "model", twin, model, tokens[None, :context])]
+        pairs += [("model", "twin", model, twin, own)]
+        pairs += [("twin", "model", twin, model, own)]
     directions = []
     for patched, source, target, giver, texts in pairs:
-        found = dependency(target, tokens, block_outputs(giver, texts), batch, on_patches)
+        found = dependency(target, tokens, context, block_outputs(giver, texts), batch, on_patches)
         recited = (found.predicted == tokens[context:]).numpy()
         directions.append(Direction(patched, source, recited, found.changed.numpy(), found.patches))
     return directions

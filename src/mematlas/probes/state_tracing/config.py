@@ -32,8 +32,11 @@ class TraceConfig(BaseModel):
     sources: int = Field(
         default=10, description="Random windows of the corpus whose states are put in place, one after another.", gt=0
     )
-    context: int = Field(default=32, description="Tokens that prompt the model; their states are replaced.", gt=0)
+    context: int = Field(default=32, description="Tokens that prompt the model.", gt=0)
     continuation: int = Field(default=32, description="Tokens that it should recite after them.", gt=0)
+    positions: Literal["row", "prompt"] = Field(
+        default="row", description="Tokens whose states are replaced: of the whole row, or of its prompt alone."
+    )
     twin: Name | None = Field(
         default=None,
         description="A model of the same architecture, such as the control arm of an experiment: states of each are "

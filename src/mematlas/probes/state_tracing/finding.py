@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 #: A token depends on a state if at least this share of the patches changes it (our choice).
 HALF: Final = 0.5
 _LONGEST_LABEL: Final = 16
-_POSITION: Final = "token of the prompt and its position"
-_LAYER: Final = "layer"
+_POSITION: Final = "token whose state is replaced, and its position"
 _COLUMNS: Final = {
     "layer": "block whose output is replaced, from 1",
     "token": "recited token and its position in the row",
-    "position": "token of the prompt and its position in the row",
+    "position": "token whose state is replaced, and its position in the row",
     "dep": "share of patches that change whether tokens are predicted",
-    "tokens": "number of tokens that this is the mean of",
+    "changed": "recited tokens that change when this state is replaced, in the mean of the patches",
 }
 
 
@@ -35,15 +34,27 @@ def row_findings(dependency: "pl.DataFrame", tokens: "pl.DataFrame", names: tupl
 
 
 def summary(dependency: "pl.DataFrame", tokens: "pl.DataFrame") -> list[dict[str, Any]]:
-    """Per traced row: tokens to recite, recited, and those that depend on a single state of the prompt."""
+    """Per row that is long enough: tokens to recite; recited; of these, those that depend on a state of the prompt; and
+    reach, how many tokens back the farthest state is that a recited token depends on, in the middle of these tokens."""
     import polars as pl
 
-    strongest = _of(dependency, "corpus").group_by("row", "token").agg(pl.col("dep").max())
-    depending = strongest.group_by("row").agg((pl.col("dep") >= HALF).sum().alias("depending"))
     counts = tokens.group_by("row", maintain_order=True).agg(
-        pl.col("recited").count().alias("tokens"), pl.col("recited").sum()
+        pl.col("recited").null_count().alias("context"),
+        pl.col("recited").count().alias("tokens"),
+        pl.col("recited").sum(),
     )
-    joined = counts.join(depending, on="row", how="left", maintain_order="left")
+    farthest = (
+        _of(dependency, "corpus").filter(pl.col("dep") >= HALF).group_by("row", "token").agg(pl.col("position").min())
+    )
+    by_row = (
+        farthest.join(counts, on="row")
+        .group_by("row")
+        .agg(
+            (pl.col("position") < pl.col("context")).sum().alias("depending"),
+            (pl.col("token") - pl.col("position")).median().alias("reach"),
+        )
+    )
+    joined = counts.drop("context").join(by_row, on="row", how="left", maintain_order="left")
     return joined.with_columns(pl.col("depending").fill_null(0)).to_dicts()
 
 
@@ -58,13 +69,13 @@ def _row_finding(
     corpus = _of(dependency, "corpus")
     tables, charts = [], []
     if not corpus.is_empty():
-        parts = [_by_state(corpus, labels, "states", "What reciting depends on, by layer and token of the prompt")]
-        parts += [_by_token(corpus, labels)]
+        parts = [_by_token(corpus, labels)]
+        parts += [_by_state(corpus, labels, "states", "How many recited tokens one state changes, by layer and token")]
         tables, charts = [table for table, _ in parts], [chart for _, chart in parts]
     for table, chart in _interchanges(dependency, labels, names):
         tables.append(table)
         charts.append(chart)
-    claim, headline, sentence = _claim(corpus, tokens, labels)
+    claim, headline, sentence = _claim(dependency, tokens)
     context = tokens["recited"].null_count()
     return Finding(
         f"row-{row}",
@@ -109,24 +120,22 @@ def _named(frame: "pl.DataFrame", labels: Sequence[str], *columns: str) -> "pl.D
 
 
 def _by_state(frame: "pl.DataFrame", labels: Sequence[str], name: str, title: str) -> tuple[Table, Chart]:
-    """The mean over tokens at each layer and position."""
+    """How many tokens change with the state at each layer and position."""
     import polars as pl
 
-    means = frame.group_by("layer", "position").agg(pl.col("dep").mean(), pl.len().alias("tokens"))
-    shown = _named(means, labels, "layer", "position").select("layer", "position", "dep", "tokens")
-    table = Table(name, title, shown, {column: _COLUMNS[column] for column in shown.columns})
-    color = Axis("dep", "mean share of patches that change a token", share=True)
-    chart = Chart(
-        name, title, "matrix", name, Axis("position", _POSITION, "ordinal"), Axis("layer", _LAYER, "ordinal"), color
-    )
-    return table, chart
+    sums = frame.group_by("layer", "position").agg(pl.col("dep").sum().alias("changed"))
+    shown = _named(sums, labels, "layer", "position").select("layer", "position", "changed")
+    columns = {column: _COLUMNS[column] for column in shown.columns}
+    color = Axis("changed", "tokens that change, mean of the patches")
+    x, y = Axis("position", _POSITION, "ordinal"), Axis("layer", "layer", "ordinal")
+    return Table(name, title, shown, columns), Chart(name, title, "matrix", name, x, y, color)
 
 
 def _by_token(frame: "pl.DataFrame", labels: Sequence[str]) -> tuple[Table, Chart]:
     """The strongest layer at each recited token and position."""
     import polars as pl
 
-    name, title = "tokens", "Which tokens of the prompt each recited token depends on, at the strongest layer"
+    name, title = "tokens", "Which tokens each recited token depends on, at the strongest layer"
     strongest = frame.group_by("token", "position").agg(pl.col("dep").max())
     shown = _named(strongest, labels, "token", "position").select("token", "position", "dep")
     columns = {column: _COLUMNS[column] for column in shown.columns} | {"dep": "largest share of all layers"}
@@ -146,35 +155,32 @@ def _interchanges(
     new = _of(dependency, "model").filter(~pl.col("recited"))
     parts = []
     if known.height:
-        parts.append(_by_state(known, labels, "lost", f"What {model} loses with one state of {twin}"))
+        parts.append(_by_state(known, labels, "lost", f"How many tokens {model} loses with one state of {twin}"))
     if new.height:
-        parts.append(_by_state(new, labels, "gained", f"What {twin} gains with one state of {model}"))
+        parts.append(_by_state(new, labels, "gained", f"How many tokens {twin} gains with one state of {model}"))
     return parts
 
 
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def _claim(corpus: "pl.DataFrame", tokens: "pl.DataFrame", labels: Sequence[str]) -> tuple[str, str, str]:
+def _claim(dependency: "pl.DataFrame", tokens: "pl.DataFrame") -> tuple[str, str, str]:
     """Claim, headline and sentence."""
-    import polars as pl
-
-    total, recited = tokens["recited"].count(), tokens["recited"].sum()
-    if corpus.is_empty():
+    (counts,) = summary(dependency, tokens)
+    total, recited, depending = counts["tokens"], counts["recited"], counts["depending"]
+    if not recited:
         text = f"None of the {total} tokens is recited; the twin recites some."
         return text, text, text
-    strongest = corpus.group_by("token").agg(pl.col("dep").max())
-    depending = strongest.filter(pl.col("dep") >= HALF).height
-    means = corpus.group_by("layer", "position").agg(pl.col("dep").mean()).sort("dep", "layer", "position")
-    layer, position, dep = means.row(-1)
-    where = f"layer {layer} at {labels[position]}"
-    headline = f"{recited} of {total} tokens are recited; {depending} depend on a single state"
-    sentence = (
-        f"Most tokens depend on {where}: replacing this state changes {dep:.0%} of the recited tokens on average."
-    )
+    headline = f"{recited} of {total} tokens are recited; {depending} depend{'s' * (depending == 1)} on the prompt"
+    reach = counts["reach"]
+    sentence = "No recited token depends on a single state."
+    if reach is not None:
+        sentence = (
+            f"The farthest state that a recited token depends on is {reach:g} token{'s' * (reach != 1)} back (median)."
+        )
     claim = (
-        f"{recited} of {total} tokens are recited. {depending} of them change in at least half of the patches of some "
-        f"single state of the prompt, {recited - depending} with none. {sentence}"
+        f"{recited} of {total} tokens are recited; {depending} of them change in at least half of the patches of some "
+        f"single state of the prompt. {sentence}"
     )
     return claim, headline, sentence
 

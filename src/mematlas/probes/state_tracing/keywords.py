@@ -18,6 +18,7 @@ class TraceKeywords(TypedDict, total=False):
     sources: int
     context: int
     continuation: int
+    positions: Literal["row", "prompt"]
     twin: str | Path | None
     seed: int
     batch: int

@@ -140,6 +140,7 @@ class TracingJob:
             "rows": digest_positions(self.positions),
             "lengths": [config.context, config.continuation],
             "sources": config.sources,
+            "positions": config.positions,
             "seed": config.seed,
             "dtype": config.dtype,
             "version": VERSION,
@@ -149,6 +150,12 @@ class TracingJob:
     def folder(self) -> Path:
         return self.config.out / f"{self.source.card.label.replace('/', '_')}-{fingerprint(self.settings)}"
 
+    @property
+    def patched(self) -> int:
+        """The number of tokens, from the first, whose states are replaced; the last token predicts nothing."""
+        context = self.config.context
+        return context if self.config.positions == "prompt" else context + self.config.continuation - 1
+
     def row(self, index: int) -> tuple[int, NDArray[np.int64] | None]:
         """The id of a selected row and its tokens [C + K]; None instead if it is shorter."""
         position, width = self.positions[index : index + 1], self.config.context + self.config.continuation
@@ -157,20 +164,20 @@ class TracingJob:
         return int(self.corpus.row_ids(position)[0]), ids
 
     def windows(self, row: int, prompt: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first C tokens of random rows that begin otherwise than `prompt`, [sources, C]; by seed and row alone.
+        """The first P tokens of random rows that begin otherwise than `prompt`, [sources, P]; by seed and row alone.
 
         Raises:
             CorpusError: there are fewer.
         """
-        count, context = self.config.sources, self.config.context
+        count, needed = self.config.sources, self.patched
         random = np.random.default_rng([self.config.seed, row])
         drawn = random.choice(len(self.corpus), min(len(self.corpus), _TRIES * count), replace=False)
-        read = self.corpus.read(drawn, context)
-        suitable = (read.lengths >= context) & (read.ids != prompt).any(1)
+        read = self.corpus.read(drawn, needed)
+        suitable = (read.lengths >= needed) & (read.ids[:, : len(prompt)] != prompt).any(1)
         if suitable.sum() < count:
             raise CorpusError(
                 f"--sources {count}: of {len(drawn)} random rows of {self.config.corpus} only {suitable.sum()} have "
-                f"{context} tokens and begin otherwise than row {row}; give fewer, or a larger corpus."
+                f"{needed} tokens and begin otherwise than row {row}; give fewer, or a larger corpus."
             )
         return read.ids[suitable][:count].astype(np.int64)
 
@@ -194,6 +201,7 @@ class TracingJob:
             "context": config.context,
             "continuation": config.continuation,
             "sources": config.sources,
+            "positions": config.positions,
             "seed": config.seed,
         }
         write_text(self.folder / "README.md", card(facts, tracing_command(self.source.card.spec, config)))
@@ -257,7 +265,7 @@ def _trace_rows(job: TracingJob, missing: list[int], progress: Progress) -> None
     twin = None if job.twin is None else _load(job.twin, config)
     if twin is not None:
         require_same_shape(model, twin, (job.source.card.spec, str(config.twin)))
-    per_row = model.layers * config.context * (config.sources + (2 if twin else 0))
+    per_row = model.layers * job.patched * (config.sources + (2 if twin else 0))
     progress.start(job.source.card.label, per_row * count, per_row * (count - len(missing)), "patches")
     for index in missing:
         row, ids = job.row(index)
@@ -266,7 +274,7 @@ def _trace_rows(job: TracingJob, missing: list[int], progress: Progress) -> None
             progress.advance(per_row)
         else:
             windows = job.windows(row, ids[: config.context])
-            directions = trace_row(model, twin, ids, windows, config.batch, progress.advance)
+            directions = trace_row(model, twin, ids, config.context, windows, config.batch, progress.advance)
             dependency, tokens = _tables(job, row, ids, directions)
         metadata = {name: str(value) for name, value in job.settings.items()}
         for kind, table in (("tokens", tokens), ("dependency", dependency)):
@@ -287,7 +295,9 @@ def _tables(
     recited = {direction.patched: direction.recited for direction in directions}
     either = np.any(list(recited.values()), axis=0)
     tables = [
-        dependency_table(row, direction, direction.recited if direction.source == "corpus" else either)
+        dependency_table(
+            row, job.config.context, direction, direction.recited if direction.source == "corpus" else either
+        )
         for direction in directions
     ]
     return pa.concat_tables(tables), tokens_table(row, ids, job.texts(ids), recited["model"], recited.get("twin"))

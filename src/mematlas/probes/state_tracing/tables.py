@@ -1,6 +1,6 @@
 """The tables of traced rows, and their card.
 
-One record of `DEPENDENCY` is one token of a row and one state of its prompt, in one direction:
+One record of `DEPENDENCY` is one token of a row and one state before it, in one direction:
 
     patched   source    whose pass is changed, and whose states are put in place
     model     corpus    the model's own states of n random windows of the corpus
@@ -35,7 +35,12 @@ DEPENDENCY: Final = pa.schema(
             metadata={"is": "whether it is predicted without a patch, by `patched`"},
         ),
         pa.field("layer", pa.int32(), nullable=False, metadata={"is": "block whose output is replaced, from 1"}),
-        pa.field("position", pa.int32(), nullable=False, metadata={"is": "position in the prompt where it is, from 0"}),
+        pa.field(
+            "position",
+            pa.int32(),
+            nullable=False,
+            metadata={"is": "position of the token whose state it is, from 0; less than `token`"},
+        ),
         pa.field(
             "dep",
             pa.float64(),
@@ -61,21 +66,24 @@ TOKENS: Final = pa.schema(
 )
 
 
-def dependency_table(row: int, direction: "Direction", chosen: NDArray[np.bool_]) -> pa.Table:
-    """The records of one row in one direction; chosen: which tokens after the prompt get some, [K]."""
-    layers, context, _ = direction.changed.shape
+def dependency_table(row: int, context: int, direction: "Direction", chosen: NDArray[np.bool_]) -> pa.Table:
+    """The records of one row in one direction; chosen: which tokens after its `context` first ones get some, [K]."""
+    layers, patched, _ = direction.changed.shape
     tokens = np.flatnonzero(chosen)
-    counts = direction.changed[:, :, tokens].transpose(2, 0, 1)  # token by token
-    token, layer, position = (indices.reshape(-1) for indices in np.indices((len(tokens), layers, context)))
+    layer, position, token = (indices.reshape(-1) for indices in np.indices((layers, patched, len(tokens))))
+    token = tokens[token]
+    earlier = position < context + token  # a state changes later predictions alone
+    layer, position, token = layer[earlier], position[earlier], token[earlier]
+    counts = direction.changed[layer, position, token]
     columns = {
         "row": np.full(counts.size, row),
         "patched": pa.repeat(direction.patched, counts.size),
         "source": pa.repeat(direction.source, counts.size),
-        "token": (context + tokens[token]).astype(np.int32),
-        "recited": direction.recited[tokens[token]],
+        "token": (context + token).astype(np.int32),
+        "recited": direction.recited[token],
         "layer": (layer + 1).astype(np.int32),
         "position": position.astype(np.int32),
-        "dep": counts.reshape(-1) / direction.patches,
+        "dep": counts / direction.patches,
         "n": np.full(counts.size, direction.patches, np.int32),
     }
     return pa.table(columns, schema=DEPENDENCY)
@@ -107,11 +115,12 @@ def card(facts: dict[str, Any], command: str) -> str:
     parts = [
         f"# Hidden states that {facts['model']} recites from",
         f"{facts['rows']} rows of {facts['corpus']} (`--rows {facts['selection']}`): {facts['context']} tokens of "
-        f"prompt, {facts['continuation']} to recite. One hidden state of the prompt of {facts['model']}{twin} is "
-        "replaced, and the tokens after the prompt are predicted again, each from the true tokens before it.",
+        f"prompt, {facts['continuation']} to recite. One hidden state of {facts['model']}{twin} is replaced, "
+        "and the tokens after the prompt are predicted again, each from the true tokens before it.",
         f"- **dep** is the share of {facts['sources']} random windows of the corpus (seed {facts['seed']}, other rows) "
         "whose block output at the same layer and position, put in place, changes whether the token is predicted. With "
         "`source` twin or model it is one state: that of the same row in the other model.",
+        "- A state changes predictions of later tokens alone, so that each token has records of the states before it.",
         "- Tokens that are not recited without a patch have no records; beside a twin, those that either of the two "
         "recites have some in both directions.",
         "- **Not** where a text is stored: a state that matters carries something that the answer needs.",

@@ -12,12 +12,13 @@ from mematlas.study import write_bytes
 
 Format = Literal["png", "svg", "pdf"]
 _WIDTH: Final = 640
+_LABELS: Final = 90  # pixels beside a panel
 _SCALE: Final = 3  # PNG pixels per pixel of the chart: 600 dots per inch at the width of a column
 
 
 def svg(drawing: Drawing) -> str:
     """The chart as an SVG for papers: light theme, transparent background, text kept as text."""
-    return vl_convert.vegalite_to_svg(drawing.with_width(_WIDTH), **_options(drawing))
+    return vl_convert.vegalite_to_svg(drawing.with_width(_width(drawing)), **_options(drawing))
 
 
 def minify_svg(image: str) -> str:
@@ -52,18 +53,23 @@ def write_picture(path: Path, drawing: Drawing, image_format: Format) -> None:
     if image_format == "svg":
         content = svg(drawing).encode()
     elif image_format == "pdf":
-        content = vl_convert.vegalite_to_pdf(drawing.with_width(_WIDTH), **_options(drawing))
+        content = vl_convert.vegalite_to_pdf(drawing.with_width(_width(drawing)), **_options(drawing))
     else:
         content = vl_convert.vegalite_to_png(_on_white(drawing), scale=_SCALE, **_options(drawing))
     write_bytes(path, content)
 
 
 def _on_white(drawing: Drawing) -> dict[str, Any]:
-    return drawing.with_width(_WIDTH) | {"background": "white"}
+    return drawing.with_width(_width(drawing)) | {"background": "white"}
+
+
+def _width(drawing: Drawing) -> int:
+    """The usual width, or that of a panel which needs more, such as a heat map of many tokens."""
+    return max(_WIDTH, drawing.min_width + _LABELS) if drawing.panels == 1 else _WIDTH
 
 
 def _options(drawing: Drawing) -> dict[str, Any]:
-    theme_config = config("light", drawing.levels, drawing.legend_columns(_WIDTH))
+    theme_config = config("light", drawing.levels, drawing.legend_columns(_width(drawing)))
     return {"vl_version": VEGA_LITE, "config": theme_config, "allowed_base_urls": []}
 
 

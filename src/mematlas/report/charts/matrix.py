@@ -21,10 +21,12 @@ def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
     columns, rows = (frame[axis.column].n_unique() for axis in (chart.x, chart.y))
     is_numbered = columns <= _NUMBERED[0] and rows <= _NUMBERED[1]
     x, y = (encodings.axis_channel(axis, frame, discrete=True) for axis in (chart.x, chart.y))
-    x["title"], y["title"] = (encodings.wrap_title(axis.title, 36) for axis in (chart.x, chart.y))
+    x["title"], y["title"] = (
+        encodings.wrap_title(axis.title, 36 if is_numbered else 72) for axis in (chart.x, chart.y)
+    )
     x["axis"]["labelOverlap"], y["axis"]["labelAngle"] = False, 0
     if not is_numbered:
-        x["axis"]["labelAngle"] = -90
+        x["axis"]["labelAngle"], x["axis"]["labelFontSize"], y["axis"]["labelFontSize"] = -90, 10, 10
     elif not frame[chart.y.column].dtype.is_numeric():
         y["axis"]["labelExpr"] = encodings.split_label_expression(encodings.ordered_values(frame, chart.y.column))
     base = alt.Chart().encode(x=alt.X(**x), y=alt.Y(**y), tooltip=encodings.tooltip_channels(chart, frame))
@@ -33,7 +35,7 @@ def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
     cells = base.mark_rect(strokeWidth=2 if is_numbered else 0.5).transform_filter(is_measured).encode(color=shade)
     missing = base.mark_text(text="–").transform_filter(f"!{is_measured}")
     if not is_numbered:
-        return Panel([cells, missing], frame.to_dicts(), 16 * rows, min_width=14 * columns, max_width=20 * columns)
+        return Panel([cells, missing], frame.to_dicts(), 13 * rows, min_width=12 * columns, max_width=20 * columns)
     text_color = encodings.TEXT_COLOR_ON_SHADE.format(column=value)
     number_format = ".1%" if chart.color.share else ",d" if frame[value].dtype.is_integer() else ".2f"
     numbers = (

@@ -21,7 +21,7 @@ def trace_states(
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Show which hidden states of its prompt a recited text depends on, by putting others in their place.
+    """Show which hidden states a recited text depends on, by putting those of other texts in their place.
 
     Example: mematlas trace-states ./my-model --corpus train.jsonl --rows ids:recited.txt --out traces
              mematlas trace-states ./treatment --twin ./control --corpus rows.npy --rows sample:5
@@ -54,9 +54,16 @@ def trace_states(
 
 
 def _print(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-    columns = ("row", "tokens", "recited", "depending")
-    print_table(columns, [[str(row[name]) for name in columns] for row in rows])
-    print("depending: recited tokens that change in half of the patches of some single state of the prompt, or more.")
+    columns = ("row", "tokens", "recited", "depending", "reach")
+    print_table(
+        columns,
+        [
+            ["-" if row[name] is None else str(row[name]) if name == "row" else f"{row[name]:g}" for name in columns]
+            for row in rows
+        ],
+    )
+    print("depending: recited tokens that change in half of the patches, or more, of some single state of the prompt;")
+    print("reach: how many tokens back the farthest such state is, in the middle of the recited tokens.")
     short = facts["rows"] - len(rows)
     if short:
         needed = facts["context"] + facts["continuation"]
