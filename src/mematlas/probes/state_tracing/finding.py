@@ -111,12 +111,13 @@ def _named(frame: "pl.DataFrame", labels: Sequence[str], *columns: str) -> "pl.D
     layers = (
         pl.Enum([str(layer) for layer in sorted(frame["layer"].unique(), reverse=True)]) if "layer" in columns else None
     )
-    return frame.sort(columns).with_columns(
+    named = frame.with_columns(
         pl.col(name).cast(pl.String).cast(layers)
         if name == "layer"
         else pl.col(name).replace_strict(dict(enumerate(labels)), return_dtype=pl.Enum(labels))
         for name in columns
     )
+    return named.sort(columns)
 
 
 def _by_state(frame: "pl.DataFrame", labels: Sequence[str], name: str, title: str) -> tuple[Table, Chart]:
