@@ -27,15 +27,20 @@ def qwen2() -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(Qwen2Config(vocab_size=V, num_attention_heads=4, num_key_value_heads=2, **sizes)).eval()
 
 
+def scaled(network):
+    """A random network whose states decide, and not the last token alone, as in trained ones."""
+    for parameter in network.parameters():
+        parameter.data *= 3
+    return network
+
+
 NETWORKS = {"neox": neox, "llama": llama, "gpt2": gpt2, "qwen2": qwen2}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def model(request) -> PatchableModel:
     network = NETWORKS[request.param]()
-    for parameter in network.parameters():  # as trained ones: states, and not the last token alone, decide
-        parameter.data *= 3
-    return patchable(causal_model(network), request.param)
+    return patchable(causal_model(scaled(network)), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -263,18 +268,18 @@ def test_a_network_that_cannot_restart_is_run_whole():
 
 @pytest.mark.skipif(importlib.util.find_spec("nnsight") is None, reason="nnsight is not installed")
 def test_it_agrees_with_nnsight():
-    from nnsight import LanguageModel
+    from nnsight import NNsight
 
-    network = neox()
+    network = scaled(neox())
     model = patchable(causal_model(network), "neox")
     row, sources = torch.arange(CONTEXT + CONTINUATION) * 31 % V, torch.arange(3 * CONTEXT).view(3, -1) * 17 % V
     values = block_outputs(model, sources)
-    other = LanguageModel(network, tokenizer=None)
+    other, unchanged = NNsight(network), logits_of(model, row[:-1]).argmax(-1)
     for layer, position, source in ((1, 2, 0), (2, 7, 2), (1, 7, 1)):
-        with other.trace(row[None, :-1]):
-            other.gpt_neox.layers[layer - 1].output[0, position] = values[layer - 1, source, position]
+        value = values[layer - 1, source, position]
+        with other.trace(input_ids=row[None, :-1]):
+            other.gpt_neox.layers[layer - 1].output[0, position] = value
             saved = other.lm_head.output.save()
-        found = patched_argmax(
-            model, row[:-1], layer, torch.tensor([position]), values[layer - 1, source, [position]], 5
-        )
-        assert torch.equal(found[0], saved[0, -5:].argmax(-1))
+        found = patched_argmax(model, row[:-1], layer, torch.tensor([position]), value[None], len(row) - 1)[0]
+        assert torch.equal(found, saved[0].argmax(-1))
+        assert not torch.equal(found, unchanged)
