@@ -31,7 +31,7 @@ def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatc
     path.write_text(yaml.safe_dump(FORGET))
     code, out, err = cli("experiment", "forget", path)
     assert code == 0, err
-    assert "- Right after 4 rows were shown 6 times, neox-" in out
+    assert "- Nothing clear is left of rows that were shown briefly. M of 4 rows changes by " in out
     assert "The report: open " in out
     report = tmp_path / "out" / "study" / "report.html"
     assert report.is_file()

@@ -107,7 +107,7 @@ def test_analyze_prints_claims_and_exports_tables(cli, shelf):
     cli("run", shelves.study_file(shelf, gallery="false", analyses="overlap"))
     code, out, _ = cli("analyze", shelf / "study", "--only", "size", "--only", "overlap", "--export", "csv,latex")
     assert code == 0
-    assert "size: At 8 + 12 tokens the memorized share is 10.0 %" in out
+    assert "size: Bigger models recite more rows. Recited: 10.0 % (3.5 to 25.6 %) by parrot-22" in out
     assert "2 findings are in" in out
     assert f"mematlas report {shelf / 'study'}" in out
     assert (next((shelf / "study" / "findings").glob("*/size")) / "shares.tex").is_file()

@@ -62,6 +62,7 @@ RULES = [
     ("plan", ["--context", "16,x"], "--context"),
     ("plan", ["--devices", "0"], "--devices must be positive"),
     ("explore", ["--port", "70000"], "--port"),
+    ("report", ["--width", "poster"], "--width: 'poster' is not one of column, page"),
     ("report", ["--format", "jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("report", ["--format", "png,jpeg"], "--format: 'jpeg' is not one of png, svg, pdf"),
     ("analyze", ["--only", "sizes"], "No analysis is called 'sizes'. Did you mean 'size'?"),

@@ -82,6 +82,7 @@ def test_the_rows_that_a_bigger_model_forgot_are_found_by_one_question(page):
     assert "few" in page.view()["model"]
     assert "many" in page.view()["compare"]
     page.click("#table tbody a")
+    assert page.texts(".family .model") == ["few", "many"]  # what all labels share is left out
     assert page.texts(".family tbody td.number") == ["16", "16", "0", "0"]
 
 
@@ -89,6 +90,7 @@ def test_a_row_says_why_it_is_recited(page):
     page.open("row=9")
     assert "Seen in training9 times" in page.text(".why")
     assert "Copies in the corpus" in page.text(".why")
+    assert not page.all(".why .sign")  # the page's own numbers have no odd signs
     assert [plot.get_attribute("data-plot") for plot in page.all(".plots svg")] == [
         *("Log-probability", "Entropy", "Rank of the true token", "Margin", "Occurrences in the corpus"),
     ]

@@ -12,6 +12,7 @@ from mematlas.errors import CorpusError, MematlasError, ModelError, OptionError
 from mematlas.probes.state_tracing.finding import row_findings, summary
 from mematlas.probes.state_tracing.tables import DEPENDENCY, TOKENS
 from mematlas.report.charts.matrix import draw as draw_matrix
+from mematlas.report.charts.palette import Palette
 from mematlas.report.traces.page import write_traces
 from tests.tiny_networks import V, neox, save_network
 
@@ -322,8 +323,8 @@ def test_many_cells_are_a_heat_map_with_a_scale():
             "dep": np.linspace(0, 1, 1200),
         }
     )
-    panel = draw_matrix(chart, frame)
+    panel = draw_matrix(chart, frame, Palette())
     assert len(panel.layers) == 2  # shades, and dashes for what was not measured
     assert (panel.min_width, panel.height) == (480, 390)
-    few = draw_matrix(chart, frame.filter(pl.col("token") == "t 0").head(5))
+    few = draw_matrix(chart, frame.filter(pl.col("token") == "t 0").head(5), Palette())
     assert len(few.layers) == 3  # with numbers

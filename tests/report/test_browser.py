@@ -155,3 +155,23 @@ def test_print_shows_static_images_and_folds_tables_away(browser, report):
         assert browser.find_element("css selector", ".claim").is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_click_on_a_mark_names_the_rows_behind_it(browser, report):
+    """The command that prints them, and those in the gallery."""
+    open_page(browser, report, 1280)
+    figure = browser.find_element("css selector", "#forecast figure")
+    note = figure.find_element("css selector", ".behind")
+    assert not note.is_displayed()
+    mark = figure.find_element("css selector", ".mark-rect path, .mark-symbol path")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", mark)
+    mark.click()
+    label = sample.MODELS[0]
+    assert "Rows behind this mark: mematlas rows " in note.text
+    assert f"--model {label}" in note.text
+    rows = [
+        entry.get_attribute("data-row") for entry in browser.find_elements("css selector", f"[data-model='{label}']")
+    ]
+    links = note.find_elements("css selector", "a")
+    assert [link.text for link in links] == rows[:8]
+    assert all(browser.find_elements("id", link.get_attribute("href").partition("#")[2]) for link in links)

@@ -2,18 +2,21 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+import mematlas
 from mematlas.display import on_one_line
 from mematlas.errors import ModelError, OptionError, StudyError
 from mematlas.rows import reading
 from mematlas.rows.reading import read_rows
 from mematlas.study.row import Piece
+from tests import tiny_networks as networks
 from tests.analyses.study_folders import write_study
 from tests.analyses.synthetic_tables import tables, with_features, with_signals
+from tests.byte_level_tokenizer import byte_level_encoder
 from tests.report import sample_findings as sample
 
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m&\n"
@@ -78,14 +81,11 @@ def test_without_the_greedy_text_only_what_the_scores_say_is_marked(tmp_path, de
     assert row.generated(big) == row.true(big)
 
 
-def test_without_tokens_or_tokenizer_the_row_says_what_to_do(tmp_path):
+def test_without_tokens_the_row_says_what_to_do(tmp_path):
     row = study(tmp_path / "a", tokens=False).row(0)
     assert row.prompt() is None
     assert row.true(row.recitals[1]) is None
     assert any(f"`mematlas features {tmp_path / 'a'}` adds them" in remark for remark in row.remarks)
-    row = study(tmp_path / "b").row(0)
-    assert row.prompt() == "1 2"
-    assert row.remarks == ("Token ids are shown: the models of this study have no tokenizer.",)
 
 
 def test_wrong_rows_and_cells_are_refused(tmp_path):
@@ -163,27 +163,30 @@ def test_nothing_leaves_its_line(text, shown):
 
 
 def test_a_tokenizer_of_the_model_gives_the_text(tmp_path):
-    """Read from the folder of the model, without its weights: there are none here."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-
-    from mematlas.models.huggingface import tokenizer_fingerprint
-
-    model = tmp_path / "model"
-    model.mkdir()
-    Tokenizer(WordLevel({f"w{n}": n for n in range(40)} | {"a": 40}, unk_token="a")).save(str(model / "tokenizer.json"))
-    (model / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
-    opened = study(tmp_path / "study")
-    for path in (tmp_path / "study" / "models").glob("*.parquet"):
-        card = pl.read_parquet(path).with_columns(
-            spec=pl.lit(str(model)), tokenizer=pl.lit(tokenizer_fingerprint(Path(model)))
-        )
-        card.write_parquet(path)
-    assert opened.row(0).prompt().split() == ["w1", "w2"]
-    assert opened.row(0).remarks == ()
+    """It is read from the folder of the model, without its weights: they are gone."""
+    encoder = byte_level_encoder(tmp_path / "model", ("a plain text", "Wörter und mehr"))
+    np.save(tmp_path / "rows.npy", np.array([encoder.encode(["other words"])[0][:6]] * 3))
+    model = networks.save_network(networks.neox(300), tmp_path / "model")
+    asked = {"context": [2], "continuation": [4], "study": tmp_path / "study"}
+    opened = mematlas.score(str(model), corpus=str(tmp_path / "rows.npy"), **asked)
+    mematlas.make_features(opened)
+    (model / "model.safetensors").unlink()
+    row = opened.row(0)
+    shown = row.prompt() + "".join(piece.text for piece in row.true(row.recitals[0]))
+    assert shown == encoder.decode_windows([[*row.context_tokens, *row.true_tokens]])[0]
+    assert not any("Token ids" in remark for remark in row.remarks)
     text = (model / "tokenizer.json").read_text()
-    for content, reason in ((text.replace('"w1"', '"x1"'), "has changed since it was scored"), ("{}", "be loaded")):
-        (model / "tokenizer.json").write_text(content)
-        changed = opened.row(0)
-        assert changed.prompt() == "1 2"
-        assert reason in changed.remarks[0]
+    (model / "tokenizer.json").write_text(text.replace('"s"', '"S"', 1))
+    changed = opened.row(0)
+    assert changed.prompt() == " ".join(map(str, row.context_tokens))
+    assert "has changed since it was scored; put the former one back" in " ".join(changed.remarks)
+
+
+def test_models_without_a_tokenizer_show_ids(tmp_path):
+    np.save(tmp_path / "rows.npy", np.arange(18).reshape(3, 6))
+    asked = {"context": [2], "continuation": [4], "study": tmp_path / "study"}
+    opened = mematlas.score("uniform:41", corpus=str(tmp_path / "rows.npy"), **asked)
+    mematlas.make_features(opened)
+    row = opened.row(1)
+    assert row.prompt() == "6 7"
+    assert "Token ids are shown: the models of this study have no tokenizer." in row.remarks

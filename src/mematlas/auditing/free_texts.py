@@ -16,6 +16,7 @@ from mematlas.study.clusters import join_copies
 from mematlas.types import Ids
 
 PROMPT_TOKENS: Final = 50  # P7
+_ENTROPIES: Final = 64  # prompts; each takes a pass by itself
 #: The number of a document, and the beginning of it that prompts the models, shape (tokens,).
 Prompt = tuple[int, Ids]
 
@@ -42,8 +43,8 @@ def free_texts(
 
     Returns:
         document, member, cluster, prompt, output, class, source (number of the document that is copied),
-        attention_entropy, and of the base model, null for the control: of_base (its output), class_of_base; class_cut
-        and class_of_base_cut are of both outputs cut to the shorter one's characters.
+        attention_entropy (of the first 64 training prompts), and of the base model, null for the control: of_base (its
+        output), class_of_base; class_cut and class_of_base_cut are of both outputs cut to the shorter one's characters.
     """
     prompts = [*train, *control]
     of_base: list[str] = []
@@ -61,10 +62,12 @@ def free_texts(
 
     def classes(written: Sequence[str]) -> pl.Series:
         labels = [detection.label for detection in detect(written)]
-        return _of_first(labels, len(prompts))
+        return _of_first(labels, len(prompts), pl.String())
 
     found = detect(outputs)
-    entropies = [attention_entropy(model, prompt, ids) for (_, prompt), ids in zip(prompts, written, strict=True)]
+    entropies = [
+        attention_entropy(model, prompt, ids) for (_, prompt), ids in zip(train[:_ENTROPIES], written, strict=False)
+    ]
     table = pl.DataFrame(
         {
             "document": [number for number, _ in prompts],
@@ -74,8 +77,8 @@ def free_texts(
             "output": outputs,
             "class": [detection.label for detection in found],
             "source": pl.Series([detection.document for detection in found], dtype=pl.Int64),
-            "attention_entropy": pl.Series(entropies, dtype=pl.Float64),
-            "of_base": _of_first(of_base, len(prompts)),
+            "attention_entropy": _of_first(entropies, len(prompts), pl.Float64()),
+            "of_base": _of_first(of_base, len(prompts), pl.String()),
             "class_of_base": classes(of_base),
             "class_cut": classes([text[:end] for text, end in zip(outputs, shorter, strict=False)]),
             "class_of_base_cut": classes([text[:end] for text, end in zip(of_base, shorter, strict=True)]),
@@ -84,9 +87,9 @@ def free_texts(
     return table, found
 
 
-def _of_first(values: Sequence[str], count: int) -> pl.Series:
+def _of_first(values: Sequence[object], count: int, dtype: pl.DataType) -> pl.Series:
     """A column of `count` records of which only the first have a value."""
-    return pl.Series(values, dtype=pl.String).extend_constant(None, count - len(values))
+    return pl.Series(values, dtype=dtype).extend_constant(None, count - len(values))
 
 
 def _write(material: Material, source: ModelSource, prompts: Sequence[Prompt]) -> list[Ids]:

@@ -1,4 +1,4 @@
-"""The option of commands that write pictures: image formats, checked before anything is drawn."""
+"""The options of commands that write pictures: formats and width, checked before anything is drawn."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mematlas.errors import OptionError
 
 if TYPE_CHECKING:
-    from mematlas.report.charts.export import Format
+    from mematlas.report.charts.export import Format, PaperWidth
 
 
 def parse_formats(option: str, values: Sequence[str], command: str) -> "list[Format]":
@@ -25,3 +25,16 @@ def parse_formats(option: str, values: Sequence[str], command: str) -> "list[For
             )
         formats.append(format)
     return formats
+
+
+def parse_width(value: str, command: str) -> "PaperWidth":
+    """The width in a paper that the value of --width names.
+
+    Raises:
+        OptionError: there is no such width.
+    """
+    supported: tuple[PaperWidth, ...] = ("column", "page")
+    width = next((width for width in supported if width == value.lower()), None)
+    if width is None:
+        raise OptionError(f"--width: {value!r} is not one of {', '.join(supported)}. See `mematlas {command} --help`.")
+    return width

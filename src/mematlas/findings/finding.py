@@ -75,7 +75,8 @@ class Table:
 class Axis:
     """A column of the chart's table and how it is drawn.
 
-    share: the numbers are shares, shown in percent; zero: whether a vertical linear axis always includes 0.
+    share: the numbers are shares, shown in percent; zero: whether a vertical linear axis always includes 0; bounds: the
+    least and the greatest possible value (None: no bound), at which drawn intervals end.
     """
 
     column: str
@@ -83,6 +84,7 @@ class Axis:
     scale: Scale = "linear"
     share: bool = False
     zero: bool = True
+    bounds: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Chart:
     the number of rows, `color` the level at this step, `target` the level at the next (an alluvial diagram).
     facet: a column with one panel per value; dash: a column distinguished by line style or mark (training rows,
     control); where: only the table's records with these values; reference: a horizontal line for "no effect", with its
-    name.
+    name; diagonal: the name of the line on which y equals x, for axes of the same quantity; count: the column with the
+    number of rows behind each value ("of" or "rows" by default, if the table has them).
     """
 
     name: str
@@ -112,6 +115,8 @@ class Chart:
     target: str | None = None
     reference: tuple[float, str] | None = None
     where: Mapping[str, str | int] = field(default_factory=dict)
+    diagonal: str | None = None
+    count: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,11 @@ class Finding:
     def table(self, name: str) -> "pl.DataFrame":
         """The numbers of the table called `name`."""
         return next(table.frame for table in self.tables if table.name == name)
+
+    @property
+    def in_short(self) -> str:
+        """Headline and sentence; of a finding of an older version, which has none, the claim."""
+        return f"{self.headline}. {self.sentence}" if self.headline else self.claim
 
     def _repr_html_(self) -> str:
         """The claim, the first figure (where the libraries of the report are installed), and the rest folded."""
@@ -249,9 +259,14 @@ def read_finding(folder: Path) -> Finding:
 
 
 def _chart_from_json(values: dict[str, Any]) -> Chart:
-    axes = {name: Axis(**values[name]) if values[name] else None for name in ("x", "y", "color")}
+    axes = {name: _axis_from_json(values[name]) if values[name] else None for name in ("x", "y", "color")}
     reference = tuple(values["reference"]) if values["reference"] else None
     return Chart(**values | axes | {"reference": reference})
+
+
+def _axis_from_json(values: dict[str, Any]) -> Axis:
+    lower, upper = values.get("bounds", (None, None))
+    return Axis(**values | {"bounds": (lower, upper)})
 
 
 def findings_folder(study: Path, run_key: str) -> Path:

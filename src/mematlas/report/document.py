@@ -181,6 +181,7 @@ def _study_variables(study: Study, run: Run) -> dict[str, Any]:
         "corpus": run.settings.get("corpus"),
         "row_counts": {role: format_value(number) for role, number in counts.items()},
         "explore": command_line("explore", study.folder),
+        "rows_command": command_line("rows", study.folder),
         "finished": provenance.finish_date(study, run),
         "settings": provenance.settings(run),
         "models": provenance.models_table(study, run),

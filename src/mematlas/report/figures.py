@@ -8,7 +8,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mematlas.findings.finding import Chart, Finding
-from mematlas.report.charts.export import minify_svg, svg
+from mematlas.report.charts.export import WIDTH, minify_svg, svg
+from mematlas.report.charts.palette import Palette, palette_of
 from mematlas.report.charts.specification import Drawing, draw
 from mematlas.report.charts.theme import THEMES, config, ramp
 from mematlas.report.display_text import printable
@@ -40,24 +41,25 @@ class Figure:
         return f"{self.finding}-{self.chart.name}"
 
 
-def build_figures(findings: Sequence[Finding]) -> Iterator[Figure]:
-    """The figures of all findings, in order."""
+def build_figures(findings: Sequence[Finding], width: int = WIDTH) -> Iterator[Figure]:
+    """The figures of all findings, in order, with images at most `width` pixels wide."""
     number = 0
+    palette = palette_of(table.frame for finding in findings for table in finding.tables)
     for finding in findings:
         for chart in finding.charts:
             number += 1
             alt_text = f"{chart.title}. {headline(finding)}. {finding.sentence or finding.claim}"
-            drawing = draw(chart, finding.table(chart.table), alt_text)
-            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing)))
-            others = () if drawing is None else tuple(_other_drawings(chart, finding, alt_text))
+            drawing = draw(chart, finding.table(chart.table), alt_text, palette)
+            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing, width)))
+            others = () if drawing is None else tuple(_other_drawings(chart, finding, alt_text, palette))
             yield Figure(finding.name, chart, number, drawing, alt_text, image, view_of(chart), others)
 
 
-def _other_drawings(chart: Chart, finding: Finding, alt_text: str) -> Iterator[tuple[View, Drawing]]:
+def _other_drawings(chart: Chart, finding: Finding, alt_text: str, palette: Palette) -> Iterator[tuple[View, Drawing]]:
     """The views of a chart for other cells and models in which there is something to draw."""
     frame = finding.table(chart.table)
     for view in other_views(chart, frame):
-        drawing = draw(view.chart, frame, alt_text)
+        drawing = draw(view.chart, frame, alt_text, palette)
         if drawing is not None:
             yield view, drawing
 
@@ -107,6 +109,7 @@ def _chart(view: View, drawing: Drawing) -> dict[str, Any]:
         "panels": drawing.panels,
         "min_width": drawing.min_width,
         "max_width": drawing.max_width,
+        "label_width": drawing.label_width,
         "levels": drawing.levels,
         "legend_letters": drawing.legend_letters,
     }

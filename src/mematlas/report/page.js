@@ -15,9 +15,9 @@ function withWidth(chart, width) {
   if (chart.panels === 1) {
     return { ...specification, width: Math.min(chart.max_width, width), autosize: { type: "fit-x", contains: "padding" } };
   }
-  const fittingPanels = Math.max(1, Math.floor((width - 90) / (chart.min_width + 20)));
+  const fittingPanels = Math.max(1, Math.floor((width - 90) / (chart.min_width + chart.label_width + 20)));
   const columns = Math.ceil(chart.panels / Math.ceil(chart.panels / fittingPanels));
-  specification.spec.width = Math.min(chart.max_width, Math.floor((width - 90) / columns) - 20);
+  specification.spec.width = Math.min(chart.max_width, Math.floor((width - 90) / columns) - 20 - chart.label_width);
   return { ...specification, columns };
 }
 
@@ -37,13 +37,38 @@ async function draw(container) {
   const theme = dark.matches ? "dark" : "light";
   const options = { renderer: "svg", actions: false, ast: true, config: themeConfig(chart, theme, width), tooltip: { theme } };
   const specification = withWidth(chart, width);
-  await vegaEmbed(container, specification, options);
+  let drawing = await vegaEmbed(container, specification, options);
   const excess = container.querySelector("svg").clientWidth - width;
   if (excess > 0 && specification.spec) { // long labels beside the panels
     specification.spec.width = Math.max(120, specification.spec.width - Math.ceil(excess / specification.columns));
-    await vegaEmbed(container, specification, options);
+    drawing = await vegaEmbed(container, specification, options);
   }
+  drawing.view.addEventListener("click", (event, item) => showRowsBehind(container, chart, item?.datum ?? {}));
   container.dataset.width = String(width);
+}
+
+function showRowsBehind(container, chart, datum) { // a mark's rows: in the gallery, and the command that prints them
+  const note = container.closest("figure").querySelector(".behind");
+  const model = datum.model ?? chart.model;
+  note.hidden = typeof model !== "string" || !model;
+  if (note.hidden) return;
+  const cell = (chart.cell || "").match(/^(\d+) \+ (\d+)$/) || [];
+  const values = { model, context: datum.context ?? cell[1], continuation: datum.continuation ?? cell[2] };
+  const options = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+  const command = document.createElement("code");
+  command.textContent = [note.dataset.command, ...options.map(([name, value]) => "--" + name + " " + shellWord(String(value)))].join(" ");
+  note.replaceChildren("Rows behind this mark: ", command);
+  const shown = [...document.querySelectorAll("#gallery .entry")].filter((entry) => entry.dataset.model === model);
+  for (const [index, entry] of shown.slice(0, 8).entries()) {
+    const link = document.createElement("a");
+    link.href = "#row-" + entry.dataset.row;
+    link.textContent = entry.dataset.row;
+    note.append(index ? ", " : ". In the gallery: row ", link);
+  }
+}
+
+function shellWord(text) {
+  return /^[\w.,:/@+-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
 }
 
 async function decompress(name) { // compression halves the size of the page

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mematlas.errors import CorpusError, StudyError
+from mematlas.errors import CorpusError, ModelError, StudyError
 from mematlas.io.paths import is_remote, study_path
 from mematlas.models.huggingface import decoding_encoder
 from mematlas.models.peft_adapters.names import with_base
@@ -65,7 +65,7 @@ def reopen_decoder(study: Study, key: str | None = None) -> Encoder | None:
 
     Raises:
         StudyError: as `reopen_rows`.
-        ModelError: it is not on this machine any more.
+        ModelError: it is not on this machine any more, or has changed.
     """
     recorded = recorded_run(study, study.run(key))
     first = next(iter(recorded.models.values()))
@@ -74,10 +74,17 @@ def reopen_decoder(study: Study, key: str | None = None) -> Encoder | None:
         return decoding_encoder(recorded.config.tokenizer, vocabulary)
     if first["tokenizer"] is None:
         return None
-    if Path(first["spec"]).suffix == ".gguf":
-        return find_model(first["spec"]).encoder()
-    folders = [name for name, _ in with_base(first["spec"]) if Path(name).is_dir()]  # of an adapter
-    return decoding_encoder(folders[0] if folders else first["spec"], first["vocabulary"])
+    encoder = _decoder_of(first["spec"], first["vocabulary"])
+    if encoder is not None and encoder.fingerprint != first["tokenizer"]:
+        raise ModelError(f"That of {first['spec']} has changed since it was scored; put the former one back.")
+    return encoder
+
+
+def _decoder_of(spec: str, vocabulary: int) -> Encoder | None:
+    if Path(spec).suffix == ".gguf":
+        return find_model(spec).encoder()
+    folders = [name for name, _ in with_base(spec) if Path(name).is_dir()]  # of an adapter
+    return decoding_encoder(folders[0] if folders else spec, vocabulary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("altair")
 
 from mematlas.findings.finding import Axis, Chart
-from mematlas.report.charts import encodings
 from mematlas.report.charts.export import minify_svg, svg, write_picture
+from mematlas.report.charts.orders import merge_orders
 from mematlas.report.charts.specification import draw
 from mematlas.report.tables import format_value
 from tests.report import sample_findings as sample
@@ -47,8 +47,10 @@ def test_every_shape_becomes_an_image(factory):
 
 def test_lines_have_marks_dashes_intervals_and_percent():
     spec = drawing(sample.lines()).specification
-    rules, line, full, hollow = layers(spec)
-    assert [mark_type(layer) for layer in (rules, line, full, hollow)] == ["rule", "line", "point", "point"]
+    kinds = [(mark_type(layer), layer["mark"].get("style")) for layer in layers(spec)]
+    pair = [("rule", None), ("rule", "control"), ("line", None), ("line", "control"), ("point", None)]
+    assert kinds[:6] == [*pair, ("point", "control")]  # hollow marks are those of the control alone
+    rules, _, line, _, full, hollow = layers(spec)[:6]
     assert (rules["encoding"]["y"]["field"], rules["encoding"]["y2"]["field"]) == ("lower", "upper")
     assert line["encoding"]["y"]["axis"]["format"] == "~%"
     assert line["encoding"]["x"]["scale"]["type"] == "log"
@@ -74,7 +76,15 @@ def test_where_selects_rows():
 
 def test_values_not_measured_are_not_drawn_but_noted():
     drawn = drawing(sample.bars())
-    assert drawn.note == "2 of 8 points are not drawn: not measured, or 0 on a logarithmic axis."
+    assert drawn.note == "–: not measured."
+    assert [row["bar_label"] for row in values(drawn.specification) if row["share"] is None] == ["–", "–"]
+    frame = (
+        sample.lines()
+        .table("numbers")
+        .with_columns(share=pl.when(role="train").then(pl.col("share")), rows=pl.lit(384))
+    )
+    drawn = draw(sample.lines().charts[0], frame, "words")
+    assert drawn.note == "32 of 64 points are not drawn: not measured (all of them: control rows)."
     assert all(row["share"] is not None for row in values(drawn.specification))
     frame = sample.bars().table("numbers").with_columns(share=pl.lit(None, pl.Float64))
     assert draw(sample.bars().charts[0], frame, "words") is None
@@ -88,7 +98,7 @@ def test_a_logarithmic_axis_has_no_zero_and_intervals_stay_above_it():
     drawn = draw(chart, frame, "words")
     (row,) = values(drawn.specification)
     assert (row["n"], row["low"]) == (100, 0.1)
-    assert drawn.note.startswith("2 of 3 points")
+    assert drawn.note.startswith("2 of 3 points are not drawn: 0 has no place on a logarithmic axis.")
 
 
 def test_nan_counts_as_not_measured():
@@ -98,10 +108,15 @@ def test_nan_counts_as_not_measured():
 
 
 def test_labels_that_do_not_fit_side_by_side_make_bars_horizontal():
-    assert layers(drawing(sample.bars()).specification)[0]["encoding"]["y"]["field"] == "model"
-    short = sample.bars().table("numbers").with_columns(model=pl.col("model").str.slice(5, 5))
-    upright = draw(sample.bars().charts[0], short, "words").specification
+    table = sample.bars().table("numbers").head(6)
+    upright = draw(sample.bars().charts[0], table, "words").specification
     assert layers(upright)[0]["encoding"]["x"]["field"] == "model"
+    names = dict(
+        zip(sample.MODELS, ("the smallest of the models", "one of average size", "the largest", ""), strict=True)
+    )
+    long = table.with_columns(pl.col("model").replace(names))
+    lying = draw(sample.bars().charts[0], long, "words").specification
+    assert layers(lying)[0]["encoding"]["y"]["field"] == "model"
 
 
 def test_stacked_parts_follow_one_another_and_end_at_the_whole():
@@ -119,13 +134,13 @@ def test_levels_keep_their_order_where_the_first_bar_lacks_some():
     frame = sample.stacked().table("numbers").filter((pl.col("model") != sample.MODELS[0]) | (pl.col("level") != "low"))
     spec = draw(sample.stacked().charts[0], frame, "words").specification
     assert layers(spec)[0]["encoding"]["color"]["scale"]["domain"] == list(sample.LEVELS)
-    assert encodings.merge_orders([["a", "c"], ["a", "b", "c"]]) == ["a", "b", "c"]
-    assert encodings.merge_orders([["a", "b"], ["b", "a"]]) == ["a", "b"]
+    assert merge_orders([["a", "c"], ["a", "b", "c"]]) == ["a", "b", "c"]
+    assert merge_orders([["a", "b"], ["b", "a"]]) == ["a", "b"]
 
 
 def test_a_matrix_marks_missing_cells():
     cells, numbers, unknown = layers(drawing(sample.matrix()).specification)
-    assert numbers["encoding"]["text"]["format"] == ".1%"
+    assert numbers["encoding"]["text"]["format"] == ".0%"
     assert cells["encoding"]["color"]["scale"]["domain"] == [0, 1]
     assert unknown["mark"]["text"] == "–"
     negative = sample.matrix().table("numbers").with_columns(share=pl.col("share") - 0.5)
@@ -154,7 +169,7 @@ def test_panels_are_arranged_in_even_rows():
     frame = pl.concat([sample.series_frame((context,)) for context in (8, 16, 32, 64)])
     drawn = draw(sample.lines().charts[0], frame, "words")
     assert drawn.panels == 4
-    assert [drawn.with_width(width)["columns"] for width in (1000, 800, 350)] == [4, 2, 1]
+    assert [drawn.with_width(width)["columns"] for width in (1400, 800, 350)] == [4, 2, 1]
 
 
 def test_a_reference_line_has_its_name():
@@ -201,4 +216,4 @@ def test_a_vertical_axis_starts_at_zero_unless_configured_otherwise(zero):
     frame = pl.DataFrame({"x": [1, 2], "y": [0.98, 1.02]})
     chart = Chart("near-one", "Near one", "lines", "t", Axis("x", "x"), Axis("y", "y", zero=zero))
     line = next(layer for layer in layers(draw(chart, frame, "words").specification) if mark_type(layer) == "line")
-    assert line["encoding"]["y"]["scale"]["zero"] is zero
+    assert line["encoding"]["y"]["scale"]["domain"][0] == (0 if zero else 0.98)

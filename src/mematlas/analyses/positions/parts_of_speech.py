@@ -70,8 +70,8 @@ _CHARTS: Final = tuple(
         where={"role": "train"},
     )
     for name, title, column, label in (
-        ("memorized", "Exact tokens named, by part of speech", "R_mem", "R_mem"),
-        ("tagged", "Parts of speech named", "R", "R"),
+        ("memorized", "Exact tokens named, by part of speech", "R_mem", "tokens that are the true one (R_mem)"),
+        ("tagged", "Parts of speech named", "R", "tokens of the right part of speech (R)"),
     )
 )
 

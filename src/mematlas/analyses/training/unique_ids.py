@@ -74,7 +74,7 @@ _CHARTS: Final = (
         "lines",
         "curves",
         Axis("epoch", "epochs"),
-        Axis("M", "M", share=True),
+        Axis("M", "tokens predicted right (M)", share=True),
         Axis("branch", "arm", "nominal"),
         facet="group",
         where={"set": "train"},

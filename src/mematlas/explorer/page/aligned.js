@@ -3,7 +3,7 @@
 import { element, unseen } from "./dom.js";
 import { plural } from "./numbers.js";
 import { appendText, tokenText, tokenWidth } from "./text.js";
-import { hitClass, recited, tokenAt } from "./tokens.js";
+import { hitClass, recited, shortLabels, tokenAt } from "./tokens.js";
 
 const MOST = 10; // models in a table
 const LONGEST = 18; // characters of one token that are shown
@@ -57,7 +57,7 @@ function cell(column, m) {
   return box;
 }
 
-function table(answer, models, line, controls) {
+function table(answer, models, line, controls, short) {
   const first = line[0].position - answer.cell.context + 1;
   const truth = element(
     "tr",
@@ -71,7 +71,7 @@ function table(answer, models, line, controls) {
     element(
       "tr",
       { class: controls.has(model.label) ? "control" : null },
-      element("th", { scope: "row", title: model.label }, model.label),
+      element("th", { scope: "row", title: model.label }, short.get(model.label)),
       ...line.map((column) => cell(column, m)),
     ),
   );
@@ -85,10 +85,11 @@ function table(answer, models, line, controls) {
 /** One table a line; a recited token is a bar, another one is spelled out. `shown`: label of the model that is looked at. */
 export function aligned(answer, shown, width, controls) {
   const models = nearest(answer.models, shown);
+  const short = shortLabels(answer.models);
   const character = 7.3; // pixels of the fixed-width font of these tables
-  const label = Math.min(11, Math.max(9, ...models.map((model) => model.label.length))) * character + 14;
+  const label = Math.min(11, Math.max(9, ...[...short.values()].map((label) => label.length))) * character + 14;
   const room = Math.max(16, Math.floor((width - label) / character));
-  const lines = linesOf(columnsOf(answer, models), room).map((line) => table(answer, models, line, controls));
+  const lines = linesOf(columnsOf(answer, models), room).map((line) => table(answer, models, line, controls, short));
   const left = answer.models.length - models.length;
   return element(
     "div",

@@ -53,7 +53,7 @@ function reasons(answer, model) {
 export function why(answer, model) {
   const list = element("dl", { class: "why" });
   for (const [name, text] of reasons(answer, model))
-    list.append(element("div", {}, element("dt", {}, name), appendText(element("dd"), text)));
+    list.append(element("div", {}, element("dt", {}, name), element("dd", {}, text)));
   return list.childElementCount
     ? list
     : element("p", { class: "reason" }, "Nothing is known of this row but its scores.");

@@ -79,12 +79,9 @@ export function show(study) {
     );
   }
   const found = study.findings.map((finding) =>
-    element(
-      "li",
-      {},
-      element("span", { class: "soft" }, `${finding.title}: `),
-      prose(finding.headline || finding.title),
-    ),
+    finding.headline
+      ? element("li", {}, element("span", { class: "soft" }, `${finding.title}: `), prose(finding.headline))
+      : element("li", {}, finding.title),
   );
   byId("detail").replaceChildren(
     element(

@@ -118,7 +118,7 @@ function textCell(row) {
   const cell = element("td", { role: "cell", class: "text" });
   if (row.context_text === null && row.true_text === null) return fillWith(cell, MISSING);
   const searched = (view.get("search") ?? "").trim();
-  const [context, truth] = [row.context_text ?? "", row.true_text ?? ""];
+  const [context, truth] = [row.context_text, row.true_text].map((text) => (text ?? "").replace(/ {2,}/g, " "));
   const at = (text) => (searched ? text.toLowerCase().indexOf(searched.toLowerCase()) : -1);
   const inContext = at(context) >= 0;
   const line = element(

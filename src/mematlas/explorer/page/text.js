@@ -80,7 +80,7 @@ export function appendMarked(parent, text, searched) {
 /** A token alone: a space at its beginning or end is seen. */
 export function tokenText(text) {
   if (text === "") return "∅";
-  return text.replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
+  return text.replace(/^ +| +$/g, (spaces) => (spaces.length > 3 ? `␣×${spaces.length}` : "␣".repeat(spaces.length)));
 }
 
 /** How many characters of a fixed-width font a token takes. */

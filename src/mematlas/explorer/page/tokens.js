@@ -32,6 +32,22 @@ export function recited(model, continuation) {
   return Array.from({ length: continuation }, (_, i) => (i < known ? true : i === known ? false : null));
 }
 
+/** Label -> the part of it that tells the models apart: what all begin or end with is left out, up to a separator. */
+export function shortLabels(models) {
+  const parts = models.map((model) => model.label.split(/(?=[-_./])/));
+  const shortest = Math.min(...parts.map((one) => one.length));
+  const shared = (at) => parts.every((one) => one.at(at) === parts[0].at(at));
+  let [begin, end] = [0, 0];
+  while (models.length > 1 && begin < shortest - 1 && shared(begin)) begin += 1;
+  while (models.length > 1 && begin + end < shortest - 1 && shared(-1 - end)) end += 1;
+  const short = (one) =>
+    one
+      .slice(begin, one.length - end)
+      .join("")
+      .replace(/^[-_./]/, "");
+  return new Map(models.map((model, i) => [model.label, short(parts[i])]));
+}
+
 export function hitClass(hit) {
   return hit === null || hit === undefined ? "unknown" : hit ? "hit" : "miss";
 }
@@ -128,6 +144,7 @@ export function family(answer, shown, choose, labels) {
   const { continuation } = answer.cell;
   const body = element("tbody");
   const missing = new Set(); // reasons
+  const short = shortLabels(answer.models);
   for (const model of answer.models) {
     const current = model.label === shown;
     const name = element(
@@ -140,7 +157,7 @@ export function family(answer, shown, choose, labels) {
         title: model.label,
         click: () => choose(model.label),
       },
-      model.label,
+      short.get(model.label),
     );
     const isMeasured = model.matches !== null && model.matches !== undefined;
     if (!isMeasured) missing.add(model.reason ?? "no reason is recorded");

@@ -22,7 +22,7 @@ class TraceConfig(BaseModel):
 
     corpus: Name = _score_field("corpus")
     rows: str = Field(
-        description="Rows to trace: ids:FILE, such as the ids of recited rows that `mematlas explore` exports, "
+        description="Rows to trace: ids:FILE, such as ids that the explorer exports, "
         "sample:N[:SEED], first:N or slice:A:B."
     )
     out: LocalPath = Field(

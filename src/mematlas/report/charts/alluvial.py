@@ -9,13 +9,17 @@ import polars as pl
 from mematlas.findings.finding import Chart
 from mematlas.report.charts import encodings
 from mematlas.report.charts.alluvial_layout import AlluvialLayout, Flow, compute_layout, half_width
+from mematlas.report.charts.orders import merge_orders, ordered_values
+from mematlas.report.charts.palette import Palette
 from mematlas.report.charts.panel import Panel
+from mematlas.report.charts.text_metrics import without_common_parts, wrap
 
 _HEIGHT: Final = 380
+_STEP_WIDTH: Final = 110  # pixels of a line of a step's name
 _LABEL_HEIGHT: Final = 14 / _HEIGHT  # of a block's label, relative to the picture
 
 
-def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
+def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
     """Rows that move from level to level, with the steps from left to right."""
     if chart.color is None or chart.target is None:
         raise ValueError(f"chart {chart.name}: a flow needs a level (color) and the next level (target)")
@@ -27,23 +31,22 @@ def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
         layout = compute_layout(_flows(panel.select(names), steps, levels), len(levels))
         records += [facet_value | record for record in _records(layout, steps, levels)]
     max_width = max(420, 150 * len(steps))
-    return Panel(_layers(chart, steps, levels), records, _HEIGHT, max_width=max_width, levels=len(levels))
+    return Panel(_layers(chart, steps, levels, palette), records, _HEIGHT, max_width=max_width, levels=len(levels))
 
 
 def _levels(chart: Chart, frame: pl.DataFrame, level: str, target: str) -> list[Any]:
     """Levels from the bottom up, in an order that agrees with every step and with every level's targets."""
     step = [chart.x.column, *([chart.facet] if chart.facet else [])]
     sources, targets = (frame.group_by(keys, maintain_order=True) for keys in (step, [*step, level]))
-    levels = encodings.merge_orders(
-        [encodings.ordered_values(rows, level) for _, rows in sources]
-        + [encodings.ordered_values(rows, target) for _, rows in targets]
+    levels = merge_orders(
+        [ordered_values(rows, level) for _, rows in sources] + [ordered_values(rows, target) for _, rows in targets]
     )
     return sorted(levels) if frame[level].dtype.is_numeric() else levels
 
 
 def _steps(frame: pl.DataFrame, step: str, target: str) -> list[Any]:
     """The steps in the table, and one more ("next") if rows lead on from the last."""
-    steps = encodings.ordered_values(frame, step)
+    steps = ordered_values(frame, step)
     last_rows = frame.filter(pl.col(step) == steps[-1])
     return steps if last_rows[target].is_null().all() else [*steps, "next"]
 
@@ -93,18 +96,18 @@ def _label_heights(layout: AlluvialLayout) -> dict[tuple[int, int], float]:
     return heights
 
 
-def _layers(chart: Chart, steps: list[Any], levels: list[Any]) -> list[alt.Chart]:
-    step_labels = json.dumps([encodings.split_label(str(step)) for step in steps])
+def _layers(chart: Chart, steps: list[Any], levels: list[Any], palette: Palette) -> list[alt.Chart]:
+    names = without_common_parts([str(step) for step in steps])
+    lines = {str(step): wrap(names[str(step)], _STEP_WIDTH, encodings.FONT_SIZE, 2) for step in steps}
     ticks = alt.Axis(
         values=list(range(len(steps))),
-        labelExpr=f"{step_labels}[datum.value]",
+        labelExpr=f"{json.dumps(list(lines.values()))}[datum.value]",
         grid=False,
         domain=False,
         ticks=False,
-        labelAngle=0,
-        labelLimit=130,
-        labelOverlap=False,
+        labelLimit=0,
     )
+    encodings.slant_if_narrow(ticks, lines, len(steps) - 1, faceted=chart.facet is not None)
     x = alt.X(
         "x:Q",
         title=chart.x.title,
@@ -112,8 +115,8 @@ def _layers(chart: Chart, steps: list[Any], levels: list[Any]) -> list[alt.Chart
         scale=alt.Scale(domain=[-half_width(), len(steps) - 1 + half_width()], nice=False),
     )
     y = alt.Y("low:Q", title=None, axis=None)
-    scale = alt.Scale(domain=levels, range="ordinal")
-    shade = alt.Color("level:N", scale=scale, legend=None)
+    colors: Any = palette.colors(levels) if palette.are_levels(levels) else "ordinal"
+    shade = alt.Color("level:N", scale=alt.Scale(domain=levels, range=colors), legend=None)
     ribbons = (
         alt.Chart()
         .mark_area(interpolate="monotone", stroke=None)

@@ -8,41 +8,91 @@ import polars as pl
 
 from mematlas.findings.finding import Axis, Chart
 from mematlas.report.charts import encodings, layers
+from mematlas.report.charts.chart_rows import count_column
+from mematlas.report.charts.numbers import with_written_numbers
+from mematlas.report.charts.orders import merge_orders, ordered_values
+from mematlas.report.charts.palette import Palette
 from mematlas.report.charts.panel import Panel
+from mematlas.report.charts.text_metrics import text_width
 
 _START, _END, _MIDDLE, _LABEL = "part_from", "part_to", "part_middle", "part_label"
+_BAR_END, _BAR_LABEL = "bar_end", "bar_label"
 _MIN_LABELLED: Final = 0.07  # relative to the longest bar: shorter parts have no room for a label
+_FEW_ROWS: Final = 30  # bars of fewer rows say how many
+_MAX_UPRIGHT: Final = 8  # bars with numbers of rows above them that fit side by side
+_ZERO_WIDTH: Final = 3
 
 
-def draw(chart: Chart, frame: pl.DataFrame) -> Panel:
-    """One bar per value of x; several series are placed side by side."""
-    frame = layers.with_series_names(chart, frame)
-    horizontal = layers.is_horizontal(chart, frame)
+def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
+    """One bar per value of x; several series are placed side by side.
+
+    A value of 0 is a thick line at 0, one that was not measured a dash; bars of few rows say how many.
+    """
+    frame = _with_bar_labels(chart, with_written_numbers(layers.with_series_names(chart, frame)))
+    is_crowded = _BAR_LABEL in frame.columns and frame[_BAR_LABEL].count() > 0 and frame.height > _MAX_UPRIGHT
+    horizontal = layers.is_horizontal(chart, frame) or is_crowded
     channels = layers.position_channels(chart, frame, horizontal=horizontal, discrete=True)
     bars = alt.Chart().mark_bar().encode(**channels, tooltip=encodings.tooltip_channels(chart, frame))
+    zeros = alt.Chart().mark_tick(thickness=_ZERO_WIDTH, bandSize=14, orient="vertical" if horizontal else "horizontal")
+    zeros = zeros.transform_filter(f"datum[{chart.y.column!r}] === 0").encode(**channels)
     if chart.color is not None:
-        bars = bars.encode(color=encodings.color_channel(chart.color, frame))
-    if chart.dash is not None:
-        bars = bars.encode(encodings.fill_channel(chart.dash, encodings.dash_values(chart, frame)))
+        color = encodings.color_channel(chart.color, frame, palette)
+        bars, zeros = bars.encode(color=color), zeros.encode(color=color)
+    has_zeros = bool((frame[chart.y.column] == 0).any())
     chart_layers = [
         bars,
-        *_whiskers(chart, channels, horizontal),
+        *([zeros] if has_zeros else []),
+        *_whiskers(chart, frame, channels, horizontal),
+        *_bar_labels(frame, channels, horizontal),
         *layers.reference_line(chart, channels, horizontal=horizontal),
     ]
     series = frame[layers.SERIES].n_unique()
     height = layers.height(chart, frame, horizontal=horizontal, series=series)
     max_width = layers.max_width(chart, frame, horizontal=horizontal)
-    return Panel(chart_layers, frame.to_dicts(), height, max_width=max_width)
+    room = layers.reference_room(chart, horizontal=horizontal)
+    if horizontal and _BAR_LABEL in frame.columns:
+        room = round(max(text_width(label, 10) for label in frame[_BAR_LABEL].drop_nulls()) + 6)
+    return Panel(chart_layers, frame.to_dicts(), height, min_width=150, max_width=max_width, label_width=room)
 
 
-def _whiskers(chart: Chart, channels: dict[str, Any], horizontal: bool) -> list[alt.Chart]:
+def _with_bar_labels(chart: Chart, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with what is written at the end of a bar: the number of rows if it is small, a dash if not measured."""
+    value, count = pl.col(chart.y.column), count_column(chart, frame.columns)
+    label = pl.when(value.is_null()).then(pl.lit("–")).when(value == 0).then(pl.lit("0")).otherwise(None)
+    if count is not None and frame[count].dtype.is_integer():
+        number = pl.format("n = {}", pl.col(count))
+        with_number = pl.when(value == 0).then(pl.format("0 ({})", number)).otherwise(number)
+        label = pl.when(value.is_not_null() & (pl.col(count) < _FEW_ROWS)).then(with_number).otherwise(label)
+    end = pl.col(chart.upper).fill_null(value) if chart.upper else value
+    labelled = frame.with_columns(label.alias(_BAR_LABEL), end.fill_null(0).alias(_BAR_END))
+    return labelled if labelled[_BAR_LABEL].count() else frame
+
+
+def _bar_labels(frame: pl.DataFrame, channels: dict[str, Any], horizontal: bool) -> list[alt.Chart]:
+    if _BAR_LABEL not in frame.columns:
+        return []
+    axis = "x" if horizontal else "y"
+    end = channels[axis].copy()
+    end["field"] = _BAR_END
+    place: dict[str, Any] = {"align": "left", "dx": 4} if horizontal else {"baseline": "bottom", "dy": -3}
+    text = alt.Chart().mark_text(style="count", **place).transform_filter(f"isValid(datum.{_BAR_LABEL})")
+    return [text.encode(**channels | {axis: end}, text=alt.Text(field=_BAR_LABEL, type="nominal"))]
+
+
+def _whiskers(chart: Chart, frame: pl.DataFrame, channels: dict[str, Any], horizontal: bool) -> list[alt.Chart]:
+    """The intervals; those of bars at 0 are faint, so that they do not look like bars."""
     if chart.lower is None or chart.upper is None:
         return []
     interval = layers.interval_channels(channels, chart.lower, chart.upper, horizontal=horizontal)
-    return [alt.Chart().mark_rule(strokeWidth=1.5, style="whisker").encode(**interval)]
+    value = f"datum[{chart.y.column!r}]"
+    whiskers = alt.Chart().mark_rule(strokeWidth=1.5, style="whisker").encode(**interval)
+    faint = alt.Chart().mark_rule(strokeWidth=1, opacity=0.4, style="whisker").encode(**interval)
+    has_zeros = bool((frame[chart.y.column] == 0).any())
+    is_value, is_zero = f"isValid({value}) && {value} !== 0", f"{value} === 0"
+    return [whiskers.transform_filter(is_value), *([faint.transform_filter(is_zero)] if has_zeros else [])]
 
 
-def draw_stacked(chart: Chart, frame: pl.DataFrame) -> Panel:
+def draw_stacked(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
     """Stacked parts, each labelled with its value if there is room."""
     if chart.color is None:
         raise ValueError(f"chart {chart.name}: stacked bars need a column of parts (color)")
@@ -56,7 +106,7 @@ def draw_stacked(chart: Chart, frame: pl.DataFrame) -> Panel:
         .mark_bar()
         .encode(
             **layers.interval_channels(channels, _START, _END, horizontal=horizontal),
-            color=encodings.level_color_channel(chart.color, parts),
+            color=encodings.level_color_channel(chart.color, parts, palette),
             tooltip=encodings.tooltip_channels(chart, frame),
         )
     )
@@ -80,9 +130,9 @@ def _without_color(chart: Chart) -> Chart:
 def _parts(chart: Chart, color: Axis, frame: pl.DataFrame) -> list[Any]:
     """All parts from the bottom up, although single bars may lack some."""
     if frame[color.column].dtype.is_numeric():
-        return encodings.ordered_values(frame, color.column)
+        return ordered_values(frame, color.column)
     bars = frame.group_by(_bar_columns(chart), maintain_order=True)
-    return encodings.merge_orders(encodings.ordered_values(bar, color.column) for _, bar in bars)
+    return merge_orders(ordered_values(bar, color.column) for _, bar in bars)
 
 
 def _bar_columns(chart: Chart) -> list[str]:

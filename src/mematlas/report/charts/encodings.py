@@ -1,55 +1,42 @@
 """The columns of a chart as Vega-Lite encoding channels, for charts of every shape."""
 
 import json
-import textwrap
-from collections.abc import Iterable, Sequence
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import altair as alt
 import polars as pl
 
 from mematlas.findings.finding import Axis, Chart
+from mematlas.report.charts import numbers
+from mematlas.report.charts.chart_rows import count_column
+from mematlas.report.charts.end_labels import series_names
+from mematlas.report.charts.orders import ordered_values
+from mematlas.report.charts.palette import Palette, is_control
+from mematlas.report.charts.text_metrics import text_width, without_common_parts, wrap
 
-SHORT_NUMBER_LABEL: Final = "replace(format(datum.value, '.3~s'), 'G', 'B')"
 _MAX_TICKS: Final = 8
-_DASHES: Final = ([1, 0], [6, 4], [1.5, 4], [10, 3, 1.5, 3], [12, 5], [3, 3], [8, 3, 2, 3, 2, 3])
-_FILLS: Final = (1.0, 0.25, 0.6)
+_CONTROL_DASHES: Final = ([6, 4], [1.5, 4], [3, 3])
+_DASHES: Final = ([1, 0], [10, 3, 1.5, 3], [12, 5], [8, 3, 2, 3, 2, 3])
 #: Text color on a shaded cell or bar: at this luminance, black and white have the same contrast.
 TEXT_COLOR_ON_SHADE: Final = "luminance(scale('color', datum[{column!r}])) > 0.179 ? '#101418' : '#FFFFFF'"
 #: Marks of the categories, one for each of the category colors.
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
-
-
-def merge_orders(sequences: Iterable[Sequence[Any]]) -> list[Any]:
-    """One order of all values that agrees with each sequence; the order of first occurrence if there is none."""
-    sequences = [list(sequence) for sequence in sequences]
-    sorter: TopologicalSorter[Any] = TopologicalSorter()
-    for sequence in sequences:
-        for i, value in enumerate(sequence):
-            sorter.add(value, *sequence[max(0, i - 1) : i])
-    try:
-        return list(sorter.static_order())
-    except CycleError:
-        return list(dict.fromkeys(value for sequence in sequences for value in sequence))
+FONT_SIZE: Final = 12  # of the labels of axes
+_TITLE_SIZE: Final = 13
+_LABEL_WIDTH: Final = 150  # of a line of a label beside a horizontal bar or a row of a matrix
+_MAX_LINES: Final = 3
+_ROOM: Final = 280  # for labels side by side: the plot on a page 390 pixels wide
 
 
 def is_discrete(axis: Axis) -> bool:
     return axis.scale in ("nominal", "ordinal")
 
 
-def ordered_values(frame: pl.DataFrame, column: str) -> list[Any]:
-    """The column's distinct values in display order: ascending numbers, an Enum's category order, else as found."""
-    distinct = frame[column].drop_nulls().unique(maintain_order=True)
-    if isinstance(distinct.dtype, pl.Enum):
-        return [category for category in distinct.dtype.categories if category in set(distinct)]
-    return (distinct.sort() if distinct.dtype.is_numeric() else distinct).to_list()
-
-
 def dash_values(chart: Chart, frame: pl.DataFrame) -> list[Any]:
-    """The values of the dash column, "train" first."""
+    """The values of the dash column, "train" first and controls last."""
     present = [] if chart.dash is None else ordered_values(frame, chart.dash)
-    return sorted(present, key=lambda value: value != "train")
+    return sorted(present, key=lambda value: (value != "train", is_control(value)))
 
 
 def axis_channel(axis: Axis, frame: pl.DataFrame, *, discrete: bool = False, zero: bool = True) -> dict[str, Any]:
@@ -57,11 +44,7 @@ def axis_channel(axis: Axis, frame: pl.DataFrame, *, discrete: bool = False, zer
     if discrete or is_discrete(axis):
         labels = ordered_values(frame, axis.column)
         is_numeric = frame[axis.column].dtype.is_numeric()
-        label_axis = (
-            _number_axis(labels)
-            if is_numeric
-            else alt.Axis(labelAngle=0 if labels_fit(labels) else -40, labelLimit=190)
-        )
+        label_axis = number_axis(labels) if is_numeric else alt.Axis(labelAngle=0, labelLimit=0)
         return {"field": axis.column, "type": "ordinal", "title": axis.title, "sort": labels, "axis": label_axis}
     ticks = ordered_values(frame, axis.column)
     scale = alt.Scale(type="log", nice=False, padding=14) if axis.scale == "log" else alt.Scale(zero=zero, nice=True)
@@ -70,7 +53,7 @@ def axis_channel(axis: Axis, frame: pl.DataFrame, *, discrete: bool = False, zer
         "type": "quantitative",
         "title": axis.title,
         "scale": scale,
-        "axis": _value_axis(axis, ticks),
+        "axis": value_axis(axis, ticks),
     }
 
 
@@ -82,84 +65,108 @@ def series_axis_channel(axis: Axis, frame: pl.DataFrame) -> dict[str, Any]:
         if axis.scale != "log":
             channel["scale"] = alt.Scale(zero=False, nice=False, padding=14)
         channel["axis"]["grid"] = False
-        if len(ticks) <= _MAX_TICKS and frame[axis.column].dtype.is_numeric():
+        if len(ticks) <= _MAX_TICKS and frame[axis.column].dtype.is_numeric() and not axis.share:
             channel["axis"]["values"] = ticks
+            if channel["axis"].to_dict().get("labelExpr") is None:
+                channel["axis"]["format"] = _plain_format(ticks)
     return channel
 
 
-def _value_axis(axis: Axis, values: list[Any]) -> alt.Axis:
+def value_axis(axis: Axis, values: list[Any]) -> alt.Axis:
+    """An axis of numbers, in percent for shares."""
     if axis.share:
         return alt.Axis(format="~%", tickCount=5)
-    return _number_axis(values, tickCount=5)
+    return number_axis(values, tickCount=5)
 
 
-def _number_axis(values: list[Any], **options: Any) -> alt.Axis:
-    if values and max(map(abs, values)) >= 10_000:
-        options["labelExpr"] = SHORT_NUMBER_LABEL
+def number_axis(values: list[Any], **options: Any) -> alt.Axis:
+    """An axis with short numbers, if they are large."""
+    numeric = [abs(value) for value in values if isinstance(value, int | float)]
+    if numeric and max(numeric) >= 10_000:
+        options["labelExpr"] = numbers.SHORT_NUMBER_LABEL
+    elif numeric and "tickCount" not in options:
+        options["format"] = _plain_format(values)
     return alt.Axis(labelAngle=0, **options)
 
 
+def _plain_format(values: list[Any]) -> str:
+    """The format of a few numbers: digits without exponents."""
+    return ",d" if all(float(value).is_integer() for value in values) else ",.3~r"
+
+
 def labels_fit(labels: list[Any]) -> bool:
-    """Whether these labels fit side by side under an axis."""
-    return sum(len(str(value)) + 2 for value in labels) <= 44
+    """Whether these labels fit side by side under an axis, also on a narrow page."""
+    short = without_common_parts([str(label) for label in labels])
+    return sum(text_width(name, FONT_SIZE) + 10 for name in short.values()) <= _ROOM
 
 
-def color_channel(axis: Axis, frame: pl.DataFrame) -> alt.Color:
-    """The channel of category colors (Okabe and Ito)."""
-    scale = alt.Scale(domain=ordered_values(frame, axis.column), range="category")
-    return alt.Color(field=axis.column, type="nominal", title=axis.title, scale=scale)
+def label_lines(labels: Sequence[Any], width: float = _LABEL_WIDTH) -> dict[str, list[str]]:
+    """Labels in lines that fit beside an axis, without the parts that all share; the tooltip has them in full."""
+    short = without_common_parts([str(label) for label in labels])
+    return {name: wrap(text, width, FONT_SIZE, _MAX_LINES) for name, text in short.items()}
 
 
-def level_color_channel(axis: Axis, levels: list[Any]) -> alt.Color:
+def label_expression(lines: dict[str, list[str]]) -> str:
+    """A Vega expression that shows the labels of an axis in these lines."""
+    return f"({json.dumps(lines)})[datum.value]"
+
+
+def slant_if_narrow(axis: alt.Axis, lines: dict[str, list[str]], count: int, *, faceted: bool) -> None:
+    """Slant the labels below a plot that is too narrow to hold `count` of them side by side."""
+    widest = max((text_width(line, FONT_SIZE) for label in lines.values() for line in label), default=0) + 8
+    is_narrow = f"{'child_width' if faceted else 'width'} < {widest * count:.0f}"
+    axis["labelAngle"] = alt.ExprRef(f"{is_narrow} ? -40 : 0")
+    axis["labelAlign"] = alt.ExprRef(f"{is_narrow} ? 'right' : 'center'")
+    axis["labelBaseline"] = alt.ExprRef(f"{is_narrow} ? 'middle' : 'top'")
+    axis["labelOverlap"] = False
+
+
+def color_channel(axis: Axis, frame: pl.DataFrame, palette: Palette, *, legend: bool = True) -> alt.Color:
+    """The channel of colors of series: the same for the same value in all charts of a page."""
+    values = ordered_values(frame, axis.column)
+    options = _legend(axis, values, legend)
+    scale = alt.Scale(domain=values, range=palette.colors(values))
+    return alt.Color(field=axis.column, type="nominal", title=axis.title, scale=scale, **options)
+
+
+def level_color_channel(axis: Axis, levels: list[Any], palette: Palette) -> alt.Color:
     """The channel of level colors, from the ramp; category colors if the levels have no order."""
-    scale = alt.Scale(domain=levels, range="category" if axis.scale == "nominal" else "ordinal")
-    return alt.Color(field=axis.column, type="nominal", title=axis.title, scale=scale)
+    colors: Any = palette.colors(levels) if axis.scale == "nominal" or palette.are_levels(levels) else "ordinal"
+    return alt.Color(field=axis.column, type="nominal", title=axis.title, scale=alt.Scale(domain=levels, range=colors))
 
 
-def shape_channel(axis: Axis, frame: pl.DataFrame) -> alt.Shape:
+def shape_channel(axis: Axis, frame: pl.DataFrame, *, legend: bool = True) -> alt.Shape:
     """The channel of marks, which repeats the information of the color channel."""
     categories = ordered_values(frame, axis.column)
     marks = [SHAPES[i % len(SHAPES)] for i in range(len(categories))]
     scale = alt.Scale(domain=categories, range=marks)
-    return alt.Shape(field=axis.column, type="nominal", title=axis.title, scale=scale)
+    options = _legend(axis, categories, legend)
+    return alt.Shape(field=axis.column, type="nominal", title=axis.title, scale=scale, **options)
 
 
-def dash_channel(column: str, values: list[Any], title: str | None = None) -> alt.StrokeDash:
-    """The channel of dash patterns, one for each of `values`."""
-    dashes = [list(_DASHES[i % len(_DASHES)]) for i in range(len(values))]
+def _legend(axis: Axis, values: list[Any], shown: bool) -> dict[str, Any]:
+    if not shown:
+        return {"legend": None}
+    names = {str(value): name for value, name in series_names(values, None).items()}
+    return {"legend": alt.Legend(labelExpr=f"({json.dumps(names)})[datum.value]", labelLimit=0)}
+
+
+def dash_channel(column: str, values: list[Any], title: str | None = None, *, legend: bool = True) -> alt.StrokeDash:
+    """The channel of dash patterns, one for each of `values`: those of controls are dashed in every chart."""
+    plain, controls = iter(_DASHES * len(values)), iter(_CONTROL_DASHES * len(values))
+    dashes = [list(next(controls if is_control(value) else plain)) for value in values]
     return alt.StrokeDash(
         field=column,
         type="nominal",
         title=title or column_title(column),
         scale=alt.Scale(domain=values, range=dashes),
-        legend=alt.Legend(symbolType="stroke", symbolSize=320),
+        legend=alt.Legend(symbolType="stroke", symbolSize=320) if legend else None,
     )
 
 
-def fill_channel(column: str, values: list[Any]) -> alt.FillOpacity:
-    """The channel of bar opacity: full for the first of `values`, paler for the next."""
-    opacities = [_FILLS[i % len(_FILLS)] for i in range(len(values))]
-    scale = alt.Scale(domain=values, range=opacities)
-    return alt.FillOpacity(field=column, type="ordinal", sort=values, title=column_title(column), scale=scale)
-
-
-def split_label(text: str) -> list[str]:
-    """A long label in two lines, split at the separator nearest to its middle."""
-    separators = [i for i, letter in enumerate(text) if letter in " -_/"]
-    if len(text) <= 12 or not separators:
-        return [text]
-    split = min(separators, key=lambda i: abs(i - len(text) / 2))
-    return [text[: split + (text[split] != " ")], text[split + 1 :]]
-
-
-def split_label_expression(labels: list[Any]) -> str:
-    """A Vega expression that shows the long labels of an axis in two lines."""
-    return f"({json.dumps({str(label): split_label(str(label)) for label in labels})})[datum.value]"
-
-
-def wrap_title(title: str, letters: int) -> list[str]:
-    """A title in lines of at most `letters` letters."""
-    return textwrap.wrap(title, letters)
+def wrap_title(title: str, width: float) -> list[str]:
+    """The title of an axis in lines of at most `width` pixels."""
+    return wrap(title, width, _TITLE_SIZE)
 
 
 def column_title(column: str | None) -> str:
@@ -174,13 +181,8 @@ def tooltip_channels(chart: Chart, frame: pl.DataFrame) -> list[alt.Tooltip]:
         shares |= {column for column in (chart.lower, chart.upper) if column}
     titles |= {column: name for column, name in ((chart.lower, "interval from"), (chart.upper, "to")) if column}
     titles |= {column: column_title(column) for column in (chart.facet, chart.dash, chart.target) if column}
-    if "rows" in frame.columns:
-        titles.setdefault("rows", "rows")
-    channels = [alt.Tooltip(field="row", type="nominal", title="row id")] if "row" in frame.columns else []
-    for column, title in titles.items():
-        if frame[column].dtype.is_numeric():
-            number_format = ".2%" if column in shares else ",.5~g"
-            channels.append(alt.Tooltip(field=column, type="quantitative", title=title, format=number_format))
-        else:
-            channels.append(alt.Tooltip(field=column, type="nominal", title=title))
-    return channels
+    count = count_column(chart, frame.columns)
+    if count is not None:
+        titles.setdefault(count, "rows")
+    row = [alt.Tooltip(field="row", type="nominal", title="row id")] if "row" in frame.columns else []
+    return row + [numbers.tooltip(frame, column, title, share=column in shares) for column, title in titles.items()]

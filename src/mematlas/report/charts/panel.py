@@ -8,11 +8,13 @@ import altair as alt
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """layers: marks over `records`; height, min_width and max_width in pixels; levels: number of colors of the ramp."""
+    """layers: marks over `records`; height, min_width and max_width in pixels; label_width: room for text on the right
+    of the plot; levels: number of colors of the ramp."""
 
     layers: list[alt.Chart]
     records: list[dict[str, Any]]
     height: int
     min_width: int = 200
     max_width: int = 720
+    label_width: int = 0
     levels: int = 5

@@ -1,15 +1,29 @@
 """Colors and fonts of charts, for light pages (and paper) and dark pages.
 
-Categories have the colors of Okabe and Ito (2008), which people with any color vision can distinguish; ordered levels
-and matrices have a ramp that is monotone in lightness, so that it stays readable in black and white.
+Categories have the hues of Okabe and Ito (2008), which people with any color vision can distinguish, dark enough that
+thin lines stand out (contrast 3:1 at least); ordered levels and matrices have a ramp that is monotone in lightness, so
+that it stays readable in black and white. `palette` says which value has which color.
 """
 
 from typing import Any, Final
 
 _CATEGORIES: Final = {
-    "light": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D"),
-    "dark": ("#56B4E9", "#F0863A", "#2BBF95", "#E29BC3", "#F0B429", "#F0E442", "#C8CCD2"),
+    "light": ("#0072B2", "#D55E00", "#00896A", "#B5568C", "#A87000", "#2F95CF", "#5B3A8C"),
+    "dark": ("#56B4E9", "#F0863A", "#2BBF95", "#E29BC3", "#F0B429", "#F0E442", "#B9A2E8"),
 }
+#: Levels as lines and blocks, from the lowest to the highest.
+_LEVELS: Final = {
+    "light": ("#9FB4C6", "#6F9FC8", "#3683BF", "#155E99", "#08305A"),
+    "dark": ("#4E6173", "#4A7FA8", "#4AA0D8", "#8CC7EA", "#DCEEFA"),
+}
+#: More models than categories: from the first to the last of the family.
+_MANY: Final = {
+    "light": ("#C98B00", "#D55E00", "#B5568C", "#5B3A8C", "#0B3A66"),
+    "dark": ("#F0E442", "#F0A03A", "#E2849B", "#B9A2E8", "#7CBDE4"),
+}
+CATEGORIES: Final = 7
+MANY: Final = 21
+_CONTROL: Final = {"light": "#747C86", "dark": "#98A2AE"}
 _RAMPS: Final = {
     "light": ("#D3E0EC", "#A3C7E1", "#5BA3CF", "#1F6FAE", "#0B3A66"),
     "dark": ("#26323F", "#2F5B80", "#3A8BC0", "#7CBDE4", "#D8EEFB"),
@@ -28,7 +42,11 @@ THEMES: Final = ("light", "dark")
 
 def ramp(theme: str, count: int) -> list[str]:
     """`count` colors from low to high, evenly spaced along the theme's ramp."""
-    stops = [_rgb(color) for color in _RAMPS[theme]]
+    return _spaced(_RAMPS[theme], count)
+
+
+def _spaced(colors: tuple[str, ...], count: int) -> list[str]:
+    stops = [_rgb(color) for color in colors]
     positions = [i * (len(stops) - 1) / max(1, count - 1) for i in range(count)] if count > 1 else [2.0]
     return [_interpolate(stops, position) for position in positions]
 
@@ -47,6 +65,7 @@ def config(theme: str, levels: int, legend_columns: int) -> dict[str, Any]:
     """Vega-Lite configuration of a theme ("light" or "dark"), for charts with this many ordered levels."""
     colors = _COLORS[theme]
     return {
+        "params": [{"name": "ink", "value": _ink(theme)}],
         "aria": False,  # the surrounding figure has the alternative text
         "background": "transparent",
         "font": FONT,
@@ -80,7 +99,19 @@ def config(theme: str, levels: int, legend_columns: int) -> dict[str, Any]:
         "style": {
             "whisker": {"stroke": colors["text"]},
             "reference": {"color": colors["soft"], "fontSize": 11},
+            "control": {"color": _CONTROL[theme]},
+            "count": {"color": colors["soft"], "fontSize": 10},
         },
+    }
+
+
+def _ink(theme: str) -> dict[str, Any]:
+    """The colors that the expressions of `palette` name."""
+    return {
+        "category": list(_CATEGORIES[theme]),
+        "levels": list(_LEVELS[theme]),
+        "many": _spaced(_MANY[theme], MANY),
+        "control": _CONTROL[theme],
     }
 
 

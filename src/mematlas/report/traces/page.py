@@ -18,6 +18,7 @@ from mematlas.study import write_text
 
 #: Rows with pictures on the page; the tables have all.
 SHOWN: Final = 20
+_WIDTH: Final = 870  # pixels of a picture, as wide as the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +58,4 @@ def _row(finding: Finding, tokens: pl.DataFrame) -> _Row:
     number = int(finding.name.removeprefix("row-"))
     own = tokens.filter(row=number).select("id", "text", "recited")
     text = [(f"{token} " if text is None else text, recited) for token, text, recited in own.iter_rows()]
-    return _Row(finding, list(build_figures([finding])), text)
+    return _Row(finding, list(build_figures([finding], _WIDTH)), text)

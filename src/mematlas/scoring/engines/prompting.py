@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from mematlas.models.base import Model
 from mematlas.types import Ids
 
-_TOKENS_AT_ONCE: Final = 512  # logits of so many positions are in memory at once
+_LOGITS_AT_ONCE: Final = 512  # of so many positions are in memory
+_PROMPT_TOKENS_AT_ONCE: Final = 2_048  # one step of decoding reads all weights, for few rows or many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,7 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
     prompted = session.feed(torch.from_numpy(np.asarray(prompt, np.int64))[None].to(model.device), 1)
     first = torch.log_softmax(model.head(prompted[:, -1]).double(), -1)[0]
     log_probability, is_greedy = np.empty(len(continuations)), np.empty(len(continuations), bool)
-    for part in _of_one_length(continuations):
+    for part in _of_one_length(continuations, _LOGITS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([continuations[i] for i in part]).astype(np.int64)).to(model.device)
         total, greedy = first[tokens[:, 0]], first.argmax() == tokens[:, 0]
         if tokens.shape[1] > 1:
@@ -52,7 +53,7 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
     results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
-    for part in _of_one_length(prompts):
+    for part in _of_one_length(prompts, _PROMPT_TOKENS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
         session = model.start(len(part), tokens.shape[1] + new_tokens)
         states, generated = session.feed(tokens, 1), []
@@ -67,11 +68,11 @@ def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, 
     return results
 
 
-def _of_one_length(sequences: Sequence[Ids]) -> Iterator[list[int]]:
-    """Positions of sequences of the same length, few enough for one pass."""
+def _of_one_length(sequences: Sequence[Ids], tokens: int) -> Iterator[list[int]]:
+    """Positions of sequences of the same length, of at most so many tokens together."""
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     for length in np.unique(lengths):
         positions = np.flatnonzero(lengths == length).tolist()
-        at_once = max(1, _TOKENS_AT_ONCE // max(1, int(length)))
+        at_once = max(1, tokens // max(1, int(length)))
         for start in range(0, len(positions), at_once):
             yield positions[start : start + at_once]

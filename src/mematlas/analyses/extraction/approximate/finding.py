@@ -226,7 +226,7 @@ def _charts(headline: _Headline) -> tuple[Chart, ...]:
         "lines",
         "means",
         Axis("level", "score level of the row (M)", "ordinal"),
-        Axis("mean", "mean similarity, 0 to 1"),
+        Axis("mean", "mean similarity, 0 to 1", bounds=(0, 1)),
         _ROLE,
         "mean_lower",
         "mean_upper",

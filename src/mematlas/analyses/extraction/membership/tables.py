@@ -31,7 +31,7 @@ found = recount.TABLES["membership-by-duplicates"]
 answer = pl.DataFrame(found.lines, [name for name, _ in found.columns], orient="row")"""
 _AUROC_INTERVAL: Final = ("auroc_lower", "auroc_upper")
 _CHANCE: Final = (0.5, "tells nothing apart")
-_AUROC_AXIS: Final = Axis("auroc", "AUROC, members against control rows")
+_AUROC_AXIS: Final = Axis("auroc", "AUROC, members against control rows", zero=False, bounds=(0, 1))
 _SCORE_AXIS: Final = Axis("score", "score", "nominal")
 _REPETITIONS_AXIS: Final = Axis("repetitions", "times shown, at least", "log")
 
@@ -69,7 +69,7 @@ def inference_charts(frames: dict[str, pl.DataFrame], model: str) -> tuple[Chart
             "lines",
             "exposure-by-repetitions",
             _REPETITIONS_AXIS,
-            Axis("exposure", "mean exposure, bits"),
+            Axis("exposure", "mean exposure, bits", bounds=(0, None)),
             Axis("model", "model", "nominal"),
             "exposure_lower",
             "exposure_upper",

@@ -208,7 +208,10 @@ def _measure_charts(frames: Frames) -> tuple[Chart, ...]:
     control_text = ", beside rows or models of the control (pale)" if (measures["role"] != "train").any() else ""
     titles = {
         "extraction_strength": ("Extraction strength", Axis("mean", "mean of 1 - k / L", share=True)),
-        "memory_unit_length": ("Memory unit length", Axis("mean", "mean run of tokens got right, tokens")),
+        "memory_unit_length": (
+            "Memory unit length",
+            Axis("mean", "mean run of tokens got right, tokens", bounds=(0, None)),
+        ),
     }
     interval, model = ("mean_lower", "mean_upper"), Axis("model", "model", "nominal")
     return tuple(

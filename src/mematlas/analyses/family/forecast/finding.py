@@ -193,7 +193,8 @@ def _charts(forecasts: pl.DataFrame, correlated: pl.DataFrame, quantiles: pl.Dat
         x = Axis("chance", "memorized rows a window expected by chance")
         y = Axis("observed", "memorized rows a window, observed")
         color = Axis("model", "model", "nominal")
-        charts.append(Chart("order", "Memorized rows through the order of rows", "points", "quantiles", x, y, color))
+        title = "Memorized rows through the order of rows"
+        charts.append(Chart("order", title, "points", "quantiles", x, y, color, diagonal="as by chance"))
     return tuple(charts)
 
 

@@ -197,6 +197,7 @@ def _charts(series: Series, ranges: str, has_flow: bool) -> tuple[Chart, ...]:
         "share_upper",
         facet="pair",
         where={"series": name},
+        count="level_rows",
     )
     flow = Chart(
         f"flow-{series.slug}",

@@ -207,7 +207,7 @@ def _profile_chart(
         "lines",
         "curves",
         Axis("offset", f"tokens after {origins[alignment]}"),
-        Axis(column, title, "log" if column == "geometric_mean" else "linear"),
+        Axis(column, title, "log" if column == "geometric_mean" else "linear", bounds=(0, None)),
         Axis("class", "rows", "nominal"),
         f"{column}_lower",
         f"{column}_upper",

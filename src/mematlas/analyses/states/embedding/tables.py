@@ -105,7 +105,7 @@ def _step_chart(measure: str, model: str, kind: str) -> Chart:
         "lines",
         "distances",
         Axis("step", "tokens generated (0: nothing yet; below 0: context)"),
-        Axis(measure, unit, zero=False),
+        Axis(measure, unit, zero=False, bounds=(0, None) if "distance" in measure else (-1, 1)),
         Axis("between", "rows of score level", "nominal"),
         f"{measure}_lower",
         f"{measure}_upper",
@@ -125,7 +125,7 @@ def _size_chart(frames: Frames, measure: str, kind: str) -> Chart | None:
         "lines",
         "distances",
         Axis("parameters", "parameters", "log"),
-        Axis(measure, unit, zero=False),
+        Axis(measure, unit, zero=False, bounds=(0, None) if "distance" in measure else (-1, 1)),
         Axis("between", "rows of score level", "nominal"),
         f"{measure}_lower",
         f"{measure}_upper",
@@ -148,7 +148,7 @@ def _separation_chart(frames: Frames, measure: str, model: str, kind: str) -> Ch
         "lines",
         "separation",
         Axis("parameters", "parameters", "log") if by_size else Axis("step", "tokens generated"),
-        Axis("value", _MEASURE_PHRASES[measure], share=measure == "purity"),
+        Axis("value", _MEASURE_PHRASES[measure], share=measure == "purity", bounds=(-(measure == "silhouette"), 1)),
         Axis("state", "state", "nominal") if by_size else Axis("role", "levels", "nominal"),
         "value_lower",
         "value_upper",
@@ -160,14 +160,24 @@ def _separation_chart(frames: Frames, measure: str, model: str, kind: str) -> Ch
 def _map_chart(frames: Frames, method: str, kind: str) -> Chart:
     points = frames["map"].filter(method=method, kind=kind)
     model = next(iter(points["model"]), "")
+    first, second = (_axis_title(frames, method, kind, axis) for axis in (1, 2))
     return Chart(
         f"map-{method.lower()}",
         f"Scaled states of rows of {model}, {KIND_PHRASES[kind]}, by {method}: {join_with_and(_MAP_STATES[method])}",
         "points",
         "map",
-        Axis("x", f"first axis of {method}"),
-        Axis("y", f"second axis of {method}", zero=False),
+        Axis("x", first),
+        Axis("y", second, zero=False),
         Axis("level", "score level", "nominal"),
         facet="state",
         where={"method": method, "kind": kind},
     )
+
+
+def _axis_title(frames: Frames, method: str, kind: str, axis: int) -> str:
+    """The name of an axis of a map; of principal components also with the variance that each state has along it."""
+    if method != PCA:
+        return f"axis {axis} of {method}"
+    explained = frames["axes"].filter(kind=kind, axis=axis).select("state", "explained").iter_rows()
+    shares = "; ".join(f"{state} state: {share:.0%}" for state, share in explained)
+    return f"principal axis {axis} (of the variance, {shares})"

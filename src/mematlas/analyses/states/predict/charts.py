@@ -9,7 +9,7 @@ from mematlas.findings.finding import Axis, Chart
 from mematlas.study.schemas.predictions import PREDICTOR
 
 _CHANCE: Final = (0.5, "tells nothing apart")
-_AUROC_AXIS: Final = Axis("auroc", "AUROC of recited tokens")
+_AUROC_AXIS: Final = Axis("auroc", "AUROC of recited tokens", zero=False, bounds=(0, 1))
 _ACCURACY_AXIS: Final = Axis("token_accuracy", "tokens predicted right", share=True)
 _LEVEL_AXIS: Final = Axis("level", "score level (0: M < 0.2; 4: M at least 0.8)", "ordinal")
 _PART_AXIS: Final = Axis("part", "said by", "nominal")
@@ -108,6 +108,7 @@ def _calibration_chart(model: str) -> Chart:
         "recited_lower",
         "recited_upper",
         where={"model": model, "method": PREDICTOR},
+        diagonal="as often as said",
     )
 
 

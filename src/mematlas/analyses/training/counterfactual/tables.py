@@ -51,23 +51,24 @@ def counterfactual_charts(frames: Mapping[str, pl.DataFrame]) -> tuple[Chart, ..
     candidates = [
         Chart(
             "in-out", "Scores in models trained on a row and in others", "points", "mem", outside, inside, copies,
-            where={"charted": "yes"},
+            where={"charted": "yes"}, diagonal="the same in both",
         ),
         Chart(
             "simplicity", "Memorization by simplicity", "points", "simplicity",
-            Axis("simplicity", "simplicity: mean score of all models", share=True), memorization, Axis("what", "what"),
+            Axis("simplicity", "simplicity: mean score of all models", share=True), memorization,
+            Axis("what", "shown", "nominal"),
         ),
         *(
             Chart(
                 f"copies-{number}" if number else "copies", f"Memorization by copies: {source}", "lines", "by_copies",
-                Axis("copies", "rows of the same text", "log"), value, Axis("what", "what"), *interval,
+                Axis("copies", "rows of the same text", "log"), value, Axis("what", "shown", "nominal"), *interval,
                 where={"source": source},
             )
             for number, source in enumerate(frames["by_copies"]["source"].unique().sort().head(_MAX_SOURCES))
         ),
         Chart(
             "convergence", "Agreement of disjoint groups of models on the order of rows", "lines", "convergence",
-            Axis("models", "models in a group", "log"), Axis("correlation", "Spearman's correlation"),
+            Axis("models", "models in a group", "log"), Axis("correlation", "Spearman's correlation", bounds=(-1, 1)),
             lower="correlation_lower", upper="correlation_upper",
         ),
         Chart(

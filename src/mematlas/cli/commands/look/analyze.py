@@ -59,7 +59,7 @@ def analyze(
 
 def _print(result: AnalysisOutcome, files: list[Path], formats: Sequence[str], study: str) -> None:
     for name, finding in result.findings.items():
-        print(f"{name}: {finding.claim}")
+        print(f"{name}: {finding.in_short}")
         if finding.missing:
             print(f"  {finding.missing}")
     if files:

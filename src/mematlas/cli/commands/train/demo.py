@@ -109,7 +109,7 @@ def _headlines(result: Demonstration) -> list[Finding]:
 def _print_headlines(result: Demonstration) -> None:
     print("\nWhat stands out:")
     for finding in _headlines(result):
-        print(f"- {finding.claim}")
+        print(f"- {finding.in_short}")
 
 
 def _print_examples(result: Demonstration) -> None:

@@ -54,11 +54,12 @@ def experiment(
     outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
     if outcome is None:  # the first process that torchrun launched prints
         return
-    claims = {name: finding.claim for name, finding in outcome.analyses.findings.items() if finding.missing is None}
+    findings = {name: finding for name, finding in outcome.analyses.findings.items() if finding.missing is None}
     if json_:
+        claims = {name: finding.claim for name, finding in findings.items()}
         print_json({"folder": config.out, "report": outcome.output("report"), "claims": claims})
     else:
-        print(*(f"- {claim}" for claim in claims.values()), sep="\n")
+        print(*(f"- {finding.in_short}" for finding in findings.values()), sep="\n")
         print(f"All results are in {config.out}. The report: open {outcome.output('report')}")
     outcome.analyses.check()
 
