@@ -246,7 +246,7 @@ def _replaced(model: PatchableModel, number: int, output: Tensor) -> Iterator[No
     with ExitStack() as stack:
         for block in model.blocks[: number + 1]:
             stack.callback(_restore, block, block.__dict__.get("forward"))  # accelerate's, if the block is offloaded
-            block.forward = lambda *_args, **_kwargs: output  # type: ignore[method-assign]
+            block.forward = lambda *_args, **_kwargs: output
         yield
 
 

@@ -108,14 +108,15 @@ def _named(frame: "pl.DataFrame", labels: Sequence[str], *columns: str) -> "pl.D
     """The frame with the labels of tokens in these columns, in the order of the text, and the last layer first."""
     import polars as pl
 
-    layers = (
-        pl.Enum([str(layer) for layer in sorted(frame["layer"].unique(), reverse=True)]) if "layer" in columns else None
-    )
+    orders = dict.fromkeys(columns, pl.Enum(labels))
+    if "layer" in orders:
+        orders["layer"] = pl.Enum([str(layer) for layer in sorted(frame["layer"].unique(), reverse=True)])
+    texts = dict(enumerate(labels))
     named = frame.with_columns(
-        pl.col(name).cast(pl.String).cast(layers)
+        pl.col(name).cast(pl.String).cast(order)
         if name == "layer"
-        else pl.col(name).replace_strict(dict(enumerate(labels)), return_dtype=pl.Enum(labels))
-        for name in columns
+        else pl.col(name).replace_strict(texts, return_dtype=order)
+        for name, order in orders.items()
     )
     return named.sort(columns)
 

@@ -102,7 +102,7 @@ def tokens_table(
         np.full(len(ids), row),
         np.arange(len(ids), dtype=np.int32),
         ids,
-        pa.array(texts or [None] * len(ids), pa.string()),
+        pa.nulls(len(ids), pa.string()) if texts is None else pa.array(texts, pa.string()),
         pa.array([*prompt, *recited.tolist()], pa.bool_()),
         pa.array([None] * len(ids) if twin_recited is None else [*prompt, *twin_recited.tolist()], pa.bool_()),
     ]
