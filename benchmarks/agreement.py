@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import torch
 from generate_oracle import oracle
 from numpy.typing import NDArray
-from rows import Scores, engine_model, markdown_table, perturb, score, with_greedy_text
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -34,6 +33,7 @@ from transformers import (
 from mematlas.models.causal import CausalModel
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Align, Depth, Grid, Ids
+from rows import Scores, engine_model, markdown_table, perturb, score, with_greedy_text
 
 CONTEXTS, CONTINUATIONS = (16, 24, 32), (8, 16, 32, 64)
 WIDTH = max(CONTEXTS) + max(CONTINUATIONS)

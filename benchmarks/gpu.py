@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from rows import engine_model, markdown_table, zipf_tokens
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from mematlas.models.base import Model, ModelCard
@@ -24,6 +23,7 @@ from mematlas.scoring.cost import ModelShape, scoring_cost
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid, TokenRows
+from rows import engine_model, markdown_table, zipf_tokens
 
 
 @dataclass(frozen=True)

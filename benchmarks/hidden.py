@@ -21,7 +21,6 @@ from statistics import median
 
 import numpy as np
 import torch
-from rows import engine_model, markdown_table, with_greedy_text, zipf_tokens
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from mematlas.corpus.row_sets import default_shard_count
@@ -33,6 +32,7 @@ from mematlas.scoring.records.states import max_states_bytes, write_states
 from mematlas.scoring.records.tables import score_table, signal_tables
 from mematlas.study import write_shard
 from mematlas.types import Grid, Ids, TokenRows
+from rows import engine_model, markdown_table, with_greedy_text, zipf_tokens
 from scoring import log, neox70m, with_recited_share
 
 GRID = Grid((32,), (32,))

@@ -21,8 +21,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rows import markdown_table
-
 import mematlas
 from mematlas.executors.base import WorkerPool
 from mematlas.executors.local import LocalExecutor
@@ -31,6 +29,7 @@ from mematlas.scoring.config import resolve_config
 from mematlas.scoring.job import resolve_job
 from mematlas.scoring.job_spec import JobSpec, from_spec, to_spec
 from mematlas.scoring.worker import ShardTask
+from rows import markdown_table
 
 MODES = ("scheduling", "reading and scheduling", "scoring")
 MEMORY = ("before", "peak", "worker_peak")

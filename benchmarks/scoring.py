@@ -28,12 +28,12 @@ import torch
 import transformers
 from generate_oracle import greedy_text
 from numpy.typing import NDArray
-from rows import Scores, engine_model, markdown_table, score, with_greedy_text, zipf_tokens
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from mematlas.models.causal import CausalModel
 from mematlas.scoring.options import ScoringOptions, Signals
 from mematlas.types import Depth, Grid, Ids
+from rows import Scores, engine_model, markdown_table, score, with_greedy_text, zipf_tokens
 
 ENGINE_VARIANTS: dict[str, tuple[Depth, tuple[Signals, ...]]] = {
     "graded": ("graded", ()),

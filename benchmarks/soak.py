@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rows import markdown_table
 
 from mematlas.cli.commands.study.slurm import option_words
 from mematlas.errors import MematlasError
 from mematlas.scoring.config import resolve_config
 from mematlas.study import Study
 from mematlas.verification.verify import verify
+from rows import markdown_table
 
 ROWS, KNOWN, WIDTH, VOCABULARY = 2400, 1000, 24, 50
 KEYS = ["model", "row", "context", "continuation"]

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rows import markdown_table, zipf_tokens
 from scheduling import Clock
 
 import mematlas
@@ -28,6 +27,7 @@ from mematlas.models.threads import limit_threads
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid, TokenRows
+from rows import markdown_table, zipf_tokens
 from scoring import neox70m
 
 SHARD, SHARDS, WIDTH, VOCABULARY = 256, 256, 64, 50304

@@ -27,6 +27,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
+    "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
+    "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
     "mematlas explore study": "serves until it is stopped; run by tests/explorer/test_command.py",
     "mematlas score MODEL --corpus tokens.npy --rows ids:rows.ids.txt --context 8 --continuation 4 --study selection": (
         "needs an exported selection; run by tests/explorer/test_export.py"
@@ -34,6 +36,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas experiment dynamics dynamics.yaml": SMALL,
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,
+    "mematlas experiment inject inject.yaml": SMALL,
+    "mematlas experiment inject inject.yaml --check-interaction 3": f"{MINUTES}; see tests/experiments/test_inject.py",
     "mematlas features tagged --tagger spacy:en_core_web_sm": "needs spaCy; tests/pipeline/test_tags.py has a tagger",
     "mematlas --install-completion": HOME,
     "python notebooks/leak.py": NOTEBOOK,

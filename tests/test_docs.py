@@ -180,6 +180,13 @@ def test_the_trainer_of_the_page_trains_a_model(at_desk):
     assert (config.models, config.share, config.row_length, config.context) == (40, 0.5, 64, 32)
 
 
+def test_the_events_of_the_page_are_those_of_a_file(tmp_path):
+    (block,) = [block.text for block in BLOCKS if block.text.startswith("events:")]
+    (tmp_path / "inject.yaml").write_text(block)
+    config = read_experiment("inject", tmp_path / "inject.yaml")
+    assert [cell.name for cell in config.cells][-5:-3] == ["text@steps@splice", "text@never"]
+
+
 # --------------------------------------------------------------------------------------------- Python, study files
 
 

@@ -1,5 +1,6 @@
 """Awkward studies: the tables of every kind of study that an analysis must handle."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -200,6 +201,45 @@ def with_id_arms(*, blocks: int = 4, seeds=("s1", "s1b"), faster: int = 2) -> Ta
     return with_probes(full_study(60), records)
 
 
+def with_injections(
+    *,
+    seeds=(0, 1),
+    sizes=("s1", "s4"),
+    kinds=("text", "random"),
+    frequencies=("64@replace", "256@replace", "never"),
+    arms=("treatment", "control", "alone-0"),
+    steps=(10, 20, 50),
+    recited: float = 1.0,
+) -> Tables:
+    """V of sequences in twin arms: what is shown more often is recited for longer, and by larger models."""
+    rng, records = np.random.default_rng(0), []
+    for (number, size), seed, arm in product(enumerate(sizes), seeds, arms):
+        group, shows = f"{size}-seed{seed}--{arm}", arm != "control"
+        for step, kind, frequency, block in product(steps, kinds, frequencies, range(2)):
+            if arm == "alone-0" and (kind, frequency, block) != (kinds[0], frequencies[0], 0):
+                continue
+            period = float(frequency.partition("@")[0].replace("never", "inf").replace("steps", "100"))
+            shown = shows * np.ceil((step - steps[0]) * 16 / period)
+            length = min(32.0, np.floor(recited * (shown * (number + 1) / 2 + rng.integers(0, 4))))
+            values = {"V": length, "copied": float(length > 30), "cap": 32.0, "shown": shown}
+            records += [(group, step, f"{kind}@{frequency}:{block}", name, v, 1) for name, v in values.items()]
+        if arm != "alone-0":
+            losses = {step: 5 - step / 100 + 0.1 * (arm == "treatment") + seed / 50 for step in steps}
+            records += [(group, step, "held-out", "loss", loss, 40) for step, loss in losses.items()]
+    groups = {f"{size}-seed{seed}": 10 ** (3 * at + 1) for at, size in enumerate(sizes) for seed in seeds}
+    return with_probes(with_trained_models(full_study(60), groups), records)
+
+
+def with_trained_models(study: Tables, groups: Mapping[str, int]) -> Tables:
+    """`study` with the last model of one arm of each group, which has so many weights."""
+    added = pl.DataFrame(
+        {"model": [f"{group}--control-step-000050" for group in groups], "parameters": list(groups.values())}
+    )
+    known = study.models.filter(model="s1").drop("model", "parameters")
+    models = added.join(known, how="cross").select(study.models.columns).cast(dict(study.models.schema))
+    return replace(study, models=pl.concat([study.models, models]))
+
+
 SAME_MODEL = [(name, name) for name in ("s1", "s3", "s4")]
 TWO_CELLS = ((32, 16), (32, 32))
 
@@ -346,6 +386,14 @@ CASES = {
         full_study(60),
         [(f"s1--{branch}", 3, "special", metric, 0.0, 8) for branch in ("0x", "0x-again") for metric in ("M", "shown")],
     ),
+    "probes of injections": with_injections,
+    "probes of injections, one size, one seed, nothing alone": lambda: with_injections(
+        seeds=(0,), sizes=("s4",), arms=("treatment", "control")
+    ),
+    "probes of injections in given steps": lambda: with_injections(kinds=("canary",), frequencies=("steps@splice",)),
+    "probes of injections, no control": lambda: with_injections(arms=("treatment",)),
+    "probes of injections, nothing injected": lambda: with_injections(frequencies=("never",)),
+    "probes of injections, nothing recited": lambda: with_injections(recited=0, arms=("treatment", "control")),
     "probes, nothing that is known": lambda: with_probes(full_study(60), [("a", 1, "other", "N", None, 1)]),
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),

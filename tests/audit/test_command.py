@@ -18,6 +18,9 @@ def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, 
     words = ["audit", ground.tuned, "--train", ground.train, "--base", ground.base, "--out", tmp_path / "out"]
     words += ["--control", ground.control]
     quick = ["--secrets", "none", "--prompts", "0"]
+    made = ["--into", ground.control, "--template", "My code is {digits:9}.", "--per-level", "2", "--quiet"]
+    assert call(capsys, "canaries", "make", *made, "--out", tmp_path / "made")[0] == 0
+    quick += ["--canaries", tmp_path / "made" / "key.parquet"]
     code, out, err = call(capsys, *words, *quick, "--fail-on", "leak,secrets>0")
     assert code == 3
     assert out.startswith("RECITES TRAINING TEXT: tuned recites a row whole in ")
@@ -33,6 +36,9 @@ def test_it_prints_the_verdict_and_fails_a_pipeline_on_a_leak(ground, tmp_path, 
     code, out, err = call(capsys, *words, *quick, "--json", "--quiet")
     assert (code, err) == (0, ""), "without a condition a leak is no failure"
     assert json.loads(out)["answer"] == "recites training text"
+    canaries = next(look for look in json.loads(out)["looks"] if look["name"] == "canaries")
+    assert not canaries["shows_leak"], "this model never saw them"
+    assert any(f"The key is not that of {ground.train}" in caveat for caveat in canaries["caveats"])
     assert (tmp_path / "out" / "study" / "report.html").stat().st_mtime_ns == before, "nothing is scored twice"
     page = tmp_path / "out" / "verdict.html"
     page.write_text(page.read_text().replace("recites", "does not recite"))
@@ -55,6 +61,7 @@ def test_what_cannot_be_audited_is_said_in_one_line(ground, tmp_path, capsys):
     assert "Half of the texts have" in refused("--train", short)
     secrets = tmp_path / "empty.txt"
     secrets.write_text("\n")
+    assert "There is no file" in refused("--train", ground.train, "--canaries", tmp_path / "none.parquet")
     text = refused("--train", ground.train, "--secrets", tmp_path / "none.txt")
     assert "cannot be read" in text
     assert "has no secret; write one a line" in refused("--train", ground.train, "--secrets", secrets)

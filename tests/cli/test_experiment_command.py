@@ -40,6 +40,21 @@ def test_an_experiment_prints_its_claim_and_its_report(cli, tmp_path, monkeypatc
     assert any("were shown 6 times" in claim for claim in json.loads(out)["claims"].values())
 
 
+def test_sequences_are_injected_alone_on_request(cli, tmp_path):
+    path = tmp_path / "inject.yaml"
+    cli("init", path, "--experiment", "inject")
+    code, out, err = cli("experiment", "inject", path, "--check-interaction", "2", "--dry-run", "--json")
+    assert code == 0, err
+    labels = [model["model"] for model in json.loads(out)["models"]]
+    assert labels[:5] == [
+        f"neox-0.14m-seed0{end}" for end in ("", "--control", "--treatment", "--alone-0", "--alone-1")
+    ]
+    assert len(labels) == 3 * 3 * 5
+    cli("init", tmp_path / "forget.yaml", "--experiment", "forget")
+    code, _, err = cli("experiment", "forget", tmp_path / "forget.yaml", "--check-interaction", "2", "--dry-run")
+    assert (code, "a forget file has no key 'check_interaction'" in err) == (1, True)
+
+
 def test_errors_are_one_line(cli, tmp_path):
     code, _, err = cli("experiment", "forgot", tmp_path / "f.yaml")
     assert (code, "No experiment is called 'forgot'" in err) == (1, True)

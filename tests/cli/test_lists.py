@@ -20,6 +20,7 @@ LISTS = {
     "report": {"--format"},
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
+    "canaries": {"--repetitions"},
     "rows": {"--model", "--level"},
 }
 

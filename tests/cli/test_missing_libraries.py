@@ -61,6 +61,10 @@ CALLS = {
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "canaries": [
+        (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
+        (["check", "model", "--key", "canaries"], HF),
+    ],
 }
 _BLOCKED = """
 import sys, json, io, contextlib

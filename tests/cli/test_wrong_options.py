@@ -34,6 +34,7 @@ VALID = {
     "experiment": ["forget", "forget.yaml"],
     "audit": ["no-model", "--train", "rows.npy"],
     "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
+    "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [

@@ -9,7 +9,7 @@ import pytest
 
 import mematlas.corpus
 from mematlas.corpus.base import CorpusOptions
-from mematlas.corpus.opening import _detect_format, open_corpus
+from mematlas.corpus.opening import detect_format, open_corpus
 from mematlas.errors import CorpusError, UnknownName
 from tests.corpus.writers import ENCODER, packed
 
@@ -55,7 +55,7 @@ def test_folders_by_what_is_in_them(tmp_path: Path, names: list[str], format: st
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("some text")
-    assert _detect_format(tmp_path).name == format
+    assert detect_format(tmp_path).name == format
 
 
 def test_what_the_system_refuses_is_one_line(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_text_is_not_mistaken(tmp_path: Path) -> None:
     (tmp_path / "braces.txt").write_text("{ this is no JSON }\n")
     (tmp_path / "cut.txt").write_text("x" * (1 << 16) + "x")
     (tmp_path / "within.txt").write_text("x" + "\u00e9" * (1 << 16), encoding="utf-8")
-    assert [_detect_format(path).name for path in sorted(tmp_path.iterdir())] == ["text"] * 3
+    assert [detect_format(path).name for path in sorted(tmp_path.iterdir())] == ["text"] * 3
     options = CorpusOptions(row_length=4, encoder=ENCODER, cache=tmp_path / "cache")
     assert len(open_corpus(tmp_path / "braces.txt", options=options)) == 5
 

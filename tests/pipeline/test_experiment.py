@@ -31,6 +31,11 @@ FORGET = {
     "special_rows": 4,
     "control_rows": 6,
 }
+INJECT = {
+    **{key: value for key, value in TINY.items() if key != "blocks"}, "seeds": [0, 1], "sequence_length": 24,
+    "prompts": [4, 8], "cap": 8, "base_steps": 4, "steps": 24, "held_out_rows": 6, "never_shown": 1,
+    "events": [{"kinds": ["text", "random"], "every": [8, 32], "sequences": 2}], "check_interaction": 1,
+}  # fmt: skip
 DYNAMICS = {**TINY, "epochs": 4, "train_rows": 12, "validation_rows": 6}
 
 
@@ -90,6 +95,24 @@ def test_dynamics_is_a_study_with_probes_after_every_epoch(tmp_path):
     assert epochs["parameters"].n_unique() == 1
     assert epochs.filter(set="validation")["rows"].unique().to_list() == [6]
     assert len(study.models()) == 2
+
+
+def test_inject_is_a_study_of_twins_with_a_finding(tmp_path):
+    study = mematlas.experiment("inject", write(tmp_path, INJECT))
+    labels = [label.partition("-step-")[0].partition("-seed")[2] for label in study.models()["model"]]
+    assert labels == ["0--control", "0--treatment", "1--control", "1--treatment"]
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "injection"]
+    curve = finding.table("curve")
+    assert curve["parameters"].unique().to_list() == study.models()["parameters"].unique().to_list()
+    assert curve.filter(t=0)["dV"].to_list() == [0.0] * 20, "before the first event the arms are one model"
+    assert curve.filter(period=8, t=24)["occurrences"].to_list() == [12] * 8
+    assert finding.table("interaction").height == 2
+    assert finding.table("cost").filter(t=0)["excess"].to_list() == [0.0, 0.0]
+    assert finding.table("cost").filter(t=24, arm="treatment")["excess"].item() != 0
+    exposures = study.scan_exposures().collect().filter(pl.col("model").str.contains("seed1--treatment"))
+    assert exposures["times"].to_list() == [0] * 10 + [12, 12, 3, 3, 12, 12, 3, 3, 0, 0], "those of its own seed"
+    arms = json.loads((tmp_path / "out" / "experiment.json").read_text())["arms"]
+    assert all(arm["first_different_step"] > 4 for arm in arms if "treatment" in arm["label"])
 
 
 def test_masked_dynamics_measures_in_training_what_the_study_scores(tmp_path):
@@ -163,12 +186,18 @@ def test_the_commented_file_shows_every_key_and_changes_nothing(name, tmp_path):
         ({"batch": 0}, r"line 1: batch: Input should be greater than 0 \(given: 0\)"),
         ({"times": [0]}, "line 1: times: rows are shown 0 times or more, and in one branch at least once"),
         ({"context": 48}, "a context of 48 tokens leaves nothing of rows of 48"),
+        ({"sizes": [{"hidden": 8}]}, "line 2: an entry of sizes lacks the key 'layers'"),
         ({"blocks": 7}, "special_rows is a multiple of blocks, not 64 and 7. `mematlas init --experiment forget`"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_line(tmp_path, values, message):
     with pytest.raises(OptionError, match=message):
         read_experiment("forget", write(tmp_path, values))
+
+
+def test_a_wrong_key_of_an_entry_is_named(tmp_path):
+    with pytest.raises(OptionError, match=r"experiment.yaml, line 2: an entry of events has no key 'kind'\. `mematlas"):
+        read_experiment("inject", write(tmp_path, {"events": [{"kind": "text", "every": [4]}]}))
 
 
 def test_a_wrong_name_preset_or_path_is_named(tmp_path):

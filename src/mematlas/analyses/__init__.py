@@ -111,6 +111,11 @@ ANALYSES = Registry(
             None,
             "what is left of rows that were shown a few times, over the same rows never shown (P8)",
         ),
+        "injection": (
+            "mematlas.analyses.training.injection.finding:ANALYSIS",
+            None,
+            "what is recited of injected sequences, by showings and size, beside a twin without them (P3)",
+        ),
         "did": (
             "mematlas.analyses.training.did:ANALYSIS",
             None,

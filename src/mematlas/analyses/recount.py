@@ -97,6 +97,17 @@ from mematlas.analyses.training.did import parallel_trends, showing_effects, sho
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
 from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
 from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
+from mematlas.analyses.training.injection.curve import (
+    injection_costs,
+    injection_curve,
+    injection_interactions,
+)
+from mematlas.analyses.training.injection.tables import (
+    injection_frequencies,
+    injection_illusions,
+    injection_lengths,
+    injection_thresholds,
+)
 from mematlas.analyses.training.unique_ids import id_curves, id_gains, id_gains_over_seeds
 from mematlas.literature.published import SLOPES, TABLES
 from mematlas.metrics.levels import LEVELS
@@ -141,6 +152,13 @@ __all__ = [
     "id_gains",
     "id_gains_over_seeds",
     "influence_histogram",
+    "injection_costs",
+    "injection_curve",
+    "injection_frequencies",
+    "injection_illusions",
+    "injection_interactions",
+    "injection_lengths",
+    "injection_thresholds",
     "law_points",
     "law_residuals",
     "lines",

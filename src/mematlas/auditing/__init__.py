@@ -19,6 +19,7 @@ LOOKS = Registry(
             "whether the loss tells training rows from control rows",
         ),
         "secrets": ("mematlas.auditing.secrets:look", None, "each secret at its own place, among values of its format"),
+        "canaries": ("mematlas.auditing.canaries.look:look", None, "each canary of a key, among never-shown secrets"),
         "copying": ("mematlas.auditing.copying:look", None, "what free generations copy from training texts"),
     },
 )

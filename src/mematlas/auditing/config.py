@@ -15,6 +15,7 @@ from mematlas.types import as_list
 _SHARED: Final = ("control", "base", "out", "context", "continuation", "fail_on", "device", "dtype", "column")
 _FOR_TRAIN: Final = (
     "secrets",
+    "canaries",
     "rows",
     "prompts",
     "new_tokens",
@@ -55,6 +56,9 @@ class AuditConfig(BaseModel):
         default="patterns",
         description="patterns: look for e-mail addresses, phone and card numbers, IBANs, keys ...; none; or a file "
         "with one secret a line.",
+    )
+    canaries: Name | None = Field(
+        default=None, description="The key.parquet of canaries that were put into the training file."
     )
     out: Path = Field(default=Path("audit"), description="Folder for the verdict and the study; continued if there.")
     rows: int = Field(default=1000, description="Maximum number of rows that are scored of each file.", gt=0)

@@ -16,6 +16,7 @@ class AuditKeywords(TypedDict, total=False):
     control: str | Path | None
     base: str | Path | None
     secrets: str | Path
+    canaries: str | Path | None
     out: str | Path
     rows: int
     prompts: int

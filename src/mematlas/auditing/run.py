@@ -12,6 +12,7 @@ import numpy as np
 
 from mematlas.auditing import LOOKS
 from mematlas.auditing.base import Document, Look, Material, could_not_be_judged
+from mematlas.auditing.canaries.key import read_key
 from mematlas.auditing.config import AuditConfig, resolve_audit
 from mematlas.auditing.keywords import AuditKeywords
 from mematlas.auditing.redaction import redacted
@@ -64,8 +65,10 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     if config.subject == "benchmark":
         return audit_benchmark(model, config, progress)
     secrets = config.listed_secrets()
+    if config.canaries is not None:
+        read_key(Path(config.canaries))  # a wrong path is said before anything is scored
     material = _prepare(model, config, progress)
-    looks = [_take(name, material) for name in LOOKS]
+    looks = [_take(name, material) for name in LOOKS if name != "canaries" or config.canaries is not None]
     if not config.show_secrets:
         looks = [redacted(look, secrets) for look in looks]
     verdict = decide(looks)
@@ -74,7 +77,7 @@ def run_audit(model: str, config: AuditConfig, progress: Progress) -> Verdict:
 
 
 def _prepare(model: str, config: AuditConfig, progress: Progress) -> Material:
-    source, base, encoder = find_sources(model, config)
+    source, base, encoder = find_sources(model, config.base)
     documents = read_documents(Path(_train(config)), config.column, encoder)
     control = [] if config.control is None else read_documents(Path(config.control), config.column, encoder)
     context, continuation = _lengths(config, encoder, documents)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from mematlas.auditing.base import Document
-from mematlas.auditing.config import AuditConfig
 from mematlas.corpus.opening import open_texts
 from mematlas.errors import MematlasError, ModelError
 from mematlas.models.base import ModelSource
@@ -12,24 +11,24 @@ from mematlas.scoring.job import labels_by_tokenizer
 from mematlas.types import Encoder
 
 
-def find_sources(model: str, config: AuditConfig) -> tuple[ModelSource, ModelSource | None, Encoder]:
-    """The model, its base (of an adapter by itself) and their tokenizer.
+def find_sources(model: str, base: str | None) -> tuple[ModelSource, ModelSource | None, Encoder]:
+    """The model, its base (of an adapter by itself, if `base` names none) and their tokenizer.
 
     Raises:
         ModelError: there is no such model, it has no tokenizer, or the base has another one.
     """
     source = find_model(model)
-    base_name = config.base or source.card.base
-    base = find_model(base_name) if base_name else None
+    base_name = base or source.card.base
+    base_source = find_model(base_name) if base_name else None
     encoder = source.encoder()
     if encoder is None:
         raise ModelError(f"{model} has no tokenizer, which an audit of texts needs; save it beside the weights.")
-    if base is not None and len(labels_by_tokenizer([source, base])) > 1:
+    if base_source is not None and len(labels_by_tokenizer([source, base_source])) > 1:
         raise ModelError(
-            f"{base.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be compared; name "
-            "a base with the same one, or leave out --base."
+            f"{base_source.card.spec} has another tokenizer than {source.card.spec}, so their tokens cannot be "
+            "compared; name a base with the same one, or leave out --base."
         )
-    return source, base, encoder
+    return source, base_source, encoder
 
 
 def read_documents(path: Path, column: str | None, encoder: Encoder) -> list[Document]:

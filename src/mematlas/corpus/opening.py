@@ -43,7 +43,7 @@ def open_corpus(path: str | Path, *, format: str | None = None, options: CorpusO
     """
     path = Path(path)
     try:
-        reader: CorpusFormat = FORMATS.load(format)() if format is not None else _detect_format(path)
+        reader: CorpusFormat = FORMATS.load(format)() if format is not None else detect_format(path)
         _check_options(reader, options)
         return reader.open(path, options)
     except OSError as error:
@@ -64,7 +64,7 @@ def open_texts(path: Path, column: str | None = None, encoder: Encoder | None = 
     """
     options = CorpusOptions(column=column, cut="rows", encoder=encoder)  # whole texts, not their answers
     try:
-        reader = _detect_format(path)
+        reader = detect_format(path)
         if isinstance(reader, TextSource):
             _check_options(reader, options)
         documents = reader.documents(path, options) if isinstance(reader, TextSource) else None
@@ -87,7 +87,7 @@ def _check_options(reader: CorpusFormat, options: CorpusOptions) -> None:
             raise CorpusError(f"The format {reader.name!r} does not use {flag} ({value!r}); leave it out.")
 
 
-def _detect_format(path: Path) -> CorpusFormat:
+def detect_format(path: Path) -> CorpusFormat:
     """The first format whose signature is found at `path`; text comes last, as any folder may contain some."""
     readers: list[CorpusFormat] = [FORMATS.load(name)() for name in sorted(FORMATS, key=lambda name: name == "text")]
     for reader in readers:

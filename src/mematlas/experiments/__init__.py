@@ -49,6 +49,11 @@ EXPERIMENTS = Registry(
             None,
             "rows that begin with a token of their own, beside the same rows without: which are memorized sooner (P8)",
         ),
+        "inject": (
+            "mematlas.experiments.inject:EXPERIMENT",
+            None,
+            "sequences injected at chosen frequencies, beside a twin without them: what is recited after how many (P3)",
+        ),
     },
 )
 

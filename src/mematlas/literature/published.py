@@ -16,6 +16,7 @@ Evidence = Literal["S", "S2", "C", "M", "O"]
 PAPERS: Final[dict[str, str]] = {
     "P1": "Chen, Han, Miyao: A Multi-Perspective Analysis of Memorization in LLMs. arXiv 2405.11577",
     "P2": "Satvaty, Verberne, Turkmen: Undesirable Memorization in LLMs: A Survey. arXiv 2410.02650",
+    "P3": "Huang, Yang, Potts: Demystifying Verbatim Memorization in Large Language Models. arXiv 2407.17817",
     "P6": "Hartmann et al.: SoK: Memorization in General-Purpose LLMs. arXiv 2310.18362",
     "P8": "Tirumala et al.: Memorization Without Overfitting. arXiv 2205.10770",
     "P9": "Carlini et al.: Quantifying Memorization Across Neural Language Models. arXiv 2202.07646",
@@ -235,6 +236,12 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
     ),
     "larger-models-forget-less": PublishedTrend(
         "What is left of a batch shown during training is more in larger models.", "P8, section 5", "S2", "forgetting"
+    ),
+    "injected-length-grows-with-size": PublishedTrend(
+        "Larger models recite longer pieces of sequences that were injected into their training.",
+        "P3",
+        "S2",
+        "injection",
     ),
     "larger-models-memorize-faster": PublishedTrend(
         "Larger models reach a given share of memorized training tokens in fewer epochs.",

@@ -251,11 +251,17 @@ def experiment_file_text(name: str, preset: Preset = "cpu", path: Path = Path("e
     ]
     values = kind.config.model_validate(dict(kind.presets[preset])).model_dump(mode="json")
     for key, field in kind.config.model_fields.items():
-        is_short = not any(isinstance(item, dict) for item in as_list(values[key]))
-        shown = yaml.safe_dump({key: values[key]}, default_flow_style=is_short or None, width=10**6).rstrip()
-        shown = shown.strip("{}") if is_short else shown
-        parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in shown.splitlines()))
+        items = as_list(values[key])
+        if any(isinstance(item, dict) for item in items):
+            lines = [f"{key}:", *(f"- {_in_one_line(item)}" for item in items)]
+        else:
+            lines = [_in_one_line({key: values[key]}).strip("{}")]
+        parts.append(f"\n# {field.description}\n" + "".join(f"#{line}\n" for line in lines))
     return "".join(parts)
+
+
+def _in_one_line(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).rstrip()
 
 
 def _silent(step: int, steps: int, loss: float | None, label: str) -> None:

@@ -66,6 +66,9 @@ def describe_error(
     key = str(first["loc"][0]) if first["loc"] else ""
     line = lines.get(first["loc"][:2], lines.get(key))
     place = f"{path}, line {line}" if line else f"{path}"
+    if len(first["loc"]) > 1 and first["type"] in ("extra_forbidden", "missing"):  # of a mapping in a list
+        what = "has no key" if first["type"] == "extra_forbidden" else "lacks the key"
+        return f"{place}: an entry of {key} {what} {str(first['loc'][-1])!r}. {remedy}"
     if first["type"] == "extra_forbidden":
         return f"{place}: a {kind} file has no key {key!r}.{did_you_mean(key, list(keys))} {remedy}"
     if first["type"] == "missing":

@@ -34,6 +34,24 @@ def test_an_event_replaces_its_slot_and_no_other():
     assert first_difference(plan(), Plan.from_order(TOKENS, ORDER[:6], batch=3)) == 3, "one stops earlier"
 
 
+@pytest.mark.parametrize(
+    ("mode", "offset", "row"),
+    [
+        ("replace", 0, [20, 21, 2, 3]),
+        ("replace", 1, [0, 20, 21, 3]),
+        ("prepend", 0, [20, 21, 0, 1]),
+        ("splice", 1, [0, 20, 21, 1]),
+        ("splice", 2, [0, 1, 20, 21]),
+    ],
+)
+def test_a_sequence_overwrites_tokens_or_pushes_them_back(mode, offset, row):
+    treated = plan().with_showings([Showing(sequence=5, place=0, length=2, offset=offset, mode=mode)])
+    assert treated.batch(1)[0].tolist() == row
+    assert (treated.batch(1)[1:] == plan().batch(1)[1:]).all()
+    times = treated.exposures()["times"].to_pylist()
+    assert (times[0], times[5]) == (1, 1), "of the planned row one showing is left whole, the other one is not"
+
+
 def test_events_never_share_a_slot_and_both_are_counted():
     treated = plan().with_showings([Showing(4, place=2), Showing(5, place=2), Showing(4, place=3)])
     assert [(e.sequence, e.copy, e.step, e.slot, e.moved) for e in treated.events] == [

@@ -42,7 +42,7 @@ def audit_benchmark(model: str, config: AuditConfig, progress: Progress) -> Verd
     assert config.benchmark is not None
     if not config.prompts:
         raise OptionError("--prompts is 0, and an audit of a benchmark needs questions; leave it out.")
-    source, base, encoder = find_sources(model, config)
+    source, base, encoder = find_sources(model, config.base)
     everything = read_questions(Path(config.benchmark))
     questions = {"items": _drawn(everything, config)}
     if config.control is not None:

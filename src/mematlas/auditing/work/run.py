@@ -46,7 +46,7 @@ NOT_TESTED: Final = (
 
 def audit_work(model: str, config: AuditConfig, progress: Progress) -> Verdict:
     """Score the work, its control and both by the base, and write the verdict."""
-    source, base, encoder = find_sources(model, config)
+    source, base, encoder = find_sources(model, config.base)
     result = score_all(source, base, encoder, config, progress)
     finding = look(result)
     verdict = decide([finding if config.show_secrets else redacted(finding, [])])

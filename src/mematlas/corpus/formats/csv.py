@@ -67,7 +67,7 @@ class CsvRows:
 
     def __init__(self, path: Path, files: list[Path], options: CorpusOptions) -> None:
         self.stream = ByteStream(files)
-        self._tables = [_Table(file, _read_header(file)) for file in files]
+        self._tables = [CsvTable(file, read_header(file)) for file in files]
         first = self._tables[0]
         for table in self._tables[1:]:
             if table.names != first.names:
@@ -120,8 +120,8 @@ class CsvRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """One file. header: see `_read_header`."""
+class CsvTable:
+    """One file. header: as `read_header` returns it."""
 
     path: Path
     header: tuple[str, list[str]]
@@ -173,8 +173,8 @@ def _lines(path: Path) -> Iterator[str]:
             raise not_utf8(f"{path}, line {number + 1}", path, error) from error
 
 
-def _read_header(path: Path) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns.
+def read_header(path: Path) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns of a file.
 
     Raises:
         CorpusError: the file has no line, or its first row is not valid CSV with any delimiter.
@@ -221,7 +221,7 @@ def _begins_with_header(path: Path) -> bool:
     return first is not None and len(first) == len(names)
 
 
-def _choose_columns(table: _Table, column: str | None, first: list[str] | None) -> Columns:
+def _choose_columns(table: CsvTable, column: str | None, first: list[str] | None) -> Columns:
     """Choose the columns by name; `first` is the first row.
 
     Raises:

@@ -20,7 +20,7 @@ from mematlas.types import ChatTemplate, Message
 
 ASSISTANT: Final = "assistant"
 #: Names of roles in ShareGPT's form, {"from": ..., "value": ...}, and what they are called elsewhere.
-_ROLES: Final = {
+ROLES: Final = {
     **dict.fromkeys(("human", "user"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bard", "bing", "model", "bot"), ASSISTANT),
     **dict.fromkeys(("system", "tool"), None),
@@ -41,7 +41,7 @@ def are_chats(values: Mapping[str, Any]) -> bool:
     return False
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
     """The value of JSON, or of Python's own notation, as which pandas writes lists into CSV; else the text itself."""
     for parse in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -55,7 +55,7 @@ def read_messages(where: str, column: str, value: Any) -> list[Message]:
     Raises:
         CorpusError: it is no list of messages, or a message has no role or no text.
     """
-    value = _parsed(value) if isinstance(value, str) else value
+    value = parsed(value) if isinstance(value, str) else value
     if not isinstance(value, list):
         raise CorpusError(f"{where}: {column!r} is {shortened(value)}, but a chat is a list of messages.")
     return [_message(where, column, message) for message in value]
@@ -66,12 +66,12 @@ def _message(where: str, column: str, message: Any) -> Message:
     stated = {key: item for key, item in message.items() if item is not None} if isinstance(message, dict) else {}
     if "role" not in stated and "from" in stated:
         name = str(stated.pop("from"))
-        if name not in _ROLES:
+        if name not in ROLES:
             raise CorpusError(
-                f"{where}: {column!r} has a message from {name!r}; the known names are {', '.join(_ROLES)}: "
+                f"{where}: {column!r} has a message from {name!r}; the known names are {', '.join(ROLES)}: "
                 "rename it, or write messages as role and content."
             )
-        stated = {"role": _ROLES[name] or name, "content": stated.pop("value", ""), **stated}
+        stated = {"role": ROLES[name] or name, "content": stated.pop("value", ""), **stated}
     if not isinstance(stated.get("role"), str):
         raise CorpusError(
             f"{where}: {column!r} has the message {shortened(message)}; a message has role and content, or from and "

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,11 @@ from mematlas.errors import OptionError
 from mematlas.study import fingerprint, write_table
 from mematlas.types import Ids
 
+Mode = Literal["replace", "prepend", "splice"]
+"""How a sequence gets into the planned row: it overwrites tokens (Huang et al. 2024), or pushes them back, in front of
+the row (Chang et al. 2024) or inside it (Hubble, Wei et al. 2025); what is pushed beyond the row's length is cut."""
+
 REPLACE: Final = "replace"
-"""The only mode so far: the sequence's tokens overwrite those of the planned row (Huang et al. 2024)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class Event:
     """One showing of a sequence in the place of planned tokens.
 
     sequence: its row in the plan's tokens; copy: number of its showings so far, from 0; step: from 1; slot: in the
-    batch; the sequence's tokens start .. stop - 1 overwrite the row from `offset` on; moved: number of slots after the
-    wanted one, because that was taken.
+    batch; the sequence, which is the tokens start .. stop - 1 of its row, stands at `offset` in the planned row, as
+    `mode` says; moved: number of slots after the wanted one, because that was taken.
     """
 
     sequence: int
@@ -45,15 +48,27 @@ class Event:
     start: int
     stop: int
     moved: int = 0
-    mode: str = REPLACE
+    mode: Mode = REPLACE
+
+    def put_into(self, row: Ids, sequence: Ids) -> Ids:
+        """The planned `row` with this event; sequence: its whole row of the plan's tokens."""
+        inserted = sequence[self.start : self.stop]
+        after = self.offset + (len(inserted) if self.mode == REPLACE else 0)
+        return np.concatenate([row[: self.offset], inserted, row[after:]])[: len(row)]
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """A wish: the whole `sequence` in the `place`-th slot of the run (counted over all steps) or the next free one."""
+    """A wish: a `sequence` in the `place`-th slot of the run (counted over all steps) or the next free one.
+
+    length: tokens of the sequence, if its row has more; offset, mode: as in `Event`.
+    """
 
     sequence: int
     place: int
+    length: int | None = None
+    offset: int = 0
+    mode: Mode = REPLACE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +120,7 @@ class Plan:
         rows = self.rows[self.starts[step - 1] : self.starts[step]]
         batch = self.tokens[rows].astype("int64")
         for event in self._by_step.get(step, []) if with_events else []:
-            inserted = self.tokens[event.sequence, event.start : event.stop]
-            batch[event.slot, event.offset : event.offset + len(inserted)] = inserted
+            batch[event.slot] = event.put_into(batch[event.slot], self.tokens[event.sequence])
         return batch
 
     def with_showings(self, showings: Iterable[Showing]) -> "Plan":
@@ -133,7 +147,8 @@ class Plan:
             copy = copies.get(showing.sequence, 0)
             copies[showing.sequence] = copy + 1
             slot, moved = place - int(self.starts[step - 1]), place - showing.place
-            events.append(Event(showing.sequence, copy, step, slot, 0, 0, self.row_length, moved))
+            stop = showing.length or self.row_length
+            events.append(Event(showing.sequence, copy, step, slot, showing.offset, 0, stop, moved, showing.mode))
         ordered = sorted(events, key=lambda event: (event.step, event.slot))
         return replace(self, events=tuple(ordered))
 
@@ -146,11 +161,10 @@ class Plan:
         return np.bincount(self._shown()[: self.starts[step]], minlength=len(self.tokens))
 
     def _shown(self) -> Ids:
-        """The row that every slot showed: its own, or that of an event which takes the whole place."""
+        """The row that every slot showed: its own, or that of its event, which leaves none of the planned one whole."""
         shown = self.rows.copy()
         for event in self.events:
-            if event.stop - event.start == self.row_length:
-                shown[self.starts[event.step - 1] + event.slot] = event.sequence
+            shown[self.starts[event.step - 1] + event.slot] = event.sequence
         return shown
 
     def digest(self, step: int) -> str:
@@ -160,7 +174,7 @@ class Plan:
     def exposures(self) -> pa.Table:
         """How often every row was shown whole: row, times, first_step, last_step (null if it never was).
 
-        A planned row of which an event took the whole place was not shown.
+        A planned row with an event in its slot was not shown.
         """
         steps = np.repeat(np.arange(1, self.steps + 1), np.diff(self.starts))
         shown = self._shown()

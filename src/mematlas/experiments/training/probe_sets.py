@@ -6,10 +6,12 @@ Metrics of a row, of which the mean over the set's rows is recorded:
     loss       nats per token, over the same tokens
     verbatim   tokens recited after the context before the first miss (causal models only)
     shown      how often the rows were shown up to this step
+
+A set with a `Recital` has the metrics of `recital.py` instead of M, loss and verbatim.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import OptionError
 from mematlas.experiments.design.plan import Plan
+from mematlas.experiments.training.recital import Recital
 from mematlas.models.base import Model, ModelCard
 from mematlas.models.causal import CausalModel
 from mematlas.models.masked_lm.masks import MASKING
@@ -35,7 +38,8 @@ class ProbeSet:
 
     name: of the set ("train", "validation", ...); rows: positions in the plan's tokens; steps: after which they are
     measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
-    consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval.
+    consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval; recital: to
+    measure how long a piece of each row is recited from any prompt inside it (causal models only).
     """
 
     name: str
@@ -43,6 +47,7 @@ class ProbeSet:
     steps: tuple[int, ...]
     context: int = 16
     blocks: int = 1
+    recital: Recital | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.blocks <= len(self.rows):
@@ -62,7 +67,8 @@ class ProbeSet:
         """A hash of the rows with their tokens, the steps, the context and the blocks."""
         tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
         digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
-        return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks])
+        settings = [] if self.recital is None else [asdict(self.recital)]
+        return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks, *settings])
 
 
 def measure_causal(

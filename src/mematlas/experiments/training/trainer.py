@@ -38,7 +38,8 @@ from mematlas.experiments.training.network import (
 )
 from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
 from mematlas.experiments.training.placement import OneProcess, Part, Placement
-from mematlas.experiments.training.probe_sets import measure_causal, measure_masked
+from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal, measure_masked
+from mematlas.experiments.training.recital import measure_recital
 from mematlas.experiments.training.side_by_side import Progress
 from mematlas.experiments.training.state import (
     load_moments,
@@ -240,7 +241,7 @@ def _measure(run: _Run) -> None:
     times = run.arm.plan.times_shown(max(0, run.step))
     records: list[dict[str, Any]] = []
     for probe in due:
-        values = _measure_rows(run, network, run.arm.plan.tokens[probe.rows], probe.context)
+        values = _measure_rows(run, network, probe)
         values["shown"] = times[probe.rows].astype(np.float64)
         for (name, part), metric in product(probe.parts().items(), values):
             key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
@@ -249,10 +250,12 @@ def _measure(run: _Run) -> None:
     write_table(_probe_path(run.folder, run.step), pa.Table.from_pylist(records, schema=PROBES))
 
 
-def _measure_rows(run: _Run, network: Any, tokens: NDArray[Any], context: int) -> dict[str, NDArray[np.float64]]:
-    device = run.placement.device
+def _measure_rows(run: _Run, network: Any, probe: ProbeSet) -> dict[str, NDArray[np.float64]]:
+    device, tokens = run.placement.device, run.arm.plan.tokens[probe.rows]
+    if probe.recital is not None:
+        return measure_recital(inner_network(network), tokens, probe.recital, device)
     if run.arm.special_tokens is None:
-        return measure_causal(inner_network(network), tokens, context, device, run.arm.prefix)
+        return measure_causal(inner_network(network), tokens, probe.context, device, run.arm.prefix)
     return measure_masked(inner_network(network), tokens, run.arm.special_tokens, device)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from mematlas.cli.numbers import NotNegative
 from mematlas.cli.output import Json, count, print_json, print_table
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
@@ -21,6 +22,7 @@ def experiment(
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     preset: Preset = "cpu",
+    check_interaction: NotNegative | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
     quiet: Quiet = False,
     json_: Json = False,
@@ -39,16 +41,16 @@ def experiment(
         Only print what would be trained; writes nothing.
     preset
         Values of keys that the file does not have: cpu (minutes on two cores) or gpu.
+    check_interaction
+        inject: sequences that are also injected alone, to see that the others make no difference.
     workers
         Processes that train the models, one each at a time, and then score and analyse them.
     """
     options = resolve_worker_options("experiment", **dict(workers))
-    config = read_experiment(name, file, preset)
+    keys = {} if check_interaction is None else {"check_interaction": check_interaction}
+    config = read_experiment(name, file, preset, keys)
     if dry_run:
-        if json_:
-            print_json({"models": _outline(name, config)})
-        else:
-            _print_outline(name, config, file)
+        _print_outline(name, config, file, as_json=json_)
         return
     bar = progress_display(quiet)
     outcome = run_experiment(name, config, TrainingLines(bar), bar, options)
@@ -74,8 +76,11 @@ def _outline(name: str, config: ExperimentConfig) -> list[dict[str, Any]]:
     return [{"model": arm.label, **size} for arm, size in zip(arms, sizes, strict=True)]
 
 
-def _print_outline(name: str, config: ExperimentConfig, file: Path) -> None:
+def _print_outline(name: str, config: ExperimentConfig, file: Path, *, as_json: bool) -> None:
     """Print what running the file would train."""
+    if as_json:
+        print_json({"models": _outline(name, config)})
+        return
     if (commands := experiment_commands(name, config)) is not None:
         states = ["trained" if run.is_finished() else "missing" for run in commands.runs]
         rows = [[run.label, f"{run.lines:,}", state] for run, state in zip(commands.runs, states, strict=True)]

@@ -1,0 +1,1 @@
+"""What is recited of injected sequences: the curve of every sequence, its summaries, and the finding."""
