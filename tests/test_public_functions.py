@@ -16,6 +16,8 @@ from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
+from mematlas.probes.state_tracing.config import TraceConfig
+from mematlas.probes.state_tracing.keywords import TraceKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.keywords import ScoreKeywords
 from tests import tiny_networks as networks
@@ -25,6 +27,7 @@ KEYWORDS = {
     "audit": (AuditKeywords, AuditConfig),
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
+    "trace_states": (TraceKeywords, TraceConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.fit import fit_predictors
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
+    from mematlas.probes.state_tracing.run import trace_states
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
 
@@ -48,6 +49,7 @@ _HOMES = {
     "predict_rows": "mematlas.predictors.screening",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
+    "trace_states": "mematlas.probes.state_tracing.run",
 }
 __all__ = [
     "MematlasError",
@@ -68,6 +70,7 @@ __all__ = [
     "predict_rows",
     "run",
     "score",
+    "trace_states",
 ]
 
 

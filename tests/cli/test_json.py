@@ -39,6 +39,7 @@ ELSEWHERE = {
     "experiment": "cli/test_experiment_command.py",
     "demo": "pipeline/test_demo.py",
     "audit": "audit/test_command.py",
+    "trace-states": "cli/test_trace_states_command.py",
     "canaries": "audit/canaries/test_check.py",
 }
 QUIET = [

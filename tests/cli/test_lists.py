@@ -19,6 +19,7 @@ LISTS = {
     "analyze": {"--only", "--export"},
     "report": {"--format"},
     "audit": {"--fail-on"},
+    "trace-states": {"--pictures"},
     "canaries": {"--repetitions"},
     "rows": {"--model", "--level"},
 }

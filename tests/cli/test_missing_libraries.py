@@ -32,6 +32,7 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 IMPORT_NAMES = {"vl_convert_python": "vl_convert", "umap_learn": "umap", "scikit_learn": "sklearn", "pyyaml": "yaml"}
 IMPORT_NAMES |= {"universal_pathlib": "upath"}
 HF = 'which is not installed; run: pip install "mematlas[hf]"'
+REPORT = 'which is not installed; run: pip install "mematlas[report]"'
 
 #: Command -> words of calls, and what each prints without any extra: a part of its one line, or None if it succeeds.
 CALLS = {
@@ -43,7 +44,7 @@ CALLS = {
     "fit": [(["study"], HF)],
     "predict": [(["uniform:60", "--corpus", "rows.npy", "--predictor", "predictor"], HF)],
     "analyze": [(["study", "--only", "size"], None), (["study"], HF)],
-    "report": [(["study"], 'which is not installed; run: pip install "mematlas[report]"')],
+    "report": [(["study"], REPORT)],
     "show": [(["study"], None)],
     "rows": [(["study"], None), (["study", "--text"], None)],
     "explore": [(["nowhere"], "nowhere is not a study")],  # serves until it is stopped: see the next test
@@ -59,6 +60,7 @@ CALLS = {
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
+    "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "canaries": [
         (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
         (["check", "model", "--key", "canaries"], HF),
@@ -107,6 +109,7 @@ calls = {
     "predict_rows": lambda: mematlas.predict_rows("uniform:60", corpus="rows.npy", predictor="predictor"),
     "run": lambda: mematlas.run("study.yaml"),
     "score": lambda: mematlas.score("uniform:60", corpus="rows.npy", context=8, study="other"),
+    "trace_states": lambda: mematlas.trace_states("uniform:60", corpus="rows.npy", rows="first:1"),
     "Study.states": lambda: (study := mematlas.open_study("study")).states(study.models()["model"][0]),
 }
 results = {}

@@ -33,6 +33,7 @@ VALID = {
     "demo": [],
     "experiment": ["forget", "forget.yaml"],
     "audit": ["no-model", "--train", "rows.npy"],
+    "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
@@ -73,6 +74,8 @@ RULES = [
     ("count", ["a text"], "Give exactly one of: a text, --ids 1,2,3, or --file QUERIES."),
     ("slurm", ["--tasks", "0"], "--tasks 0: an array has at least one task."),
     ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
+    ("trace-states", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
+    ("trace-states", ["--sources", "0"], "--sources: Input should be greater than 0"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),

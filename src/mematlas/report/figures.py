@@ -8,7 +8,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mematlas.findings.finding import Chart, Finding
-from mematlas.report.charts.export import minify_svg, svg
+from mematlas.report.charts.export import WIDTH, minify_svg, svg
 from mematlas.report.charts.palette import Palette, palette_of
 from mematlas.report.charts.specification import Drawing, draw
 from mematlas.report.charts.theme import THEMES, config, ramp
@@ -41,8 +41,8 @@ class Figure:
         return f"{self.finding}-{self.chart.name}"
 
 
-def build_figures(findings: Sequence[Finding]) -> Iterator[Figure]:
-    """The figures of all findings, in order."""
+def build_figures(findings: Sequence[Finding], width: int = WIDTH) -> Iterator[Figure]:
+    """The figures of all findings, in order, with images at most `width` pixels wide."""
     number = 0
     palette = palette_of(table.frame for finding in findings for table in finding.tables)
     for finding in findings:
@@ -50,7 +50,7 @@ def build_figures(findings: Sequence[Finding]) -> Iterator[Figure]:
             number += 1
             alt_text = f"{chart.title}. {headline(finding)}. {finding.sentence or finding.claim}"
             drawing = draw(chart, finding.table(chart.table), alt_text, palette)
-            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing)))
+            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing, width)))
             others = () if drawing is None else tuple(_other_drawings(chart, finding, alt_text, palette))
             yield Figure(finding.name, chart, number, drawing, alt_text, image, view_of(chart), others)
 

@@ -24,12 +24,12 @@ PAPER_INCHES: Final[dict[PaperWidth, float]] = {"column": 3.3, "page": 7.0}
 _FONT_POINTS: Final = 8  # of labels in a paper
 _POINTS: Final = _FONT_POINTS / FONT_SIZE  # of a pixel of the chart
 _PNG_DPI: Final = 600
-_WIDTH: Final = 640  # pixels, in the report
+WIDTH: Final = 640  # pixels, in the report
 _MIN_PANEL: Final = 60  # pixels
 _BOLD: Final = 1.1  # how much wider bold text is
 
 
-def svg(drawing: Drawing, width: int = _WIDTH) -> str:
+def svg(drawing: Drawing, width: int = WIDTH) -> str:
     """The chart as an SVG at most `width` pixels wide: light theme, transparent background, text kept as text.
 
     Every text has its width, so that it fits in any font.

@@ -1,14 +1,11 @@
 """`mematlas report`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from mematlas.cli.lists import COMMAS
-from mematlas.errors import OptionError
-
-if TYPE_CHECKING:
-    from mematlas.report.charts.export import Format, PaperWidth
+from mematlas.cli.pictures import parse_formats, parse_width
 
 
 def report(
@@ -39,27 +36,8 @@ def report(
     """
     from mematlas.report.page import pictures_folder, write_report
 
-    image_formats = _parse_formats(formats)
-    page = write_report(study, out, image_formats, run, _parse_width(width))
+    image_formats = parse_formats("--format", formats, "report")
+    page = write_report(study, out, image_formats, run, parse_width(width, "report"))
     print(f"The report is in {page} ({page.stat().st_size / 1e6:.1f} MB). Open it in a browser; it needs no network.")
     if image_formats:
         print(f"Its charts are in {pictures_folder(page)}.")
-
-
-def _parse_formats(values: list[str]) -> "list[Format]":
-    supported: tuple[Format, ...] = ("png", "svg", "pdf")
-    formats: list[Format] = []
-    for name in dict.fromkeys(value.lower() for value in values):
-        format = next((format for format in supported if format == name), None)
-        if format is None:
-            raise OptionError(f"--format: {name!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")
-        formats.append(format)
-    return formats
-
-
-def _parse_width(value: str) -> "PaperWidth":
-    supported: tuple[PaperWidth, ...] = ("column", "page")
-    width = next((width for width in supported if width == value.lower()), None)
-    if width is None:
-        raise OptionError(f"--width: {value!r} is not one of {', '.join(supported)}. See `mematlas report --help`.")
-    return width

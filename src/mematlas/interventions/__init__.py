@@ -1,0 +1,1 @@
+"""Models that are changed on purpose, to see what an answer depends on."""

@@ -1,0 +1,1 @@
+"""Which hidden states of a prompt the recited tokens depend on (P3): rows are traced one by one."""

@@ -1,0 +1,69 @@
+"""The options of `mematlas trace-states`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mematlas.corpus.base import Cut
+from mematlas.errors import OptionError, explain
+from mematlas.scoring.config import Device, LocalPath, Name, ScoreConfig
+
+
+def _score_field(name: str) -> Any:
+    """Default, rule and description of an option of `mematlas score`."""
+    return ScoreConfig.model_fields[name]
+
+
+class TraceConfig(BaseModel):
+    """Options of `mematlas trace-states`; those shared with `mematlas score` are defined there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: Name = _score_field("corpus")
+    rows: str = Field(
+        description="Rows to trace: ids:FILE, such as ids that the explorer exports, "
+        "sample:N[:SEED], first:N or slice:A:B."
+    )
+    out: LocalPath = Field(
+        default=Path("traces"),
+        description="Folder for tables and page; running the same command again continues there.",
+    )
+    sources: int = Field(
+        default=10, description="Random windows of the corpus whose states are put in place, one after another.", gt=0
+    )
+    context: int = Field(default=32, description="Tokens that prompt the model.", gt=0)
+    continuation: int = Field(default=32, description="Tokens that it should recite after them.", gt=0)
+    positions: Literal["row", "prompt"] = Field(
+        default="row", description="Tokens whose states are replaced: of the whole row, or of its prompt alone."
+    )
+    twin: Name | None = Field(
+        default=None,
+        description="A model of the same architecture, such as the control arm of an experiment: states of each are "
+        "also put into the other.",
+    )
+    seed: int = Field(default=0, description="Seed of the windows.", ge=0)
+    batch: int = Field(default=128, description="Patched passes at once.", gt=0)
+    format: str | None = _score_field("format")
+    row_length: int | None = _score_field("row_length")
+    token_dtype: Literal["uint16", "uint32"] | None = _score_field("token_dtype")
+    column: str | None = _score_field("column")
+    cut: Cut = _score_field("cut")
+    tokenizer: Name | None = _score_field("tokenizer")
+    cache: Path | None = _score_field("cache")
+    dtype: Literal["float32", "bfloat16", "float16"] = _score_field("dtype")
+    device: Device = _score_field("device")
+    device_map: str | None = _score_field("device_map")
+    trust_remote_code: bool = _score_field("trust_remote_code")
+
+
+def resolve_tracing(**options: object) -> TraceConfig:
+    """Check the options of a tracing.
+
+    Raises:
+        OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
+    """
+    try:
+        return TraceConfig.model_validate(options)
+    except ValidationError as error:
+        raise OptionError(explain(error, "trace-states", TraceConfig.model_fields)) from None

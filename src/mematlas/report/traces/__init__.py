@@ -1,0 +1,1 @@
+"""The page of traced rows (`mematlas trace-states`)."""
