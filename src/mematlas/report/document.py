@@ -121,15 +121,17 @@ def _standing_out(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def family_in_order(study: Study, run: Run) -> tuple[list[str], str]:
-    """The labels of the run's models by size, then training step, and what distinguishes the last of them.
+    """The labels of the run's models by size, or by training step if all are of one size, and what distinguishes the
+    last of them.
 
-    They are in the order given where sizes are not all known.
+    Of each of several sizes the latest checkpoint. They are in the order given where sizes are not all known.
     """
     controls = set(run.settings.get("control_models") or [])
     models = [record for record in study.models(run.key).to_dicts() if record["model"] not in controls]
     sizes = {record.get("parameters") for record in models}
     if None not in sizes:
         models.sort(key=lambda record: (record["parameters"], record.get("training_step") or 0))
+        models = list({record["parameters"]: record for record in models}.values()) if len(sizes) > 1 else models
     last = "last" if None in sizes else "largest" if len(sizes) > 1 else "latest"
     return [record["model"] for record in models], f"{last} model" if len(models) > 1 else "model"
 

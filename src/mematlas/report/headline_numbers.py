@@ -188,7 +188,7 @@ def _rows(whole: pl.DataFrame, model: str) -> str:
 
 
 def _models_caption(points: list[Point], control: list[Point]) -> str:
-    shown = f"The {len(points)} models in order" if len(points) > 1 else "The model"
+    shown = f"{len(points)} models in order" if len(points) > 1 else "The model"
     return shown + _beside(control)
 
 
