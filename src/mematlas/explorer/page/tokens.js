@@ -32,19 +32,21 @@ export function recited(model, continuation) {
   return Array.from({ length: continuation }, (_, i) => (i < known ? true : i === known ? false : null));
 }
 
-/** Label -> the part of it that tells the models apart: what all begin or end with is left out, up to a separator. */
+/** Label -> what of it tells the models apart: parts between separators that all have, at the same place, are left out. */
 export function shortLabels(models) {
   const parts = models.map((model) => model.label.split(/(?=[-_./])/));
   const shortest = Math.min(...parts.map((one) => one.length));
-  const shared = (at) => parts.every((one) => one.at(at) === parts[0].at(at));
+  const shared = (at) => models.length > 1 && parts.every((one) => one.at(at) === parts[0].at(at));
   let [begin, end] = [0, 0];
-  while (models.length > 1 && begin < shortest - 1 && shared(begin)) begin += 1;
-  while (models.length > 1 && begin + end < shortest - 1 && shared(-1 - end)) end += 1;
-  const short = (one) =>
-    one
-      .slice(begin, one.length - end)
-      .join("")
-      .replace(/^[-_./]/, "");
+  while (begin < shortest - 1 && shared(begin)) begin += 1;
+  while (begin + end < shortest - 1 && shared(-1 - end)) end += 1;
+  const isAligned = parts.every((one) => one.length === shortest);
+  const differs = (_, at) => !(isAligned && shared(begin + at));
+  const short = (one) => {
+    const middle = one.slice(begin, one.length - end);
+    const kept = middle.length > 1 ? middle.filter(differs) : middle;
+    return (kept.length ? kept : middle).join("").replace(/^[-_./]/, "");
+  };
   return new Map(models.map((model, i) => [model.label, short(parts[i])]));
 }
 
