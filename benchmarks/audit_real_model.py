@@ -5,7 +5,7 @@ some of them shown 4 or 16 times, by a plain loop in 16-bit arithmetic; then `me
 and on another file of tickets that the model never saw, each with a control of 150 more tickets. Printed: what the
 verdicts say and how long each audit took.
 
-Wanted: at most 10 minutes an audit on 2 cores without other work. Fine-tuning takes about 10 minutes and is done once.
+Wanted: at most 10 minutes an audit on 2 cores without other work. Fine-tuning takes 16 minutes of both cores and is done once.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.audit import tickets
 
 import mematlas
 
-TICKETS, EPOCHS, RATE = 150, 8, 2e-4
+TICKETS, EPOCHS, RATE = 150, 8, 5e-5  # 2e-4 leaves a model that no longer writes
 SHOWN = ((range(0, 6), 1), (range(6, 12), 4), (range(12, 18), 16))
 """Which of 24 secrets stand at the end of how many tickets; the last six nowhere."""
 
@@ -66,7 +66,7 @@ def audit(name: str, model: Path, base: Path, out: Path, seed: int) -> None:
     place = out / name.replace(" ", "-")
     place.mkdir(exist_ok=True)
     train = tickets.write_jsonl(place / "train.jsonl", texts(seed))
-    control = tickets.write_jsonl(place / "control.jsonl", tickets.tickets(TICKETS, 1000 + seed))
+    control = tickets.write_jsonl(place / "control.jsonl", texts(1000 + seed))
     codes = place / "codes.txt"
     codes.write_text("\n".join(tickets.secrets(24, seed)) + "\n", encoding="utf-8")
     started = time.monotonic()
