@@ -5,7 +5,8 @@ some of them shown 4 or 16 times, by a plain loop in 16-bit arithmetic; then `me
 and on another file of tickets that the model never saw, each with a control of 150 more tickets. Printed: what the
 verdicts say and how long each audit took.
 
-Wanted: at most 10 minutes an audit on 2 cores without other work. Fine-tuning takes 16 minutes of both cores and is done once.
+Wanted: at most 10 minutes an audit on 2 cores without other work. Fine-tuning takes about 16 minutes
+of both cores and is done once.
 """
 
 import argparse
