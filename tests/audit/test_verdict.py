@@ -10,6 +10,7 @@ from mematlas.auditing.base import Example, Look, Measure, could_not_be_judged
 from mematlas.auditing.config import resolve_audit
 from mematlas.auditing.page import verdict_page
 from mematlas.auditing.places import place_values
+from mematlas.auditing.recitation import damage
 from mematlas.auditing.redaction import mask, masked, redacted
 from mematlas.auditing.thresholds import parse_threshold
 from mematlas.auditing.verdict import decide
@@ -106,3 +107,14 @@ def test_all_values_are_compared_after_the_same_prompt():
     with pytest.raises(ValueError, match="nothing is before the value"):
         place_values(encoder, "", ["42"], None, None)
     assert place_values(encoder, "", ["42"], None, 7).prompt.tolist() == [7]
+
+
+@pytest.mark.parametrize(("of_control", "is_damaged"), [(-1.5, True), (-0.5, False), (0.3, False), (None, False)])
+def test_a_model_that_predicts_held_out_text_far_worse_than_its_base_is_named(of_control, is_damaged):
+    rows = pl.DataFrame(
+        {"member": [True, True, False, False], "reference": [-9.0, -9.0, of_control, of_control]},
+        schema_overrides={"reference": pl.Float64},
+    )
+    said = damage(rows)
+    assert bool(said) == is_damaged
+    assert not is_damaged or said[0].startswith("Tokens of the control are 1.5 nats less likely than under the base")

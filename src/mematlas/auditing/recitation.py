@@ -25,6 +25,7 @@ TITLE: Final = "Recitation"
 _SAMPLES: Final = 100
 _CHANCE: Final = 0.9
 _SAMPLED: Final = f"rows given by {_SAMPLES} samples with a chance of {_CHANCE:.0%}"
+_DAMAGED: Final = 1.0  # nats a token, our choice
 _POWER: Final = 0.95
 _DRAWS: Final = 40
 _EXAMPLES: Final = 10
@@ -57,7 +58,7 @@ def look(material: Material) -> Look:
         reason="" if p is not None else f"there is no base model, and no control to compare with: {problem}",
         measures=measures,
         examples=_examples(material, tables, recited),
-        caveats=(*_caveats(material, problem), *_copies(tables, train)),
+        caveats=(*_caveats(material, problem), *damage(material.rows), *_copies(tables, train)),
         share=count / documents,
         power=_power(compared) if p is not None else None,
         table=rows,
@@ -111,6 +112,21 @@ def _caveats(material: Material, problem: str) -> tuple[str, ...]:
     if problem:
         texts.append(f"There is no comparison with a control, so set phrases count as recited: {problem}")
     return tuple(texts)
+
+
+def damage(rows: pl.DataFrame) -> list[str]:
+    """A sentence if the model predicts held-out text much worse than its base: a damaged model recites nothing.
+
+    Args:
+        rows: member and reference (mean log-probability minus the base's, in nats) of each row; null without a base.
+    """
+    loss = rows.filter(~pl.col("member"))["reference"].drop_nulls().mean()
+    if not isinstance(loss, float) or loss > -_DAMAGED:
+        return []
+    return [
+        f"Tokens of the control are {-loss:.1f} nats less likely than under the base model: the audited model may be "
+        "damaged, and says little of what training of this kind leaks."
+    ]
 
 
 def _copies(tables: Tables, train: pl.DataFrame) -> list[str]:
