@@ -9,6 +9,7 @@ import yaml
 
 import mematlas
 from mematlas.cli import run
+from mematlas.findings.finding import read_findings
 from mematlas.models.huggingface import FolderSource
 from tests.experiments.conftest import PLANTING, TINY, train
 
@@ -90,7 +91,10 @@ def test_the_demo_again_prints_the_table_the_claims_and_the_report(out, monkeypa
     printed = json.loads(capsys.readouterr().out)
     assert printed["report"] == str(out / "study" / "report.html")
     assert {record["rows"] for record in printed["shares"] if record["role"] == "train"} == {6}
-    assert all(f"- {claim}" in said for claim in printed["claims"].values())
+    key = mematlas.open_study(out / "study").run().key
+    findings = {finding.name: finding for finding in read_findings(out / "study", key)}
+    assert printed["claims"] == {name: findings[name].claim for name in printed["claims"]}
+    assert all(f"- {findings[name].in_short}" in said for name in printed["claims"])
 
 
 @pytest.mark.usefixtures("tiny")

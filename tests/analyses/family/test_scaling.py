@@ -150,7 +150,7 @@ def test_a_step_grows_and_is_not_called_log_linear():
         "log-linear-in-context": "cannot tell",
         "share-grows-with-context": "cannot tell",
     }
-    assert trends["log-linear-in-repetitions"].test.startswith("Grows, but is not shown to be log-linear: +")
+    assert trends["log-linear-in-repetitions"].test.startswith("Grows, perhaps not log-linearly: +")
     assert "; shares are off the line by more than chance in repetitions; left-out points" in finding.claim
 
 

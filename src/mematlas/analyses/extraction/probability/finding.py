@@ -86,8 +86,7 @@ def _control(headline: Headline, tables: Tables) -> str | None:
         record = headline.record(model=model, role="control model")
         if record is not None:
             sentences.append(
-                f"{model}, which never saw the corpus, draws {format_share(record, 'share')} of {record['rows']:,} "
-                "rows."
+                f"The control model {model} draws {format_share(record, 'share')} of {record['rows']:,} rows."
             )
     return " ".join(sentences) or None
 

@@ -157,7 +157,7 @@ def _log_linear_trend(name: str, fit: dict[str, Any], growth: Verdict) -> Trend:
             f"The line misses left-out points by {fit['line_error']:.3g}, the saturating law by "
             f"{fit['saturating_error']:.3g}"
         )
-    start = "Grows, but is not shown to be log-linear: " if growth == "shows" and not on_line else ""
+    start = "Grows, perhaps not log-linearly: " if growth == "shows" and not on_line else ""
     test = (
         f"{start}{_format_slope(fit)}. Lack of fit of the line: {lack}. {errors}. Shown if the slope is above 0, p at "
         f"least {_REJECTED_BELOW:g}, and the line misses by less. Contradicted if the slope is below 0"
