@@ -114,7 +114,7 @@ def test_a_corpus_without_document_ends_is_reported(cli, rows, tmp_path):
         (("text",), "The index was built without a tokenizer, so a text cannot be tokenized; give --tokenizer, or", 1),
         (("--ids", "1,x"), "--ids: '1,x' is not a list of token ids; write them as 1,2,3.", 2),
         (("--ids", ""), "--ids: '' is not a list of token ids; write them as 1,2,3.", 2),
-        (("--ids", "1,70000000000"), "The token id 70000000000 is outside the vocabulary, 0 to 4294967295; were", 2),
+        (("--ids", "1,70000000000"), "--ids: 70000000000 is no token id; these are from 0 to 4294967295.", 2),
         (("--ids", ",".join("1" * 17)), "An n-gram of 17 tokens is longer than the corpus (16); shorten it.", 1),
         (("--file", "nothing.txt"), "nothing.txt cannot be read", 1),
     ],

@@ -209,7 +209,7 @@ def test_one_analysis_without_its_library_does_not_stop_the_others(results):
     assert code == 1
     assert "25 findings are in" in out
     assert err.splitlines()[-1].endswith(
-        "1 of 25 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
+        "1 of 26 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
         'installed; run: pip install "mematlas[hf]"). The others are written; leave these out with --only, and '
         "install that."
     )
