@@ -2,6 +2,8 @@
 
 import time
 
+from tests.browsers import set_screen
+
 
 class Page:
     """What a person sees and does."""
@@ -10,11 +12,7 @@ class Page:
         self.browser, self.address = browser, address
 
     def open(self, view="", width=1280, theme="light"):
-        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        features = [{"name": "prefers-color-scheme", "value": theme}]
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.browser.get_log("browser"), self.browser.get_log("performance")
+        set_screen(self.browser, width, theme)
         self.browser.get("about:blank")
         self.browser.get(self.address + (f"#{view}" if view else ""))
         self.wait(lambda: self.run("return document.documentElement.dataset.ready"), "the page is not ready")

@@ -23,7 +23,7 @@ from mematlas.report.cell import Cell
 from mematlas.report.page import pictures_folder, write_report
 from tests.analyses.synthetic_tables import tables
 from tests.report import sample_findings as sample
-from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
+from tests.report.test_browser import open_page
 from tests.report.test_hostile import PAYLOADS
 
 CELL = (32, 32)
@@ -168,7 +168,7 @@ def test_unknown_levels_in_a_table_make_no_picture():
 
 
 @pytest.mark.browser
-def test_the_picture_fits_the_screen_and_its_labels_stand_apart_in_real_fonts(browser, tmp_path):  # noqa: F811
+def test_the_picture_fits_the_screen_and_its_labels_stand_apart_in_real_fonts(browser, tmp_path):
     study = sample.study(tmp_path, [replace(each, charts=()) for each in family(12)], gallery=False)
     page = write_report(study)
     for width, shown, other in ((1280, ".atlas-wide", ".atlas-narrow"), (390, ".atlas-narrow", ".atlas-wide")):

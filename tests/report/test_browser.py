@@ -1,13 +1,13 @@
 """The page in a real browser: sections, charts, console, network and width on a desktop and on a phone."""
 
 import json
-import shutil
 import time
 
 import pytest
 
 pytest.importorskip("altair")
 from mematlas.report.page import write_report
+from tests.browsers import set_screen
 from tests.report import sample_findings as sample
 
 pytestmark = pytest.mark.browser
@@ -15,29 +15,9 @@ pytestmark = pytest.mark.browser
 SIZES = {"desktop": 1280, "phone": 390}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
-
-
 def open_page(browser, page, width, theme="light"):
     """Open the page at a width and wait for its charts; returns console messages and requested addresses."""
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    features = [{"name": "prefers-color-scheme", "value": theme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get_log("browser"), browser.get_log("performance")
+    set_screen(browser, width, theme)
     browser.get(page.as_uri())
     until = time.monotonic() + 60
     while browser.execute_script("return document.documentElement.dataset.drawn") is None:

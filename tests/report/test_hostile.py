@@ -21,7 +21,7 @@ from mematlas.findings.finding import Table, Trend, findings_folder, write_findi
 from mematlas.report.page import pictures_folder, write_report
 from mematlas.study import open_study, write_json
 from tests.report import sample_findings as sample
-from tests.report.test_browser import browser, open_page  # noqa: F401  a fixture
+from tests.report.test_browser import open_page
 
 EXTERNAL_URL = "http://127.0.0.1:9/asked"
 PAYLOADS = (
@@ -129,7 +129,7 @@ def _hostile_manifest(folder):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_runs_nothing_and_requests_nothing(browser, page, width):  # noqa: F811
+def test_the_page_runs_nothing_and_requests_nothing(browser, page, width):
     console, requests = open_page(browser, page, width)
     assert console == []
     assert requests == [page.as_uri()]
@@ -145,7 +145,7 @@ def test_the_page_runs_nothing_and_requests_nothing(browser, page, width):  # no
 
 
 @pytest.mark.browser
-def test_pointing_and_pressing_anywhere_runs_nothing(browser, page):  # noqa: F811
+def test_pointing_and_pressing_anywhere_runs_nothing(browser, page):
     open_page(browser, page, 1280)
     browser.execute_script("""
         for (const part of document.querySelectorAll("*")) {
@@ -158,7 +158,7 @@ def test_pointing_and_pressing_anywhere_runs_nothing(browser, page):  # noqa: F8
 
 
 @pytest.mark.browser
-def test_payloads_are_shown_as_text(browser, page):  # noqa: F811
+def test_payloads_are_shown_as_text(browser, page):
     open_page(browser, page, 1280)
     text = browser.execute_script("return document.querySelector('main').textContent")
     for at in (0, 1, 2, 4, 5, 6, 12, 13, 14):
@@ -170,7 +170,7 @@ def test_payloads_are_shown_as_text(browser, page):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_a_tooltip_shows_markup_as_text(browser, page):  # noqa: F811
+def test_a_tooltip_shows_markup_as_text(browser, page):
     from selenium.webdriver.common.action_chains import ActionChains
 
     open_page(browser, page, 1280)
@@ -187,7 +187,7 @@ def test_a_tooltip_shows_markup_as_text(browser, page):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_an_image_opened_on_its_own_runs_nothing(browser, page):  # noqa: F811
+def test_an_image_opened_on_its_own_runs_nothing(browser, page):
     pictures = sorted(pictures_folder(page).glob("*.svg"))
     assert len(pictures) == len(sample.ALL) - 1
     for picture in pictures:

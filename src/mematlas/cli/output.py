@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from os import PathLike
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from mematlas.errors import StudyError
 
 #: The option of every command that prints a table: it prints one JSON document instead, and nothing else.
 Json = Annotated[
@@ -88,3 +91,18 @@ def size(count: float) -> str:
 def significant(value: float) -> str:
     """A number with two or more significant digits: 0.41, 16.2, 1,934."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def write_new(path: Path, text: str, other: str) -> None:
+    """Write a file that does not exist yet; other: what to name instead of it.
+
+    Raises:
+        StudyError: it exists, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StudyError(f"{path} already exists and is not overwritten; name another {other}.") from None
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written ({error.strerror}); name another {other}.") from None

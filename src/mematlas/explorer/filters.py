@@ -14,6 +14,7 @@ import polars as pl
 from mematlas.errors import OptionError, abbreviate, did_you_mean
 from mematlas.explorer.fields import Field
 from mematlas.explorer.lines import Lines, View
+from mematlas.types import reference_cell
 
 DEFAULT_LIMIT: Final = 50  # rows of a page
 MAX_LIMIT: Final = 1000
@@ -110,9 +111,7 @@ def default_view(lines: Lines) -> View:
     family = [model for model in lines.models if not model["is_control"]] or lines.models
     largest = max(model["parameters"] or 0 for model in family)
     chosen = [model["label"] for model in family if (model["parameters"] or 0) == largest]
-    contexts, continuations = lines.grid.contexts, lines.grid.continuations
-    nearest = [min(lengths, key=lambda length: abs(length - 32)) for lengths in (contexts, continuations)]
-    return View(chosen[-1], nearest[0], nearest[1])
+    return View(chosen[-1], *reference_cell(lines.grid.contexts, lines.grid.continuations))
 
 
 def _filter(field: Field, parameters: Parameters) -> Filter | None:

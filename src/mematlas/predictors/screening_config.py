@@ -1,16 +1,14 @@
 """The options of `mematlas predict`, and the rows of a corpus that they select."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mematlas.corpus.base import CorpusOptions, Cut
-from mematlas.corpus.opening import open_corpus
-from mematlas.corpus.selection import select
-from mematlas.errors import CorpusError, OptionError, explain
-from mematlas.models.huggingface import tokenizer_encoder
-from mematlas.scoring.config import Batch, Device, LocalPath, Name, ScoreConfig, StudyPath
+from mematlas.corpus.base import Cut
+from mematlas.errors import OptionError, explain
+from mematlas.scoring.config import Batch, Device, LocalPath, Name, StudyPath
+from mematlas.scoring.row_options import score_field, select_rows
 
 if TYPE_CHECKING:
     from mematlas.corpus.row_sets import ShardPlan
@@ -18,17 +16,12 @@ if TYPE_CHECKING:
     from mematlas.predictors.predictor import PredictorCard
 
 
-def _score_field(name: str) -> Any:
-    """Default, rule and description of an option of `mematlas score`."""
-    return ScoreConfig.model_fields[name]
-
-
 class PredictConfig(BaseModel):
     """Options of `mematlas predict`; those shared with `mematlas score` are defined there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    corpus: Name = _score_field("corpus")
+    corpus: Name = score_field("corpus")
     predictor: StudyPath = Field(
         description="Folder with a predictor's seeds (STUDY/predictors/RUN/MODEL/context), or the file of one seed."
     )
@@ -38,19 +31,19 @@ class PredictConfig(BaseModel):
     threshold: float = Field(
         default=0.5, description="Rows with an expected score M of at least this are flagged.", ge=0, le=1
     )
-    rows: str = _score_field("rows")
-    format: str | None = _score_field("format")
-    row_length: int | None = _score_field("row_length")
-    token_dtype: Literal["uint16", "uint32"] | None = _score_field("token_dtype")
-    column: str | None = _score_field("column")
-    cut: Cut = _score_field("cut")
-    tokenizer: Name | None = _score_field("tokenizer")
-    cache: Path | None = _score_field("cache")
-    dtype: Literal["float32", "bfloat16", "float16"] = _score_field("dtype")
-    device: Device = _score_field("device")
-    device_map: str | None = _score_field("device_map")
-    trust_remote_code: bool = _score_field("trust_remote_code")
-    batch: Batch = _score_field("batch")
+    rows: str = score_field("rows")
+    format: str | None = score_field("format")
+    row_length: int | None = score_field("row_length")
+    token_dtype: Literal["uint16", "uint32"] | None = score_field("token_dtype")
+    column: str | None = score_field("column")
+    cut: Cut = score_field("cut")
+    tokenizer: Name | None = score_field("tokenizer")
+    cache: Path | None = score_field("cache")
+    dtype: Literal["float32", "bfloat16", "float16"] = score_field("dtype")
+    device: Device = score_field("device")
+    device_map: str | None = score_field("device_map")
+    trust_remote_code: bool = score_field("trust_remote_code")
+    batch: Batch = score_field("batch")
     shards: int | None = Field(
         default=None, description="Number of files of the table; by default about 256 rows each.", gt=0
     )
@@ -77,22 +70,7 @@ def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "Model
     """
     from mematlas.corpus.row_sets import RowSet, ShardPlan, default_shard_count
 
-    options = CorpusOptions(
-        config.row_length,
-        config.token_dtype,
-        config.column,
-        config.cut,
-        tokenizer_encoder(config.tokenizer, source.card.vocabulary) if config.tokenizer else source.encoder(),
-        config.cache,
-        text_row_length=card.context + card.continuation,
-        context=card.context,
-    )
-    corpus = open_corpus(config.corpus, format=config.format, options=options)
-    positions = select(len(corpus), config.rows, row_ids=corpus.row_ids)
-    if not len(positions):
-        raise CorpusError(
-            f"--rows {config.rows} selects no row of {config.corpus} ({len(corpus)} rows); select at least one."
-        )
+    corpus, positions, _ = select_rows(config, source, card.context, card.continuation)
     shards = config.shards or default_shard_count(len(positions))
     if shards > len(positions):
         raise OptionError(f"--shards {shards} is more than the {len(positions)} rows; give at most {len(positions)}.")

@@ -1,18 +1,14 @@
 """The options of `mematlas trace-states`."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError, explain
-from mematlas.scoring.config import Device, LocalPath, Name, ScoreConfig
-
-
-def _score_field(name: str) -> Any:
-    """Default, rule and description of an option of `mematlas score`."""
-    return ScoreConfig.model_fields[name]
+from mematlas.scoring.config import Device, LocalPath, Name
+from mematlas.scoring.row_options import score_field
 
 
 class TraceConfig(BaseModel):
@@ -20,7 +16,7 @@ class TraceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    corpus: Name = _score_field("corpus")
+    corpus: Name = score_field("corpus")
     rows: str = Field(
         description="Rows to trace: ids:FILE, such as ids that the explorer exports, "
         "sample:N[:SEED], first:N or slice:A:B."
@@ -44,17 +40,17 @@ class TraceConfig(BaseModel):
     )
     seed: int = Field(default=0, description="Seed of the windows.", ge=0)
     batch: int = Field(default=128, description="Patched passes at once.", gt=0)
-    format: str | None = _score_field("format")
-    row_length: int | None = _score_field("row_length")
-    token_dtype: Literal["uint16", "uint32"] | None = _score_field("token_dtype")
-    column: str | None = _score_field("column")
-    cut: Cut = _score_field("cut")
-    tokenizer: Name | None = _score_field("tokenizer")
-    cache: Path | None = _score_field("cache")
-    dtype: Literal["float32", "bfloat16", "float16"] = _score_field("dtype")
-    device: Device = _score_field("device")
-    device_map: str | None = _score_field("device_map")
-    trust_remote_code: bool = _score_field("trust_remote_code")
+    format: str | None = score_field("format")
+    row_length: int | None = score_field("row_length")
+    token_dtype: Literal["uint16", "uint32"] | None = score_field("token_dtype")
+    column: str | None = score_field("column")
+    cut: Cut = score_field("cut")
+    tokenizer: Name | None = score_field("tokenizer")
+    cache: Path | None = score_field("cache")
+    dtype: Literal["float32", "bfloat16", "float16"] = score_field("dtype")
+    device: Device = score_field("device")
+    device_map: str | None = score_field("device_map")
+    trust_remote_code: bool = score_field("trust_remote_code")
 
 
 def resolve_tracing(**options: object) -> TraceConfig:

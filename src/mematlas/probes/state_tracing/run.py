@@ -18,14 +18,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mematlas.corpus.base import Corpus, CorpusOptions
-from mematlas.corpus.opening import open_corpus
-from mematlas.corpus.selection import Positions, select
+from mematlas.corpus.base import Corpus
+from mematlas.corpus.selection import Positions
 from mematlas.errors import CorpusError, OptionError
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.models.base import LoadOptions, ModelSource
-from mematlas.models.huggingface import tokenizer_encoder
 from mematlas.models.resolve import find_model
 from mematlas.probes.state_tracing.config import TraceConfig, resolve_tracing
 from mematlas.probes.state_tracing.keywords import TraceKeywords
@@ -33,6 +31,7 @@ from mematlas.probes.state_tracing.tables import DEPENDENCY, TOKENS, card, depen
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
 from mematlas.scoring.model_names import model_names
+from mematlas.scoring.row_options import select_rows
 from mematlas.study import (
     fingerprint,
     missing_shards,
@@ -233,23 +232,7 @@ def _open(config: TraceConfig, source: ModelSource, twin: ModelSource | None) ->
             f"--twin {config.twin} has another tokenizer than {source.card.spec}, so that a row is another text to it; "
             "name a model that was trained beside it."
         )
-    encoder = tokenizer_encoder(config.tokenizer, source.card.vocabulary) if config.tokenizer else source.encoder()
-    options = CorpusOptions(
-        config.row_length,
-        config.token_dtype,
-        config.column,
-        config.cut,
-        encoder,
-        config.cache,
-        text_row_length=config.context + config.continuation,
-        context=config.context,
-    )
-    corpus = open_corpus(config.corpus, format=config.format, options=options)
-    positions = select(len(corpus), config.rows, row_ids=corpus.row_ids)
-    if not len(positions):
-        raise CorpusError(
-            f"--rows {config.rows} selects no row of {config.corpus} ({len(corpus)} rows); select at least one."
-        )
+    corpus, positions, encoder = select_rows(config, source, config.context, config.continuation)
     return TracingJob(config, source, twin, corpus, positions, encoder)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from pydantic import BaseModel
 
-from mematlas.errors import StudyError
+from mematlas.cli.output import write_new
 from mematlas.errors.remedies import command_line
 from mematlas.experiments import EXPERIMENTS
 from mematlas.pipeline.experiment import experiment_file_text
@@ -50,7 +50,7 @@ def init(
             print(f"Put this line at the top of {study_file}: {line.rstrip()}")
             return
         text = line + text
-    _write(study_file, text)
+    write_new(study_file, text, "file")
     if experiment is None:
         run = command_line("run", "--dry-run", study_file)
         print(f"Wrote {study_file}. Fill in your models and corpus, then: {run}")
@@ -63,13 +63,3 @@ def _write_schema(path: Path, model: type[BaseModel]) -> str:
     write_text(path, json.dumps(editor_schema(model), indent=1, ensure_ascii=False) + "\n")
     print(f"Wrote {path}, by which editors with YAML support check the file.")
     return schema_line(path)
-
-
-def _write(study_file: Path, text: str) -> None:
-    try:
-        with study_file.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise StudyError(f"{study_file} already exists and is not overwritten; name another file.") from None
-    except OSError as error:
-        raise StudyError(f"{study_file} cannot be written ({error.strerror}); name another file.") from None

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mematlas.cli.lists import split_control_models
-from mematlas.errors import OptionError, StudyError
+from mematlas.cli.output import write_new
+from mematlas.errors import OptionError
 from mematlas.errors.remedies import command_line
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.model_names import model_names
@@ -61,20 +62,10 @@ def slurm(
     if script is None:
         print(text, end="")
         return
-    _write(script, text)
+    write_new(script, text, "--script")
     print(f"Submit it: sbatch {shlex.quote(str(script))}")
     print(f"List missing shards: {command_line('show', config.study)}")
     print(f"Complete failed tasks: submit it again, or run without Slurm: {command}")
-
-
-def _write(script: Path, text: str) -> None:
-    try:
-        with script.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise StudyError(f"{script} already exists and is not overwritten; name another --script.") from None
-    except OSError as error:
-        raise StudyError(f"{script} cannot be written ({error.strerror}); name another --script.") from None
 
 
 def _check(models: Sequence[str], tasks: int, sbatch: Sequence[str]) -> None:
