@@ -23,7 +23,7 @@ from tests.audit import tickets
 
 import mematlas
 
-TICKETS, EPOCHS, RATE = 150, 8, 5e-5  # 2e-4 leaves a model that no longer writes
+TICKETS, EPOCHS, RATE = 150, 8, 1e-4
 SHOWN = ((range(0, 6), 1), (range(6, 12), 4), (range(12, 18), 16))
 """Which of 24 secrets stand at the end of how many tickets; the last six nowhere."""
 
@@ -56,7 +56,8 @@ def fine_tuned(base: Path, folder: Path, rows: list[str]) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     started = time.monotonic()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    # autocast keeps the 16-bit copies of weights until it ends: cached, they would never see a step of the optimizer
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
         tickets.train(model, tokenizer(rows)["input_ids"], EPOCHS, RATE)
     print(f"fine-tuned in {time.monotonic() - started:,.0f} s", flush=True)
     return tickets.save(model, tokenizer, folder)

@@ -13,7 +13,8 @@ from transformers import GPTNeoXForCausalLM
 
 from mematlas.experiments.design.config import TrainingConfig
 from mematlas.experiments.training.network import neox_config
-from mematlas.interventions.patching import block_outputs, dependency, patchable
+from mematlas.interventions.blocks import block_outputs, patchable
+from mematlas.interventions.patching import dependency
 from mematlas.models.causal import CausalModel
 
 CONTEXT, CONTINUATION, SOURCES, REPEATS = 32, 32, 10, 3

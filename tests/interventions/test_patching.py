@@ -9,13 +9,8 @@ from torch import nn
 from transformers import MambaConfig, MambaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from mematlas.errors import ModelError
-from mematlas.interventions.patching import (
-    PatchableModel,
-    block_outputs,
-    dependency,
-    patchable,
-    patched_argmax,
-)
+from mematlas.interventions.blocks import PatchableModel, block_outputs, patchable
+from mematlas.interventions.patching import dependency, patched_argmax
 from tests.tiny_networks import V, causal_model, gpt2, llama, neox
 
 CONTEXT, CONTINUATION = 8, 5

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from mematlas.errors import OptionError
-from mematlas.interventions.patching import PatchableModel, block_outputs, dependency
+from mematlas.interventions.blocks import PatchableModel, block_outputs
+from mematlas.interventions.patching import dependency
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,5 +26,20 @@ MODELS = Registry(
             "hf",
             "stand-in: counts n-grams of a 2-D .npy file; ngram:ROWS.npy[:N]",
         ),
+        "noise": (
+            "mematlas.interventions.noise:resolve",
+            "hf",
+            "a model with noise after its first block; noise:STRENGTH[/SEED]@MODEL",
+        ),
+        "heads": (
+            "mematlas.interventions.heads:resolve",
+            "hf",
+            "a model without some attention heads (the mean of others instead); heads:LAYER.HEAD+...@MODEL",
+        ),
+        "heads-zero": (
+            "mematlas.interventions.heads:resolve_zero",
+            "hf",
+            "the same with zero instead of the mean; heads-zero:LAYER.HEAD+...@MODEL",
+        ),
     },
 )

@@ -46,7 +46,8 @@ class ModelCard:
     tokenizer_rules: fingerprint of what turns texts into ids (`tokenizer_rules.py`), None if unknown; trained_length:
     tokens that the model was trained for, if it accepts more, None otherwise; remarks: sentences for the user on how
     `spec` was understood; adapter, base: kind of the PEFT adapter, and the model that it changes; quantization: how the
-    weights are stored, if in fewer bits. Studies of older versions lack the fields without a value here.
+    weights are stored, if in fewer bits; intervention: what is done to the model on purpose, as in noise:0.1. Studies
+    of older versions lack the fields without a value here.
     """
 
     label: str
@@ -66,6 +67,7 @@ class ModelCard:
     adapter: str | None = None
     base: str | None = None
     quantization: str | None = None
+    intervention: str | None = None
 
     def beyond_trained_length(self, tokens: int) -> str | None:
         """A warning in one sentence if rows of so many tokens are longer than those the model was trained for."""

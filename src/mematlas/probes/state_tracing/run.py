@@ -47,7 +47,7 @@ from mematlas.types import Encoder
 if TYPE_CHECKING:
     import polars as pl
 
-    from mematlas.interventions.patching import PatchableModel
+    from mematlas.interventions.blocks import PatchableModel
     from mematlas.interventions.tracing import Direction
 
 #: Part of every key; raised when a change of the code can change a number.
@@ -265,7 +265,7 @@ def _trace_rows(job: TracingJob, missing: list[int], progress: Progress) -> None
 
 
 def _load(source: ModelSource, config: TraceConfig) -> "PatchableModel":
-    from mematlas.interventions.patching import patchable
+    from mematlas.interventions.blocks import patchable
 
     load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
     return patchable(source.load(load), repr(source.card.spec))

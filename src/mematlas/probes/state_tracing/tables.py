@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mematlas.probes.rows.stages import column_list
+
 if TYPE_CHECKING:
     from mematlas.interventions.tracing import Direction
 
@@ -126,12 +128,7 @@ def card(facts: dict[str, Any], command: str) -> str:
         "- **Not** where a text is stored: a state that matters carries something that the answer needs.",
         "Made by:",
         f"    {command}",
-        _columns("dependency/*.parquet", DEPENDENCY),
-        _columns("tokens/*.parquet", TOKENS),
+        column_list("dependency/*.parquet", DEPENDENCY),
+        column_list("tokens/*.parquet", TOKENS),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _columns(title: str, schema: pa.Schema) -> str:
-    lines = [f"| {field.name} | {field.type} | {field.metadata[b'is'].decode()} |" for field in schema]
-    return "\n".join([f"## {title}", "", "| column | type | is |", "|---|---|---|", *lines])
