@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.fit import fit_predictors
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
+    from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
@@ -49,6 +50,7 @@ _HOMES = {
     "predict_rows": "mematlas.predictors.screening",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
+    "probe_layers": "mematlas.probes.layers.run",
     "trace_states": "mematlas.probes.state_tracing.run",
 }
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "open_corpus",
     "open_study",
     "predict_rows",
+    "probe_layers",
     "run",
     "score",
     "trace_states",

@@ -13,7 +13,7 @@ from mematlas.probes.state_tracing.finding import row_findings, summary
 from mematlas.probes.state_tracing.tables import DEPENDENCY, TOKENS
 from mematlas.report.charts.matrix import draw as draw_matrix
 from mematlas.report.charts.palette import Palette
-from mematlas.report.traces.page import write_traces
+from mematlas.report.plain_pages.traces import write_traces
 from tests.tiny_networks import V, neox, save_network
 
 CONTEXT, CONTINUATION, ROWS = 6, 4, 8

@@ -23,7 +23,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` prints a message of its own
     default_parameter=Parameter(negative_iterable=()),
 )
-#: section of the help -> command -> (module of cli/commands, function), imported when the command is called.
+#: section of the help -> command -> (module of cli/commands, function), imported when the command is called. A command
+#: of two words is a kind of the first one.
 _SECTIONS = {
     "Make a study": {
         "run": ("study.run", "run"),
@@ -44,6 +45,7 @@ _SECTIONS = {
     },
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
+        "probe layers": ("ask.probe_layers", "probe_layers"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
     },
@@ -59,6 +61,8 @@ _SECTIONS = {
         "count": ("corpus.count", "count"),
     },
 }
+#: What commands with kinds are for.
+_KINDS = {"probe": "Ask what a model knows, and where: `mematlas probe KIND --help`."}
 COMMANDS = {name: place for commands in _SECTIONS.values() for name, place in commands.items()}
 
 
@@ -75,7 +79,12 @@ def _add_commands() -> None:
         group = Group(section, sort_key=order)
         for name, (module, function) in commands.items():
             path = f"{__name__}.commands.{module}:{function}"
-            app.command(path, name=name, help=_help(module, function), group=group)
+            first, _, kind = name.rpartition(" ")
+            if first and first not in app:
+                app.command(App(name=first, help=_KINDS[first], group=group))
+            (app[first] if first else app).command(
+                path, name=kind, help=_help(module, function), **({} if first else {"group": group})
+            )
 
 
 _add_commands()
@@ -107,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    command = arguments[0] if arguments and arguments[0] in app else ""
+    command = next((name for name in (" ".join(arguments[:2]), *arguments[:1]) if name in {*COMMANDS, *_KINDS}), "")
     try:
         with missing_libraries(f"`{command_line(command) if command else 'mematlas'}`"):
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")

@@ -1,11 +1,12 @@
 """The options of `mematlas probe layers`."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from mematlas.interventions.heads import Ablation
 from mematlas.probes.rows.config import RowProbeConfig, RowProbeKeywords
+from mematlas.types import as_list
 
 Look = Literal["noise", "lens", "heads"]
 LOOKS: Final[tuple[Look, ...]] = ("noise", "lens", "heads")
@@ -14,9 +15,11 @@ LOOKS: Final[tuple[Look, ...]] = ("noise", "lens", "heads")
 class LayersConfig(RowProbeConfig):
     """Options of `mematlas probe layers`; most are those of all probes of rows."""
 
-    looks: list[Look] = Field(default=list(LOOKS), description="What to look at: noise, lens, heads.", min_length=1)
-    strengths: list[float] = Field(
-        default=[0.1, 0.2, 0.3, 0.5, 1.0],
+    looks: Annotated[list[Look], BeforeValidator(as_list)] = Field(
+        default=list(LOOKS), description="What to look at: noise, lens, heads.", min_length=1
+    )
+    strengths: Annotated[list[float], BeforeValidator(as_list)] = Field(
+        default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0],
         description="Noise after the first block, relative to the norm of the state it is added to; 0 is always there.",
     )
     repeats: int = Field(default=1, description="Draws of noise of each strength.", gt=0)

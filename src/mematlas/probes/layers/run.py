@@ -17,7 +17,7 @@ from mematlas.models.causal import CausalModel
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
 from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY, ROWS
 from mematlas.probes.rows.config import resolve_probe
-from mematlas.probes.rows.opening import ProbedRows, Reaction, RowProbe, open_probe, react, row_columns
+from mematlas.probes.rows.opening import DEFAULT_ROWS, ProbedRows, Reaction, RowProbe, open_probe, react, row_columns
 from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.engines.causal import Engine
@@ -67,7 +67,7 @@ def run_layers(model: str, config: LayersConfig, progress: Progress) -> ProbeRes
     facts = {
         "model": card.label,
         "corpus": config.corpus,
-        "selection": config.rows,
+        "selection": config.rows or f"{DEFAULT_ROWS} at random",
         "control": config.control,
         "rows": len(look.rows),
         "left_out": look.rows.left_out,

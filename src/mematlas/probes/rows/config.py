@@ -19,13 +19,14 @@ class RowProbeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Name = score_field("corpus")
-    rows: str = Field(
-        default="sample:200", description="Rows to look at: sample:N[:SEED], first:N, slice:A:B or ids:FILE."
+    rows: str | None = Field(
+        default=None,
+        description="Rows to look at: sample:N[:SEED], first:N, slice:A:B or ids:FILE; 200 random ones by default.",
     )
     control: Name | None = Field(
         default=None, description="A corpus of rows that the model was never shown, read like the corpus."
     )
-    control_rows: str = Field(default="sample:200", description="Rows of the control, spelled like --rows.")
+    control_rows: str | None = Field(default=None, description="Rows of the control, spelled like --rows.")
     out: LocalPath = Field(
         default=Path("probes"),
         description="Folder for tables and page; running the same command again continues there.",
@@ -51,9 +52,9 @@ class RowProbeKeywords(TypedDict, total=False):
     """The same as keywords of Python functions, with their types; a test compares the two."""
 
     corpus: Required[str | Path]
-    rows: str
+    rows: str | None
     control: str | Path | None
-    control_rows: str
+    control_rows: str | None
     out: str | Path
     context: int
     continuation: int

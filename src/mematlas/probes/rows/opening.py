@@ -29,6 +29,7 @@ from mematlas.study.clusters import join_copies
 from mematlas.types import Encoder, Grid, Ids, TokenRows
 
 CLASSES: Final = ("recited", "other", "control")
+DEFAULT_ROWS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +121,7 @@ class RowProbe:
             parts.append((self.control, self.control_positions, True))
         ids, control, tokens, left_out = [], [], [], 0
         for corpus, positions, is_control in parts:
+            positions = positions[: len(positions)]  # of a range: an array
             read = corpus.read(positions, width)
             kept = read.lengths >= width
             if not kept.any():
@@ -148,12 +150,23 @@ def open_probe(model: str, config: RowProbeConfig, progress: Progress) -> RowPro
     source = find_model(model)
     for remark in source.card.remarks:
         progress.say(remark)
-    corpus, positions, encoder = select_rows(config, source, config.context, config.continuation)
+    corpus, positions, encoder = _select(config, source, config.corpus, config.rows)
     control, control_positions = None, positions[:0]
     if config.control is not None:
-        of_control = config.model_copy(update={"corpus": config.control, "rows": config.control_rows})
-        control, control_positions, _ = select_rows(of_control, source, config.context, config.continuation)
+        control, control_positions, _ = _select(config, source, config.control, config.control_rows)
     return RowProbe(config, source, corpus, positions, encoder, control, control_positions)
+
+
+def _select(
+    config: RowProbeConfig, source: ModelSource, corpus: str, rows: str | None
+) -> tuple[Corpus, Positions, Encoder | None]:
+    """Open a corpus and select its rows, by default at most DEFAULT_ROWS at random."""
+    options = config.model_copy(update={"corpus": corpus, "rows": rows or "all"})
+    opened, positions, encoder = select_rows(options, source, config.context, config.continuation)
+    if rows is None and len(positions) > DEFAULT_ROWS:
+        drawn = np.random.default_rng(config.seed).choice(len(positions), DEFAULT_ROWS, replace=False)
+        return opened, np.sort(drawn), encoder
+    return opened, positions, encoder
 
 
 def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reaction:

@@ -37,7 +37,7 @@ def trace_states(
     pictures
         Also write each heat map as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
-    from mematlas.report.traces.page import write_traces
+    from mematlas.report.plain_pages.traces import write_traces
 
     formats = parse_formats("--pictures", pictures, "trace-states")
     traces = run_tracing(model, config, progress_display(quiet))

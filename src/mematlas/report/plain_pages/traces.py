@@ -2,23 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined
 
 from mematlas.findings.finding import Finding
-from mematlas.report.charts.export import Format, write_picture
-from mematlas.report.display_text import printable
+from mematlas.report.charts.export import Format
 from mematlas.report.figures import Figure, build_figures
-from mematlas.report.page import pictures_folder
-from mematlas.study import write_text
+from mematlas.report.plain_pages.pages import WIDTH, write_page
 
 #: Rows with pictures on the page; the tables have all.
 SHOWN: Final = 20
-_WIDTH: Final = 870  # pixels of a picture, as wide as the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +38,12 @@ def write_traces(
         facts: what was asked, as in facts.json; findings: of the traced rows; tokens: of all rows.
     """
     rows = [_row(finding, tokens) for finding in findings[:SHOWN]]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["printable"] = printable
-    source = resources.files("mematlas.report.traces").joinpath("page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(facts=facts, rows=rows, traced=len(findings))
-    write_text(path, page)
-    for image_format in formats:
-        for figure in (figure for row in rows for figure in row.figures):
-            if figure.drawing is not None:
-                write_picture(pictures_folder(path) / f"{figure.key}.{image_format}", figure.drawing, image_format)
+    figures = [figure for row in rows for figure in row.figures]
+    write_page(path, "traces.html", figures, formats, facts=facts, rows=rows, traced=len(findings))
 
 
 def _row(finding: Finding, tokens: pl.DataFrame) -> _Row:
     number = int(finding.name.removeprefix("row-"))
     own = tokens.filter(row=number).select("id", "text", "recited")
     text = [(f"{token} " if text is None else text, recited) for token, text, recited in own.iter_rows()]
-    return _Row(finding, list(build_figures([finding], _WIDTH)), text)
+    return _Row(finding, list(build_figures([finding], WIDTH)), text)

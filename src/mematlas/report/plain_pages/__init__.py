@@ -1,0 +1,1 @@
+"""Pages of single probes: text and pictures, no script, nothing from elsewhere."""

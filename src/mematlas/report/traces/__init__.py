@@ -1,1 +1,0 @@
-"""The page of traced rows (`mematlas trace-states`)."""
