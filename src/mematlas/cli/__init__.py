@@ -46,6 +46,7 @@ _SECTIONS = {
         "audit": ("ask.audit", "audit"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
+        "stress": ("ask.stress", "stress"),
     },
     "Train": {
         "demo": ("train.demo", "demo"),
