@@ -84,19 +84,27 @@ def _without_passages_of(
     return [row for row, is_apart in zip(shown, apart, strict=True) if is_apart]
 
 
-def relearn(config: StressConfig, source: ModelSource, lesson: Lesson, folder: Path, progress: Progress) -> Path:
-    """Train the unlearned model; returns the folder of the result, at once if it is there.
+def trainable_folder(config: StressConfig, source: ModelSource) -> Path:
+    """The folder of the unlearned model.
 
     Raises:
-        OptionError: the model is no folder of weights.
-        ModelError: it cannot be trained.
+        OptionError: it is no folder with weights.
     """
-    start = getattr(source, "folder", None)
-    if not isinstance(start, Path):
+    folder = getattr(source, "folder", None)
+    if not isinstance(folder, Path):
         raise OptionError(
             f"--relearn {config.relearn}: {source.card.spec!r} is no folder with weights to train; name one, or leave "
             "out --relearn."
         )
+    return folder
+
+
+def relearn(config: StressConfig, start: Path, lesson: Lesson, folder: Path, progress: Progress) -> Path:
+    """Train the model in folder `start`; returns the folder of the result, at once if it is there.
+
+    Raises:
+        ModelError: it cannot be trained.
+    """
     tokens = _tokens(lesson.shown, config)
     random, slots = np.random.default_rng(config.seed), config.relearn * min(_BATCH, len(tokens))
     rounds = -(-slots // len(tokens))

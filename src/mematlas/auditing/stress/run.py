@@ -150,12 +150,13 @@ class _Job:
 
     def _relearn(self, progress: Progress) -> "list[tuple[frozenset[tuple[str, int]], pl.Series]]":
         from mematlas.auditing.stress.prompts import ORIGINAL
-        from mematlas.auditing.stress.relearning import lessons_of, relearn
+        from mematlas.auditing.stress.relearning import lessons_of, relearn, trainable_folder
 
         first = [prompt for prompt in self.prompts if prompt.perturbation == ORIGINAL]
         results = []
+        start = trainable_folder(self.config, self.sources["after"])
         for lesson in lessons_of(self.config, self.rows):
-            trained = relearn(self.config, self.sources["after"], lesson, self.folder, progress)
+            trained = relearn(self.config, start, lesson, self.folder, progress)
             answers = self._ask(lesson.name, find_model(str(trained)), first, progress)
             results.append((lesson.asked, answers.lengths))
         return results
@@ -215,6 +216,7 @@ def _open(original: str, unlearned: str, config: StressConfig, progress: Progres
         CorpusError, OptionError: as `open_rows` and `read_synonyms`.
     """
     from mematlas.auditing.stress.prompts import prompts_of
+    from mematlas.auditing.stress.relearning import lessons_of, trainable_folder
     from mematlas.auditing.stress.rows import open_rows
 
     sources = {"before": find_model(original), "after": find_model(unlearned)}
@@ -229,6 +231,9 @@ def _open(original: str, unlearned: str, config: StressConfig, progress: Progres
             "text to each; name models of one origin."
         )
     rows = open_rows(config, sources["before"], cards)
+    if config.relearn:  # refused before any model is asked
+        trainable_folder(config, sources["after"])
+        lessons_of(config, rows)
     synonyms = None if config.synonyms is None else read_synonyms(config.synonyms, rows.encoder)
     most = min((card.max_length for card in cards if card.max_length is not None), default=None)
     if most is not None and most < config.context + config.threshold:

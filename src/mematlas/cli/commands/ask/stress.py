@@ -47,7 +47,8 @@ def stress(
     write_stress_page(page, result.finding, result.facts, formats)
     if json_:
         finding = result.finding
-        tables = {name: finding.table(name) for name in ("verdicts", "damage", "summary")}
+        tables = {"verdicts": finding.table("verdicts"), "cost": finding.table("damage")}
+        tables["summary"] = finding.table("summary")
         claims = {"claim": finding.claim, "caveats": finding.caveats}
         print_json({"folder": result.folder, "page": page, **result.facts, **claims, **tables})
         return
