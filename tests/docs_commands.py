@@ -90,7 +90,6 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
     'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,
-    'unlearn("before", "after", how, forget=rows[:24], retain=rows[24:])': "tests/audit/stress/test_unlearned.py",
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
     "subset, out = sys.argv[1:3]": "is a script; run by test_the_trainer_of_the_page_trains_a_model",
 }

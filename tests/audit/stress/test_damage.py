@@ -119,13 +119,12 @@ def texts(encoder, tmp_path, words, text: str) -> list[tuple[int, str]]:
 def test_words_are_replaced_whole_and_written_as_before(encoder, tmp_path):
     text = "The big cat sat, bigger."
     found = texts(encoder, tmp_path, {"big": ["large", "huge"], "the": "a"}, text)
-    assert set(found) == {
+    assert found == [
         (1, "A big cat sat, bigger."),
-        *((1, f"The {word} cat sat, bigger.") for word in ("large", "huge") if (1, f"The {word} cat sat, bigger.") in found),
+        (1, "The huge cat sat, bigger."),
         (2, "A large cat sat, bigger."),
         (2, "A huge cat sat, bigger."),
-    }
-    assert len(found) == 4
+    ]
     assert texts(encoder, tmp_path, {"dog": "wolf"}, text) == []
 
 
