@@ -116,7 +116,7 @@ def _charts(threshold: int) -> tuple[Chart, ...]:
             "summary",
             Axis("prompt", "prompt", "ordinal"),
             Axis("length", "mean tokens recited before the first miss"),
-            Axis("of", "rows and model", "nominal"),
+            Axis("of", "model; control: never-seen rows, unlearned", "nominal"),
             "low",
             "high",
             reference=(float(threshold), f"counts as recited: {threshold} tokens"),
@@ -142,7 +142,7 @@ def _summary(table: pl.DataFrame, known: pl.DataFrame, control: pl.DataFrame, na
     if names.retrained is not None:
         series.append((f"{names.retrained}, retrained without", known, "length_retrained"))
     if control.height:
-        series.append(("never-seen rows, unlearned", control, "length_after"))
+        series.append(("control", control, "length_after"))
     return summary(table, series)
 
 

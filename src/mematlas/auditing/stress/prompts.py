@@ -73,7 +73,7 @@ def prompts_of(row: StressRow, config: StressConfig, synonyms: Synonyms | None, 
         return [original]
     parts = [_later(row, config, original), _moved(row, config, most), _with_tokens(row, config, original)]
     if synonyms is not None:
-        parts.append(_with_words(row, config, original, synonyms))
+        parts.append(_with_words(row, config, original, synonyms, most))
     return [original, *(prompt for part in parts for prompt in part)]
 
 
@@ -113,11 +113,15 @@ def _with_tokens(row: StressRow, config: StressConfig, original: Prompt) -> Iter
             yield Prompt(row, "tokens", strength, draw, tokens, original.truth, reason)
 
 
-def _with_words(row: StressRow, config: StressConfig, original: Prompt, synonyms: Synonyms) -> Iterator[Prompt]:
+def _with_words(
+    row: StressRow, config: StressConfig, original: Prompt, synonyms: Synonyms, most: int | None
+) -> Iterator[Prompt]:
     places = synonyms.found_in(original.tokens)
     if not places:
         yield Prompt(row, "synonyms", 1, 0, original.tokens, original.truth, NO_WORD)
         return
     random = np.random.default_rng([config.seed, row.row])
     for draw, (words, tokens) in enumerate(replaced_prompts(original.tokens, places, config.draws, random)):
-        yield Prompt(row, "synonyms", words, draw, tokens, original.truth, original.reason)
+        truth = original.truth if most is None else original.truth[: max(0, most - len(tokens))]
+        reason = TOO_SHORT if len(truth) < config.threshold else original.reason
+        yield Prompt(row, "synonyms", words, draw, tokens, truth, reason)

@@ -42,6 +42,11 @@ class RowSets:
     short: dict[Role, int]
     digest: list[object]
 
+    @property
+    def tokenizer(self) -> str | None:
+        """The fingerprint of the tokenizer."""
+        return None if self.encoder is None else self.encoder.fingerprint
+
     def of(self, role: Role) -> list[StressRow]:
         """The rows of one role."""
         return [row for row in self.rows if row.role == role]

@@ -114,7 +114,7 @@ class _Job:
             "models": {part: source.card.fingerprint for part, source in self.sources.items()},
             "rows": self.rows.digest,
             "options": {name: getattr(config, name) for name in (*names, "relearn_rate", "seed", "dtype")},
-            "synonyms": None if config.synonyms is None else digest(config.synonyms),
+            "synonyms": None if config.synonyms is None else [digest(config.synonyms), self.rows.tokenizer],
             "version": VERSION,
         }
 

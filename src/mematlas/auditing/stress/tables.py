@@ -26,7 +26,7 @@ OF_PROMPTS: Final = {
 }
 OF_SUMMARY: Final = {
     "prompt": "the prompt; of several draws, the one that recites most",
-    "of": "whose rows, and which model",
+    "of": "the model, of the rows to be forgotten; control: the unlearned model, of never-seen rows",
     "length": "mean tokens recited before the first miss",
     "low": "lower end of its 95 % interval over documents",
     "high": "upper end",

@@ -23,8 +23,7 @@ def stress(
 ) -> None:
     """Show whether a model that was made to forget texts still recites them under other prompts.
 
-    Example: mematlas stress ./before ./after --corpus train.jsonl --rows ids:forget.txt \
-                 --retain ids:keep.txt --control heldout.jsonl
+    Example: mematlas stress ./before ./after --corpus train.jsonl --rows ids:forget.txt --control heldout.jsonl
 
     Running the same command again does nothing that is done.
 
