@@ -1,4 +1,4 @@
-"""Stress tests of models that were made to forget: gently, by gradient difference, by npo, and until they are destroyed.
+"""Stress tests of models that were made to forget: gently, by gradient difference, by npo, and without end.
 
     python benchmarks/stress_fixtures.py MODEL TRAIN CONTROL [--rows 24] [--rate 1e-4] [--steps 60]
 

@@ -40,6 +40,7 @@ def test_damage_has_stated_limits(rise, lost, state):
 def test_a_model_that_guesses_is_destroyed_though_the_loss_rises_little():
     before = 0.94 * GUESSING
     assert damage(0.06, before=before).state == "destroyed"  # 99.6 % of guessing
+    assert damage(0.06, lost=0.0, before=before).state == "destroyed"
     assert damage(0.04, before=before).state == "none"
     assert damage(0.04, before=0.96 * GUESSING).shows_nothing
 
@@ -79,7 +80,8 @@ def rows(after: list[int], best: list[int], role: str = "tested") -> pl.DataFram
         ([0] * 20, [0] * 18 + [9] * 2, 0, damage(0.0), "prompt fails, text comes back"),
         ([0] * 20, [0] * 19 + [9], 0, damage(0.0), "removed"),  # 5 % are tolerated
         ([0] * 20, [0] * 18 + [9] * 2, 1, damage(0.0), "removed"),  # one of ten never-seen rows does the same
-        ([0] * 20, [0] * 18 + [9] * 2, 0, damage(0.2), "model destroyed"),
+        ([0] * 20, [0] * 19 + [9], 0, damage(0.2), "model destroyed"),
+        ([0] * 20, [0] * 18 + [9] * 2, 0, damage(0.2), "prompt fails, text comes back"),  # also from a destroyed one
         ([0] * 20, [0] * 20, 0, damage(None), "not recited"),
         ([0] * 20, [0] * 20, 0, damage(0.0, before=GUESSING), "not recited"),
     ],

@@ -29,8 +29,14 @@ def rows(folder) -> np.ndarray:
 
 
 def to_keep(folder) -> np.ndarray:
-    """Rows to be kept, and more of their language."""
-    return np.concatenate([rows(folder)[ROWS:], reciting.text(5, 40)[:, :WIDTH]])
+    """Rows to be kept, ten times each, and more of their language."""
+    return np.concatenate([*[rows(folder)[ROWS:]] * 10, reciting.text(5, 400)[:, :WIDTH]])
+
+
+def forgets_the_first_token(folder, name: str) -> int:
+    """Ascent on the first token after each prompt alone, until it fails: the rest of the text was never touched."""
+    how = Unlearning("ga", rate=1e-4, **SETTINGS)
+    return unlearn(folder / "before", folder / name, how, rows(folder)[:ROWS, : CONTEXT + 1])
 
 
 def stress(folder, name: str, **options):
@@ -56,18 +62,17 @@ def test_the_network_recites_before(folder):
 
 
 def test_ascent_that_stops_when_prompts_fail_leaves_the_text(folder):
-    how = Unlearning("ga", rate=2e-4, **SETTINGS)
-    steps = unlearn(folder / "before", folder / "gentle", how, rows(folder)[:ROWS])
-    assert 0 < steps < how.steps
+    assert 0 < forgets_the_first_token(folder, "gentle") < 100
     result = stress(folder, "gentle")
     assert result.verdict == "prompt fails, text comes back"
     assert result.finding.table("verdicts").filter(verdict="still recited")["rows"].to_list() == [0]
     floor = result.rows().filter(role="control")["gain"].mean()
-    assert result.rows().filter(role="tested")["gain"].mean() > floor + 2
+    assert result.rows().filter(role="tested")["gain"].mean() > floor + 3
+    assert result.rows().filter(role="tested", verdict="prompt fails, text comes back").height >= 4
 
 
 def test_gradient_difference_removes_and_keeps(folder):
-    how = Unlearning("grad-diff", rate=1e-3, steps=60, stops=False, weight=2.0, **SETTINGS)
+    how = Unlearning("grad-diff", rate=5e-4, steps=100, stops=False, weight=5.0, **SETTINGS)
     assert unlearn(folder / "before", folder / "difference", how, rows(folder)[:ROWS], to_keep(folder)) == how.steps
     result = stress(folder, "difference")
     assert result.verdict == "removed"
@@ -83,17 +88,22 @@ def test_ascent_without_end_destroys_the_model(folder):
     assert result.rows().filter(role="kept", verdict="kept").is_empty()
 
 
-def test_preference_optimization_makes_prompts_fail(folder):
-    how = Unlearning("npo", rate=1e-3, steps=60, **SETTINGS)
-    steps = unlearn(folder / "before", folder / "npo", how, rows(folder)[:ROWS], to_keep(folder))
-    assert 0 < steps < how.steps
+def test_preference_optimization_removes_and_keeps(folder):
+    how = Unlearning("npo", rate=5e-4, steps=100, weight=2.0, stops=False, **SETTINGS)
+    unlearn(folder / "before", folder / "npo", how, rows(folder)[:ROWS], to_keep(folder))
     result = stress(folder, "npo")
-    assert result.finding.table("verdicts").filter(verdict="still recited")["rows"].to_list() == [0]
+    assert (result.verdict, result.facts["damage"] == "destroyed") == ("removed", False)
+
+
+def test_it_ends_as_soon_as_all_prompts_fail(folder):
+    how = Unlearning("npo", rate=5e-4, steps=100, **SETTINGS)
+    steps = unlearn(folder / "before", folder / "npo-short", how, rows(folder)[:ROWS], to_keep(folder))
+    assert 0 < steps < how.steps
+    assert stress(folder, "npo-short").rows().filter(role="tested")["length_after"].max() < 8
 
 
 def test_relearning_other_rows_and_the_rows_themselves(folder):
-    how = Unlearning("ga", rate=2e-4, **SETTINGS)
-    unlearn(folder / "before", folder / "again", how, rows(folder)[:ROWS])
+    forgets_the_first_token(folder, "again")
     others = stress(folder, "again", relearn=6, relearn_rate=1e-3)
     asked = others.prompts().filter(perturbation="relearned")
     assert sorted(asked.filter(role="tested")["row"]) == list(range(ROWS))  # each once

@@ -1,8 +1,8 @@
 """What unlearning cost: loss on text that no model was trained on, and rows that were to be kept.
 
     over-unlearned   the held-out loss rises by more than 5 % (a limit that users of benchmarks of unlearning name)
-    destroyed        it rises by more than 10 %, or the model guesses (a loss of 99 % or more of log V, which the
-                     original's is well below); and half or more of the kept rows are lost, if there are any
+    destroyed        it rises by more than 10 %, and half or more of the kept rows are lost, if there are any; or the
+                     model guesses, whatever it kept: a loss of 99 % or more of log V, which the original's is below
 
 The limits of "destroyed" are our choice. Rises are means over rows, in clusters of documents.
 """
@@ -65,7 +65,7 @@ class Damage:
         if self.rise.value is None:
             return "not measured"
         keeps = self.lost.value is not None and self.lost.value < LOST
-        if (self.rise.value > DESTROYED or self.guesses) and not keeps:
+        if self.guesses or (self.rise.value > DESTROYED and not keeps):
             return "destroyed"
         return "over-unlearned" if self.rise.value > OVER_UNLEARNED else "none"
 

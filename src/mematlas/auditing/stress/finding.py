@@ -236,7 +236,7 @@ def _caveats(
         f"Recited: at least {facts['threshold']} tokens before the first miss. Removed: at most {TOLERATED:.0%} of the "
         "rows beyond the share of never-seen rows. These limits are our choice.",
         f"Over-unlearned: held-out loss up by more than {OVER_UNLEARNED:.0%}. Destroyed: up by more than "
-        f"{DESTROYING_RISE:.0%}, or no better than guessing, and {LOST:.0%} of kept rows or more lost (our choice).",
+        f"{DESTROYING_RISE:.0%} and {LOST:.0%} of kept rows or more lost, or text guessed at random (our choice).",
         "Removed means: by the prompts that were tried. Others, sampling, or more training may bring a text back.",
     ]
     if names.retrained is None:
@@ -245,8 +245,8 @@ def _caveats(
         )
     elif count := rows.filter(verdict=KNOWN_WITHOUT).height:
         texts.append(f"{count} rows are recited by {names.retrained}, too, and are left out: they can be guessed.")
-    if damage.state == "over-unlearned":
-        texts.append(f"{names.unlearned} is over-unlearned: {_damage_words(damage)}")
+    if damage.state in ("over-unlearned", "destroyed"):
+        texts.append(f"{names.unlearned} is {damage.state}: {_damage_words(damage)}")
     if damage.shows_nothing:
         texts.append(
             f"{names.original} itself predicts held-out text hardly better than at random ({damage.guessing:.2f} "

@@ -10,9 +10,9 @@ A row is *recited* after a prompt if at least `threshold` tokens are (16 by defa
     removed            it recites it after none of these prompts, and held-out text shows that the model works
     not recited        the same, but whether the model works was not measured
 
-The verdict on all is that of the damage if the model is destroyed. Else the rows that are recited after some prompt are
-counted, less the share of control rows that are, by chance: up to 5 % (our choice) the text is removed; beyond, it is
-still recited or comes back, whichever is more frequent.
+For the verdict on all, the rows that are recited after some prompt are counted, less the share of control rows that are,
+by chance: beyond 5 % (our choice) the text is still recited or comes back, whichever is more frequent, also if the model
+is destroyed. Up to 5 % it is removed, unless the model is destroyed, or nothing says whether it is.
 """
 
 from dataclasses import dataclass
@@ -136,11 +136,11 @@ def judge(rows: pl.DataFrame, threshold: int, damage: Damage) -> Judgement:
 
 
 def _verdict(shares: dict[str, Estimate], alarms: Estimate, damage: Damage) -> str:
-    if damage.state == "destroyed":
-        return DESTROYED
     still, back = (shares[name].value or 0.0 for name in (STILL, BACK))
     if still + back - (alarms.value or 0.0) > TOLERATED:
         return STILL if still >= back else BACK
+    if damage.state == "destroyed":
+        return DESTROYED
     return NOT_RECITED if damage.state == "not measured" or damage.shows_nothing else REMOVED
 
 

@@ -98,9 +98,10 @@ def load_network(auto: Any, folder: Path) -> Any:
         ModelError: it cannot be loaded, or lacks weights.
     """
     try:
-        network, info = auto.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with _no_progress_bar():
+            network, info = auto.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{folder} cannot be loaded to be trained ({reason}); name a model's folder.") from error
