@@ -55,7 +55,7 @@ class Unlearning:
             raise OptionError(f"There is no method {self.method!r} of unlearning; take ga, grad-diff or npo.")
         if min(self.steps, self.context, self.threshold) < 1 or min(self.rate, self.beta) <= 0 or self.weight < 0:
             raise OptionError(
-                f"{self} is not valid: steps, tokens, rate and beta are positive, the weight is not negative."
+                f"{self} is not valid; give positive steps, tokens, rate and beta, and a weight that is not negative."
             )
 
 

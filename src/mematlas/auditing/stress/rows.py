@@ -118,6 +118,6 @@ def _refuse_both(rows: Sequence[StressRow]) -> None:
     both = sorted(row.row for row in rows if row.role == "kept" and row.row in tested)
     if both:
         raise OptionError(
-            f"Row {both[0]} is selected by --rows and by --retain; a row is to be forgotten or to be kept: leave it out "
-            "of one of them."
+            f"Row {both[0]} is selected by --rows and by --retain; a row is to be forgotten or to be kept: leave it "
+            "out of one of them."
         )

@@ -10,9 +10,9 @@ A row is *recited* after a prompt if at least `threshold` tokens are (16 by defa
     removed            it recites it after none of these prompts, and held-out text shows that the model works
     not recited        the same, but whether the model works was not measured
 
-For the verdict on all, the rows that are recited after some prompt are counted, less the share of control rows that are,
-by chance: beyond 5 % (our choice) the text is still recited or comes back, whichever is more frequent, also if the model
-is destroyed. Up to 5 % it is removed, unless the model is destroyed, or nothing says whether it is.
+For the verdict on all, the rows that are recited after some prompt are counted, less the share of control rows that
+are, by chance. Beyond 5 % (our choice) the text is still recited or comes back, whichever is more frequent, also if the
+model is destroyed. Up to 5 % it is removed, unless the model is destroyed, or nothing says whether it is.
 """
 
 from dataclasses import dataclass
