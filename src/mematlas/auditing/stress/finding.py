@@ -111,12 +111,12 @@ def _charts(threshold: int) -> tuple[Chart, ...]:
     return (
         Chart(
             "lengths",
-            "Recited tokens by prompt",
+            "Recited tokens by prompt; control: never-seen rows, by the unlearned model",
             "points",
             "summary",
             Axis("prompt", "prompt", "ordinal"),
-            Axis("length", "mean tokens recited before the first miss"),
-            Axis("of", "model; control: never-seen rows, unlearned", "nominal"),
+            Axis("length", "mean tokens recited before the first miss", bounds=(0, None)),
+            Axis("of", "model", "nominal"),
             "low",
             "high",
             reference=(float(threshold), f"counts as recited: {threshold} tokens"),
