@@ -1,10 +1,10 @@
 """What unlearning cost: loss on text that no model was trained on, and rows that were to be kept.
 
-    over-unlearned   the held-out loss rises by more than 5 % (a limit that users of benchmarks of unlearning name)
+    over-unlearned   the held-out loss rises by more than 5 %
     destroyed        it rises by more than 10 %, and half or more of the kept rows are lost, if there are any; or the
                      model guesses, whatever it kept: a loss of 99 % or more of log V, which the original's is below
 
-The limits of "destroyed" are our choice. Rises are means over rows, in clusters of documents.
+These limits are our choice. Rises are means over rows, in clusters of documents.
 """
 
 from dataclasses import dataclass
