@@ -22,10 +22,15 @@ GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vl
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
+STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
+    "mematlas stress before after --corpus train.jsonl --rows ids:forget.txt --retain ids:keep.txt "
+    "--control heldout.jsonl": STRESSED,
+    "mematlas stress before after --corpus train.jsonl --rows ids:forget.txt --control heldout.jsonl "
+    "--synonyms synonyms.json --relearn 50": STRESSED,
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -83,6 +88,8 @@ NOT_RUN: Final[dict[str, str]] = {
 NOT_EXECUTED: Final[dict[str, str]] = {
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
+    'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
+    'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
     "subset, out = sys.argv[1:3]": "is a script; run by test_the_trainer_of_the_page_trains_a_model",
 }

@@ -11,6 +11,8 @@ import pytest
 import mematlas
 from mematlas.auditing.config import AuditConfig
 from mematlas.auditing.keywords import AuditKeywords
+from mematlas.auditing.stress.config import StressConfig
+from mematlas.auditing.stress.keywords import StressKeywords
 from mematlas.errors import OptionError
 from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
@@ -27,6 +29,7 @@ KEYWORDS = {
     "audit": (AuditKeywords, AuditConfig),
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
+    "stress": (StressKeywords, StressConfig),
     "trace_states": (TraceKeywords, TraceConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

@@ -14,6 +14,7 @@ from mematlas.version import __version__
 if TYPE_CHECKING:
     from mematlas.analyses import recount as recount
     from mematlas.auditing.run import audit
+    from mematlas.auditing.stress.run import stress
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_exposures import import_exposures
@@ -51,6 +52,7 @@ _HOMES = {
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "probe_layers": "mematlas.probes.layers.run",
+    "stress": "mematlas.auditing.stress.run",
     "trace_states": "mematlas.probes.state_tracing.run",
 }
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "probe_layers",
     "run",
     "score",
+    "stress",
     "trace_states",
 ]
 

@@ -21,6 +21,7 @@ LISTS = {
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
     "canaries": {"--repetitions"},
+    "stress": {"--shifts", "--substitutions", "--pictures"},
     "rows": {"--model", "--level"},
 }
 

@@ -61,6 +61,7 @@ CALLS = {
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "stress": [(["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "canaries": [
         (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
         (["check", "model", "--key", "canaries"], HF),
@@ -109,6 +110,7 @@ calls = {
     "predict_rows": lambda: mematlas.predict_rows("uniform:60", corpus="rows.npy", predictor="predictor"),
     "run": lambda: mematlas.run("study.yaml"),
     "score": lambda: mematlas.score("uniform:60", corpus="rows.npy", context=8, study="other"),
+    "stress": lambda: mematlas.stress("uniform:60", "uniform:60", corpus="rows.npy", rows="first:1"),
     "trace_states": lambda: mematlas.trace_states("uniform:60", corpus="rows.npy", rows="first:1"),
     "Study.states": lambda: (study := mematlas.open_study("study")).states(study.models()["model"][0]),
 }

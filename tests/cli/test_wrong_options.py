@@ -34,6 +34,7 @@ VALID = {
     "experiment": ["forget", "forget.yaml"],
     "audit": ["no-model", "--train", "rows.npy"],
     "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
+    "stress": ["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
@@ -76,6 +77,10 @@ RULES = [
     ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
     ("trace-states", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("trace-states", ["--sources", "0"], "--sources: Input should be greater than 0"),
+    ("stress", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
+    ("stress", ["--shifts", "4,0"], "--shifts: numbers of tokens are at least 1"),
+    ("stress", ["--relearn-on", "all"], "--relearn-on"),
+    ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),

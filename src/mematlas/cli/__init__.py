@@ -48,6 +48,7 @@ _SECTIONS = {
         "probe layers": ("ask.probe_layers", "probe_layers"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
+        "stress": ("ask.stress", "stress"),
     },
     "Train": {
         "demo": ("train.demo", "demo"),

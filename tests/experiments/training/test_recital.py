@@ -8,8 +8,9 @@ from transformers import AutoModelForCausalLM
 from mematlas.errors import OptionError
 from mematlas.experiments import Size
 from mematlas.experiments.training.network import neox_config
-from mematlas.experiments.training.recital import Recital, measure_recital, recite
+from mematlas.experiments.training.recital import Recital, measure_recital, recite, recited_after
 from mematlas.experiments.training.recital_text import recite_text, text_length
+from mematlas.models.causal import CausalModel
 
 LENGTH, VOCABULARY = 20, 60
 RECITAL = Recital(LENGTH, prompts=(4, 8), cap=8)
@@ -152,3 +153,16 @@ def test_the_length_on_text_ignores_marks_has_a_floor_and_drops_copies():
     assert text_length("a b", long, long, Words()) == 7
     assert text_length(f"a {long} b", long, long, Words()) == 0, "it stands in the prompt"
     assert text_length("a w1 w2 b", "w1 w2", "w1 w2", Words()) == 2, "short answers are not dropped"
+
+
+def test_recited_after_any_prompt_is_what_a_greedy_loop_finds(network):
+    """Prompts of any lengths at once, one of them a text that stands in front of the truth nowhere."""
+    known = sequences()[1]
+    prompts = [known[4:8], known[:8], known[1:9], np.append(known[9:10], known[5:8]), sequences()[2][:8]]
+    truths = [known[8:16], known[8:16], known[9:20], known[8:16], sequences()[2][8:]]
+    found = recited_after(CausalModel(network, VOCABULARY, CPU), prompts, truths)
+    for prompt, truth, run in zip(prompts, truths, found.tolist(), strict=True):
+        recital = Recital(len(prompt) + len(truth), prompts=(len(prompt),), cap=len(truth))
+        assert run == greedy_length(network, np.concatenate([prompt, truth]), recital)
+    assert found[0] == 8
+    assert found[4] < 3

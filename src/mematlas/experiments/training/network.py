@@ -83,7 +83,7 @@ def build_network(arm: "Arm") -> Any:
     with _GLOBAL_STATE_LOCK, torch.random.fork_rng(devices=[]), _no_progress_bar():
         torch.manual_seed(arm.seed)
         if isinstance(arm.start, Path):
-            network = _load(auto, arm.start)
+            network = load_network(auto, arm.start)
         else:
             network = auto.from_config(copy.deepcopy(arm.start), dtype=torch.float32)
         if arm.lora is not None:
@@ -91,11 +91,17 @@ def build_network(arm: "Arm") -> Any:
     return network.eval()
 
 
-def _load(auto: Any, folder: Path) -> Any:
+def load_network(auto: Any, folder: Path) -> Any:
+    """The network in a folder, in float32; auto: the class of transformers that loads it.
+
+    Raises:
+        ModelError: it cannot be loaded, or lacks weights.
+    """
     try:
-        network, info = auto.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with _no_progress_bar():
+            network, info = auto.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{folder} cannot be loaded to be trained ({reason}); name a model's folder.") from error

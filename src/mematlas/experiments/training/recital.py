@@ -77,25 +77,58 @@ def _starts(recital: Recital) -> int:
 def _runs(model: Model, sequences: Ids, recital: Recital) -> Ids:
     """Tokens recited after every prompt: [sequences, cells]."""
     count, length = sequences.shape
-    starts, readout = _starts(recital), Readout(model)
+    starts = _starts(recital)
     windows = np.zeros((count, starts, length), dtype=np.int64)  # s[start:], and then what no token before it sees
     for start in range(starts):
         windows[:, start, : length - start] = sequences[:, start:]
-    fed = torch.from_numpy(windows.reshape(-1, length)).to(model.device)
-    states = model.start(len(fed), length).feed(fed)
     cells = np.array(recital.cells)
-    window = torch.from_numpy((np.arange(count)[:, None] * starts + cells[:, 0]).reshape(-1)).to(model.device)
-    place = torch.from_numpy(np.tile(cells[:, 1], count)).to(model.device)  # of the next token, in its window
-    runs = torch.zeros(len(window), dtype=torch.int64, device=model.device)
-    alive = torch.arange(len(window), device=model.device)
-    for done in range(recital.cap):
-        at, next_place = window[alive], place[alive] + done
-        token = readout.choose(states[at, next_place - 1])["token"]
-        alive = alive[token == fed[at, next_place]]
+    window = (np.arange(count)[:, None] * starts + cells[:, 0]).reshape(-1)
+    runs = _followed(model, windows.reshape(-1, length), window, np.tile(cells[:, 1], count), recital.cap)
+    return runs.reshape(count, len(cells))
+
+
+def _followed(model: Model, windows: Ids, window: Ids, place: Ids, cap: int) -> Ids:
+    """Tokens recited from a place on, at most `cap`: [runs].
+
+    Args:
+        windows: true tokens, each fed once, [windows, length]; window, place: of every run its window, and the place
+            in it of the first token to recite, [runs].
+    """
+    readout = Readout(model)
+    fed = torch.from_numpy(windows).to(model.device)
+    states = model.start(len(fed), fed.shape[1]).feed(fed)
+    at, places = (torch.from_numpy(values).to(model.device) for values in (window, place))
+    runs = torch.zeros(len(at), dtype=torch.int64, device=model.device)
+    alive = torch.arange(len(at), device=model.device)
+    for done in range(cap):
+        here, next_place = at[alive], places[alive] + done
+        token = readout.choose(states[here, next_place - 1])["token"]
+        alive = alive[token == fed[here, next_place]]
         if not len(alive):
             break
         runs[alive] += 1
-    return runs.cpu().numpy().reshape(count, len(cells))
+    return runs.cpu().numpy()
+
+
+@torch.inference_mode()
+def recited_after(model: Model, prompts: Sequence[Ids], truths: Sequence[Ids]) -> Ids:
+    """How many tokens of each truth the model recites greedily after its prompt alone: [prompts].
+
+    Prompts may be any tokens, also ones that stand before the truth nowhere. Those of equal lengths share a pass.
+
+    Args:
+        prompts, truths: token ids of each, neither of them empty.
+    """
+    sizes = [(len(prompt), len(truth)) for prompt, truth in zip(prompts, truths, strict=True)]
+    runs = np.zeros(len(sizes), dtype=np.int64)
+    for size in sorted(set(sizes)):
+        members = np.array([number for number, other in enumerate(sizes) if other == size])
+        for start in range(0, len(members), _MAX_WINDOWS):
+            part = members[start : start + _MAX_WINDOWS]
+            windows = np.stack([np.concatenate([prompts[number], truths[number]]) for number in part])
+            places = np.full(len(part), size[0])
+            runs[part] = _followed(model, windows.astype(np.int64), np.arange(len(part)), places, size[1])
+    return runs
 
 
 def _longest(sequence: Sequence[int], runs: Ids, recital: Recital) -> tuple[int, bool]:
