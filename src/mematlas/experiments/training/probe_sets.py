@@ -39,7 +39,8 @@ class ProbeSet:
     name: of the set ("train", "validation", ...); rows: positions in the plan's tokens; steps: after which they are
     measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
     consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval; recital: to
-    measure how long a piece of each row is recited from any prompt inside it (causal models only).
+    measure how long a piece of each row is recited from any prompt inside it (causal models only); length: tokens of
+    every row that are measured, its first ones; None for all.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ProbeSet:
     context: int = 16
     blocks: int = 1
     recital: Recital | None = None
+    length: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.blocks <= len(self.rows):
@@ -68,6 +70,7 @@ class ProbeSet:
         tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
         digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
         settings = [] if self.recital is None else [asdict(self.recital)]
+        settings += [] if self.length is None else [{"length": self.length}]
         return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks, *settings])
 
 
