@@ -1,4 +1,4 @@
-"""What insertions do: exact on numbers worked out by hand, planted relations are found, and nothing where nothing is."""
+"""What insertions do: exact on numbers worked out by hand; planted relations are found, and nothing else."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ def test_dilution_is_compared_item_by_item_at_equal_epochs_and_at_equal_steps():
 
 
 def test_windows_are_compared_with_insertions_anywhere():
-    tables = with_insertions(gain=0.4, windows={"window-0-25": 0.1, "window-75-100": 0.9})
+    tables = with_insertions(gain=0.4, sizes=("s4",), windows={"window-0-25": 0.1, "window-75-100": 0.9})
     found = insertion_windows(insertion_items_of(tables)).filter(level=16)
     assert found["window"].to_list() == ["0-25", "0-100", "75-100"]
     early, _, late = found.to_dicts()
@@ -97,7 +97,7 @@ def test_windows_are_compared_with_insertions_anywhere():
 
 @pytest.mark.parametrize("slope", [0.2, -0.2, 0.0])
 def test_a_planted_relation_is_found_with_its_sign_and_size_and_not_with_levels_permuted(slope):
-    tables = with_insertions(gain=slope)
+    tables = with_insertions(gain=slope, sizes=("s4",))
     (trend,) = insertion_trends(insertion_items_of(tables)).filter(arm="1x-epoch").to_dicts()
     assert trend["slope_lower"] < -slope < trend["slope_upper"]
     assert trend["slope_upper"] - trend["slope_lower"] < 0.2
@@ -128,7 +128,7 @@ def test_items_never_inserted_are_not_told_from_each_other_and_halves_cover():
 
 
 def test_a_standard_model_is_a_control_of_levels():
-    finding = ANALYSIS.compute(with_insertions(gain=0.5))
+    finding = ANALYSIS.compute(with_insertions(gain=0.5, sizes=("s4",)))
     assert "In models that nothing was inserted into, levels have AUCs from 0." in finding.control
     standard = finding.table("level").filter(arm="standard", level=16).row(0, named=True)
     assert standard["auc_lower"] < 0.5 < standard["auc_upper"]
