@@ -18,7 +18,7 @@ def insertion_charts(base: str, model: str, tables: Sequence[str]) -> tuple[Char
         "Items told from items never inserted, by their loss",
         "lines",
         "level",
-        _LEVEL,
+        Axis("level", "insertions", "ordinal"),
         Axis("auc", "AUC against level 0", zero=False, bounds=(0, 1)),
         _MODEL,
         "auc_lower",

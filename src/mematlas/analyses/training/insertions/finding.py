@@ -37,12 +37,12 @@ _DILUTION, _ORDER = "larger-corpora-dilute-insertions", "late-insertions-are-kep
 
 
 def compute(tables: Tables) -> Finding:
-    """Compute what insertions do; the claim is on the largest model and its highest level."""
+    """Compute what insertions do; the claim is on the largest model, its smallest corpus, and its highest level."""
     items = insertion_items_of(tables)
     levels = insertion_levels(items)
-    base = _base(levels)
-    known = levels.filter(pl.col("arm") == base, pl.col("level") > 0, pl.col("auc").is_not_null())
-    if base is None or known.is_empty():
+    base = next((arm for arm in (ONCE, ELSEWHERE) if arm in levels["arm"]), "")
+    known = levels.filter(pl.col("level") > 0, pl.col("auc").is_not_null(), arm=base)
+    if known.is_empty():
         return ANALYSIS.insufficient_data(
             tables,
             "what becomes of items inserted into a training",
@@ -82,11 +82,6 @@ def compute(tables: Tables) -> Finding:
         ),
         sentence=_sentence(most, few),
     )
-
-
-def _base(levels: pl.DataFrame) -> str | None:
-    """The arm that claims are about: the smallest corpus, once, or what was trained elsewhere."""
-    return next((arm for arm in (ONCE, ELSEWHERE) if arm in levels["arm"]), None)
 
 
 def _tables(
@@ -215,8 +210,8 @@ ANALYSIS = Analysis(
     "insertions",
     "Inserted items",
     "K9",
-    "probes of items inserted into trainings (mematlas experiment insertions), or imported counts of insertions "
-    "(mematlas import hubble) and signals of the kind truth",
+    "probes of items inserted into trainings (mematlas experiment insertions), or exposures of rows (mematlas import "
+    "hubble) and signals of the kind truth",
     compute,
     (_DILUTION, _ORDER),
 )
