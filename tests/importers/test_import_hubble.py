@@ -93,7 +93,7 @@ def test_equal_documents_of_the_scored_tokenized_file_are_one_item(tokenized):
     study = mematlas.import_hubble(INFO, study="study")
     found = study.scan_exposures().collect().sort("row").select("row", "times", "first_step", "last_step")
     assert found.rows() == [(0, 2, 1, 2), (1, 2, 1, 2), (2, 1, 3, 3), (3, 1, 4, 4)]
-    finding = mematlas.analyze("study", only=["insertions"])["insertions"]
+    (finding,) = mematlas.analyze("study", only="insertions")
     levels = finding.table("level")
     assert levels.select("arm", "level", "n").rows() == [
         ("as imported", 0, 1),

@@ -30,6 +30,7 @@ from mematlas.analyses.training.insertions.tables import (
     insertion_trends,
     insertion_windows,
 )
+from mematlas.analyses.trend_tests import Verdict, combined_verdict
 from mematlas.findings.finding import Finding, Table, Trend
 from mematlas.stats.estimates.intervals import standard_error
 
@@ -187,18 +188,15 @@ def _order_trend(windows: pl.DataFrame | None) -> Trend:
         _verdict(sign * record["difference"], (record["difference_lower"], record["difference_upper"]))
         for sign, record in ((-1, first), (1, late))
     ]
-    verdict = (
-        "contradicts" if "contradicts" in verdicts else verdicts[0] if verdicts[0] == verdicts[1] else "cannot tell"
-    )
     test = (
         f"{format_count(late['level'], 'insertion')}, against insertions anywhere: {first['difference']:+.3f} nats per "
         f"token of gain in {first['window']} %, {late['difference']:+.3f} in {late['window']} %. Decided if both 95 % "
         "intervals exclude 0"
     )
-    return Trend(_ORDER, verdict, test)  # type: ignore[arg-type]
+    return Trend(_ORDER, combined_verdict(verdicts), test)
 
 
-def _verdict(value: float, bounds: tuple[float | None, float | None]) -> Any:
+def _verdict(value: float, bounds: tuple[float | None, float | None]) -> Verdict:
     """Whether a value is positive ("shows") or negative, by an interval of it or of its negative that excludes 0."""
     lower, upper = bounds
     if lower is None or upper is None or lower <= 0 <= upper:
