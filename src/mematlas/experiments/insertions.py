@@ -62,7 +62,7 @@ class InsertionsConfig(ExperimentConfig):
     row_length: int = Field(default=64, description="Tokens per row.", gt=8)
     levels: Integers = Field(default=[0, 1, 4, 16, 64], description="How often items are inserted; the first is 0.")
     items: Annotated[list[int], BeforeValidator(as_list)] = Field(
-        default=[48, 24, 24, 16, 6], description="Items of each level, in this order; one number for all levels."
+        default=[48, 24, 24, 16, 8], description="Items of each level, in this order; one number for all levels."
     )
     item_length: int = Field(
         default=31, description="Tokens of an item, and of a document, without the one that ends it.", gt=1
@@ -232,7 +232,7 @@ def _arm(size: Size, seed: int, variant: _Variant, plan: Plan, config: Insertion
 
 
 _PRESETS: Final[dict[Any, dict[str, Any]]] = {
-    "cpu": {"sizes": [Size(16, 2, 2, 1e-2), Size(64, 3, 4, 6e-3)], "seeds": [0, 1, 2]},
+    "cpu": {"sizes": [Size(16, 2, 2, 1e-2), Size(64, 3, 4, 6e-3)], "seeds": [0, 1], "vocabulary": 2048},
     "gpu": {
         "sizes": [Size(256, 4, 4, 2e-3), Size(512, 8, 8, 1e-3)],
         "seeds": [0, 1, 2],
