@@ -171,9 +171,10 @@ def _of_tokenized_file(file: Path, insertions: "pl.DataFrame", study: Study) -> 
         corpus = open_corpus(prefix, format=settings.get("corpus_format"))
     except MematlasError as error:
         raise OptionError(f"{error} Or say which row an inserted document is: --items FILE.") from None
-    if int(inserted[_NUMBER].max()) >= len(corpus):  # type: ignore[arg-type]
+    largest = int(inserted[_NUMBER].max())  # type: ignore[arg-type]
+    if largest >= len(corpus):
         raise CorpusError(
-            f"{file} has document {inserted[_NUMBER].max()} of {name}, and {prefix} has {len(corpus):,}; take the file "
+            f"{file} has document {largest:,} of {name}, and {prefix} has {len(corpus):,}; take the file "
             "that was inserted."
         )
     width = int(corpus.details.get("longest_row") or corpus.details["row_length"])  # type: ignore[call-overload]

@@ -134,12 +134,10 @@ def _control(trend: dict[str, Any], levels: pl.DataFrame) -> str:
         parts.append(
             f"One half of the items never inserted is told from the other with an AUC of {_area(trend, 'halves')}."
         )
-    standard = levels.filter(arm=STANDARD).filter(pl.col("auc").is_not_null())
-    if not standard.is_empty():
-        parts.append(
-            "In models that nothing was inserted into, levels have AUCs from "
-            f"{standard['auc'].min():.2f} to {standard['auc'].max():.2f}."
-        )
+    areas = levels.filter(arm=STANDARD)["auc"].drop_nulls().to_list()
+    if areas:
+        span = f"{min(areas):.2f} to {max(areas):.2f}"
+        parts.append(f"In models that nothing was inserted into, levels have AUCs from {span}.")
     return " ".join(parts)
 
 

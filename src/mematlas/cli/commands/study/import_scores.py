@@ -1,5 +1,6 @@
 """`mematlas import`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -80,9 +81,9 @@ def _import_scores(paths: tuple[str, ...], study: str, quiet: bool) -> None:
     print(f"Analyse them: {command_line('analyze', study)}")
 
 
-def _refuse_hubble_options(options: dict[str, object]) -> None:
+def _refuse_hubble_options(options: Mapping[str, object]) -> None:
     """Refuse options that only `mematlas import hubble` uses."""
-    defaults = {"items": None, "models": [], "steps": None, "batch": BATCH}
+    defaults: dict[str, object] = {"items": None, "models": [], "steps": None, "batch": BATCH}
     for name, value in options.items():
         if value != defaults[name]:
             command = command_line("import", HUBBLE, "PREFIX_perturbation_info.json", "--study", "STUDY")
