@@ -42,6 +42,10 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,
     "mematlas experiment inject inject.yaml": SMALL,
+    "mematlas experiment insertions insertions.yaml": SMALL,
+    "mematlas import hubble standard_text_document_perturbation_info.json --study hubble --items items.csv "
+    "--steps 48000": "needs Hubble's files; run by tests/importers/test_import_hubble.py",
+    "mematlas analyze hubble": YOURS,
     "mematlas experiment inject inject.yaml --check-interaction 3": f"{MINUTES}; see tests/experiments/test_inject.py",
     "mematlas features tagged --tagger spacy:en_core_web_sm": "needs spaCy; tests/pipeline/test_tags.py has a tagger",
     "mematlas --install-completion": HOME,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mematlas.corpus.opening import open_corpus
     from mematlas.errors import MematlasError
     from mematlas.importers.import_exposures import import_exposures
+    from mematlas.importers.import_hubble import import_hubble
     from mematlas.importers.import_scores import import_scores
     from mematlas.integrations.measuring import measure
     from mematlas.pipeline.demo import demo
@@ -43,6 +44,7 @@ _HOMES = {
     "experiment": "mematlas.pipeline.experiment",
     "fit_predictors": "mematlas.pipeline.steps.fit",
     "import_exposures": "mematlas.importers.import_exposures",
+    "import_hubble": "mematlas.importers.import_hubble",
     "import_scores": "mematlas.importers.import_scores",
     "make_features": "mematlas.pipeline.steps.features",
     "measure": "mematlas.integrations.measuring",
@@ -66,6 +68,7 @@ __all__ = [
     "experiment",
     "fit_predictors",
     "import_exposures",
+    "import_hubble",
     "import_scores",
     "make_features",
     "measure",

@@ -230,6 +230,56 @@ def with_injections(
     return with_probes(with_trained_models(full_study(60), groups), records)
 
 
+def with_insertions(
+    *,
+    gain: float = 0.2,
+    seeds=(0, 1),
+    sizes=("s1", "s4"),
+    levels: Mapping[int, int] | None = None,
+    windows: Mapping[str, float] | None = None,
+    imported: bool = False,
+) -> Tables:
+    """Items inserted 0, 1 or 16 times, whose loss falls by `gain` where 1 + level doubles, by half of it in a corpus
+    twice as large, and not at all in models that nothing was inserted into.
+
+    levels: level -> items of a seed; windows: arm -> gain; imported: as exposures and signals of rows, not as probes.
+    """
+    rng, records = np.random.default_rng(0), []
+    levels = levels or {0: 24, 1: 16, 16: 12}
+    arms = {"standard": 0.0, "1x-epoch": gain, "2x-epoch": gain / 2, "1x-steps": gain}
+    arms |= {"window-0-50": gain / 2, "window-50-100": gain} if windows is None else windows
+    if imported:
+        return _with_imported_insertions(gain, levels)
+    for size, seed in product(sizes, seeds):
+        items = [(level, item, rng.normal(0, 0.3)) for level, count in levels.items() for item in range(count)]
+        for (arm, slope), (level, item, own) in product(arms.items(), items):
+            loss = 4 + own - slope * np.log2(1 + level) + rng.normal(0, 0.05)
+            values = {"M": 0.5, "loss": loss, "verbatim": float(16 * (loss < 3)), "shown": float(level)}
+            key = (f"{size}-seed{seed}--{arm}", 20 * (1 + (arm[:2] == "2x")), f"level-{level}:{item}")
+            records += [(*key, metric, value, 1) for metric, value in values.items()]
+    return with_probes(full_study(60), records)
+
+
+def _with_imported_insertions(gain: float, levels: Mapping[int, int]) -> Tables:
+    """The first training rows were inserted as often as their level says, into all models."""
+    study = full_study(80)
+    rows = study.rows.filter(role="train").select("row").collect()["row"].to_list()
+    drawn = np.random.default_rng(1).permutation(np.repeat(list(levels), list(levels.values())))
+    times = dict(zip(rows, drawn.tolist(), strict=False))
+    rng, tokens = np.random.default_rng(2), max(study.contexts) + max(study.continuations)
+    lists = [
+        [None, *(-4 + gain * np.log2(1 + times.get(row, 0)) + rng.normal(0, 0.3) + rng.normal(0, 0.1, tokens - 1))]
+        for row in range(80)
+    ]
+    shown = [{"model": m, "row": r, "times": t} for m in study.models["model"] for r, t in times.items()]
+    exposures = pl.DataFrame(shown).with_columns(
+        pl.lit(None, pl.Int64).alias(name) for name in ("first_step", "last_step")
+    )
+    given = dict.fromkeys(study.models["model"], lists)
+    signals = with_signals(study, kinds=("truth",), truth_log_probability=given)
+    return replace(signals, exposures=exposures.lazy())
+
+
 def with_trained_models(study: Tables, groups: Mapping[str, int]) -> Tables:
     """`study` with the last model of one arm of each group, which has so many weights."""
     added = pl.DataFrame(
@@ -394,6 +444,10 @@ CASES = {
     "probes of injections, no control": lambda: with_injections(arms=("treatment",)),
     "probes of injections, nothing injected": lambda: with_injections(frequencies=("never",)),
     "probes of injections, nothing recited": lambda: with_injections(recited=0, arms=("treatment", "control")),
+    "probes of insertions": with_insertions,
+    "probes of insertions, one item a level": lambda: with_insertions(levels={0: 1, 4: 1}, seeds=(0,), sizes=("s4",)),
+    "probes of insertions, level 0 alone": lambda: with_insertions(levels={0: 3}),
+    "exposures of insertions, with signals": lambda: with_insertions(imported=True),
     "probes, nothing that is known": lambda: with_probes(full_study(60), [("a", 1, "other", "N", None, 1)]),
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),

@@ -15,6 +15,7 @@ LISTS = {
     "score": {"--context", "--continuation", "--control-models", "--signals", "--temperature"},
     "slurm": {"--context", "--continuation", "--control-models", "--signals", "--temperature", "--sbatch"},
     "plan": {"--context", "--continuation"},
+    "import": {"--models"},
     "fit": {"--models", "--sees", "--inputs"},
     "analyze": {"--only", "--export"},
     "report": {"--format"},

@@ -102,6 +102,7 @@ calls = {
     "experiment": lambda: mematlas.experiment("forget", "forget.yaml"),
     "fit_predictors": lambda: mematlas.fit_predictors("study"),
     "import_exposures": lambda: mematlas.import_exposures("nothing.csv", study="study"),
+    "import_hubble": lambda: mematlas.import_hubble("nothing.json", study="study"),
     "import_scores": lambda: mematlas.import_scores("nothing.parquet", study="published"),
     "measure": lambda: mematlas.measure(None, [[1] * 20], context=8, continuation=4),
     "make_features": lambda: mematlas.make_features("study"),
@@ -209,9 +210,9 @@ def test_verify_calls_nothing_a_fault_that_it_could_not_read_for_want_of_a_libra
 def test_one_analysis_without_its_library_does_not_stop_the_others(results):
     code, out, err = results["analyze", "study"]
     assert code == 1
-    assert "25 findings are in" in out
+    assert "26 findings are in" in out
     assert err.splitlines()[-1].endswith(
-        "1 of 26 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
+        "1 of 27 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
         'installed; run: pip install "mematlas[hf]"). The others are written; leave these out with --only, and '
         "install that."
     )
@@ -223,7 +224,7 @@ def test_public_functions_without_the_extras_raise_one_line_that_names_the_extra
     assert set(functions) <= set(answers)
     works = {"make_features", "open_study"}
     assert {name for name, text in answers.items() if text is None} == works
-    for name in set(answers) - works - {"import_exposures", "import_scores"}:
+    for name in set(answers) - works - {"import_exposures", "import_hubble", "import_scores"}:
         assert "\n" not in answers[name]
         assert "which is not installed; run: pip install" in answers[name], (name, answers[name])
 

@@ -36,6 +36,11 @@ INJECT = {
     "prompts": [4, 8], "cap": 8, "base_steps": 4, "steps": 24, "held_out_rows": 6, "never_shown": 1,
     "events": [{"kinds": ["text", "random"], "every": [8, 32], "sequences": 2}], "check_interaction": 1,
 }  # fmt: skip
+INSERTIONS = {
+    **{key: value for key, value in TINY.items() if key != "blocks"}, "seeds": [0, 1], "item_length": 11,
+    "context": 4, "steps": 16, "levels": [0, 1, 4], "items": [4, 2, 2], "corpora": [1, 2], "windows": [[0, 50]],
+    "held_out_rows": 6,
+}  # fmt: skip
 DYNAMICS = {**TINY, "epochs": 4, "train_rows": 12, "validation_rows": 6}
 
 
@@ -113,6 +118,24 @@ def test_inject_is_a_study_of_twins_with_a_finding(tmp_path):
     assert exposures["times"].to_list() == [0] * 10 + [12, 12, 3, 3, 12, 12, 3, 3, 0, 0], "those of its own seed"
     arms = json.loads((tmp_path / "out" / "experiment.json").read_text())["arms"]
     assert all(arm["first_different_step"] > 4 for arm in arms if "treatment" in arm["label"])
+
+
+def test_insertions_is_a_study_of_levels_with_a_finding(tmp_path):
+    study = mematlas.experiment("insertions", write(tmp_path, INSERTIONS))
+    arms = ["1x-epoch", "1x-steps", "2x-epoch", "standard", "window-0-50"]
+    assert sorted({label.partition("--")[2].partition("-step-")[0] for label in study.models()["model"]}) == arms
+    (finding,) = [f for f in read_findings(study.folder, study.run().key) if f.name == "insertions"]
+    levels = finding.table("level")
+    assert levels.select("arm", "level", "n").rows() == [
+        (arm, level, count) for arm in arms for level, count in ((0, 8), (1, 4), (4, 4))
+    ]
+    assert finding.table("dilution").select("comparison", "corpus", "level").rows() == [
+        (comparison, corpus, level)
+        for comparison in ("equal epochs", "equal steps") for corpus in (1, 2) for level in (1, 4)
+    ]  # fmt: skip
+    assert finding.table("window")["window"].unique().sort().to_list() == ["0-100", "0-50"]
+    times = study.scan_exposures().collect().group_by("model").agg(pl.col("times").sum())
+    assert sorted(times["times"].to_list()) == [0] * 2 + [10] * 8
 
 
 def test_masked_dynamics_measures_in_training_what_the_study_scores(tmp_path):

@@ -116,6 +116,11 @@ ANALYSES = Registry(
             None,
             "what is recited of injected sequences, by showings and size, beside a twin without them (P3)",
         ),
+        "insertions": (
+            "mematlas.analyses.training.insertions.finding:ANALYSIS",
+            None,
+            "items inserted 0 to 256 times: told from items never inserted, in larger corpora, early and late (K9)",
+        ),
         "did": (
             "mematlas.analyses.training.did:ANALYSIS",
             None,

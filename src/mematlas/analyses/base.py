@@ -46,8 +46,9 @@ CLUSTERED: Final = frozenset(
 
 #: Analyses that need no more than M of every row, so that they can be made of masked models, too.
 OF_MASKED_MODELS: Final = frozenset({"distribution", "dynamics", "scaling", "size", "transitions"})
-#: Analyses whose intervals and tests are over models, each trained on rows drawn at random: clusters do not matter.
-RANDOMIZED: Final = frozenset({"counterfactual"})
+#: Analyses whose intervals and tests are over models, each trained on rows drawn at random, or over rows that were
+#: divided at random: clusters do not matter.
+RANDOMIZED: Final = frozenset({"counterfactual", "insertions"})
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -108,6 +108,13 @@ from mematlas.analyses.training.injection.tables import (
     injection_lengths,
     injection_thresholds,
 )
+from mematlas.analyses.training.insertions.items import insertion_items
+from mematlas.analyses.training.insertions.tables import (
+    insertion_dilution,
+    insertion_levels,
+    insertion_trends,
+    insertion_windows,
+)
 from mematlas.analyses.training.unique_ids import id_curves, id_gains, id_gains_over_seeds
 from mematlas.literature.published import SLOPES, TABLES
 from mematlas.metrics.levels import LEVELS
@@ -159,6 +166,11 @@ __all__ = [
     "injection_interactions",
     "injection_lengths",
     "injection_thresholds",
+    "insertion_dilution",
+    "insertion_items",
+    "insertion_levels",
+    "insertion_trends",
+    "insertion_windows",
     "law_points",
     "law_residuals",
     "lines",

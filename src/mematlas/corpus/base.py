@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class CorpusOptions:
     cache: str | Path | None = None
     text_row_length: int | None = None
     context: int | None = None
+
+
+MOVED: Final = "boundaries_moved"
+"""In a corpus' details if its rows and documents do not begin where it says, because items were inserted into it."""
 
 
 class Corpus(Protocol):

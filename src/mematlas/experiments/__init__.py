@@ -54,6 +54,11 @@ EXPERIMENTS = Registry(
             None,
             "sequences injected at chosen frequencies, beside a twin without them: what is recited after how many (P3)",
         ),
+        "insertions": (
+            "mematlas.experiments.insertions:EXPERIMENT",
+            None,
+            "items inserted 0 to 64 times, in larger corpora and in parts of the training: dilution and ordering (K9)",
+        ),
     },
 )
 

@@ -43,7 +43,7 @@ def import_exposures(path: str | Path, *, study: str | Path) -> Study:
     """
     opened = open_study(study)
     file = Path(path)
-    frame = _scan(file)
+    frame = scan_file(file)
     columns = frame.collect_schema().names()
     if set(_MEMBERSHIP) <= set(columns):
         exposures = _from_membership(file, frame, opened)
@@ -51,13 +51,13 @@ def import_exposures(path: str | Path, *, study: str | Path) -> Study:
         exposures = _from_order(file, frame, opened)
     else:
         raise CorpusError(f"{file} has the columns {', '.join(columns)}; exposures need {_COLUMNS}.")
-    _refuse_second_table(file, exposures, opened)
+    refuse_second_table(file, exposures, opened)
     write_exposures(opened.folder, file.stem, exposures)
     return opened
 
 
-def _scan(file: Path) -> "pl.LazyFrame":
-    """The file as a lazy frame; its columns of integers are checked and cast.
+def scan_file(file: Path, integers: tuple[str, ...] = ()) -> "pl.LazyFrame":
+    """The file as a lazy frame; its columns of integers, and those named, are checked.
 
     Raises:
         CorpusError: it cannot be read, or has another ending.
@@ -79,13 +79,18 @@ def _scan(file: Path) -> "pl.LazyFrame":
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0].rstrip(".")
         raise CorpusError(f"{file} cannot be read ({reason}); write it again as CSV, Parquet or JSON lines.") from None
-    for name in ("row", "step", *_OPTIONAL):
+    for name in ("row", "step", *_OPTIONAL, *integers):
         if name in schema and not (schema[name].is_integer() or schema[name] == pl.Null):
             raise CorpusError(f"{file}: the column {name!r} is {schema[name]}; it holds whole numbers; check it.")
     return frame
 
 
-def _collect(file: Path, frame: "pl.LazyFrame") -> "pl.DataFrame":
+def collect_file(file: Path, frame: "pl.LazyFrame") -> "pl.DataFrame":
+    """What is lazily read of a file.
+
+    Raises:
+        CorpusError: a value is not of its column's type, or the file cannot be read.
+    """
     import polars as pl
 
     try:
@@ -100,7 +105,7 @@ def _from_membership(file: Path, frame: "pl.LazyFrame", study: Study) -> "pl.Dat
     import polars as pl
 
     known = study.models()["model"].to_list()
-    models = _collect(file, frame.select(pl.col("model").cast(pl.String).unique()))["model"]
+    models = collect_file(file, frame.select(pl.col("model").cast(pl.String).unique()))["model"]
     for model in models.sort():
         if model not in known:
             shown = f"{', '.join(known[:5])}{' ...' if len(known) > 5 else ''}"
@@ -112,10 +117,10 @@ def _from_membership(file: Path, frame: "pl.LazyFrame", study: Study) -> "pl.Dat
     frame = frame.select(pl.col("model").cast(pl.String), pl.col("row").cast(pl.Int64), *columns)
     if "times" not in columns:
         frame = frame.with_columns(times=pl.lit(1, pl.Int64))
-    records = _collect(file, frame.join(_scored_rows(study), on="row", how="semi"))
+    records = collect_file(file, frame.join(scored_rows(study), on="row", how="semi"))
     if records["times"].null_count() or not records.height:
-        _refuse_no_row(file, study, records.height)
-    return _with_models_shown_nothing(records, models.to_list(), study)
+        refuse_no_row(file, study, records.height)
+    return with_models_shown_nothing(records, models.to_list(), study)
 
 
 def _from_order(file: Path, frame: "pl.LazyFrame", study: Study) -> "pl.DataFrame":
@@ -129,15 +134,29 @@ def _from_order(file: Path, frame: "pl.LazyFrame", study: Study) -> "pl.DataFram
             f"{file} is the order of a training, but of no model in {study.folder} the training step is known; name "
             "the folders like checkpoint-1000, or give the columns model, row and times."
         )
-    first = _collect(file, frame.select(pl.col("step").min(), nulls=pl.col("step").null_count())).row(0)
+    first = collect_file(file, frame.select(pl.col("step").min(), nulls=pl.col("step").null_count())).row(0)
     if first[0] is None or first[0] < 1 or first[1]:
         raise CorpusError(
             f"{file} has the step {'null' if first[1] or first[0] is None else first[0]}; steps of the optimizer count "
             "from 1; if yours count from 0, add 1."
         )
-    shown = _collect(file, frame.select(pl.col("row", "step").cast(pl.Int64)).join(_scored_rows(study), "row", "semi"))
+    shown = collect_file(
+        file, frame.select(pl.col("row", "step").cast(pl.Int64)).join(scored_rows(study), "row", "semi")
+    )
     if not shown.height:
-        _refuse_no_row(file, study, 0)
+        refuse_no_row(file, study, 0)
+    return showings_by_model(shown, steps, study)
+
+
+def showings_by_model(shown: "pl.DataFrame", steps: "pl.DataFrame", study: Study) -> "pl.DataFrame":
+    """The exposures of models: what each was shown up to its training step.
+
+    Args:
+        shown: row, step; one record for every showing.
+        steps: model, training_step.
+    """
+    import polars as pl
+
     parts = [
         shown.filter(pl.col("step") <= step)
         .group_by("row")
@@ -145,16 +164,18 @@ def _from_order(file: Path, frame: "pl.LazyFrame", study: Study) -> "pl.DataFram
         .select(pl.lit(model).alias("model"), "row", "times", "first_step", "last_step")
         for model, step in steps.iter_rows()
     ]
-    return _with_models_shown_nothing(pl.concat(parts), steps["model"].to_list(), study)
+    return with_models_shown_nothing(pl.concat(parts), steps["model"].to_list(), study)
 
 
-def _scored_rows(study: Study) -> "pl.LazyFrame":
+def scored_rows(study: Study) -> "pl.LazyFrame":
+    """The ids of the study's training rows: row."""
     import polars as pl
 
     return study.scan_rows().filter(role="train").select(pl.col("row").cast(pl.Int64))
 
 
-def _refuse_no_row(file: Path, study: Study, height: int) -> None:
+def refuse_no_row(file: Path, study: Study, height: int) -> None:
+    """Raise the error for a file that names no scored row, or, if it names some (height), has a null in times."""
     if height:
         raise CorpusError(f"{file} has a null in the column 'times'; a number of showings is 0 or more.")
     example = study.scan_rows().filter(role="train").select("row").head(1).collect()["row"].to_list()
@@ -164,12 +185,12 @@ def _refuse_no_row(file: Path, study: Study, height: int) -> None:
     )
 
 
-def _with_models_shown_nothing(records: "pl.DataFrame", models: list[str], study: Study) -> "pl.DataFrame":
+def with_models_shown_nothing(records: "pl.DataFrame", models: list[str], study: Study) -> "pl.DataFrame":
     """`records` with one of 0 showings for each model that was shown no scored row: without any it would be unknown."""
     import polars as pl
 
     shown = set(records["model"])
-    row = _scored_rows(study).select(pl.col("row").min()).collect().item()
+    row = scored_rows(study).select(pl.col("row").min()).collect().item()
     zero = pl.DataFrame(
         {"model": [model for model in models if model not in shown], "row": row, "times": 0},
         schema={"model": pl.String, "row": pl.Int64, "times": pl.Int64},
@@ -177,7 +198,7 @@ def _with_models_shown_nothing(records: "pl.DataFrame", models: list[str], study
     return pl.concat([records.with_columns(pl.col("times").cast(pl.Int64)), zero], how="diagonal_relaxed")
 
 
-def _refuse_second_table(file: Path, exposures: "pl.DataFrame", study: Study) -> None:
+def refuse_second_table(file: Path, exposures: "pl.DataFrame", study: Study, kind: str = KIND) -> None:
     """Refuse records of a model of which another table has some, too: they would be added up."""
     import polars as pl
 
@@ -188,5 +209,5 @@ def _refuse_second_table(file: Path, exposures: "pl.DataFrame", study: Study) ->
         if both:
             raise CorpusError(
                 f"{path} says already what {min(both)} was trained on; delete it, or leave that model out of {file}: "
-                f"both would be added up. Then: {command_line('import', KIND, file, '--study', study.folder)}"
+                f"both would be added up. Then: {command_line('import', kind, file, '--study', study.folder)}"
             )

@@ -83,6 +83,32 @@ class QueryGroup:
     ngrams: NDArray[np.uint32]
 
 
+def counted_scopes(is_moved: bool, joined: bool) -> tuple[Scope, ...]:
+    """The scopes in which a corpus can be counted.
+
+    Args:
+        is_moved: items were inserted into it after the places of rows and documents were written (Hubble, K9).
+        joined: documents are told apart by the token that ends them, and not by where rows begin.
+    """
+    if not is_moved:
+        return SCOPES
+    return ("documents", "stream") if joined else ("stream",)
+
+
+def check_boundaries(source: object, scope: Scope, is_moved: bool, joined: bool) -> None:
+    """Refuse a scope whose rows or documents do not begin where the corpus says.
+
+    Raises:
+        IndexFault: they do not.
+    """
+    if scope not in counted_scopes(is_moved, joined):
+        raise IndexFault(
+            f"Items were inserted into {source} after its index was written, so that its {scope} do not begin where "
+            "that says; count in the stream (--scope stream), or tell documents apart by the token that ends them "
+            "(--eod ID --joined)."
+        )
+
+
 def group_by_length(
     ngrams: NGrams, vocabulary: int, length: Callable[[int], int], scopes: tuple[Scope, ...], scope: Scope
 ) -> list[QueryGroup]:

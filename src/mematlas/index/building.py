@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from mematlas.corpus.base import MOVED
 from mematlas.errors import IndexFault
 from mematlas.index.folder import LAYOUT, IndexManifest, digest_file, memory_map, read_manifest_file
 from mematlas.index.stream import CorpusStream, RowSource
@@ -99,6 +100,7 @@ def _copy_stream(rows: RowSource, folder: Path, options: IndexOptions, progress:
         counts["rows"],
         counts["documents"],
         options.shard_tokens,
+        bool(rows.details.get(MOVED)),
     )
     write_json(folder / "stream.json", {"layout": LAYOUT, **asdict(manifest)})
     return manifest

@@ -12,7 +12,7 @@ An interrupted build continues with the missing shards; a folder without index.j
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mematlas.errors import IndexFault
 from mematlas.errors.remedies import command_line
-from mematlas.index.base import SCOPES, Scope
+from mematlas.index.base import Scope, counted_scopes
 from mematlas.index.stream import CHUNK_TOKENS, Boundaries, Chunk
 from mematlas.index.suffix_arrays import Shard, SuffixArray, out_of_order
 
@@ -30,7 +30,8 @@ LAYOUT: Final = 1  # version of the folder's layout
 
 @dataclass(frozen=True, slots=True)
 class IndexManifest:
-    """The corpus and options of an index. tokenizer: as the user named it; tokenizer_fingerprint: of its files."""
+    """The corpus and options of an index. tokenizer: as the user named it; tokenizer_fingerprint: of its files;
+    boundaries_moved: items were inserted into the corpus after the places of its rows and documents were written."""
 
     corpus: str
     source: str
@@ -44,6 +45,7 @@ class IndexManifest:
     rows: int
     documents: int
     shard_tokens: int
+    boundaries_moved: bool = False
 
     @property
     def shards(self) -> list[tuple[int, int]]:
@@ -80,7 +82,8 @@ def open_index(
     shards = []
     for number, (start, stop) in enumerate(manifest.shards):
         shards.append(Shard(start, tokens[start:stop], memory_map(folder / manifest.shard_file(number), "<u4")))
-    return SuffixArray(shards, tokens, manifest.vocabulary, boundaries, SCOPES, boundaries["documents"]), manifest
+    scopes = counted_scopes(manifest.boundaries_moved, manifest.joined)
+    return SuffixArray(shards, tokens, manifest.vocabulary, boundaries, scopes, boundaries["documents"]), manifest
 
 
 def read_manifest(folder: Path) -> IndexManifest:
@@ -158,7 +161,8 @@ def read_manifest_file(path: Path) -> IndexManifest | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["layout"] != LAYOUT:
             raise IndexFault(f"{path} has layout {content['layout']}, not {LAYOUT}; build the index again.")
-        return IndexManifest(**{field.name: content[field.name] for field in fields(IndexManifest)})
+        known = [field.name for field in fields(IndexManifest) if field.name in content or field.default is MISSING]
+        return IndexManifest(**{name: content[name] for name in known})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

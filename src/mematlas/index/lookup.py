@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mematlas.errors import IndexFault
-from mematlas.index.base import Scope
-from mematlas.index.folder import open_index
+from mematlas.index.base import Scope, check_boundaries
+from mematlas.index.folder import IndexManifest, open_index
 from mematlas.index.infinigram import is_infinigram, open_infinigram
 from mematlas.index.suffix_arrays import SuffixArray
 
@@ -39,12 +39,24 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True)
 class OpenedIndex:
-    """An open index. tokenizer: the one it was built with, as the user named it then; None if none was named."""
+    """An open index. tokenizer: the one it was built with, as the user named it then; None if none was named; manifest:
+    what it was built from, None of an infini-gram index."""
 
     folder: Path
     engine: SuffixArray
     tokenizer: str | None = None
     tokenizer_fingerprint: str | None = None
+    manifest: IndexManifest | None = None
+
+    def check_scope(self, scope: Scope) -> None:
+        """Check that rows or documents begin where the corpus says.
+
+        Raises:
+            IndexFault: items were inserted into it.
+        """
+        if self.manifest is not None:
+            facts = self.manifest
+            check_boundaries(facts.source, scope, facts.boundaries_moved, facts.joined)
 
     def check_tokenizer(self, fingerprint: str, name: str) -> None:
         """Check that a tokenizer is the index's.
@@ -68,7 +80,7 @@ def open_any_index(folder: Path) -> OpenedIndex:
     if is_infinigram(folder):
         return OpenedIndex(folder, open_infinigram(folder))
     engine, facts = open_index(folder)
-    return OpenedIndex(folder, engine, facts.tokenizer, facts.tokenizer_fingerprint)
+    return OpenedIndex(folder, engine, facts.tokenizer, facts.tokenizer_fingerprint, facts)
 
 
 def look_up(
@@ -79,6 +91,7 @@ def look_up(
     Raises:
         IndexFault: see Index.
     """
+    opened.check_scope(scope)
     counts = opened.engine.count(ngrams, scope).tolist()
     positions = opened.engine.positions(ngrams, hits, scope)
     for ngram, count, first_positions in zip(ngrams, counts, positions, strict=True):

@@ -243,6 +243,18 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "S2",
         "injection",
     ),
+    "larger-corpora-dilute-insertions": PublishedTrend(
+        "Items inserted as often are memorized less in a larger corpus (500 instead of 100 billion tokens).",
+        "K9, dilution",
+        "S2",
+        "insertions",
+    ),
+    "late-insertions-are-kept-best": PublishedTrend(
+        "Items inserted in the first quarter of a training are forgotten; those of the last are memorized most.",
+        "K9, ordering",
+        "S2",
+        "insertions",
+    ),
     "larger-models-memorize-faster": PublishedTrend(
         "Larger models reach a given share of memorized training tokens in fewer epochs.",
         "P8, section 3",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mematlas.corpus.base import CorpusOptions, as_positions
+from mematlas.corpus.base import MOVED, CorpusOptions, as_positions
 from mematlas.corpus.fingerprint import fingerprint
 from mematlas.corpus.reading.bytestream import ByteStream, FileArray
 from mematlas.corpus.reading.files import require_file, starts_with
@@ -22,6 +22,8 @@ from mematlas.types import Ids, Provenance
 MAGIC, OLD_MAGIC = b"MMIDIDX\x00\x00", b"TNTIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQQ")
 DTYPES = {code: np.dtype(name) for code, name in {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}.items()}
+PERTURBED = "_perturbation_info.json"
+"""Ending of the file beside a corpus that items were inserted into after its index was written (Hubble, K9)."""
 STRIDE = 1024  # one of this many entries of the document index is kept in memory
 
 
@@ -88,13 +90,16 @@ class MegatronFormat:
         if header.sequences == 0:
             raise CorpusError(f"{_prefixed(path, '.idx')} has no sequence; a corpus needs at least one row.")
         lengths = _check_sequences(header, tokens)
-        return MegatronCorpus(header, tokens, _check_documents(header), lengths)
+        moved = _prefixed(path, PERTURBED).exists()
+        return MegatronCorpus(header, tokens, _check_documents(header), lengths, moved)
 
 
 class MegatronCorpus(TokenFileCorpus):
     """Rows and documents as the index defines them."""
 
-    def __init__(self, header: Header, tokens: FileArray, sampled_documents: Ids, lengths: tuple[int, int]) -> None:
+    def __init__(
+        self, header: Header, tokens: FileArray, sampled_documents: Ids, lengths: tuple[int, int], moved: bool = False
+    ) -> None:
         details: dict[str, object] = {
             "row_length": lengths[0] if lengths[0] == lengths[1] else None,
             "shortest_row": lengths[0],
@@ -102,6 +107,8 @@ class MegatronCorpus(TokenFileCorpus):
             "token_dtype": header.dtype.name,
             "documents": len(header.documents) - 1,
         }
+        if moved:
+            details[MOVED] = True
         stream = ByteStream(header.lengths.stream.paths + tokens.stream.paths)
         super().__init__("megatron", fingerprint("megatron", {}, stream), tokens, details)
         self._header, self._sampled_documents = header, sampled_documents

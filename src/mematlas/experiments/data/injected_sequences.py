@@ -56,7 +56,7 @@ def make_sequences(rows: ExperimentRows, kinds: Sequence[Kind], length: int, phr
         origins.append(origin)
     held_out = np.array(list(texts))
     tokens = np.concatenate([sequences, rows.tokens[: rows.train], rows.tokens[held_out]])
-    _write_files(rows, sequences[:, :length], kinds, origins)
+    write_sequence_files(rows, sequences[:, :length], kinds, origins)
     labels = (*kinds, *["background"] * rows.train, *["held-out"] * len(held_out))
     first = len(kinds) + rows.train
     positions = np.arange(first, first + len(held_out))
@@ -77,10 +77,14 @@ def _sequence(
     return np.array(encoded["input_ids"])
 
 
-def _write_files(
+def write_sequence_files(
     rows: ExperimentRows, sequences: NDArray[Any], kinds: Sequence[str], origins: Sequence[int | None]
 ) -> None:
-    """Replace the files of rows by those of the sequences and of the held-out rows that are left."""
+    """Replace the files of rows by those of the sequences [sequences, tokens] and of the held-out rows that are left.
+
+    Args:
+        origins: for each sequence, the position in `rows.tokens` of the held-out row it is made of; None for none.
+    """
     known = pq.read_table(rows.control)
     documents, sources = known["document"].to_pylist(), known["source"].to_pylist()
     new = count(1 + max(documents, default=0))

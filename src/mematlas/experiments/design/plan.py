@@ -4,7 +4,7 @@ The plan owns the data. Arms of one experiment share it but for their events, so
 the digests of their batches prove: `first_difference` finds the first step in which two plans differ.
 
     FOLDER/steps.parquet      step, slot, row, event             the row planned for the slot; the event, null if none
-           events.parquet     event, sequence, copy, step, slot, offset, length, mode, start, stop, moved
+           events.parquet     event, sequence, copy, step, slot, offset, length, mode, start, stop, moved, window
            sequences.parquet  sequence, tokens, kind, group, source
 """
 
@@ -37,7 +37,8 @@ class Event:
 
     sequence: its row in the plan's tokens; copy: number of its showings so far, from 0; step: from 1; slot: in the
     batch; the sequence, which is the tokens start .. stop - 1 of its row, stands at `offset` in the planned row, as
-    `mode` says; moved: number of slots after the wanted one, because that was taken.
+    `mode` says; moved: number of slots after the wanted one, because that was taken; window: tokens that the longer row
+    loses at its front (modes that push tokens back), so that the sequence stands at offset - window in what is shown.
     """
 
     sequence: int
@@ -49,19 +50,21 @@ class Event:
     stop: int
     moved: int = 0
     mode: Mode = REPLACE
+    window: int = 0
 
     def put_into(self, row: Ids, sequence: Ids) -> Ids:
         """The planned `row` with this event; sequence: its whole row of the plan's tokens."""
         inserted = sequence[self.start : self.stop]
         after = self.offset + (len(inserted) if self.mode == REPLACE else 0)
-        return np.concatenate([row[: self.offset], inserted, row[after:]])[: len(row)]
+        longer = np.concatenate([row[: self.offset], inserted, row[after:]])
+        return longer[self.window : self.window + len(row)]
 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
     """A wish: a `sequence` in the `place`-th slot of the run (counted over all steps) or the next free one.
 
-    length: tokens of the sequence, if its row has more; offset, mode: as in `Event`.
+    length: tokens of the sequence, if its row has more; offset, mode, window: as in `Event`.
     """
 
     sequence: int
@@ -69,6 +72,7 @@ class Showing:
     length: int | None = None
     offset: int = 0
     mode: Mode = REPLACE
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +152,8 @@ class Plan:
             copies[showing.sequence] = copy + 1
             slot, moved = place - int(self.starts[step - 1]), place - showing.place
             stop = showing.length or self.row_length
-            events.append(Event(showing.sequence, copy, step, slot, showing.offset, 0, stop, moved, showing.mode))
+            how = (moved, showing.mode, showing.window)
+            events.append(Event(showing.sequence, copy, step, slot, showing.offset, 0, stop, *how))
         ordered = sorted(events, key=lambda event: (event.step, event.slot))
         return replace(self, events=tuple(ordered))
 
@@ -242,13 +247,13 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 
 def _events_table(events: Sequence[Event]) -> pa.Table:
-    integers = ("event", "sequence", "copy", "step", "slot", "offset", "length", "start", "stop", "moved")
+    integers = ("event", "sequence", "copy", "step", "slot", "offset", "length", "start", "stop", "moved", "window")
     records = [
         {"event": number, "length": event.stop - event.start, "mode": event.mode}
         | {name: getattr(event, name) for name in integers if name not in ("event", "length")}
         for number, event in enumerate(events)
     ]
-    order = ("event", "sequence", "copy", "step", "slot", "offset", "length", "mode", "start", "stop", "moved")
+    order = (*integers[:7], "mode", *integers[7:])
     schema = pa.schema([(name, pa.int64() if name in integers else pa.string()) for name in order])
     return pa.Table.from_pylist(records, schema=schema)
 

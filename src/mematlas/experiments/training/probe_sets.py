@@ -40,7 +40,8 @@ class ProbeSet:
     measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
     consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval; recital: to
     measure how long a piece of each row is recited from any prompt inside it (causal models only); text_steps: those
-    of the steps after which that piece is measured on text, too, which takes a generation for every prompt.
+    of the steps after which that piece is measured on text, too, which takes a generation for every prompt; length:
+    tokens of every row that are measured, its first ones; None for all.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ProbeSet:
     blocks: int = 1
     recital: Recital | None = None
     text_steps: tuple[int, ...] = ()
+    length: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.blocks <= len(self.rows):
@@ -70,8 +72,8 @@ class ProbeSet:
         tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
         digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
         settings: list[Any] = [] if self.recital is None else [asdict(self.recital)]
-        if self.text_steps:
-            settings.append({"text_steps": list(self.text_steps)})
+        settings += [{"text_steps": list(self.text_steps)}] if self.text_steps else []
+        settings += [] if self.length is None else [{"length": self.length}]
         return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks, *settings])
 
 

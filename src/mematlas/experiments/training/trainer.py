@@ -252,7 +252,7 @@ def _measure(run: _Run) -> None:
 
 
 def _measure_rows(run: _Run, network: Any, probe: ProbeSet) -> dict[str, NDArray[np.float64]]:
-    device, tokens = run.placement.device, run.arm.plan.tokens[probe.rows]
+    device, tokens = run.placement.device, run.arm.plan.tokens[probe.rows, : probe.length]
     if probe.recital is not None:
         values = measure_recital(inner_network(network), tokens, probe.recital, device)
         if run.step in probe.text_steps and run.arm.tokenizer is not None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from mematlas.corpus.base import MOVED
 from mematlas.corpus.row_sets import ShardPlan
 from mematlas.corpus.training_order import read_training_order
 from mematlas.errors import CorpusError
 from mematlas.executors.pool import enter_folder
-from mematlas.index.base import Scope
+from mematlas.index.base import Scope, check_boundaries
 from mematlas.index.stream import CorpusStream, MeteredStream, row_width
 from mematlas.scoring.reopen import ScoredRows, reopen_rows
 from mematlas.study import Study, shard_name
@@ -55,8 +56,11 @@ class CountOptions:
 
         Raises:
             CorpusError: the order is absent, or that of another corpus.
+            IndexFault: the scope's rows or documents do not begin where the corpus says.
         """
         train = next(rows.corpus for rows in scored.sets if rows.role == "train")
+        is_moved = bool(train.details.get(MOVED))
+        check_boundaries(scored.run.settings["corpus"], self.scope, is_moved, self.joined)
         return train if self.order is None else read_training_order(self.order, train)
 
     def stream(self, corpus: "RowSource", part: tuple[int, int] = (0, 1)) -> "CorpusStream":

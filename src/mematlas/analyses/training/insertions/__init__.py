@@ -1,0 +1,1 @@
+"""What becomes of inserted items: every item, summaries by level, corpus and window, and the finding."""
