@@ -39,6 +39,11 @@ EXPERIMENTS = Registry(
             None,
             "models of several sizes on the same rows: what they memorize after every epoch (P8)",
         ),
+        "facts": (
+            "mematlas.experiments.facts:EXPERIMENT",
+            None,
+            "made-up facts shown in other words, in the same, once or never: what is kept of them, how long (K12)",
+        ),
         "forget": (
             "mematlas.experiments.forget:EXPERIMENT",
             None,
