@@ -116,6 +116,21 @@ ANALYSES = Registry(
             None,
             "what is recited of injected sequences, by showings and size, beside a twin without them (P3)",
         ),
+        "facts": (
+            "mematlas.analyses.training.facts.finding:ANALYSIS",
+            None,
+            "what is kept of made-up facts in the words shown, in others and by conclusion, and how long (K12)",
+        ),
+        "bits": (
+            "mematlas.analyses.extraction.bits.finding:ANALYSIS",
+            None,
+            "bits that a model holds of each row beyond a reference model that never saw it (K12)",
+        ),
+        "capacity": (
+            "mematlas.analyses.training.capacity:ANALYSIS",
+            None,
+            "bits of random sequences that a model holds, per parameter (K12)",
+        ),
         "did": (
             "mematlas.analyses.training.did:ANALYSIS",
             None,

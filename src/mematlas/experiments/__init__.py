@@ -29,6 +29,11 @@ _SUBMODULES = {
 EXPERIMENTS = Registry(
     "experiment",
     {
+        "capacity": (
+            "mematlas.experiments.capacity:EXPERIMENT",
+            None,
+            "models trained on random sequences until they hold no more: how many bits for each parameter (K12)",
+        ),
         "counterfactual": (
             "mematlas.experiments.counterfactual:EXPERIMENT",
             None,

@@ -160,9 +160,18 @@ def _names(rng: np.random.Generator, corpus: str) -> Iterator[str]:
 
 
 def _fact(template: _Template, names: Iterator[str], rng: np.random.Generator) -> Fact:
-    words = {"name": next(names), "place": next(names), "person": next(names), "trait": str(rng.choice(template.traits))}
+    words = {
+        "name": next(names),
+        "place": next(names),
+        "person": next(names),
+        "trait": str(rng.choice(template.traits)),
+    }
     texts = [" ".join(_wording(template, number)).format(**words) for number in range(MOST_TEXTS)]
-    prompts = {"verbatim": _verbatim_prompts(template), "paraphrase": template.paraphrase, "composed": template.composed}
+    prompts = {
+        "verbatim": _verbatim_prompts(template),
+        "paraphrase": template.paraphrase,
+        "composed": template.composed,
+    }
     questions = {
         kind: [
             Question(prompt=prompt.format(**words), target=words[target])

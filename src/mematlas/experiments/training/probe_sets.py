@@ -31,6 +31,7 @@ from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.engines.masked import MaskedEngine
 from mematlas.scoring.engines.results import ContextResult
 from mematlas.scoring.options import ScoringOptions
+from mematlas.stats.bits import unintended_bits
 from mematlas.study import fingerprint
 from mematlas.types import Grid, Ids, TokenRows
 
@@ -40,13 +41,15 @@ class Targets:
     """The tokens of each row of a set whose loss is measured: starts, stops: [rows], from 1; what follows is not read.
 
     names: what each row is recorded under, rows of one name as their mean; texts: for each row, the positions in the
-    plan's tokens of the texts whose showings are counted for it.
+    plan's tokens of the texts whose showings are counted for it; symbols: of how many the targets were drawn uniformly,
+    to measure the bits of each that the model holds, too (`mematlas.stats.bits`).
     """
 
     starts: Ids
     stops: Ids
     names: tuple[str, ...]
     texts: tuple[Ids, ...]
+    symbols: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,7 @@ class ProbeSet:
         if self.targets is not None:
             of_rows = zip(self.targets.starts, self.targets.stops, self.targets.names, self.targets.texts, strict=True)
             settings.append([[int(start), int(stop), name, texts.tolist()] for start, stop, name, texts in of_rows])
+            settings.append(self.targets.symbols)
         return fingerprint([self.name, digest, list(self.steps), self.context, self.blocks, *settings])
 
 
@@ -127,7 +131,10 @@ def measure_model(model: Model, tokens: NDArray[Any], context: int, prefix: int 
 def measure_targets(
     network: Any, tokens: NDArray[Any], targets: Targets, device: torch.device
 ) -> dict[str, NDArray[np.float64]]:
-    """The loss on the targets of rows [rows, row_length], in nats per token, with a loaded causal network."""
+    """The loss on the targets of rows [rows, row_length], in nats per token, with a loaded causal network.
+
+    With `symbols` also the bits of each target that the network holds, and those of the source that drew it (entropy).
+    """
     vocabulary = network.get_input_embeddings().weight.shape[0]
     read = tokens[:, : int(targets.stops.max())]
     of_tokens = np.zeros(read.shape)
@@ -135,7 +142,12 @@ def measure_targets(
         of_tokens[result.rows, 1:] = -result.truth["log_probability"]
     places = np.arange(read.shape[1])
     is_target = (places >= targets.starts[:, None]) & (places < targets.stops[:, None])
-    return {"loss": np.where(is_target, of_tokens, 0.0).sum(axis=1) / is_target.sum(axis=1)}
+    sums, counts = np.where(is_target, of_tokens, 0.0).sum(axis=1), is_target.sum(axis=1)
+    values = {"loss": sums / counts}
+    if targets.symbols is not None:
+        entropies = counts * np.log(targets.symbols)
+        values |= {"bits": unintended_bits(-sums, -entropies), "entropy": entropies / np.log(2)}
+    return values
 
 
 def _scored(model: Model, tokens: NDArray[Any], context: int) -> Sequence[ContextResult]:
