@@ -82,6 +82,7 @@ from mematlas.analyses.states.predict.scores import (
     seed_positions,
     seed_scores,
 )
+from mematlas.analyses.training.capacity import capacity_runs, capacity_sizes
 from mematlas.analyses.training.checkpoint_scores import checkpoint_scores
 from mematlas.analyses.training.counterfactual.pairs import pair_differences, pair_effects, pair_scores
 from mematlas.analyses.training.counterfactual.records import (
@@ -96,7 +97,6 @@ from mematlas.analyses.training.counterfactual.records import (
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
 from mematlas.analyses.training.did import parallel_trends, showing_effects, showing_profile
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
-from mematlas.analyses.training.capacity import capacity_runs, capacity_sizes
 from mematlas.analyses.training.facts.losses import fact_losses, mean_losses
 from mematlas.analyses.training.facts.tables import (
     fact_effectivity,
@@ -214,8 +214,8 @@ __all__ = [
     "prediction_transfer",
     "probability_lines",
     "probability_quantiles",
-    "row_clusters",
     "row_bits",
+    "row_clusters",
     "row_influence",
     "row_memorization",
     "row_traits",
