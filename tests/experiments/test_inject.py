@@ -213,3 +213,16 @@ def test_a_value_that_breaks_a_rule_is_refused(change, message):
 @pytest.mark.parametrize("preset", ["cpu", "gpu"])
 def test_presets_are_complete(preset):
     assert InjectConfig.model_validate(EXPERIMENT.presets[preset]).per_run == 48
+
+
+def test_lengths_on_text_are_measured_at_the_end_if_asked_for(tmp_path):
+    design = make(tmp_path, text_metric=True, check_interaction=0, steps=4, events=EVENTS[:1])
+    train_design(design, tmp_path, silent, at_once=1, device="cpu")
+    probes = pl.from_arrow(collect_probes(design, tmp_path)).filter(pl.col("set").str.contains("@"))
+    on_text = probes.filter(metric="V_text")
+    assert on_text["step"].unique().to_list() == [8] == [probes["step"].max()]
+    assert len(on_text) == len(probes.filter(metric="V", step=8))
+    assert on_text["value"].min() >= 1, "the floor of the paper's code"
+    plain = make(tmp_path, check_interaction=0, steps=4, events=EVENTS[:1])
+    settings = [[probe.fingerprint(arm.plan) for probe in arm.probes] for arm in (plain.arms[-1], design.arms[-1])]
+    assert settings[0] != settings[1]

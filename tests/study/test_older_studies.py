@@ -41,7 +41,10 @@ CHANGED_COLUMNS = {
     "taxonomy/models": ("ece_lower", "ece_upper"),
 }
 #: Analyses that the version did not have.
-NEW_ANALYSES = ("counterfactual", "did", "dynamics", "forgetting", "injection", "parts_of_speech", "unique_ids")
+NEW_ANALYSES = (
+    *("bits", "capacity", "counterfactual", "did", "dynamics", "facts", "forgetting", "injection", "parts_of_speech"),
+    "unique_ids",
+)
 #: Analyses whose records of shuffled labels are the mean of 200 shuffles now, not one of them.
 OTHER_SHUFFLES = ("boundary_input", "embedding", "entropy")
 #: Analyses -> fields of finding.json that have changed on purpose; descriptions of tables ("tables") may in all.

@@ -1,9 +1,9 @@
 """Capacity: how many bits a model can hold, for each of its parameters, of sequences that nothing but memory predicts.
 
 Source: Morris et al. 2025 (K12). Sequences of tokens drawn uniformly have a known entropy, and nothing to generalize
-from. Models of several sizes are trained on ever more of them; the bits that a model holds of all of them grow until they
-stay the same, however many there are: its capacity. A token that is the same in all rows stands before each sequence, so
-that all of its tokens are predicted.
+from. Models of several sizes are trained on ever more of them. The bits that a model holds of all of them grow until
+they stay the same, however many there are: its capacity. A token that is the same in all rows stands before each
+sequence, so that all of its tokens are predicted.
 """
 
 from itertools import product

@@ -88,6 +88,9 @@ class InjectConfig(TwinsConfig):
     sequence_length: int = Field(default=64, description="Tokens of a sequence, at most those of a row.", gt=1)
     prompts: Integers = Field(default=[8, 16, 32, 64], description="Tokens of the prompts cut out of a sequence.")
     cap: int = Field(default=32, description="Longest piece that a model is asked to recite.", gt=0)
+    text_metric: bool = Field(
+        default=False, description="Whether lengths are also measured on text at the end, as P3's code does; slow."
+    )
     phrase: str = Field(default="The secret number is ", description="What every canary begins with.")
     steps: int = Field(default=400, description="Steps of each arm.", gt=1)
     measure_at: Integers = Field(
@@ -238,7 +241,8 @@ def _probe_sets(first: int, config: InjectConfig) -> tuple[ProbeSet, ...]:
     recital = Recital(config.sequence_length, tuple(config.prompts), config.cap)
     for cell in config.cells:
         members = np.arange(position, position + cell.sequences)
-        sets.append(ProbeSet(cell.name, members, config.measured, config.context, len(members), recital))
+        text_steps = config.measured[-1:] if config.text_metric else ()
+        sets.append(ProbeSet(cell.name, members, config.measured, config.context, len(members), recital, text_steps))
         position += cell.sequences
     return tuple(sets)
 

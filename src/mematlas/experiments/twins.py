@@ -60,7 +60,7 @@ def base_arm(size: Size, seed: int, config: TwinsConfig, plan: Plan, tokenizer: 
 
 
 def twin_arm(base: Arm, name: str, plan: Plan, probes: tuple[ProbeSet, ...], config: TwinsConfig, folder: Path) -> Arm:
-    """An arm that goes on from a base model; plan: of all its steps, those of the base included; folder: of all arms."""
+    """An arm that goes on from a base model; plan: of all its steps, with those of the base; folder: of all arms."""
     start = folder / base.label / checkpoint_name(config.base_steps)
     return replace(
         base,

@@ -2,8 +2,8 @@
 
 Source: Morris et al. 2025. With the probabilities that a model and a reference give a whole sequence x, the unintended
 memorization is mem(x) = -log2 p_ref(x) + log2 max(p(x), p_ref(x)): never below 0, since the better of the two codes is
-taken. The reference knows the language, but not x. Of uniform random sequences it is known exactly: log2 of the number of
-symbols for each token.
+taken. The reference knows the language, but not x. Of uniform random sequences it is known exactly: log2 of the number
+of symbols for each token.
 """
 
 import numpy as np

@@ -57,6 +57,19 @@ def test_the_curve_pairs_treatment_and_control_of_one_sequence_and_step(twins):
     assert (never["period"].null_count(), never["mode"].null_count()) == (3, 3)
 
 
+def test_lengths_on_text_stand_beside_those_on_token_ids(twins):
+    assert curve_of(twins)["text_treatment"].null_count() == len(curve_of(twins))
+    arms = (("treatment", TREATMENT, 9.0), ("control", CONTROL, 1.0))
+    measured = [(f"s4-seed0--{arm}", 20, "text@8@replace:0", "V_text", value, 1) for arm, _, value in arms]
+    curve = curve_of(study(*(records("s4-seed0", arm, values) for arm, values, _ in arms), losses=measured))
+    known = curve.filter(pl.col("text_treatment").is_not_null())
+    assert known.select("sequence", "step", "text_treatment", "text_control").rows() == [
+        ("text@8@replace:0", 20, 9.0, 1.0)
+    ]
+    (often,) = injection_frequencies(curve).filter(period=8).iter_rows(named=True)
+    assert (often["text_treatment"], often["text_control"]) == (9.0, 1.0)
+
+
 def test_lengths_are_by_powers_of_two_of_the_showings(twins):
     lengths = injection_lengths(curve_of(twins))
     found = lengths.select("arm", "showings", "length").rows()

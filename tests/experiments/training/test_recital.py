@@ -9,6 +9,7 @@ from mematlas.errors import OptionError
 from mematlas.experiments import Size
 from mematlas.experiments.training.network import neox_config
 from mematlas.experiments.training.recital import Recital, measure_recital, recite
+from mematlas.experiments.training.recital_text import recite_text, text_length
 
 LENGTH, VOCABULARY = 20, 60
 RECITAL = Recital(LENGTH, prompts=(4, 8), cap=8)
@@ -119,3 +120,35 @@ def test_only_an_answer_that_stands_in_its_prompt_is_copied():
     assert found["copied"].tolist() == [1.0, 0.0]
     found = recite(Counting(3), cycle[None], Recital(20, prompts=(4, 12), cap=8))
     assert found["copied"].item() == 0.0, "a prompt of 4 reaches the cap and does not hold the answer"
+
+
+class Words:
+    """A tokenizer of which every token is a word, followed by a comma if it is odd."""
+
+    def decode(self, ids):
+        return " ".join(f"w{token}," if token % 2 else f"w{token}" for token in ids)
+
+    def __call__(self, text, add_special_tokens):
+        return {"input_ids": text.split()}
+
+
+def test_the_length_on_text_is_that_of_the_papers_code():
+    counting = np.arange(20)
+    recital = Recital(20, prompts=(4, 8), cap=8)
+    assert recite_text(Counting(39), counting[None], recital, Words()).tolist() == [8.0]
+    assert recite_text(Counting(13), counting[None], recital, Words()).tolist() == [8.0], "from an early start"
+    one = Recital(20, prompts=(11,), cap=8)
+    assert recite_text(Counting(13), counting[None], one, Words()).tolist() == [3.0], "11, 12, 13, then others"
+    assert recite(Counting(13), counting[None], one)["V"].tolist() == [3.0]
+    assert recite_text(Counting(39), counting[None], Recital(20, prompts=(12,), cap=8), Words()).tolist() == [0.0], (
+        "the last start, here the only one, is left out"
+    )
+
+
+def test_the_length_on_text_ignores_marks_has_a_floor_and_drops_copies():
+    assert text_length("a b", "w1! w2", "w1, w2", Words()) == 2
+    assert text_length("a b", "other words", "w1, w2", Words()) == 1, "never below 1: a property of the paper's code"
+    long = "w1 w2 w3 w4 w5 w6 w7"
+    assert text_length("a b", long, long, Words()) == 7
+    assert text_length(f"a {long} b", long, long, Words()) == 0, "it stands in the prompt"
+    assert text_length("a w1 w2 b", "w1 w2", "w1 w2", Words()) == 2, "short answers are not dropped"

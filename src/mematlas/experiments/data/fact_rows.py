@@ -121,6 +121,6 @@ def _check_lengths(
         if not least <= len(ids) <= longest:
             what = "text" if row < texts else "question"
             raise CorpusError(
-                f"Fact {order[number] + 1} has a {what} of {len(ids)} tokens; a {what} has {least} to {longest}. Change "
-                "its words, or the keys context and row_length."
+                f"Fact {order[number] + 1} has a {what} of {len(ids)} tokens; a {what} has {least} to {longest}. "
+                "Change its words, or the keys context and row_length."
             )

@@ -131,8 +131,11 @@ _TEMPLATES: Final = (
         ("goats", "geese", "bees", "horses", "sheep", "ducks", "pigs", "rabbits"),
     ),
 )
-_ONSETS: Final = tuple(["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "gr", "kl", "tr"])
-_VOWELS: Final = tuple(["a", "e", "i", "o", "u"])
+_ONSETS: Final = (
+    *("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"),
+    *("br", "dr", "gr", "kl", "tr"),
+)
+_VOWELS: Final = ("a", "e", "i", "o", "u")
 _CODAS: Final = ("", "", "l", "n", "r", "s")
 
 

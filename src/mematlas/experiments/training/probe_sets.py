@@ -7,8 +7,8 @@ Metrics of a row, of which the mean over the set's rows is recorded:
     verbatim   tokens recited after the context before the first miss (causal models only)
     shown      how often the rows were shown up to this step
 
-A set with a `Recital` has the metrics of `recital.py` instead of M, loss and verbatim; one with `Targets` has the loss
-alone, over the tokens of each row's target.
+A set with a `Recital` has the metrics of `recital.py` instead of M, loss and verbatim, and V_text of `recital_text.py`;
+one with `Targets` has the loss alone, over the tokens of each row's target.
 """
 
 import hashlib
@@ -59,7 +59,8 @@ class ProbeSet:
     name: of the set ("train", "validation", ...); rows: positions in the plan's tokens; steps: after which they are
     measured, 0 for before the first; context: tokens that prompt the model for the metric verbatim; blocks: parts of
     consecutive rows that are recorded one by one, as NAME:0, NAME:1 ..., so that means have an interval; recital: to
-    measure how long a piece of each row is recited from any prompt inside it (causal models only).
+    measure how long a piece of each row is recited from any prompt inside it (causal models only); text_steps: those
+    of the steps after which that piece is measured on text, too, which takes a generation for every prompt.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ProbeSet:
     context: int = 16
     blocks: int = 1
     recital: Recital | None = None
+    text_steps: tuple[int, ...] = ()
     targets: Targets | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +100,8 @@ class ProbeSet:
         tokens = np.ascontiguousarray(plan.tokens[self.rows], dtype=np.int64)
         digest = hashlib.sha256(np.asarray(self.rows, dtype=np.int64).tobytes() + tokens.tobytes()).hexdigest()
         settings: list[Any] = [] if self.recital is None else [asdict(self.recital)]
+        if self.text_steps:
+            settings.append({"text_steps": list(self.text_steps)})
         if self.targets is not None:
             of_rows = zip(self.targets.starts, self.targets.stops, self.targets.names, self.targets.texts, strict=True)
             settings.append([[int(start), int(stop), name, texts.tolist()] for start, stop, name, texts in of_rows])

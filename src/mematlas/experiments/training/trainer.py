@@ -40,6 +40,7 @@ from mematlas.experiments.training.objectives import CausalObjective, MaskedObje
 from mematlas.experiments.training.placement import OneProcess, Part, Placement
 from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal, measure_masked, measure_targets
 from mematlas.experiments.training.recital import measure_recital
+from mematlas.experiments.training.recital_text import measure_text
 from mematlas.experiments.training.side_by_side import Progress
 from mematlas.experiments.training.state import (
     load_moments,
@@ -253,7 +254,11 @@ def _measure(run: _Run) -> None:
 def _measure_rows(run: _Run, network: Any, probe: ProbeSet) -> dict[str, NDArray[np.float64]]:
     device, tokens = run.placement.device, run.arm.plan.tokens[probe.rows]
     if probe.recital is not None:
-        return measure_recital(inner_network(network), tokens, probe.recital, device)
+        values = measure_recital(inner_network(network), tokens, probe.recital, device)
+        if run.step in probe.text_steps and run.arm.tokenizer is not None:
+            text = measure_text(inner_network(network), tokens, probe.recital, run.arm.tokenizer, device)
+            values["V_text"] = text
+        return values
     if probe.targets is not None:
         return measure_targets(inner_network(network), tokens, probe.targets, device)
     if run.arm.special_tokens is None:

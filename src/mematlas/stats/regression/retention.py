@@ -31,8 +31,8 @@ _FARTHEST: Final = 1e6
 class Retention:
     """What is left of what was acquired; None where it is not known, with the reason.
 
-    acquired: gain at t_LAM; times: [times] since t_LAM, from the smallest above 0; left, lower, upper: [times], R and its
-    95 % interval; slope: change of R for ten times the time; period: time at which R reaches 0; low, high: 95 %
+    acquired: gain at t_LAM; times: [times] since t_LAM, from the smallest above 0; left, lower, upper: [times], R and
+    its 95 % interval; slope: change of R for ten times the time; period: time at which R reaches 0; low, high: 95 %
     intervals, None where an end is not reached; facts: their number; reason: why there is no R or no period.
     """
 
@@ -136,7 +136,7 @@ def faithful_retention(times: ArrayLike, losses: ArrayLike, last: int, window: i
 
 
 def forgetting_line(times: ArrayLike, left: ArrayLike) -> tuple[float | None, float | None, str | None]:
-    """The slope of R against log10 of the time since t_LAM, the time at which the line reaches 0, and why there is none."""
+    """The slope of R against log10 of the time since t_LAM, the time at which it reaches 0, and why there is none."""
     at, values = np.asarray(times, np.float64), np.asarray(left, np.float64)
     known = np.isfinite(values) & (at > 0)
     fit = fit_log_linear(at[known], values[known])

@@ -132,8 +132,8 @@ def _control(largest: dict[str, Any]) -> str | None:
     if largest["control_bits"] is None:
         return None
     return (
-        f"Of {format_count(largest['controls'])} it was not trained on it holds {largest['control_bits']:.1f} bits by the "
-        "same formula: rows count from 0 up, so that chance alone brings some."
+        f"Of {format_count(largest['controls'])} it was not trained on it holds {largest['control_bits']:.1f} bits by "
+        "the same formula: rows count from 0 up, so that chance alone brings some."
     )
 
 

@@ -81,7 +81,7 @@ def row_bits_of(tables: Tables) -> pl.DataFrame:
     cell = nearest_cell(tables)
     if cell is None or "truth" not in tables.signals or not tables.control_models:
         raise StudyError(
-            "Bits need signals and a model that never saw the rows; score with `--signals truth --control-models MODEL`."
+            "Bits need signals and a model that never saw the rows: score with `--signals truth --control-models BASE`."
         )
     rows = member_rows(tables)
     codes = {model: _log_probabilities(tables, model, cell) for model in tables.models["model"]}

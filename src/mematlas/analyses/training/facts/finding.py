@@ -76,8 +76,8 @@ def compute(tables: Tables) -> Finding:
         deviations=(
             "Chang et al. subtract nothing; here the same of facts never shown is subtracted (`corrected`, R).",
             "Chang et al. measure after every step; here 1, 2, 3, 5, 9 ... steps after a showing.",
-            "Chang et al. take each fact's share and drop outliers beyond 2 quartile ranges (`R_chang`); R is the share of "
-            "the mean over facts.",
+            "Chang et al. take each fact's share and drop outliers beyond 2 quartile ranges (`R_chang`); R is the share "
+            "of the mean over facts.",
         ),
         headline=by_interval(
             lower,
@@ -114,8 +114,8 @@ def _claim(records: dict[str, dict[str, Any]], forgetting: pl.DataFrame) -> str:
         for question, record in records.items()
     )
     text = (
-        f"A showing of a fact ({_SHOWN[first['group']]}) lowers the loss of {first['model']} on its targets by {gains}, "
-        f"in nats per token beyond facts never shown ({format_count(first['facts'], 'fact')})"
+        f"A showing of a fact ({_SHOWN[first['group']]}) lowers the loss of {first['model']} on its targets by {gains}, in "
+        f"nats per token beyond facts never shown ({format_count(first['facts'], 'fact')})"
     )
     found = forgetting.filter(model=first["model"], group=first["group"], question=first["question"])
     return f"{text}{_period(found.to_dicts()[0])}."
@@ -143,10 +143,11 @@ def _period(record: dict[str, Any]) -> str:
 
 
 def _sentence(main: dict[str, Any]) -> str:
-    bounds = format_bounds(main["corrected_lower"], main["corrected_upper"], ".2f")
+    ends = [None if main[name] is None else -main[name] for name in ("corrected_upper", "corrected_lower")]
+    bounds = format_bounds(*ends, "+.2f")
     return (
-        f"A showing lowers the loss on {_NAMES[main['question']]} by {main['corrected']:.2f} nats {bounds} beyond facts "
-        f"never shown, in {main['model']}."
+        f"A showing changes the loss on {_NAMES[main['question']]} by {-main['corrected']:+.2f} nats {bounds} beyond "
+        f"facts never shown, in {main['model']}."
     )
 
 

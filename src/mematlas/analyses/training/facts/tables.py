@@ -38,7 +38,7 @@ RETENTION_COLUMNS: Final = {
     "R": "share that is left of what was acquired, over facts never shown",
     "R_lower": f"lower end {_BOOTSTRAP}",
     "R_upper": f"upper end {_BOOTSTRAP}",
-    "R_chang": "mean of each fact's own share, without regard to facts never shown, and without outliers (Chang et al.)",
+    "R_chang": "mean of each fact's own share, without outliers, without regard to facts never shown (Chang et al.)",
     "reason": "why there is no R",
 }
 FORGETTING_COLUMNS: Final = {

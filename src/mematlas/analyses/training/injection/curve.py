@@ -28,6 +28,8 @@ CURVE_COLUMNS: Final = {
     "dV": "V_treatment - V_control",
     "copied": "whether every prompt that brings out V_treatment holds what is recited (more than 5 tokens)",
     "cap": "tokens that are asked for at most",
+    "text_treatment": "the treatment's length by P3's own measure, on text (at least 1); null if not measured",
+    "text_control": "the same in the control",
 }
 COST_COLUMNS: Final = {
     **_MODEL,
@@ -55,7 +57,7 @@ def injection_curve(probes: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
     """Every sequence at every step that was measured in both arms; empty without a treatment and its control."""
     sequences = _sequences(probes)
     treatment = sequences.filter(branch=TREATMENT).drop("branch")
-    joined = _with_control(treatment.rename({"V": "V_treatment"}), sequences)
+    joined = _with_control(treatment.rename({"V": "V_treatment", "V_text": "text_treatment"}), sequences)
     joined = joined.with_columns(dV=pl.col("V_treatment") - pl.col("V_control"))
     return _named(joined, models).select(*CURVE_COLUMNS).sort("parameters", "group", "sequence", "step")
 
@@ -107,17 +109,18 @@ def _sequences(probes: pl.DataFrame) -> pl.DataFrame:
 
     wide = known.group_by(keys, maintain_order=True).agg(
         V=value("V"),
+        V_text=value("V_text"),
         copied=value("copied") > 0,
         cap=value("cap").cast(pl.Int64),
         occurrences=value("shown").round().cast(pl.Int64),
     )
-    return wide.drop_nulls()
+    return wide.drop_nulls(pl.exclude("V_text"))
 
 
 def _with_control(records: pl.DataFrame, sequences: pl.DataFrame) -> pl.DataFrame:
     """Records of sequences with V of the same sequence in the control at the same step."""
     keys = ["group", "set", "block", "step"]
-    control = sequences.filter(branch=CONTROL).select(*keys, V_control="V")
+    control = sequences.filter(branch=CONTROL).select(*keys, V_control="V", text_control="V_text")
     return records.join(control, on=keys, maintain_order="left")
 
 

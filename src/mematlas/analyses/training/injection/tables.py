@@ -36,6 +36,8 @@ FREQUENCY_COLUMNS: Final = {
     "dV": "mean of V_treatment - V_control",
     "dV_lower": f"lower end {_INTERVAL}",
     "dV_upper": f"upper end {_INTERVAL}",
+    "text_treatment": "mean length in the treatment by P3's own measure, on text; null if not measured",
+    "text_control": "the same in the control",
 }
 THRESHOLD_COLUMNS: Final = {
     **_KEYS,
@@ -78,7 +80,8 @@ def injection_frequencies(curve: pl.DataFrame) -> pl.DataFrame:
     by = ["model", "parameters", "kind", "period", "mode"]
     last = _at_the_end(curve)
     values = last.group_by(by).agg(
-        pl.col("V_treatment", "V_control").mean(), showings=pl.col("occurrences").cast(pl.Float64).mean()
+        pl.col("V_treatment", "V_control", "text_treatment", "text_control").mean(),
+        showings=pl.col("occurrences").cast(pl.Float64).mean(),
     )
     joined = _means(last, "dV", by).join(values, on=by, nulls_equal=True, maintain_order="left")
     return _ordered(joined.select(*FREQUENCY_COLUMNS), "period", "mode")
