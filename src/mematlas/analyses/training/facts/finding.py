@@ -76,8 +76,8 @@ def compute(tables: Tables) -> Finding:
         deviations=(
             "Chang et al. subtract nothing; here the same of facts never shown is subtracted (`corrected`, R).",
             "Chang et al. measure after every step; here 1, 2, 3, 5, 9 ... steps after a showing.",
-            "Chang et al. take each fact's share and drop outliers beyond 2 quartile ranges (`R_chang`); R is the share "
-            "of the mean over facts.",
+            "Chang et al. take each fact's share and drop outliers beyond 2 quartile ranges (`R_chang`); R is the "
+            "share of the mean over facts.",
         ),
         headline=by_interval(
             lower,
@@ -114,8 +114,8 @@ def _claim(records: dict[str, dict[str, Any]], forgetting: pl.DataFrame) -> str:
         for question, record in records.items()
     )
     text = (
-        f"A showing of a fact ({_SHOWN[first['group']]}) lowers the loss of {first['model']} on its targets by {gains}, in "
-        f"nats per token beyond facts never shown ({format_count(first['facts'], 'fact')})"
+        f"A showing of a fact ({_SHOWN[first['group']]}) lowers the loss of {first['model']} on its targets by "
+        f"{gains}, in nats per token beyond facts never shown ({format_count(first['facts'], 'fact')})"
     )
     found = forgetting.filter(model=first["model"], group=first["group"], question=first["question"])
     return f"{text}{_period(found.to_dicts()[0])}."
