@@ -242,7 +242,7 @@ def with_facts(
     noise: float = 0.05,
     slope: float = 0.3,
 ) -> Tables:
-    """Losses on facts: each showing takes `acquired` off at once, of which `slope` comes back for ten times the steps."""
+    """Losses on facts: each showing takes `acquired` off, of which `slope` comes back for ten times the steps."""
     rng, records = np.random.default_rng(0), []
     before = [10 * showing for showing in range(showings)]
     times = sorted({t for start in before for t in (start, start + 1, start + 2, start + 3, start + 5, start + 9)})

@@ -54,7 +54,7 @@ class CapacityConfig(ExperimentConfig):
         return values
 
     @model_validator(mode="after")
-    def _are_distinct(self) -> Self:
+    def _can_be_distinct(self) -> Self:
         possible = float(self.vocabulary) ** (self.row_length - 1)
         if possible < 1000 * (self.sequences[-1] + _NEVER):
             raise ValueError(
