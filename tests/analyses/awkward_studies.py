@@ -262,7 +262,7 @@ def with_facts(
 
 
 def with_random_sequences(*, counts=(8, 32, 128), sizes=("s1", "s4"), seeds=(0, 1), capacity: float = 400.0) -> Tables:
-    """Bits of random sequences of 20 bits each, of which all models hold `capacity` at most, and half of that midway."""
+    """Bits of random sequences of 20 bits each, of which all models hold `capacity` at most, from midway on."""
     records = []
     for size, seed, count, step in product(sizes, seeds, counts, (0, 50, 100)):
         held = min(20.0, (capacity + seed) / count) * min(1, step / 50)

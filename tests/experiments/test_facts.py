@@ -39,7 +39,7 @@ def synthetic_texts(monkeypatch: pytest.MonkeyPatch):
 def own_facts(folder: Path, count: int = 9) -> Path:
     """A file with facts that differ in their names."""
     lines = [json.dumps(FACT).replace("Velgo", f"Velg{chr(97 + number)}") for number in range(count)]
-    path = folder / "own.jsonl"
+    path = folder / f"own-{count}.jsonl"
     path.write_text("\n".join(lines))
     return path
 
@@ -98,7 +98,7 @@ def test_a_question_is_measured_by_its_target_alone_and_counts_the_showings_of_i
     arm = make(tmp_path).arms[2]
     probe = arm.probes[0]
     targets = probe.targets
-    assert probe.steps == (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15)
+    assert probe.steps == (*range(2, 14), 15)
     decode = arm.tokenizer.decode
     for row, start, stop in zip(probe.rows, targets.starts, targets.stops, strict=True):
         assert decode(arm.plan.tokens[row][start:stop]) == " Tarn"

@@ -251,7 +251,7 @@ def _wishes(config: FactsConfig, found: FactRows) -> list[Wish]:
 
 
 _PRESETS: Final[dict[Any, dict[str, Any]]] = {
-    "cpu": {"sizes": [Size(48, 2, 4, 6e-3), Size(128, 4, 4, 4e-3)], "seeds": [0, 1]},
+    "cpu": {"sizes": [Size(48, 2, 4, 6e-3), Size(96, 3, 4, 5e-3)], "seeds": [0, 1]},
     "gpu": {
         "sizes": [Size(256, 4, 4, 2e-3), Size(512, 8, 8, 1e-3), Size(1024, 12, 16, 5e-4)],
         "seeds": [0, 1],

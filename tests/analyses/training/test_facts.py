@@ -54,7 +54,7 @@ def test_what_was_not_acquired_is_null_with_a_reason(exact):
 
 
 def test_noise_alone_shows_gain_only_without_the_correction():
-    noise = losses_of(with_facts(acquired=0.0, noise=0.5, facts=30, sizes=("s4",), seeds=(0,)))
+    noise = losses_of(with_facts(acquired=0.0, noise=0.5, facts=100, sizes=("s4",), seeds=(0,)))
     found = fact_effectivity(noise).filter(arm="treatment")
     assert found["effectivity"].min() > 0.3
     assert ((found["corrected_lower"] <= 0) & (found["corrected_upper"] >= 0)).sum() >= found.height - 1

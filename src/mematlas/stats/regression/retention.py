@@ -75,8 +75,9 @@ def retention(
 ) -> Retention:
     """R of facts after their last showing, over facts never shown; the first time is that before the first showing.
 
-    R is that of the mean over facts; intervals are a percentile bootstrap over facts, of both sides. If the interval of
-    what was acquired holds 0, there is no R.
+    R is that of the mean over facts; intervals are a percentile bootstrap over facts, of both sides. There is no R
+    where what was acquired is not clearly above 0: t_LAM is the best of several steps, so that the level of 2.5 % is
+    divided by their number (Bonferroni).
 
     Args:
         times: [times], ascending; losses: [facts, times]; never: [facts never shown, times]; last: the time right
@@ -94,7 +95,8 @@ def retention(
     has_interval = len(shown) > 1 and np.ptp(draws[:, peak]) > 0
     bounds = _ends(draws[:, peak]) if has_interval else None
     acquired, nothing = float(estimate[peak]), np.full(len(since), np.nan)
-    if acquired <= 0 or (bounds is not None and bounds[0] <= 0):
+    is_clear = not has_interval or np.quantile(draws[:, peak], 0.025 / inside.sum()) > 0  # the best of so many steps
+    if acquired <= 0 or not is_clear:
         reason = "nothing was clearly acquired, so that there is no share of it"
         empty = (None, None, None, None, None)
         return Retention(acquired, bounds, since, nothing, nothing, nothing, *empty, len(shown), reason)
