@@ -133,7 +133,7 @@ def _control(largest: dict[str, Any]) -> str | None:
         return None
     return (
         f"Of {format_count(largest['controls'])} it was not trained on it holds {largest['control_bits']:.1f} bits by "
-        "the same formula: rows count from 0 up, so that chance alone brings some."
+        "the same formula. Rows count from 0 up, so that chance alone brings some."
     )
 
 
