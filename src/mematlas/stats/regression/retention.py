@@ -97,9 +97,9 @@ def retention(
     acquired, nothing = float(estimate[peak]), np.full(len(since), np.nan)
     is_clear = not has_interval or np.quantile(draws[:, peak], 0.025 / inside.sum()) > 0  # the best of so many steps
     if acquired <= 0 or not is_clear:
-        reason = "nothing was clearly acquired, so that there is no share of it"
+        none = "nothing was clearly acquired, so that there is no share of it"
         empty = (None, None, None, None, None)
-        return Retention(acquired, bounds, since, nothing, nothing, nothing, *empty, len(shown), reason)
+        return Retention(acquired, bounds, since, nothing, nothing, nothing, *empty, len(shown), none)
     left = estimate[peak + 1 :] / acquired
     with np.errstate(divide="ignore", invalid="ignore"):
         of_draws = draws[:, peak + 1 :] / draws[:, peak : peak + 1]
