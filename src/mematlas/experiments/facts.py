@@ -54,11 +54,11 @@ class FactsConfig(TwinsConfig):
         "null for made-up ones.",
     )
     per_group: int = Field(
-        default=12, description="Facts in each of the four groups; of your own, as many as there are.", gt=0
+        default=10, description="Facts in each of the four groups; of your own, as many as there are.", gt=0
     )
-    injections: int = Field(default=8, description="Showings of a fact that is shown more than once.", gt=0)
+    injections: int = Field(default=6, description="Showings of a fact that is shown more than once.", gt=0)
     interval: int = Field(default=40, description="Steps from one showing of a fact to the next.", gt=1)
-    after_steps: int = Field(default=260, description="Steps after the last showing of all.", gt=1)
+    after_steps: int = Field(default=240, description="Steps after the last showing of all.", gt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
