@@ -173,9 +173,9 @@ def _claim(largest: dict[str, Any]) -> str:
     bounds = format_bounds(largest["per_parameter_lower"], largest["per_parameter_upper"], ".2f")
     least = "" if largest["reason"] is None else "at least "
     return (
-        f"{largest['model']} ({largest['parameters']:,} parameters) holds {least}{largest['per_parameter']:.2f} bits "
-        f"{bounds} for each parameter: {largest['capacity']:,.0f} of the {largest['entropy']:,.0f} bits of "
-        f"{format_count(largest['sequences'], 'random sequence')}."
+        f"Of random sequences {largest['model']} ({largest['parameters']:,} parameters) holds "
+        f"{least}{largest['per_parameter']:.2f} bits {bounds} for each parameter: {largest['capacity']:,.0f} of the {largest['entropy']:,.0f} bits of "
+        f"{format_count(largest['sequences'], 'sequence')}."
     )
 
 

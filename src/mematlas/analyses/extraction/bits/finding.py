@@ -101,9 +101,9 @@ def _claim(largest: dict[str, Any]) -> str:
     total = f"{largest['total']:,.0f} bits in all"
     per = "" if largest["per_parameter"] is None else f", {largest['per_parameter']:.3g} for each parameter"
     text = (
-        f"{largest['model']} holds {largest['bits']:.1f} bits "
+        f"Beyond {largest['reference']}, {largest['model']} holds {largest['bits']:.1f} bits "
         f"{format_bounds(largest['bits_lower'], largest['bits_upper'], '.1f')} of each of "
-        f"{format_count(largest['rows'])} that it was trained on beyond {largest['reference']} ({total}{per})"
+        f"{format_count(largest['rows'])} that it was trained on ({total}{per})"
     )
     if largest["excess"] is None:
         return f"{text}."
