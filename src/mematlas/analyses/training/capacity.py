@@ -174,8 +174,8 @@ def _claim(largest: dict[str, Any]) -> str:
     least = "" if largest["reason"] is None else "at least "
     return (
         f"Of random sequences {largest['model']} ({largest['parameters']:,} parameters) holds "
-        f"{least}{largest['per_parameter']:.2f} bits {bounds} for each parameter: {largest['capacity']:,.0f} of the {largest['entropy']:,.0f} bits of "
-        f"{format_count(largest['sequences'], 'sequence')}."
+        f"{least}{largest['per_parameter']:.2f} bits {bounds} for each parameter: {largest['capacity']:,.0f} of the "
+        f"{largest['entropy']:,.0f} bits of {format_count(largest['sequences'], 'sequence')}."
     )
 
 
