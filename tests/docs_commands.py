@@ -39,6 +39,11 @@ NOT_RUN: Final[dict[str, str]] = {
         "needs an exported selection; run by tests/explorer/test_export.py"
     ),
     "mematlas experiment dynamics dynamics.yaml": SMALL,
+    "mematlas experiment capacity capacity.yaml": f"{MINUTES}; run in small by tests/experiments/test_capacity.py",
+    "mematlas experiment facts facts.yaml": f"{MINUTES}; run in small by tests/pipeline/test_facts.py",
+    "mematlas score ./tuned --corpus train.jsonl --control heldout.jsonl --control-models ./base --signals truth "
+    "--study bits": "needs two models; their bits are computed by tests/analyses/extraction/test_bits.py",
+    "mematlas analyze bits --only bits": "needs the study above",
     "mematlas experiment forget forget.yaml": SMALL,
     "mematlas experiment ids ids.yaml": SMALL,
     "mematlas experiment inject inject.yaml": SMALL,

@@ -280,6 +280,50 @@ def _with_imported_insertions(gain: float, levels: Mapping[int, int]) -> Tables:
     return replace(signals, exposures=exposures.lazy())
 
 
+def with_facts(
+    *,
+    seeds=(0, 1),
+    sizes=("s1", "s4"),
+    groups=("paraphrased", "duplicated", "once", "never"),
+    arms=("treatment", "control"),
+    facts: int = 4,
+    showings: int = 2,
+    acquired: float = 1.0,
+    noise: float = 0.05,
+    slope: float = 0.3,
+) -> Tables:
+    """Losses on facts: each showing takes `acquired` off, of which `slope` comes back for ten times the steps."""
+    rng, records = np.random.default_rng(0), []
+    before = [10 * showing for showing in range(showings)]
+    times = sorted({t for start in before for t in (start, start + 1, start + 2, start + 3, start + 5, start + 9)})
+    times += [before[-1] + 1 + 2**power for power in range(4, 8)]
+    for size, seed, arm, group, number in product(sizes, seeds, arms, groups, range(facts)):
+        starts = [] if group == "never" else before[:1] if group == "once" else before
+        for question, t in product(("verbatim", "paraphrase", "composed"), times):
+            done = [start for start in starts if start < t]
+            gain = len(done) * acquired * (1 - slope * np.log10(max(1, t - done[-1] - 1))) if done else 0.0
+            loss = 6 - gain * (arm == "treatment") * (question != "composed") + noise * rng.normal()
+            shown = float(len(done) * (arm == "treatment"))
+            name = f"facts/{group}/{question}:{number}"
+            key = (f"{size}-seed{seed}--{arm}", 300 + 3 * number + t, name)
+            records += [(*key, "loss", float(loss), 3), (*key, "shown", shown, 3)]
+    names = {f"{size}-seed{seed}": 10 ** (3 * at + 1) for at, size in enumerate(sizes) for seed in seeds}
+    return with_probes(with_trained_models(full_study(60), names), records)
+
+
+def with_random_sequences(*, counts=(8, 32, 128), sizes=("s1", "s4"), seeds=(0, 1), capacity: float = 400.0) -> Tables:
+    """Bits of random sequences of 20 bits each, of which all models hold `capacity` at most, from midway on."""
+    records = []
+    for size, seed, count, step in product(sizes, seeds, counts, (0, 50, 100)):
+        held = min(20.0, (capacity + seed) / count) * min(1, step / 50)
+        key = (f"{size}-seed{seed}--{count}", step)
+        for name, bits, n in (("uniform", held, count), ("uniform-never", 0.5, 64)):
+            values = {"loss": 2.0, "bits": bits, "entropy": 20.0, "shown": float(step)}
+            records += [(*key, name, metric, value, n) for metric, value in values.items()]
+    names = {f"{size}-seed{seed}": 10 ** (3 * at + 1) for at, size in enumerate(sizes) for seed in seeds}
+    return with_probes(with_trained_models(full_study(60), names), records)
+
+
 def with_trained_models(study: Tables, groups: Mapping[str, int]) -> Tables:
     """`study` with the last model of one arm of each group, which has so many weights."""
     added = pl.DataFrame(
@@ -448,6 +492,15 @@ CASES = {
     "probes of insertions, one item a level": lambda: with_insertions(levels={0: 1, 4: 1}, seeds=(0,), sizes=("s4",)),
     "probes of insertions, level 0 alone": lambda: with_insertions(levels={0: 3}),
     "exposures of insertions, with signals": lambda: with_insertions(imported=True),
+    "probes of facts": with_facts,
+    "probes of facts, one fact, one showing, no noise": lambda: with_facts(facts=1, showings=1, noise=0.0, seeds=(0,)),
+    "probes of facts, nothing acquired": lambda: with_facts(acquired=0.0, noise=0.0),
+    "probes of facts, none never shown": lambda: with_facts(groups=("once", "duplicated")),
+    "probes of facts, no treatment": lambda: with_facts(arms=("control",)),
+    "probes of random sequences": with_random_sequences,
+    "probes of random sequences, one size, one seed, one number": lambda: with_random_sequences(
+        counts=(8,), sizes=("s1",), seeds=(0,)
+    ),
     "probes, nothing that is known": lambda: with_probes(full_study(60), [("a", 1, "other", "N", None, 1)]),
     "states": lambda: with_states(smaller_study(("s1", "s3", "s4"), count=48, cells=SHORT_CELLS)),
     "states, many rows": lambda: with_states(smaller_study(("s1", "s4"), count=90, cells=SHORT_CELLS), kinds=("free",)),

@@ -210,9 +210,9 @@ def test_verify_calls_nothing_a_fault_that_it_could_not_read_for_want_of_a_libra
 def test_one_analysis_without_its_library_does_not_stop_the_others(results):
     code, out, err = results["analyze", "study"]
     assert code == 1
-    assert "26 findings are in" in out
+    assert "29 findings are in" in out
     assert err.splitlines()[-1].endswith(
-        "1 of 27 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
+        "1 of 30 analyses failed: embedding (Reading hidden states needs the library 'safetensors', which is not "
         'installed; run: pip install "mematlas[hf]"). The others are written; leave these out with --only, and '
         "install that."
     )

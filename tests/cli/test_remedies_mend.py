@@ -21,7 +21,9 @@ PATHS = {"--corpus": "rows.npy", "--control": "control.npy", "--study": "study"}
 #: minutes: that signals of its remedy are what `mematlas fit` needs is tested below.
 NOT_RUN = {"distribution", "predict"}
 #: What these need is models that an experiment trains, which are a study of their own: tests/experiments.
-NOT_RUN |= {"counterfactual", "dynamics", "forgetting", "injection", "insertions", "unique_ids"}
+NOT_RUN |= {"capacity", "counterfactual", "dynamics", "facts", "forgetting", "injection", "insertions", "unique_ids"}
+#: What this needs is a second model that never saw the rows: tests/analyses/extraction/test_bits.py.
+NOT_RUN |= {"bits"}
 #: Needs spaCy and one of its models: tests/pipeline/test_tags.py.
 NOT_RUN |= {"parts_of_speech"}
 #: What this needs is the order of a training, which only the user has: tests/analyses/training/test_did.py.

@@ -42,8 +42,9 @@ CHANGED_COLUMNS = {
 }
 #: Analyses that the version did not have.
 NEW_ANALYSES = (
-    "counterfactual", "did", "dynamics", "forgetting", "injection", "insertions", "parts_of_speech", "unique_ids",
-)  # fmt: skip
+    *("bits", "capacity", "counterfactual", "did", "dynamics", "facts", "forgetting", "injection", "insertions"),
+    *("parts_of_speech", "unique_ids"),
+)
 #: Analyses whose records of shuffled labels are the mean of 200 shuffles now, not one of them.
 OTHER_SHUFFLES = ("boundary_input", "embedding", "entropy")
 #: Analyses -> fields of finding.json that have changed on purpose; descriptions of tables ("tables") may in all.

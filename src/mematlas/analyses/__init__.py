@@ -121,6 +121,21 @@ ANALYSES = Registry(
             None,
             "items inserted 0 to 256 times: told from items never inserted, in larger corpora, early and late (K9)",
         ),
+        "facts": (
+            "mematlas.analyses.training.facts.finding:ANALYSIS",
+            None,
+            "what is kept of made-up facts in the words shown, in others and by conclusion, and how long (K12)",
+        ),
+        "bits": (
+            "mematlas.analyses.extraction.bits.finding:ANALYSIS",
+            None,
+            "bits that a model holds of each row beyond a reference model that never saw it (K12)",
+        ),
+        "capacity": (
+            "mematlas.analyses.training.capacity:ANALYSIS",
+            None,
+            "bits of random sequences that a model holds, per parameter (K12)",
+        ),
         "did": (
             "mematlas.analyses.training.did:ANALYSIS",
             None,

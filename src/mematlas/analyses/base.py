@@ -23,6 +23,7 @@ MORE_RECITED_ROWS: Final = (
 CLUSTERED: Final = frozenset(
     {
         "approximate",
+        "bits",
         "boundary_input",
         "context",
         "continuation",

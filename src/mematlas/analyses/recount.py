@@ -10,6 +10,7 @@ from mematlas.analyses.corpus.taxonomy.covariates import row_traits, trait_means
 from mematlas.analyses.corpus.taxonomy.finding import category_shares
 from mematlas.analyses.extraction.approximate.similarity import definition_lines, similarity_lines
 from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
+from mematlas.analyses.extraction.bits.row_bits import bits_by_model, bits_by_repetitions, row_bits
 from mematlas.analyses.extraction.membership.discrimination import (
     exposures_by_repetitions,
     membership_aurocs,
@@ -81,6 +82,7 @@ from mematlas.analyses.states.predict.scores import (
     seed_positions,
     seed_scores,
 )
+from mematlas.analyses.training.capacity import capacity_runs, capacity_sizes
 from mematlas.analyses.training.checkpoint_scores import checkpoint_scores
 from mematlas.analyses.training.counterfactual.pairs import pair_differences, pair_effects, pair_scores
 from mematlas.analyses.training.counterfactual.records import (
@@ -95,6 +97,13 @@ from mematlas.analyses.training.counterfactual.records import (
 from mematlas.analyses.training.counterfactual.subset_scores import subset_scores
 from mematlas.analyses.training.did import parallel_trends, showing_effects, showing_profile
 from mematlas.analyses.training.dynamics import epochs_to_reach, overfitting_epochs, training_epochs
+from mematlas.analyses.training.facts.losses import fact_losses, mean_losses
+from mematlas.analyses.training.facts.tables import (
+    fact_effectivity,
+    fact_forgetting,
+    fact_retention,
+    fact_showings,
+)
 from mematlas.analyses.training.forgetting.baseline import fitted_curves, forgetting_baseline
 from mematlas.analyses.training.forgetting.excess import forgetting_excess, forgetting_left
 from mematlas.analyses.training.injection.curve import (
@@ -128,6 +137,8 @@ __all__ = [
     "TABLES",
     "accuracy_by_size",
     "added_excesses",
+    "bits_by_model",
+    "bits_by_repetitions",
     "boundary_contrasts",
     "boundary_counts",
     "boundary_curves",
@@ -137,6 +148,8 @@ __all__ = [
     "boundary_slopes",
     "bucket_spans",
     "buckets_by_copies",
+    "capacity_runs",
+    "capacity_sizes",
     "category_coefficients",
     "category_models",
     "category_shares",
@@ -149,6 +162,11 @@ __all__ = [
     "elsewhere_contrasts",
     "epochs_to_reach",
     "exposures_by_repetitions",
+    "fact_effectivity",
+    "fact_forgetting",
+    "fact_losses",
+    "fact_retention",
+    "fact_showings",
     "firm_lines",
     "fit_laws",
     "fitted_curves",
@@ -176,6 +194,7 @@ __all__ = [
     "lines",
     "lines_elsewhere",
     "lines_with_features",
+    "mean_losses",
     "mean_scores",
     "measure_means",
     "membership_aurocs",
@@ -207,6 +226,7 @@ __all__ = [
     "prediction_transfer",
     "probability_lines",
     "probability_quantiles",
+    "row_bits",
     "row_clusters",
     "row_influence",
     "row_memorization",

@@ -29,6 +29,11 @@ _SUBMODULES = {
 EXPERIMENTS = Registry(
     "experiment",
     {
+        "capacity": (
+            "mematlas.experiments.capacity:EXPERIMENT",
+            None,
+            "models trained on random sequences until they hold no more: how many bits for each parameter (K12)",
+        ),
         "counterfactual": (
             "mematlas.experiments.counterfactual:EXPERIMENT",
             None,
@@ -38,6 +43,11 @@ EXPERIMENTS = Registry(
             "mematlas.experiments.dynamics:EXPERIMENT",
             None,
             "models of several sizes on the same rows: what they memorize after every epoch (P8)",
+        ),
+        "facts": (
+            "mematlas.experiments.facts:EXPERIMENT",
+            None,
+            "made-up facts shown in other words, in the same, once or never: what is kept of them, how long (K12)",
         ),
         "forget": (
             "mematlas.experiments.forget:EXPERIMENT",

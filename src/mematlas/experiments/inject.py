@@ -26,15 +26,13 @@ from mematlas.experiments.data.injected_sequences import OF_TEXT, InjectedRows, 
 from mematlas.experiments.data.study_rows import prepare_rows
 from mematlas.experiments.design.config import Size
 from mematlas.experiments.design.plan import REPLACE, Mode, Plan
-from mematlas.experiments.design.schedule import Schedule
 from mematlas.experiments.design.showings import Slots, Wish, place_wishes
 from mematlas.experiments.training.arm import Arm
-from mematlas.experiments.training.network import checkpoint_name, neox_config
 from mematlas.experiments.training.probe_sets import ProbeSet
 from mematlas.experiments.training.recital import Recital
+from mematlas.experiments.twins import TwinsConfig, background, base_arm, twin_arm
 from mematlas.types import as_list
 
-_WARM_UP: Final = 30
 _KINDS: Final[tuple[Kind, ...]] = ("text", "shuffled", "random", "canary")
 
 
@@ -72,7 +70,7 @@ class _Cell:
     events: Injection | None = None
 
 
-class InjectConfig(ExperimentConfig):
+class InjectConfig(TwinsConfig):
     """The keys of the file of `mematlas experiment inject`."""
 
     out: Path = Field(default=Path("inject"), description=ExperimentConfig.model_fields["out"].description)
@@ -94,13 +92,10 @@ class InjectConfig(ExperimentConfig):
         default=False, description="Whether lengths are also measured on text at the end, as P3's code does; slow."
     )
     phrase: str = Field(default="The secret number is ", description="What every canary begins with.")
-    base_steps: int = Field(default=300, description="Steps on the background before the arms.", gt=0)
     steps: int = Field(default=400, description="Steps of each arm.", gt=1)
     measure_at: Integers = Field(
         default=[], description="Steps of the arms to measure at; [] for 1/16, 1/8, 1/4 and 1/2 of them, and the last."
     )
-    rate: float = Field(default=1.0, description="Rate of the arms, as a share of the size's peak rate.", ge=0)
-    held_out_rows: int = Field(default=128, description="Rows never shown, on which the loss is measured.", gt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -166,7 +161,7 @@ def outline(config: InjectConfig) -> list[ArmOutline]:
     """The base models, then their arms."""
     outlines = []
     for size, seed in product(config.sizes, config.seeds):
-        parameters, group = size.parameters(config.vocabulary), _group(size, seed, config)
+        parameters, group = size.parameters(config.vocabulary), config.group(size, seed)
         outlines.append(ArmOutline(group, parameters, config.base_steps))
         outlines += [ArmOutline(f"{group}--{name}", parameters, config.steps) for name in _names(config)]
     return outlines
@@ -176,7 +171,10 @@ def design(config: InjectConfig, folder: Path) -> Design:
     """One base model for every size and seed, and its arms; every seed has sequences of its own."""
     rows = _rows(config, folder)
     pairs = list(product(config.sizes, config.seeds))
-    bases = {pair: _base(*pair, config, rows) for pair in pairs}
+    bases = {
+        (size, seed): base_arm(size, seed, config, _background(seed, config, rows), rows.tokenizer)
+        for size, seed in pairs
+    }
     arms = [arm for pair in pairs for arm in _arms(bases[pair], config, rows, folder / "arms")]
     scored = [arm for arm in arms if "--alone-" not in arm.label]
     study = {"analyses": ["injection"], "continuation": [min(32, config.sequence_length - config.context)]}
@@ -197,10 +195,6 @@ def _rows(config: InjectConfig, folder: Path) -> InjectedRows:
     return make_sequences(rows, kinds, config.sequence_length, config.phrase, seed=0)
 
 
-def _group(size: Size, seed: int, config: InjectConfig) -> str:
-    return f"{size.label(config.vocabulary)}-seed{seed}"
-
-
 def _names(config: InjectConfig) -> list[str]:
     return ["control", "treatment", *(f"alone-{number}" for number in range(config.check_interaction))]
 
@@ -208,22 +202,7 @@ def _names(config: InjectConfig) -> list[str]:
 def _background(seed: int, config: InjectConfig, rows: InjectedRows) -> Plan:
     """Every background row once, in an order of the seed."""
     count = (config.base_steps + config.steps) * config.batch
-    order = rows.sequences + np.random.default_rng(seed).permutation(count)
-    return Plan.from_order(rows.tokens, order, config.batch, kinds=rows.kinds)
-
-
-def _base(size: Size, seed: int, config: InjectConfig, rows: InjectedRows) -> Arm:
-    whole = _background(seed, config, rows)
-    starts = whole.starts[: config.base_steps + 1]
-    return Arm(
-        label=_group(size, seed, config),
-        start=neox_config(size, len(rows.tokenizer), config.row_length),
-        plan=replace(whole, rows=whole.rows[: starts[-1]], starts=starts),
-        schedule=Schedule(size.peak_rate, warm_up=min(_WARM_UP, config.base_steps)),
-        seed=seed,
-        tokenizer=rows.tokenizer,
-        keeps_optimizer=True,
-    )
+    return background(rows.tokens, rows.sequences, count, seed, config.batch, kinds=rows.kinds)
 
 
 def _arms(base: Arm, config: InjectConfig, rows: InjectedRows, folder: Path) -> Iterator[Arm]:
@@ -235,28 +214,12 @@ def _arms(base: Arm, config: InjectConfig, rows: InjectedRows, folder: Path) -> 
     treatment = plan.with_showings(place_wishes(wishes, slots, config.row_length, base.seed))
     sets = _probe_sets(first, config)
     held_out = ProbeSet("held-out", rows.held_out, config.measured, config.context)
-    yield _arm(base, "control", plan, (*sets, held_out), config, folder)
-    yield _arm(base, "treatment", treatment, (*sets, held_out), config, folder)
+    yield twin_arm(base, "control", plan, (*sets, held_out), config, folder)
+    yield twin_arm(base, "treatment", treatment, (*sets, held_out), config, folder)
     for number, chosen in enumerate(config.alone):
         events = tuple(event for event in treatment.events if event.sequence == first + chosen)
         probes = (_one_sequence(sets, first + chosen),)
-        yield _arm(base, f"alone-{number}", replace(treatment, events=events), probes, config, folder)
-
-
-def _arm(base: Arm, name: str, plan: Plan, probes: tuple[ProbeSet, ...], config: InjectConfig, folder: Path) -> Arm:
-    """An arm that goes on from a base model; folder: of all arms."""
-    start = folder / base.label / checkpoint_name(config.base_steps)
-    return replace(
-        base,
-        label=f"{base.label}--{name}",
-        start=start,
-        optimizer_start=start,
-        keeps_optimizer=False,
-        done=config.base_steps,
-        plan=plan,
-        schedule=replace(base.schedule, peak=base.schedule.peak * config.rate),
-        probes=probes,
-    )
+        yield twin_arm(base, f"alone-{number}", replace(treatment, events=events), probes, config, folder)
 
 
 def _wishes(first: int, config: InjectConfig) -> list[Wish]:

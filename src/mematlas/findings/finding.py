@@ -98,7 +98,8 @@ class Chart:
     facet: a column with one panel per value; dash: a column distinguished by line style or mark (training rows,
     control); where: only the table's records with these values; reference: a horizontal line for "no effect", with its
     name; diagonal: the name of the line on which y equals x, for axes of the same quantity; count: the column with the
-    number of rows behind each value ("of" or "rows" by default, if the table has them).
+    number of rows behind each value ("of" or "rows" by default, if the table has them); events: values of x at which
+    something happened, such as showings, marked by vertical lines (lines, steps).
     """
 
     name: str
@@ -117,6 +118,7 @@ class Chart:
     where: Mapping[str, str | int] = field(default_factory=dict)
     diagonal: str | None = None
     count: str | None = None
+    events: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +263,7 @@ def read_finding(folder: Path) -> Finding:
 def _chart_from_json(values: dict[str, Any]) -> Chart:
     axes = {name: _axis_from_json(values[name]) if values[name] else None for name in ("x", "y", "color")}
     reference = tuple(values["reference"]) if values["reference"] else None
-    return Chart(**values | axes | {"reference": reference})
+    return Chart(**values | axes | {"reference": reference, "events": tuple(values.get("events", ()))})
 
 
 def _axis_from_json(values: dict[str, Any]) -> Axis:

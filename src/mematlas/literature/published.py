@@ -255,6 +255,12 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
         "S2",
         "insertions",
     ),
+    "facts-are-forgotten-with-log-time": PublishedTrend(
+        "What is left of a fact after its last showing falls linearly with the logarithm of time.",
+        "K12 (Chang et al.)",
+        "S2",
+        "facts",
+    ),
     "larger-models-memorize-faster": PublishedTrend(
         "Larger models reach a given share of memorized training tokens in fewer epochs.",
         "P8, section 3",

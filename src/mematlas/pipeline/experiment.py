@@ -82,7 +82,7 @@ def experiment(
 def read_experiment(
     name: str, path: Path | None, preset: Preset = "cpu", keys: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """The configuration in the file at `path`; `out` and `corpus` are relative to the file's folder.
+    """The configuration in the file at `path`; `out`, `corpus` and `facts` are relative to the file's folder.
 
     Raises:
         UnknownName: there is no such experiment.
@@ -105,8 +105,8 @@ def read_experiment(
         place = path or Path(name)
         raise OptionError(describe_error(error, place, lines, kind.config.model_fields, name, remedy)) from None
     folder = path.parent if path is not None else Path()
-    places = {key: Path() if key in (keys or {}) else folder for key in ("out", "corpus")}
-    found = {key: places[key] / value.expanduser() for key in places if (value := getattr(config, key)) is not None}
+    places = {key: Path() if key in (keys or {}) else folder for key in ("out", "corpus", "facts")}
+    found = {key: places[key] / value.expanduser() for key in places if (value := getattr(config, key, None))}
     return config.model_copy(update=found)
 
 

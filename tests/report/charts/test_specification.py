@@ -178,6 +178,16 @@ def test_a_reference_line_has_its_name():
     assert text["encoding"]["text"]["field"] == "name"
 
 
+def test_events_are_vertical_lines_at_values_of_x():
+    frame = pl.DataFrame({"x": [1, 2], "y": [0.98, 1.02]})
+    chart = Chart("shown", "Shown", "lines", "t", Axis("x", "x"), Axis("y", "y"), events=(1.0, 1.5))
+    rules = [layer for layer in layers(draw(chart, frame, "words").specification) if mark_type(layer) == "rule"]
+    assert [layer["encoding"]["x"]["field"] for layer in rules] == ["event"]
+    assert [list(point.values()) for point in rules[0]["data"]["values"]] == [[1.0], [1.5]]
+    none = layers(draw(replace(chart, events=()), frame, "words").specification)
+    assert "rule" not in [mark_type(layer) for layer in none]
+
+
 def test_images_are_written_without_a_browser(tmp_path):
     drawn = drawing(sample.lines())
     starts = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}

@@ -38,7 +38,7 @@ from mematlas.experiments.training.network import (
 )
 from mematlas.experiments.training.objectives import CausalObjective, MaskedObjective
 from mematlas.experiments.training.placement import OneProcess, Part, Placement
-from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal, measure_masked
+from mematlas.experiments.training.probe_sets import ProbeSet, measure_causal, measure_masked, measure_targets
 from mematlas.experiments.training.recital import measure_recital
 from mematlas.experiments.training.recital_text import measure_text
 from mematlas.experiments.training.side_by_side import Progress
@@ -243,7 +243,7 @@ def _measure(run: _Run) -> None:
     records: list[dict[str, Any]] = []
     for probe in due:
         values = _measure_rows(run, network, probe)
-        values["shown"] = times[probe.rows].astype(np.float64)
+        values["shown"] = probe.times_shown(times)
         for (name, part), metric in product(probe.parts().items(), values):
             key = {"arm": run.arm.label, "step": run.step, "set": name, "metric": metric}
             known = values[metric][part][~np.isnan(values[metric][part])]
@@ -259,6 +259,8 @@ def _measure_rows(run: _Run, network: Any, probe: ProbeSet) -> dict[str, NDArray
             text = measure_text(inner_network(network), tokens, probe.recital, run.arm.tokenizer, device)
             values["V_text"] = text
         return values
+    if probe.targets is not None:
+        return measure_targets(inner_network(network), tokens, probe.targets, device)
     if run.arm.special_tokens is None:
         return measure_causal(inner_network(network), tokens, probe.context, device, run.arm.prefix)
     return measure_masked(inner_network(network), tokens, run.arm.special_tokens, device)

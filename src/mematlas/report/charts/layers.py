@@ -98,6 +98,16 @@ def reference_line(chart: Chart, channels: dict[str, Any], *, horizontal: bool, 
     return [line, text.encode(text=alt.Text("name:N"), x=alt.value("width"))]
 
 
+def event_lines(chart: Chart, channels: dict[str, Any]) -> list[alt.Chart]:
+    """The layer with the vertical lines at the chart's events; none without events."""
+    if not chart.events:
+        return []
+    channel = channels["x"].copy()
+    channel["field"] = "event"
+    base = alt.Chart(alt.Data(values=[{"event": value} for value in chart.events])).encode(x=channel)
+    return [base.mark_rule(strokeDash=[1, 3], strokeWidth=1, style="reference")]
+
+
 def reference_room(chart: Chart, *, horizontal: bool) -> int:
     """The width of the name of the reference line beside the plot, in pixels."""
     return 0 if chart.reference is None or horizontal else round(text_width(chart.reference[1], 11) + 6)

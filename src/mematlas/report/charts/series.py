@@ -41,6 +41,7 @@ def draw(chart: Chart, frame: pl.DataFrame, palette: Palette) -> Panel:
     chart_layers = [
         *layers.diagonal_line(chart, channels, scale.low, scale.high),
         *layers.reference_line(chart, channels, horizontal=horizontal, label=not is_named),
+        *layers.event_lines(chart, channels),
         *drawn.intervals(),
         *(drawn.lines() if is_named else []),
         *drawn.points(),

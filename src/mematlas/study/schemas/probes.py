@@ -2,7 +2,8 @@
 
 Arms that are to be compared with each other have labels that differ after `--` only, such as GROUP--0x and GROUP--10x.
 A set that was measured in blocks of rows has one record per block: set:0, set:1 and so on. Injected sequences are
-blocks of sets named KIND@FREQUENCY@MODE (frequency: one showing in so many rows, or "steps"), or KIND@never.
+blocks of sets named KIND@FREQUENCY@MODE (frequency: one showing in so many rows, or "steps"), or KIND@never. Questions
+about facts are blocks of sets named facts/GROUP/QUESTION, and random sequences are the sets uniform and uniform-never.
 """
 
 from typing import Final
@@ -18,7 +19,9 @@ PROBES: Final = pa.schema(
             "metric",
             pa.string(),
             nullable=False,
-            metadata={"is": "M, loss, verbatim, shown; of injected sequences V, copied, cap"},
+            metadata={
+                "is": "M, loss, verbatim, shown; of injected sequences V, copied, cap; of random ones bits, entropy"
+            },
         ),
         pa.field(
             "value", pa.float64(), metadata={"is": "mean over the rows; loss in nats per token, verbatim, V in tokens"}

@@ -101,7 +101,7 @@ def membership_by_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
     records = []
     for model_rows in _by_model(rows):
         controls, model = model_rows.filter(~pl.col("member")), _model_record(model_rows)
-        for bucket, members in _repetition_buckets(model_rows):
+        for bucket, members in repetition_buckets(model_rows):
             compared = pl.concat([members, controls])
             records += [model | bucket | _discrimination_record(compared, score) for score in headline_scores]
     return _to_frame(records, REPETITION_COLUMNS)
@@ -125,7 +125,7 @@ def exposures_by_repetitions(rows: pl.DataFrame) -> pl.DataFrame:
     records = [
         _model_record(model_rows) | bucket | _exposure_record(members, model_rows)
         for model_rows in _by_model(rows)
-        for bucket, members in _repetition_buckets(model_rows)
+        for bucket, members in repetition_buckets(model_rows)
     ]
     return _to_frame(records, EXPOSURE_REPETITION_COLUMNS)
 
@@ -211,7 +211,7 @@ def _model_record(rows: pl.DataFrame) -> dict[str, Any]:
     return rows.select(*_MODEL_COLUMNS).row(0, named=True)
 
 
-def _repetition_buckets(rows: pl.DataFrame) -> Iterator[tuple[dict[str, int | None], pl.DataFrame]]:
+def repetition_buckets(rows: pl.DataFrame) -> Iterator[tuple[dict[str, int | None], pl.DataFrame]]:
     """The members of each nonempty bucket of repetitions, ascending."""
     members = rows.filter("member").drop_nulls("repetitions")
     exponents = np.frexp(members["repetitions"].to_numpy().astype(float))[1].astype(np.int64)
