@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mematlas.models.endpoints.source import EndpointSource
 from mematlas.pipeline.run import build_steps
 from mematlas.pipeline.step import StepContext, step_statuses
 from mematlas.pipeline.steps.score import run_job
@@ -112,7 +113,11 @@ def _disk(job: ScoringJob) -> int:
 
 def _probes(job: ScoringJob, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
     """The smallest model that has rows left, and the next size: two show how time grows with size."""
-    left = {(model.parameters is None, model.parameters or 0): model for model in models if model.remaining_rows}
+    left = {
+        (model.parameters is None, model.parameters or 0): model
+        for model in models
+        if model.remaining_rows and not isinstance(job.sources[model.label], EndpointSource)  # may cost money
+    }
     return tuple(_probe(job, left[size], folder) for size in sorted(left)[:2])
 
 
