@@ -97,8 +97,9 @@ def test_scores_are_those_of_the_same_model_on_this_machine(network, local, tmp_
     assert 0 < values(study)["verbatim"].mean() < 8  # some rows are recited, some are not
     shard = next((tmp_path / "study" / "scores").rglob("*.parquet"))
     reads = pq.read_schema(shard).metadata[b"endpoint_reads"].decode()
-    assert reads == ("greedy text" if "graded" in options["depth"] or variant == "ids" else
-                     "log-probabilities of the prompt")
+    assert reads == (
+        "greedy text" if "graded" in options["depth"] or variant == "ids" else "log-probabilities of the prompt"
+    )
     if variant != "ids":  # margins come back, too
         both = study.scores().join(expected.scores(), on=["row", "context", "continuation"])
         known = both.filter(pl.col("margin").is_not_null() & (pl.col("verbatim") == pl.col("continuation")))
@@ -136,8 +137,11 @@ def study_reads(folder):
 def test_graded_scores_need_ids_and_the_message_names_the_depth_that_does_not(network, tmp_path):
     with serve(network, "echo") as served, pytest.raises(ModelError, match="--depth graded needs ids of generated"):
         score(api(served), tmp_path / "study")
-    with serve(network, "text") as served, pytest.raises(
-        ModelError, match="Scoring needs prompts of token ids, which .* does not give .*prompt must be a string"
+    with (
+        serve(network, "text") as served,
+        pytest.raises(
+            ModelError, match="Scoring needs prompts of token ids, which .* does not give .*prompt must be a string"
+        ),
     ):
         score(api(served), tmp_path / "other")
 
@@ -147,7 +151,9 @@ def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network
     options = {"depth": "graded", "timeout": 1.0, "concurrency": 3}
     with serve(network, faults=faults) as served:
         served.stop_after = 30
-        with pytest.raises(ModelError, match=r"gave status 500: stopped, 2 times in a row\. \d+ answers are kept in .*"):
+        with pytest.raises(
+            ModelError, match=r"gave status 500: stopped, 2 times in a row\. \d+ answers are kept in .*"
+        ):
             score(api(served), tmp_path / "study", **options, retries=1)
         served.stop_after, before = None, served.answers()
         study = score(api(served), tmp_path / "study", **options)

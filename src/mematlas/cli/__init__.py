@@ -46,6 +46,7 @@ _SECTIONS = {
         "audit": ("ask.audit", "audit"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
+        "endpoint": ("ask.endpoint", "endpoint"),
     },
     "Train": {
         "demo": ("train.demo", "demo"),

@@ -4,6 +4,7 @@ from typing import Final
 
 from mematlas.errors import OptionError
 from mematlas.io.paths import is_remote
+from mematlas.models.endpoints.options import api_key
 from mematlas.scoring.config import ScoreConfig
 
 #: Options that say how a model is loaded and run, which its server does.
@@ -37,6 +38,7 @@ def check_options_of_endpoint(config: ScoreConfig, spec: str) -> None:
     for holds, text in refusals:
         if holds:
             raise OptionError(f"{spec} is a model behind an API: {text}.")
+    api_key(config)  # where a variable is named that is not set
     for name in _OF_THE_SERVER:
         value = getattr(config, name)
         if value != ScoreConfig.model_fields[name].default:

@@ -63,6 +63,19 @@ class Capabilities:
     asked: str = ""
     reasons: dict[str, str] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """All fields by name."""
+        return asdict(self)
+
+    @property
+    def scores(self) -> str:
+        """What `mematlas score` can do with it, in words."""
+        if not self.accepts_ids:
+            return "not possible, as token ids are not accepted"
+        depths = {"graded": self.returns_ids, "verbatim": self.returns_ids or self.prompt_log_probabilities}
+        possible = [f"--depth {depth}" for depth, holds in depths.items() if holds]
+        return " and ".join(possible) or "not possible, as neither ids nor log-probabilities come back"
+
     @property
     def dialect(self) -> Dialect:
         """How token ids are asked about."""
@@ -108,7 +121,7 @@ def read_capabilities(folder: Path) -> Capabilities | None:
 
 def write_capabilities(folder: Path, found: Capabilities) -> None:
     """Keep what was found out beside the answers."""
-    write_json(folder / CAPABILITIES_FILE, asdict(found))
+    write_json(folder / CAPABILITIES_FILE, found.as_json())
 
 
 def _prompts() -> tuple[list[int], list[int]]:

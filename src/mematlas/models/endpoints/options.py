@@ -1,21 +1,16 @@
 """The options of models behind an API: how they are asked, how fast, and what may be spent."""
 
 import os
-from typing import Annotated, Final, Literal, TypedDict
+import re
+from typing import Final, Literal, TypedDict
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mematlas.errors import OptionError, explain
 
 EndpointKind = Literal["completions", "chat"]
 #: Variable of the environment that has the key, if no other is named.
 KEY_VARIABLE: Final = "MEMATLAS_API_KEY"
-
-
-def _check_variable(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError("this is the name of an environment variable, not the key itself")
-    return name
 
 
 class EndpointOptions(BaseModel):
@@ -53,7 +48,7 @@ class EndpointOptions(BaseModel):
     )
     price_input: float | None = Field(default=None, description="api: models: price of a million prompt tokens.", ge=0)
     price_output: float | None = Field(default=None, description="api: models: price of a million answer tokens.", ge=0)
-    key_variable: Annotated[str, AfterValidator(_check_variable)] = Field(
+    key_variable: str = Field(
         default=KEY_VARIABLE,
         description="api: models: environment variable that has the key; the key itself is never stored.",
     )
@@ -77,11 +72,16 @@ class EndpointKeywords(TypedDict, total=False):
 
 
 def check_endpoint_options(options: EndpointOptions) -> None:
-    """Refuse a cap on costs without prices.
+    """Refuse a cap on costs without prices, and a key where its variable should be named.
 
     Raises:
-        OptionError: --max-cost is given, and a price is not.
+        OptionError: the message does not repeat what may be a key.
     """
+    if not re.fullmatch("[A-Z_][A-Z0-9_]*", options.key_variable):
+        raise OptionError(
+            "--key-variable takes the name of an environment variable in capitals, such as MY_API_KEY, and not the key "
+            "itself, which must not get into a study."
+        )
     if options.max_cost is not None and None in (options.price_input, options.price_output):
         raise OptionError(
             f"--max-cost {options.max_cost:g} needs the prices of a million tokens: add --price-input and "
