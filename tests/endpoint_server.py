@@ -1,8 +1,9 @@
-"""A server of this machine that speaks as APIs do, over a tiny network: honest, silent or wrong, with faults on request.
+"""A server of this machine that speaks as APIs do, over a tiny network: honest, silent or wrong, and with faults.
 
 Variants: full (as vLLM: ids in and out, log-probabilities of the prompt); echo (the latter, but no ids out); plain
 (refuses unknown fields); ids (ids in and out only); silent (accepts everything, ignores echo and logprobs); constant,
-shifted, late, generated (log-probabilities that are not those of the prompt); text (refuses ids, as transformers serve).
+shifted, late, generated (log-probabilities that are not those of the prompt); text (refuses ids, as transformers serve
+does). Without a network, texts are answered only.
 """
 
 import json
@@ -11,8 +12,6 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-import torch
 
 FAULTS = ("429", "500", "cut", "empty", "malformed", "slow", "error", "short")
 
@@ -23,9 +22,19 @@ class Served:
     log: of each request its path, body and outcome ("answer", a fault, or a status).
     """
 
-    def __init__(self, network=None, variant="full", faults=(), key=None, echo_key=False, flips=False, eos=None):
+    def __init__(
+        self,
+        network=None,
+        variant="full",
+        faults=(),
+        key=None,
+        echo_key=False,
+        flips=False,
+        eos=None,
+        always_ends=False,
+    ):
         self.network, self.variant, self.faults, self.key = network, variant, dict(faults), key
-        self.echo_key, self.flips, self.eos = echo_key, flips, eos
+        self.echo_key, self.flips, self.eos, self.always_ends = echo_key, flips, eos, always_ends
         self.log, self.lock, self.url = [], threading.Lock(), ""
         self.stop_after = None  # from this request on, everything is refused
 
@@ -33,10 +42,11 @@ class Served:
         """How often each request was answered, by its body."""
         return Counter(json.dumps(body, sort_keys=True) for _, body, outcome in self.log if outcome == "answer")
 
-    @torch.inference_mode()
     def logs(self, ids):
         """Log-probabilities [len(ids), vocabulary] of the token after each."""
-        with self.lock:
+        import torch  # texts are served without it
+
+        with self.lock, torch.inference_mode():
             return torch.log_softmax(self.network(torch.tensor([ids])).logits[0].double(), -1)
 
     def greedy(self, ids, length, ends):
@@ -81,7 +91,7 @@ def _completion(served, body):
     echo = bool(body.get("echo")) and variant not in ("silent", "ids")
     if echo and length == 0 and variant == "plain":
         return 400, {"error": {"message": "max_tokens must be at least 1"}}
-    ends = served.eos is not None and not body.get("ignore_eos")
+    ends = served.eos is not None and (served.always_ends or not body.get("ignore_eos"))
     generated, rows = served.greedy(ids, length or (0 if echo else 1), ends)
     choice = {"index": 0, "text": " ".join(map(str, generated)) or "-", "finish_reason": "length", "logprobs": None}
     if len(generated) < length:

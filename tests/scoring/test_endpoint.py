@@ -1,6 +1,7 @@
 """Scores through an API equal those of the same model on this machine; what an API cannot give is refused by name."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,8 @@ import torch
 
 import mematlas
 from mematlas.errors import CorpusError, ModelError, OptionError
-from mematlas.models.endpoints import client
+from mematlas.models.endpoints.capabilities import find_capabilities
+from mematlas.models.endpoints.client import Endpoint
 from mematlas.types import Grid
 from tests import tiny_networks as networks
 from tests.endpoint_server import FAULTS, serve
@@ -45,7 +47,7 @@ def desk(network, tmp_path_factory):
 def _quick(desk, monkeypatch):
     monkeypatch.chdir(desk)
     monkeypatch.delenv("MEMATLAS_API_KEY", raising=False)
-    monkeypatch.setattr(client.Endpoint.__init__, "__defaults__", (*client.Endpoint.__init__.__defaults__[:-1], 0.01))
+    monkeypatch.setattr(Endpoint.__init__, "__defaults__", (*Endpoint.__init__.__defaults__[:-1], 0.01))
 
 
 def score(spec, study, **options):
@@ -106,42 +108,35 @@ def test_scores_are_those_of_the_same_model_on_this_machine(network, local, tmp_
         assert np.abs(known["margin"] - known["margin_right"]).max() < 1e-3
 
 
-@pytest.mark.parametrize("variant", ["silent", "constant", "shifted", "late", "generated"])
-def test_a_server_that_only_seems_to_give_log_probabilities_is_refused_and_nothing_is_scored(
-    network, tmp_path, variant
-):
-    with serve(network, variant) as served, pytest.raises(ModelError) as raised:
-        if variant == "silent":
-            score(api(served), tmp_path / "study", depth="verbatim")
-        else:
-            score(api(served), tmp_path / "study", depth="verbatim")
-            assert study_reads(tmp_path / "study") == {"greedy text"}
-            raise ModelError("read by greedy text")
-    if variant == "silent":
-        assert str(raised.value) == (
-            f"--depth verbatim needs ids of generated tokens, which {served.url} does not give (the ids of generated "
-            "tokens did not come back, only their text); score the model's folder instead."
-        )
-        assert not list((tmp_path / "study").rglob("scores/**/*.parquet"))
-    else:
-        found = json.loads(next((tmp_path / "study").rglob("capabilities.json")).read_text())
-        assert found["prompt_log_probabilities"] is False
-        assert "log-probabilit" in found["reasons"]["prompt_log_probabilities"]
+def test_a_server_that_ignores_echo_and_log_probabilities_is_refused_and_never_scored(network, tmp_path):
+    with serve(network, "silent") as served, pytest.raises(ModelError) as raised:
+        score(api(served), tmp_path / "study", depth="verbatim")
+    assert str(raised.value) == (
+        f"--depth verbatim needs ids of generated tokens, which {served.url} does not give (the ids of generated "
+        "tokens did not come back, only their text); score the model's folder instead."
+    )
+    assert not list((tmp_path / "study").rglob("scores/**/*.parquet"))
 
 
-def study_reads(folder):
-    shards = [path for path in (folder / "scores").rglob("*.parquet")]
-    return {pq.read_schema(path).metadata[b"endpoint_reads"].decode() for path in shards}
+@pytest.mark.parametrize("variant", ["constant", "shifted", "late", "generated"])
+def test_log_probabilities_that_are_not_those_of_the_prompt_are_not_believed(network, variant):
+    with serve(network, variant) as served:
+        found = find_capabilities(Endpoint(f"{served.url}#tiny"))
+    assert (found.accepts_ids, found.returns_ids, found.prompt_log_probabilities) == (True, True, False)
+    assert re.search("log-probabilities (of|came back)", found.reasons["prompt_log_probabilities"])
+    with serve(network, "full") as served:  # the honest server is believed
+        assert find_capabilities(Endpoint(f"{served.url}#tiny")).prompt_log_probabilities
 
 
 def test_graded_scores_need_ids_and_the_message_names_the_depth_that_does_not(network, tmp_path):
-    with serve(network, "echo") as served, pytest.raises(ModelError, match="--depth graded needs ids of generated"):
+    with (
+        serve(network, "echo") as served,
+        pytest.raises(ModelError, match=r"--depth graded needs ids of generated .*score it with --depth verbatim"),
+    ):
         score(api(served), tmp_path / "study")
     with (
         serve(network, "text") as served,
-        pytest.raises(
-            ModelError, match="Scoring needs prompts of token ids, which .* does not give .*prompt must be a string"
-        ),
+        pytest.raises(ModelError, match=r"Scoring needs prompts of token ids, which .*prompt must be a string"),
     ):
         score(api(served), tmp_path / "other")
 
@@ -166,9 +161,11 @@ def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network
 
 
 def test_a_budget_stops_keeps_and_resumes(network, local, tmp_path, capfd):
-    with serve(network) as served:
-        with pytest.raises(ModelError, match=r"^--max-requests 20 is reached: 20 requests, .* raise the cap, and run"):
-            score(api(served), tmp_path / "study", max_requests=20)
+    with (
+        serve(network) as served,
+        pytest.raises(ModelError, match=r"^--max-requests 20 is reached: 20 requests, .* raise the cap, and run"),
+    ):
+        score(api(served), tmp_path / "study", max_requests=20)
         assert len(served.log) == 20
         with pytest.raises(ModelError, match="--max-requests 20 is reached"):
             score(api(served), tmp_path / "study", max_requests=20)  # a cap is on all runs together
@@ -179,10 +176,9 @@ def test_a_budget_stops_keeps_and_resumes(network, local, tmp_path, capfd):
 
 
 def test_a_cap_on_tokens_and_costs_is_never_exceeded(network, tmp_path):
-    with serve(network) as served:
-        with pytest.raises(ModelError, match="--max-total-tokens 200 is reached"):
-            score(api(served), tmp_path / "study", max_total_tokens=200)
-        with pytest.raises(ModelError, match="--max-cost 0.001 is reached.*at the given prices"):
+    with serve(network) as served, pytest.raises(ModelError, match="--max-total-tokens 200 is reached"):
+        score(api(served), tmp_path / "study", max_total_tokens=200)
+        with pytest.raises(ModelError, match=r"--max-cost 0\.001 is reached.*at the given prices"):
             score(api(served), tmp_path / "study", max_cost=0.001, price_input=2.0, price_output=8.0)
     lines = [json.loads(line) for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
     tokens_in, tokens_out = (sum(line["usage"][number] for line in lines) for number in (1, 2))
@@ -235,18 +231,19 @@ def test_masked_scores_and_other_backends_need_a_folder(tmp_path, option):
 
 
 def test_an_answer_that_ends_early_is_no_low_score(network, tmp_path):
-    with serve(network, "full", eos=3) as served:
-        served.variant = "plain-eos"  # ends texts though it accepts ignore_eos
-        original = served.greedy
-        served.greedy = lambda ids, length, ends: original(ids, length, True)
-        served.variant = "full"
-        with pytest.raises(ModelError, match=r"tiny ended an answer after \d of 8 tokens, at its end-of-text token"):
-            score(api(served), tmp_path / "study")
+    with (
+        serve(network, eos=3, always_ends=True) as served,
+        pytest.raises(ModelError, match=r"tiny ended an answer after \d of 8 tokens, at its end-of-text token"),
+    ):
+        score(api(served), tmp_path / "study")
 
 
 def test_rows_that_are_longer_than_the_server_says_are_refused(network, tmp_path):
-    with serve(network) as served, pytest.raises(ModelError, match="tiny was built for 128 tokens, but the grid needs"):
-        np.save("long.npy", np.random.default_rng(0).integers(0, V, (4, 200)))
+    np.save("long.npy", np.random.default_rng(0).integers(0, V, (4, 200)))
+    with (
+        serve(network) as served,
+        pytest.raises(ModelError, match="tiny was built for 128 tokens, but the grid needs 150"),
+    ):
         score(api(served), tmp_path / "study", corpus="long.npy", context=100, continuation=50)
 
 

@@ -74,9 +74,9 @@ def test_a_real_server_is_not_believed_and_its_text_is_that_of_the_model(served,
     answers = asked.complete(prompts, max_tokens=6)
     assert [completion.text for (completion,) in answers] == [greedy_text(folder, prompt, 6) for prompt in prompts]
     assert [completion.tokens for (completion,) in answers] == [6, 6]
-    before = len(list(tmp_path.rglob("*.jsonl"))[0].read_bytes())
+    before = len(next(tmp_path.rglob("*.jsonl")).read_bytes())
     assert asked.complete(prompts, max_tokens=6) == answers
-    assert len(list(tmp_path.rglob("*.jsonl"))[0].read_bytes()) == before
+    assert len(next(tmp_path.rglob("*.jsonl")).read_bytes()) == before
 
 
 def greedy_text(folder, prompt, length):
