@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "malformed":
             self._write(200, b'{"choices": [{"te')
         elif fault == "slow":
-            time.sleep(1.5)
+            time.sleep(5)
             self.close_connection = True
         else:  # cut: more is announced than sent
             self._write(200, b'{"choices": [{"text": "half', length=4000)

@@ -98,7 +98,7 @@ def test_scores_are_those_of_the_same_model_on_this_machine(network, local, tmp_
     assert values(study).equals(values(expected))
     assert 0 < values(study)["verbatim"].mean() < 8  # some rows are recited, some are not
     shard = next((tmp_path / "study" / "scores").rglob("*.parquet"))
-    reads = pq.read_schema(shard).metadata[b"endpoint_reads"].decode()
+    reads = pq.read_schema(shard).metadata[b"mematlas.endpoint_reads"].decode()
     assert reads == (
         "greedy text" if "graded" in options["depth"] or variant == "ids" else "log-probabilities of the prompt"
     )
@@ -143,7 +143,7 @@ def test_graded_scores_need_ids_and_the_message_names_the_depth_that_does_not(ne
 
 def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network, local, tmp_path):
     faults = {9 + 4 * number: fault for number, fault in enumerate(FAULTS)}
-    options = {"depth": "graded", "timeout": 1.0, "concurrency": 3}
+    options = {"depth": "graded", "timeout": 4.0, "concurrency": 3}
     with serve(network, faults=faults) as served:
         served.stop_after = 30
         with pytest.raises(
@@ -160,26 +160,24 @@ def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network
     assert sum(before.values()) < sum(after.values())
 
 
-def test_a_budget_stops_keeps_and_resumes(network, local, tmp_path, capfd):
-    with (
-        serve(network) as served,
-        pytest.raises(ModelError, match=r"^--max-requests 20 is reached: 20 requests, .* raise the cap, and run"),
-    ):
-        score(api(served), tmp_path / "study", max_requests=20)
-        assert len(served.log) == 20
-        with pytest.raises(ModelError, match="--max-requests 20 is reached"):
-            score(api(served), tmp_path / "study", max_requests=20)  # a cap is on all runs together
-        assert len(served.log) == 20
+def test_a_budget_stops_keeps_and_resumes(network, local, tmp_path):
+    with serve(network) as served:
+        for _ in range(2):  # a cap is on all runs together
+            with pytest.raises(ModelError, match=r"^--max-requests 20 is reached: 20 requests, .* raise the cap, and"):
+                score(api(served), tmp_path / "study", max_requests=20)
+            assert len(served.log) == 20
         study = score(api(served), tmp_path / "study", max_requests=500)
-    assert values(study).equals(values(local()))
-    assert set(served.answers().values()) <= {1, 2}  # the capability probe repeats one request
+    assert values(study).equals(values(local(depth="graded")))
+    assert set(served.answers().values()) <= {1, 2}  # finding out what it gives repeats one request
 
 
 def test_a_cap_on_tokens_and_costs_is_never_exceeded(network, tmp_path):
-    with serve(network) as served, pytest.raises(ModelError, match="--max-total-tokens 200 is reached"):
-        score(api(served), tmp_path / "study", max_total_tokens=200)
+    prices = {"price_input": 2.0, "price_output": 8.0}
+    with serve(network) as served:
+        with pytest.raises(ModelError, match="--max-total-tokens 200 is reached"):
+            score(api(served), tmp_path / "study", max_total_tokens=200)
         with pytest.raises(ModelError, match=r"--max-cost 0\.001 is reached.*at the given prices"):
-            score(api(served), tmp_path / "study", max_cost=0.001, price_input=2.0, price_output=8.0)
+            score(api(served), tmp_path / "study", max_cost=0.001, **prices)
     lines = [json.loads(line) for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
     tokens_in, tokens_out = (sum(line["usage"][number] for line in lines) for number in (1, 2))
     assert tokens_in * 2 + tokens_out * 8 <= 1000

@@ -91,25 +91,25 @@ class ShardWorker:
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
         untold = {"vocabulary": None} if source.card.vocabulary == UNTOLD_VOCABULARY else {}
         write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card), **untold})
-        around: dict[str, str] = {}
+        added: dict[str, str] = {}
         engine: Engine | MaskedEngine | GreedyEngine
         reference: Callable[[], Engine | MaskedEngine] | None = None
         if isinstance(source, EndpointSource):
             folder = config.study / "answers" / job.run.models[label]
             engine = load_endpoint_engine(source, config, folder, job.options, job.plan.total, self._say)
-            around = {"endpoint_reads": engine.reads}
+            added = {"endpoint_reads": engine.reads}
         elif config.backend == "vllm":
             engine = self._vllm_engine(source, load)
         elif job.options.masked:
             masked = engine = _masked_engine(job, source, load, self._say)
             exact = replace(load, dtype="float32")
             reference = cache(lambda: _masked_engine(job, source, exact, self._say)) if config.settle else None
-            around = masked.special_tokens
+            added = masked.special_tokens
         else:
             engine = _torch_engine(job, source, load, self._say)
             reference = _reference_engine(job, source, load, self._say) if config.settle else None
             _report_states_size(job, label, engine, self._say)
-        self._loaded = _LoadedModel(label, engine, reference, shard_target(job, label, around))
+        self._loaded = _LoadedModel(label, engine, reference, shard_target(job, label, added))
         return self._loaded
 
     def _vllm_engine(self, source: "ModelSource", load: "LoadOptions") -> "VllmEngine":
@@ -171,8 +171,8 @@ def _reference_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions
     return cache(lambda: Engine(source.load(exact), source.card, job.options, say, max_rows))
 
 
-def shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -> "ShardTarget":
-    """Where the shards of a model go. special_tokens: ids around the rows of a masked model, {} for others."""
+def shard_target(job: ScoringJob, label: str, added: dict[str, str]) -> "ShardTarget":
+    """Where the shards of a model go. added: metadata that only its engine knows."""
     from mematlas.scoring.shards import ShardTarget
 
     config, run = job.config, job.run
@@ -194,7 +194,7 @@ def shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) ->
             "engine": str(ENGINE_VERSION),
             "model_fingerprint": job.sources[label].card.fingerprint,
             **({} if config.backend == "torch" else {"backend": config.backend}),
-            **special_tokens,
+            **added,
         },
     )
 

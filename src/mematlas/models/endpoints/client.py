@@ -133,7 +133,10 @@ class Endpoint:
     def ask_anew(self, request: Request) -> dict[str, Any]:
         """The server's JSON for one request, even if the answer is known; it is kept as well."""
         self._stop.clear()
-        return self._until_answered(request.key(self.address.model), request)
+        try:
+            return self._until_answered(request.key(self.address.model), request)
+        except BudgetReached as error:
+            raise self._with_remedy(error) from None
 
     def announcement(self, requests: int, most: Usage) -> str:
         """What so many requests will take at most, in one sentence, before the first of them is sent.
@@ -213,7 +216,11 @@ class Endpoint:
         where = "" if self.folder is None else f" in {self.folder}"
         kept = f"{len(self._store):,} answers are kept{where}"
         if isinstance(failure, BudgetReached):
-            return BudgetReached(f"{failure} {kept}: raise the cap, and run the same command again.")
+            spent = describe(self.spent, self.options)
+            return BudgetReached(
+                f"{failure}: {spent} so far, and the next may exceed it. {kept}: raise the cap, and run the same "
+                "command again."
+            )
         if isinstance(failure, EndpointFault):
             return EndpointFault(f"{failure} {kept}: run the same command again to go on.", failure.status)
         return failure

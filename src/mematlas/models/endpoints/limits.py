@@ -64,10 +64,7 @@ class Budget:
         with self._lock:
             exceeded = self.exceeded(self._spent + self._reserved + most)
             if exceeded is not None:
-                raise BudgetReached(
-                    f"{exceeded} is reached: {describe(self._spent, self._options)} so far, and the next request may "
-                    "exceed it."
-                )
+                raise BudgetReached(f"{exceeded} is reached")
             self._reserved += most
 
     def settle(self, most: Usage, actual: Usage) -> None:

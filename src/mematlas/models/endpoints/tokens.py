@@ -27,7 +27,7 @@ EXTENSIONS: Final = {"return_token_ids": True, "return_tokens_as_token_ids": Tru
 class Dialect:
     """How a server wants to be asked, found out by `capabilities`.
 
-    extensions: it accepts EXTENSIONS; echo_tokens: how many tokens it generates at least where it echoes a prompt, 0 or 1.
+    extensions: it accepts EXTENSIONS; echo_tokens: how many tokens at least it generates beside an echo, 0 or 1.
     """
 
     extensions: bool = True
