@@ -168,7 +168,10 @@ def test_a_budget_stops_keeps_and_resumes(network, local, tmp_path):
             assert len(served.log) == 20
         study = score(api(served), tmp_path / "study", max_requests=500)
     assert values(study).equals(values(local(depth="graded")))
-    assert set(served.answers().values()) <= {1, 2}  # finding out what it gives repeats one request
+    asked = [
+        count for key, count in served.answers().items() if '"max_tokens": 8' in key
+    ]  # not to find out what it gives
+    assert set(asked) == {1}
 
 
 def test_a_cap_on_tokens_and_costs_is_never_exceeded(network, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mematlas.errors import ModelError, did_you_mean
 from mematlas.models.endpoints.address import EndpointAddress, parse_address
 from mematlas.models.endpoints.answers import AnswerStore
-from mematlas.models.endpoints.limits import Budget, BudgetReached, Pace, Usage
+from mematlas.models.endpoints.limits import Budget, BudgetReached, Pace, Usage, describe
 from mematlas.models.endpoints.options import EndpointOptions, api_key, check_endpoint_options
 from mematlas.models.endpoints.requests import (
     Completion,
