@@ -64,6 +64,9 @@ def test_a_second_call_asks_nothing_and_a_changed_one_asks_again(tmp_path):
         both = endpoint(served, tmp_path).complete(PROMPTS, max_tokens=4, n=2)
         assert len(served.log) == 85  # the first of two samples is known
         assert texts(both) == expected((0, 1))
+    with serve() as other:  # the answers of one server are not those of another
+        endpoint(other, tmp_path).complete(PROMPTS[:3], max_tokens=4)
+        assert len(other.log) == 3
 
 
 def test_equal_prompts_are_asked_once_and_the_display_counts_them_all(tmp_path):

@@ -49,7 +49,7 @@ class _Stopped(Exception):
 
 
 class Endpoint:
-    """A model behind an API.
+    """A model behind an API; its methods send requests in threads, and are called one at a time.
 
     Args:
         address: an address, or its text: "http://127.0.0.1:8000/v1#my-model", with or without "api:" before it.
@@ -71,7 +71,7 @@ class Endpoint:
         first_wait: float = FIRST_WAIT,
     ) -> None:
         self.address = parse_address(address) if isinstance(address, str) else address
-        self.options, self.folder, self._say, self._first_wait = options or EndpointOptions(), folder, say, first_wait
+        self.options, self.folder, self._first_wait = options or EndpointOptions(), folder, first_wait
         check_endpoint_options(self.options)
         self._key = api_key(self.options)
         self._transport = Transport(self._key, self.options.timeout, proxies=not self.address.is_local)
@@ -123,7 +123,7 @@ class Endpoint:
         self, requests: Sequence[Request], on_answer: Callable[[int], None] = lambda count: None
     ) -> list[dict[str, Any]]:
         """The server's JSON for each request, in order; as `complete`."""
-        keys = [request.key(self.address.model) for request in requests]
+        keys = [request.key(self.address.url, self.address.model) for request in requests]
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._store}
         on_answer(sum(key not in missing for key in keys))
         copies = Counter(keys)
@@ -134,7 +134,7 @@ class Endpoint:
         """The server's JSON for one request, even if the answer is known; it is kept as well."""
         self._stop.clear()
         try:
-            return self._until_answered(request.key(self.address.model), request)
+            return self._until_answered(request.key(self.address.url, self.address.model), request)
         except BudgetReached as error:
             raise self._with_remedy(error) from None
 

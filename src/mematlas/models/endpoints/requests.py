@@ -23,9 +23,9 @@ class Request:
     sample: int = 0
     check: Callable[[dict[str, Any]], str | None] | None = None
 
-    def key(self, model: str) -> str:
+    def key(self, url: str, model: str) -> str:
         """A hash of all that decides the answer, under which it is kept."""
-        content = json.dumps([self.path, model, self.body, self.sample], sort_keys=True)
+        content = json.dumps([url, self.path, model, self.body, self.sample], sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
     @property
