@@ -13,6 +13,7 @@ import mematlas
 from mematlas.errors import CorpusError, ModelError, OptionError
 from mematlas.models.endpoints.capabilities import find_capabilities
 from mematlas.models.endpoints.client import Endpoint
+from mematlas.models.endpoints.model import EndpointModel
 from mematlas.types import Grid
 from tests import tiny_networks as networks
 from tests.endpoint_server import FAULTS, serve
@@ -106,6 +107,20 @@ def test_scores_are_those_of_the_same_model_on_this_machine(network, local, tmp_
         both = study.scores().join(expected.scores(), on=["row", "context", "continuation"])
         known = both.filter(pl.col("margin").is_not_null() & (pl.col("verbatim") == pl.col("continuation")))
         assert np.abs(known["margin"] - known["margin_right"]).max() < 1e-3
+
+
+@pytest.mark.parametrize("variant", ["full", "echo", "plain"])
+def test_the_probability_of_a_text_is_that_of_the_model_on_this_machine(network, desk, variant):
+    rows = np.load(desk / "rows.npy")[:6]
+    with serve(network, variant) as served:
+        asked = Endpoint(f"{served.url}#tiny")
+        read = EndpointModel(asked, find_capabilities(asked), "ignore").read(rows.tolist())
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(rows)).logits[:, :-1].double()
+    logs = torch.log_softmax(logits, -1).gather(-1, torch.from_numpy(rows)[:, 1:, None])[..., 0].numpy()
+    for number, one in enumerate(read):
+        assert np.isnan(one.log_probability[0])
+        assert one.log_probability[7:].sum() == pytest.approx(logs[number, 6:].sum(), abs=1e-6)
 
 
 def test_a_server_that_ignores_echo_and_log_probabilities_is_refused_and_never_scored(network, tmp_path):

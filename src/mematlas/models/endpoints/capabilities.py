@@ -94,7 +94,7 @@ def find_capabilities(endpoint: Endpoint) -> Capabilities:
     found = replace(found, max_context=_max_context(endpoint))
     if kind == "chat":
         reasons = dict.fromkeys(_TOKEN_CAPABILITIES, "chats take and give text only")
-        found = replace(found, reasons=reasons, **dict.fromkeys(_TOKEN_CAPABILITIES, False))
+        found = replace(found, accepts_ids=False, returns_ids=False, prompt_log_probabilities=False, reasons=reasons)
         return _determinism_of_text(endpoint, found)
     first, second = _prompts()
     found = _ids(endpoint, found, first)
@@ -249,7 +249,8 @@ def _max_context(endpoint: Endpoint) -> int | None:
     """The longest prompt with its answer, in tokens, as the server lists it; None if it does not."""
     for entry in endpoint.models():
         if entry.get("id") == endpoint.address.model:
-            details = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
+            meta = entry.get("meta")
+            details = meta if isinstance(meta, dict) else {}
             for value in (entry.get("max_model_len"), entry.get("context_length"), details.get("n_ctx")):
                 if isinstance(value, int) and value > 0:
                     return value
