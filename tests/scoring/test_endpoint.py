@@ -161,7 +161,7 @@ def test_no_answer_is_lost_or_doubled_under_faults_and_a_stop_in_between(network
     faults = {9 + 4 * number: fault for number, fault in enumerate(injected)}
     options = {"depth": "graded", "concurrency": 3}
     with serve(network, faults=faults) as served:
-        served.stop_after = 30
+        served.stop_after = 40  # after the last fault
         with pytest.raises(
             ModelError, match=r"gave status 500: stopped, 2 times in a row\. \d+ answers are kept in .*"
         ):
