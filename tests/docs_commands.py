@@ -23,6 +23,7 @@ TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and t
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
+API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
@@ -31,6 +32,9 @@ NOT_RUN: Final[dict[str, str]] = {
     "--control heldout.jsonl": STRESSED,
     "mematlas stress before after --corpus train.jsonl --rows ids:forget.txt --control heldout.jsonl "
     "--synonyms synonyms.json --relearn 50": STRESSED,
+    "mematlas endpoint http://127.0.0.1:8000/v1#my-model --out endpoint": API,
+    "mematlas score api:http://127.0.0.1:8000/v1#my-model --corpus tokens.npy --depth verbatim --context 32 "
+    "--continuation 32 --study api": API,
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -95,6 +99,7 @@ NOT_RUN: Final[dict[str, str]] = {
 }
 #: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
+    'answers = asked.complete(["What is the ISO code of Chad?"], max_tokens=16, temperature=0.7, seed=1, n=3)': API,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,

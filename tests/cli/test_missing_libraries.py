@@ -62,6 +62,7 @@ CALLS = {
     "audit": [(["model", "--train", "text.txt"], HF)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "stress": [(["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "endpoint": [(["http://127.0.0.1:9/v1#model"], "Nothing listens at http://127.0.0.1:9/v1")],
     "canaries": [
         (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
         (["check", "model", "--key", "canaries"], HF),

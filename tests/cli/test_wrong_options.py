@@ -35,6 +35,7 @@ VALID = {
     "audit": ["no-model", "--train", "rows.npy"],
     "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "stress": ["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
+    "endpoint": ["http://127.0.0.1:9/v1#model"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
@@ -84,6 +85,10 @@ RULES = [
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),
+    ("endpoint", ["--max-cost", "5"], "--max-cost 5 needs the prices of a million tokens"),
+    ("endpoint", ["--key-variable", "sk-123"], "--key-variable takes the name of an environment variable in capitals"),
+    ("endpoint", ["--key-variable", "NO_KEY"], "the environment has no such variable"),
+    ("score", ["--max-cost", "5"], "--max-cost 5 needs the prices of a million tokens"),
     ("slurm", ["--sbatch", "mem"], "--sbatch 'mem' is not an option of sbatch"),
 ]
 

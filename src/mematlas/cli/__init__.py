@@ -49,6 +49,7 @@ _SECTIONS = {
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),
+        "endpoint": ("ask.endpoint", "endpoint"),
     },
     "Train": {
         "demo": ("train.demo", "demo"),

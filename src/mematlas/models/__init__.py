@@ -1,4 +1,4 @@
-"""Model backends: Hugging Face causal models, GGUF files, and the stand-ins that come with the package."""
+"""Model backends: Hugging Face causal models, GGUF files, APIs, and the stand-ins that come with the package."""
 
 from mematlas.registry import Registry
 
@@ -11,6 +11,11 @@ MODELS = Registry(
             "Hugging Face causal model: folder, training run, adapter[@base], or hub id[@revision]",
         ),
         "gguf": ("mematlas.models.gguf:resolve", "gguf", "a .gguf file, dequantized on loading"),
+        "api": (
+            "mematlas.models.endpoints.source:resolve",
+            None,
+            "model behind an API (vLLM, llama.cpp, OpenAI ...); api:URL#MODEL",
+        ),
         "uniform": (
             "mematlas.models.standins.uniform:resolve",
             "hf",

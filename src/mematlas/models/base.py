@@ -9,16 +9,21 @@ so the first token of a row has no prediction, and a continuation at position C 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mematlas.errors import ModelError, OptionError
-from mematlas.types import Encoder
+from mematlas.types import Encoder, Ids
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+#: Vocabulary of a model that does not say how large it is: its server refuses ids that it does not know.
+UNTOLD_VOCABULARY: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,18 @@ class Model(LogitHead, Protocol):
     def release(self) -> None:
         """Free the memory that sessions share; sessions started before must not be used any more."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Continuations:
+    """Greedy continuations of n prompts, by a model that gives tokens and no states.
+
+    token: [n, L] int64, -1 after a stopping EOS; margin: [n, L] float32, largest minus second largest logit of the
+    tokens that may be chosen, +inf where nothing was chosen.
+    """
+
+    token: Ids
+    margin: NDArray[np.float32]
 
 
 class ModelSource(Protocol):

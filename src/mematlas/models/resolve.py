@@ -22,7 +22,7 @@ def find_models(spec: str) -> list[ModelSource]:
     """
     backend, _, rest = spec.partition(":")
     pattern = rest if backend in ("hf", "gguf") else spec
-    if not is_pattern(pattern):
+    if backend == "api" or not is_pattern(pattern):
         return [find_model(spec)]
     pattern, base = _split_base(pattern)
     paths, remark = matching_models(pattern)

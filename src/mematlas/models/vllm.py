@@ -1,30 +1,16 @@
 """Run a model with vLLM: prompts of token ids in, greedy tokens and margins out, without states or logits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mematlas.errors import ModelError
 from mematlas.errors.libraries import missing_libraries
-from mematlas.models.base import LoadOptions, ModelCard, first_line
-from mematlas.types import EosPolicy, Ids
-
-
-@dataclass(frozen=True, slots=True)
-class Continuations:
-    """Greedy continuations of n prompts.
-
-    token: [n, L] int64, -1 after a stopping EOS; margin: [n, L] float32, largest minus second largest logit of the
-    tokens that may be chosen, +inf where nothing was chosen.
-    """
-
-    token: Ids
-    margin: NDArray[np.float32]
+from mematlas.models.base import Continuations, LoadOptions, ModelCard, first_line
+from mematlas.types import EosPolicy
 
 
 class VllmModel:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mematlas.models.endpoints.source import EndpointSource
 from mematlas.pipeline.run import build_steps
 from mematlas.pipeline.step import StepContext, step_statuses
 from mematlas.pipeline.steps.score import run_job
@@ -73,7 +74,8 @@ def plan_study(file: StudyFile) -> WorkPlan:
         job = resolve_job(file.models, config, extend=False)
         models = tuple(_models(job, file.study))
         probes = _probes(job, models, Path(scratch) / "probe")
-    seconds = sum(_seconds(model, probes) for model in models) if probes else None
+    local = [model for model in models if not _is_behind_api(job, model)]
+    seconds = sum(_seconds(model, probes) for model in local) if probes else None
     return WorkPlan(
         job.run,
         job.run.settings["row_counts"],
@@ -112,8 +114,17 @@ def _disk(job: ScoringJob) -> int:
 
 def _probes(job: ScoringJob, models: Sequence[ModelPlan], folder: Path) -> tuple[Probe, ...]:
     """The smallest model that has rows left, and the next size: two show how time grows with size."""
-    left = {(model.parameters is None, model.parameters or 0): model for model in models if model.remaining_rows}
+    left = {
+        (model.parameters is None, model.parameters or 0): model
+        for model in models
+        if model.remaining_rows and not _is_behind_api(job, model)
+    }
     return tuple(_probe(job, left[size], folder) for size in sorted(left)[:2])
+
+
+def _is_behind_api(job: ScoringJob, model: ModelPlan) -> bool:
+    """Whether trying out the model's speed may cost money, so that it is left out of times."""
+    return isinstance(job.sources[model.label], EndpointSource)
 
 
 def _probe(job: ScoringJob, model: ModelPlan, folder: Path) -> Probe:

@@ -20,6 +20,7 @@ from mematlas.corpus.base import Cut
 from mematlas.errors import OptionError, explain
 from mematlas.executors.options import check_ray_only_options
 from mematlas.io.paths import is_url, study_path
+from mematlas.models.endpoints.options import EndpointOptions, check_endpoint_options
 from mematlas.models.masked_lm.masks import MASKING
 from mematlas.types import Align, Depth, EosPolicy, Grid, Objective, as_list
 
@@ -76,8 +77,8 @@ Names = Annotated[list[Name], BeforeValidator(_names_to_list)]
 Lengths = Annotated[list[int], BeforeValidator(as_list)]
 
 
-class ScoreConfig(BaseModel):
-    """Options of `mematlas score`; each is one option of the command line and one argument of `mematlas.score`."""
+class _ScoringFields(BaseModel):
+    """The options of `mematlas score` but for those of models behind an API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -208,6 +209,10 @@ class ScoreConfig(BaseModel):
         return sorted(set(values), key=str)
 
 
+class ScoreConfig(EndpointOptions, _ScoringFields):  # of several bases, pydantic puts the fields of the last first
+    """Options of `mematlas score`; each is one option of the command line and one argument of `mematlas.score`."""
+
+
 def resolve_config(**options: object) -> ScoreConfig:
     """Check options and return them as a configuration.
 
@@ -233,6 +238,7 @@ def resolve_config(**options: object) -> ScoreConfig:
         _check_masked_options(config)
     if config.backend == "vllm":
         _check_vllm_options(config)
+    check_endpoint_options(config)
     check_ray_only_options(config.executor, address=config.address, gpus_per_worker=config.gpus_per_worker)
     return config
 

@@ -12,10 +12,13 @@ from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.selection import select
 from mematlas.errors import CorpusError, MematlasError, OptionError
 from mematlas.io.paths import is_remote, make_folder, translate_os_errors, write_json
+from mematlas.models.base import UNTOLD_VOCABULARY
+from mematlas.models.endpoints.source import EndpointSource
 from mematlas.models.huggingface import FolderSource, tokenizer_encoder
 from mematlas.models.masked_lm.masks import MASKING
 from mematlas.models.resolve import find_models
 from mematlas.scoring.config import Order, ScoreConfig, grid_of
+from mematlas.scoring.endpoint_options import check_options_of_endpoint
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.row_checks import check_answers_fit, check_control, check_rows, describe_rows, smallest_cell
 from mematlas.study import Run, Study, fingerprint
@@ -98,6 +101,9 @@ def job_of_models(family: "Sequence[ModelSource]", config: ScoreConfig, *, exten
     sources = _label_sources([*family, *controls])
     if config.backend == "vllm" or config.objective == "masked":
         _check_folders(config, list(sources.values()))
+    for source in sources.values():
+        if isinstance(source, EndpointSource):
+            check_options_of_endpoint(config, source.card.spec)
     sets = open_row_sets(config, grid, family_tokenizer(config, list(sources.values())))
     require_grid(sets, grid)
     for rows in sets:
@@ -181,7 +187,8 @@ def choose_tokenizer(
     if config.tokenizer is None:
         return open_first()
 
-    return tokenizer_encoder(config.tokenizer, min(vocabularies))
+    smallest = min(vocabularies)
+    return tokenizer_encoder(config.tokenizer, None if smallest == UNTOLD_VOCABULARY else smallest)
 
 
 def _check_one_tokenizer(corpus: Corpus, config: ScoreConfig, sources: "Sequence[ModelSource]") -> None:

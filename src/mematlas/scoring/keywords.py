@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Literal, Required, TypedDict
 
 from mematlas.corpus.base import Cut
+from mematlas.models.endpoints.options import EndpointKeywords
 from mematlas.scoring.config import Order
 from mematlas.types import Align, Depth, EosPolicy, Objective
 
 Signal = Literal["truth", "free", "hidden"]
 
 
-class ScoreKeywords(TypedDict, total=False):
-    """See `ScoreConfig` for what each of them means."""
+class _ScoringKeywords(TypedDict, total=False):
+    """The options of scoring but for those of models behind an API."""
 
     corpus: Required[str | Path]
     study: Required[str | Path]
@@ -56,3 +57,7 @@ class ScoreKeywords(TypedDict, total=False):
     workers: int
     address: str | None
     gpus_per_worker: float | None
+
+
+class ScoreKeywords(_ScoringKeywords, EndpointKeywords, total=False):
+    """See `ScoreConfig` for what each of them means."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mematlas.corpus.row_sets import ShardPlan
 from mematlas.scoring.engines.causal import Engine
+from mematlas.scoring.engines.greedy import GreedyEngine
 from mematlas.scoring.engines.masked import MaskedEngine
 from mematlas.scoring.engines.results import ContextResult
-from mematlas.scoring.engines.vllm import VllmEngine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.records.states import write_states
 from mematlas.scoring.records.tables import score_table, signal_tables
@@ -34,7 +34,7 @@ def score_shard(
     target: ShardTarget,
     plan: ShardPlan,
     index: int,
-    engine: Engine | MaskedEngine | VllmEngine,
+    engine: Engine | MaskedEngine | GreedyEngine,
     reference: Callable[[], Engine | MaskedEngine] | None,
     on_rows: Callable[[int], None],
 ) -> SettleCounts:

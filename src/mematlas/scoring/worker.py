@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mematlas.models.base import LoadOptions
+from mematlas.models.base import UNTOLD_VOCABULARY, LoadOptions
+from mematlas.models.endpoints.source import EndpointSource
+from mematlas.scoring.engines.endpoint import load_endpoint_engine
 from mematlas.scoring.job import ENGINE_VERSION, ScoringJob
 from mematlas.study import is_shard_done, shard_name, translate_os_errors, write_model, write_shard
 
 if TYPE_CHECKING:
     from mematlas.models.base import LoadOptions, ModelSource
     from mematlas.scoring.engines.causal import Engine
+    from mematlas.scoring.engines.greedy import GreedyEngine
     from mematlas.scoring.engines.masked import MaskedEngine
     from mematlas.scoring.engines.vllm import VllmEngine
     from mematlas.scoring.settle import SettleCounts
@@ -53,7 +56,7 @@ class ShardResult:
 @dataclass(frozen=True, slots=True)
 class _LoadedModel:
     label: str
-    engine: "Engine | MaskedEngine | VllmEngine"
+    engine: "Engine | MaskedEngine | GreedyEngine"
     reference: "Callable[[], Engine | MaskedEngine] | None"
     target: "ShardTarget"
 
@@ -86,22 +89,27 @@ class ShardWorker:
         gc.collect()
         job, config, source = self._job, self._job.config, self._job.sources[label]
         load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-        write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card)})
-        around: dict[str, str] = {}
-        engine: Engine | MaskedEngine | VllmEngine
-        reference: Callable[[], Engine | MaskedEngine] | None
-        if config.backend == "vllm":
-            engine, reference = self._vllm_engine(source, load), None
+        untold = {"vocabulary": None} if source.card.vocabulary == UNTOLD_VOCABULARY else {}
+        write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card), **untold})
+        added: dict[str, str] = {}
+        engine: Engine | MaskedEngine | GreedyEngine
+        reference: Callable[[], Engine | MaskedEngine] | None = None
+        if isinstance(source, EndpointSource):
+            folder = config.study / "answers" / job.run.models[label]
+            engine = load_endpoint_engine(source, config, folder, job.options, job.plan.total, self._say)
+            added = {"endpoint_reads": engine.reads}
+        elif config.backend == "vllm":
+            engine = self._vllm_engine(source, load)
         elif job.options.masked:
             masked = engine = _masked_engine(job, source, load, self._say)
             exact = replace(load, dtype="float32")
             reference = cache(lambda: _masked_engine(job, source, exact, self._say)) if config.settle else None
-            around = masked.special_tokens
+            added = masked.special_tokens
         else:
             engine = _torch_engine(job, source, load, self._say)
             reference = _reference_engine(job, source, load, self._say) if config.settle else None
             _report_states_size(job, label, engine, self._say)
-        self._loaded = _LoadedModel(label, engine, reference, shard_target(job, label, around))
+        self._loaded = _LoadedModel(label, engine, reference, shard_target(job, label, added))
         return self._loaded
 
     def _vllm_engine(self, source: "ModelSource", load: "LoadOptions") -> "VllmEngine":
@@ -163,8 +171,8 @@ def _reference_engine(job: ScoringJob, source: "ModelSource", load: "LoadOptions
     return cache(lambda: Engine(source.load(exact), source.card, job.options, say, max_rows))
 
 
-def shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) -> "ShardTarget":
-    """Where the shards of a model go. special_tokens: ids around the rows of a masked model, {} for others."""
+def shard_target(job: ScoringJob, label: str, added: dict[str, str]) -> "ShardTarget":
+    """Where the shards of a model go. added: metadata that only its engine knows."""
     from mematlas.scoring.shards import ShardTarget
 
     config, run = job.config, job.run
@@ -186,7 +194,7 @@ def shard_target(job: ScoringJob, label: str, special_tokens: dict[str, str]) ->
             "engine": str(ENGINE_VERSION),
             "model_fingerprint": job.sources[label].card.fingerprint,
             **({} if config.backend == "torch" else {"backend": config.backend}),
-            **special_tokens,
+            **added,
         },
     )
 

@@ -102,7 +102,8 @@ def _arithmetic(plan: WorkPlan) -> str:
 
 def _print_time(plan: WorkPlan) -> None:
     if plan.seconds is None:
-        print("time: nothing is left to score.")
+        left = any(model.remaining_rows for model in plan.models)
+        print(f"time: {'models behind an API take as long as their servers' if left else 'nothing is left to score'}.")
         return
     probes = " and ".join(
         f"{probe.rows:,} rows of {probe.model} at {probe.tokens_per_second:,.0f} tokens/s" for probe in plan.probes

@@ -13,7 +13,8 @@ from mematlas.scoring.model_names import model_names
 from mematlas.study.slices import parse_slice
 
 _MODELS = (
-    "Folders, hub ids (owner/name[@revision]), .gguf files, or stand-ins: uniform:V, parrot:ROWS.npy, ngram:ROWS.npy. "
+    "Folders, hub ids (owner/name[@revision]), .gguf files, models behind an API (api:URL#MODEL), or stand-ins: "
+    "uniform:V, parrot:ROWS.npy, ngram:ROWS.npy. "
     "Of a training run its latest checkpoint is scored; 'run/checkpoint-*' is all of them."
 )
 _SHARD = "i/n: score only slice i of n (i from 1); n processes with the same study score all slices, at once or not."
