@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.fit import fit_predictors
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
+    from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
@@ -47,6 +48,7 @@ _HOMES = {
     "open_corpus": "mematlas.corpus.opening",
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
+    "probe_recall": "mematlas.probes.recall.run",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "trace_states": "mematlas.probes.state_tracing.run",
@@ -68,6 +70,7 @@ __all__ = [
     "open_corpus",
     "open_study",
     "predict_rows",
+    "probe_recall",
     "run",
     "score",
     "trace_states",

@@ -44,6 +44,7 @@ _SECTIONS = {
     },
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
+        "probe": ("ask.probe", "probe"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
     },

@@ -1,4 +1,4 @@
-"""Models as items ask them: texts in, texts out; and, of a model whose weights are here, the chances of given answers."""
+"""Models as items ask them: texts in, texts out; and, of a model that is loaded, the chances of given answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What of a text is the answer: a word, a line, or what a pattern of the user's own finds; and when two are the same."""
+"""What of a text is the answer: a word, a line, or what the user's own pattern finds; and when two are the same."""
 
 import re
 import unicodedata

@@ -1,7 +1,7 @@
 """Templates of prompts, and prompts made from them: solved examples first, then the question up to its answer.
 
-A template is one line with both slots, such as "The ISO code of {input} is {output}." What follows the answer in it, here
-the full stop, belongs to the examples, and ends answers of several words.
+A template is one line with both slots, such as "The ISO code of {input} is {output}." What follows the answer in it,
+here the full stop, belongs to the examples, and ends answers of several words.
 """
 
 import re

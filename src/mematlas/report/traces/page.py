@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from jinja2 import Environment, StrictUndefined
 
 from mematlas.findings.finding import Finding
-from mematlas.report.charts.export import Format, write_picture
-from mematlas.report.display_text import printable
+from mematlas.report.charts.export import Format
 from mematlas.report.figures import Figure, build_figures
-from mematlas.report.page import pictures_folder
+from mematlas.report.rendering import render, write_pictures
 from mematlas.study import write_text
 
 #: Rows with pictures on the page; the tables have all.
@@ -43,15 +40,8 @@ def write_traces(
         facts: what was asked, as in facts.json; findings: of the traced rows; tokens: of all rows.
     """
     rows = [_row(finding, tokens) for finding in findings[:SHOWN]]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["printable"] = printable
-    source = resources.files("mematlas.report.traces").joinpath("page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(facts=facts, rows=rows, traced=len(findings))
-    write_text(path, page)
-    for image_format in formats:
-        for figure in (figure for row in rows for figure in row.figures):
-            if figure.drawing is not None:
-                write_picture(pictures_folder(path) / f"{figure.key}.{image_format}", figure.drawing, image_format)
+    write_text(path, render("mematlas.report.traces", "page.html", facts=facts, rows=rows, traced=len(findings)))
+    write_pictures(path, (figure for row in rows for figure in row.figures), formats)
 
 
 def _row(finding: Finding, tokens: pl.DataFrame) -> _Row:

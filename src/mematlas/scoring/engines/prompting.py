@@ -65,8 +65,8 @@ def sampled_continuations(
 ) -> list[Ids]:
     """A token drawn after each prompt, again and again, up to `new_tokens` or a token of `stop`.
 
-    The chances are the softmax of logits / temperature, of all tokens. The largest of logits with Gumbel noise is such a
-    draw; the noise depends on a prompt's own seeds alone, so that it is the same in any batch.
+    The chances are the softmax of logits / temperature, of all tokens. The largest of logits with Gumbel noise is such
+    a draw; the noise depends on a prompt's own seeds alone, so that it is the same in any batch.
 
     Args:
         temperature: above 0. seeds: of each prompt.
