@@ -81,7 +81,7 @@ def text_edit_distances(texts: Sequence[str], other: str) -> Integers:
 
 
 def text_bleu(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
-    """BLEU of each text with its reference, 0 to 1, by sacrebleu's defaults for sentences (13a, exp smoothing). (n,)."""
+    """BLEU of each text with its reference, 0 to 1, by sacrebleu's defaults for sentences. Shape (n,)."""
     from sacrebleu.metrics.bleu import BLEU
 
     score = BLEU(effective_order=True).sentence_score
