@@ -136,8 +136,8 @@ class LayerLooks:
         """The whole model for layer 0, and each head of another layer switched off alone."""
         alone = [(layer, head) for head in range(self.heads.heads)] if layer else []
         parts = []
-        for off in alone or [None]:
-            with ablated(self.heads, [] if off is None else [off], self.config.ablation):
+        for off in [[head] for head in alone] or [[]]:
+            with ablated(self.heads, off, self.config.ablation):
                 parts.append(_teacher_forced(self.model, self.probe, self.rows, self.config.batch))
         count, switched = len(self.rows), len(parts)
         return {
