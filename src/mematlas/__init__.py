@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
     from mematlas.probes.layers.run import probe_layers
+    from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
@@ -51,6 +52,7 @@ _HOMES = {
     "open_corpus": "mematlas.corpus.opening",
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
+    "probe_recall": "mematlas.probes.recall.run",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "probe_layers": "mematlas.probes.layers.run",
@@ -76,6 +78,7 @@ __all__ = [
     "open_study",
     "predict_rows",
     "probe_layers",
+    "probe_recall",
     "run",
     "score",
     "stress",
