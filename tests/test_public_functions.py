@@ -16,6 +16,8 @@ from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
+from mematlas.probes.recall.config import RecallConfig
+from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
@@ -27,6 +29,7 @@ KEYWORDS = {
     "audit": (AuditKeywords, AuditConfig),
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
+    "probe_recall": (RecallKeywords, RecallConfig),
     "trace_states": (TraceKeywords, TraceConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "audit": "audit/test_command.py",
     "trace-states": "cli/test_trace_states_command.py",
     "canaries": "audit/canaries/test_check.py",
+    "probe": "cli/test_probe_command.py",
 }
 QUIET = [
     [*SCORE, "--study", "quiet"],

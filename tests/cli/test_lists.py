@@ -21,6 +21,7 @@ LISTS = {
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
     "canaries": {"--repetitions"},
+    "probe": {"--template", "--shots", "--invariance", "--temperatures", "--pictures"},
     "rows": {"--model", "--level"},
 }
 

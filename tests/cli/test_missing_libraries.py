@@ -60,6 +60,7 @@ CALLS = {
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
+    "probe": [(["recall", "model", "--items", "text.txt", "--template", "{input} {output}"], REPORT)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "canaries": [
         (["make", "--template", "A {digits:9}", "--into", "text.txt"], None),
@@ -106,6 +107,7 @@ calls = {
     "make_features": lambda: mematlas.make_features("study"),
     "open_corpus": lambda: mematlas.open_corpus("folder", format="datasets"),
     "open_study": lambda: mematlas.open_study("study"),
+    "probe_recall": lambda: mematlas.probe_recall("model", items="items.csv", template="{input} {output}"),
     "predict_rows": lambda: mematlas.predict_rows("uniform:60", corpus="rows.npy", predictor="predictor"),
     "run": lambda: mematlas.run("study.yaml"),
     "score": lambda: mematlas.score("uniform:60", corpus="rows.npy", context=8, study="other"),

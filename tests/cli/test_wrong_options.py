@@ -35,6 +35,7 @@ VALID = {
     "audit": ["no-model", "--train", "rows.npy"],
     "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
+    "probe": ["recall", "uniform:60", "--items", "items.csv", "--template", "{input}: {output}"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [
@@ -76,6 +77,10 @@ RULES = [
     ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
     ("trace-states", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("trace-states", ["--sources", "0"], "--sources: Input should be greater than 0"),
+    ("probe", ["--shots", "0,-1"], "--shots: numbers of examples are 0 or more"),
+    ("probe", ["--temperatures", "1"], "--temperatures: needs at least two different temperatures, 0 or more"),
+    ("probe", ["--invariance", "template"], "--invariance: Input should be 'templates', 'languages', 'temperatures'"),
+    ("probe", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mematlas.corpus.opening import open_corpus
+from mematlas.experiments.design.config import Size
+from mematlas.experiments.design.schedule import Schedule
 from mematlas.index.building import IndexOptions, build_index
 from mematlas.models.huggingface import tokenizer_encoder
 from mematlas.probes.recall.config import INDEX, resolve_recall
@@ -22,7 +24,6 @@ from mematlas.study import write_text
 
 if TYPE_CHECKING:
     from mematlas.experiments.data.code_table import CodeTable, CodeTableConfig
-    from mematlas.experiments.design.config import Size
 
 Training = Callable[[int, int, float | None, str], None]
 #: A sentence that the corpus does not have: who recites, does not answer it.
@@ -34,7 +35,7 @@ class ProbeDemoConfig:
     """The training: every row `epochs` times, `batch` rows a step. table, size: None for those built in."""
 
     table: "CodeTableConfig | None" = None
-    size: "Size | None" = None
+    size: Size | None = None
     epochs: int = 12
     batch: int = 16
     seed: int = 0
@@ -86,9 +87,7 @@ def _train(folder: Path, config: ProbeDemoConfig, training: Training | None) -> 
     import numpy as np
 
     from mematlas.experiments.data.code_table import CodeTableConfig, write_code_table
-    from mematlas.experiments.design.config import Size
     from mematlas.experiments.design.plan import Plan
-    from mematlas.experiments.design.schedule import Schedule
     from mematlas.experiments.training.arm import Arm
     from mematlas.experiments.training.network import neox_config
     from mematlas.experiments.training.trainer import train_arm
