@@ -22,10 +22,16 @@ GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vl
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
+RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." --out recall': RECALLED,
+    "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--popularity index:corpus-index --out recall": RECALLED,
+    "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -82,6 +88,9 @@ NOT_RUN: Final[dict[str, str]] = {
 #: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template="The ISO code of {input} is {output}.", '
+    'out="recall")': RECALLED,
+    'result.table("accuracy").filter(what="recall")': RECALLED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
     "subset, out = sys.argv[1:3]": "is a script; run by test_the_trainer_of_the_page_trains_a_model",
