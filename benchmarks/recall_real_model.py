@@ -1,8 +1,8 @@
 """Recall of a real model on three lists: `python benchmarks/recall_real_model.py MODEL OUT [--texts FOLDER]`.
 
-MODEL, such as models/smollm2-135m of `benchmarks/real_inputs.py`, is asked for HTTP status codes, ISO 3166 country codes
-(`pip install pycountry`) and numbers of chemical elements, without and with three solved examples. With --texts, the
-texts of the same script, popularity is counted in them as a rough stand-in for the model's own corpus, which nobody has.
+MODEL, such as models/smollm2-135m of `benchmarks/real_inputs.py`, is asked for HTTP status codes, ISO 3166 country
+codes (`pip install pycountry`) and numbers of chemical elements, without and with three solved examples. With --texts,
+the texts of the same script, popularity is counted in them: a rough stand-in for the corpus of the model.
 Printed: one line for each list and number of examples, and how long each list took.
 """
 

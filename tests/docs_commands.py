@@ -27,7 +27,8 @@ RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_comman
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
-    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." --out recall': RECALLED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--out recall": RECALLED,
     "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
     'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
     "--popularity index:corpus-index --out recall": RECALLED,
