@@ -99,7 +99,12 @@ class TieRanks:
 
 
 def _resampled(
-    first: TieRanks, second: TieRanks, numbers: NDArray[np.int64], count: int, generator: np.random.Generator, estimate: float
+    first: TieRanks,
+    second: TieRanks,
+    numbers: NDArray[np.int64],
+    count: int,
+    generator: np.random.Generator,
+    estimate: float,
 ) -> tuple[float, float]:
     """Both ends of the bootstrap interval over clusters."""
     values = np.empty(RESAMPLES)
