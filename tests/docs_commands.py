@@ -21,11 +21,15 @@ GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vl
 #: Training many models takes minutes; tests/pipeline run tiny ones.
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
+LAYERS: Final = "needs a model that recites; run by tests/probes/test_layers.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
+RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
+    "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
+    "mematlas score noise:0.3@MODEL heads:2.0+2.5@MODEL MODEL --corpus train.jsonl --study changed": LAYERS,
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas stress before after --corpus train.jsonl --rows ids:forget.txt --retain ids:keep.txt "
@@ -35,6 +39,12 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas endpoint http://127.0.0.1:8000/v1#my-model --out endpoint": API,
     "mematlas score api:http://127.0.0.1:8000/v1#my-model --corpus tokens.npy --depth verbatim --context 32 "
     "--continuation 32 --study api": API,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--out recall": RECALLED,
+    "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--popularity index:corpus-index --out recall": RECALLED,
+    "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -100,7 +110,12 @@ NOT_RUN: Final[dict[str, str]] = {
 #: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
     'answers = asked.complete(["What is the ISO code of Chad?"], max_tokens=16, temperature=0.7, seed=1, n=3)': API,
+    'result = mematlas.probe_layers("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="layers")': LAYERS,
+    'result.table("lens").group_by("layer", "control").mean()': LAYERS,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template="The ISO code of {input} is {output}.", '
+    'out="recall")': RECALLED,
+    'result.table("accuracy").filter(what="recall")': RECALLED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
     'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,

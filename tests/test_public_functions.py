@@ -18,6 +18,9 @@ from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
+from mematlas.probes.layers.config import LayersConfig, LayersKeywords
+from mematlas.probes.recall.config import RecallConfig
+from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
@@ -30,7 +33,9 @@ KEYWORDS = {
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
     "stress": (StressKeywords, StressConfig),
+    "probe_recall": (RecallKeywords, RecallConfig),
     "trace_states": (TraceKeywords, TraceConfig),
+    "probe_layers": (LayersKeywords, LayersConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mematlas.cli import COMMANDS, app
+from mematlas.cli import COMMANDS, command_app
 from mematlas.study import open_study
 
 SCORE = ("score", "parrot:rows.npy", "--corpus", "rows.npy", "--study", "study")
@@ -21,8 +21,10 @@ LISTS = {
     "report": {"--format"},
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
+    "probe layers": {"--looks", "--strengths", "--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
+    "probe recall": {"--template", "--shots", "--invariance", "--temperatures", "--pictures"},
     "rows": {"--model", "--level"},
 }
 
@@ -38,7 +40,7 @@ def test_the_list_options_are_those_that_are_tested():
     lists = {
         command: {
             argument.name
-            for argument in app[command].assemble_argument_collection()
+            for argument in command_app(command).assemble_argument_collection()
             if argument.name.startswith("--") and "list[" in str(argument.hint)
         }
         for command in COMMANDS

@@ -60,7 +60,9 @@ CALLS = {
     "demo": [(["--out", "demo"], HF)],
     "experiment": [(["forget", "forget.yaml"], HF)],
     "audit": [(["model", "--train", "text.txt"], HF)],
+    "probe recall": [(["model", "--items", "text.txt", "--template", "{input} {output}"], REPORT)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "probe layers": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "stress": [(["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "endpoint": [(["http://127.0.0.1:9/v1#model"], "Nothing listens at http://127.0.0.1:9/v1")],
     "canaries": [
@@ -109,6 +111,8 @@ calls = {
     "make_features": lambda: mematlas.make_features("study"),
     "open_corpus": lambda: mematlas.open_corpus("folder", format="datasets"),
     "open_study": lambda: mematlas.open_study("study"),
+    "probe_layers": lambda: mematlas.probe_layers("uniform:60", corpus="rows.npy", rows="first:1"),
+    "probe_recall": lambda: mematlas.probe_recall("model", items="items.csv", template="{input} {output}"),
     "predict_rows": lambda: mematlas.predict_rows("uniform:60", corpus="rows.npy", predictor="predictor"),
     "run": lambda: mematlas.run("study.yaml"),
     "score": lambda: mematlas.score("uniform:60", corpus="rows.npy", context=8, study="other"),
@@ -156,7 +160,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(folder):
     """Every call of CALLS -> (exit code, standard output, standard error) without the libraries of all extras."""
-    words = [[command, *words] for command, calls in CALLS.items() for words, _ in calls]
+    words = [[*command.split(), *words] for command, calls in CALLS.items() for words, _ in calls]
     answers = without(set(EXTRAS), _COMMANDS_SCRIPT, json.dumps(words), folder=folder)
     return {tuple(called): answer for called, answer in zip(words, answers, strict=True)}
 
@@ -169,7 +173,7 @@ def test_every_command_is_tried():
     ("command", "words", "part"), [(command, *call) for command, calls in CALLS.items() for call in calls]
 )
 def test_a_command_without_the_extras_works_or_names_the_extra(results, command, words, part):
-    code, _, err = results[command, *words]
+    code, _, err = results[*command.split(), *words]
     assert "Traceback" not in err
     if part is None:
         assert code == 0, err

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mematlas
-from mematlas.cli import app, run
+from mematlas.cli import COMMANDS, app, command_app, run
 from mematlas.cli.commands.look.list_members import TABLES
 from mematlas.errors.remedies import command_line
 from tests import study_shelf as shelves
@@ -209,9 +209,8 @@ def test_an_option_that_stands_alone_is_accepted_with_its_value(option):
 def all_options() -> list[str]:
     """The names of all options of all commands."""
     names = ["--help", "--version", "--install-completion"]
-    for command in app:
-        if command not in ("--help", "-h", "--version"):
-            names += [name for argument in app[command].assemble_argument_collection() for name in argument.names]
+    for command in COMMANDS:
+        names += [name for argument in command_app(command).assemble_argument_collection() for name in argument.names]
     return names
 
 

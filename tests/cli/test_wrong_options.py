@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from mematlas.cli import COMMANDS, app
+from mematlas.cli import COMMANDS, app, command_app
 from tests import study_shelf as shelves
 
 SCORE = ["uniform:60", "--corpus", "rows.npy", "--context", "8", "--continuation", "4", "--study", "s"]
@@ -34,9 +34,11 @@ VALID = {
     "experiment": ["forget", "forget.yaml"],
     "audit": ["no-model", "--train", "rows.npy"],
     "trace-states": ["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
+    "probe layers": ["uniform:60", "--corpus", "rows.npy"],
     "stress": ["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "endpoint": ["http://127.0.0.1:9/v1#model"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
+    "probe recall": ["uniform:60", "--items", "items.csv", "--template", "{input}: {output}"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [
@@ -78,10 +80,20 @@ RULES = [
     ("audit", ["--fail-on", "recitation>lots"], "--fail-on: 'recitation>lots' is no condition; give leak, recites"),
     ("trace-states", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("trace-states", ["--sources", "0"], "--sources: Input should be greater than 0"),
+    ("probe layers", ["--strengths", "-1"], "--strengths: strengths of noise are numbers of 0 or more"),
+    ("probe layers", ["--looks", "noise,smell"], "--looks"),
     ("stress", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("stress", ["--shifts", "4,0"], "--shifts: numbers of tokens are at least 1"),
     ("stress", ["--relearn-on", "all"], "--relearn-on"),
     ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
+    ("probe recall", ["--shots", "0,-1"], "--shots: numbers of examples are 0 or more"),
+    ("probe recall", ["--temperatures", "1"], "--temperatures: needs at least two different temperatures, 0 or more"),
+    (
+        "probe recall",
+        ["--invariance", "template"],
+        "--invariance: Input should be 'templates', 'languages', 'temperatures'",
+    ),
+    ("probe recall", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),
@@ -111,7 +123,7 @@ def _in_folder(folder, monkeypatch):
 
 def options_of(command: str) -> list[Any]:
     """The options of a command, without help and version."""
-    arguments = app[command].assemble_argument_collection()
+    arguments = command_app(command).assemble_argument_collection()
     return [argument for argument in arguments if argument.parse and argument.name.startswith("--")]
 
 
@@ -153,19 +165,19 @@ def test_every_command_is_tried():
 
 @pytest.mark.parametrize(("command", "option", "value"), ENUMERATED)
 def test_a_value_of_another_type_is_exit_code_2(cli, command, option, value):
-    check_refused(cli(command, *VALID[command], f"{option}={value}"), 2, option)
+    check_refused(cli(*command.split(), *VALID[command], f"{option}={value}"), 2, option)
 
 
 @pytest.mark.parametrize(("command", "words", "part"), RULES)
 def test_a_value_that_breaks_a_rule_is_exit_code_2(cli, command, words, part):
     valid = VALID[command][:-2] if "--tasks" in words else VALID[command]
-    check_refused(cli(command, *valid, *words), 2, part)
+    check_refused(cli(*command.split(), *valid, *words), 2, part)
     assert not Path("s").exists()
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ""])
 def test_an_unknown_option_is_exit_code_2_and_names_the_help(cli, command):
-    words = [command, *VALID[command]] if command else []
+    words = [*command.split(), *VALID[command]] if command else []
     check_refused(cli(*words, "--no-such-option"), 2, "--help`")
 
 

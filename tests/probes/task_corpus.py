@@ -61,7 +61,7 @@ def write_index(folder: Path, texts: list[str], encoder: Encoder, tokenizer: Pat
     """An index of texts, each a document."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    options = CorpusOptions(encoder=encoder, cut="rows", cache=folder / "cache")
+    options = CorpusOptions(encoder=encoder, cut="rows", cache=folder / "cache", row_length=64)
     corpus = open_corpus(folder / "corpus.jsonl", options=options)
     facts = {"tokenizer": str(tokenizer), "tokenizer_fingerprint": encoder.fingerprint}
     build_index(corpus, folder / "index", IndexOptions("c", encoder.vocabulary, workers=1, **facts))

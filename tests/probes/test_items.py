@@ -9,9 +9,9 @@ import pytest
 from mematlas.corpus.records import read_table
 from mematlas.errors import CorpusError, ModelError, OptionError
 from mematlas.models.base import ModelCard
-from mematlas.probes.items.answering import LocalModel
 from mematlas.probes.items.candidates import candidate_answers, rank_of_first
 from mematlas.probes.items.controls import initials_guess, made_up_inputs, made_up_outputs, majority_output
+from mematlas.probes.items.local_model import LocalModel
 from mematlas.probes.items.parsing import make_parser
 from mematlas.probes.items.task_file import Item, ItemColumns, read_items
 from mematlas.probes.items.templates import (

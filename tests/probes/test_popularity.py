@@ -1,11 +1,11 @@
 """Popularity from an index, against counts by hand: whole words, documents with both, and windows."""
 
-import json
+import re
 
 import numpy as np
+import polars as pl
 import pytest
 
-from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus
 from mematlas.errors import CorpusError, IndexFault, OptionError
 from mematlas.index.building import IndexOptions, build_index
@@ -29,10 +29,8 @@ ITEMS = [Item("tin", "Tin", "Sn"), Item("iron", "Iron", "Fe"), Item("gold", "Gol
 def indexed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexed")
     encoder = byte_level_encoder(folder / "tokenizer", tuple(DOCUMENTS))
-    lines = "".join(json.dumps({"text": text}) + "\n" for text in DOCUMENTS)
-    (folder / "corpus.jsonl").write_text(lines)
-    options = CorpusOptions(encoder=encoder, cut="rows", cache=folder / "cache")
-    corpus = open_corpus(folder / "corpus.jsonl", options=options)
+    pl.DataFrame({"tokens": encoder.encode(DOCUMENTS)}).write_parquet(folder / "corpus.parquet")
+    corpus = open_corpus(folder / "corpus.parquet")
     name = str(folder / "tokenizer")
     build_index(
         corpus,
@@ -66,8 +64,6 @@ def test_a_pair_is_counted_by_documents_or_in_a_window(indexed):
 
 
 def test_a_naive_count_of_words_agrees(indexed):
-    import re
-
     folder, encoder = indexed
     words = WordIndex(open_any_index(folder / "index"), encoder)
     for word in ("is", "a", "name", "Tin", "Sn", "metal", "not", "the", "stands far"):

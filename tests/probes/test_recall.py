@@ -10,7 +10,7 @@ import mematlas
 from mematlas.errors import CorpusError, ModelError, OptionError
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
-from mematlas.probes.items.answering import LocalModel
+from mematlas.probes.items.local_model import LocalModel
 from mematlas.probes.recall.buckets import equal_buckets, faithful_buckets, prediction_invariance
 from mematlas.probes.recall.errors import label_jaccard
 from mematlas.report.recall.page import write_recall

@@ -94,6 +94,14 @@ def _add_commands() -> None:
 _add_commands()
 
 
+def command_app(command: str) -> App:
+    """The parser of a command, of one word or two."""
+    found = app
+    for word in command.split():
+        found = found[word]
+    return found
+
+
 @app.command(name="--install-completion", sort_key=1)
 def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
     """Let the shell complete commands and options when Tab is pressed.

@@ -11,15 +11,25 @@ order, in batches of any size, with or without a cache, and give the same number
 from functools import partial
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mematlas.errors import ModelError
-from mematlas.interventions.blocks import forward_hooks, patchable, state_of, with_state
+from mematlas.interventions.blocks import (
+    PatchableModel,
+    block_outputs,
+    forward_hooks,
+    patchable,
+    state_of,
+    with_state,
+)
 from mematlas.interventions.changed import ChangedSource, changed_source, split_spec
 from mematlas.models.base import Session
 from mematlas.models.causal import CausalModel
 from mematlas.models.prefix_session import PrefixSession
+from mematlas.types import Ids
 
 #: Odd constants of SplitMix64 (Steele, Lea and Flood 2014), as signed numbers.
 _STEP: Final = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -63,14 +73,12 @@ class _NoisySession:
     def __init__(self, model: NoisyModel, session: Session, digests: Tensor) -> None:
         self._model, self._session, self._digests = model, session, digests
 
-    @property
-    def kept(self) -> Tensor:
-        return self._session.kept
-
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self._digests = torch.cat([self._digests, _digests(tokens.to(self._model.device), self._digests)], dim=1)
         with forward_hooks([(self._model.block, self._disturb)]):
-            return self._session.feed(tokens, last)
+            states = self._session.feed(tokens, last)
+        self.kept = self._session.kept
+        return states
 
     def _disturb(self, _module: object, _inputs: object, output: object) -> object:
         state = state_of(output)
@@ -91,6 +99,25 @@ def _digests(tokens: Tensor, before: Tensor) -> Tensor:
     positions = torch.arange(before.shape[1], before.shape[1] + tokens.shape[1], device=tokens.device)
     sums = _mix((tokens << 32) + positions + 1).cumsum(1)  # modulo 2^64
     return sums + before[:, -1:] if before.shape[1] else sums
+
+
+@torch.inference_mode()
+def state_cosines(model: PatchableModel, rows: Ids, strength: float, seed: int) -> NDArray[np.float64]:
+    """How alike the states of `rows` [rows, length] are with and without noise: mean cosine over a row's positions,
+    [layers, rows]."""
+    tokens = torch.from_numpy(rows)
+    digests = row_digests(tokens.to(model.model.device))
+
+    def disturb(_module: object, _inputs: object, output: object) -> object:
+        return with_state(output, add_noise(state_of(output), digests, strength, seed))
+
+    clean = block_outputs(model, tokens)
+    with forward_hooks([(model.blocks[0], disturb)]):
+        noisy = block_outputs(model, tokens)
+    cosines: NDArray[np.float64] = (
+        torch.cosine_similarity(clean.double(), noisy.double(), dim=-1).mean(-1).cpu().numpy()
+    )
+    return cosines
 
 
 def row_digests(tokens: Tensor) -> Tensor:

@@ -152,8 +152,9 @@ def _verdict_table(judgement: Judgement) -> pl.DataFrame:
         for name, share in judgement.shares.items()
         if share.value is not None and (share.value > 0 or name in (STILL, BACK))
     ]
-    types = [pl.Enum(JUDGED), pl.Int64, pl.Int64, *[pl.Float64] * 3]
-    return pl.DataFrame(records, schema=dict(zip(_OF_VERDICTS, types, strict=True)), orient="row")
+    types = [pl.String, pl.Int64, pl.Int64, *[pl.Float64] * 3]
+    frame = pl.DataFrame(records, schema=dict(zip(_OF_VERDICTS, types, strict=True)), orient="row")
+    return frame.with_columns(pl.col("verdict").cast(pl.Enum(JUDGED)))
 
 
 def _damage_table(damage: Damage, rows: pl.DataFrame) -> pl.DataFrame:

@@ -79,7 +79,7 @@ def _losses(model: Model, rows: Sequence[StressRow], sizes: tuple[int, int]) -> 
     losses = np.empty(len(rows))
     lengths = np.array([min(len(row.tokens), most) for row in rows], dtype=np.int64)
     for length in np.unique(lengths):
-        members = np.flatnonzero(lengths == length)
+        members = np.flatnonzero(lengths == length).tolist()
         tokens = np.stack([rows[number].tokens[:length] for number in members])
         losses[members] = measure_model(model, tokens, context)["loss"]
     return losses

@@ -47,8 +47,8 @@ def lessons_of(config: StressConfig, rows: RowSets) -> list[Lesson]:
     """
     tested, control = rows.of("tested"), rows.of("control")
     if config.relearn_on == "rows":
-        shown = (*tested, *control[: len(tested)])
-        return [Lesson("relearned", shown, _keys(shown))]
+        everything = (*tested, *control[: len(tested)])
+        return [Lesson("relearned", everything, _keys(everything))]
     order = np.random.default_rng(config.seed).permutation(len(tested))
     halves = [[tested[number] for number in sorted(half)] for half in np.array_split(order, 2)]
     lessons = []

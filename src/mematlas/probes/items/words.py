@@ -31,7 +31,7 @@ def index_encoder(opened: OpenedIndex, name: str | None, own: Encoder | None) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
-    """Occurrences of a text as words. positions: [h] of their first tokens, ascending; documents: [h], numbers."""
+    """Occurrences of a text as words. positions: [h] of their last tokens, ascending; documents: [h], numbers."""
 
     positions: Ids
     documents: Ids
@@ -63,6 +63,7 @@ class WordIndex:
         self._known.clear()
 
     def _positions(self, ids: tuple[int, ...]) -> Ids:
+        """Where the last of these tokens is, wherever they stand as a word."""
         if len(ids) > self._engine.length or max(ids) >= self._engine.vocabulary:
             return np.empty(0, np.int64)
         (positions,) = self._engine.positions([list(ids)], self._engine.length)
@@ -70,7 +71,7 @@ class WordIndex:
         kept = ~self._touches(after, 0)
         if not self._texts_of([ids[0]])[0][:1].isspace():
             kept &= ~self._touches(before, -1)
-        return positions[kept]
+        return positions[kept] + len(ids) - 1  # of a blank by itself and a word, both forms end at the same token
 
     def _touches(self, tokens: Ids, side: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
         """Whether the first (0) or last (-1) character of each token is a letter or a digit."""

@@ -4,11 +4,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from mematlas.interventions.heads import Ablation
 from mematlas.probes.rows.config import RowProbeConfig, RowProbeKeywords
 from mematlas.types import as_list
 
 Look = Literal["noise", "lens", "heads"]
+Ablation = Literal["mean", "zero"]
 LOOKS: Final[tuple[Look, ...]] = ("noise", "lens", "heads")
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from mematlas.findings.finding import Axis, Chart, Finding, Table, Taxonomy
+from mematlas.findings.finding import Finding, Table, Taxonomy
+from mematlas.probes.layers import charts
 from mematlas.probes.layers.heads_tables import HEAD_COLUMNS, TOP_COLUMNS, head_drops, top_heads
 from mematlas.probes.rows.estimates import INTERVAL, class_means
 from mematlas.probes.rows.stages import ProbeResult
@@ -12,10 +13,42 @@ if TYPE_CHECKING:
     import polars as pl
 
 _CLASS: Final = "rows recited whole without an intervention (recited), other rows of the corpus, rows of the control"
-_COLOR: Final = Axis("class", "rows", "nominal")
 _ROWS_CAVEAT: Final = (
     "Recited rows are chosen for having no miss, so that they can only fall; read their fall beside that of others."
 )
+
+
+_ROBUSTNESS_COLUMNS: Final = {
+    "class": _CLASS,
+    "strength": "noise after the first block, relative to the norm of each state",
+    "rows": "rows of the class",
+    "share": "share of the continuation's tokens that are recited (M)",
+    "share_lower": f"lower end of its {INTERVAL}",
+    "share_upper": "upper end of the same",
+    "kept": "share over that without noise; null if that is 0",
+}
+_RECOVERY_COLUMNS: Final = {
+    "class": _CLASS,
+    "strength": _ROBUSTNESS_COLUMNS["strength"],
+    "layer": "block behind which states are compared, from 1",
+    "rows": "rows of the class, the first 64 of corpus and control",
+    "cosine": "mean cosine of the states with and without noise",
+    "cosine_lower": f"lower end of its {INTERVAL}",
+    "cosine_upper": "upper end of the same",
+}
+_LENS_COLUMNS: Final = {
+    "class": _CLASS,
+    "layer": "layer whose states the output head reads; 0 is the embeddings, the last the model itself",
+    "rows": "rows of the class",
+    "share": "share of the continuation's tokens that are the most probable ones there",
+    "share_lower": f"lower end of its {INTERVAL}",
+    "share_upper": "upper end of the same",
+    "log_probability": "mean of the true token there, in nats",
+    "rank": "median over rows of the median number of tokens with a higher logit",
+    "entropy": "mean entropy of the distribution over tokens there, in nats",
+    "entropy_lower": f"lower end of its {INTERVAL}",
+    "entropy_upper": "upper end of the same",
+}
 
 
 def layer_findings(result: ProbeResult) -> list[Finding]:
@@ -65,59 +98,15 @@ def _robustness(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     robustness = robustness.join(clean, on="class", maintain_order="left").with_columns(
         kept=pl.when(pl.col("of_clean") > 0).then(pl.col("share") / pl.col("of_clean"))
     )
-    columns = {
-        "class": _CLASS,
-        "strength": "noise after the first block, relative to the norm of each state",
-        "rows": "rows of the class",
-        "share": "share of the continuation's tokens that are recited (M)",
-        "share_lower": f"lower end of its {INTERVAL}",
-        "share_upper": "upper end of the same",
-        "kept": "share over that without noise; null if that is 0",
-    }
     states = class_means(_with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
     states = states.filter(pl.col("strength") > 0)
-    state_columns = {
-        "class": _CLASS,
-        "strength": columns["strength"],
-        "layer": "block behind which states are compared, from 1",
-        "rows": "rows of the class, the first 64 of corpus and control",
-        "cosine": "mean cosine of the states with and without noise",
-        "cosine_lower": f"lower end of its {INTERVAL}",
-        "cosine_upper": "upper end of the same",
-    }
     tables = (
-        Table("robustness", "Tokens recited under noise", robustness.select(*columns), columns),
-        Table("recovery", "States with and without noise", states.select(*state_columns), state_columns),
-    )
-    charts = (
-        Chart(
-            "robustness",
-            "Tokens recited, by the noise in the residual stream",
-            "lines",
-            "robustness",
-            Axis("strength", "noise, relative to the state's norm"),
-            Axis("share", "tokens recited", share=True, bounds=(0, 1)),
-            _COLOR,
-            "share_lower",
-            "share_upper",
-        ),
-        Chart(
-            "recovery",
-            "How alike states with and without noise are, by layer",
-            "lines",
-            "recovery",
-            Axis("layer", "block"),
-            Axis("cosine", "cosine", zero=False),
-            _COLOR,
-            "cosine_lower",
-            "cosine_upper",
-            "strength",
-        ),
+        Table("robustness", "Tokens recited under noise", robustness.select(*_ROBUSTNESS_COLUMNS), _ROBUSTNESS_COLUMNS),
+        Table("recovery", "States with and without noise", states.select(*_RECOVERY_COLUMNS), _RECOVERY_COLUMNS),
     )
     texts = _robustness_texts(robustness)
-    return _finding(
-        result, "robustness", "Robustness to noise", texts, tables=tables, charts=charts, caveats=(_ROWS_CAVEAT,)
-    )
+    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (_ROWS_CAVEAT,)}
+    return _finding(result, "robustness", "Robustness to noise", texts, **parts)
 
 
 def _robustness_texts(robustness: "pl.DataFrame") -> tuple[str, str]:
@@ -164,50 +153,13 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     lens = shares.join(entropies.drop("rows"), on=keys, maintain_order="left").join(
         others, on=keys, maintain_order="left"
     )
-    columns = {
-        "class": _CLASS,
-        "layer": "layer whose states the output head reads; 0 is the embeddings, the last the model itself",
-        "rows": "rows of the class",
-        "share": "share of the continuation's tokens that are the most probable ones there",
-        "share_lower": f"lower end of its {INTERVAL}",
-        "share_upper": "upper end of the same",
-        "log_probability": "mean of the true token there, in nats",
-        "rank": "median over rows of the median number of tokens with a higher logit",
-        "entropy": "mean entropy of the distribution over tokens there, in nats",
-        "entropy_lower": f"lower end of its {INTERVAL}",
-        "entropy_upper": "upper end of the same",
-    }
-    x = Axis("layer", "layer whose states are read")
-    charts = (
-        Chart(
-            "lens",
-            "True tokens that are the most probable ones, by layer",
-            "lines",
-            "lens",
-            x,
-            Axis("share", "tokens right", share=True, bounds=(0, 1)),
-            _COLOR,
-            "share_lower",
-            "share_upper",
-        ),
-        Chart(
-            "entropy",
-            "How undecided each layer is",
-            "lines",
-            "lens",
-            x,
-            Axis("entropy", "entropy in nats", bounds=(0, None)),
-            _COLOR,
-            "entropy_lower",
-            "entropy_upper",
-        ),
-    )
-    table = Table("lens", "What each layer would say", lens.select(*columns), columns)
+    table = Table("lens", "What each layer would say", lens.select(*_LENS_COLUMNS), _LENS_COLUMNS)
     caveats = (
         "The head was trained for the last layer's states: an earlier layer may know what this lens does not read.",
         _ROWS_CAVEAT,
     )
-    return _finding(result, "lens", "Logit lens", _lens_texts(lens), tables=(table,), charts=charts, caveats=caveats)
+    parts = {"tables": (table,), "charts": charts.LENS, "caveats": caveats}
+    return _finding(result, "lens", "Logit lens", _lens_texts(lens), **parts)
 
 
 def _lens_texts(lens: "pl.DataFrame") -> tuple[str, str]:
@@ -239,18 +191,6 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     if len(top):
         first = top.row(0, named=True)
         sentence += f" The top heads of {first['first']} and {first['second']} rows overlap by {first['jaccard']:.2f}."
-    charts = (
-        Chart(
-            "heads",
-            "Tokens lost without each head",
-            "matrix",
-            "heads",
-            Axis("head", "head", "ordinal"),
-            Axis("layer", "layer", "ordinal"),
-            Axis("drop", "share of the tokens that is lost", share=True),
-            facet="class",
-        ),
-    )
     tables = [Table("heads", "Tokens lost without each head", drops.select(*HEAD_COLUMNS), HEAD_COLUMNS)]
     if len(top):
         tables.append(Table("top", "Heads that two classes need most", top, TOP_COLUMNS))
@@ -258,6 +198,5 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         "Heads are switched off one at a time: two that do the same work hide each other.",
         "Tokens are predicted from the true ones before them, so that a missed one does not spoil those after it.",
     )
-    return _finding(
-        result, "heads", "Attention heads", (headline, sentence), tables=tuple(tables), charts=charts, caveats=caveats
-    )
+    parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats}
+    return _finding(result, "heads", "Attention heads", (headline, sentence), **parts)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from mematlas.probes.items.answering import LocalModel, TextModel
+from mematlas.probes.items.answering import ScoringModel, TextModel
 from mematlas.probes.items.candidates import candidate_answers, rank_of_first
 from mematlas.probes.items.parsing import AnswerParser
 from mematlas.probes.items.task_file import Item
@@ -59,7 +59,7 @@ def answer_length(model: TextModel, asked: Questionnaire) -> int:
     """Most tokens of an answer."""
     if asked.config.new_tokens is not None:
         return asked.config.new_tokens
-    if isinstance(model, LocalModel):
+    if isinstance(model, ScoringModel):
         gaps = {template.gap for template in asked.templates}
         longest = max(model.token_count(gap + output) for gap in gaps for output in asked.outputs)
         return longest + _EXTRA_TOKENS
@@ -86,7 +86,7 @@ def _answers(
     records = []
     for question, text, (answer,) in zip(questions, prompts, written, strict=True):
         record = _record(question, asked, template, shots, answer.text)
-        if isinstance(model, LocalModel) and not question.is_made_up:
+        if isinstance(model, ScoringModel) and not question.is_made_up:
             record |= _scores(model, text, question, asked, template)
         records.append(record)
     return records
@@ -98,7 +98,7 @@ def _again(model: TextModel, questions: Sequence[Asked], asked: Questionnaire, n
     runs: list[tuple[str, float, int]] = []
     if "temperatures" in config.invariance:
         runs += [("temperatures", temperature, 1) for temperature in config.temperatures]
-    if "repetitions" in config.invariance and not isinstance(model, LocalModel):  # whose greedy answers are the same
+    if "repetitions" in config.invariance and not isinstance(model, ScoringModel):  # whose greedy answers are the same
         runs += [("repetitions", 0.0, config.repetitions)]
     for template, part in _by_first_template(questions, asked.templates):
         prompts = [prompt(template, asked.examples[: asked.headline_shots], question.item) for question in part]
@@ -149,7 +149,9 @@ def _record(
     }
 
 
-def _scores(model: LocalModel, text: str, question: Asked, asked: Questionnaire, template: Template) -> dict[str, Any]:
+def _scores(
+    model: ScoringModel, text: str, question: Asked, asked: Questionnaire, template: Template
+) -> dict[str, Any]:
     """The chances of the right answer, of the candidates, and of one that does not exist."""
     candidates = candidate_answers(question.item, asked.outputs, asked.config.candidates, asked.config.seed)
     answers = [*candidates, *([] if question.other is None else [question.other])]

@@ -26,7 +26,7 @@ from mematlas.findings.finding import Finding, read_finding, write_finding
 from mematlas.io.paths import write_atomically
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.models.resolve import find_model
-from mematlas.probes.items.answering import LocalModel, TextModel
+from mematlas.probes.items.answering import TextModel
 from mematlas.probes.items.controls import made_up_inputs, made_up_outputs
 from mematlas.probes.items.parsing import make_parser
 from mematlas.probes.items.task_file import Item, ItemColumns, read_items
@@ -248,7 +248,9 @@ def _questions(items: tuple[Item, ...], config: RecallConfig) -> tuple[Asked, ..
     return tuple(asked)
 
 
-def _load(job: RecallJob) -> LocalModel:
+def _load(job: RecallJob) -> TextModel:
+    from mematlas.probes.items.local_model import LocalModel
+
     assert job.source is not None
     assert job.encoder is not None
     config = job.config

@@ -1,7 +1,7 @@
 """Means over the rows of a class, with intervals that take rows which share text as one."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.probes.rows.opening import CLASSES
 from mematlas.stats.estimates.averages import means
@@ -30,7 +30,7 @@ def class_means(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.D
         lower, upper = float(estimate.lower[0]), float(estimate.upper[0])
         numbers = {value: float(estimate.estimate[0]), f"{value}_lower": lower, f"{value}_upper": upper}
         made.append({**dict(zip(("class", *by), key, strict=True)), "rows": group.height, **numbers})
-    schema = {"class": pl.Enum(CLASSES), **{name: records.schema[name] for name in by}, "rows": pl.Int64}
-    schema |= {name: pl.Float64() for name in (value, f"{value}_lower", f"{value}_upper")}
+    schema: dict[str, Any] = {"class": pl.Enum(CLASSES), **{name: records.schema[name] for name in by}}
+    schema |= {"rows": pl.Int64, **dict.fromkeys((value, f"{value}_lower", f"{value}_upper"), pl.Float64)}
     frame = pl.DataFrame(made, schema=schema)
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None)).sort("class", *by)

@@ -8,7 +8,7 @@ import numpy as np
 from mematlas.errors import ModelError
 from mematlas.metrics.similarity import text_bleu
 from mematlas.models.base import Model, ModelCard
-from mematlas.probes.items.answering import LocalModel
+from mematlas.probes.items.local_model import LocalModel
 from mematlas.probes.tasks.examples import Example
 from mematlas.probes.tasks.ngrams import Gram, clean, word_count
 from mematlas.probes.tasks.token_spans import encode_located, tokens_of

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mematlas.errors import ModelError
 from mematlas.models.base import LoadOptions, Model, ModelSource
-from mematlas.probes.items.answering import LocalModel
+from mematlas.probes.items.local_model import LocalModel
 from mematlas.probes.rows.stages import Stage
 from mematlas.probes.tasks.asking import answers, span_scores
 from mematlas.probes.tasks.config import TasksConfig

@@ -9,7 +9,6 @@ from mematlas.cli.output import Json, print_json
 from mematlas.cli.pictures import parse_formats
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.layers.config import LayersConfig
-from mematlas.probes.layers.finding import layer_findings
 from mematlas.probes.layers.run import run_layers
 
 
@@ -36,6 +35,7 @@ def probe_layers(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    from mematlas.probes.layers.finding import layer_findings
     from mematlas.report.plain_pages.findings import write_findings
 
     formats = parse_formats("--pictures", pictures, "probe layers")

@@ -1,6 +1,7 @@
 """`mematlas probe recall`."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,6 +11,9 @@ from mematlas.cli.pictures import parse_formats
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.recall.config import RecallConfig
 from mematlas.probes.recall.run import Recall, run_recall
+
+if TYPE_CHECKING:
+    from mematlas.report.charts.export import Format
 
 
 def probe_recall(
@@ -36,13 +40,17 @@ def probe_recall(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    formats = parse_formats("--pictures", pictures, "probe recall")
+    show_recall(run_recall(model, config, progress_display(quiet)), formats, json_)
+
+
+def show_recall(result: Recall, formats: "Sequence[Format]", as_json: bool) -> None:
+    """Write the page with its pictures, and print what was found."""
     from mematlas.report.recall.page import write_recall
 
-    formats = parse_formats("--pictures", pictures, "probe recall")
-    result = run_recall(model, config, progress_display(quiet))
     page = result.folder / "recall.html"
     write_recall(page, result.facts, result.finding, result.table("items"), formats)
-    if json_:
+    if as_json:
         print_json(_document(result) | {"page": page})
     else:
         _print(result)

@@ -14,6 +14,7 @@ from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Finding
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
+from mematlas.progress import Progress
 
 _CONTEXT, _CONTINUATION = 32, 32
 
@@ -22,12 +23,14 @@ def demo(
     *,
     out: Path = Path("demo"),
     full: Annotated[bool, Parameter(negative=())] = False,
+    probes: Annotated[bool, Parameter(negative=())] = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Train a family of small models on Python's own sources and measure what they memorize. Needs no network.
 
     Example: mematlas demo --out demo
+             mematlas demo --probes --out demo
 
     Parameters
     ----------
@@ -35,14 +38,30 @@ def demo(
         Folder for models, corpus, study and report; existing results are reused.
     full
         Fit predictors of memorization to every model of the family, not only to the largest.
+    probes
+        Instead, train one model on 400 made-up names and codes, and ask it for the codes; see `mematlas probe`.
     """
     bar = progress_display(quiet)
+    if probes:
+        _probe(out / "probes", bar, json_)
+        return
     result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar)
     if json_:
         print_json(_document(result, out))
     else:
         _print(result, out)
     result.outcome.analyses.check()
+
+
+def _probe(folder: Path, bar: Progress, as_json: bool) -> None:
+    from mematlas.cli.commands.ask.probe import show_recall
+    from mematlas.pipeline.probe_demo import ProbeDemoConfig, probe_demo
+
+    result = probe_demo(folder, ProbeDemoConfig(), TrainingLines(bar), bar)
+    show_recall(result.recall, [], as_json)
+    if not as_json:
+        words = ["--items", result.items, "--template", result.templates, "--popularity", f"index:{result.index}"]
+        print(f"Ask it yourself: {command_line('probe', 'recall', result.model, *words)}")
 
 
 def _print(result: Demonstration, out: Path) -> None:
