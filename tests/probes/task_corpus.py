@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.opening import open_corpus
 from mematlas.index.building import IndexOptions, build_index
 from mematlas.models.huggingface import tokenizer_encoder
@@ -54,15 +54,15 @@ def text_encoder(folder: Path, texts: list[str], size: int = 900) -> Encoder:
     tokenizer.train_from_iterator(texts, BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')  # adds no token
     return tokenizer_encoder(str(folder), tokenizer.get_vocab_size())
 
 
 def write_index(folder: Path, texts: list[str], encoder: Encoder, tokenizer: Path) -> Path:
     """An index of texts, each a document."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    options = CorpusOptions(encoder=encoder, cut="rows", cache=folder / "cache", row_length=64)
-    corpus = open_corpus(folder / "corpus.jsonl", options=options)
+    pl.DataFrame({"tokens": encoder.encode(texts)}).write_parquet(folder / "corpus.parquet")
+    corpus = open_corpus(folder / "corpus.parquet")
     facts = {"tokenizer": str(tokenizer), "tokenizer_fingerprint": encoder.fingerprint}
     build_index(corpus, folder / "index", IndexOptions("c", encoder.vocabulary, workers=1, **facts))
     return folder / "index"
