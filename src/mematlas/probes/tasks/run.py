@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import polars as pl
 
@@ -45,13 +45,15 @@ from mematlas.probes.tasks.mining import (
     TaskGram,
     character_similarity,
 )
-from mematlas.probes.tasks.model_side import ModelSide
 from mematlas.probes.tasks.ngrams import Gram
 from mematlas.probes.tasks.tables import COVERAGE_COLUMNS, EXAMPLES, MEM_COLUMNS, PAIRS, SPANS, by_column
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.model_names import model_names
 from mematlas.study import fingerprint
 from mematlas.types import Encoder
+
+if TYPE_CHECKING:
+    from mematlas.probes.tasks.model_side import ModelSide
 
 #: Part of every key; raised when a change of the code can change a number.
 VERSION: Final = 1
@@ -81,6 +83,8 @@ def run_tasks(
     models: Sequence[str], config: TasksConfig, progress: Progress, embed: Embed | None = None
 ) -> ProbeResult:
     """`probe_tasks` with a validated configuration."""
+    from mematlas.probes.tasks.model_side import ModelSide
+
     if not models:
         raise OptionError("`mematlas probe tasks` needs a model: its folder or hub id.")
     sources = [(source, False) for name in models for source in find_models(name)]
@@ -101,7 +105,7 @@ def run_tasks(
     return _finish(job, sides, ProbeResult(folder, {}), stages)
 
 
-def _finish(job: "_Job", sides: Sequence[ModelSide], made: ProbeResult, stages: Sequence[Stage]) -> ProbeResult:
+def _finish(job: "_Job", sides: "Sequence[ModelSide]", made: ProbeResult, stages: Sequence[Stage]) -> ProbeResult:
     """Write the tables of all models, the card and the facts."""
     config = job.config
     side = CorpusSide(made.table("examples"), made.table("pairs"), made.table("spans"), config.n, config.gamma)
