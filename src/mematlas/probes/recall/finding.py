@@ -103,7 +103,7 @@ def _errors_claim(errors: pl.DataFrame) -> str:
 def _caveats(
     tables: Mapping[str, pl.DataFrame], accuracy: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> Iterator[str]:
-    shares = tables["accuracy"].filter(what=RECALL)["share"]
+    shares = tables["accuracy"].filter(what=RECALL)["share"].to_numpy()
     if len(shares) > 1:
         yield (
             f"Over {len(shares)} combinations of template and number of examples, recall is {100 * shares.min():.1f} "
@@ -112,7 +112,7 @@ def _caveats(
     guessed = accuracy[INITIALS]["hits"]
     if guessed:
         yield f"{guessed:,} answers can be read off the input's initials; they say nothing about recall."
-    sizes = tables["buckets"].filter(scheme="faithful")["n"]
+    sizes = tables["buckets"].filter(scheme="faithful")["n"].to_numpy()
     if len(sizes) and sizes.max() > 2 * sizes.min():
         yield (
             f"The paper's buckets have {sizes.min():,} to {sizes.max():,} items here. Correlations over buckets are "
