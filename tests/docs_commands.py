@@ -89,8 +89,7 @@ NOT_RUN: Final[dict[str, str]] = {
 #: Line of a Python block that is only compiled -> reason.
 NOT_EXECUTED: Final[dict[str, str]] = {
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
-    'result = mematlas.probe_recall("MODEL", items="codes.csv", template="The ISO code of {input} is {output}.", '
-    'out="recall")': RECALLED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
     'result.table("accuracy").filter(what="recall")': RECALLED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'found.scan().filter(pl.col("expected") >= 0.2).select("row", "expected").collect()': YOURS,
