@@ -26,6 +26,7 @@ TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
 RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
+TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
@@ -44,6 +45,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
     'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
     "--popularity index:corpus-index --out recall": RECALLED,
+    'mematlas probe tasks MODEL --task qa.csv --index corpus-index --template "Question: {input} Answer: {output}" '
+    "--n 1,2,3 --similarity any --whole-output --control OTHER --out tasks": TASKS,
     "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
@@ -115,6 +118,8 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
     'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
     'result.table("accuracy").filter(what="recall")': RECALLED,
+    'result = mematlas.probe_tasks("MODEL", task="prompted.csv", index="corpus-index", out="tasks")': TASKS,
+    'result.table("pairs").sort("count_pair", descending=True)': TASKS,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
     'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,

@@ -23,6 +23,7 @@ from mematlas.probes.recall.config import RecallConfig
 from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
+from mematlas.probes.tasks.config import TasksConfig, TasksKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.keywords import ScoreKeywords
 from tests import tiny_networks as networks
@@ -35,6 +36,7 @@ KEYWORDS = {
     "stress": (StressKeywords, StressConfig),
     "probe_recall": (RecallKeywords, RecallConfig),
     "trace_states": (TraceKeywords, TraceConfig),
+    "probe_tasks": (TasksKeywords, TasksConfig),
     "probe_layers": (LayersKeywords, LayersConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
+    from mematlas.probes.tasks.run import probe_tasks
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
 
@@ -53,6 +54,7 @@ _HOMES = {
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
     "probe_recall": "mematlas.probes.recall.run",
+    "probe_tasks": "mematlas.probes.tasks.run",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "probe_layers": "mematlas.probes.layers.run",
@@ -79,6 +81,7 @@ __all__ = [
     "predict_rows",
     "probe_layers",
     "probe_recall",
+    "probe_tasks",
     "run",
     "score",
     "stress",

@@ -24,6 +24,7 @@ LISTS = {
     "probe layers": {"--looks", "--strengths", "--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
+    "probe tasks": {"--n", "--gamma", "--control", "--pictures"},
     "probe recall": {"--template", "--shots", "--invariance", "--temperatures", "--pictures"},
     "rows": {"--model", "--level"},
 }

@@ -38,6 +38,7 @@ VALID = {
     "stress": ["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "endpoint": ["http://127.0.0.1:9/v1#model"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
+    "probe tasks": ["uniform:60", "--task", "task.csv", "--index", "index"],
     "probe recall": ["uniform:60", "--items", "items.csv", "--template", "{input}: {output}"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
@@ -86,6 +87,10 @@ RULES = [
     ("stress", ["--shifts", "4,0"], "--shifts: numbers of tokens are at least 1"),
     ("stress", ["--relearn-on", "all"], "--relearn-on"),
     ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
+    ("probe tasks", ["--n", "2,0"], "--n: numbers of words are 1 or more"),
+    ("probe tasks", ["--gamma", "0.5,1"], "--gamma: similarities to exceed are from -1 to below 1"),
+    ("probe tasks", ["--similarity", "letters"], "--similarity: 'letters' is none of characters, any, exact, embedder"),
+    ("probe tasks", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("probe recall", ["--shots", "0,-1"], "--shots: numbers of examples are 0 or more"),
     ("probe recall", ["--temperatures", "1"], "--temperatures: needs at least two different temperatures, 0 or more"),
     (

@@ -47,6 +47,7 @@ _SECTIONS = {
         "audit": ("ask.audit", "audit"),
         "probe layers": ("ask.probe_layers", "probe_layers"),
         "probe recall": ("ask.probe_recall", "probe_recall"),
+        "probe tasks": ("ask.probe_tasks", "probe_tasks"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),

@@ -78,3 +78,11 @@ def text_edit_distances(texts: Sequence[str], other: str) -> Integers:
     from rapidfuzz.process import cpdist
 
     return cpdist(list(texts), [other] * len(texts), scorer=Levenshtein.distance, dtype=np.int64, workers=1)
+
+
+def text_bleu(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
+    """BLEU of each text with its reference, 0 to 1, by sacrebleu's defaults for sentences. Shape (n,)."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    score = BLEU(effective_order=True).sentence_score
+    return np.array([score(text, [other]).score / 100 for text, other in zip(texts, references, strict=True)])

@@ -6,7 +6,6 @@ letter or digit is next to it. A pair is counted by documents that have both, or
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +14,11 @@ import polars as pl
 
 from mematlas.corpus.records import read_table
 from mematlas.errors import CorpusError, IndexFault, OptionError
-from mematlas.index.lookup import OpenedIndex, open_any_index
-from mematlas.models.huggingface import tokenizer_encoder
+from mematlas.index.lookup import open_any_index
 from mematlas.probes.items.task_file import Item
+from mematlas.probes.items.words import WordIndex, Words, index_encoder
 from mematlas.probes.recall.config import INDEX, RecallConfig
-from mematlas.types import Encoder, Ids
+from mematlas.types import Encoder
 
 #: Columns: count_input and count_output are occurrences as words; count_both documents, or pairs within the window.
 SCHEMA: Final = {
@@ -74,7 +73,7 @@ def _given(items: Sequence[Item], path: Path) -> dict[str, float | None]:
 
 def _counted(items: Sequence[Item], folder: Path, config: RecallConfig, own: Encoder | None) -> pl.DataFrame:
     opened = open_any_index(folder)
-    words = WordIndex(opened, _encoder_of(opened, config.tokenizer, own))
+    words = WordIndex(opened, index_encoder(opened, config.tokenizer, own))
     found = [_counts(words, item, config.window) for item in items]
     counts = dict(zip(("input", "output", "both"), np.array(found, np.int64).T, strict=True))
     for name, what in (("input", "inputs"), ("output", "outputs")):
@@ -87,31 +86,13 @@ def _counted(items: Sequence[Item], folder: Path, config: RecallConfig, own: Enc
     return pl.DataFrame(columns | {f"count_{name}": values for name, values in counts.items()}, schema=SCHEMA)
 
 
-def _encoder_of(opened: OpenedIndex, name: str | None, own: Encoder | None) -> Encoder:
-    """The tokenizer that is named, or the index's own, or the model's; checked to be that of the index."""
-    named = name or opened.tokenizer
-    encoder = tokenizer_encoder(named, opened.engine.vocabulary) if named is not None else own
-    if encoder is None or encoder.decode is None:
-        raise IndexFault(f"{opened.folder} names no tokenizer, and the model has none; name it: --tokenizer.")
-    opened.check_tokenizer(encoder.fingerprint, named or encoder.name)
-    return encoder
-
-
-def _counts(words: "WordIndex", item: Item, window: int | None) -> tuple[int, int, int]:
+def _counts(words: WordIndex, item: Item, window: int | None) -> tuple[int, int, int]:
     first, second = words.find(item.input), words.find(item.output)
     if window is None:
         both = len(np.intersect1d(first.documents, second.documents))
     else:
         both = _pairs_within(first, second, window)
     return len(first.positions), len(second.positions), both
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """Occurrences of a text as words. positions: [h] of their last tokens, ascending; documents: [h], numbers."""
-
-    positions: Ids
-    documents: Ids
 
 
 def _pairs_within(first: Words, second: Words, window: int) -> int:
@@ -126,49 +107,3 @@ def _pairs_within(first: Words, second: Words, window: int) -> int:
         near = np.abs(second.positions[place] - first.positions) <= window
         hits |= inside & near & (second.documents[place] == first.documents)
     return int(hits.sum())
-
-
-class WordIndex:
-    """An index that is asked for words. Texts are found once.
-
-    Args:
-        encoder: the tokenizer of the index.
-    """
-
-    def __init__(self, opened: OpenedIndex, encoder: Encoder) -> None:
-        self._engine, self._encoder = opened.engine, encoder
-        self._known: dict[str, Words] = {}
-        self._texts: dict[int, str] = {-1: ""}
-
-    def find(self, text: str) -> Words:
-        """All occurrences of a text within documents where neither a letter nor a digit is next to it."""
-        if text not in self._known:
-            variants = {tuple(ids) for ids in self._encoder.encode([f" {text}", text]) if ids}
-            found = [self._positions(ids) for ids in sorted(variants)]
-            positions = np.unique(np.concatenate([np.empty(0, np.int64), *found]))
-            self._known[text] = Words(positions, self._engine.documents_at(positions))
-        return self._known[text]
-
-    def _positions(self, ids: tuple[int, ...]) -> Ids:
-        """Where the last of these tokens is, wherever they stand as a word."""
-        if len(ids) > self._engine.length or max(ids) >= self._engine.vocabulary:
-            return np.empty(0, np.int64)
-        (positions,) = self._engine.positions([list(ids)], self._engine.length)
-        before, after = self._engine.neighbours(positions, len(ids), "documents")
-        kept = ~self._touches(after, 0)
-        if not self._texts_of([ids[0]])[0][:1].isspace():
-            kept &= ~self._touches(before, -1)
-        return positions[kept] + len(ids) - 1  # of a blank by itself and a word, both forms end at the same token
-
-    def _touches(self, tokens: Ids, side: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        """Whether the first (0) or last (-1) character of each token is a letter or a digit."""
-        distinct, places = np.unique(tokens, return_inverse=True)
-        touching = [bool(text) and text[side].isalnum() for text in self._texts_of(distinct.tolist())]
-        return np.array(touching, bool)[places]
-
-    def _texts_of(self, tokens: Sequence[int]) -> list[str]:
-        missing = [token for token in tokens if token not in self._texts]
-        if missing:
-            assert self._encoder.decode is not None
-            self._texts |= dict(zip(missing, self._encoder.decode(missing), strict=True))
-        return [self._texts[token] for token in tokens]

@@ -50,6 +50,21 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
     return ContinuationScores(log_probability, is_greedy)
 
 
+@torch.inference_mode()
+def token_log_probabilities(model: Model, tokens: Ids) -> NDArray[np.float64]:
+    """[tokens - 1]: the log-probability of each token but the first after all true ones before it, in nats."""
+    ids = torch.from_numpy(np.asarray(tokens, np.int64))[None].to(model.device)
+    if ids.shape[1] < 2:
+        return np.empty(0)
+    states = model.start(1, ids.shape[1]).feed(ids[:, :-1], ids.shape[1] - 1)[0]
+    parts = []
+    for start in range(0, len(states), _LOGITS_AT_ONCE):
+        chosen = slice(start, start + _LOGITS_AT_ONCE)
+        logits = torch.log_softmax(model.head(states[chosen]).double(), -1)
+        parts.append(logits.gather(-1, ids[0, 1:][chosen, None])[:, 0].cpu().numpy())
+    return np.concatenate(parts)
+
+
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
     return _continuations(model, prompts, new_tokens, stop, lambda logits, rows, step: logits.argmax(-1))

@@ -26,8 +26,8 @@ Floats = NDArray[np.float64]
 class ClusteredSpearman:
     """The coefficient with its 95 % interval, two-sided p and the middle 95 % of shuffles; None if not defined.
 
-    partial: the coefficient with the third column held fixed, None without one; tau_distance: (1 - Kendall's tau-b)
-    / 2, 0 for the same order and 1 for the reversed one; pairs, clusters: behind it; reason: why there is none.
+    partial: the coefficient with the third column held fixed, None without one; tau_distance: (1 - Kendall's tau-b) /
+    2, 0 for the same order and 1 for the reversed one; pairs, clusters: behind it; reason: why there is none.
     """
 
     estimate: float | None
