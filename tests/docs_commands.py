@@ -116,8 +116,7 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'result = mematlas.probe_layers("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="layers")': LAYERS,
     'result.table("lens").group_by("layer", "control").mean()': LAYERS,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
-    'result = mematlas.probe_recall("MODEL", items="codes.csv", template="The ISO code of {input} is {output}.", '
-    'out="recall")': RECALLED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
     'result.table("accuracy").filter(what="recall")': RECALLED,
     'result = mematlas.probe_tasks("MODEL", task="prompted.csv", index="corpus-index", out="tasks")': TASKS,
     'result.table("pairs").sort("count_pair", descending=True)': TASKS,

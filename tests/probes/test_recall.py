@@ -13,7 +13,7 @@ from mematlas.models.resolve import find_model
 from mematlas.probes.items.local_model import LocalModel
 from mematlas.probes.recall.buckets import equal_buckets, faithful_buckets, prediction_invariance
 from mematlas.probes.recall.errors import label_jaccard
-from mematlas.report.recall.page import write_recall
+from mematlas.report.plain_pages.recall import write_recall
 from tests.byte_level_tokenizer import byte_level_encoder
 from tests.probes.recall_stubs import TEMPLATE, Lookup, code, knows, name, write_task
 from tests.tiny_networks import neox, save_network

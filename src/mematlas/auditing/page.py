@@ -1,6 +1,6 @@
 """The verdict as one page to hand over: no script, nothing from elsewhere, and at most two printed pages of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: st
 
 def render(package: str, template: str, **values: Any) -> str:
     """A template of a package with these values, as HTML."""
-    filters = {"number": _number, "marked": _marked, "p_value": _p_value}
+    filters: dict[str, Callable[..., Any]] = {"number": _number, "marked": _marked, "p_value": _p_value}
     return rendering.render(package, template, filters, **values)
 
 

@@ -191,8 +191,8 @@ def _control(runs: pl.DataFrame) -> str | None:
     if before.is_empty() or never.is_empty():
         return None
     return (
-        f"Before the first step models hold at most {before['total'].to_numpy().max():,.1f} bits of all sequences. Of a "
-        f"sequence never shown they hold {never.to_numpy().mean():.2f} bits on average."
+        f"Before the first step models hold at most {before['total'].to_numpy().max():,.1f} bits of all sequences. Of "
+        f"a sequence never shown they hold {never.to_numpy().mean():.2f} bits on average."
     )
 
 

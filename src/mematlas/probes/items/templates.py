@@ -114,7 +114,7 @@ def _of_file(path: Path, before: int) -> list[Template]:
         records = [(f"{path}, line {n}", {"template": line}) for n, line in enumerate(lines, 1) if line.strip()]
     else:
         records = [*read_table(path)]
-    templates = []
+    templates: list[Template] = []
     for where, record in records:
         text = record.get("template")
         if not isinstance(text, str) or not text.strip():

@@ -103,7 +103,7 @@ def _errors_claim(errors: pl.DataFrame) -> str:
 def _caveats(
     tables: Mapping[str, pl.DataFrame], accuracy: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> Iterator[str]:
-    shares = tables["accuracy"].filter(what=RECALL)["share"]
+    shares = tables["accuracy"].filter(what=RECALL)["share"].to_numpy()
     if len(shares) > 1:
         yield (
             f"Over {len(shares)} combinations of template and number of examples, recall is {100 * shares.min():.1f} "
@@ -112,7 +112,7 @@ def _caveats(
     guessed = accuracy[INITIALS]["hits"]
     if guessed:
         yield f"{guessed:,} answers can be read off the input's initials; they say nothing about recall."
-    sizes = tables["buckets"].filter(scheme="faithful")["n"]
+    sizes = tables["buckets"].filter(scheme="faithful")["n"].to_numpy()
     if len(sizes) and sizes.max() > 2 * sizes.min():
         yield (
             f"The paper's buckets have {sizes.min():,} to {sizes.max():,} items here. Correlations over buckets are "
@@ -147,7 +147,9 @@ def _setting_names(several_templates: bool) -> pl.Expr:
 
 def _settings_chart(accuracy: pl.DataFrame) -> tuple[Table, Chart]:
     name, title = "settings", "Right answers by template and number of examples, and what knows nothing"
-    shown = accuracy.filter(pl.col("what").is_in(_BARS)).select(
+    guessed = accuracy.filter(what=INITIALS)["hits"].sum()
+    bars = _BARS if guessed else tuple(what for what in _BARS if "initials" not in what)
+    shown = accuracy.filter(pl.col("what").is_in(bars)).select(
         _setting_names(accuracy["template"].n_unique() > 1).alias("setting"), "what", "share", "low", "high", "n"
     )
     columns = {"setting": "template and solved examples"} | _meanings("accuracy", "what", "share", "low", "high", "n")
@@ -188,7 +190,7 @@ def _buckets_chart(buckets: pl.DataFrame, setting: Mapping[str, Any], unit: str)
 
 
 def _uneven_chart(faithful: pl.DataFrame, unit: str) -> tuple[Table, Chart]:
-    name, title = "bucket-sizes", "Items in each bucket of the paper: 50 groups of values are uneven"
+    name, title = "bucket-sizes", "Items in each of the paper's buckets: groups of values, at most 50"
     shown = faithful.select("bucket", "n", "popularity", "accuracy")
     columns = _meanings("buckets", *shown.columns)
     x, y = Axis("bucket", f"bucket of values ({unit})", "ordinal"), Axis("n", "items")

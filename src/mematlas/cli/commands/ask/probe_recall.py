@@ -46,7 +46,7 @@ def probe_recall(
 
 def show_recall(result: Recall, formats: "Sequence[Format]", as_json: bool) -> None:
     """Write the page with its pictures, and print what was found."""
-    from mematlas.report.recall.page import write_recall
+    from mematlas.report.plain_pages.recall import write_recall
 
     page = result.folder / "recall.html"
     write_recall(page, result.facts, result.finding, result.table("items"), formats)

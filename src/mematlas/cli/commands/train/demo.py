@@ -7,6 +7,7 @@ import polars as pl
 from cyclopts import Parameter
 
 from mematlas.analyses.summary import summarize
+from mematlas.cli.commands.ask.probe_recall import show_recall
 from mematlas.cli.output import Json, count, percent, print_json, print_table
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
@@ -54,7 +55,6 @@ def demo(
 
 
 def _probe(folder: Path, bar: Progress, as_json: bool) -> None:
-    from mematlas.cli.commands.ask.probe import show_recall
     from mematlas.pipeline.probe_demo import ProbeDemoConfig, probe_demo
 
     result = probe_demo(folder, ProbeDemoConfig(), TrainingLines(bar), bar)

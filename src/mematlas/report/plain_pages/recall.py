@@ -9,10 +9,8 @@ import polars as pl
 from mematlas.findings.finding import Finding
 from mematlas.report.charts.export import Format
 from mematlas.report.figures import build_figures
-from mematlas.report.rendering import render, write_pictures
-from mematlas.study import write_text
+from mematlas.report.plain_pages.pages import WIDTH, write_page
 
-_WIDTH: Final = 870  # pixels of a picture, as wide as the page
 _ERRORS_SHOWN: Final = 12
 
 
@@ -24,22 +22,21 @@ def write_recall(
     Args:
         facts: what was asked, as in facts.json; items: the table of this name.
     """
-    figures = list(build_figures([finding], _WIDTH))
+    figures = list(build_figures([finding], WIDTH))
     setting = {"template": next(iter(facts["templates"])), "shots": max(facts["shots"])}
     wrong = items.filter(**setting).filter(~pl.col("hit")).sort("popularity", descending=True, nulls_last=True)
-    page = render(
-        "mematlas.report.recall",
-        "page.html",
-        {"share": _percent},
+    write_page(
+        path,
+        "recall.html",
+        figures,
+        formats,
+        share=_percent,
         facts=facts,
         finding=finding,
-        figures=figures,
         shares=finding.table("accuracy").to_dicts(),
         wrong=wrong.head(_ERRORS_SHOWN).to_dicts(),
         wrong_in_all=wrong.height,
     )
-    write_text(path, page)
-    write_pictures(path, figures, formats)
 
 
 def _percent(value: float | None) -> str:
