@@ -136,7 +136,7 @@ def test_the_command_writes_a_page_and_prints_json(world, tmp_path, capsys):
 
 
 def test_mistakes_are_one_line(world, tmp_path):
-    with pytest.raises(OptionError, match="needs a model"):
+    with pytest.raises(OptionError, match="A probe of a task needs a model; name its folder or hub id"):
         mematlas.probe_tasks(task="t", index="i")
     with pytest.raises(OptionError, match="Two models are called 'trained'; name each once"):
         probe(world, tmp_path, control=world / "trained")

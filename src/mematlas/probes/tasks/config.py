@@ -24,7 +24,7 @@ class TasksConfig(BaseModel):
         "Lines, Parquet, or a dataset of Hugging Face."
     )
     index: Name = Field(
-        description="Index of the corpus that the models were trained on (`mematlas index`), or an infini-gram folder."
+        description="Folder of the index of the corpus that the models were trained on, also of infini-gram."
     )
     out: LocalPath = Field(
         default=Path("tasks"),

@@ -86,7 +86,7 @@ def run_tasks(
     from mematlas.probes.tasks.model_side import ModelSide
 
     if not models:
-        raise OptionError("`mematlas probe tasks` needs a model: its folder or hub id.")
+        raise OptionError("A probe of a task needs a model; name its folder or hub id.")
     sources = [(source, False) for name in models for source in find_models(name)]
     sources += [(source, True) for name in config.control for source in find_models(name)]
     for source, _ in sources:
