@@ -87,6 +87,7 @@ RULES = [
     ("stress", ["--shifts", "4,0"], "--shifts: numbers of tokens are at least 1"),
     ("stress", ["--relearn-on", "all"], "--relearn-on"),
     ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
+    ("probe tasks", ["--gama", "0.5"], "Did you mean '--gamma'? See `mematlas probe tasks --help`."),
     ("probe tasks", ["--n", "2,0"], "--n: numbers of words are 1 or more"),
     ("probe tasks", ["--gamma", "0.5,1"], "--gamma: similarities to exceed are from 0 to below 1"),
     ("probe tasks", ["--similarity", "letters"], "--similarity: 'letters' is none of characters, any, exact, embedder"),
