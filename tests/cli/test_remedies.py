@@ -30,6 +30,7 @@ PLACEHOLDERS = {
     "CORPUS": "rows.npy",
     "INDEX": "index",
     "STUDY_FILE": "study.yaml",
+    "KIND": "layers",  # of probes
 }
 #: What "..." stands for in a command: the options that it cannot do without.
 REST = {
