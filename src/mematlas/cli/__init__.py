@@ -86,9 +86,10 @@ def _add_commands() -> None:
             first, _, kind = name.rpartition(" ")
             if first and first not in app:
                 app.command(App(name=first, help=_KINDS[first], group=group))
-            (app[first] if first else app).command(
-                path, name=kind, help=_help(module, function), **({} if first else {"group": group})
-            )
+            if first:
+                app[first].command(path, name=kind, help=_help(module, function))
+            else:
+                app.command(path, name=kind, help=_help(module, function), group=group)
 
 
 _add_commands()
