@@ -88,7 +88,7 @@ RULES = [
     ("stress", ["--relearn-on", "all"], "--relearn-on"),
     ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
     ("probe tasks", ["--n", "2,0"], "--n: numbers of words are 1 or more"),
-    ("probe tasks", ["--gamma", "0.5,1"], "--gamma: similarities to exceed are from -1 to below 1"),
+    ("probe tasks", ["--gamma", "0.5,1"], "--gamma: similarities to exceed are from 0 to below 1"),
     ("probe tasks", ["--similarity", "letters"], "--similarity: 'letters' is none of characters, any, exact, embedder"),
     ("probe tasks", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("probe recall", ["--shots", "0,-1"], "--shots: numbers of examples are 0 or more"),
