@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mematlas.features.redundancy import distinct_ratio
 from mematlas.probes.prompts.changes import ChangedPrompt, Substitutes, change_prompt
 from mematlas.probes.prompts.config import PromptsConfig
 from mematlas.probes.prompts.tables import NEVER, NOT_AFTER_WHOLE, PERTURBED, REDUNDANCY, SHORTEST
@@ -17,6 +16,7 @@ from mematlas.probes.rows.opening import ProbedRows, RowProbe
 from mematlas.probes.rows.stages import Stage
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
+from mematlas.stats.redundancy import distinct_ratio
 from mematlas.types import Grid, TokenRows
 
 _COUNTED_ROWS: Final = 4096  # of the corpus, at random, whose tokens say which are about as frequent
@@ -121,7 +121,7 @@ class PromptLooks(RowLooks):
 
 
 def shortest_ends(recited: NDArray[np.bool_]) -> tuple[list[int | None], list[int | None]]:
-    """The shortest end of each prompt that recites, and the one from which on all longer ones do; None if there is none.
+    """The shortest end of each prompt that recites, and the one from which on all longer ones do; None if none does.
 
     Every length is tried, because longer prompts need not recite where shorter ones do.
 

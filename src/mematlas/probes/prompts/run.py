@@ -45,8 +45,9 @@ def _card(_facts: Mapping[str, Any]) -> list[str]:
         "- **shortest**: the model is asked after the last 1, 2, 3 ... tokens of the prompt. Every length is tried, as "
         "longer prompts need not recite where shorter ones do.",
         "- **perturbed**: tokens of the prompt are replaced by others that are about as frequent in the corpus "
-        "(substitute), taken out (delete), exchanged in pairs (swap) or put in a random order (shuffle). What is done to "
-        "a row depends on the seed, its id, the change and the draw alone; a higher strength changes more of the same.",
+        "(substitute), taken out (delete), exchanged in pairs (swap) or put in a random order (shuffle). What is done "
+        "to a row depends on the seed, its id, the change and the draw alone; a higher strength changes "
+        "more of the same.",
         "- **far**, **near**: the half of the prompt away from the continuation, and the half next to it.",
     ]
 

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from mematlas.findings.finding import Finding, Table
 from mematlas.probes.prompts import charts
 from mematlas.probes.rows.estimates import INTERVAL, class_means, class_medians, class_shares
@@ -84,8 +82,7 @@ def _ratios(records: "pl.DataFrame", context: int) -> "pl.DataFrame":
     import polars as pl
 
     recited = records.filter(pl.col("class") == "recited")
-    edges = np.arange(_BINS + 1) / _BINS
-    names = [f"{low:.1f} to {high:.1f}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{number / _BINS:.1f} to {(number + 1) / _BINS:.1f}" for number in range(_BINS)]
     parts = []
     for measure in ("first", "stable"):
         known = recited.drop_nulls(measure)
