@@ -19,6 +19,7 @@ from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
+from mematlas.probes.prior.config import PriorConfig, PriorKeywords
 from mematlas.probes.prompts.config import PromptsConfig, PromptsKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
@@ -34,6 +35,7 @@ KEYWORDS = {
     "stress": (StressKeywords, StressConfig),
     "trace_states": (TraceKeywords, TraceConfig),
     "probe_layers": (LayersKeywords, LayersConfig),
+    "probe_prior": (PriorKeywords, PriorConfig),
     "probe_prompts": (PromptsKeywords, PromptsConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

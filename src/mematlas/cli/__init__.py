@@ -47,6 +47,7 @@ _SECTIONS = {
         "audit": ("ask.audit", "audit"),
         "probe layers": ("ask.probe_layers", "probe_layers"),
         "probe prompts": ("ask.probe_prompts", "probe_prompts"),
+        "probe prior": ("ask.probe_prior", "probe_prior"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mematlas.probes.prompts.changes import ChangedPrompt, Substitutes, change_prompt
 from mematlas.probes.prompts.config import PromptsConfig
 from mematlas.probes.prompts.tables import NEVER, NOT_AFTER_WHOLE, PERTURBED, REDUNDANCY, SHORTEST
-from mematlas.probes.rows.looks import SHARD_ROWS, RowLooks, joined, keys, reaction_columns
+from mematlas.probes.rows.looks import SHARD_ROWS, RowLooks, as_objects, joined, keys, reaction_columns
 from mematlas.probes.rows.opening import ProbedRows, RowProbe
 from mematlas.probes.rows.stages import Stage
 from mematlas.scoring.engines.causal import Engine
@@ -57,7 +57,7 @@ class PromptLooks(RowLooks):
             for fewest, settled in zip(first, stable, strict=True)
         ]
         columns = {"recited": recited.tolist(), "first": first, "stable": stable, "ratio": ratio, "reason": reason}
-        return {**keys(rows), **{name: _as_objects(values) for name, values in columns.items()}}
+        return {**keys(rows), **{name: as_objects(values) for name, values in columns.items()}}
 
     def _recited_after_ends(self, rows: ProbedRows) -> NDArray[np.bool_]:
         """Whether each continuation is recited whole after the last 1 .. C tokens of the prompt: [rows, C]."""
@@ -133,11 +133,3 @@ def shortest_ends(recited: NDArray[np.bool_]) -> tuple[list[int | None], list[in
     # the number of recited ones at the end, before the last failing length
     tail = [length if row.all() else int((~row[::-1]).argmax()) for row in recited]
     return first, [length - count + 1 if count else None for count in tail]
-
-
-def _as_objects(values: list[Any]) -> NDArray[np.object_]:
-    """The values as they are, lists included, [n]."""
-    made = np.empty(len(values), dtype=object)
-    for index, value in enumerate(values):
-        made[index] = value
-    return made

@@ -37,7 +37,7 @@ def class_medians(records: "pl.DataFrame", value: str, by: Sequence[str] = ()) -
 
 def class_shares(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.DataFrame":
     """The share of records whose `value` is true, as `class_means`, with Wilson's interval."""
-    return _by_class(records, value, by, _share)
+    return _by_class(records, value, by, clustered_share)
 
 
 def _mean(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
@@ -50,7 +50,10 @@ def _median(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
     return float(estimate.estimate[0]), float(estimate.lower[0]), float(estimate.upper[0])
 
 
-def _share(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
+def clustered_share(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
+    """The share of records whose `value` is true, with the ends of its interval; NaN without records."""
+    if group.is_empty():
+        return np.nan, np.nan, np.nan
     labels = np.unique(group["cluster"].to_numpy(), return_inverse=True)[1]
     hits = np.stack([group[value].to_numpy().astype(np.float64), np.ones(group.height)], axis=1)
     sums = sum_by_label(labels, hits)

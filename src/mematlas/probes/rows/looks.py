@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mematlas.models.base import Model
 from mematlas.probes.rows.config import RowProbeConfig
@@ -90,3 +91,11 @@ def reaction_columns(reaction: Reaction) -> dict[str, Any]:
 def joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of several parts, one after another."""
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def as_objects(values: list[Any]) -> NDArray[np.object_]:
+    """The values as they are, lists and None included, [n]."""
+    made = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        made[index] = value
+    return made

@@ -56,7 +56,11 @@ def run_probe(kind: Kind, probe: RowProbe, looks: Looks, progress: Progress) -> 
         **own,
         "seed": config.seed,
     }
-    text = [f"# {kind.title.format(facts['model'])}", introduction(facts), *kind.card(facts)]
+    text = [
+        f"# {kind.title.format(facts['model'])}",
+        f"{introduction(facts)} Selected by `--rows {facts['selection']}`.",
+        *kind.card(facts),
+    ]
     return finish_probe(folder, stages, facts, settings, text)
 
 
@@ -70,6 +74,6 @@ def introduction(facts: Mapping[str, Any]) -> str:
     """Which rows were asked about, in one sentence."""
     control = f" and of {facts['control']}" if facts["control"] else ""
     return (
-        f"{facts['rows']} rows of {facts['corpus']} (`--rows {facts['selection']}`){control}: {facts['context']} "
-        f"tokens of prompt, {facts['continuation']} to recite."
+        f"{facts['rows']} rows of {facts['corpus']}{control}: {facts['context']} tokens of prompt, "
+        f"{facts['continuation']} to recite."
     )
