@@ -27,6 +27,8 @@ LAYERS: Final = "needs a model that recites; run by tests/probes/test_layers.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
+RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
+TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
@@ -42,6 +44,14 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas endpoint http://127.0.0.1:8000/v1#my-model --out endpoint": API,
     "mematlas score api:http://127.0.0.1:8000/v1#my-model --corpus tokens.npy --depth verbatim --context 32 "
     "--continuation 32 --study api": API,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--out recall": RECALLED,
+    "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--popularity index:corpus-index --out recall": RECALLED,
+    'mematlas probe tasks MODEL --task qa.csv --index corpus-index --template "Question: {input} Answer: {output}" '
+    "--n 1,2,3 --similarity any --whole-output --control OTHER --out tasks": TASKS,
+    "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -114,6 +124,10 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'result = mematlas.probe_prompts("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prompts")': PROMPTS,
     'result.table("shortest").select("row", "first", "stable", "ratio")': PROMPTS,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
+    'result.table("accuracy").filter(what="recall")': RECALLED,
+    'result = mematlas.probe_tasks("MODEL", task="prompted.csv", index="corpus-index", out="tasks")': TASKS,
+    'result.table("pairs").sort("count_pair", descending=True)': TASKS,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
     'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.prior.run import probe_prior
     from mematlas.probes.prompts.run import probe_prompts
+    from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
+    from mematlas.probes.tasks.run import probe_tasks
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
 
@@ -53,6 +55,8 @@ _HOMES = {
     "open_corpus": "mematlas.corpus.opening",
     "open_study": "mematlas.study",
     "predict_rows": "mematlas.predictors.screening",
+    "probe_recall": "mematlas.probes.recall.run",
+    "probe_tasks": "mematlas.probes.tasks.run",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "probe_layers": "mematlas.probes.layers.run",
@@ -82,6 +86,8 @@ __all__ = [
     "probe_layers",
     "probe_prior",
     "probe_prompts",
+    "probe_recall",
+    "probe_tasks",
     "run",
     "score",
     "stress",

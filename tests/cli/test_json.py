@@ -46,6 +46,8 @@ ELSEWHERE = {
     "canaries": "audit/canaries/test_check.py",
     "stress": "cli/test_stress_command.py",
     "endpoint": "cli/test_endpoint_command.py",
+    "probe tasks": "probes/test_tasks.py",
+    "probe recall": "cli/test_probe_command.py",
 }
 QUIET = [
     [*SCORE, "--study", "quiet"],

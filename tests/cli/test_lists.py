@@ -26,6 +26,8 @@ LISTS = {
     "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
+    "probe tasks": {"--n", "--gamma", "--control", "--pictures"},
+    "probe recall": {"--template", "--shots", "--invariance", "--temperatures", "--pictures"},
     "rows": {"--model", "--level"},
 }
 

@@ -40,6 +40,8 @@ VALID = {
     "stress": ["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"],
     "endpoint": ["http://127.0.0.1:9/v1#model"],
     "canaries": ["make", "--template", "A {digits:9}", "--into", "rows.npy"],
+    "probe tasks": ["uniform:60", "--task", "task.csv", "--index", "index"],
+    "probe recall": ["uniform:60", "--items", "items.csv", "--template", "{input}: {output}"],
 }
 #: Wrong values of options whose type does not exclude them: command, words, a part of the line.
 RULES = [
@@ -91,6 +93,18 @@ RULES = [
     ("stress", ["--shifts", "4,0"], "--shifts: numbers of tokens are at least 1"),
     ("stress", ["--relearn-on", "all"], "--relearn-on"),
     ("stress", ["--threshold", "64"], "--threshold 64 is more than the 32 tokens that can be recited"),
+    ("probe tasks", ["--n", "2,0"], "--n: numbers of words are 1 or more"),
+    ("probe tasks", ["--gamma", "0.5,1"], "--gamma: similarities to exceed are from -1 to below 1"),
+    ("probe tasks", ["--similarity", "letters"], "--similarity: 'letters' is none of characters, any, exact, embedder"),
+    ("probe tasks", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
+    ("probe recall", ["--shots", "0,-1"], "--shots: numbers of examples are 0 or more"),
+    ("probe recall", ["--temperatures", "1"], "--temperatures: needs at least two different temperatures, 0 or more"),
+    (
+        "probe recall",
+        ["--invariance", "template"],
+        "--invariance: Input should be 'templates', 'languages', 'temperatures'",
+    ),
+    ("probe recall", ["--pictures", "png,gif"], "--pictures: 'gif' is not one of png, svg, pdf"),
     ("audit", ["--alternatives", "5"], "--alternatives: Input should be greater than or equal to 19"),
     ("rows", ["--model", "parrot-222"], "--model parrot-222: the run has no such model. Did you mean 'parrot-22'?"),
     ("rows", ["--context", "9"], "has none of 9 tokens, only 8."),

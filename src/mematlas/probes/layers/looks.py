@@ -123,8 +123,8 @@ class LayerLooks(RowLooks):
         """The whole model for layer 0, and each head of another layer switched off alone."""
         alone = [(layer, head) for head in range(self.heads.heads)] if layer else []
         parts = []
-        for off in alone or [None]:
-            with ablated(self.heads, [] if off is None else [off], self.config.ablation):
+        for off in [[head] for head in alone] or [[]]:
+            with ablated(self.heads, off, self.config.ablation):
                 parts.append(teacher_forced(self.model, self.probe.source.card, self.rows, self.batch))
         count, switched = len(self.rows), len(parts)
         return {

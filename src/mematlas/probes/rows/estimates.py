@@ -1,7 +1,7 @@
 """Means, medians and shares over the rows of a class, with intervals that take rows which share text as one."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def _by_class(records: "pl.DataFrame", value: str, by: Sequence[str], estimate: 
         }
         for key, group in records.drop_nulls(value).group_by("class", *by, maintain_order=True)
     ]
-    schema = {"class": pl.Enum(CLASSES), **{name: records.schema[name] for name in by}, "rows": pl.Int64}
-    schema |= dict.fromkeys(names, pl.Float64())
+    schema: dict[str, Any] = {"class": pl.Enum(CLASSES), **{name: records.schema[name] for name in by}}
+    schema |= {"rows": pl.Int64, **dict.fromkeys(names, pl.Float64)}
     frame = pl.DataFrame(made, schema=schema)
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None)).sort("class", *by)

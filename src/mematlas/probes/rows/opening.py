@@ -7,7 +7,7 @@ control    rows that it was never shown
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,9 @@ from mematlas.models.base import LoadOptions, Model, ModelCard, ModelSource
 from mematlas.models.resolve import find_model
 from mematlas.probes.rows.config import RowProbeConfig
 from mematlas.progress import Progress
-from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.job import digest_positions
 from mematlas.scoring.options import ScoringOptions
-from mematlas.scoring.row_options import select_rows
+from mematlas.scoring.row_options import RowOptions, select_rows
 from mematlas.study.clusters import join_copies
 from mematlas.types import Encoder, Grid, Ids, TokenRows
 
@@ -119,8 +118,8 @@ class RowProbe:
         if self.control is not None:
             parts.append((self.control, self.control_positions, True))
         ids, control, tokens, left_out = [], [], [], 0
-        for corpus, positions, is_control in parts:
-            positions = positions[: len(positions)]  # of a range: an array
+        for corpus, selected, is_control in parts:
+            positions = selected[: len(selected)]  # of a range: an array
             read = corpus.read(positions, width)
             kept = read.lengths >= width
             if not kept.any():
@@ -161,7 +160,7 @@ def _select(
 ) -> tuple[Corpus, Positions, Encoder | None]:
     """Open a corpus and select its rows, by default at most DEFAULT_ROWS at random."""
     options = config.model_copy(update={"corpus": corpus, "rows": rows or "all"})
-    opened, positions, encoder = select_rows(options, source, config.context, config.continuation)
+    opened, positions, encoder = select_rows(cast(RowOptions, options), source, config.context, config.continuation)
     if rows is None and len(positions) > DEFAULT_ROWS:
         drawn = np.random.default_rng(config.seed).choice(len(positions), DEFAULT_ROWS, replace=False)
         return opened, np.sort(drawn), encoder
@@ -170,6 +169,8 @@ def _select(
 
 def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reaction:
     """What the model recites of rows, by the ordinary engine."""
+    from mematlas.scoring.engines.causal import Engine
+
     options = ScoringOptions(Grid((rows.context,), (rows.continuation,)), signals=("truth",), batch=batch)
     table = TokenRows(rows.tokens, np.full(len(rows), rows.tokens.shape[1]))
     matches, verbatim = np.zeros((2, len(rows)), np.int64)
@@ -184,6 +185,8 @@ def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reacti
 
 def teacher_forced(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> tuple[Ids, NDArray[np.float64]]:
     """Hits and log-probability of every continuation, each token after the true ones before it: [rows], [rows]."""
+    from mematlas.scoring.engines.causal import Engine
+
     options = ScoringOptions(
         Grid((rows.context,), (rows.continuation,)), depth="verbatim", signals=("truth",), batch=batch
     )

@@ -9,9 +9,7 @@ from mematlas.cli.lists import COMMAS
 from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.layers.config import LayersConfig
-from mematlas.probes.layers.finding import layer_findings
 from mematlas.probes.layers.run import run_layers
-from mematlas.probes.rows.runs import introduction
 
 
 def probe_layers(
@@ -37,6 +35,9 @@ def probe_layers(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    from mematlas.probes.layers.finding import layer_findings
+    from mematlas.probes.rows.runs import introduction
+
     page = FindingsPage("probe layers", pictures)
     result = run_layers(model, config, progress_display(quiet))
     told_apart = "Rows that the model recites whole stand beside those it does not."

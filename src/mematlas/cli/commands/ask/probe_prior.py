@@ -9,9 +9,7 @@ from mematlas.cli.lists import COMMAS
 from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.prior.config import PriorConfig
-from mematlas.probes.prior.finding import prior_findings
 from mematlas.probes.prior.run import run_prior
-from mematlas.probes.rows.runs import introduction
 
 
 def probe_prior(
@@ -37,6 +35,9 @@ def probe_prior(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    from mematlas.probes.prior.finding import prior_findings
+    from mematlas.probes.rows.runs import introduction
+
     page = FindingsPage("probe prior", pictures)
     result = run_prior(model, config, progress_display(quiet))
     others = f"Continuations are also put after {result.facts['prefixes']} prompts of other rows."

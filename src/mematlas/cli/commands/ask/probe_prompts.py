@@ -9,9 +9,7 @@ from mematlas.cli.lists import COMMAS
 from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.prompts.config import PromptsConfig
-from mematlas.probes.prompts.finding import prompt_findings
 from mematlas.probes.prompts.run import run_prompts
-from mematlas.probes.rows.runs import introduction
 
 
 def probe_prompts(
@@ -37,6 +35,9 @@ def probe_prompts(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    from mematlas.probes.prompts.finding import prompt_findings
+    from mematlas.probes.rows.runs import introduction
+
     page = FindingsPage("probe prompts", pictures)
     result = run_prompts(model, config, progress_display(quiet))
     told_apart = "Rows that the model recites whole stand beside those it does not."
