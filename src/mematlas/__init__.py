@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
     from mematlas.probes.layers.run import probe_layers
+    from mematlas.probes.prior.run import probe_prior
+    from mematlas.probes.prompts.run import probe_prompts
     from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.probes.tasks.run import probe_tasks
@@ -58,6 +60,8 @@ _HOMES = {
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
     "probe_layers": "mematlas.probes.layers.run",
+    "probe_prior": "mematlas.probes.prior.run",
+    "probe_prompts": "mematlas.probes.prompts.run",
     "stress": "mematlas.auditing.stress.run",
     "trace_states": "mematlas.probes.state_tracing.run",
 }
@@ -80,6 +84,8 @@ __all__ = [
     "open_study",
     "predict_rows",
     "probe_layers",
+    "probe_prior",
+    "probe_prompts",
     "probe_recall",
     "probe_tasks",
     "run",

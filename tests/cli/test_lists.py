@@ -22,6 +22,8 @@ LISTS = {
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
     "probe layers": {"--looks", "--strengths", "--pictures"},
+    "probe prior": {"--pictures"},
+    "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
     "probe tasks": {"--n", "--gamma", "--control", "--pictures"},

@@ -64,6 +64,8 @@ CALLS = {
     "probe tasks": [(["model", "--task", "task.csv", "--index", "index"], REPORT)],
     "trace-states": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "probe layers": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "probe prompts": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "probe prior": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "stress": [(["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "endpoint": [(["http://127.0.0.1:9/v1#model"], "Nothing listens at http://127.0.0.1:9/v1")],
     "canaries": [
@@ -113,6 +115,8 @@ calls = {
     "open_corpus": lambda: mematlas.open_corpus("folder", format="datasets"),
     "open_study": lambda: mematlas.open_study("study"),
     "probe_layers": lambda: mematlas.probe_layers("uniform:60", corpus="rows.npy", rows="first:1"),
+    "probe_prior": lambda: mematlas.probe_prior("uniform:60", corpus="rows.npy", rows="first:1"),
+    "probe_prompts": lambda: mematlas.probe_prompts("uniform:60", corpus="rows.npy", rows="first:1"),
     "probe_recall": lambda: mematlas.probe_recall("model", items="items.csv", template="{input} {output}"),
     "probe_tasks": lambda: mematlas.probe_tasks("model", task="task.csv", index="index"),
     "predict_rows": lambda: mematlas.predict_rows("uniform:60", corpus="rows.npy", predictor="predictor"),

@@ -46,6 +46,8 @@ _SECTIONS = {
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
         "probe layers": ("ask.probe_layers", "probe_layers"),
+        "probe prompts": ("ask.probe_prompts", "probe_prompts"),
+        "probe prior": ("ask.probe_prior", "probe_prior"),
         "probe recall": ("ask.probe_recall", "probe_recall"),
         "probe tasks": ("ask.probe_tasks", "probe_tasks"),
         "trace-states": ("ask.trace_states", "trace_states"),

@@ -5,7 +5,6 @@ other      rows of the corpus of which it does not
 control    rows that it was never shown
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, cast
@@ -184,13 +183,17 @@ def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reacti
     return Reaction(matches, verbatim, logs)
 
 
-def row_columns(rows: ProbedRows, reaction: Reaction) -> Mapping[str, Any]:
-    """The table `rows` of a probe, by column."""
-    return {
-        "row": rows.row,
-        "class": rows.classes(reaction),
-        "cluster": rows.clusters,
-        "matches": reaction.matches,
-        "verbatim": reaction.verbatim,
-        "log_probability": reaction.log_probability,
-    }
+def teacher_forced(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> tuple[Ids, NDArray[np.float64]]:
+    """Hits and log-probability of every continuation, each token after the true ones before it: [rows], [rows]."""
+    from mematlas.scoring.engines.causal import Engine
+
+    options = ScoringOptions(
+        Grid((rows.context,), (rows.continuation,)), depth="verbatim", signals=("truth",), batch=batch
+    )
+    table = TokenRows(rows.tokens, np.full(len(rows), rows.tokens.shape[1]))
+    hits, logs = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    for result in Engine(model, card, options).score(table, np.arange(len(rows))):
+        own = slice(rows.context - 1, None)
+        hits[result.rows] = result.truth["hit"][:, own].sum(axis=1)
+        logs[result.rows] = result.truth["log_probability"][:, own].astype(np.float64).sum(axis=1)
+    return hits, logs
