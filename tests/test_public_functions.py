@@ -18,6 +18,7 @@ from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
+from mematlas.probes.compress.config import CompressConfig, CompressKeywords
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
@@ -33,6 +34,7 @@ KEYWORDS = {
     "stress": (StressKeywords, StressConfig),
     "trace_states": (TraceKeywords, TraceConfig),
     "probe_layers": (LayersKeywords, LayersConfig),
+    "probe_compress": (CompressKeywords, CompressConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),

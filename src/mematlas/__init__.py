@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.fit import fit_predictors
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
+    from mematlas.probes.compress.run import probe_compress
     from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.scoring.config import ScoreConfig
@@ -53,6 +54,7 @@ _HOMES = {
     "predict_rows": "mematlas.predictors.screening",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
+    "probe_compress": "mematlas.probes.compress.run",
     "probe_layers": "mematlas.probes.layers.run",
     "stress": "mematlas.auditing.stress.run",
     "trace_states": "mematlas.probes.state_tracing.run",
@@ -75,6 +77,7 @@ __all__ = [
     "open_corpus",
     "open_study",
     "predict_rows",
+    "probe_compress",
     "probe_layers",
     "run",
     "score",

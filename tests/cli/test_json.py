@@ -41,6 +41,7 @@ ELSEWHERE = {
     "audit": "audit/test_command.py",
     "trace-states": "cli/test_trace_states_command.py",
     "probe layers": "probes/test_layers.py",
+    "probe compress": "probes/test_compress.py",
     "canaries": "audit/canaries/test_check.py",
     "stress": "cli/test_stress_command.py",
     "endpoint": "cli/test_endpoint_command.py",

@@ -22,6 +22,7 @@ LISTS = {
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
     "probe layers": {"--looks", "--strengths", "--pictures"},
+    "probe compress": {"--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
     "rows": {"--model", "--level"},

@@ -46,6 +46,7 @@ _SECTIONS = {
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
         "probe layers": ("ask.probe_layers", "probe_layers"),
+        "probe compress": ("ask.probe_compress", "probe_compress"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),

@@ -12,9 +12,10 @@ from mematlas.interventions.lens import final_norm, logit_lens
 from mematlas.interventions.noise import NoisyModel, state_cosines
 from mematlas.models.causal import CausalModel
 from mematlas.probes.layers.config import LayersConfig
-from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY, ROWS
+from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY
 from mematlas.probes.rows.opening import ProbedRows, Reaction, RowProbe, react, row_columns
 from mematlas.probes.rows.stages import Stage
+from mematlas.probes.rows.tables import ROWS
 from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.options import ScoringOptions
 from mematlas.types import Grid, Ids, TokenRows
