@@ -107,7 +107,7 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'answers = asked.complete(["What is the ISO code of Chad?"], max_tokens=16, temperature=0.7, seed=1, n=3)': API,
     'result = mematlas.probe_layers("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="layers")': LAYERS,
     'result.table("lens").group_by("layer", "control").mean()': LAYERS,
-    'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="shortest")': SHORTEST,
+    'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="acr")': SHORTEST,
     'result.table("strings").select("class", "tokens", "prompt_tokens", "ratio", "bound", "reason")': SHORTEST,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
