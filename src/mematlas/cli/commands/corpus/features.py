@@ -22,6 +22,7 @@ def features(
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
     tagger: str | None = None,
+    near: Annotated[bool, Parameter(negative=())] = False,
     run: str | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
     quiet: Quiet = False,
@@ -44,6 +45,8 @@ def features(
         A .npy file of row positions in the order in which training showed them; that stream is then counted.
     tagger
         Also tag parts of speech in a sample of the rows, with spacy:NAME; see the analysis parts_of_speech.
+    near
+        Also find near-copies among the scored rows: 5-token pieces in common, Jaccard similarity .8 or more.
     run
         The start of a run's key, as printed by `mematlas show`; the latest run by default.
     workers
@@ -57,6 +60,7 @@ def features(
         joined=joined,
         training_order=training_order,
         tagger=tagger,
+        near=near,
         run=run,
         progress=progress_display(quiet),
         **dict(workers),
