@@ -47,8 +47,8 @@ def probe_compress(
         [compress_finding(result)],
         title=f"The shortest prompts that make {facts['model']} recite",
         introduction=[
-            f"Strings ({counts}) of {facts['continuation']} tokens, and the shortest prompt after which the model gives "
-            "each, whatever the prompt says. A string longer than its prompt cannot come from the prompt alone."
+            f"Strings ({counts}) of {facts['continuation']} tokens, and the shortest prompt after which the model "
+            "gives each, whatever the prompt says. A string longer than its prompt cannot come from the prompt alone."
         ],
         as_json=json_,
     )
