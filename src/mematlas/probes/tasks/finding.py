@@ -91,17 +91,21 @@ def _texts(record: "dict[str, Any]") -> tuple[str, str]:
     if record["rho"] is None:
         return (
             f"Mem of {name} is not defined",
-            f"Of {record['pairs']} pairs of {n} words from {record['examples']} examples: {record['reason']}.",
+            f"Of {record['pairs']} pairs of {_words(n)} from {record['examples']} examples: {record['reason']}.",
         )
     inside = record["null_low"] <= record["rho"] <= record["null_high"]
     verb = "does not follow" if inside or record["rho"] <= 0 else "follows"
     headline = f"{name} {verb} its corpus: Mem = {record['rho']:.2f}"
     sentence = (
-        f"{name}, {n} words: Mem {record['rho']:.2f} ({record['low']:.2f} to {record['high']:.2f}), p = "
+        f"{name}, {_words(n)}: Mem {record['rho']:.2f} ({record['low']:.2f} to {record['high']:.2f}), p = "
         f"{record['p']:.3f}, {record['pairs']:,} pairs of {record['examples']} examples; permuted "
         f"{record['null_low']:.2f} to {record['null_high']:.2f}."
     )
     return headline, sentence
+
+
+def _words(n: int) -> str:
+    return "1 word" if n == 1 else f"{n} words"
 
 
 def _caveats(first: pl.DataFrame, facts: "dict[str, Any]") -> Sequence[str]:
@@ -135,7 +139,7 @@ def _coverage(coverage: pl.DataFrame, facts: "dict[str, Any]") -> Finding:
     equal = coverage.filter(scheme="equal")
     low, high = own[0], own[-1]
     sentence = (
-        f"{facts['models'][0]}, {n} words: {100 * low['right']:.0f} % right where the corpus has {low['least']:,} to "
+        f"{facts['models'][0]}, {_words(n)}: {100 * low['right']:.0f} % right where the corpus has {low['least']:,} to "
         f"{low['most']:,} pairs, {100 * high['right']:.0f} % at {high['least']:,} to {high['most']:,}."
     )
     headline = (
