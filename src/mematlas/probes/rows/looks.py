@@ -1,6 +1,6 @@
 """What makes the shards of a probe of rows: its rows, and the model once a shard needs it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -88,7 +88,7 @@ def reaction_columns(reaction: Reaction) -> dict[str, Any]:
     }
 
 
-def joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of several parts, one after another."""
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 

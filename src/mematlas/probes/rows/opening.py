@@ -149,7 +149,8 @@ def open_probe(model: str, config: RowProbeConfig, progress: Progress) -> RowPro
     for remark in source.card.remarks:
         progress.say(remark)
     corpus, positions, encoder = _select(config, source, config.corpus, config.rows)
-    control, control_positions = None, positions[:0]
+    control: Corpus | None = None
+    control_positions: Positions = positions[:0]
     if config.control is not None:
         control, control_positions, _ = _select(config, source, config.control, config.control_rows)
     return RowProbe(config, source, corpus, positions, encoder, control, control_positions)
