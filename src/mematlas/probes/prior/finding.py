@@ -137,7 +137,8 @@ def _texts(rows: pl.DataFrame, counted: pl.DataFrame, known: pl.DataFrame, facts
     of = counted.filter(set="corpus", threshold=threshold["threshold"]).to_dicts()
     if not of or of[0]["share"] is None:
         return f"{extractable} rows are extractable; none of them has a ratio", _sentence(middle)
-    headline = f"{100 * of[0]['share']:.0f} % of extractable rows are generic"
+    generic = f"{100 * of[0]['share']:.0f} % of extractable rows are generic"
+    headline = generic if of[0]["generic"] else "No extractable row is generic"
     whose = {OF_CONTROL: "the control's", OF_USER: "the given"}[threshold["threshold"]]
     memorized = (
         f"{of[0]['memorized']} of {of[0]['extractable']} are memorized (r above {whose} {threshold['log_ratio']:.1f})"

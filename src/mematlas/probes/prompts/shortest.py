@@ -57,7 +57,7 @@ def shortest_finding(result: ProbeResult) -> Finding:
     )
     caveats = (
         "Every length was tried: longer prompts need not recite where shorter ones do, so that halving would be wrong.",
-        "A row that is recited after few tokens may be common text; its prior tells (`mematlas probe prior`).",
+        "A row that is recited after few tokens may be common text; the probe of its prior tells.",
     )
     drawn = tuple(chart for chart in charts.SHORTEST if chart.table != "ratio" or len(ratio))
     parts: dict[str, Any] = {"tables": tables, "charts": drawn, "caveats": caveats}
