@@ -98,14 +98,10 @@ def make_features(
     words = None if tagger is None else load_tagger(tagger)
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
-    order = None if training_order is None else Path(training_order)
-    if "masking" in opened.run(run).settings:
-        raise StudyError(
-            f"Row features count the contexts and continuations of causal models, but the objective of run "
-            f"{opened.run(run).key} is masked; analyse it without: {command_line('analyze', opened.folder)}"
-        )
+    _refuse_masked(opened, run)
     scored, display = reopen_rows(opened, run), progress or Silent()
-    features = FeaturesStep(opened, scored, CountOptions(scope, eod, joined, order), options)
+    counting = CountOptions(scope, eod, joined, None if training_order is None else Path(training_order))
+    features = FeaturesStep(opened, scored, counting, options)
     features.execute(options, display)
     OccurrencesStep(opened, scored).execute(options, display)
     if near:
@@ -113,6 +109,15 @@ def make_features(
     if words is not None:
         make_tags(opened, run, scored.tokenizer, words, display)
     return features.output_folder
+
+
+def _refuse_masked(study: Study, key: str | None) -> None:
+    run = study.run(key)
+    if "masking" in run.settings:
+        raise StudyError(
+            f"Row features count the contexts and continuations of causal models, but the objective of run {run.key} "
+            f"is masked; analyse it without: {command_line('analyze', study.folder)}"
+        )
 
 
 class FeaturesStep(TaskStep[int, None]):

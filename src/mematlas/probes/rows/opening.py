@@ -21,7 +21,6 @@ from mematlas.models.base import LoadOptions, Model, ModelCard, ModelSource
 from mematlas.models.resolve import find_model
 from mematlas.probes.rows.config import RowProbeConfig
 from mematlas.progress import Progress
-from mematlas.scoring.engines.causal import Engine
 from mematlas.scoring.job import digest_positions
 from mematlas.scoring.options import ScoringOptions
 from mematlas.scoring.row_options import select_rows
@@ -171,6 +170,8 @@ def _select(
 
 def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reaction:
     """What the model recites of rows, by the ordinary engine."""
+    from mematlas.scoring.engines.causal import Engine
+
     options = ScoringOptions(Grid((rows.context,), (rows.continuation,)), signals=("truth",), batch=batch)
     table = TokenRows(rows.tokens, np.full(len(rows), rows.tokens.shape[1]))
     matches, verbatim = np.zeros((2, len(rows)), np.int64)

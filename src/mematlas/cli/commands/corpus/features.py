@@ -1,5 +1,6 @@
 """`mematlas features`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -53,18 +54,8 @@ def features(
         Processes that count.
     """
     opened = open_study(study)
-    folder = make_features(
-        opened,
-        scope=scope,
-        eod=eod,
-        joined=joined,
-        training_order=training_order,
-        tagger=tagger,
-        near=near,
-        run=run,
-        progress=progress_display(quiet),
-        **dict(workers),
-    )
+    make = partial(make_features, opened, scope=scope, eod=eod, joined=joined, training_order=training_order)
+    folder = make(tagger=tagger, near=near, run=run, progress=progress_display(quiet), **dict(workers))
     _print_summary(opened, run, folder)
     print(f"Analyse the study with them: {command_line('analyze', study)}")
 
