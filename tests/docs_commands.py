@@ -21,14 +21,20 @@ GPU: Final = "needs a GPU and vLLM; run with a stand-in by tests/scoring/test_vl
 #: Training many models takes minutes; tests/pipeline run tiny ones.
 TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and test_own_trainer.py"
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
+PROMPTS: Final = "needs a model that recites; run by tests/probes/test_prompts.py"
+PRIOR: Final = "needs a model that recites; run by tests/probes/test_prior.py"
 SHORTEST: Final = "needs a model that recites; run by tests/probes/test_compress.py"
 LAYERS: Final = "needs a model that recites; run by tests/probes/test_layers.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
+RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
+TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
+    "mematlas probe prompts MODEL --corpus train.jsonl --control heldout.jsonl --out prompts": PROMPTS,
+    "mematlas probe prior MODEL --corpus train.jsonl --control heldout.jsonl --out prior": PRIOR,
     "mematlas probe compress MODEL --corpus train.jsonl --control heldout.jsonl --budget 60 --out shortest": SHORTEST,
     "mematlas score noise:0.3@MODEL heads:2.0+2.5@MODEL MODEL --corpus train.jsonl --study changed": LAYERS,
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
@@ -40,6 +46,14 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas endpoint http://127.0.0.1:8000/v1#my-model --out endpoint": API,
     "mematlas score api:http://127.0.0.1:8000/v1#my-model --corpus tokens.npy --depth verbatim --context 32 "
     "--continuation 32 --study api": API,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--out recall": RECALLED,
+    "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
+    'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
+    "--popularity index:corpus-index --out recall": RECALLED,
+    'mematlas probe tasks MODEL --task qa.csv --index corpus-index --template "Question: {input} Answer: {output}" '
+    "--n 1,2,3 --similarity any --whole-output --control OTHER --out tasks": TASKS,
+    "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
     "mematlas demo --out demo": f"{MINUTES}; run by tests/pipeline/test_demo.py",
     "mematlas audit MODEL --train canaries/train.jsonl --control heldout.jsonl --canaries canaries/key.parquet "
     "--out audit-canaries": "needs a file of more than canaries; run by tests/audit/test_command.py",
@@ -107,9 +121,17 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'answers = asked.complete(["What is the ISO code of Chad?"], max_tokens=16, temperature=0.7, seed=1, n=3)': API,
     'result = mematlas.probe_layers("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="layers")': LAYERS,
     'result.table("lens").group_by("layer", "control").mean()': LAYERS,
+    'result = mematlas.probe_prior("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prior")': PRIOR,
+    'result.table("prior").sort("log_ratio")': PRIOR,
+    'result = mematlas.probe_prompts("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prompts")': PROMPTS,
+    'result.table("shortest").select("row", "first", "stable", "ratio")': PROMPTS,
     'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="acr")': SHORTEST,
     'result.table("strings").select("class", "tokens", "prompt_tokens", "ratio", "bound", "reason")': SHORTEST,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
+    'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
+    'result.table("accuracy").filter(what="recall")': RECALLED,
+    'result = mematlas.probe_tasks("MODEL", task="prompted.csv", index="corpus-index", out="tasks")': TASKS,
+    'result.table("pairs").sort("count_pair", descending=True)': TASKS,
     'traces.dependency().group_by("row", "layer").mean()': TRACED,
     'result = mematlas.stress("before", "after", corpus="train.jsonl", rows="ids:forget.txt")': STRESSED,
     'result.prompts().group_by("prompt").agg(pl.col("gain").mean())': STRESSED,

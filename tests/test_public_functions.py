@@ -20,8 +20,13 @@ from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
 from mematlas.probes.compress.config import CompressConfig, CompressKeywords
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
+from mematlas.probes.prior.config import PriorConfig, PriorKeywords
+from mematlas.probes.prompts.config import PromptsConfig, PromptsKeywords
+from mematlas.probes.recall.config import RecallConfig
+from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
+from mematlas.probes.tasks.config import TasksConfig, TasksKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.keywords import ScoreKeywords
 from tests import tiny_networks as networks
@@ -32,8 +37,12 @@ KEYWORDS = {
     "score": (ScoreKeywords, ScoreConfig),
     "predict_rows": (PredictKeywords, PredictConfig),
     "stress": (StressKeywords, StressConfig),
+    "probe_recall": (RecallKeywords, RecallConfig),
     "trace_states": (TraceKeywords, TraceConfig),
+    "probe_tasks": (TasksKeywords, TasksConfig),
     "probe_layers": (LayersKeywords, LayersConfig),
+    "probe_prior": (PriorKeywords, PriorConfig),
+    "probe_prompts": (PromptsKeywords, PromptsConfig),
     "probe_compress": (CompressKeywords, CompressConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

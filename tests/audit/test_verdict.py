@@ -9,11 +9,11 @@ import pytest
 from mematlas.auditing.base import Example, Look, Measure, could_not_be_judged
 from mematlas.auditing.config import resolve_audit
 from mematlas.auditing.page import verdict_page
-from mematlas.auditing.places import place_values
 from mematlas.auditing.recitation import damage
 from mematlas.auditing.redaction import mask, masked, redacted
 from mematlas.auditing.thresholds import parse_threshold
 from mematlas.auditing.verdict import decide
+from mematlas.corpus.reading.places import place_values
 from mematlas.errors import OptionError
 from mematlas.types import Encoder
 

@@ -41,10 +41,14 @@ ELSEWHERE = {
     "audit": "audit/test_command.py",
     "trace-states": "cli/test_trace_states_command.py",
     "probe layers": "probes/test_layers.py",
+    "probe prompts": "probes/test_prompts.py",
+    "probe prior": "probes/test_prior.py",
     "probe compress": "probes/test_compress.py",
     "canaries": "audit/canaries/test_check.py",
     "stress": "cli/test_stress_command.py",
     "endpoint": "cli/test_endpoint_command.py",
+    "probe tasks": "probes/test_tasks.py",
+    "probe recall": "cli/test_probe_command.py",
 }
 QUIET = [
     [*SCORE, "--study", "quiet"],

@@ -22,9 +22,13 @@ LISTS = {
     "audit": {"--fail-on"},
     "trace-states": {"--pictures"},
     "probe layers": {"--looks", "--strengths", "--pictures"},
+    "probe prior": {"--pictures"},
+    "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
     "probe compress": {"--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
+    "probe tasks": {"--n", "--gamma", "--control", "--pictures"},
+    "probe recall": {"--template", "--shots", "--invariance", "--temperatures", "--pictures"},
     "rows": {"--model", "--level"},
 }
 

@@ -284,7 +284,7 @@ def test_the_command_writes_page_tables_and_card(folder, tmp_path, capsys):
     assert "Tokens of a string over those of its shortest prompt" in page
     assert "lower bound" in (out / "README.md").read_text()
     assert run([*words, "--quiet", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["strings"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["compression"]["strings"]) == 3
 
 
 def test_strings_of_a_file_are_texts_or_ids(tmp_path):

@@ -1,16 +1,15 @@
 """The verdict as one page to hand over: no script, nothing from elsewhere, and at most two printed pages of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from mematlas.auditing.base import Example, Measure
 from mematlas.auditing.verdict import LEVEL, Verdict
+from mematlas.report import rendering
 from mematlas.report.display_text import printable
 from mematlas.study import write_text
 from mematlas.version import __version__
@@ -37,10 +36,8 @@ def write_page(path: Path, verdict: Verdict, facts: Mapping[str, Any], extra: st
 
 def render(package: str, template: str, **values: Any) -> str:
     """A template of a package with these values, as HTML."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "marked": _marked, "p_value": _p_value, "printable": printable}
-    source = resources.files(package).joinpath(template).read_text(encoding="utf-8")
-    return environment.from_string(source).render(values)
+    filters: dict[str, Callable[..., Any]] = {"number": _number, "marked": _marked, "p_value": _p_value}
+    return rendering.render(package, template, filters, **values)
 
 
 def verdict_page(verdict: Verdict, facts: Mapping[str, Any], extra: str = "") -> str:

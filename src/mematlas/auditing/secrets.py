@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mematlas.auditing.base import Example, Look, Material, Measure, could_not_be_judged
 from mematlas.auditing.config import AuditConfig
-from mematlas.auditing.places import Place, place_values
+from mematlas.corpus.reading.places import Place, place_values
 from mematlas.errors import OptionError
 from mematlas.matching.secrets.alternatives import alternatives, format_size
 from mematlas.matching.secrets.finding import Occurrence, find_secrets

@@ -164,6 +164,30 @@ class SuffixArray:
         stop = next((index for index, token in enumerate(after) if token >= self.vocabulary), len(after))
         return before[ends[-1] + 1 if ends else 0 :], after[:stop]
 
+    def neighbours(self, positions: Ids, n: int, scope: Scope) -> tuple[Ids, Ids]:
+        """The token before and the one after the n tokens at each position [h]; -1 where the scope ends there."""
+        before, after = positions - 1, positions + n
+        found = []
+        for places, inside in ((before, before >= 0), (after, after < self._length)):
+            kept = inside.copy()
+            if scope in self._boundaries:
+                numbers = self._boundaries[scope].numbers_at
+                kept[inside] = numbers(places[inside]) == numbers(positions[inside])
+            tokens = np.full(len(positions), -1, np.int64)
+            tokens[kept] = self._tokens_at(places[kept])
+            tokens[tokens >= self.vocabulary] = -1  # separators
+            found.append(tokens)
+        return found[0], found[1]
+
+    def documents_at(self, positions: Ids) -> Ids:
+        """The number of the document of each position [h]."""
+        return self._documents.numbers_at(positions)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the stream."""
+        return self._length
+
     def _group(self, ngrams: NGrams, scope: Scope) -> list[QueryGroup]:
         return group_by_length(ngrams, self.vocabulary, lambda n: self._length, self.scopes, scope)
 

@@ -71,7 +71,8 @@ def attention_heads(model: object, name: str) -> AttentionHeads:
                 "model built as most decoders are (GPT-NeoX, Llama, GPT-2, Qwen2 ...)."
             )
         projections.append(own[-1])
-    return AttentionHeads(tuple(projections), int(heads))
+    assert isinstance(heads, int)
+    return AttentionHeads(tuple(projections), heads)
 
 
 def _attention_layers(block: Module) -> list[Module]:

@@ -73,14 +73,12 @@ class _NoisySession:
     def __init__(self, model: NoisyModel, session: Session, digests: Tensor) -> None:
         self._model, self._session, self._digests = model, session, digests
 
-    @property
-    def kept(self) -> Tensor:
-        return self._session.kept
-
     def feed(self, tokens: Tensor, last: int | None = None) -> Tensor:
         self._digests = torch.cat([self._digests, _digests(tokens.to(self._model.device), self._digests)], dim=1)
         with forward_hooks([(self._model.block, self._disturb)]):
-            return self._session.feed(tokens, last)
+            states = self._session.feed(tokens, last)
+        self.kept = self._session.kept
+        return states
 
     def _disturb(self, _module: object, _inputs: object, output: object) -> object:
         state = state_of(output)

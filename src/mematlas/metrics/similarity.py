@@ -4,6 +4,7 @@ Source: P2 names BLEU and token Levenshtein as measures of approximate memorizat
 our choice. Texts are rows of matrices [n, width] of token ids >= 0, padded with -1 at the end.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -69,3 +70,19 @@ def _unpadded(*matrices: ArrayLike) -> tuple[list[list[int]], ...]:
     return tuple(
         array.tolist() if (array >= 0).all() else [row[row >= 0].tolist() for row in array] for array in arrays
     )
+
+
+def text_edit_distances(texts: Sequence[str], other: str) -> Integers:
+    """Levenshtein distance of each text to `other`: the fewest characters to insert, delete or replace. Shape (n,)."""
+    from rapidfuzz.distance import Levenshtein
+    from rapidfuzz.process import cpdist
+
+    return cpdist(list(texts), [other] * len(texts), scorer=Levenshtein.distance, dtype=np.int64, workers=1)
+
+
+def text_bleu(texts: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
+    """BLEU of each text with its reference, 0 to 1, by sacrebleu's defaults for sentences. Shape (n,)."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    score = BLEU(effective_order=True).sentence_score
+    return np.array([score(text, [other]).score / 100 for text, other in zip(texts, references, strict=True)])

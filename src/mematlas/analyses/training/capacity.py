@@ -126,7 +126,7 @@ def _reason(part: pl.DataFrame, last: pl.DataFrame, best: dict[str, Any]) -> str
         return "all sequences are held: more of them are needed"
     fewer = last.filter(pl.col("sequences") < best["sequences"])
     if best["sequences"] == last["sequences"].max() and (
-        fewer.is_empty() or fewer["total"].max() < (1 - _GROWS) * best["total"]  # type: ignore[operator]
+        fewer.is_empty() or fewer["total"].max() < (1 - _GROWS) * best["total"]
     ):
         return "the total still grows with the number of sequences"
     half = part.filter(pl.col("sequences") == best["sequences"], pl.col("step") <= best["step"] / 2)
@@ -191,8 +191,8 @@ def _control(runs: pl.DataFrame) -> str | None:
     if before.is_empty() or never.is_empty():
         return None
     return (
-        f"Before the first step models hold at most {before['total'].max():,.1f} bits of all sequences. Of a sequence "
-        f"never shown they hold {never.to_numpy().mean():.2f} bits on average."
+        f"Before the first step models hold at most {before['total'].to_numpy().max():,.1f} bits of all sequences. Of "
+        f"a sequence never shown they hold {never.to_numpy().mean():.2f} bits on average."
     )
 
 

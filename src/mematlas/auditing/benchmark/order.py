@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mematlas.auditing.base import Example, Look, Measure, could_not_be_judged
 from mematlas.auditing.benchmark.completion import FEWEST
 from mematlas.auditing.benchmark.questions import Question
-from mematlas.auditing.places import place_values
+from mematlas.corpus.reading.places import place_values
 from mematlas.models.base import Model, ModelCard
 from mematlas.progress import Progress
 from mematlas.scoring.engines.prompting import score_continuations

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mematlas.corpus.reading.choices import choice_texts
 from mematlas.errors import CorpusError
 
 
@@ -58,23 +59,9 @@ def _question(path: Path, number: int, line: str) -> Question:
         question = question.get("stem")
     if not isinstance(question, str) or not question.strip():
         raise CorpusError(f"Line {number} of {path} has no text in its field question; name it so.")
-    texts = _texts(choices)
+    texts = choice_texts(choices)
     if texts is None:
         raise CorpusError(
             f"Line {number} of {path} has choices of an unknown form; give a list of texts, or texts by their labels."
         )
     return Question(number, question.strip(), texts)
-
-
-def _texts(choices: Any) -> tuple[str, ...] | None:
-    """The texts of choices in any of the layouts; None if they are of another."""
-    if choices is None:
-        return ()
-    if isinstance(choices, dict):
-        choices = choices["text"] if isinstance(choices.get("text"), list) else list(choices.values())
-    if not isinstance(choices, list):
-        return None
-    texts = [choice.get("text") if isinstance(choice, dict) else choice for choice in choices]
-    if not all(isinstance(text, str | int | float) for text in texts):
-        return None
-    return tuple(str(text).strip() for text in texts)

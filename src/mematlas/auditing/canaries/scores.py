@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mematlas.auditing.canaries.config import FEWEST
 from mematlas.auditing.canaries.key import Key
-from mematlas.auditing.places import Place, place_values
 from mematlas.corpus.base import CorpusOptions
 from mematlas.corpus.reading.chats import are_chats
+from mematlas.corpus.reading.places import Place, place_values
 from mematlas.corpus.reading.record_texts import RecordTexts
 from mematlas.errors import ModelError, OptionError
 from mematlas.io.paths import make_folder, write_atomically

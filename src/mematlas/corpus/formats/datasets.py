@@ -42,7 +42,7 @@ class DatasetsFormat:
 
     def open(self, path: Path, options: CorpusOptions) -> Corpus:
         """Token lists are rows unchanged; text, and tokens with a given row length, are cut."""
-        table = DatasetTable(_load(path))
+        table = open_dataset(path)
         corpus = open_table(self.name, path, table, options)
         if not _parse_split(path)[0].is_dir() or not table.stream.paths:
             return corpus
@@ -51,7 +51,7 @@ class DatasetsFormat:
 
     def documents(self, path: Path, options: CorpusOptions) -> TableDocuments:
         """The rows."""
-        return table_documents(path, DatasetTable(_load(path)), options)
+        return table_documents(path, open_dataset(path), options)
 
 
 class DatasetTable:
@@ -107,6 +107,15 @@ class _Column:
         for number in set(map(int, needed)) - self._validated:
             self._chunks[number].validate(full=True)
             self._validated.add(number)
+
+
+def open_dataset(path: Path) -> DatasetTable:
+    """The table of `folder[#split]` or `name[:config][@revision][#split]`.
+
+    Raises:
+        CorpusError: it cannot be opened, or has several splits and none is named.
+    """
+    return DatasetTable(_load(path))
 
 
 def _parse_split(path: Path) -> tuple[Path, str | None]:

@@ -44,8 +44,8 @@ def recite_text(
         outputs = greedy_continuations(model, prompts, recital.cap)
         for (start, k), prompt, output in zip(cells, prompts, outputs, strict=True):
             true = sequence[start + k : start + k + recital.cap]
-            texts = [tokenizer.decode(ids.tolist()) for ids in (prompt, output, true)]
-            longest[number] = max(longest[number], text_length(*texts, tokenizer))
+            asked, given, wanted = (str(tokenizer.decode(ids.tolist())) for ids in (prompt, output, true))
+            longest[number] = max(longest[number], text_length(asked, given, wanted, tokenizer))
     return longest
 
 

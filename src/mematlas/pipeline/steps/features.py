@@ -99,9 +99,9 @@ def make_features(
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
     _refuse_masked(opened, run)
+    counted = CountOptions(scope, eod, joined, None if training_order is None else Path(training_order))
     scored, display = reopen_rows(opened, run), progress or Silent()
-    counting = CountOptions(scope, eod, joined, None if training_order is None else Path(training_order))
-    features = FeaturesStep(opened, scored, counting, options)
+    features = FeaturesStep(opened, scored, counted, options)
     features.execute(options, display)
     OccurrencesStep(opened, scored).execute(options, display)
     if near:
@@ -111,12 +111,11 @@ def make_features(
     return features.output_folder
 
 
-def _refuse_masked(study: Study, key: str | None) -> None:
-    run = study.run(key)
-    if "masking" in run.settings:
+def _refuse_masked(opened: Study, run: str | None) -> None:
+    if "masking" in opened.run(run).settings:
         raise StudyError(
-            f"Row features count the contexts and continuations of causal models, but the objective of run {run.key} "
-            f"is masked; analyse it without: {command_line('analyze', study.folder)}"
+            f"Row features count the contexts and continuations of causal models, but the objective of run "
+            f"{opened.run(run).key} is masked; analyse it without: {command_line('analyze', opened.folder)}"
         )
 
 

@@ -147,7 +147,12 @@ def _progress(strings: "pl.DataFrame") -> "pl.DataFrame":
             records.append(
                 {"class": name, "steps": steps, "strings": own.height, "compressed": compressed, "share": share}
             )
-    schema = {"class": pl.Enum(STRING_CLASSES), "steps": pl.Int64, "strings": pl.Int64, "compressed": pl.Int64}
+    schema: dict[str, Any] = {
+        "class": pl.Enum(STRING_CLASSES),
+        "steps": pl.Int64,
+        "strings": pl.Int64,
+        "compressed": pl.Int64,
+    }
     return pl.DataFrame(records, schema=schema | {"share": pl.Float64}).sort("class", "steps")
 
 

@@ -11,7 +11,6 @@ from mematlas.probes.compress.tables import STRINGS
 from mematlas.probes.rows.config import resolve_probe
 from mematlas.probes.rows.opening import DEFAULT_ROWS, RowProbe, open_probe
 from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
-from mematlas.probes.rows.tables import ROWS
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.model_names import model_names
 from mematlas.study import fingerprint, missing_shards
@@ -53,7 +52,7 @@ def run_compress(model: str, config: CompressConfig, progress: Progress) -> Prob
     settings = _settings(probe, config, given)
     folder = config.out / f"{card.label.replace('/', '_')}-compress-{fingerprint(settings)}"
     searches = StringSearches(probe, config)
-    first = Stage("rows", ROWS, 1, searches.row_table, len(searches.rows))
+    first = searches.row_stage()
     run_stages(folder, config.out, [first], settings, progress, card.label)
     classes = ProbeResult(folder, {}).table("rows")
     searches.strings = choose_strings(searches.rows, classes, config.each, given, card.vocabulary, config.seed)

@@ -24,8 +24,10 @@ _MORE_STEPS: Final = 1.2  # times as many steps after one
 class Scores(Protocol):
     """What a model says of prompts. log_probability: of the string, [n], in nats; is_greedy: [n]."""
 
-    log_probability: NDArray[np.float64]
-    is_greedy: NDArray[np.bool_]
+    @property
+    def log_probability(self) -> NDArray[np.float64]: ...
+    @property
+    def is_greedy(self) -> NDArray[np.bool_]: ...
 
 
 class Asked(Protocol):

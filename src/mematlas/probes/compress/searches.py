@@ -12,7 +12,8 @@ from mematlas.models.base import Model
 from mematlas.probes.compress.config import CompressConfig
 from mematlas.probes.compress.search import Draws, Limits, PromptSearch
 from mematlas.probes.compress.strings import String
-from mematlas.probes.rows.opening import ProbedRows, RowProbe, react, row_columns
+from mematlas.probes.rows.looks import RowLooks
+from mematlas.probes.rows.opening import ProbedRows, Reaction, RowProbe, react
 from mematlas.scoring.engines.prompting import ContinuationScores, score_prompts
 from mematlas.scoring.engines.token_gradients import TokenGradients
 from mematlas.types import Ids
@@ -44,17 +45,13 @@ class AskedModel:
         return bool(react(self._model, self._probe.source.card, row, 1).matches[0] == len(self._string))
 
 
-class StringSearches:
+class StringSearches(RowLooks):
     """Makes the shards; the model is loaded when one needs it."""
 
     def __init__(self, probe: RowProbe, config: CompressConfig) -> None:
-        self.probe, self.config = probe, config
-        self.rows = probe.read()
+        super().__init__(probe, config)
+        self.config = config
         self.strings: list[String] = []
-
-    @cached_property
-    def model(self) -> Model:
-        return self.probe.load()
 
     @cached_property
     def gradients(self) -> TokenGradients | None:
@@ -62,11 +59,11 @@ class StringSearches:
             return None
         return TokenGradients(self.model, repr(self.probe.source.card.spec))
 
-    def row_table(self, _index: int) -> Mapping[str, Any]:
-        """The classes of all rows that strings are chosen from."""
+    @cached_property
+    def reaction(self) -> Reaction:
+        """What the model recites of the rows as they are."""
         _ = self.gradients  # refuses models without any before the first row is read
-        reaction = react(self.model, self.probe.source.card, self.rows, self.config.batch)
-        return {**row_columns(self.rows, reaction), "control": self.rows.is_control}
+        return self.react(self.model, self.rows)
 
     def longest(self, string: String) -> int:
         """Tokens of the longest prompt that may be tried.

@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from mematlas.probes.rows.tables import CONTROL, ROW, field
+from mematlas.probes.rows.tables import CONTROL, REACTION, ROW, field
 
 NOISE: Final = pa.schema(
     [
@@ -12,9 +12,7 @@ NOISE: Final = pa.schema(
         CONTROL,
         field("strength", pa.float64(), "noise after the first block, relative to the norm of each state"),
         field("draw", pa.int64(), "number of the draw of noise, from 0"),
-        field("matches", pa.int64(), "tokens of the greedy continuation that are the true ones, in their places"),
-        field("verbatim", pa.int64(), "tokens recited before the first miss"),
-        field("log_probability", pa.float64(), "of the true continuation, in nats"),
+        *REACTION,
     ]
 )
 RECOVERY: Final = pa.schema(

@@ -10,7 +10,7 @@ from mematlas.errors import OptionError, explain
 from mematlas.scoring.config import Device, LocalPath, Name
 from mematlas.scoring.row_options import score_field
 
-Config = TypeVar("Config", bound="RowProbeConfig")
+Config = TypeVar("Config", bound=BaseModel)
 
 
 class RowProbeConfig(BaseModel):

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from mematlas.report.charts.export import Format, write_picture
-from mematlas.report.display_text import printable
 from mematlas.report.figures import Figure
 from mematlas.report.page import pictures_folder
+from mematlas.report.rendering import render
 from mematlas.study import write_text
 
 WIDTH: Final = 870  # pixels of a picture, as wide as the page
@@ -23,13 +21,9 @@ def write_page(
     Args:
         template: name of a file beside this one; values: what it shows.
     """
-    loader = PackageLoader("mematlas.report", "plain_pages")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader
-    )
-    environment.filters["printable"] = printable
-    write_text(path, environment.get_template(template).render(**values))
-    drawn = [figure for figure in figures if figure.drawing is not None] if formats else []
-    for image_format in formats:
-        for figure in drawn:
+    figures = list(figures)
+    write_text(path, render("mematlas.report.plain_pages", template, figures=figures, **values))
+    for figure in figures:
+        for image_format in formats if figure.drawing is not None else ():
+            assert figure.drawing is not None
             write_picture(pictures_folder(path) / f"{figure.key}.{image_format}", figure.drawing, image_format)

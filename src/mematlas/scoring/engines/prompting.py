@@ -4,7 +4,7 @@ For questions about single texts: prompts have different lengths, and continuati
 Everything goes through the sessions that scoring uses, so numbers are the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from mematlas.types import Ids
 
 _LOGITS_AT_ONCE: Final = 512  # of so many positions are in memory
 _PROMPT_TOKENS_AT_ONCE: Final = 2_048  # one step of decoding reads all weights, for few rows or many
+_Choose = Callable[[torch.Tensor, Sequence[int], int], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,20 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
 
 
 @torch.inference_mode()
+def token_log_probabilities(model: Model, tokens: Ids) -> NDArray[np.float64]:
+    """[tokens - 1]: the log-probability of each token but the first after all true ones before it, in nats."""
+    ids = torch.from_numpy(np.asarray(tokens, np.int64))[None].to(model.device)
+    if ids.shape[1] < 2:
+        return np.empty(0)
+    states = model.start(1, ids.shape[1]).feed(ids[:, :-1], ids.shape[1] - 1)[0]
+    parts = []
+    for start in range(0, len(states), _LOGITS_AT_ONCE):
+        chosen = slice(start, start + _LOGITS_AT_ONCE)
+        logits = torch.log_softmax(model.head(states[chosen]).double(), -1)
+        parts.append(logits.gather(-1, ids[0, 1:][chosen, None])[:, 0].cpu().numpy())
+    return np.concatenate(parts)
+
+
 def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> ContinuationScores:
     """How probable one `continuation` [tokens] is after each of `prompts` [n, tokens], of which `batch` run at once.
 
@@ -78,13 +93,45 @@ def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> 
 @torch.inference_mode()
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
+    return _continuations(model, prompts, new_tokens, stop, lambda logits, rows, step: logits.argmax(-1))
+
+
+def sampled_continuations(
+    model: Model,
+    prompts: Sequence[Ids],
+    new_tokens: int,
+    temperature: float,
+    seeds: Sequence[Sequence[int]],
+    stop: Sequence[int] = (),
+) -> list[Ids]:
+    """A token drawn after each prompt, again and again, up to `new_tokens` or a token of `stop`.
+
+    The chances are the softmax of logits / temperature, of all tokens. The largest of logits with Gumbel noise is such
+    a draw; the noise depends on a prompt's own seeds alone, so that it is the same in any batch.
+
+    Args:
+        temperature: above 0. seeds: of each prompt.
+    """
+
+    def draw(logits: torch.Tensor, rows: Sequence[int], step: int) -> torch.Tensor:
+        noise = np.stack([np.random.default_rng([*seeds[row], step]).gumbel(size=logits.shape[-1]) for row in rows])
+        return (logits.double() / temperature + torch.from_numpy(noise).to(logits.device)).argmax(-1)
+
+    return _continuations(model, prompts, new_tokens, stop, draw)
+
+
+@torch.inference_mode()
+def _continuations(
+    model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int], choose: _Choose
+) -> list[Ids]:
+    """Continue each prompt by what `choose` takes, called with logits [rows, vocabulary], prompts and step."""
     results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
     for part in _of_one_length(prompts, _PROMPT_TOKENS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
         session = model.start(len(part), tokens.shape[1] + new_tokens)
         states, generated = session.feed(tokens, 1), []
         for number in range(new_tokens):
-            chosen = model.head(states[:, -1]).argmax(-1)
+            chosen = choose(model.head(states[:, -1]), part, number)
             generated.append(chosen.cpu().numpy())
             if number + 1 < new_tokens:
                 states = session.feed(chosen[:, None], 1)

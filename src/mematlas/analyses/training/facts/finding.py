@@ -143,8 +143,8 @@ def _period(record: dict[str, Any]) -> str:
 
 
 def _sentence(main: dict[str, Any]) -> str:
-    ends = [None if main[name] is None else -main[name] for name in ("corrected_upper", "corrected_lower")]
-    bounds = format_bounds(*ends, "+.2f")
+    lower, upper = (None if main[name] is None else -main[name] for name in ("corrected_upper", "corrected_lower"))
+    bounds = format_bounds(lower, upper, "+.2f")
     return (
         f"A showing changes the loss on {_NAMES[main['question']]} by {-main['corrected']:+.2f} nats {bounds} beyond "
         f"facts never shown, in {main['model']}."

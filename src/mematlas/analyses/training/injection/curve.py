@@ -114,7 +114,7 @@ def _sequences(probes: pl.DataFrame) -> pl.DataFrame:
         cap=value("cap").cast(pl.Int64),
         occurrences=value("shown").round().cast(pl.Int64),
     )
-    return wide.drop_nulls(pl.exclude("V_text"))
+    return wide.drop_nulls([column for column in wide.columns if column != "V_text"])
 
 
 def _with_control(records: pl.DataFrame, sequences: pl.DataFrame) -> pl.DataFrame:

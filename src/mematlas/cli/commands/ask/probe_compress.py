@@ -4,12 +4,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.findings_page import FindingsPage
 from mematlas.cli.lists import COMMAS
-from mematlas.cli.output import Json, print_json
-from mematlas.cli.pictures import parse_formats
+from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.compress.config import CompressConfig
-from mematlas.probes.compress.finding import compress_finding
 from mematlas.probes.compress.run import run_compress
 
 
@@ -36,22 +35,20 @@ def probe_compress(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
-    from mematlas.report.plain_pages.findings import write_findings
+    from mematlas.probes.compress.finding import compress_finding
 
-    formats = parse_formats("--pictures", pictures, "probe compress")
+    page = FindingsPage("probe compress", pictures)
     result = run_compress(model, config, progress_display(quiet))
-    finding = compress_finding(result)
-    page, facts = result.folder / "compress.html", result.facts
+    facts = result.facts
     counts = ", ".join(f"{count} {kind}" for kind, count in facts["strings"].items())
-    introduction = [
-        f"Strings ({counts}) of {facts['continuation']} tokens, and the shortest prompt after which the model gives "
-        "each, whatever the prompt says. A string longer than its prompt cannot come from the prompt alone."
-    ]
-    title = f"The shortest prompts that make {facts['model']} recite"
-    write_findings(page, "probe compress", title, introduction, [finding], formats)
-    if json_:
-        tables = {table.name: table.frame for table in finding.tables}
-        print_json({"folder": result.folder, "page": page, **facts, **tables})
-        return
-    print(f"{finding.headline}. {finding.sentence}")
-    print(f"The page is in {page}; the tables and their card (README.md) are beside it.")
+    page.present(
+        result.folder,
+        facts,
+        [compress_finding(result)],
+        title=f"The shortest prompts that make {facts['model']} recite",
+        introduction=[
+            f"Strings ({counts}) of {facts['continuation']} tokens, and the shortest prompt after which the model "
+            "gives each, whatever the prompt says. A string longer than its prompt cannot come from the prompt alone."
+        ],
+        as_json=json_,
+    )

@@ -1,5 +1,6 @@
 """`mematlas list`: names that can be used on the command line."""
 
+from dataclasses import asdict
 from typing import Literal, get_args
 
 from mematlas.analyses import ANALYSES
@@ -11,6 +12,7 @@ from mematlas.experiments import EXPERIMENTS
 from mematlas.features.taggers import TAGGERS
 from mematlas.findings.finding import Granularity, Retrievability
 from mematlas.importers import LAYOUTS
+from mematlas.literature.contents import CONTENTS
 from mematlas.metrics import METRICS
 from mematlas.models import MODELS
 from mematlas.pipeline.steps import STEPS
@@ -25,7 +27,17 @@ TABLES: dict[str, Registry] = {
 
 def list_members(
     table: Literal[
-        "formats", "models", "metrics", "analyses", "layouts", "steps", "executors", "experiments", "taggers", "looks"
+        "formats",
+        "models",
+        "metrics",
+        "analyses",
+        "layouts",
+        "steps",
+        "executors",
+        "experiments",
+        "taggers",
+        "looks",
+        "taxonomy",
     ],
     *,
     json_: Json = False,
@@ -37,8 +49,12 @@ def list_members(
     Parameters
     ----------
     table
-        formats, models, metrics, analyses, layouts, steps, executors, experiments, taggers or looks.
+        formats, models, metrics, analyses, layouts, steps, executors, experiments, taggers or looks; taxonomy: what can
+        be memorized, and what asks for it.
     """
+    if table == "taxonomy":
+        _print_contents(json_)
+        return
     members = TABLES[table]
     if json_:
         print_json(
@@ -50,6 +66,18 @@ def list_members(
         print(f"{name:<{width}}  {members.summary(name)}")
     if table == "analyses":
         _print_taxonomy()
+
+
+def _print_contents(as_json: bool) -> None:
+    """The six kinds of memorized content (P6), each with the commands that ask for it, or why there are none."""
+    if as_json:
+        print_json({"taxonomy": [{"content": name, **asdict(content)} for name, content in CONTENTS.items()]})
+        return
+    for name, content in CONTENTS.items():
+        print(f"{name}: {', '.join(f'mematlas {command}' for command in content.commands) or 'not supported'}")
+        for text in (content.how, content.missing and f"Not measured: {content.missing}"):
+            if text:
+                print(f"    {text}.")
 
 
 def _kind(table: str, name: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import polars as pl
 from cyclopts import Parameter
 
 from mematlas.analyses.summary import summarize
+from mematlas.cli.commands.ask.probe_recall import show_recall
 from mematlas.cli.output import Json, count, percent, print_json, print_table
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
@@ -14,6 +15,7 @@ from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Finding
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
+from mematlas.progress import Progress
 
 _CONTEXT, _CONTINUATION = 32, 32
 
@@ -22,12 +24,14 @@ def demo(
     *,
     out: Path = Path("demo"),
     full: Annotated[bool, Parameter(negative=())] = False,
+    probes: Annotated[bool, Parameter(negative=())] = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Train a family of small models on Python's own sources and measure what they memorize. Needs no network.
 
     Example: mematlas demo --out demo
+             mematlas demo --probes --out demo
 
     Parameters
     ----------
@@ -35,14 +39,29 @@ def demo(
         Folder for models, corpus, study and report; existing results are reused.
     full
         Fit predictors of memorization to every model of the family, not only to the largest.
+    probes
+        Instead, train one model on 400 made-up names and codes, and ask it for the codes; see `mematlas probe`.
     """
     bar = progress_display(quiet)
+    if probes:
+        _probe(out / "probes", bar, json_)
+        return
     result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar)
     if json_:
         print_json(_document(result, out))
     else:
         _print(result, out)
     result.outcome.analyses.check()
+
+
+def _probe(folder: Path, bar: Progress, as_json: bool) -> None:
+    from mematlas.pipeline.probe_demo import ProbeDemoConfig, probe_demo
+
+    result = probe_demo(folder, ProbeDemoConfig(), TrainingLines(bar), bar)
+    show_recall(result.recall, [], as_json)
+    if not as_json:
+        words = ["--items", result.items, "--template", result.templates, "--popularity", f"index:{result.index}"]
+        print(f"Ask it yourself: {command_line('probe', 'recall', result.model, *words)}")
 
 
 def _print(result: Demonstration, out: Path) -> None:
