@@ -12,6 +12,7 @@ from mematlas.features.near_copies import BANDS, ROWS_PER_BAND, candidate_pairs,
 from mematlas.pipeline.steps import near as near_step
 from mematlas.study import open_study
 from tests import study_shelf as shelves
+from tests.analyses.recipes import run_recipe
 
 WIDTH = 60
 
@@ -185,6 +186,21 @@ def test_the_option_adds_the_table_and_does_not_compute_it_twice(study, monkeypa
     mematlas.make_features(study, near=True)
     mematlas.make_features(study)
     assert "near" in open_study("study").feature_kinds()
+
+
+def test_the_analysis_of_copies_sets_near_copies_beside_exact_ones(study):
+    mematlas.make_features(study)
+    (plain,) = mematlas.analyze(study, only="repetition")
+    assert "near" not in [table.name for table in plain.tables]
+    mematlas.make_features(study, near=True)
+    (finding,) = mematlas.analyze(study, only="repetition")
+    (table,) = [table for table in finding.tables if table.name == "near"]
+    shares = table.frame.select("copies", "rows", "memorized").rows()
+    assert shares == [("none", 10, 0), ("near", 10, 5), ("exact", 10, 10)], "5 rows are known, their near-copies not"
+    again = run_recipe(table, study).sort("copies")
+    for name in ("rows", "memorized", "share", "share_lower", "share_upper"):
+        assert again[name].to_list() == pytest.approx(table.frame[name].to_list())
+    assert table.frame["share_lower"][1] < 0.5 < table.frame["share_upper"][1]
 
 
 def test_studies_are_not_asked_for_near_copies_unless_they_are(tmp_path, monkeypatch):

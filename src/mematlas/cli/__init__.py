@@ -69,7 +69,7 @@ _SECTIONS = {
     },
 }
 #: What commands with kinds are for.
-_KINDS = {"probe": "Ask what a model knows, and where: `mematlas probe KIND --help`."}
+_KINDS = {"probe": "Ask what a model knows, and where; each kind has its own --help."}
 COMMANDS = {name: place for commands in _SECTIONS.values() for name, place in commands.items()}
 
 
@@ -134,7 +134,7 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     command = next((name for name in (" ".join(arguments[:2]), *arguments[:1]) if name in {*COMMANDS, *_KINDS}), "")
     try:
-        with missing_libraries(f"`{command_line(command) if command else 'mematlas'}`"):
+        with missing_libraries(f"`{command_line(*command.split()) if command else 'mematlas'}`"):
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _fail(_one_line(error, command), 2)
@@ -165,7 +165,7 @@ def _one_line(error: CycloptsError, command: str) -> str:
         text = f"Unknown option: {option}.{did_you_mean(option.strip('-'), [name.strip('-') for name in names], '--')}"
     else:
         text = " ".join(str(error).split())
-    return f"{text} See `{command_line(*filter(None, [command, '--help']))}`."
+    return f"{text} See `{command_line(*command.split(), '--help')}`."
 
 
 def _fail(text: str, code: int) -> int:
