@@ -209,7 +209,7 @@ def test_an_option_that_stands_alone_is_accepted_with_its_value(option):
 
 def all_options() -> list[str]:
     """The names of all options of all commands."""
-    names = ["--help", "--version", "--install-completion"]
+    names = ["--help", "--version", "--install-completion", "--shell"]
     for command in COMMANDS:
         names += [name for argument in command_app(command).assemble_argument_collection() for name in argument.names]
     return names

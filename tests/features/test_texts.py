@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mematlas.features.redundancy import distinct_ratio
 from mematlas.features.texts import decoder_and_token_kinds, texts_table, token_kinds
+from mematlas.stats.redundancy import distinct_ratio
 from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
 from mematlas.types import Encoder, Grid
 from tests.byte_level_tokenizer import CHINESE, HINDI, byte_level_encoder

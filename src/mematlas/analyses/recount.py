@@ -3,6 +3,7 @@
 The analyses call the same functions on counts of their own; `docs/studies.md` describes each of them.
 """
 
+from mematlas.analyses.corpus.near_copies import near_counts
 from mematlas.analyses.corpus.provenance.other_occurrences import elsewhere_contrasts, lines_elsewhere
 from mematlas.analyses.corpus.repetition import copy_agreement, copy_buckets, copy_slopes
 from mematlas.analyses.corpus.taxonomy.category_models import category_coefficients, category_models
@@ -206,6 +207,7 @@ __all__ = [
     "memorization_by_simplicity",
     "memorization_convergence",
     "memorizers",
+    "near_counts",
     "out_of_all",
     "overfitting_epochs",
     "overlap_sets",

@@ -46,8 +46,11 @@ _SECTIONS = {
     "Ask a model": {
         "audit": ("ask.audit", "audit"),
         "probe layers": ("ask.probe_layers", "probe_layers"),
+        "probe prompts": ("ask.probe_prompts", "probe_prompts"),
+        "probe prior": ("ask.probe_prior", "probe_prior"),
         "probe recall": ("ask.probe_recall", "probe_recall"),
         "probe tasks": ("ask.probe_tasks", "probe_tasks"),
+        "probe compress": ("ask.probe_compress", "probe_compress"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),
@@ -66,7 +69,7 @@ _SECTIONS = {
     },
 }
 #: What commands with kinds are for.
-_KINDS = {"probe": "Ask what a model knows, and where: `mematlas probe KIND --help`."}
+_KINDS = {"probe": "Ask what a model knows, and where; each kind has its own --help."}
 COMMANDS = {name: place for commands in _SECTIONS.values() for name, place in commands.items()}
 
 
@@ -86,9 +89,10 @@ def _add_commands() -> None:
             first, _, kind = name.rpartition(" ")
             if first and first not in app:
                 app.command(App(name=first, help=_KINDS[first], group=group))
-            (app[first] if first else app).command(
-                path, name=kind, help=_help(module, function), **({} if first else {"group": group})
-            )
+            if first:
+                app[first].command(path, name=kind, help=_help(module, function))
+            else:
+                app.command(path, name=kind, help=_help(module, function), group=group)
 
 
 _add_commands()

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mematlas.features.redundancy import distinct_ratio
 from mematlas.features.templates import incrementing, repeating
+from mematlas.stats.redundancy import distinct_ratio
 from mematlas.study.schemas.features import TEXTS, TOKEN_KINDS
 from mematlas.types import Encoder, Grid, Ids
 

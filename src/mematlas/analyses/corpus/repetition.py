@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.base import LONGER_ROWS, Analysis
+from mematlas.analyses.corpus.near_copies import near_tables
 from mematlas.analyses.frames.copies import SCOPE_DESCRIPTION, SCOPES, counts_by_copies, known_scopes
 from mematlas.analyses.frames.memorized_shares import KEYS, ROLE_DESCRIPTION, in_model_order, nearest_cell
 from mematlas.analyses.frames.proportions import (
@@ -320,7 +321,7 @@ def compute(tables: Tables) -> Finding:
         ANALYSIS.taxonomy(tables),
         strength=_strength(slope),
         control=control,
-        tables=_tables(shares, slopes, agreement, cell),
+        tables=(*_tables(shares, slopes, agreement, cell), *near_tables(tables)),
         charts=(_chart(cell, scopes[0]),) if charted_buckets.n_unique() > 1 else (),
         caveats=(leak, *caveats) if leak else caveats,
         deviations=_DEVIATIONS,

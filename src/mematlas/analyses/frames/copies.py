@@ -21,6 +21,8 @@ SCOPE_DESCRIPTION: Final = (
 RECITATION_COPIES: Final = 6  # K2: more than 5
 CATEGORIES: Final = ("recitation", "reconstruction", "recollection")
 CATEGORY_TYPE: Final = pl.Enum(CATEGORIES)
+NEAR_GROUPS: Final = ("none", "near", "exact")
+NEAR_GROUP_TYPE: Final = pl.Enum(NEAR_GROUPS)
 _WINDOW_COLUMNS: Final = tuple(f"window_{scope}" for scope in SCOPES)
 _TEMPLATE_COLUMNS: Final = ("repeating", "incrementing")
 
@@ -100,8 +102,34 @@ def counts_by_category(tables: Tables, scope: str) -> pl.DataFrame:
     return _count_rows(tables, categories, ("category", "textless"), tables.cluster_key, recited_only=True)
 
 
+def counts_by_near_copies(tables: Tables) -> pl.DataFrame:
+    """Numbers of scored rows by copies among the study's training rows: model, role, context, continuation, copies
+    (NEAR_GROUPS; null of rows that are too short to compare), recited, cluster where rows come in clusters, rows."""
+    near = tables.features["near"].select("row", copies=near_group())
+    return _count_rows(tables, near, ("copies",), tables.cluster_key, recited_only=False, on=("row",))
+
+
+def near_group() -> pl.Expr:
+    """Of NEAR_GROUPS, that of a record of `study.schemas.features.NEAR`."""
+    exact, near, none = (pl.lit(name, NEAR_GROUP_TYPE) for name in reversed(NEAR_GROUPS))
+    return (
+        pl.when(pl.col("exact") > 0)
+        .then(exact)
+        .when(pl.col("near_copies") > 0)
+        .then(near)
+        .when(pl.col("near_copies") == 0)
+        .then(none)
+    )
+
+
 def _count_rows(
-    tables: Tables, windows: pl.LazyFrame, by: tuple[str, ...], unit: tuple[str, ...], *, recited_only: bool
+    tables: Tables,
+    windows: pl.LazyFrame,
+    by: tuple[str, ...],
+    unit: tuple[str, ...],
+    *,
+    recited_only: bool,
+    on: tuple[str, ...] = CELL_KEYS,
 ) -> pl.DataFrame:
     recited = extractable.expression()
     scored = tables.scores.select("model", *CELL_KEYS, recited.alias("recited")).filter(
@@ -112,7 +140,7 @@ def _count_rows(
     rows = (tables.clustered_rows if unit else tables.rows).select("row", "role", *unit)
     counts = (
         scored.join(rows, on="row")
-        .join(windows, on=CELL_KEYS, how="left")
+        .join(windows, on=on, how="left")
         .with_columns(role.alias("role"))
         .group_by(keys)
         .agg(pl.len().cast(pl.Int64).alias("rows"))

@@ -1,25 +1,28 @@
 """What a probe of layers shows: how firmly rows are recited, where they are decided, and which heads they need (K7)."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from mematlas.findings.finding import Finding, Table, Taxonomy
+from mematlas.findings.finding import Finding, Table
 from mematlas.probes.layers import charts
 from mematlas.probes.layers.heads_tables import HEAD_COLUMNS, TOP_COLUMNS, head_drops, top_heads
 from mematlas.probes.rows.estimates import INTERVAL, class_means
+from mematlas.probes.rows.findings import (
+    CLASS,
+    NAMES,
+    ROWS_CAVEAT,
+    leading,
+    probe_finding,
+    probed_rows,
+    with_class,
+)
 from mematlas.probes.rows.stages import ProbeResult
 
 if TYPE_CHECKING:
     import polars as pl
 
-_CLASS: Final = "rows recited whole without an intervention (recited), other rows of the corpus, rows of the control"
-_ROWS_CAVEAT: Final = (
-    "Recited rows are chosen for having no miss, so that they can only fall; read their fall beside that of others."
-)
-
-
 _ROBUSTNESS_COLUMNS: Final = {
-    "class": _CLASS,
+    "class": CLASS,
     "strength": "noise after the first block, relative to the norm of each state",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are recited (M)",
@@ -28,7 +31,7 @@ _ROBUSTNESS_COLUMNS: Final = {
     "kept": "share over that without noise; null if that is 0",
 }
 _RECOVERY_COLUMNS: Final = {
-    "class": _CLASS,
+    "class": CLASS,
     "strength": _ROBUSTNESS_COLUMNS["strength"],
     "layer": "block behind which states are compared, from 1",
     "rows": "rows of the class, the first 64 of corpus and control",
@@ -37,7 +40,7 @@ _RECOVERY_COLUMNS: Final = {
     "cosine_upper": "upper end of the same",
 }
 _LENS_COLUMNS: Final = {
-    "class": _CLASS,
+    "class": CLASS,
     "layer": "layer whose states the output head reads; 0 is the embeddings, the last the model itself",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are the most probable ones there",
@@ -53,33 +56,13 @@ _LENS_COLUMNS: Final = {
 
 def layer_findings(result: ProbeResult) -> list[Finding]:
     """A finding for each look of a finished probe, in order."""
-    rows = result.table("rows").select("row", "control", "class", "cluster")
+    rows = probed_rows(result)
     makers: Mapping[str, Callable[[ProbeResult, pl.DataFrame], Finding]] = {
         "noise": _robustness,
         "lens": _lens,
         "heads": _heads,
     }
     return [make(result, rows) for look, make in makers.items() if look in result.facts["looks"]]
-
-
-def _with_class(records: "pl.DataFrame", rows: "pl.DataFrame") -> "pl.DataFrame":
-    return records.join(rows, on=["row", "control"], maintain_order="left")
-
-
-def _finding(result: ProbeResult, name: str, title: str, texts: tuple[str, str], **parts: Any) -> Finding:
-    """A finding with what all of a probe share; texts: headline and sentence."""
-    facts = result.facts
-    control = None if facts["control"] is None else f"The same rows' classes beside rows of {facts['control']}."
-    taxonomy = Taxonomy(k=(facts["context"],), content="the probed rows")
-    return Finding(
-        name, title, texts[1], "K7", taxonomy, control=control, headline=texts[0], sentence=texts[1], **parts
-    )
-
-
-def _leading(frame: "pl.DataFrame") -> str:
-    """The class that sentences are about: recited rows if there are any."""
-    present = frame["class"].unique().to_list()
-    return next(name for name in ("recited", "other", "control") if name in present)
 
 
 # --------------------------------------------------------------------------------------------------------------- noise
@@ -93,40 +76,38 @@ def _robustness(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         result.table("noise").group_by("row", "control", "strength", maintain_order=True).agg(pl.col("matches").mean())
     )
     by_row = by_row.with_columns(share=pl.col("matches") / length)
-    robustness = class_means(_with_class(by_row, rows), "share", ["strength"])
+    robustness = class_means(with_class(by_row, rows), "share", ["strength"])
     clean = robustness.filter(strength=0.0).select("class", of_clean="share")
     robustness = robustness.join(clean, on="class", maintain_order="left").with_columns(
         kept=pl.when(pl.col("of_clean") > 0).then(pl.col("share") / pl.col("of_clean"))
     )
-    states = class_means(_with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
+    states = class_means(with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
     states = states.filter(pl.col("strength") > 0)
     tables = (
         Table("robustness", "Tokens recited under noise", robustness.select(*_ROBUSTNESS_COLUMNS), _ROBUSTNESS_COLUMNS),
         Table("recovery", "States with and without noise", states.select(*_RECOVERY_COLUMNS), _RECOVERY_COLUMNS),
     )
     texts = _robustness_texts(robustness)
-    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (_ROWS_CAVEAT,)}
-    return _finding(result, "robustness", "Robustness to noise", texts, **parts)
+    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (ROWS_CAVEAT,)}
+    return probe_finding(result, "robustness", "Robustness to noise", texts, "K7", **parts)
 
 
 def _robustness_texts(robustness: "pl.DataFrame") -> tuple[str, str]:
-    leading = _leading(robustness)
-    own = robustness.filter(**{"class": leading}).sort("strength")
+    first_class = leading(robustness)
+    own = robustness.filter(**{"class": first_class}).sort("strength")
     clean, noisy = own.row(0, named=True), own.row(-1, named=True)
     half = next((r for r in own.iter_rows(named=True) if r["kept"] is not None and r["kept"] < 0.5), None)
+    name = NAMES[first_class]
     headline = (
-        f"{_NAMES[leading]} lose half their tokens at noise {half['strength']:g}"
+        f"{name} lose half their tokens at noise {half['strength']:g}"
         if half
-        else f"{_NAMES[leading]} keep {100 * (noisy['kept'] or 0):.0f} % of their tokens at noise {noisy['strength']:g}"
+        else f"{name} keep {100 * (noisy['kept'] or 0):.0f} % of their tokens at noise {noisy['strength']:g}"
     )
     sentence = (
-        f"{_NAMES[leading]} ({clean['rows']}): {100 * clean['share']:.0f} % of tokens without noise, "
+        f"{name} ({clean['rows']}): {100 * clean['share']:.0f} % of tokens without noise, "
         f"{100 * noisy['share']:.0f} % at {noisy['strength']:g}."
     )
     return headline, sentence
-
-
-_NAMES: Final = {"recited": "Recited rows", "other": "Rows not recited", "control": "Control rows"}
 
 
 # ---------------------------------------------------------------------------------------------------------------- lens
@@ -145,7 +126,7 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
             rank=pl.col("rank").median(),
         )
     )
-    named = _with_class(by_row, rows)
+    named = with_class(by_row, rows)
     shares, entropies = (class_means(named, name, ["layer"]) for name in ("share", "entropy"))
     keys = ["class", "layer"]
     others = named.group_by(keys).agg(pl.col("log_probability").mean(), pl.col("rank").median())
@@ -156,21 +137,21 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     table = Table("lens", "What each layer would say", lens.select(*_LENS_COLUMNS), _LENS_COLUMNS)
     caveats = (
         "The head was trained for the last layer's states: an earlier layer may know what this lens does not read.",
-        _ROWS_CAVEAT,
+        ROWS_CAVEAT,
     )
     parts = {"tables": (table,), "charts": charts.LENS, "caveats": caveats}
-    return _finding(result, "lens", "Logit lens", _lens_texts(lens), **parts)
+    return probe_finding(result, "lens", "Logit lens", _lens_texts(lens), "K7", **parts)
 
 
 def _lens_texts(lens: "pl.DataFrame") -> tuple[str, str]:
-    leading = _leading(lens)
-    own = lens.filter(**{"class": leading}).sort("layer").to_dicts()
+    first_class = leading(lens)
+    own = lens.filter(**{"class": first_class}).sort("layer").to_dicts()
     last = own[-1]
     half = next(record for record in own if record["share"] >= last["share"] / 2)
-    headline = f"{_NAMES[leading]}: half of the right tokens stand at layer {half['layer']} of {last['layer']}"
+    headline = f"{NAMES[first_class]}: half of the right tokens stand at layer {half['layer']} of {last['layer']}"
     before = own[-2] if len(own) > 1 else last
     sentence = (
-        f"{_NAMES[leading]}: {100 * before['share']:.0f} % of tokens are right before the last block, "
+        f"{NAMES[first_class]}: {100 * before['share']:.0f} % of tokens are right before the last block, "
         f"{100 * last['share']:.0f} % after it."
     )
     return headline, sentence
@@ -180,11 +161,11 @@ def _lens_texts(lens: "pl.DataFrame") -> tuple[str, str]:
 
 
 def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
-    drops = head_drops(_with_class(result.table("heads"), rows), result.facts["continuation"])
+    drops = head_drops(with_class(result.table("heads"), rows), result.facts["continuation"])
     top = top_heads(drops)
-    leading = _leading(drops)
-    most = drops.filter(**{"class": leading}).sort("drop", descending=True, maintain_order=True).row(0, named=True)
-    headline = f"The head that {_NAMES[leading].lower()} need most costs {100 * most['drop']:.1f} points"
+    first_class = leading(drops)
+    most = drops.filter(**{"class": first_class}).sort("drop", descending=True, maintain_order=True).row(0, named=True)
+    headline = f"The head that {NAMES[first_class].lower()} need most costs {100 * most['drop']:.1f} points"
     sentence = (
         f"Without head {most['head']} of layer {most['layer']}, {100 * most['drop']:.1f} % of the tokens are lost."
     )
@@ -199,4 +180,4 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         "Tokens are predicted from the true ones before them, so that a missed one does not spoil those after it.",
     )
     parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats}
-    return _finding(result, "heads", "Attention heads", (headline, sentence), **parts)
+    return probe_finding(result, "heads", "Attention heads", (headline, sentence), "K7", **parts)

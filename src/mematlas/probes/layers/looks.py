@@ -12,22 +12,20 @@ from mematlas.interventions.lens import final_norm, logit_lens
 from mematlas.interventions.noise import NoisyModel, state_cosines
 from mematlas.models.causal import CausalModel
 from mematlas.probes.layers.config import LayersConfig
-from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY, ROWS
-from mematlas.probes.rows.opening import ProbedRows, Reaction, RowProbe, react, row_columns
+from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY
+from mematlas.probes.rows.looks import SHARD_ROWS, RowLooks, joined, keys, reaction_columns
+from mematlas.probes.rows.opening import ProbedRows, RowProbe, teacher_forced
 from mematlas.probes.rows.stages import Stage
-from mematlas.scoring.engines.causal import Engine
-from mematlas.scoring.options import ScoringOptions
-from mematlas.types import Grid, Ids, TokenRows
 
 _RECOVERY_ROWS: Final = 64  # of each of corpus and control, whose states are compared
 
 
-class LayerLooks:
+class LayerLooks(RowLooks):
     """Makes the shards; rows are read and the model is loaded when a shard needs them."""
 
     def __init__(self, probe: RowProbe, config: LayersConfig) -> None:
-        self.probe, self.config = probe, config
-        self.rows = probe.read()
+        super().__init__(probe, config)
+        self.config = config
         self.label = repr(probe.source.card.spec)
 
     @cached_property
@@ -47,14 +45,13 @@ class LayerLooks:
     def stages(self) -> list[Stage]:
         """What is to be made, in order; costs are rows that pass the network."""
         config, count = self.config, len(self.rows)
-        stages = [Stage("rows", ROWS, 1, self._row_table, count)]
+        stages = [self.row_stage()]
         if "noise" in config.looks:
             draws = len(config.strengths) * config.repeats
             stages.append(Stage("noise", NOISE, draws, self._noise, count))
             stages.append(Stage("recovery", RECOVERY, len(config.strengths), self._recovery, count))
         if "lens" in config.looks:
-            parts = -(-count // config.batch)
-            stages.append(Stage("lens", LENS, parts, self._lens, min(count, config.batch)))
+            stages.append(Stage("lens", LENS, self.shards, self._lens, min(count, SHARD_ROWS)))
         if "heads" in config.looks:
             layers = self._layers()
             stages.append(Stage("heads", HEADS, layers + 1, self._heads, count))
@@ -64,27 +61,16 @@ class LayerLooks:
         """The number of layers, from the model's configuration alone if it says it."""
         return self.model.layers
 
-    def _own(self, rows: ProbedRows) -> dict[str, Any]:
-        return {"row": rows.row, "control": rows.is_control}
-
-    def _react(self, model: Any) -> Reaction:
-        return react(model, self.probe.source.card, self.rows, self.config.batch)
-
-    def _row_table(self, _index: int) -> Mapping[str, Any]:
-        return {**row_columns(self.rows, self._react(self.model)), "control": self.rows.is_control}
-
     def _noise(self, index: int) -> Mapping[str, Any]:
         number, draw = divmod(index, self.config.repeats)
         strength = self.config.strengths[number]
-        reaction = self._react(NoisyModel(self.model, strength, self._seed(draw), self.label))
+        reaction = self.react(NoisyModel(self.model, strength, self._seed(draw), self.label), self.rows)
         count = len(self.rows)
         return {
-            **self._own(self.rows),
+            **keys(self.rows),
             "strength": np.full(count, strength),
             "draw": np.full(count, draw),
-            "matches": reaction.matches,
-            "verbatim": reaction.verbatim,
-            "log_probability": reaction.log_probability,
+            **reaction_columns(reaction),
         }
 
     def _seed(self, draw: int) -> int:
@@ -112,8 +98,9 @@ class LayerLooks:
         }
 
     def _lens(self, index: int) -> Mapping[str, Any]:
-        start = index * self.config.batch
-        rows = self.rows.subset(np.arange(start, min(start + self.config.batch, len(self.rows))))
+        return joined([self._lens_of(rows) for rows in self.batches(index)])
+
+    def _lens_of(self, rows: ProbedRows) -> Mapping[str, Any]:
         lens = logit_lens(self.blocks, self._norm, rows.tokens, rows.context)
         layers, count, length = lens.hit.shape
         layer, row, position = (axis.reshape(-1) for axis in np.indices((layers, count, length)))
@@ -138,7 +125,7 @@ class LayerLooks:
         parts = []
         for off in [[head] for head in alone] or [[]]:
             with ablated(self.heads, off, self.config.ablation):
-                parts.append(_teacher_forced(self.model, self.probe, self.rows, self.config.batch))
+                parts.append(teacher_forced(self.model, self.probe.source.card, self.rows, self.batch))
         count, switched = len(self.rows), len(parts)
         return {
             "row": np.tile(self.rows.row, switched),
@@ -148,17 +135,3 @@ class LayerLooks:
             "hits": np.concatenate([hits for hits, _ in parts]),
             "log_probability": np.concatenate([logs for _, logs in parts]),
         }
-
-
-def _teacher_forced(model: CausalModel, probe: RowProbe, rows: ProbedRows, batch: int) -> tuple[Ids, Any]:
-    """Hits and log-probability of every continuation, each token after the true ones before it: [rows], [rows]."""
-    options = ScoringOptions(
-        Grid((rows.context,), (rows.continuation,)), depth="verbatim", signals=("truth",), batch=batch
-    )
-    table = TokenRows(rows.tokens, np.full(len(rows), rows.tokens.shape[1]))
-    hits, logs = np.zeros(len(rows), np.int64), np.zeros(len(rows))
-    for result in Engine(model, probe.source.card, options).score(table, np.arange(len(rows))):
-        own = slice(rows.context - 1, None)
-        hits[result.rows] = result.truth["hit"][:, own].sum(axis=1)
-        logs[result.rows] = result.truth["log_probability"][:, own].astype(np.float64).sum(axis=1)
-    return hits, logs

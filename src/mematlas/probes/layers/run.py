@@ -7,14 +7,11 @@ from typing import Any, Final, Unpack
 from mematlas.errors.functions import public_function
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
 from mematlas.probes.rows.config import resolve_probe
-from mematlas.probes.rows.opening import DEFAULT_ROWS, open_probe
-from mematlas.probes.rows.stages import ProbeResult, finish_probe, run_stages
+from mematlas.probes.rows.opening import open_probe
+from mematlas.probes.rows.runs import Kind, run_probe
+from mematlas.probes.rows.stages import ProbeResult
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.model_names import model_names
-from mematlas.study import fingerprint
-
-#: Part of every key; raised when a change of the code can change a number.
-VERSION: Final = 1
 
 
 @public_function(LayersConfig)
@@ -40,42 +37,11 @@ def run_layers(model: str, config: LayersConfig, progress: Progress) -> ProbeRes
     from mematlas.probes.layers.looks import LayerLooks
 
     probe = open_probe(model, config, progress)
-    settings = {
-        **probe.settings,
-        "strengths": config.strengths,
-        "repeats": config.repeats,
-        "ablation": config.ablation,
-        "version": VERSION,
-    }
-    card = probe.source.card
-    folder = config.out / f"{card.label.replace('/', '_')}-layers-{fingerprint(settings)}"
-    look = LayerLooks(probe, config)
-    stages = look.stages()
-    run_stages(folder, config.out, stages, settings, progress, card.label)
-    facts = {
-        "model": card.label,
-        "corpus": config.corpus,
-        "selection": config.rows or f"{DEFAULT_ROWS} at random",
-        "control": config.control,
-        "rows": len(look.rows),
-        "left_out": look.rows.left_out,
-        "context": config.context,
-        "continuation": config.continuation,
-        "looks": config.looks,
-        "strengths": config.strengths,
-        "repeats": config.repeats,
-        "ablation": config.ablation,
-        "seed": config.seed,
-    }
-    return finish_probe(folder, stages, facts, settings, _card(facts))
+    return run_probe(_KIND, probe, LayerLooks(probe, config), progress)
 
 
 def _card(facts: Mapping[str, Any]) -> list[str]:
-    control = f" and of {facts['control']}" if facts["control"] else ""
     return [
-        f"# Where {facts['model']} recites from",
-        f"{facts['rows']} rows of {facts['corpus']} (`--rows {facts['selection']}`){control}: {facts['context']} "
-        f"tokens of prompt, {facts['continuation']} to recite.",
         "- **noise**: relative Gaussian noise is added to the output of the first block at every position; that of a "
         "position depends on the seed and the tokens up to it.",
         "- **recovery**: how alike the states behind each block are with and without this noise.",
@@ -83,3 +49,6 @@ def _card(facts: Mapping[str, Any]) -> list[str]:
         f"- **heads**: one attention head at a time is switched off (its output is "
         f"{'zero' if facts['ablation'] == 'zero' else 'the mean of the other heads of its layer'}).",
     ]
+
+
+_KIND: Final = Kind("layers", 1, "Where {} recites from", _card, frozenset({"looks"}))

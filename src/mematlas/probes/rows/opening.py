@@ -5,7 +5,6 @@ other      rows of the corpus of which it does not
 control    rows that it was never shown
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, cast
@@ -120,7 +119,7 @@ class RowProbe:
             parts.append((self.control, self.control_positions, True))
         ids, control, tokens, left_out = [], [], [], 0
         for corpus, selected, is_control in parts:
-            positions = selected[: len(selected)]  # of a range: an array
+            positions = np.asarray(selected[: len(selected)])
             read = corpus.read(positions, width)
             kept = read.lengths >= width
             if not kept.any():
@@ -150,7 +149,8 @@ def open_probe(model: str, config: RowProbeConfig, progress: Progress) -> RowPro
     for remark in source.card.remarks:
         progress.say(remark)
     corpus, positions, encoder = _select(config, source, config.corpus, config.rows)
-    control, control_positions = None, positions[:0]
+    control: Corpus | None = None
+    control_positions: Positions = positions[:0]
     if config.control is not None:
         control, control_positions, _ = _select(config, source, config.control, config.control_rows)
     return RowProbe(config, source, corpus, positions, encoder, control, control_positions)
@@ -184,13 +184,17 @@ def react(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> Reacti
     return Reaction(matches, verbatim, logs)
 
 
-def row_columns(rows: ProbedRows, reaction: Reaction) -> Mapping[str, Any]:
-    """The table `rows` of a probe, by column."""
-    return {
-        "row": rows.row,
-        "class": rows.classes(reaction),
-        "cluster": rows.clusters,
-        "matches": reaction.matches,
-        "verbatim": reaction.verbatim,
-        "log_probability": reaction.log_probability,
-    }
+def teacher_forced(model: Model, card: ModelCard, rows: ProbedRows, batch: int) -> tuple[Ids, NDArray[np.float64]]:
+    """Hits and log-probability of every continuation, each token after the true ones before it: [rows], [rows]."""
+    from mematlas.scoring.engines.causal import Engine
+
+    options = ScoringOptions(
+        Grid((rows.context,), (rows.continuation,)), depth="verbatim", signals=("truth",), batch=batch
+    )
+    table = TokenRows(rows.tokens, np.full(len(rows), rows.tokens.shape[1]))
+    hits, logs = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    for result in Engine(model, card, options).score(table, np.arange(len(rows))):
+        own = slice(rows.context - 1, None)
+        hits[result.rows] = result.truth["hit"][:, own].sum(axis=1)
+        logs[result.rows] = result.truth["log_probability"][:, own].astype(np.float64).sum(axis=1)
+    return hits, logs

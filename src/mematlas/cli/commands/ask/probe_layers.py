@@ -4,9 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.findings_page import FindingsPage
 from mematlas.cli.lists import COMMAS
-from mematlas.cli.output import Json, print_json
-from mematlas.cli.pictures import parse_formats
+from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.layers.config import LayersConfig
 from mematlas.probes.layers.run import run_layers
@@ -36,22 +36,16 @@ def probe_layers(
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
     from mematlas.probes.layers.finding import layer_findings
-    from mematlas.report.plain_pages.findings import write_findings
+    from mematlas.probes.rows.runs import introduction
 
-    formats = parse_formats("--pictures", pictures, "probe layers")
+    page = FindingsPage("probe layers", pictures)
     result = run_layers(model, config, progress_display(quiet))
-    findings = layer_findings(result)
-    page, facts = result.folder / "layers.html", result.facts
-    control = f" and of {facts['control']}" if facts["control"] else ""
-    introduction = [
-        f"{facts['rows']} rows of {facts['corpus']}{control}: {facts['context']} tokens of prompt, "
-        f"{facts['continuation']} to recite. Rows that the model recites whole stand beside those it does not."
-    ]
-    write_findings(page, "probe layers", f"Where {facts['model']} recites from", introduction, findings, formats)
-    if json_:
-        tables = {finding.name: {table.name: table.frame for table in finding.tables} for finding in findings}
-        print_json({"folder": result.folder, "page": page, **facts, **tables})
-        return
-    for finding in findings:
-        print(f"{finding.headline}. {finding.sentence}")
-    print(f"The page is in {page}; the tables and their card (README.md) are beside it.")
+    told_apart = "Rows that the model recites whole stand beside those it does not."
+    page.present(
+        result.folder,
+        result.facts,
+        layer_findings(result),
+        title=f"Where {result.facts['model']} recites from",
+        introduction=[f"{introduction(result.facts)} {told_apart}"],
+        as_json=json_,
+    )

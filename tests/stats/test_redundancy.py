@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mematlas.features.redundancy import distinct_ratio
+from mematlas.stats.redundancy import distinct_ratio
 
 
 def naive(window, n):

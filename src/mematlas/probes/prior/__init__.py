@@ -1,0 +1,1 @@
+"""Whether a continuation is memorized, or probable after any prompt (K10)."""
