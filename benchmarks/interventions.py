@@ -40,7 +40,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(options.rounds + 1):
         for name, side in sides.items():
-            with ablated(heads, heads.all[:4] if name == "without 4 heads" else []):
+            with ablated(heads, heads.all[:: heads.heads][:4] if name == "without 4 heads" else []):
                 seconds[name].append(timed(side, vocabulary, tokens))
     plain = statistics.median(seconds["plain"][1:])
     for name, times in seconds.items():

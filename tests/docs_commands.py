@@ -23,6 +23,7 @@ TRAINED: Final = f"{MINUTES}; run by tests/pipeline/test_counterfactual.py and t
 SMALL: Final = f"{MINUTES}; run in small by tests/pipeline/test_experiment.py"
 PROMPTS: Final = "needs a model that recites; run by tests/probes/test_prompts.py"
 PRIOR: Final = "needs a model that recites; run by tests/probes/test_prior.py"
+SHORTEST: Final = "needs a model that recites; run by tests/probes/test_compress.py"
 LAYERS: Final = "needs a model that recites; run by tests/probes/test_layers.py"
 TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_command.py"
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
@@ -34,6 +35,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
     "mematlas probe prompts MODEL --corpus train.jsonl --control heldout.jsonl --out prompts": PROMPTS,
     "mematlas probe prior MODEL --corpus train.jsonl --control heldout.jsonl --out prior": PRIOR,
+    "mematlas probe compress MODEL --corpus train.jsonl --control heldout.jsonl --budget 60 --out shortest": SHORTEST,
     "mematlas score noise:0.3@MODEL heads:2.0+2.5@MODEL MODEL --corpus train.jsonl --study changed": LAYERS,
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
     "mematlas trace-states treatment --twin control --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
@@ -123,6 +125,8 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'result.table("prior").sort("log_ratio")': PRIOR,
     'result = mematlas.probe_prompts("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prompts")': PROMPTS,
     'result.table("shortest").select("row", "first", "stable", "ratio")': PROMPTS,
+    'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="acr")': SHORTEST,
+    'result.table("strings").select("class", "tokens", "prompt_tokens", "ratio", "bound", "reason")': SHORTEST,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,
     'result = mematlas.probe_recall("MODEL", items="codes.csv", template=template, out="recall")': RECALLED,
     'result.table("accuracy").filter(what="recall")': RECALLED,

@@ -45,8 +45,21 @@ def is_annotated(member):
 
 @pytest.mark.parametrize(("name", "function"), list(documented_functions()))
 def test_a_path_parameter_takes_text(name, function):
-    probes = (mematlas.probe_layers, mematlas.probe_prior, mematlas.probe_prompts, mematlas.probe_recall)
-    checked = (*probes, mematlas.probe_tasks, mematlas.audit, mematlas.score, mematlas.predict_rows)
+    probes = (
+        mematlas.probe_layers,
+        mematlas.probe_compress,
+        mematlas.probe_prior,
+        mematlas.probe_prompts,
+        mematlas.probe_recall,
+    )
+    checked = (
+        *probes,
+        mematlas.probe_recall,
+        mematlas.probe_tasks,
+        mematlas.audit,
+        mematlas.score,
+        mematlas.predict_rows,
+    )
     if function in (*checked, mematlas.stress, mematlas.trace_states):
         pytest.skip("its options are checked by pydantic, which converts text")
     hints = inspect.signature(function).parameters.values()

@@ -18,6 +18,7 @@ from mematlas.executors.options import WorkerKeywords, WorkerOptions
 from mematlas.predictors.keywords import FitKeywords, PredictKeywords
 from mematlas.predictors.options import PredictorConfig
 from mematlas.predictors.screening_config import PredictConfig
+from mematlas.probes.compress.config import CompressConfig, CompressKeywords
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
 from mematlas.probes.prior.config import PriorConfig, PriorKeywords
 from mematlas.probes.prompts.config import PromptsConfig, PromptsKeywords
@@ -42,6 +43,7 @@ KEYWORDS = {
     "probe_layers": (LayersKeywords, LayersConfig),
     "probe_prior": (PriorKeywords, PriorConfig),
     "probe_prompts": (PromptsKeywords, PromptsConfig),
+    "probe_compress": (CompressKeywords, CompressConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mematlas.pipeline.steps.fit import fit_predictors
     from mematlas.pipeline.steps.score import score
     from mematlas.predictors.screening import predict_rows
+    from mematlas.probes.compress.run import probe_compress
     from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.prior.run import probe_prior
     from mematlas.probes.prompts.run import probe_prompts
@@ -59,6 +60,7 @@ _HOMES = {
     "probe_tasks": "mematlas.probes.tasks.run",
     "run": "mematlas.pipeline.run",
     "score": "mematlas.pipeline.steps.score",
+    "probe_compress": "mematlas.probes.compress.run",
     "probe_layers": "mematlas.probes.layers.run",
     "probe_prior": "mematlas.probes.prior.run",
     "probe_prompts": "mematlas.probes.prompts.run",
@@ -83,6 +85,7 @@ __all__ = [
     "open_corpus",
     "open_study",
     "predict_rows",
+    "probe_compress",
     "probe_layers",
     "probe_prior",
     "probe_prompts",

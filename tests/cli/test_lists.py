@@ -24,6 +24,7 @@ LISTS = {
     "probe layers": {"--looks", "--strengths", "--pictures"},
     "probe prior": {"--pictures"},
     "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
+    "probe compress": {"--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},
     "probe tasks": {"--n", "--gamma", "--control", "--pictures"},

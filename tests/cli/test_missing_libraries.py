@@ -66,6 +66,7 @@ CALLS = {
     "probe layers": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "probe prompts": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "probe prior": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
+    "probe compress": [(["uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "stress": [(["uniform:60", "uniform:60", "--corpus", "rows.npy", "--rows", "first:1"], REPORT)],
     "endpoint": [(["http://127.0.0.1:9/v1#model"], "Nothing listens at http://127.0.0.1:9/v1")],
     "canaries": [
@@ -114,6 +115,7 @@ calls = {
     "make_features": lambda: mematlas.make_features("study"),
     "open_corpus": lambda: mematlas.open_corpus("folder", format="datasets"),
     "open_study": lambda: mematlas.open_study("study"),
+    "probe_compress": lambda: mematlas.probe_compress("uniform:60", corpus="rows.npy", rows="first:1"),
     "probe_layers": lambda: mematlas.probe_layers("uniform:60", corpus="rows.npy", rows="first:1"),
     "probe_prior": lambda: mematlas.probe_prior("uniform:60", corpus="rows.npy", rows="first:1"),
     "probe_prompts": lambda: mematlas.probe_prompts("uniform:60", corpus="rows.npy", rows="first:1"),

@@ -163,6 +163,8 @@ def test_the_mean_is_that_of_the_other_heads_of_the_layer(model):
     heads = attention_heads(model, "it")
     seen = []
     tokens = torch.arange(6)[None]
+    with pytest.raises(ValueError, match="no other head to take the mean of"):
+        ablated(heads, [(1, head) for head in range(4)], "mean")
     note = [(heads.projections[1], lambda _module, inputs, _output: seen.append(inputs[0].clone()))]
     with forward_hooks(note):
         model.network(input_ids=tokens)

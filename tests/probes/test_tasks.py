@@ -142,7 +142,7 @@ def test_mistakes_are_one_line(world, tmp_path):
         probe(world, tmp_path, control=world / "trained")
     with pytest.raises(OptionError, match="--similarity: 'letters' is none of characters, any, exact, embedder:DIR"):
         probe(world, tmp_path, similarity="letters")
-    with pytest.raises(OptionError, match="--gamma: similarities to exceed are from -1 to below 1"):
+    with pytest.raises(OptionError, match="--gamma: similarities to exceed are from 0 to below 1"):
         probe(world, tmp_path, gamma=1.0)
     with pytest.raises(ModelError, match="has no tokenizer, which a task's texts need"):
         probe(world, tmp_path, "uniform:60", index=world / "index", tokenizer=world / "trained")

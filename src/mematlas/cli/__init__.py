@@ -50,6 +50,7 @@ _SECTIONS = {
         "probe prior": ("ask.probe_prior", "probe_prior"),
         "probe recall": ("ask.probe_recall", "probe_recall"),
         "probe tasks": ("ask.probe_tasks", "probe_tasks"),
+        "probe compress": ("ask.probe_compress", "probe_compress"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),
         "stress": ("ask.stress", "stress"),
@@ -88,9 +89,10 @@ def _add_commands() -> None:
             first, _, kind = name.rpartition(" ")
             if first and first not in app:
                 app.command(App(name=first, help=_KINDS[first], group=group))
-            (app[first] if first else app).command(
-                path, name=kind, help=_help(module, function), **({} if first else {"group": group})
-            )
+            if first:
+                app[first].command(path, name=kind, help=_help(module, function))
+            else:
+                app.command(path, name=kind, help=_help(module, function), group=group)
 
 
 _add_commands()

@@ -87,7 +87,11 @@ def _is_linear(module: Module) -> bool:
 
 
 def ablated(found: AttentionHeads, heads: Iterable[Head], ablation: Ablation = "mean") -> AbstractContextManager[None]:
-    """Within it, these heads give the mean of their layer's other heads, or zero."""
+    """Within it, these heads give the mean of their layer's other heads, or zero.
+
+    Raises:
+        ValueError: the mean is asked for, and a layer has no other head.
+    """
     return forward_pre_hooks(_head_hooks(found, heads, ablation))
 
 
@@ -97,6 +101,8 @@ def _head_hooks(
     by_layer: dict[int, list[int]] = {}
     for layer, head in heads:
         by_layer.setdefault(layer, []).append(head)
+    if ablation == "mean" and any(len(numbers) == found.heads for numbers in by_layer.values()):
+        raise ValueError("a layer whose heads are all switched off has no other head to take the mean of")
     return [
         (found.projections[layer - 1], partial(_replace_heads, numbers=numbers, count=found.heads, ablation=ablation))
         for layer, numbers in by_layer.items()

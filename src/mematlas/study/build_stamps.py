@@ -28,6 +28,7 @@ def run_fingerprint(study: Path, run: Run) -> str:
     names = (
         features_name(run),
         tags_name(run),
+        near_name(run),
         occurrences_name(run),
         predictions_name(run),
         EXPOSURES_NAME,
@@ -45,6 +46,11 @@ def features_name(run: Run) -> str:
 def tags_name(run: Run) -> str:
     """The name in made.json of the parts of speech of a run's rows."""
     return f"features/{run.key}/tags"
+
+
+def near_name(run: Run) -> str:
+    """The name in made.json of the near-copies among a run's rows."""
+    return f"features/{run.key}/near"
 
 
 def occurrences_name(run: Run) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mematlas.study.token_hashes import BASE, Hashes, flatten, running_sums, token_hashes
+from mematlas.study.token_hashes import Hashes, flatten, piece_hashes, running_sums
 from mematlas.types import Ids
 
 PIECE_TOKENS: Final = 13  # tokens: rows that have so long a piece in common count as near-copies (our choice)
@@ -102,21 +102,12 @@ def _rows_with_many_pieces(owners: Ids, hashes: Hashes, *, shared: float) -> tup
 
 def _piece_hashes(flat: Hashes, lengths: Ids, width: int | None) -> tuple[Ids, Hashes]:
     """The row and the hash of every piece of `width` tokens, or of every whole row if None."""
+    if width is not None:
+        return piece_hashes(flat, lengths, width)
     ends = np.cumsum(lengths)
-    starts = ends - lengths
-    if width is None:
-        rows = np.flatnonzero(lengths >= PIECE_TOKENS)
-        sums = running_sums(flat, lengths)
-        return rows, sums[ends[rows]] - sums[starts[rows]]  # modulo 2^64
-    pieces = np.maximum(lengths - width + 1, 0)
-    owners = np.repeat(np.arange(len(lengths)), pieces)
-    offsets = np.arange(len(owners)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    positions = starts[owners] + offsets
-    hashes = np.zeros(len(owners), np.uint64)
-    values = token_hashes(flat)
-    for offset in range(width):
-        hashes = hashes * BASE + values[positions + offset]
-    return owners, hashes
+    rows = np.flatnonzero(lengths >= PIECE_TOKENS)
+    sums = running_sums(flat, lengths)
+    return rows, sums[ends[rows]] - sums[(ends - lengths)[rows]]  # modulo 2^64
 
 
 def number_by_appearance(labels: Ids) -> Ids:

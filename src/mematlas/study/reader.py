@@ -252,7 +252,8 @@ class Study:
         return read_json(path, f"delete it; `{command_line('features', self.folder)}` writes it again")
 
     def features(self, kind: str, run: str | None = None) -> "pl.DataFrame":
-        """Row features of `kind` ("counts", "copies", "texts", "tokens", "tags", "places"): `study.schemas.features`.
+        """Row features of `kind` ("counts", "copies", "texts", "tokens", "tags", "near", "places"): see
+        `study.schemas.features`.
 
         Raises:
             StudyError: they were not computed yet, or there is no such kind.

@@ -46,6 +46,23 @@ def running_sums(flat: Hashes, lengths: Ids) -> Hashes:
     return np.concatenate([[np.uint64(0)], np.cumsum(terms, dtype=np.uint64)])
 
 
+def piece_hashes(flat: Hashes, lengths: Ids, width: int) -> tuple[Ids, Hashes]:
+    """The row and the hash of every piece of `width` tokens, wherever it begins in its row.
+
+    flat, lengths: as `flatten` returns them. Pieces are in the order of rows and positions; a row that is shorter has
+    none.
+    """
+    starts, pieces = np.cumsum(lengths) - lengths, np.maximum(lengths - width + 1, 0)
+    owners = np.repeat(np.arange(len(lengths)), pieces)
+    offsets = np.arange(len(owners)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    positions = starts[owners] + offsets
+    hashes = np.zeros(len(owners), np.uint64)
+    values = token_hashes(flat)
+    for offset in range(width):
+        hashes = hashes * BASE + values[positions + offset]
+    return owners, hashes
+
+
 def span_hashes(lists: pl.Series, spans: Sequence[tuple[int, int]]) -> pl.Series:
     """The hashes of the tokens start, ..., end - 1 of each row, for each (start, end) of `spans`.
 

@@ -32,6 +32,7 @@ from mematlas.pipeline.steps.count import (
     part_count,
 )
 from mematlas.pipeline.steps.feature_inputs import begun_sources, check_document_ends
+from mematlas.pipeline.steps.near import make_near_copies
 from mematlas.pipeline.steps.occurrences import OccurrencesStep
 from mematlas.pipeline.steps.score import worker_options
 from mematlas.pipeline.steps.tags import make_tags
@@ -69,6 +70,7 @@ def make_features(
     joined: bool = False,
     training_order: str | Path | None = None,
     tagger: str | None = None,
+    near: bool = False,
     run: str | None = None,
     progress: Progress | None = None,
     **workers: Unpack[WorkerKeywords],
@@ -82,6 +84,7 @@ def make_features(
         joined: a document may continue in the next row; needs `eod`.
         training_order: .npy file of row positions in training order; that stream is then counted.
         tagger: KIND:NAME such as "spacy:en_core_web_sm", which tags a sample of the rows; none by default.
+        near: also find near-copies among the scored rows.
         run: the beginning of a run's key; the latest run by default.
         progress: display of the progress; none by default.
         workers: options of the workers (workers=4, executor="ray", address="auto"); they do not change the tables.
@@ -95,19 +98,25 @@ def make_features(
     words = None if tagger is None else load_tagger(tagger)
     options = resolve_worker_options("features", **workers)
     opened = study if isinstance(study, Study) else open_study(study)
-    order = None if training_order is None else Path(training_order)
+    _refuse_masked(opened, run)
+    counted = CountOptions(scope, eod, joined, None if training_order is None else Path(training_order))
+    scored, display = reopen_rows(opened, run), progress or Silent()
+    features = FeaturesStep(opened, scored, counted, options)
+    features.execute(options, display)
+    OccurrencesStep(opened, scored).execute(options, display)
+    if near:
+        make_near_copies(opened, run, display)
+    if words is not None:
+        make_tags(opened, run, scored.tokenizer, words, display)
+    return features.output_folder
+
+
+def _refuse_masked(opened: Study, run: str | None) -> None:
     if "masking" in opened.run(run).settings:
         raise StudyError(
             f"Row features count the contexts and continuations of causal models, but the objective of run "
             f"{opened.run(run).key} is masked; analyse it without: {command_line('analyze', opened.folder)}"
         )
-    scored, display = reopen_rows(opened, run), progress or Silent()
-    features = FeaturesStep(opened, scored, CountOptions(scope, eod, joined, order), options)
-    features.execute(options, display)
-    OccurrencesStep(opened, scored).execute(options, display)
-    if words is not None:
-        make_tags(opened, run, scored.tokenizer, words, display)
-    return features.output_folder
 
 
 class FeaturesStep(TaskStep[int, None]):

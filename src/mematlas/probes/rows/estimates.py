@@ -18,16 +18,19 @@ INTERVAL: Final = "95 % interval (Student's t over rows, those that share 13 tok
 _Estimate = Callable[["pl.DataFrame", str], tuple[float, float, float]]
 
 
-def class_means(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.DataFrame":
+def class_means(
+    records: "pl.DataFrame", value: str, by: Sequence[str], classes: Sequence[str] = CLASSES
+) -> "pl.DataFrame":
     """The mean of a column for each class and value of `by`.
 
     Args:
         records: class, cluster, `value` and `by`, one record a row (and value of `by`). Null values are left out.
+        classes: names of the classes, in their order.
 
     Returns:
-        class, by, rows, value, value_lower, value_upper; ordered by class (recited, other, control), then by `by`.
+        class, by, rows, value, value_lower, value_upper; ordered by class, then by `by`.
     """
-    return _by_class(records, value, by, _mean)
+    return _by_class(records, value, by, _mean, classes)
 
 
 def class_medians(records: "pl.DataFrame", value: str, by: Sequence[str] = ()) -> "pl.DataFrame":
@@ -61,7 +64,9 @@ def clustered_share(group: "pl.DataFrame", value: str) -> tuple[float, float, fl
     return float(share.estimate[0]), float(share.lower[0]), float(share.upper[0])
 
 
-def _by_class(records: "pl.DataFrame", value: str, by: Sequence[str], estimate: _Estimate) -> "pl.DataFrame":
+def _by_class(
+    records: "pl.DataFrame", value: str, by: Sequence[str], estimate: _Estimate, classes: Sequence[str] = CLASSES
+) -> "pl.DataFrame":
     import polars as pl
 
     names = (value, f"{value}_lower", f"{value}_upper")
@@ -73,7 +78,7 @@ def _by_class(records: "pl.DataFrame", value: str, by: Sequence[str], estimate: 
         }
         for key, group in records.drop_nulls(value).group_by("class", *by, maintain_order=True)
     ]
-    schema: dict[str, Any] = {"class": pl.Enum(CLASSES), **{name: records.schema[name] for name in by}}
+    schema: dict[str, Any] = {"class": pl.Enum(classes), **{name: records.schema[name] for name in by}}
     schema |= {"rows": pl.Int64, **dict.fromkeys(names, pl.Float64)}
     frame = pl.DataFrame(made, schema=schema)
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None)).sort("class", *by)

@@ -119,7 +119,7 @@ class RowProbe:
             parts.append((self.control, self.control_positions, True))
         ids, control, tokens, left_out = [], [], [], 0
         for corpus, selected, is_control in parts:
-            positions = selected[: len(selected)]  # of a range: an array
+            positions = np.asarray(selected[: len(selected)])
             read = corpus.read(positions, width)
             kept = read.lengths >= width
             if not kept.any():

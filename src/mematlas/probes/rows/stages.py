@@ -60,19 +60,26 @@ class ProbeResult:
 
 
 def run_stages(
-    folder: Path, out: Path, stages: Sequence[Stage], settings: Mapping[str, Any], progress: Progress, label: str
+    folder: Path,
+    out: Path,
+    stages: Sequence[Stage],
+    settings: Mapping[str, Any],
+    progress: Progress,
+    label: str,
+    unit: str = "rows",
 ) -> None:
     """Make the shards that are missing, stage by stage.
 
     Args:
-        out: the folder as the user named it; settings: written into every file; label: of the model.
+        out: the folder as the user named it; settings: written into every file; label: of the model;
+            unit: of the stages' costs.
 
     Raises:
         OptionError: the folder cannot be written.
     """
     missing = {stage.kind: missing_shards(folder / stage.kind, stage.shards) for stage in stages}
     total = sum(stage.shards * stage.cost for stage in stages)
-    progress.start(label, total, total - sum(len(missing[stage.kind]) * stage.cost for stage in stages))
+    progress.start(label, total, total - sum(len(missing[stage.kind]) * stage.cost for stage in stages), unit)
     metadata = {name: str(value) for name, value in settings.items()}
     try:
         with translate_os_errors(out):

@@ -68,8 +68,8 @@ class TasksConfig(BaseModel):
     @field_validator("gamma")
     @classmethod
     def _are_similarities(cls, values: list[float]) -> list[float]:
-        if not values or not all(-1 <= value < 1 for value in values):
-            raise ValueError("similarities to exceed are from -1 to below 1")
+        if not values or not all(0 <= value < 1 for value in values):
+            raise ValueError("similarities to exceed are from 0 to below 1")
         return sorted(set(values))
 
     @field_validator("similarity")

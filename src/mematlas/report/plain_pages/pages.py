@@ -23,7 +23,7 @@ def write_page(
     """
     figures = list(figures)
     write_text(path, render("mematlas.report.plain_pages", template, figures=figures, **values))
-    drawn = [figure for figure in figures if figure.drawing is not None] if formats else []
-    for image_format in formats:
-        for figure in drawn:
+    for figure in figures:
+        for image_format in formats if figure.drawing is not None else ():
+            assert figure.drawing is not None
             write_picture(pictures_folder(path) / f"{figure.key}.{image_format}", figure.drawing, image_format)

@@ -22,8 +22,8 @@ _Choose = Callable[[torch.Tensor, Sequence[int], int], torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContinuationScores:
-    """log_probability: [continuations], of all tokens together, in nats; is_greedy: [continuations], whether the most
-    probable token is the next one throughout, so that greedy decoding gives the continuation."""
+    """log_probability: [n], of all tokens of a continuation together, in nats; is_greedy: [n], whether greedy decoding
+    gives the continuation, as each of its tokens is the most probable one."""
 
     log_probability: NDArray[np.float64]
     is_greedy: NDArray[np.bool_]
@@ -65,6 +65,32 @@ def token_log_probabilities(model: Model, tokens: Ids) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
+def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> ContinuationScores:
+    """How probable one `continuation` [tokens] is after each of `prompts` [n, tokens], of which `batch` run at once.
+
+    Returns:
+        log_probability and is_greedy, by prompt.
+    """
+    log_probability, is_greedy = np.empty(len(prompts)), np.empty(len(prompts), bool)
+    true = torch.from_numpy(np.asarray(continuation, np.int64)).to(model.device)
+    for start in range(0, len(prompts), batch):
+        part = torch.from_numpy(np.asarray(prompts[start : start + batch], np.int64)).to(model.device)
+        tokens = torch.cat([part, true[:-1].expand(len(part), -1)], dim=1)
+        states = model.start(len(part), tokens.shape[1]).feed(tokens, len(true)).flatten(0, 1)
+        logs, hits = [], []
+        for own, target in zip(
+            states.split(_LOGITS_AT_ONCE), true.repeat(len(part)).split(_LOGITS_AT_ONCE), strict=True
+        ):
+            logits = model.head(own)[:, : model.vocabulary]
+            logs.append(logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1))
+            hits.append(logits.argmax(1) == target)
+        ends = slice(start, start + len(part))
+        log_probability[ends] = torch.cat(logs).double().view(len(part), -1).sum(1).cpu().numpy()
+        is_greedy[ends] = torch.cat(hits).view(len(part), -1).all(1).cpu().numpy()
+    return ContinuationScores(log_probability, is_greedy)
+
+
+@torch.inference_mode()
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
     return _continuations(model, prompts, new_tokens, stop, lambda logits, rows, step: logits.argmax(-1))

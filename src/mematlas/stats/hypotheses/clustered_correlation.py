@@ -61,7 +61,7 @@ def clustered_spearman(
     count = len(np.unique(groups))
     reason = _undefined(x, y, count)
     if reason is not None:
-        return ClusteredSpearman(*[None] * 8, len(x), count, reason)
+        return ClusteredSpearman(None, None, None, None, None, None, None, None, len(x), count, reason)
     first, second = TieRanks(x), TieRanks(y)
     ones = np.ones(len(x))
     a, b = first.ranks(ones), second.ranks(ones)

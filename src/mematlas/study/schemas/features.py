@@ -5,6 +5,7 @@
     texts    one row per (row, context, continuation)
     tokens   one row per scored row: its first tokens, as many as the grid needs
     tags     one row per tagged row, and per model and tagged row; only of studies that were tagged
+    near     one row per scored row; only of studies that were asked for near-copies
     places   one row per (row, context, continuation, place) of recited rows: where else in the corpus they occur
 
 Rows that are not in the corpus (the control) have features, too: their n-grams are counted in the corpus.
@@ -83,6 +84,25 @@ TAGS: Final = pa.schema(
         pa.field("model", pa.string(), metadata={"is": "that names the tokens; null: the true tokens of the row"}),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("tags", pa.list_(pa.int8()), metadata={"is": "index into POS_CLASSES; null where none is named"}),
+    ]
+)
+
+#: Near-copies among the scored rows, by their sets of 5 tokens in a row; only of studies that were asked for them.
+NEAR: Final = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field(
+            "near_copies",
+            pa.int64(),
+            metadata={"is": "other scored training rows of Jaccard similarity .8 or more; null of rows below 5 tokens"},
+        ),
+        pa.field("cluster", pa.int64(), nullable=False, metadata={"is": "number of the rows that near-copies connect"}),
+        pa.field(
+            "largest_jaccard",
+            pa.float64(),
+            metadata={"is": "to another scored training row; null where none was alike enough to be compared"},
+        ),
+        pa.field("exact", pa.int64(), metadata={"is": "of near_copies, those with the same tokens"}),
     ]
 )
 

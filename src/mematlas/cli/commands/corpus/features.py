@@ -1,7 +1,7 @@
 """`mematlas features`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,7 +11,7 @@ from mematlas.errors.remedies import command_line
 from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.index.base import Scope
 from mematlas.pipeline.steps.features import make_features
-from mematlas.study import Study, open_study
+from mematlas.study import open_study
 
 
 def features(
@@ -22,6 +22,7 @@ def features(
     joined: Annotated[bool, Parameter(negative=())] = False,
     training_order: Path | None = None,
     tagger: str | None = None,
+    near: Annotated[bool, Parameter(negative=())] = False,
     run: str | None = None,
     workers: Annotated[WorkerOptions, Parameter(name="*")] = SINGLE_PROCESS,
     quiet: Quiet = False,
@@ -44,31 +45,25 @@ def features(
         A .npy file of row positions in the order in which training showed them; that stream is then counted.
     tagger
         Also tag parts of speech in a sample of the rows, with spacy:NAME; see the analysis parts_of_speech.
+    near
+        Also find near-copies among the scored rows: 5-token pieces in common, Jaccard similarity .8 or more.
     run
-        The start of a run's key, as printed by `mematlas show`; the latest run by default.
+        The start of a run's key, as `mematlas show` prints it; the latest by default.
     workers
         Processes that count.
     """
+    counted: dict[str, Any] = {"scope": scope, "eod": eod, "joined": joined, "training_order": training_order}
+    display = progress_display(quiet)
+    folder = make_features(study, **counted, tagger=tagger, near=near, run=run, progress=display, **dict(workers))
+    _print_summary(study, run, folder)
+
+
+def _print_summary(study: str, run: str | None, folder: Path) -> None:
     opened = open_study(study)
-    folder = make_features(
-        opened,
-        scope=scope,
-        eod=eod,
-        joined=joined,
-        training_order=training_order,
-        tagger=tagger,
-        run=run,
-        progress=progress_display(quiet),
-        **dict(workers),
-    )
-    _print_summary(opened, run, folder)
-    print(f"Analyse the study with them: {command_line('analyze', study)}")
-
-
-def _print_summary(opened: Study, run: str | None, folder: Path) -> None:
     facts = opened.feature_facts(run) or {}
     rows = opened.scan_features("counts", run)
     print(
         f"Features of {rows.select('row').collect().height:,} rows, counted within {facts['scope']} of "
         f"{facts['tokens']:,} tokens in {facts['documents']:,} documents: {folder}"
     )
+    print(f"Analyse the study with them: {command_line('analyze', study)}")
