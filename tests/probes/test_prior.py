@@ -203,16 +203,9 @@ def test_thresholds_are_read_anew_from_the_same_records(folder, result):
 
 
 def test_the_command_writes_page_tables_and_card(folder, tmp_path, capsys):
-    words = [
-        "probe",
-        "prior",
-        f"parrot:{folder / 'known.npy'}",
-        "--corpus",
-        str(folder / "rows.npy"),
-        "--prefixes",
-        "6",
-    ]
+    words = ["probe", "prior", f"parrot:{folder / 'known.npy'}", "--corpus", str(folder / "rows.npy")]
     words += ["--context", str(CONTEXT), "--continuation", str(CONTINUATION), "--out", str(tmp_path), "--quiet"]
+    words += ["--prefixes", "6"]
     words += ["--control", str(folder / "control.npy"), "--ratio", "20"]
     assert run(words) == 0
     text = capsys.readouterr().out

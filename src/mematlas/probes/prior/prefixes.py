@@ -6,7 +6,7 @@ directly or through others. Which of them a row gets depends on the seed and its
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -85,12 +85,12 @@ class _Pool:
 
 def _numbered(provenance: Provenance) -> tuple[Ids, Ids]:
     """A number for each document of a source, and for each source; -1 where unknown."""
-    documents: list[object] = [
+    documents: list[Any] = [
         None if document is None else (source, document)
         for source, document in zip(provenance.source, provenance.document, strict=True)
     ]
     numbers = []
-    for values in (documents, list[object](provenance.source)):
+    for values in (documents, list(provenance.source)):
         known = {value: number for number, value in enumerate(dict.fromkeys(values)) if value is not None}
         numbers.append(np.array([known.get(value, -1) for value in values], dtype=np.int64))
     return numbers[0], numbers[1]
