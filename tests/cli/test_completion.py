@@ -46,7 +46,9 @@ def completed(home: Path, *words: str) -> set[str]:
 
 
 def test_bash_completes_commands_options_and_values(home):
-    assert set(COMMANDS) <= completed(home, "")
+    assert {name.split()[0] for name in COMMANDS} <= completed(home, "")
+    kinds = {name.removeprefix("probe ") for name in COMMANDS if name.startswith("probe ")}
+    assert kinds <= completed(home, "probe", "")
     assert completed(home, "sh") == {"show"}
     assert {"--recited", "--text", "--json"} <= completed(home, "rows", "study", "--")
     assert "--recited" not in completed(home, "show", "study", "--")

@@ -40,6 +40,8 @@ def probe_recall(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
+    import mematlas.report.plain_pages.recall  # noqa: F401  a missing library ends the command before the model is asked
+
     formats = parse_formats("--pictures", pictures, "probe recall")
     show_recall(run_recall(model, config, progress_display(quiet)), formats, json_)
 
