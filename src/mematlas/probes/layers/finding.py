@@ -171,7 +171,8 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     )
     if len(top):
         first = top.row(0, named=True)
-        sentence += f" The top heads of {first['first']} and {first['second']} rows overlap by {first['jaccard']:.2f}."
+        overlap = f"{first['jaccard']:.2f}, random sets by {first['expected']:.2f}"
+        sentence += f" The top heads of {first['first']} and {first['second']} rows overlap by {overlap}."
     tables = [Table("heads", "Tokens lost without each head", drops.select(*HEAD_COLUMNS), HEAD_COLUMNS)]
     if len(top):
         tables.append(Table("top", "Heads that two classes need most", top, TOP_COLUMNS))
