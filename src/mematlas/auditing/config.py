@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from mematlas.auditing.thresholds import parse_threshold
-from mematlas.errors import OptionError, StudyError, explain
+from mematlas.errors import OptionError, StudyError
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.remedies import command_line
 from mematlas.models.base import Dtype
 from mematlas.scoring.config import Device, Name
@@ -149,10 +150,7 @@ def resolve_audit(**options: object) -> AuditConfig:
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
     """
-    try:
-        return AuditConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "audit", AuditConfig.model_fields)) from None
+    return resolve_options(AuditConfig, "audit", options)
 
 
 def audit_command(model: str, config: AuditConfig) -> str:

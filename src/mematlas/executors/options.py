@@ -2,9 +2,10 @@
 
 from typing import Final, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError
+from mematlas.errors.configurations import resolve_options
 
 
 class WorkerOptions(BaseModel):
@@ -43,10 +44,7 @@ def resolve_worker_options(command: str, /, **options: object) -> WorkerOptions:
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
     """
-    try:
-        checked = WorkerOptions.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, command, WorkerOptions.model_fields)) from None
+    checked = resolve_options(WorkerOptions, command, options)
     check_ray_only_options(checked.executor, address=checked.address)
     return checked
 

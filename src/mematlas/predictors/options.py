@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.study.schemas.predictions import Sees
 from mematlas.types import as_list
 
@@ -70,10 +71,7 @@ def predictor_config(**options: object) -> PredictorConfig:
     Raises:
         OptionError: a value breaks a rule; the message names the option as the command line does.
     """
-    try:
-        config = PredictorConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "fit", PredictorConfig.model_fields)) from None
+    config = resolve_options(PredictorConfig, "fit", options)
     if config.width % config.heads:
         divisors = " or ".join(str(heads) for heads in (1, 2, 4, 8) if not config.width % heads)
         raise OptionError(f"--heads {config.heads} does not divide --width {config.width}; use {divisors}.")

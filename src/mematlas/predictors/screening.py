@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from mematlas.corpus.left_out import left_out_line, read_left_out
 from mematlas.errors import CorpusError, ModelError, OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
 from mematlas.predictors.ensemble import Ensemble, check_compatible, check_layer, open_ensemble
 from mematlas.predictors.keywords import PredictKeywords
-from mematlas.predictors.screening_config import PredictConfig, prediction_config, prediction_rows
+from mematlas.predictors.screening_config import PredictConfig, prediction_rows
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.job import digest_positions
 from mematlas.scoring.model_names import model_names
@@ -116,7 +117,7 @@ def predict_rows(
         MematlasError: one line with value, rule and remedy; finished shards are kept.
     """
     name, *_ = model_names([model])
-    return run_prediction(name, prediction_config(**options), progress or Silent())
+    return run_prediction(name, resolve_options(PredictConfig, "predict", options), progress or Silent())
 
 
 def run_prediction(model: str, config: PredictConfig, progress: Progress) -> PredictedRows:

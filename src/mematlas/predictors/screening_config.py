@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError
 from mematlas.scoring.config import Batch, Device, LocalPath, Name, StudyPath
 from mematlas.scoring.row_options import score_field, select_rows
 
@@ -47,18 +47,6 @@ class PredictConfig(BaseModel):
     shards: int | None = Field(
         default=None, description="Number of files of the table; by default about 256 rows each.", gt=0
     )
-
-
-def prediction_config(**options: object) -> PredictConfig:
-    """Validate a configuration.
-
-    Raises:
-        OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
-    """
-    try:
-        return PredictConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "predict", PredictConfig.model_fields)) from None
 
 
 def prediction_rows(config: PredictConfig, card: "PredictorCard", source: "ModelSource") -> "ShardPlan":

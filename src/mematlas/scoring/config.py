@@ -10,14 +10,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
     WrapValidator,
     field_validator,
 )
 from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.executors.options import check_ray_only_options
 from mematlas.io.paths import is_url, study_path
 from mematlas.models.endpoints.options import EndpointOptions, check_endpoint_options
@@ -219,10 +219,7 @@ def resolve_config(**options: object) -> ScoreConfig:
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
     """
-    try:
-        config = ScoreConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, options=ScoreConfig.model_fields)) from None
+    config = resolve_options(ScoreConfig, "score", options)
     if config.temperature and "truth" not in config.signals:
         raise OptionError("--temperature needs the teacher-forced record: add --signals truth.")
     if "hidden" in config.signals and config.depth != "graded":

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError, explain
 from mematlas.models.base import Dtype
 from mematlas.scoring.config import Device, Lengths, LocalPath, Name
 from mematlas.scoring.row_options import score_field
@@ -103,15 +102,3 @@ class StressConfig(BaseModel):
     def width(self) -> int:
         """Tokens of a row that are read, if it has so many."""
         return self.context + self.continuation + max(self.shifts, default=0)
-
-
-def resolve_stress(**options: object) -> StressConfig:
-    """Check the options of a stress test.
-
-    Raises:
-        OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
-    """
-    try:
-        return StressConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "stress", StressConfig.model_fields)) from None

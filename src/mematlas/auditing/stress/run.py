@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
 
-from mematlas.auditing.stress.config import StressConfig, resolve_stress
+from mematlas.auditing.stress.config import StressConfig
 from mematlas.auditing.stress.keywords import StressKeywords
 from mematlas.auditing.stress.synonyms import read_synonyms
 from mematlas.errors import ModelError, OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.findings.finding import Finding, write_finding
 from mematlas.models.base import LoadOptions, Model, ModelSource
@@ -81,7 +82,7 @@ def stress(
         MematlasError: one line with value, rule and remedy; models that were asked are not asked again.
     """
     names = model_names([original, unlearned])
-    return run_stress(names[0], names[1], resolve_stress(**options), progress or Silent())
+    return run_stress(names[0], names[1], resolve_options(StressConfig, "stress", options), progress or Silent())
 
 
 def run_stress(original: str, unlearned: str, config: StressConfig, progress: Progress) -> StressTest:

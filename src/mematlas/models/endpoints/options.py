@@ -4,9 +4,10 @@ import os
 import re
 from typing import Final, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mematlas.errors import OptionError, explain
+from mematlas.errors import OptionError
+from mematlas.errors.configurations import resolve_options
 
 EndpointKind = Literal["completions", "chat"]
 #: Variable of the environment that has the key, if no other is named.
@@ -95,10 +96,7 @@ def resolve_endpoint_options(command: str, /, **options: object) -> EndpointOpti
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names the option as the command line does.
     """
-    try:
-        checked = EndpointOptions.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, command, EndpointOptions.model_fields)) from None
+    checked = resolve_options(EndpointOptions, command, options)
     check_endpoint_options(checked)
     return checked
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.probes.compress.config import CompressConfig, CompressKeywords
 from mematlas.probes.compress.strings import choose_strings, read_strings
 from mematlas.probes.compress.tables import STRINGS
-from mematlas.probes.rows.config import resolve_probe
 from mematlas.probes.rows.opening import DEFAULT_ROWS, RowProbe, open_probe
 from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
 from mematlas.progress import Progress, Silent
@@ -39,7 +39,7 @@ def probe_compress(
         MematlasError: one line with value, rule and remedy; finished strings are kept.
     """
     name, *_ = model_names([model])
-    return run_compress(name, resolve_probe(CompressConfig, "probe compress", **options), progress or Silent())
+    return run_compress(name, resolve_options(CompressConfig, "probe compress", options), progress or Silent())
 
 
 def run_compress(model: str, config: CompressConfig, progress: Progress) -> ProbeResult:

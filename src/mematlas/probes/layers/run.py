@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Unpack
 
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
-from mematlas.probes.rows.config import resolve_probe
 from mematlas.probes.rows.opening import open_probe
 from mematlas.probes.rows.runs import Kind, run_probe
 from mematlas.probes.rows.stages import ProbeResult
@@ -29,7 +29,7 @@ def probe_layers(
         MematlasError: one line with value, rule and remedy; finished parts are kept.
     """
     name, *_ = model_names([model])
-    return run_layers(name, resolve_probe(LayersConfig, "probe layers", **options), progress or Silent())
+    return run_layers(name, resolve_options(LayersConfig, "probe layers", options), progress or Silent())
 
 
 def run_layers(model: str, config: LayersConfig, progress: Progress) -> ProbeResult:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Unpack
 
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.probes.prompts.config import PromptsConfig, PromptsKeywords
-from mematlas.probes.rows.config import resolve_probe
 from mematlas.probes.rows.opening import open_probe
 from mematlas.probes.rows.runs import Kind, run_probe
 from mematlas.probes.rows.stages import ProbeResult
@@ -29,7 +29,7 @@ def probe_prompts(
         MematlasError: one line with value, rule and remedy; finished parts are kept.
     """
     name, *_ = model_names([model])
-    return run_prompts(name, resolve_probe(PromptsConfig, "probe prompts", **options), progress or Silent())
+    return run_prompts(name, resolve_options(PromptsConfig, "probe prompts", options), progress or Silent())
 
 
 def run_prompts(model: str, config: PromptsConfig, progress: Progress) -> ProbeResult:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from mematlas.errors import OptionError, explain
+from mematlas.errors.configurations import resolve_options
 from mematlas.models.base import Dtype
 from mematlas.probes.items.parsing import Normalization
 from mematlas.scoring.config import Device, Lengths, LocalPath, Name, Names
@@ -117,7 +117,4 @@ def resolve_recall(**options: object) -> RecallConfig:
     Raises:
         OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
     """
-    try:
-        return RecallConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "probe", RecallConfig.model_fields)) from None
+    return resolve_options(RecallConfig, "probe recall", options)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal, Required, TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError, explain
 from mematlas.scoring.config import Device, LocalPath, Name
 from mematlas.scoring.row_options import score_field
 
@@ -71,15 +70,3 @@ class RowProbeKeywords(TypedDict, total=False):
     device: str
     device_map: str | None
     trust_remote_code: bool
-
-
-def resolve_probe(config: type[Config], command: str, **options: object) -> Config:
-    """Check the options of a probe.
-
-    Raises:
-        OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
-    """
-    try:
-        return config.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, command, config.model_fields)) from None

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mematlas.corpus.base import Cut
-from mematlas.errors import OptionError, explain
 from mematlas.scoring.config import Device, LocalPath, Name
 from mematlas.scoring.row_options import score_field
 
@@ -51,15 +50,3 @@ class TraceConfig(BaseModel):
     device: Device = score_field("device")
     device_map: str | None = score_field("device_map")
     trust_remote_code: bool = score_field("trust_remote_code")
-
-
-def resolve_tracing(**options: object) -> TraceConfig:
-    """Check the options of a tracing.
-
-    Raises:
-        OptionError: an option is unknown or breaks a rule; the message names it as the command line does.
-    """
-    try:
-        return TraceConfig.model_validate(options)
-    except ValidationError as error:
-        raise OptionError(explain(error, "trace-states", TraceConfig.model_fields)) from None

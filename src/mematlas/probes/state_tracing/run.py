@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from mematlas.corpus.base import Corpus
 from mematlas.corpus.selection import Positions
 from mematlas.errors import CorpusError, OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.errors.remedies import command_line
 from mematlas.models.base import LoadOptions, ModelSource
 from mematlas.models.resolve import find_model
-from mematlas.probes.state_tracing.config import TraceConfig, resolve_tracing
+from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
 from mematlas.probes.state_tracing.tables import DEPENDENCY, TOKENS, card, dependency_table, tokens_table
 from mematlas.progress import Progress, Silent
@@ -91,7 +92,7 @@ def trace_states(
         MematlasError: one line with value, rule and remedy; finished rows are kept.
     """
     name, *_ = model_names([model])
-    return run_tracing(name, resolve_tracing(**options), progress or Silent())
+    return run_tracing(name, resolve_options(TraceConfig, "trace-states", options), progress or Silent())
 
 
 def run_tracing(model: str, config: TraceConfig, progress: Progress) -> StateTraces:

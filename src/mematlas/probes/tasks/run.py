@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import polars as pl
 
 from mematlas.errors import OptionError
+from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.index.folder import digest_file
 from mematlas.index.lookup import OpenedIndex, open_any_index
@@ -25,7 +26,6 @@ from mematlas.models.base import ModelSource
 from mematlas.models.resolve import find_models
 from mematlas.probes.items.task_file import ItemColumns
 from mematlas.probes.items.words import index_encoder
-from mematlas.probes.rows.config import resolve_probe
 from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
 from mematlas.probes.tasks.config import TasksConfig, TasksKeywords
 from mematlas.probes.tasks.counting import OVERLAPS, TaskIndex
@@ -75,7 +75,7 @@ def probe_tasks(
     Raises:
         MematlasError: one line with value, rule and remedy; finished parts are kept.
     """
-    config = resolve_probe(TasksConfig, "probe tasks", **options)
+    config = resolve_options(TasksConfig, "probe tasks", options)
     return run_tasks(model_names(models), config, progress or Silent(), embed)
 
 
