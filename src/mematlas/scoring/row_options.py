@@ -1,21 +1,60 @@
 """What commands on some rows of one corpus share with `mematlas score`: options, and how rows are selected."""
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
+
+from pydantic import BaseModel, ConfigDict
 
 from mematlas.corpus.base import Corpus, CorpusOptions, Cut
 from mematlas.corpus.opening import open_corpus
 from mematlas.corpus.selection import Positions, select
 from mematlas.errors import CorpusError
-from mematlas.models.base import ModelSource
+from mematlas.models.base import Dtype, ModelSource
 from mematlas.models.huggingface import tokenizer_encoder
-from mematlas.scoring.config import ScoreConfig
+from mematlas.scoring.config import Device, Name, ScoreConfig
 from mematlas.types import Encoder
 
 
 def score_field(name: str) -> Any:
     """Default, rule and description of an option of `mematlas score`."""
     return ScoreConfig.model_fields[name]
+
+
+class ReadingOptions(BaseModel):
+    """How a corpus is read and a model is loaded, by commands on some of its rows.
+
+    A base class: of several, pydantic puts the fields of the last first, so that a command's own options lead.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str | None = score_field("format")
+    row_length: int | None = score_field("row_length")
+    token_dtype: Literal["uint16", "uint32"] | None = score_field("token_dtype")
+    column: str | None = score_field("column")
+    cut: Cut = score_field("cut")
+    tokenizer: Name | None = score_field("tokenizer")
+    cache: Path | None = score_field("cache")
+    dtype: Dtype = score_field("dtype")
+    device: Device = score_field("device")
+    device_map: str | None = score_field("device_map")
+    trust_remote_code: bool = score_field("trust_remote_code")
+
+
+class ReadingKeywords(TypedDict, total=False):
+    """The same as keywords of Python functions."""
+
+    format: str | None
+    row_length: int | None
+    token_dtype: Literal["uint16", "uint32"] | None
+    column: str | None
+    cut: Cut
+    tokenizer: str | Path | None
+    cache: str | Path | None
+    dtype: Dtype
+    device: str
+    device_map: str | None
+    trust_remote_code: bool
 
 
 class RowOptions(Protocol):

@@ -3,22 +3,16 @@
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from mematlas.corpus.base import Cut
-from mematlas.models.base import Dtype
-from mematlas.scoring.config import Device, Lengths, LocalPath, Name
-from mematlas.scoring.row_options import score_field
+from mematlas.scoring.config import Lengths, LocalPath, Name
+from mematlas.scoring.row_options import ReadingOptions, score_field
 
 THRESHOLD: Final = 16
 """Recited tokens from which a row counts as recited (our choice; as in the analysis of injected sequences)."""
 
 
-class StressConfig(BaseModel):
-    """Options of `mematlas stress`; those shared with `mematlas score` are defined there."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _StressFields(BaseModel):
     corpus: Name = score_field("corpus")
     rows: str = Field(
         description="Rows that were to be forgotten: ids:FILE, sample:N[:SEED], first:N, slice:A:B or all."
@@ -66,17 +60,6 @@ class StressConfig(BaseModel):
     )
     relearn_rate: float = Field(default=1e-4, description="Learning rate of these steps (AdamW, constant).", gt=0)
     seed: int = Field(default=0, description="Seed of what is drawn at random: tokens, words, halves.", ge=0)
-    format: str | None = score_field("format")
-    row_length: int | None = score_field("row_length")
-    token_dtype: Literal["uint16", "uint32"] | None = score_field("token_dtype")
-    column: str | None = score_field("column")
-    cut: Cut = score_field("cut")
-    tokenizer: Name | None = score_field("tokenizer")
-    cache: Path | None = score_field("cache")
-    dtype: Dtype = score_field("dtype")
-    device: Device = score_field("device")
-    device_map: str | None = score_field("device_map")
-    trust_remote_code: bool = score_field("trust_remote_code")
 
     @field_validator("shifts", "substitutions")
     @classmethod
@@ -102,3 +85,7 @@ class StressConfig(BaseModel):
     def width(self) -> int:
         """Tokens of a row that are read, if it has so many."""
         return self.context + self.continuation + max(self.shifts, default=0)
+
+
+class StressConfig(ReadingOptions, _StressFields):
+    """Options of `mematlas stress`; those shared with `mematlas score` are defined there."""

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
-from mematlas.corpus.base import Cut
-from mematlas.models.base import Dtype
+from mematlas.scoring.row_options import ReadingKeywords
 
 
-class StressKeywords(TypedDict, total=False):
-    """See `StressConfig` for what each of them means."""
-
+class _OwnKeywords(TypedDict, total=False):
     corpus: Required[str | Path]
     rows: Required[str]
     retain: str | None
@@ -29,14 +26,7 @@ class StressKeywords(TypedDict, total=False):
     relearn_on: Literal["others", "rows"]
     relearn_rate: float
     seed: int
-    format: str | None
-    row_length: int | None
-    token_dtype: Literal["uint16", "uint32"] | None
-    column: str | None
-    cut: Cut
-    tokenizer: str | Path | None
-    cache: str | Path | None
-    dtype: Dtype
-    device: str
-    device_map: str | None
-    trust_remote_code: bool
+
+
+class StressKeywords(_OwnKeywords, ReadingKeywords, total=False):
+    """See `StressConfig` for what each of them means."""

@@ -3,18 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from mematlas.corpus.base import Cut
-from mematlas.scoring.config import Device, LocalPath, Name
-from mematlas.scoring.row_options import score_field
+from mematlas.scoring.config import LocalPath, Name
+from mematlas.scoring.row_options import ReadingOptions, score_field
 
 
-class TraceConfig(BaseModel):
-    """Options of `mematlas trace-states`; those shared with `mematlas score` are defined there."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _TraceFields(BaseModel):
     corpus: Name = score_field("corpus")
     rows: str = Field(
         description="Rows to trace: ids:FILE, such as ids that the explorer exports, "
@@ -39,14 +34,7 @@ class TraceConfig(BaseModel):
     )
     seed: int = Field(default=0, description="Seed of the windows.", ge=0)
     batch: int = Field(default=128, description="Patched passes at once.", gt=0)
-    format: str | None = score_field("format")
-    row_length: int | None = score_field("row_length")
-    token_dtype: Literal["uint16", "uint32"] | None = score_field("token_dtype")
-    column: str | None = score_field("column")
-    cut: Cut = score_field("cut")
-    tokenizer: Name | None = score_field("tokenizer")
-    cache: Path | None = score_field("cache")
-    dtype: Literal["float32", "bfloat16", "float16"] = score_field("dtype")
-    device: Device = score_field("device")
-    device_map: str | None = score_field("device_map")
-    trust_remote_code: bool = score_field("trust_remote_code")
+
+
+class TraceConfig(ReadingOptions, _TraceFields):
+    """Options of `mematlas trace-states`; those shared with `mematlas score` are defined there."""
