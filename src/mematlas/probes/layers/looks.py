@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,14 +29,12 @@ class LayerLooks(RowLooks):
         self.label = repr(probe.source.card.spec)
 
     @cached_property
-    def model(self) -> CausalModel:
-        model = self.probe.load()
-        patchable(model, self.label)  # refuses models without blocks
-        return cast(CausalModel, model)
+    def blocks(self) -> PatchableModel:
+        return patchable(self.probe.load(), self.label)
 
     @cached_property
-    def blocks(self) -> PatchableModel:
-        return patchable(self.model, self.label)
+    def model(self) -> CausalModel:
+        return self.blocks.model
 
     @cached_property
     def heads(self) -> AttentionHeads:
@@ -53,13 +51,8 @@ class LayerLooks(RowLooks):
         if "lens" in config.looks:
             stages.append(Stage("lens", LENS, self.shards, self._lens, min(count, SHARD_ROWS)))
         if "heads" in config.looks:
-            layers = self._layers()
-            stages.append(Stage("heads", HEADS, layers + 1, self._heads, count))
+            stages.append(Stage("heads", HEADS, self.model.layers + 1, self._heads, count))
         return stages
-
-    def _layers(self) -> int:
-        """The number of layers, from the model's configuration alone if it says it."""
-        return self.model.layers
 
     def _noise(self, index: int) -> Mapping[str, Any]:
         number, draw = divmod(index, self.config.repeats)
