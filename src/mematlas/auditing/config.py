@@ -64,7 +64,11 @@ class AuditConfig(BaseModel):
     out: Path = Field(default=Path("audit"), description="Folder for the verdict and the study; continued if there.")
     rows: int = Field(default=1000, description="Maximum number of rows that are scored of each file.", gt=0)
     prompts: int = Field(default=200, description="Maximum number of texts whose beginnings prompt the model.", ge=0)
-    new_tokens: int = Field(default=100, description="Tokens that the model writes after such a beginning.", gt=0)
+    new_tokens: int = Field(
+        default=100,
+        description="Most tokens that the model writes after such a beginning; no more than a text has left.",
+        gt=0,
+    )
     paraphrase_model: Path | None = Field(
         default=None,
         description="Folder of a model that says whether two sentences are paraphrases; grades copies in other words.",

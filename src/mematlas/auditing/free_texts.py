@@ -46,11 +46,11 @@ def free_texts(
         attention_entropy (of the first 64 training prompts), and of the base model, null for the control: of_base (its
         output), class_of_base; class_cut and class_of_base_cut are of both outputs cut to the shorter one's characters.
     """
-    prompts = [*train, *control]
+    prompts, new_tokens = [*train, *control], _new_tokens(material, train)
     of_base: list[str] = []
     if material.base is not None:  # first, as it is still loaded from the look before
-        of_base = material.decode([ids.tolist() for ids in _write(material, material.base, train)])
-    written = _write(material, material.model, prompts)
+        of_base = material.decode([ids.tolist() for ids in _write(material, material.base, train, new_tokens)])
+    written = _write(material, material.model, prompts, new_tokens)
     model = material.load(material.model)
     outputs = material.decode([ids.tolist() for ids in written])
     texts = material.decode([prompt.tolist() for _, prompt in prompts])
@@ -92,11 +92,18 @@ def _of_first(values: Sequence[object], count: int, dtype: pl.DataType) -> pl.Se
     return pl.Series(values, dtype=dtype).extend_constant(None, count - len(values))
 
 
-def _write(material: Material, source: ModelSource, prompts: Sequence[Prompt]) -> list[Ids]:
+def _new_tokens(material: Material, train: Sequence[Prompt]) -> int:
+    """As many as were asked for, or as the longest of the texts has after its prompt, if that is fewer."""
+    lengths = [len(ids) for ids in material.encoder.encode([material.documents[number][1] for number, _ in train])]
+    rests = (length - len(prompt) for length, (_, prompt) in zip(lengths, train, strict=True))
+    return min(material.config.new_tokens, max(rests))
+
+
+def _write(material: Material, source: ModelSource, prompts: Sequence[Prompt], new_tokens: int) -> list[Ids]:
     card = source.card
-    room = material.config.new_tokens if card.max_length is None else card.max_length - PROMPT_TOKENS
-    new_tokens = max(1, min(material.config.new_tokens, room))
-    return greedy_continuations(material.load(source), [prompt for _, prompt in prompts], new_tokens, card.eos)
+    room = new_tokens if card.max_length is None else card.max_length - PROMPT_TOKENS
+    length = max(1, min(new_tokens, room))
+    return greedy_continuations(material.load(source), [prompt for _, prompt in prompts], length, card.eos)
 
 
 def _detector(material: Material) -> Detector:

@@ -16,7 +16,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 from mematlas.models.base import LoadOptions, Model, ModelCard, Session
 from mematlas.models.causality import check_causal
 from mematlas.models.loading import load_network
-from mematlas.models.output_head import exact_head
+from mematlas.models.output_head.exact import exact_head
+from mematlas.models.output_head.screened import ScreenedHead, screened_head
 from mematlas.models.prefix_session import PrefixSession
 from mematlas.models.rope import length_dependence
 
@@ -132,6 +133,7 @@ class CausalModel:
         self.layers = int(text.num_hidden_layers)
         self._kept: int | None = None  # None: the kept states are the head's input
         self._head = None if whole else exact_head(network, vocabulary, device, use_cache=False)
+        self._screened: ScreenedHead | None = None
 
     def release(self) -> None:
         """Sessions share no memory."""
@@ -169,7 +171,14 @@ class CausalModel:
 
     @torch.inference_mode()
     def head(self, states: Tensor) -> Tensor:
-        return (states if self._head is None else self._head(states)).float()
+        return (states if self._head is None else self._head.logits(states)).float()
+
+    @property
+    def screened(self) -> ScreenedHead | None:
+        """What finds the two largest logits without computing all of them; None if the head is no plain matrix."""
+        if self._screened is None or not self._screened.is_current:
+            self._screened = None if self._head is None else screened_head(self._head.matrix, self.vocabulary)
+        return self._screened
 
     def start(self, rows: int, capacity: int) -> Session:
         empty = torch.empty((rows, 0), dtype=torch.int64, device=self.device)

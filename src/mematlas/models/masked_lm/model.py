@@ -18,7 +18,7 @@ from mematlas.models.base import LoadOptions, ModelCard, first_line
 from mematlas.models.causality import check_bidirectional
 from mematlas.models.huggingface import find_tokenizer, load_tokenizer
 from mematlas.models.loading import load_network
-from mematlas.models.output_head import exact_head
+from mematlas.models.output_head.exact import exact_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class MaskedModel:
     @torch.inference_mode()
     def head(self, states: Tensor) -> Tensor:
         """Logits [n, vocabulary] in float32, from states [n, width]."""
-        return (states if self._head is None else self._head(states)).float()
+        return (states if self._head is None else self._head.logits(states)).float()
 
 
 def rows_as_read(rows: Tensor, hidden: Tensor, tokens: SpecialTokens) -> Tensor:

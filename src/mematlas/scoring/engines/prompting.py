@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from mematlas.models.base import Model
+from mematlas.scoring.engines.readout import Readout
 from mematlas.types import Ids
 
 _LOGITS_AT_ONCE: Final = 512  # of so many positions are in memory
+_REDUCED_AT_ONCE: Final = 16
 _PROMPT_TOKENS_AT_ONCE: Final = 2_048  # one step of decoding reads all weights, for few rows or many
 _Choose = Callable[[torch.Tensor, Sequence[int], int], torch.Tensor]
 
@@ -35,7 +37,7 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
     longest = max(map(len, continuations), default=1)
     session = model.start(1, len(prompt) + longest)
     prompted = session.feed(torch.from_numpy(np.asarray(prompt, np.int64))[None].to(model.device), 1)
-    first = torch.log_softmax(model.head(prompted[:, -1]).double(), -1)[0]
+    first = torch.log_softmax(model.head(prompted[:, -1])[:, : model.vocabulary].double(), -1)[0]
     log_probability, is_greedy = np.empty(len(continuations)), np.empty(len(continuations), bool)
     for part in _of_one_length(continuations, _LOGITS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([continuations[i] for i in part]).astype(np.int64)).to(model.device)
@@ -43,9 +45,9 @@ def score_continuations(model: Model, prompt: Ids, continuations: Sequence[Ids])
         if tokens.shape[1] > 1:
             rows = torch.zeros(len(part), dtype=torch.int64, device=model.device)
             states = session.fork(rows, len(prompt)).feed(tokens[:, :-1], tokens.shape[1] - 1)
-            logits = torch.log_softmax(model.head(states.flatten(0, 1)).double(), -1).view(*states.shape[:2], -1)
-            total = total + logits.gather(-1, tokens[:, 1:, None])[..., 0].sum(-1)
-            greedy = greedy & (logits.argmax(-1) == tokens[:, 1:]).all(-1)
+            logs, hits = _log_probabilities(model, states.flatten(0, 1), tokens[:, 1:].flatten())
+            total = total + logs.view(len(part), -1).sum(-1)
+            greedy = greedy & hits.view(len(part), -1).all(-1)
         log_probability[part], is_greedy[part] = total.cpu().numpy(), greedy.cpu().numpy()
     return ContinuationScores(log_probability, is_greedy)
 
@@ -57,12 +59,19 @@ def token_log_probabilities(model: Model, tokens: Ids) -> NDArray[np.float64]:
     if ids.shape[1] < 2:
         return np.empty(0)
     states = model.start(1, ids.shape[1]).feed(ids[:, :-1], ids.shape[1] - 1)[0]
-    parts = []
-    for start in range(0, len(states), _LOGITS_AT_ONCE):
-        chosen = slice(start, start + _LOGITS_AT_ONCE)
-        logits = torch.log_softmax(model.head(states[chosen]).double(), -1)
-        parts.append(logits.gather(-1, ids[0, 1:][chosen, None])[:, 0].cpu().numpy())
-    return np.concatenate(parts)
+    return np.asarray(_log_probabilities(model, states, ids[0, 1:])[0].cpu().numpy(), np.float64)
+
+
+def _log_probabilities(model: Model, states: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[n] float64 log-probability of each token after its state [n, width], and whether it is the most probable one."""
+    logs, hits = [], []
+    for own, true in zip(states.split(_LOGITS_AT_ONCE), tokens.split(_LOGITS_AT_ONCE), strict=True):
+        logits = model.head(own)[:, : model.vocabulary]
+        for part, target in zip(logits.split(_REDUCED_AT_ONCE), true.split(_REDUCED_AT_ONCE), strict=True):
+            exact = part.double()  # few rows at once stay in a core's cache
+            logs.append(exact.gather(1, target[:, None])[:, 0] - exact.logsumexp(1))
+            hits.append(part.argmax(1) == target)
+    return torch.cat(logs), torch.cat(hits)
 
 
 def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> ContinuationScores:
@@ -77,23 +86,18 @@ def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> 
         part = torch.from_numpy(np.asarray(prompts[start : start + batch], np.int64)).to(model.device)
         tokens = torch.cat([part, true[:-1].expand(len(part), -1)], dim=1)
         states = model.start(len(part), tokens.shape[1]).feed(tokens, len(true)).flatten(0, 1)
-        logs, hits = [], []
-        for own, target in zip(
-            states.split(_LOGITS_AT_ONCE), true.repeat(len(part)).split(_LOGITS_AT_ONCE), strict=True
-        ):
-            logits = model.head(own)[:, : model.vocabulary]
-            logs.append(logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(1))
-            hits.append(logits.argmax(1) == target)
+        logs, hits = _log_probabilities(model, states, true.repeat(len(part)))
         ends = slice(start, start + len(part))
-        log_probability[ends] = torch.cat(logs).double().view(len(part), -1).sum(1).cpu().numpy()
-        is_greedy[ends] = torch.cat(hits).view(len(part), -1).all(1).cpu().numpy()
+        log_probability[ends] = logs.view(len(part), -1).sum(1).cpu().numpy()
+        is_greedy[ends] = hits.view(len(part), -1).all(1).cpu().numpy()
     return ContinuationScores(log_probability, is_greedy)
 
 
 @torch.inference_mode()
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
-    return _continuations(model, prompts, new_tokens, stop, lambda logits, rows, step: logits.argmax(-1))
+    readout = Readout(model)
+    return _continuations(model, prompts, new_tokens, stop, lambda states, rows, step: readout.choose(states)["token"])
 
 
 def sampled_continuations(
@@ -113,7 +117,8 @@ def sampled_continuations(
         temperature: above 0. seeds: of each prompt.
     """
 
-    def draw(logits: torch.Tensor, rows: Sequence[int], step: int) -> torch.Tensor:
+    def draw(states: torch.Tensor, rows: Sequence[int], step: int) -> torch.Tensor:
+        logits = model.head(states)
         noise = np.stack([np.random.default_rng([*seeds[row], step]).gumbel(size=logits.shape[-1]) for row in rows])
         return (logits.double() / temperature + torch.from_numpy(noise).to(logits.device)).argmax(-1)
 
@@ -124,17 +129,19 @@ def sampled_continuations(
 def _continuations(
     model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int], choose: _Choose
 ) -> list[Ids]:
-    """Continue each prompt by what `choose` takes, called with logits [rows, vocabulary], prompts and step."""
+    """Continue each prompt by what `choose` takes, called with states [rows, width], prompts and step."""
     results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
     for part in _of_one_length(prompts, _PROMPT_TOKENS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
         session = model.start(len(part), tokens.shape[1] + new_tokens)
-        states, generated = session.feed(tokens, 1), []
+        states, generated, has_ended = session.feed(tokens, 1), [], np.zeros(len(part), bool)
         for number in range(new_tokens):
-            chosen = choose(model.head(states[:, -1]), part, number)
+            chosen = choose(states[:, -1], part, number)
             generated.append(chosen.cpu().numpy())
-            if number + 1 < new_tokens:
-                states = session.feed(chosen[:, None], 1)
+            has_ended |= np.isin(generated[-1], list(stop))
+            if number + 1 == new_tokens or has_ended.all():
+                break
+            states = session.feed(chosen[:, None], 1)
         for i, row in zip(part, np.stack(generated, axis=1), strict=True):
             ends = np.flatnonzero(np.isin(row, list(stop)))
             results[i] = row[: ends[0]] if len(ends) else row

@@ -1,6 +1,7 @@
 """The output head of a transformers network: a function from the states of its body to its logits, bit for bit."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,12 +10,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mematlas.models.buffer import Scratch
 
-#: Logits [n, vocabulary] from states [n, width].
-Head = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputHead:
+    """logits: [n, vocabulary] from states [n, width]; matrix: [vocabulary, width], if logits are its product with the
+    states and nothing else, None otherwise."""
+
+    logits: Callable[[Tensor], Tensor]
+    matrix: Tensor | None
 
 
 @torch.inference_mode()
-def exact_head(network: Any, vocabulary: int, device: torch.device, **arguments: Any) -> Head | None:
+def exact_head(network: Any, vocabulary: int, device: torch.device, **arguments: Any) -> OutputHead | None:
     """The first function from states to logits that reproduces the network's own logits bit for bit.
 
     For most causal models the output matrix is enough. If logits are scaled, capped or projected, the network's own
@@ -27,10 +34,10 @@ def exact_head(network: Any, vocabulary: int, device: torch.device, **arguments:
     expected = network(input_ids=probe, **arguments).logits[0]
     states = network.base_model(input_ids=probe, **arguments).last_hidden_state[0]
     functions = _HeadFunctions(network, device)
-    for head in (functions.scratch_head, functions.matrix_head, functions.network_head):
+    for logits in (functions.scratch_head, functions.matrix_head, functions.network_head):
         try:
-            if torch.equal(head(states).to(expected.device), expected):
-                return head
+            if torch.equal(logits(states).to(expected.device), expected):
+                return OutputHead(logits, functions.matrix if logits == functions.scratch_head else None)
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
             continue  # this architecture cannot be split this way
     return None
@@ -42,8 +49,13 @@ class _HeadFunctions:
         self._output = network.get_output_embeddings()
         self._scratch = Scratch()
 
+    @property
+    def matrix(self) -> Tensor:
+        weight: Tensor = self._output.weight
+        return weight
+
     def scratch_head(self, states: Tensor) -> Tensor:
-        weight = self._output.weight
+        weight = self.matrix
         if type(self._output) is not torch.nn.Linear or self._output.bias is not None or weight.device.type != "cpu":
             raise TypeError("the output layer is not a plain matrix on a CPU")
         return torch.mm(states, weight.T, out=self._scratch.take(states, len(states), len(weight)))

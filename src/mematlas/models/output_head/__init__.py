@@ -1,0 +1,1 @@
+"""From hidden states to logits, and to the most probable tokens."""
