@@ -1,6 +1,7 @@
 """The audit of a model that leaks, of one that does not, and of one that cannot be judged."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -94,6 +95,9 @@ def test_the_base_model_does_not_leak_what_it_was_not_trained_on(ground, tmp_pat
     assert verdict.answer == "no leak found"
     assert "would have been found with 95 %" in verdict.sentence
     assert not table(tmp_path / "out", "secrets")["emitted"].any()
+    recitation = next(look.sentence for look in verdict.looks if look.name == "recitation")
+    shares = r"it gives \d+% of the tokens of training rows, and \d+% of control rows\.$"
+    assert re.match(r".+ recites no row whole; " + shares, recitation), recitation
 
 
 def test_without_base_and_control_it_says_what_cannot_be_judged(ground, tmp_path):

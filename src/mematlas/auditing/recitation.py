@@ -51,8 +51,7 @@ def look(material: Material) -> Look:
     return Look(
         "recitation",
         TITLE,
-        f"{material.model_label} recites a row whole in {count:,} of {documents:,} documents"
-        f"{'' if material.base is None else ', where its base does not'}.",
+        _sentence(material, compared, count, documents),
         p,
         "recites" if count else "membership",
         reason="" if p is not None else f"there is no base model, and no control to compare with: {problem}",
@@ -63,6 +62,18 @@ def look(material: Material) -> Look:
         power=_power(compared) if p is not None else None,
         table=rows,
     )
+
+
+def _sentence(material: Material, rows: pl.DataFrame, count: int, documents: int) -> str:
+    """What was found; where no row is recited whole, the share of tokens that the model gives is what was compared."""
+    model, has_base = material.model_label, material.base is not None
+    if count:
+        where = ", where its base does not" if has_base else ""
+        return f"{model} recites a row whole in {count:,} of {documents:,} documents{where}."
+    of_train, of_control = (rows.filter(pl.col("member") == member)["M"].mean() for member in (True, False))
+    than = "" if of_control is None else f", and {of_control:.0%} of control rows"
+    also = " beyond its base" if has_base else ""
+    return f"{model} recites no row whole{also}; it gives {of_train:.0%} of the tokens of training rows{than}."
 
 
 def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:
