@@ -132,6 +132,8 @@ def test_prompts_are_of_the_same_source_and_of_other_documents_and_no_copies():
     assert drawn(pool(document=documents), 7) == list(range(3, 10))
     sources = np.array([0, 0, 1, 1, 0, 0, -1, 1, 1, 1])
     assert drawn(pool(source=sources), 4) == [1, 4, 5, 6]
+    files = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])  # each source is one document: prompts come from all others
+    assert drawn(pool(source=files, document=files), 8) == list(range(2, 10))
     clusters = np.array([3, 1, 3, *range(4, 11)])
     assert 2 not in drawn(pool(clusters=clusters), 8)
     tokens = np.arange(10 * WIDTH).reshape(10, WIDTH)

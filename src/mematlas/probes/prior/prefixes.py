@@ -1,8 +1,8 @@
 """Prompts of other rows, which a row's continuation is put after (K10; how they are chosen is not published).
 
-They are drawn from up to 2,048 random rows of the row's own corpus: of the same source where sources are known, of
-other documents where documents are known, with another prompt, and no copies, which have a piece of 13 tokens in common
-directly or through others. Which of them a row gets depends on the seed and its id alone.
+They are drawn from up to 2,048 random rows of the row's own corpus: of the same source where sources are known and have
+several documents, of other documents where documents are known, with another prompt, and no copies, which have a piece
+of 13 tokens in common directly or through others. Which of them a row gets depends on the seed and its id alone.
 """
 
 from dataclasses import dataclass
@@ -73,10 +73,11 @@ class _Pool:
         prompts = self.tokens[:, : self.context]
         alike = (self.ids[others] == self.ids[number]) | (self.clusters[others] == self.clusters[number])
         alike |= (prompts[others] == prompts[number]).all(axis=1)
-        if self.document[number] >= 0:
-            alike |= self.document[others] == self.document[number]
-        if self.source[number] >= 0:
-            alike |= (self.source[others] >= 0) & (self.source[others] != self.source[number])
+        same_document = (self.document[others] == self.document[number]) & (self.document[number] >= 0)
+        same_source = self.source[others] == self.source[number]
+        alike |= same_document
+        if self.source[number] >= 0 and not same_document[same_source].all():  # a file is no kind of texts
+            alike |= (self.source[others] >= 0) & ~same_source
         candidates = others[~alike]
         if len(candidates) < count:
             return None
