@@ -75,6 +75,14 @@ def test_noise_of_strength_0_changes_nothing_and_much_noise_ends_reciting(result
     assert by_strength == sorted(by_strength, reverse=True)
 
 
+def test_states_of_as_many_rows_of_each_class_are_compared(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("mematlas.probes.layers.looks._RECOVERY_ROWS", 8)
+    found = probe(folder, tmp_path, looks=["noise"], strengths=[1.0])
+    classes = found.table("rows").select("row", "control", "class")
+    states = found.table("recovery").filter(strength=1.0, layer=1).join(classes, on=["row", "control"])
+    assert dict(states["class"].value_counts().iter_rows()) == {"recited": 8, "other": 8, "control": 8}
+
+
 def test_noise_equals_that_of_the_noisy_model_scored_like_any_other(folder, result, tmp_path):
     noisy = f"noise:1/0@{folder / 'model'}"
     study = mematlas.score(

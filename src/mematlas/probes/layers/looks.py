@@ -17,7 +17,7 @@ from mematlas.probes.rows.looks import SHARD_ROWS, RowLooks, joined, keys, react
 from mematlas.probes.rows.opening import ProbedRows, RowProbe, teacher_forced
 from mematlas.probes.rows.stages import Stage
 
-_RECOVERY_ROWS: Final = 64  # of each of corpus and control, whose states are compared
+_RECOVERY_ROWS: Final = 64  # of each class, whose states are compared
 
 
 class LayerLooks(RowLooks):
@@ -70,12 +70,11 @@ class LayerLooks(RowLooks):
         return self.config.seed + 1_000_003 * draw
 
     def _recovery(self, index: int) -> Mapping[str, Any]:
-        """Of the first rows of corpus and control, so that the states fit into memory."""
+        """Of the first rows of each class, so that the states fit into memory."""
         strength = self.config.strengths[index]
-        chosen = np.concatenate(
-            [np.flatnonzero(self.rows.is_control == control)[:_RECOVERY_ROWS] for control in (False, True)]
-        )
-        rows = self.rows.subset(chosen)
+        classes = np.array(self.rows.classes(self.reaction))
+        chosen = [np.flatnonzero(classes == name)[:_RECOVERY_ROWS] for name in np.unique(classes)]
+        rows = self.rows.subset(np.sort(np.concatenate(chosen)))
         parts = [
             state_cosines(self.blocks, rows.tokens[at : at + 32], strength, self._seed(0))
             for at in range(0, len(rows), 32)
