@@ -39,10 +39,11 @@ def main() -> None:
 def of_demo(demo: Path, out: Path) -> None:
     """All probes on the largest of the demo's models."""
     model = max((demo / "models").glob("neox-*m"), key=lambda path: float(path.name[5:-1]))
-    shared = words(corpus=demo / "corpus" / "train.parquet", control=demo / "corpus" / "control.parquet", out=out)
+    corpus = words(corpus=demo / "corpus" / "train.parquet", out=out)
+    shared = [*corpus, *words(control=demo / "corpus" / "control.parquet")]
     for probe in ("layers", "prompts", "prior"):
         timed(probe, model, shared)
-    timed("compress", model, [*shared, *words(each=10, budget=12)])
+    timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=18)])
 
 
 def of_real_model(model: Path, out: Path) -> None:
