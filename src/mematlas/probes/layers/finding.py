@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from mematlas.findings.finding import Finding, Table
 from mematlas.probes.layers import charts
 from mematlas.probes.layers.heads_tables import HEAD_COLUMNS, TOP_COLUMNS, head_drops, top_heads
-from mematlas.probes.rows.estimates import INTERVAL, class_means
+from mematlas.probes.rows.estimates import INTERVAL, SCORE_INTERVAL, class_changes, class_means, class_scores
 from mematlas.probes.rows.findings import (
     CLASS,
     NAMES,
@@ -26,7 +26,7 @@ _ROBUSTNESS_COLUMNS: Final = {
     "strength": "noise after the first block, relative to the norm of each state",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are recited (M)",
-    "share_lower": f"lower end of its {INTERVAL}",
+    "share_lower": f"lower end of its {SCORE_INTERVAL}",
     "share_upper": "upper end of the same",
     "kept": "share over that without noise; null if that is 0",
 }
@@ -44,7 +44,7 @@ _LENS_COLUMNS: Final = {
     "layer": "layer whose states the output head reads; 0 is the embeddings, the last the model itself",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are the most probable ones there",
-    "share_lower": f"lower end of its {INTERVAL}",
+    "share_lower": f"lower end of its {SCORE_INTERVAL}",
     "share_upper": "upper end of the same",
     "log_probability": "mean of the true token there, in nats",
     "rank": "median over rows of the median number of tokens with a higher logit",
@@ -76,12 +76,12 @@ def _robustness(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         result.table("noise").group_by("row", "control", "strength", maintain_order=True).agg(pl.col("matches").mean())
     )
     by_row = by_row.with_columns(share=pl.col("matches") / length)
-    robustness = class_means(with_class(by_row, rows), "share", ["strength"])
+    robustness = class_scores(with_class(by_row, rows), "share", ["strength"])
     clean = robustness.filter(strength=0.0).select("class", of_clean="share")
     robustness = robustness.join(clean, on="class", maintain_order="left").with_columns(
         kept=pl.when(pl.col("of_clean") > 0).then(pl.col("share") / pl.col("of_clean"))
     )
-    states = class_means(with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
+    states = class_changes(with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
     states = states.filter(pl.col("strength") > 0)
     tables = (
         Table("robustness", "Tokens recited under noise", robustness.select(*_ROBUSTNESS_COLUMNS), _ROBUSTNESS_COLUMNS),
@@ -127,7 +127,7 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         )
     )
     named = with_class(by_row, rows)
-    shares, entropies = (class_means(named, name, ["layer"]) for name in ("share", "entropy"))
+    shares, entropies = class_scores(named, "share", ["layer"]), class_means(named, "entropy", ["layer"])
     keys = ["class", "layer"]
     others = named.group_by(keys).agg(pl.col("log_probability").mean(), pl.col("rank").median())
     others = others.with_columns(pl.col("class").cast(shares.schema["class"]))

@@ -38,7 +38,7 @@ class LayerLooks(RowLooks):
 
     @cached_property
     def heads(self) -> AttentionHeads:
-        return attention_heads(self.model, self.label)
+        return attention_heads(self.blocks, self.label)
 
     def stages(self) -> list[Stage]:
         """What is to be made, in order; costs are rows that pass the network."""
@@ -51,13 +51,13 @@ class LayerLooks(RowLooks):
         if "lens" in config.looks:
             stages.append(Stage("lens", LENS, self.shards, self._lens, min(count, SHARD_ROWS)))
         if "heads" in config.looks:
-            stages.append(Stage("heads", HEADS, self.model.layers + 1, self._heads, count))
+            stages.append(Stage("heads", HEADS, lambda: self.model.layers + 1, self._heads, count))
         return stages
 
     def _noise(self, index: int) -> Mapping[str, Any]:
         number, draw = divmod(index, self.config.repeats)
         strength = self.config.strengths[number]
-        reaction = self.react(NoisyModel(self.model, strength, self._seed(draw), self.label), self.rows)
+        reaction = self.react(NoisyModel(self.blocks, strength, self._seed(draw)), self.rows)
         count = len(self.rows)
         return {
             **keys(self.rows),
