@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mematlas.findings.finding import Finding, Table
+from mematlas.literature.published import TABLES
 from mematlas.probes.layers import charts
 from mematlas.probes.layers.heads_tables import HEAD_COLUMNS, TOP_COLUMNS, head_drops, top_heads
+from mematlas.probes.layers.trends import head_trends, noise_trends
 from mematlas.probes.rows.estimates import INTERVAL, SCORE_INTERVAL, class_changes, class_means, class_scores
 from mematlas.probes.rows.findings import (
     CLASS,
@@ -72,23 +74,25 @@ def _robustness(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     import polars as pl
 
     length = result.facts["continuation"]
-    by_row = (
-        result.table("noise").group_by("row", "control", "strength", maintain_order=True).agg(pl.col("matches").mean())
+    noise, recovery = (with_class(result.table(name), rows) for name in ("noise", "recovery"))
+    by_row = noise.group_by("row", "control", "class", "cluster", "strength", maintain_order=True).agg(
+        pl.col("matches").mean()
     )
     by_row = by_row.with_columns(share=pl.col("matches") / length)
-    robustness = class_scores(with_class(by_row, rows), "share", ["strength"])
+    robustness = class_scores(by_row, "share", ["strength"])
     clean = robustness.filter(strength=0.0).select("class", of_clean="share")
     robustness = robustness.join(clean, on="class", maintain_order="left").with_columns(
         kept=pl.when(pl.col("of_clean") > 0).then(pl.col("share") / pl.col("of_clean"))
     )
-    states = class_changes(with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
+    states = class_changes(recovery, "cosine", ["strength", "layer"])
     states = states.filter(pl.col("strength") > 0)
     tables = (
         Table("robustness", "Tokens recited under noise", robustness.select(*_ROBUSTNESS_COLUMNS), _ROBUSTNESS_COLUMNS),
         Table("recovery", "States with and without noise", states.select(*_RECOVERY_COLUMNS), _RECOVERY_COLUMNS),
     )
     texts = _robustness_texts(robustness)
-    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (ROWS_CAVEAT,)}
+    trends = noise_trends(noise, recovery, length)
+    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (ROWS_CAVEAT,), "trends": trends}
     return probe_finding(result, "robustness", "Robustness to noise", texts, "K7", **parts)
 
 
@@ -176,9 +180,19 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     tables = [Table("heads", "Tokens lost without each head", drops.select(*HEAD_COLUMNS), HEAD_COLUMNS)]
     if len(top):
         tables.append(Table("top", "Heads that two classes need most", top, TOP_COLUMNS))
+    tables.append(_published_heads())
     caveats = (
         "Heads are switched off one at a time: two that do the same work hide each other.",
         "Tokens are predicted from the true ones before them, so that a missed one does not spoil those after it.",
     )
-    parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats}
+    parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats, "trends": head_trends(top)}
     return probe_finding(result, "heads", "Attention heads", (headline, sentence), "K7", **parts)
+
+
+def _published_heads() -> Table:
+    """What K7 has of other models, of domains instead of classes."""
+    import polars as pl
+
+    published = TABLES["head-overlap"]
+    frame = pl.DataFrame(published.lines, [name for name, _ in published.columns], orient="row")
+    return Table("published", f"{published.title} ({published.source})", frame, dict(published.columns))
