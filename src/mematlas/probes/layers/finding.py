@@ -139,12 +139,16 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         others, on=keys, maintain_order="left"
     )
     table = Table("lens", "What each layer would say", lens.select(*_LENS_COLUMNS), _LENS_COLUMNS)
-    caveats = (
-        "The head was trained for the last layer's states: an earlier layer may know what this lens does not read.",
-        ROWS_CAVEAT,
+    tuned = result.facts.get("lens")
+    reads = (
+        f"The maps of {tuned} were fitted to text: they may add what a layer does not say by itself."
+        if tuned
+        else "The head was trained for the last layer's states: an earlier layer may know what this lens does not read."
     )
+    caveats = (reads, ROWS_CAVEAT)
     parts = {"tables": (table,), "charts": charts.LENS, "caveats": caveats}
-    return probe_finding(result, "lens", "Logit lens", _lens_texts(lens), "K7", **parts)
+    title, source = ("Tuned lens", "Belrose et al. 2023") if tuned else ("Logit lens", "K7")
+    return probe_finding(result, "lens", title, _lens_texts(lens), source, **parts)
 
 
 def _lens_texts(lens: "pl.DataFrame") -> tuple[str, str]:

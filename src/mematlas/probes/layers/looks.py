@@ -10,6 +10,7 @@ from mematlas.interventions.blocks import PatchableModel, patchable
 from mematlas.interventions.heads import AttentionHeads, ablated, attention_heads
 from mematlas.interventions.lens import final_norm, logit_lens
 from mematlas.interventions.noise import NoisyModel, state_cosines
+from mematlas.interventions.tuned_lens import TunedLens, read_tuned_lens
 from mematlas.models.causal import CausalModel
 from mematlas.probes.layers.config import LayersConfig
 from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY
@@ -94,7 +95,7 @@ class LayerLooks(RowLooks):
         return joined([self._lens_of(rows) for rows in self.batches(index)])
 
     def _lens_of(self, rows: ProbedRows) -> Mapping[str, Any]:
-        lens = logit_lens(self.blocks, self._norm, rows.tokens, rows.context)
+        lens = logit_lens(self.blocks, self._norm, rows.tokens, rows.context, self._translate)
         layers, count, length = lens.hit.shape
         layer, row, position = (axis.reshape(-1) for axis in np.indices((layers, count, length)))
         return {
@@ -111,6 +112,10 @@ class LayerLooks(RowLooks):
     @cached_property
     def _norm(self) -> Any:
         return final_norm(self.blocks, self.label)
+
+    @cached_property
+    def _translate(self) -> TunedLens | None:
+        return None if self.config.lens is None else read_tuned_lens(self.config.lens, self.blocks)
 
     def _heads(self, layer: int) -> Mapping[str, Any]:
         """The whole model for layer 0, and each head of another layer switched off alone."""
