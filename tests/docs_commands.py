@@ -33,6 +33,7 @@ TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_t
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --out layers": LAYERS,
+    "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --looks lens --lens pythia-lens": LAYERS,
     "mematlas probe prompts MODEL --corpus train.jsonl --control heldout.jsonl --out prompts": PROMPTS,
     "mematlas probe prior MODEL --corpus train.jsonl --control heldout.jsonl --out prior": PRIOR,
     "mematlas probe compress MODEL --corpus train.jsonl --control heldout.jsonl --budget 60 --out shortest": SHORTEST,

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 import mematlas
+from mematlas.analyses.frames.study_tables import read_tables
+from mematlas.analyses.summary import summarize
 from mematlas.cli import run as command
 from mematlas.features.near_copies import BANDS, ROWS_PER_BAND, candidate_pairs, minhash, near_copies
 from mematlas.pipeline.steps import near as near_step
@@ -201,6 +203,64 @@ def test_the_analysis_of_copies_sets_near_copies_beside_exact_ones(study):
     for name in ("rows", "memorized", "share", "share_lower", "share_upper"):
         assert again[name].to_list() == pytest.approx(table.frame[name].to_list())
     assert table.frame["share_lower"][1] < 0.5 < table.frame["share_upper"][1]
+
+
+def test_intervals_take_near_copies_as_one_and_summaries_agree(study):
+    """Rows of 60 tokens with another one in the middle share pieces of 13 tokens: near-copies add none."""
+    mematlas.make_features(study)
+    before, plain = read_tables(study).clusters, summarize(study)
+    mematlas.make_features(study, near=True)
+    assert read_tables(study).clusters.equals(before)
+    assert summarize(study).equals(plain)
+
+
+def test_short_near_copies_are_clustered_only_once_they_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).integers(1, 57, (20, 12))
+    rows[10:] = rows[:10]
+    np.save("rows.npy", rows)
+    np.save("few.npy", rows[:4])
+    study = mematlas.score("parrot:few.npy", corpus="rows.npy", context=8, continuation=4, study="study")
+    mematlas.make_features(study)
+    assert read_tables(study).clusters is None, "too short for a piece of 13 tokens"
+    plain = summarize(study)
+    mematlas.make_features(study, near=True)
+    assert read_tables(study).clusters["cluster"].to_list() == [*range(10)] * 2
+    clustered = summarize(study)
+    assert (plain["clusters"].item(), clustered["clusters"].item()) == (20, 10)
+    assert clustered["share"].item() == plain["share"].item() == 0.4
+    assert clustered["lower"].item() < plain["lower"].item()
+    (finding,) = mematlas.analyze(study, only="distribution")
+    assert any("13 tokens or are near-copies" in caveat for caveat in finding.caveats)
+
+
+def test_the_taxonomy_counts_near_copies_of_what_is_recited(tmp_path, monkeypatch):
+    """Of 7 recited rows that are no recitation by exact copies, 6 are near-copies of each other: 6 copies in all."""
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).integers(1, 57, (27, WIDTH))
+    rows[1:6] = rows[0]
+    rows[1:6, 0] = rows[0, 0] % 50 + np.arange(1, 6)  # another first token
+    np.save("rows.npy", rows)
+    np.save("few.npy", rows[:7])
+    study = mematlas.score("parrot:few.npy", corpus="rows.npy", study="study", context=20, continuation=40)
+    mematlas.make_features(study)
+    (plain,) = mematlas.analyze(study, only="taxonomy")
+    mematlas.make_features(study, near=True)
+    (finding,) = mematlas.analyze(study, only="taxonomy")
+    (table,) = [table for table in finding.tables if table.name == "near"]
+    counted = table.frame.filter(pl.col("rows") > 0).select("category", "rows", "near", "repeated").rows()
+    assert counted == [("recollection", 7, 6, 6)]
+    assert not any(text.startswith("K2's rule") for text in plain.caveats)
+    (caveat,) = [text for text in finding.caveats if text.startswith("K2's rule")]
+    assert caveat == (
+        "K2's rule counts exact copies. Of 7 rows that parrot recites and that are no recitation, 6 have near-copies "
+        "among the study's training rows; 6 would be recitation if these counted."
+    )
+    again = run_recipe(table, study)
+    for name in ("rows", "near", "repeated", "share", "share_lower", "share_upper"):
+        assert again[name].to_list() == pytest.approx(table.frame[name].to_list())
+    for before, after in zip(plain.tables, finding.tables[:-1], strict=True):
+        assert before.frame.equals(after.frame), "all else is as without near-copies"
 
 
 def test_studies_are_not_asked_for_near_copies_unless_they_are(tmp_path, monkeypatch):

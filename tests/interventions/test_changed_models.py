@@ -59,10 +59,11 @@ def score(model, rows: np.ndarray, batch: int = 128) -> dict[str, np.ndarray]:
 
 
 def test_strength_0_changes_nothing_and_more_noise_changes_more(model, rows):
-    plain, same = score(model, rows), score(NoisyModel(model, 0.0), rows)
+    found = patchable(model, "it")
+    plain, same = score(model, rows), score(NoisyModel(found, 0.0), rows)
     assert np.array_equal(plain["log_probability"], same["log_probability"])
     change = [
-        np.abs(score(NoisyModel(model, strength), rows)["log_probability"] - plain["log_probability"]).mean()
+        np.abs(score(NoisyModel(found, strength), rows)["log_probability"] - plain["log_probability"]).mean()
         for strength in (0.05, 0.3, 1.0)
     ]
     assert 0 < change[0] < change[1] < change[2]
@@ -70,13 +71,13 @@ def test_strength_0_changes_nothing_and_more_noise_changes_more(model, rows):
 
 
 def test_noise_depends_on_row_and_seed_and_not_on_batch_or_order(model, rows):
-    noisy = NoisyModel(model, 0.3, seed=4)
+    noisy = NoisyModel(patchable(model, "it"), 0.3, seed=4)
     whole = score(noisy, rows)
     order = np.random.default_rng(1).permutation(ROWS)
     shuffled = score(noisy, rows[order], batch=5)
     assert np.array_equal(whole["hit"][order], shuffled["hit"])
     np.testing.assert_allclose(whole["log_probability"][order], shuffled["log_probability"], atol=2e-5)
-    other = score(NoisyModel(model, 0.3, seed=5), rows)
+    other = score(NoisyModel(patchable(model, "it"), 0.3, seed=5), rows)
     assert np.abs(other["log_probability"] - whole["log_probability"]).mean() > 1e-3
 
 
@@ -84,7 +85,7 @@ def test_noise_depends_on_row_and_seed_and_not_on_batch_or_order(model, rows):
 def test_the_noise_is_what_the_formula_says(model, rows):
     """One pass of transformers with the noise written by hand."""
     tokens = torch.from_numpy(rows)
-    noisy = NoisyModel(model, 0.3, seed=2)
+    noisy = NoisyModel(patchable(model, "it"), 0.3, seed=2)
 
     def write(_module, _inputs, output):
         state = output[0] if isinstance(output, tuple) else output
@@ -121,7 +122,7 @@ def test_the_numbers_are_standard_normal_and_differ_between_keys():
 
 
 def test_a_head_that_is_not_used_changes_nothing_and_others_do(model, rows):
-    heads = attention_heads(model, "it")
+    heads = attention_heads(patchable(model, "it"), "it")
     assert heads.all == [(layer, head) for layer in range(1, model.layers + 1) for head in range(4)]
     weight = heads.projections[0].weight
     into = weight if type(heads.projections[0]).__name__ == "Conv1D" else weight.T  # [input, output]
@@ -143,7 +144,7 @@ def test_a_head_that_is_not_used_changes_nothing_and_others_do(model, rows):
 
 def test_slices_of_the_projections_output_are_no_heads(model, rows):
     """The error of zeroing a slice of what the projection gives: head 1 is unused, and yet predictions change."""
-    heads = attention_heads(model, "it")
+    heads = attention_heads(patchable(model, "it"), "it")
     plain = score(model, rows)["log_probability"]
 
     def zero(_module, _inputs, output):
@@ -160,7 +161,7 @@ def test_slices_of_the_projections_output_are_no_heads(model, rows):
 
 @torch.inference_mode()
 def test_the_mean_is_that_of_the_other_heads_of_the_layer(model):
-    heads = attention_heads(model, "it")
+    heads = attention_heads(patchable(model, "it"), "it")
     seen = []
     tokens = torch.arange(6)[None]
     with pytest.raises(ValueError, match="no other head to take the mean of"):
@@ -230,7 +231,7 @@ def test_a_changed_model_is_spelled_and_loaded_like_any_other(folder, rows):
         changed = score(find_model(f"{name}{folder}").load(LoadOptions("cpu")), rows)["log_probability"]
         assert np.array_equal(changed, plain) == (name == "noise:0@")
     by_hand = causal_model(neox())
-    with ablated(attention_heads(by_hand, "it"), [(1, 0), (2, 3)]):
+    with ablated(attention_heads(patchable(by_hand, "it"), "it"), [(1, 0), (2, 3)]):
         expected = score(by_hand, rows)["log_probability"]
     found = score(ablated_model.load(LoadOptions("cpu")), rows)["log_probability"]
     assert np.array_equal(found, expected)
@@ -270,10 +271,14 @@ def test_what_a_model_does_not_have_is_said_on_loading(folder, spec, message):
     assert message in str(error.value)
 
 
-def test_models_without_blocks_of_attention_are_refused():
+@pytest.mark.parametrize("change", ["noise:0.1", "heads:1.0"])
+def test_models_without_blocks_of_attention_are_refused(tmp_path, change):
     torch.manual_seed(0)
-    recurrent = causal_model(MambaForCausalLM(MambaConfig(vocab_size=V, hidden_size=32, num_hidden_layers=2)).eval())
-    for refused in (NoisyModel, attention_heads):
-        with pytest.raises(ModelError, match="recurrent state"):
-            refused(recurrent, 0.1) if refused is NoisyModel else refused(recurrent, "it")
-    assert isinstance(attention_heads(causal_model(gpt2()), "it"), AttentionHeads)
+    network = MambaForCausalLM(MambaConfig(vocab_size=V, hidden_size=32, num_hidden_layers=2)).eval()
+    save_network(network, tmp_path / "recurrent")
+    with pytest.raises(ModelError, match="recurrent state"):
+        find_model(f"{change}@{tmp_path / 'recurrent'}").load(LoadOptions("cpu"))
+
+
+def test_models_with_blocks_of_attention_have_heads():
+    assert isinstance(attention_heads(patchable(causal_model(gpt2()), "it"), "it"), AttentionHeads)

@@ -6,7 +6,17 @@ from typing import get_args
 import pytest
 
 from mematlas.analyses import ANALYSES
-from mematlas.literature.published import EVIDENCE, NUMBERS, SLOPES, TABLES, TRENDS, Evidence, cited_papers
+from mematlas.literature.published import (
+    EVIDENCE,
+    NUMBERS,
+    PROBE_TRENDS,
+    SLOPES,
+    TABLES,
+    TRENDS,
+    Evidence,
+    cited_papers,
+)
+from mematlas.probes.layers.trends import HEAD_TRENDS, NOISE_TRENDS
 
 LABELS = set(get_args(Evidence))
 
@@ -16,7 +26,9 @@ def test_every_label_is_explained():
     assert "unverified" in EVIDENCE["M"]
 
 
-@pytest.mark.parametrize("entry", [*TRENDS.values(), *TABLES.values(), *NUMBERS.values(), *SLOPES])
+@pytest.mark.parametrize(
+    "entry", [*TRENDS.values(), *PROBE_TRENDS.values(), *TABLES.values(), *NUMBERS.values(), *SLOPES]
+)
 def test_everything_has_a_source_and_a_label(entry):
     assert entry.evidence in LABELS
     assert entry.source
@@ -30,6 +42,15 @@ def test_a_trend_is_a_sentence_of_a_known_analysis(name):
     assert trend.statement.endswith(".")
     assert trend.analysis in ANALYSES
     assert name in ANALYSES.load(trend.analysis).trends
+
+
+def test_a_trend_of_a_probe_is_a_sentence_that_the_probe_tests():
+    assert not PROBE_TRENDS.keys() & TRENDS.keys()
+    assert set(PROBE_TRENDS) == {*NOISE_TRENDS, *HEAD_TRENDS}
+    for trend in PROBE_TRENDS.values():
+        assert trend.statement.endswith(".")
+        assert trend.analysis == "probe layers"
+        assert cited_papers([trend.source])
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -37,7 +37,10 @@ def test_short_and_absent_texts_join_nothing():
     assert connected_groups((), ()).tolist() == []
 
 
-def stub(records, tokens=None):
+_NEAR = {"row": pl.Int64, "cluster": pl.Int64}
+
+
+def stub(records, tokens=None, near=None):
     """A stand-in for the part of a study that document_groups reads."""
     schema = {"row": pl.Int64, "role": pl.String, "source": pl.String, "document": pl.Int64}
     rows = pl.LazyFrame(records, schema=schema, orient="row")
@@ -45,10 +48,11 @@ def stub(records, tokens=None):
         {"row": list(tokens or {}), "tokens": list((tokens or {}).values())},
         schema={"row": pl.Int64, "tokens": pl.List(pl.Int32)},
     )
+    copies = pl.LazyFrame({"row": list(near or {}), "cluster": list((near or {}).values())}, schema_overrides=_NEAR)
     return SimpleNamespace(
         scan_rows=lambda run: rows,
-        feature_kinds=lambda run: ["counts"] if tokens is None else ["counts", "tokens"],
-        scan_features=lambda kind, run: {"tokens": words}[kind],
+        feature_kinds=lambda run: ["counts", *["tokens"] * (tokens is not None), *["near"] * (near is not None)],
+        scan_features=lambda kind, run: {"tokens": words, "near": copies}[kind],
     )
 
 
@@ -89,6 +93,17 @@ def test_texts_join_documents_where_features_are_there():
     assert document_groups(stub(records, tokens), [1, 2, 3, 4, 5]).tolist() == [0, 0, 0, 0, 1]
     # rows that were not given join nothing: 99 would join 1 and 4
     assert document_groups(stub(records, tokens), [1, 4, 5]).tolist() == [0, 1, 2]
+
+
+def test_near_copies_are_on_one_side_where_they_are_known():
+    records = [(row, "train", "s", row) for row in range(1, 6)]
+    tokens = {1: fresh(20, 0), 2: fresh(20, 30), 3: fresh(20, 60), 4: fresh(20, 90)}
+    rows = [1, 2, 3, 4, 5]
+    assert document_groups(stub(records, tokens), rows).tolist() == [0, 1, 2, 3, 4]
+    near = {1: 0, 3: 0, 4: 1, 99: 1, 5: 1}
+    assert document_groups(stub(records, tokens, near), rows).tolist() == [0, 1, 0, 2, 2]
+    assert document_groups(stub(records, None, near), rows).tolist() == [0, 1, 0, 2, 2]
+    assert document_groups(stub(records, tokens, {row: row for row in rows}), rows).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_documents_are_known_if_the_corpus_names_one():

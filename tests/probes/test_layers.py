@@ -14,7 +14,8 @@ from mematlas.models.base import LoadOptions
 from mematlas.models.resolve import find_model
 from mematlas.probes.layers.finding import layer_findings
 from mematlas.probes.layers.heads_tables import head_drops, top_heads
-from mematlas.stats.random_sets import expected_jaccard
+from mematlas.probes.layers.trends import HEAD_TRENDS, NOISE_TRENDS, head_trends, noise_trends
+from mematlas.stats.random_sets import expected_jaccard, overlap_tails
 from tests.tiny_networks import V, neox, save_network
 
 CONTEXT, CONTINUATION = 8, 6
@@ -152,6 +153,59 @@ def test_drops_and_top_heads_by_hand():
     assert overlap["expected"] == pytest.approx(1 / 5)
 
 
+def noise_records(kept, gains):
+    """20 recited rows and 20 others under noise of .5: how many recited ones are kept, and what cosine each regains."""
+    rows = pl.DataFrame({"row": range(40), "control": False, "class": ["recited"] * 20 + ["other"] * 20})
+    rows = rows.with_columns(cluster="row", strength=0.5, draw=0)
+    noise = rows.with_columns(matches=pl.when(pl.col("row") < kept).then(6).otherwise(0))
+    first = rows.with_columns(layer=1, cosine=0.5)
+    gain = pl.when(pl.col("class") == "recited").then(gains[0]).otherwise(gains[1]) + pl.col("row") % 4 / 100
+    return noise, pl.concat([rows.with_columns(layer=3, cosine=0.5 + gain), first])
+
+
+@pytest.mark.parametrize(
+    ("kept", "gains", "verdicts"),
+    [
+        (0, (0.1, 0.2), ["shows", "shows"]),
+        (20, (0.2, 0.1), ["contradicts", "contradicts"]),
+        (10, (0.1, 0.1), ["cannot tell", "cannot tell"]),
+    ],
+)
+def test_the_trends_of_noise_by_hand(kept, gains, verdicts):
+    trends = noise_trends(*noise_records(kept, gains), 6)
+    assert [trend.verdict for trend in trends] == verdicts
+    assert f"of 20 rows recited whole without noise, {kept} still are" in trends[0].test
+    assert f"{gains[0] - gains[1]:+.3f} in 20 recited rows beside 20 others" in trends[1].test
+
+
+def test_trends_that_cannot_be_tested_say_why():
+    noise, recovery = noise_records(0, (0.1, 0.2))
+    other = pl.col("class") == "other"
+    for trend in noise_trends(noise.with_columns(strength=0.3), recovery.with_columns(strength=0.3), 6):
+        assert (trend.verdict, trend.test) == ("cannot tell", "--strengths lacks 0.5, the noise of K7")
+    reasons = [trend.test for trend in noise_trends(noise.filter(other), recovery.filter(other), 6)]
+    assert reasons == ["no row is recited without noise", "the probe has no recited rows beside others of the corpus"]
+    (alone,) = head_trends(pl.DataFrame())
+    assert alone.test == "all rows are of one class of recited, other, control"
+
+
+@pytest.mark.parametrize(
+    ("shared", "verdict"),
+    [(15, "shows"), (6, "cannot tell"), (0, "contradicts")],
+)
+def test_heads_that_overlap_more_than_random_sets_by_hand(shared, verdict):
+    total, size = 144, 29
+    as_many, as_few = overlap_tails(total, size, shared)
+    draws = np.random.default_rng(0).permuted(np.tile(np.arange(total), (4000, 1)), axis=1)[:, :size]
+    overlaps = (draws < size).sum(axis=1)  # with the first 29 heads
+    assert (overlaps >= shared).mean() == pytest.approx(as_many, abs=0.02)
+    assert (overlaps <= shared).mean() == pytest.approx(as_few, abs=0.02)
+    top = {"first": "recited", "second": "other", "heads": total, "top": size, "jaccard": shared / (2 * size - shared)}
+    (trend,) = head_trends(pl.DataFrame([top | {"expected": expected_jaccard(total, size)}]))
+    assert trend.verdict == verdict
+    assert f"{shared} are the same" in trend.test
+
+
 def test_a_stopped_probe_goes_on_and_ends_in_the_same_tables(folder, result, tmp_path):
     batched = probe(folder, tmp_path, batch=7)
     for kind in ("rows", "noise", "heads"):
@@ -184,10 +238,15 @@ def test_the_command_writes_page_tables_and_card(folder, tmp_path, capsys):
     page = (out / "layers.html").read_text()
     assert "Tokens recited, by the noise in the residual stream" in page
     assert "What to keep in mind" in page
+    assert "The fifth of the heads that different texts need most overlaps more than random sets do." in page
+    assert "lacks 0.5, the noise of K7" not in page
     assert "**heads**" in (out / "README.md").read_text()
     assert json.loads((out / "facts.json").read_text())["looks"] == ["noise", "heads"]
     assert run([*words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["heads"]["heads"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["heads"]["heads"]
+    assert printed["heads"]["published"][0]["jaccard"] == 0.5208
+    assert [trend["trend"] for trend in printed["trends"]] == [*NOISE_TRENDS, *HEAD_TRENDS]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mematlas.study import clusters
-from mematlas.study.clusters import PIECE_TOKENS, cluster_rows, join_copies, number_by_appearance
+from mematlas.study.clusters import PIECE_TOKENS, cluster_rows, join_copies, join_near_copies, number_by_appearance
 
 
 def oracle(labels, texts, shared=0.0):
@@ -87,3 +87,45 @@ def test_above_the_limit_only_whole_rows_are_compared(monkeypatch):
 @pytest.mark.parametrize("texts", [[None, None], [[1] * 12, [1] * 12], [[], []]])
 def test_rows_too_short_for_a_piece_are_not_joined(texts):
     assert join_copies(np.arange(2), texts).tolist() == [0, 1]
+
+
+def near_of(numbers):
+    return pl.LazyFrame(
+        {"row": numbers.keys(), "cluster": numbers.values()}, schema={"row": pl.Int64, "cluster": pl.Int64}
+    )
+
+
+def test_rows_that_near_copies_connect_are_joined_with_their_documents():
+    rows = rows_of([1, 1, 2, None, None, 3], ["train", "train", "train", "train", "control", "train"])
+    near = near_of({0: 7, 2: 7, 3: 9, 4: 9, 5: 8, 40: 8})  # row 40 is not among these
+    assert cluster_rows(rows, near=near)["cluster"].to_list() == [0, 0, 0, 1, 1, 2]
+    assert cluster_rows(rows_of([None] * 3), near=near_of({0: 4, 1: 5, 2: 6})) is None, "no near-copies join nothing"
+
+
+def test_near_copies_without_a_common_piece_of_13_tokens_are_joined_where_they_are_known():
+    """Rows of 12 tokens are too short for a piece; one with another last token is a near-copy (J = 7 / 9)."""
+    from mematlas.features.near_copies import near_copies
+
+    texts = [list(range(20)), [*range(11), 99, *range(12, 20)], list(range(12)), [*range(50, 62)], list(range(12))]
+    tokens = pl.LazyFrame({"row": range(5), "tokens": texts})
+    found = near_copies(tokens.collect()["tokens"], np.ones(5, bool)).with_columns(row=pl.int_range(pl.len()))
+    rows = rows_of([None] * 5)
+    assert cluster_rows(rows, tokens) is None
+    assert cluster_rows(rows, tokens, near=found.lazy())["cluster"].to_list() == [0, 1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_joined_near_copies_are_the_connected_components(seed):
+    random = np.random.default_rng(seed)
+    labels, cluster = random.integers(0, 12, 30), random.integers(0, 25, 30)
+    known = random.random(30) < 0.7
+    near = near_of({int(row): int(cluster[row]) for row in np.flatnonzero(known)})
+    joined = join_near_copies(labels, pl.Series(range(30)), near)
+    expected = np.arange(30)
+    for _ in range(30):
+        for one in range(30):
+            for other in range(30):
+                if labels[one] == labels[other] or (known[one] and known[other] and cluster[one] == cluster[other]):
+                    expected[one] = expected[other] = min(expected[one], expected[other])
+    assert number_by_appearance(joined).tolist() == number_by_appearance(expected).tolist()
+    assert join_near_copies(labels, pl.Series(range(30)), None) is labels

@@ -130,7 +130,8 @@ class Analysis:
             return finding
         rows, clusters = tables.clusters.height, tables.clusters["cluster"].n_unique()
         documents = "1 document" if clusters == 1 else f"{clusters:,} documents"
-        origin = f"the {rows:,} rows come from {documents} (joined where they share {PIECE_TOKENS} tokens)"
+        or_near = " or are near-copies" if "near" in tables.features else ""
+        origin = f"the {rows:,} rows come from {documents} (joined where they share {PIECE_TOKENS} tokens{or_near})"
         if self.name in CLUSTERED:
             caveat = f"Intervals and tests allow for rows of one document: {origin}."
         else:

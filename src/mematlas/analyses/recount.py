@@ -9,6 +9,7 @@ from mematlas.analyses.corpus.repetition import copy_agreement, copy_buckets, co
 from mematlas.analyses.corpus.taxonomy.category_models import category_coefficients, category_models
 from mematlas.analyses.corpus.taxonomy.covariates import row_traits, trait_means
 from mematlas.analyses.corpus.taxonomy.finding import category_shares
+from mematlas.analyses.corpus.taxonomy.near_copies import near_categories
 from mematlas.analyses.extraction.approximate.similarity import definition_lines, similarity_lines
 from mematlas.analyses.extraction.approximate.tables import added_excesses, similarity_means
 from mematlas.analyses.extraction.bits.row_bits import bits_by_model, bits_by_repetitions, row_bits
@@ -207,6 +208,7 @@ __all__ = [
     "memorization_by_simplicity",
     "memorization_convergence",
     "memorizers",
+    "near_categories",
     "near_counts",
     "out_of_all",
     "overfitting_epochs",

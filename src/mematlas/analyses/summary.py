@@ -58,12 +58,13 @@ def summarize(study: Study, by: Sequence[str] = ("model", "role", "context", "co
 def _rows_with_clusters(study: Study) -> "pl.DataFrame":
     from mematlas.study.clusters import cluster_rows
 
-    rows, clusters = study.rows(), cluster_rows(study.scan_rows(), _tokens(study))
+    tokens, near = (_features(study, kind) for kind in ("tokens", "near"))
+    rows, clusters = study.rows(), cluster_rows(study.scan_rows(), tokens, near=near)
     return rows.with_columns(cluster="row") if clusters is None else rows.join(clusters, on="row", how="left")
 
 
-def _tokens(study: Study) -> "pl.LazyFrame | None":
-    return study.scan_features("tokens") if "tokens" in study.feature_kinds() else None
+def _features(study: Study, kind: str) -> "pl.LazyFrame | None":
+    return study.scan_features(kind) if kind in study.feature_kinds() else None
 
 
 def _text_shares(study: Study, records: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
@@ -74,7 +75,7 @@ def _text_shares(study: Study, records: "pl.DataFrame", by: Sequence[str]) -> "p
     from mematlas.study.distinct_texts import copied_rows, sum_by_text
 
     columns = ("texts", "recited_texts", "text_share", "text_lower", "text_upper")
-    copies = copied_rows(study.scan_rows(), _tokens(study), study.run().settings)
+    copies = copied_rows(study.scan_rows(), _features(study, "tokens"), study.run().settings)
     if copies is None:
         types = (pl.Int64, pl.Int64, pl.Float64, pl.Float64, pl.Float64)
         unknown = [pl.lit(None, dtype).alias(name) for name, dtype in zip(columns, types, strict=True)]

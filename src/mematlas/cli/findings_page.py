@@ -1,6 +1,7 @@
 """What commands that end in findings say: their page, their tables as JSON, or a sentence of each."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class FindingsPage:
         self._write(page, self.command, title, introduction, findings, self._formats)
         if as_json:
             tables = {finding.name: {table.name: table.frame for table in finding.tables} for finding in findings}
-            print_json({"folder": folder, "page": page, **facts, **tables})
+            trends = [asdict(trend) for finding in findings for trend in finding.trends]
+            print_json({"folder": folder, "page": page, **facts, **tables, **({"trends": trends} if trends else {})})
             return
         for finding in findings:
             print(finding.in_short)

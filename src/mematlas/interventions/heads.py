@@ -15,7 +15,13 @@ from torch import Tensor
 from torch.nn import Module
 
 from mematlas.errors import ModelError
-from mematlas.interventions.blocks import PROBE_TOKENS, forward_hooks, forward_pre_hooks, patchable
+from mematlas.interventions.blocks import (
+    PROBE_TOKENS,
+    PatchableModel,
+    forward_hooks,
+    forward_pre_hooks,
+    patchable,
+)
 from mematlas.interventions.changed import ChangedSource, changed_source, split_spec
 from mematlas.models.causal import CausalModel
 from mematlas.study import fingerprint
@@ -40,7 +46,7 @@ class AttentionHeads:
 
 
 @torch.inference_mode()
-def attention_heads(model: object, name: str) -> AttentionHeads:
+def attention_heads(found: PatchableModel, name: str) -> AttentionHeads:
     """Find the heads of a model by the structure of its modules; `name` is for the message.
 
     The projection is the last linear layer that the attention of a block calls.
@@ -48,8 +54,7 @@ def attention_heads(model: object, name: str) -> AttentionHeads:
     Raises:
         ModelError: there is no attention with as many heads as the configuration states.
     """
-    blocks = patchable(model, name).blocks
-    assert isinstance(model, CausalModel)
+    model, blocks = found.model, found.blocks
     heads = getattr(model.network.config.get_text_config(), "num_attention_heads", None)
     called: list[Module] = []
     widths: dict[Module, int] = {}
@@ -124,7 +129,7 @@ def _replace_heads(
 
 def _switch_off(model: CausalModel, heads: Sequence[Head], ablation: Ablation, name: str) -> CausalModel:
     """Switch the heads off for as long as the model lives."""
-    found = attention_heads(model, name)
+    found = attention_heads(patchable(model, name), name)
     layers = len(found.projections)
     for layer, head in heads:
         if not (1 <= layer <= layers and head < found.heads):

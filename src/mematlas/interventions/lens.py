@@ -8,6 +8,7 @@ The final norm and the output head are those of the network. The states that tra
 are normalised already: norming them once more is the classic error, which these functions avoid.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from mematlas.errors import ModelError
 from mematlas.interventions.blocks import PatchableModel, block_outputs, forward_hooks
 from mematlas.models.causal import CausalModel
 from mematlas.types import Ids
+
+#: The number of a layer and states behind it, [..., width] -> [..., width].
+Translate = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,10 +79,16 @@ def _is_leaf(module: Module) -> bool:
 
 
 @torch.inference_mode()
-def logit_lens(model: PatchableModel, norm: Module, rows: Ids, context: int) -> Lens:
+def logit_lens(
+    model: PatchableModel, norm: Module, rows: Ids, context: int, translate: Translate | None = None
+) -> Lens:
     """What every layer says of the tokens after the context of `rows` [rows, context + predictions].
 
-    norm: `final_norm` of the model. The result has layers 0 (embeddings) to L.
+    Args:
+        norm: `final_norm` of the model; translate: turns the states behind a layer into those that the norm reads.
+
+    Returns:
+        Layers 0 (embeddings) to L.
     """
     tokens = torch.from_numpy(np.asarray(rows, np.int64))
     fed, truth = tokens[:, :-1], tokens[:, context:].to(model.model.device)
@@ -93,11 +103,12 @@ def logit_lens(model: PatchableModel, norm: Module, rows: Ids, context: int) -> 
     finally:
         handle.remove()
     parts = []
-    for states in (embedded[0], *outputs):
-        normed = norm(states[:, context - 1 :])
+    for layer, states in enumerate((embedded[0], *outputs)):
+        read = states[:, context - 1 :]
+        normed = norm(read if translate is None else translate(layer, read))
         parts.append([_answers(model.model, normed[:, p], truth[:, p]) for p in range(truth.shape[1])])
     hit, rank, log_probability, entropy = (
-        np.stack([np.stack([of_token[k] for of_token in layer], axis=-1) for layer in parts]) for k in range(4)
+        np.stack([np.stack([of_token[k] for of_token in of_layer], axis=-1) for of_layer in parts]) for k in range(4)
     )
     return Lens(hit, rank, log_probability, entropy)
 

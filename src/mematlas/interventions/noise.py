@@ -37,14 +37,11 @@ _FACTORS: Final = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64
 
 
 class NoisyModel:
-    """A model whose first block's output is disturbed. It shares the network of `model`, which stays as it is.
+    """A model whose first block's output is disturbed. It shares the network of `found`, which stays as it is."""
 
-    name: of the model, for messages.
-    """
-
-    def __init__(self, model: CausalModel, strength: float, seed: int = 0, name: str = "The model") -> None:
-        self.model, self.strength, self.seed = model, strength, seed
-        self.block = patchable(model, name).blocks[0]
+    def __init__(self, found: PatchableModel, strength: float, seed: int = 0) -> None:
+        self.model, self.strength, self.seed = found.model, strength, seed
+        self.block, model = found.blocks[0], found.model
         self.vocabulary, self.layers = model.vocabulary, model.layers
         self.device, self.dtype = model.device, model.dtype
 
@@ -157,6 +154,10 @@ def _shifted(numbers: Tensor, by: int) -> Tensor:
     return (numbers >> by) & ((1 << (64 - by)) - 1)
 
 
+def _disturbed(model: CausalModel, strength: float, seed: int, name: str) -> NoisyModel:
+    return NoisyModel(patchable(model, name), strength, seed)
+
+
 def resolve(rest: str) -> ChangedSource:
     """Resolve `noise:STRENGTH[/SEED]@MODEL`.
 
@@ -172,5 +173,5 @@ def resolve(rest: str) -> ChangedSource:
     if not 0 <= strength < float("inf") or seed < 0:
         raise ModelError(f"noise:{text} states no strength of 0 or more (and seed); write noise:0.1 or noise:0.1/7.")
     name = f"{strength:g}" + (f"/{seed}" if seed else "")
-    change = partial(NoisyModel, strength=strength, seed=seed, name=base.card.spec)
+    change = partial(_disturbed, strength=strength, seed=seed, name=base.card.spec)
     return changed_source(base, f"noise:{name}", f"noise-{name.replace('/', '-seed')}", change)

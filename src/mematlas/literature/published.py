@@ -44,7 +44,7 @@ def cited_papers(texts: Iterable[str]) -> dict[str, str]:
 class PublishedTrend:
     """A direction that a paper reports, or our own beside it (evidence O).
 
-    analysis: name of the analysis whose findings test it.
+    analysis: name of the analysis whose findings test it; of PROBE_TRENDS the command, without "mematlas".
     """
 
     statement: str
@@ -299,6 +299,28 @@ TRENDS: Final[dict[str, PublishedTrend]] = {
     ),
 }
 
+#: Trends that single probes test, and no analysis of a study.
+PROBE_TRENDS: Final[dict[str, PublishedTrend]] = {
+    "noise-ends-reciting": PublishedTrend(
+        "Noise of half the norm of states after the first layer ends most reciting (about a hundredfold in OLMo1 7B).",
+        "K7, noise in the residual stream",
+        "S2",
+        "probe layers",
+    ),
+    "states-of-memorized-rows-recover-less": PublishedTrend(
+        "Over the layers, states disturbed by noise regain less of their similarity in memorized rows than in others.",
+        "K7, similarity recovery",
+        "S2",
+        "probe layers",
+    ),
+    "needed-heads-are-shared": PublishedTrend(
+        "The fifth of the heads that different texts need most overlaps more than random sets do.",
+        "K7, head ablation",
+        "S2",
+        "probe layers",
+    ),
+}
+
 SLOPES: Final = (
     PublishedSlope("size", "GPT-Neo family on the Pile", 0.19, 0.998, "P9, Figure 1", "S2"),
     PublishedSlope("context", "GPT-J 6B, from 33 % at 50 and 65 % at 450 tokens", 0.335, None, "P9, Figure 1", "C"),
@@ -475,6 +497,17 @@ TABLES: Final[dict[str, PublishedTable]] = {
             ("deduped", "12B", 63_000, 585_067),
             ("deduped", "12B", 83_000, 852_068),
         ),
+    ),
+    "head-overlap": PublishedTable(
+        "Heads that two domains need most: overlap of the top fifths, beside random sets",
+        "K7, head ablation",
+        "S2",
+        (
+            ("model", "that was probed"),
+            ("jaccard", "heads that are among the top fifth of both domains, over those that are of either"),
+            ("random", "the same of random sets"),
+        ),
+        (("OLMo2 1B", 0.5208, 0.1139), ("StarCoder 7B", 0.1357, 0.1114)),
     ),
     "sampled-extraction": PublishedTable(
         "Rows of the Enron emails extracted by greedy decoding and by sampling, 50 tokens after 50",

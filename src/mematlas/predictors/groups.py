@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mematlas.study.clusters import join_copies, names_documents, number_by_appearance
+from mematlas.study.clusters import join_copies, join_near_copies, names_documents, number_by_appearance
 from mematlas.types import Ids
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ def document_groups(study: "Study", rows: Sequence[int], run: str | None = None)
     """The group of each of `rows` (row ids): rows of one group must be on the same side of a split.
 
     Rows of one document are a group, and the groups of two rows that share 13 consecutive tokens are merged; this needs
-    row features (`mematlas features`), without which groups are documents. A row of unknown document is a document of
-    its own.
+    row features (`mematlas features`), without which groups are documents. So are groups that near-copies connect,
+    where these are known (`mematlas features --near`). A row of unknown document is a document of its own.
 
     Returns:
         [n] numbers 0, 1, ... in the order in which groups appear.
@@ -31,10 +31,13 @@ def document_groups(study: "Study", rows: Sequence[int], run: str | None = None)
         (role, source, document) if document is not None else row for row, role, source, document in records.iter_rows()
     ]
     tokens: Mapping[int, Sequence[int]] = {}
-    if "tokens" in study.feature_kinds(run):
+    kinds = study.feature_kinds(run)
+    if "tokens" in kinds:
         features = study.scan_features("tokens", run).join(selected, on="row", how="semi")
         tokens = dict(features.select("row", "tokens").collect().iter_rows())
-    return connected_groups(keys, [tokens.get(row, ()) for row in rows])
+    groups = connected_groups(keys, [tokens.get(row, ()) for row in rows])
+    near = study.scan_features("near", run) if "near" in kinds else None
+    return number_by_appearance(join_near_copies(groups, records["row"], near))
 
 
 def documents_are_known(study: "Study", run: str | None = None) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mematlas.findings.finding import Finding
-from mematlas.literature.published import TRENDS, PublishedTrend
+from mematlas.literature.published import PROBE_TRENDS, TRENDS, PublishedTrend
 
 #: Verdict -> the sign shown before it, in the order of the page.
 SIGNS: Final = {"shows": "✓", "contradicts": "✗", "cannot tell": "?"}
@@ -31,6 +31,11 @@ def verdicts(findings: Sequence[Finding]) -> list[Verdict]:
     """Every published trend, once per finding that tests it, in the order of SIGNS."""
     unsorted = [verdict for name in TRENDS for verdict in _verdicts_on(name, findings)]
     return sorted(unsorted, key=lambda verdict: list(SIGNS).index(verdict.verdict))
+
+
+def probe_verdicts(finding: Finding) -> list[Verdict]:
+    """The trends that a finding of a probe tests, in its order."""
+    return [Verdict(PROBE_TRENDS[trend.trend], trend.verdict, trend.test, finding.name) for trend in finding.trends]
 
 
 def _verdicts_on(name: str, findings: Sequence[Finding]) -> list[Verdict]:

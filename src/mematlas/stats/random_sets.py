@@ -19,6 +19,13 @@ def expected_jaccard(total: int, size: int) -> float:
     return float((hypergeom.pmf(shared, total, size, size) * shared / (2 * size - shared)).sum())
 
 
+def overlap_tails(total: int, size: int, shared: int) -> tuple[float, float]:
+    """The probabilities that two independent random sets of `size` out of `total` things share at least, and at most,
+    `shared` of them; exact (hypergeometric)."""
+    drawn = hypergeom(total, size, size)
+    return float(drawn.sf(shared - 1)), float(drawn.cdf(shared))
+
+
 def jaccard(first: set[object], second: set[object]) -> float:
     """Shared over all members of two sets of which one has some."""
     return len(first & second) / len(first | second)

@@ -3,6 +3,9 @@
 A cluster is a document where the corpus says which rows it has, joined with every other whose rows share a piece of 13
 tokens with one of its rows; a row of no known document is a document of its own. Pieces are compared by hashes of 64
 bits. They need the table of tokens (`mematlas features`), without which only documents are known.
+
+Where near-copies were looked for (`mematlas features --near`), rows that they connect are joined, too: those that have
+no piece of 13 tokens in common because they are short, or because a token is changed often or moved.
 """
 
 from collections.abc import Iterable
@@ -23,12 +26,17 @@ MAX_PIECES: Final = 1 << 24
 _BLOCK_ROWS: Final = 512  # compared with all others at once
 
 
-def cluster_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None = None, shared: float = 0.0) -> pl.DataFrame | None:
+def cluster_rows(
+    rows: pl.LazyFrame,
+    tokens: pl.LazyFrame | None = None,
+    shared: float = 0.0,
+    near: pl.LazyFrame | None = None,
+) -> pl.DataFrame | None:
     """The cluster of every row; None where every row is a cluster of its own, so that nothing is to be joined.
 
     Args:
         rows: row, role, source, document; tokens: row, tokens; rows without a record have no known tokens.
-        shared: see `join_copies`.
+        shared: see `join_copies`; near: row, cluster of near-copies (`study.schemas.features.NEAR`).
 
     Returns:
         row, cluster (numbers 0, 1, ... in the order in which they appear).
@@ -43,6 +51,7 @@ def cluster_rows(rows: pl.LazyFrame, tokens: pl.LazyFrame | None = None, shared:
             frame.lazy().select("row").join(tokens.select("row", "tokens"), on="row", how="left", maintain_order="left")
         )
         labels = join_copies(labels, texts.collect()["tokens"], shared)
+    labels = join_near_copies(labels, frame["row"], near)
     clusters = number_by_appearance(labels)
     if not len(clusters) or int(clusters.max()) + 1 == len(clusters):
         return None
@@ -73,6 +82,24 @@ def join_copies(labels: Ids, texts: Iterable[list[int] | None] | pl.Series, shar
     first, second = pairs(owners, hashes)
     count = int(labels.max(initial=-1)) + 1
     edges = coo_array((np.ones(len(first), np.int8), (labels[first], labels[second])), shape=(count, count))
+    return connected_components(edges, directed=False)[1].astype(np.int64)[labels]
+
+
+def join_near_copies(labels: Ids, rows: pl.Series, near: pl.LazyFrame | None) -> Ids:
+    """Labels of rows [n] with those joined whose rows near-copies connect, be it through rows that are not among these.
+
+    Args:
+        labels: of each row, shape (n,); rows: their ids; near: row, cluster; None if near-copies are not known.
+    """
+    if near is None:
+        return labels
+    wanted = pl.LazyFrame({"row": rows})
+    joined = wanted.join(near.select("row", "cluster"), on="row", how="left", maintain_order="left").collect()
+    known = joined["cluster"].is_not_null().to_numpy()
+    connected = np.unique(joined["cluster"].drop_nulls().to_numpy(), return_inverse=True)[1]
+    first = int(labels.max(initial=-1)) + 1  # clusters of near-copies are numbered behind the labels
+    count = first + int(connected.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(connected), np.int8), (labels[known], first + connected)), shape=(count, count))
     return connected_components(edges, directed=False)[1].astype(np.int64)[labels]
 
 

@@ -93,13 +93,21 @@ def counts_by_copies(tables: Tables, scopes: tuple[str, ...] = SCOPES, *, by_clu
     return _count_rows(tables, copies, columns, tables.cluster_key if by_cluster else (), recited_only=False)
 
 
-def counts_by_category(tables: Tables, scope: str) -> pl.DataFrame:
+def counts_by_category(tables: Tables, scope: str, *, with_near: bool = False) -> pl.DataFrame:
     """Numbers of recited rows by category: model, role, context, continuation, category (null: not known), textless
-    (categorized without knowing whether the window counts up), cluster where rows come in clusters, rows."""
+    (categorized without knowing whether the window counts up), cluster where rows come in clusters, rows.
+
+    with_near: by copies (of the window in the corpus), near_copies and exact (of the row in the study), too.
+    """
     textless = (pl.col("incrementing").is_null() & (pl.col("category") == CATEGORIES[2])).fill_null(False)
     categorized = window_features(tables).with_columns(category(scope)).with_columns(textless.alias("textless"))
-    categories = categorized.select(*CELL_KEYS, "category", "textless")
-    return _count_rows(tables, categories, ("category", "textless"), tables.cluster_key, recited_only=True)
+    by: tuple[str, ...] = ("category", "textless")
+    if with_near:
+        near = tables.features["near"].select("row", "near_copies", "exact")
+        categorized = categorized.with_columns(copies=pl.col(f"window_{scope}")).join(near, on="row", how="left")
+        by = (*by, "copies", "near_copies", "exact")
+    categories = categorized.select(*CELL_KEYS, *by)
+    return _count_rows(tables, categories, by, tables.cluster_key, recited_only=True)
 
 
 def counts_by_near_copies(tables: Tables) -> pl.DataFrame:

@@ -168,7 +168,8 @@ class Tables:
     @property
     def clusters(self) -> pl.DataFrame | None:
         """The cluster of every row (row, cluster), see `mematlas.study.clusters`; None where all are independent."""
-        return self._cached("clusters", lambda: cluster_rows(self.rows, self.features.get("tokens"), self.shared))
+        tokens, near = self.features.get("tokens"), self.features.get("near")
+        return self._cached("clusters", lambda: cluster_rows(self.rows, tokens, self.shared, near))
 
     @property
     def cluster_key(self) -> tuple[str, ...]:

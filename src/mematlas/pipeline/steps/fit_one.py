@@ -20,7 +20,7 @@ from mematlas.io.paths import delete_folder, translate_os_errors
 from mematlas.models.threads import limit_threads
 from mematlas.predictors.groups import document_groups
 from mematlas.study import Run, Study, fingerprint, write_table
-from mematlas.study.build_stamps import combined_fingerprint, features_name
+from mematlas.study.build_stamps import combined_fingerprint, features_name, near_name
 from mematlas.study.schemas.predictions import Sees
 from mematlas.study.versions import versions
 
@@ -57,7 +57,10 @@ class PredictorStore:
     def source(self, model: str) -> str:
         """The fingerprint of what a model's predictors are fitted to and tested on; "" for what is common to all."""
         options = self.config.model_dump(exclude={"sees", "seeds"})
-        features = combined_fingerprint(self.study.folder, [features_name(self.run)])
+        names = [features_name(self.run)]
+        if "near" in self.study.feature_kinds(self.run.key):  # they say what is held out together
+            names.append(near_name(self.run))
+        features = combined_fingerprint(self.study.folder, names)
         models = [self.run.models.get(label or "") for label in (model, self.next_model(model))]
         return fingerprint([VERSION, options, self.run.key, models, features])
 

@@ -57,7 +57,7 @@ def run_compress(model: str, config: CompressConfig, progress: Progress) -> Prob
     classes = ProbeResult(folder, {}).table("rows")
     searches.strings = choose_strings(searches.rows, classes, config.each, given, card.vocabulary, config.seed)
     second = Stage("strings", STRINGS, len(searches.strings), searches.search, 1)
-    _announce(len(missing_shards(folder / "strings", second.shards)), config.budget, progress)
+    _announce(len(missing_shards(folder / "strings", len(searches.strings))), config.budget, progress)
     run_stages(folder, config.out, [second], settings, progress, card.label, "strings")
     facts = _facts(config, card.label, searches)
     return finish_probe(folder, [first, second], facts, settings, _card(facts))

@@ -1,10 +1,12 @@
 """The options of `mematlas probe layers`."""
 
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from mematlas.probes.rows.config import RowProbeConfig, RowProbeKeywords
+from mematlas.scoring.config import LocalPath
 from mematlas.types import as_list
 
 Look = Literal["noise", "lens", "heads"]
@@ -25,6 +27,10 @@ class LayersConfig(RowProbeConfig):
     repeats: int = Field(default=1, description="Draws of noise of each strength.", gt=0)
     ablation: Ablation = Field(
         default="mean", description="What a head gives when it is switched off: the mean of the others, or zero."
+    )
+    lens: LocalPath | None = Field(
+        default=None,
+        description="Folder of a tuned lens (config.json, params.pt), whose maps translate the states of layers.",
     )
 
     @field_validator("strengths")
@@ -47,3 +53,4 @@ class LayersKeywords(RowProbeKeywords, total=False):
     strengths: list[float]
     repeats: int
     ablation: Ablation
+    lens: str | Path | None

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mematlas.findings.finding import Finding, Table
+from mematlas.literature.published import TABLES
 from mematlas.probes.layers import charts
 from mematlas.probes.layers.heads_tables import HEAD_COLUMNS, TOP_COLUMNS, head_drops, top_heads
-from mematlas.probes.rows.estimates import INTERVAL, class_means
+from mematlas.probes.layers.trends import head_trends, noise_trends
+from mematlas.probes.rows.estimates import INTERVAL, SCORE_INTERVAL, class_changes, class_means, class_scores
 from mematlas.probes.rows.findings import (
     CLASS,
     NAMES,
@@ -26,7 +28,7 @@ _ROBUSTNESS_COLUMNS: Final = {
     "strength": "noise after the first block, relative to the norm of each state",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are recited (M)",
-    "share_lower": f"lower end of its {INTERVAL}",
+    "share_lower": f"lower end of its {SCORE_INTERVAL}",
     "share_upper": "upper end of the same",
     "kept": "share over that without noise; null if that is 0",
 }
@@ -44,7 +46,7 @@ _LENS_COLUMNS: Final = {
     "layer": "layer whose states the output head reads; 0 is the embeddings, the last the model itself",
     "rows": "rows of the class",
     "share": "share of the continuation's tokens that are the most probable ones there",
-    "share_lower": f"lower end of its {INTERVAL}",
+    "share_lower": f"lower end of its {SCORE_INTERVAL}",
     "share_upper": "upper end of the same",
     "log_probability": "mean of the true token there, in nats",
     "rank": "median over rows of the median number of tokens with a higher logit",
@@ -72,23 +74,25 @@ def _robustness(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     import polars as pl
 
     length = result.facts["continuation"]
-    by_row = (
-        result.table("noise").group_by("row", "control", "strength", maintain_order=True).agg(pl.col("matches").mean())
+    noise, recovery = (with_class(result.table(name), rows) for name in ("noise", "recovery"))
+    by_row = noise.group_by("row", "control", "class", "cluster", "strength", maintain_order=True).agg(
+        pl.col("matches").mean()
     )
     by_row = by_row.with_columns(share=pl.col("matches") / length)
-    robustness = class_means(with_class(by_row, rows), "share", ["strength"])
+    robustness = class_scores(by_row, "share", ["strength"])
     clean = robustness.filter(strength=0.0).select("class", of_clean="share")
     robustness = robustness.join(clean, on="class", maintain_order="left").with_columns(
         kept=pl.when(pl.col("of_clean") > 0).then(pl.col("share") / pl.col("of_clean"))
     )
-    states = class_means(with_class(result.table("recovery"), rows), "cosine", ["strength", "layer"])
+    states = class_changes(recovery, "cosine", ["strength", "layer"])
     states = states.filter(pl.col("strength") > 0)
     tables = (
         Table("robustness", "Tokens recited under noise", robustness.select(*_ROBUSTNESS_COLUMNS), _ROBUSTNESS_COLUMNS),
         Table("recovery", "States with and without noise", states.select(*_RECOVERY_COLUMNS), _RECOVERY_COLUMNS),
     )
     texts = _robustness_texts(robustness)
-    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (ROWS_CAVEAT,)}
+    trends = noise_trends(noise, recovery, length)
+    parts = {"tables": tables, "charts": charts.ROBUSTNESS, "caveats": (ROWS_CAVEAT,), "trends": trends}
     return probe_finding(result, "robustness", "Robustness to noise", texts, "K7", **parts)
 
 
@@ -127,7 +131,7 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         )
     )
     named = with_class(by_row, rows)
-    shares, entropies = (class_means(named, name, ["layer"]) for name in ("share", "entropy"))
+    shares, entropies = class_scores(named, "share", ["layer"]), class_means(named, "entropy", ["layer"])
     keys = ["class", "layer"]
     others = named.group_by(keys).agg(pl.col("log_probability").mean(), pl.col("rank").median())
     others = others.with_columns(pl.col("class").cast(shares.schema["class"]))
@@ -135,12 +139,16 @@ def _lens(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
         others, on=keys, maintain_order="left"
     )
     table = Table("lens", "What each layer would say", lens.select(*_LENS_COLUMNS), _LENS_COLUMNS)
-    caveats = (
-        "The head was trained for the last layer's states: an earlier layer may know what this lens does not read.",
-        ROWS_CAVEAT,
+    tuned = result.facts.get("lens")
+    reads = (
+        f"The maps of {tuned} were fitted to text: they may add what a layer does not say by itself."
+        if tuned
+        else "The head was trained for the last layer's states: an earlier layer may know what this lens does not read."
     )
+    caveats = (reads, ROWS_CAVEAT)
     parts = {"tables": (table,), "charts": charts.LENS, "caveats": caveats}
-    return probe_finding(result, "lens", "Logit lens", _lens_texts(lens), "K7", **parts)
+    title, source = ("Tuned lens", "Belrose et al. 2023") if tuned else ("Logit lens", "K7")
+    return probe_finding(result, "lens", title, _lens_texts(lens), source, **parts)
 
 
 def _lens_texts(lens: "pl.DataFrame") -> tuple[str, str]:
@@ -176,9 +184,19 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     tables = [Table("heads", "Tokens lost without each head", drops.select(*HEAD_COLUMNS), HEAD_COLUMNS)]
     if len(top):
         tables.append(Table("top", "Heads that two classes need most", top, TOP_COLUMNS))
+    tables.append(_published_heads())
     caveats = (
         "Heads are switched off one at a time: two that do the same work hide each other.",
         "Tokens are predicted from the true ones before them, so that a missed one does not spoil those after it.",
     )
-    parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats}
+    parts = {"tables": tuple(tables), "charts": charts.HEADS, "caveats": caveats, "trends": head_trends(top)}
     return probe_finding(result, "heads", "Attention heads", (headline, sentence), "K7", **parts)
+
+
+def _published_heads() -> Table:
+    """What K7 has of other models, of domains instead of classes."""
+    import polars as pl
+
+    published = TABLES["head-overlap"]
+    frame = pl.DataFrame(published.lines, [name for name, _ in published.columns], orient="row")
+    return Table("published", f"{published.title} ({published.source})", frame, dict(published.columns))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mematlas.probes.rows.estimates import INTERVAL, class_means
+from mematlas.probes.rows.estimates import INTERVAL, class_changes
 from mematlas.probes.rows.opening import CLASSES
 from mematlas.stats.random_sets import expected_jaccard, jaccard
 
@@ -41,7 +41,7 @@ def head_drops(records: pl.DataFrame, continuation: int) -> pl.DataFrame:
     whole = records.filter(layer=0).select("row", "control", whole="hits")
     switched = records.filter(pl.col("layer") > 0).join(whole, on=["row", "control"], maintain_order="left")
     drop = (pl.col("whole") - pl.col("hits")) / continuation
-    return class_means(switched.with_columns(drop=drop), "drop", ["layer", "head"])
+    return class_changes(switched.with_columns(drop=drop), "drop", ["layer", "head"])
 
 
 def top_heads(drops: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from mematlas.interventions.blocks import PatchableModel, patchable
 from mematlas.interventions.heads import AttentionHeads, ablated, attention_heads
 from mematlas.interventions.lens import final_norm, logit_lens
 from mematlas.interventions.noise import NoisyModel, state_cosines
+from mematlas.interventions.tuned_lens import TunedLens, read_tuned_lens
 from mematlas.models.causal import CausalModel
 from mematlas.probes.layers.config import LayersConfig
 from mematlas.probes.layers.tables import HEADS, LENS, NOISE, RECOVERY
@@ -38,7 +39,7 @@ class LayerLooks(RowLooks):
 
     @cached_property
     def heads(self) -> AttentionHeads:
-        return attention_heads(self.model, self.label)
+        return attention_heads(self.blocks, self.label)
 
     def stages(self) -> list[Stage]:
         """What is to be made, in order; costs are rows that pass the network."""
@@ -51,13 +52,13 @@ class LayerLooks(RowLooks):
         if "lens" in config.looks:
             stages.append(Stage("lens", LENS, self.shards, self._lens, min(count, SHARD_ROWS)))
         if "heads" in config.looks:
-            stages.append(Stage("heads", HEADS, self.model.layers + 1, self._heads, count))
+            stages.append(Stage("heads", HEADS, lambda: self.model.layers + 1, self._heads, count))
         return stages
 
     def _noise(self, index: int) -> Mapping[str, Any]:
         number, draw = divmod(index, self.config.repeats)
         strength = self.config.strengths[number]
-        reaction = self.react(NoisyModel(self.model, strength, self._seed(draw), self.label), self.rows)
+        reaction = self.react(NoisyModel(self.blocks, strength, self._seed(draw)), self.rows)
         count = len(self.rows)
         return {
             **keys(self.rows),
@@ -93,7 +94,7 @@ class LayerLooks(RowLooks):
         return joined([self._lens_of(rows) for rows in self.batches(index)])
 
     def _lens_of(self, rows: ProbedRows) -> Mapping[str, Any]:
-        lens = logit_lens(self.blocks, self._norm, rows.tokens, rows.context)
+        lens = logit_lens(self.blocks, self._norm, rows.tokens, rows.context, self._translate)
         layers, count, length = lens.hit.shape
         layer, row, position = (axis.reshape(-1) for axis in np.indices((layers, count, length)))
         return {
@@ -110,6 +111,10 @@ class LayerLooks(RowLooks):
     @cached_property
     def _norm(self) -> Any:
         return final_norm(self.blocks, self.label)
+
+    @cached_property
+    def _translate(self) -> TunedLens | None:
+        return None if self.config.lens is None else read_tuned_lens(self.config.lens, self.blocks)
 
     def _heads(self, layer: int) -> Mapping[str, Any]:
         """The whole model for layer 0, and each head of another layer switched off alone."""

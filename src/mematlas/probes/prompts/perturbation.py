@@ -7,7 +7,7 @@ import numpy as np
 
 from mematlas.findings.finding import Finding, Table
 from mematlas.probes.prompts import charts
-from mematlas.probes.rows.estimates import INTERVAL, class_means
+from mematlas.probes.rows.estimates import INTERVAL, SCORE_INTERVAL, class_changes, class_means, class_scores
 from mematlas.probes.rows.findings import CLASS, NAMES, ROWS_CAVEAT, leading, probe_finding, probed_rows, with_class
 from mematlas.probes.rows.stages import ProbeResult
 from mematlas.stats.estimates.contrasts import stratified_difference
@@ -27,7 +27,7 @@ _STRENGTHS_COLUMNS: Final = {
     "rows": "rows of the class",
     "displacement": "mean distance of tokens from their places, over the prompt's length",
     "share": "share of the continuation's tokens that are recited (M)",
-    "share_lower": f"lower end of its {INTERVAL}",
+    "share_lower": f"lower end of its {SCORE_INTERVAL}",
     "share_upper": "upper end of the same",
     "drop": _DROP,
     "drop_lower": f"lower end of its {INTERVAL}",
@@ -104,7 +104,7 @@ def _strengths(by_row: "pl.DataFrame") -> "pl.DataFrame":
     import polars as pl
 
     by = ["change", "part", "strength"]
-    shares, drops = (class_means(by_row, value, by) for value in ("share", "drop"))
+    shares, drops = class_scores(by_row, "share", by), class_changes(by_row, "drop", by)
     moved = by_row.group_by("class", *by).agg(pl.col("displacement").mean())
     moved = moved.with_columns(pl.col("class").cast(shares.schema["class"]))
     keys = ["class", *by]
@@ -164,7 +164,7 @@ def _by_redundancy(by_row: "pl.DataFrame", redundancy: "pl.DataFrame") -> "pl.Da
     known = strongest.join(redundancy, on=["row", "control"], maintain_order="left").drop_nulls("redundancy")
     split = known.with_columns(redundant=pl.col("redundancy") > pl.col("redundancy").median().over("class", "change"))
     by = ["change", "redundant"]
-    drops = class_means(split, "drop", by)
+    drops = class_changes(split, "drop", by)
     levels = class_means(split, "redundancy", by).select("class", *by, "redundancy")
     return drops.join(levels, on=["class", *by], maintain_order="left").select(*_REDUNDANCY_COLUMNS)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mematlas.findings.finding import Finding, Table
 from mematlas.probes.prompts import charts
-from mematlas.probes.rows.estimates import INTERVAL, class_means, class_medians, class_shares
+from mematlas.probes.rows.estimates import SCORE_INTERVAL, class_medians, class_scores, class_shares
 from mematlas.probes.rows.findings import CLASS, probe_finding, probed_rows, with_class
 from mematlas.probes.rows.stages import ProbeResult
 from mematlas.stats.estimates.clustered import INTERVAL as SHARE_INTERVAL
@@ -20,7 +20,7 @@ _SUMMARY_COLUMNS: Final = {
     "first_lower": "lower end of its 95 % interval (order statistics, rows that share 13 tokens being one)",
     "first_upper": "upper end of the same",
     "ratio": "mean of these tokens over those of the prompt",
-    "ratio_lower": f"lower end of its {INTERVAL}",
+    "ratio_lower": f"lower end of its {SCORE_INTERVAL}",
     "ratio_upper": "upper end of the same",
     "uneven": "share of these rows of which a longer end does not recite where a shorter one does",
     "uneven_lower": f"lower end of its interval ({SHARE_INTERVAL})",
@@ -70,7 +70,7 @@ def _summary(records: "pl.DataFrame") -> "pl.DataFrame":
     known = records.filter(pl.col("first").is_not_null())
     uneven = (pl.col("first") != pl.col("stable")).fill_null(value=True)
     known = known.with_columns(pl.col("first").cast(pl.Float64), uneven=uneven)
-    parts = [class_medians(known, "first"), class_means(known, "ratio", []), class_shares(known, "uneven", [])]
+    parts = [class_medians(known, "first"), class_scores(known, "ratio", []), class_shares(known, "uneven", [])]
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.join(part.drop("rows"), on="class", maintain_order="left")

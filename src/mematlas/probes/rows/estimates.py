@@ -8,12 +8,15 @@ import numpy as np
 from mematlas.probes.rows.opening import CLASSES
 from mematlas.stats.estimates.averages import means, medians
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares, sum_by_label
+from mematlas.stats.estimates.mean_scores import INTERVAL as JOINED
+from mematlas.stats.estimates.mean_scores import MIN_ROWS, mean_score_of_rows
 
 if TYPE_CHECKING:
     import polars as pl
 
 #: What an interval is, for the tables' columns.
 INTERVAL: Final = "95 % interval (Student's t over rows, those that share 13 tokens being one)"
+SCORE_INTERVAL: Final = f"interval ({JOINED}; rows that share 13 tokens being one; null below {MIN_ROWS})"
 
 _Estimate = Callable[["pl.DataFrame", str], tuple[float, float, float]]
 
@@ -33,6 +36,22 @@ def class_means(
     return _by_class(records, value, by, _mean, classes)
 
 
+def class_scores(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.DataFrame":
+    """The mean of a column of numbers from 0 to 1, such as shares of tokens, as `class_means`.
+
+    Its interval stays from 0 to 1 (see `stats.estimates.mean_scores`), and is null for fewer than 12 rows.
+    """
+    return _by_class(records, value, by, _score)
+
+
+def class_changes(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.DataFrame":
+    """The mean of a column of numbers from -1 to 1, such as differences of shares, as `class_means`, with the interval
+    cut there."""
+    import polars as pl
+
+    return class_means(records, value, by).with_columns(pl.col(f"{value}_lower", f"{value}_upper").clip(-1, 1))
+
+
 def class_medians(records: "pl.DataFrame", value: str, by: Sequence[str] = ()) -> "pl.DataFrame":
     """The median, as `class_means`."""
     return _by_class(records, value, by, _median)
@@ -46,6 +65,12 @@ def class_shares(records: "pl.DataFrame", value: str, by: Sequence[str]) -> "pl.
 def _mean(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
     estimate = means(group[value].to_numpy()[:, None], clusters=group["cluster"].to_numpy())
     return float(estimate.estimate[0]), float(estimate.lower[0]), float(estimate.upper[0])
+
+
+def _score(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:
+    score = mean_score_of_rows(group[value].to_numpy(), group["cluster"].to_numpy())
+    mean, lower, upper = (np.nan if end is None else end for end in (score.estimate, score.lower, score.upper))
+    return mean, lower, upper
 
 
 def _median(group: "pl.DataFrame", value: str) -> tuple[float, float, float]:

@@ -28,8 +28,12 @@ class Kind:
     not_in_key: frozenset[str] = frozenset()
 
 
-def run_probe(kind: Kind, probe: RowProbe, looks: Looks, progress: Progress) -> ProbeResult:
+def run_probe(
+    kind: Kind, probe: RowProbe, looks: Looks, progress: Progress, files: Mapping[str, Any] | None = None
+) -> ProbeResult:
     """Make what is missing of a probe, and its card.
+
+    files: by option, what of a file's content is part of the key, where its path is not.
 
     Raises:
         MematlasError: the folder cannot be written, or the model not be loaded.
@@ -39,6 +43,7 @@ def run_probe(kind: Kind, probe: RowProbe, looks: Looks, progress: Progress) -> 
     settings = {
         **probe.settings,
         **{name: value for name, value in own.items() if name not in kind.not_in_key},
+        **(files or {}),
         "version": kind.version,
     }
     folder = config.out / f"{card.label.replace('/', '_')}-{kind.name}-{fingerprint(settings)}"

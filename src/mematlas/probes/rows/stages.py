@@ -23,6 +23,7 @@ from mematlas.study import (
     write_shard,
     write_text,
 )
+from mematlas.study.shards import finished_shards
 from mematlas.study.versions import versions
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """Tables of one kind. schema: fields with metadata "is"; shards: their number; make: the columns of a shard by its
-    number; cost: units of progress that a shard takes."""
+    """Tables of one kind. schema: fields with metadata "is"; shards: their number, or a function if the model says it;
+    make: the columns of a shard by its number; cost: units of progress that a shard takes."""
 
     kind: str
     schema: pa.Schema
-    shards: int
+    shards: int | Callable[[], int]
     make: Callable[[int], Mapping[str, Any]]
     cost: int
 
@@ -77,8 +78,9 @@ def run_stages(
     Raises:
         OptionError: the folder cannot be written.
     """
-    missing = {stage.kind: missing_shards(folder / stage.kind, stage.shards) for stage in stages}
-    total = sum(stage.shards * stage.cost for stage in stages)
+    shards = {stage.kind: _shard_count(folder, stage) for stage in stages}
+    missing = {kind: missing_shards(folder / kind, count) for kind, count in shards.items()}
+    total = sum(shards[stage.kind] * stage.cost for stage in stages)
     progress.start(label, total, total - sum(len(missing[stage.kind]) * stage.cost for stage in stages), unit)
     metadata = {name: str(value) for name, value in settings.items()}
     try:
@@ -88,12 +90,20 @@ def run_stages(
                     columns = stage.make(index)
                     arrays = [pa.array(columns[field.name], field.type) for field in stage.schema]
                     table = pa.Table.from_arrays(arrays, schema=stage.schema)
-                    write_shard(folder / stage.kind, shard_name(index, stage.shards), table, metadata)
+                    write_shard(folder / stage.kind, shard_name(index, shards[stage.kind]), table, metadata)
                     progress.advance(stage.cost)
     except PermissionError as error:
         raise OptionError(f"--out {out} cannot be written ({error.strerror}); name another folder.") from None
     finally:
         progress.stop()
+
+
+def _shard_count(folder: Path, stage: Stage) -> int:
+    """The number of a stage's shards, as the names of finished ones say it: they are of the same model and options."""
+    if isinstance(stage.shards, int):
+        return stage.shards
+    finished = finished_shards(folder / stage.kind)
+    return int(finished[0].rpartition("-")[2]) if finished else stage.shards()
 
 
 def finish_probe(

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from mematlas.findings.finding import Finding
+from mematlas.literature.published import EVIDENCE
 from mematlas.report.charts.export import Format
 from mematlas.report.figures import build_figures
 from mematlas.report.plain_pages.pages import WIDTH, write_page
+from mematlas.report.published_trends import probe_verdicts
 
 _LONGEST_TABLE: Final = 60  # records of a table that the page shows
 
@@ -36,7 +38,8 @@ def write_findings(
         command=command,
         title=title,
         introduction=introduction,
-        parts_of_page=[(finding, of[finding.name]) for finding in findings],
+        parts_of_page=[(finding, of[finding.name], probe_verdicts(finding)) for finding in findings],
+        evidence=EVIDENCE,
         caveats=list(caveats),
         longest_table=_LONGEST_TABLE,
     )

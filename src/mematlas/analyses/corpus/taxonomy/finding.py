@@ -17,6 +17,7 @@ from mematlas.analyses.corpus.taxonomy.category_models import (
     category_models,
 )
 from mematlas.analyses.corpus.taxonomy.covariates import MAX_ROWS, MEAN_COLUMNS, covariates, trait_means
+from mematlas.analyses.corpus.taxonomy.near_copies import near_category_table, near_caveats
 from mematlas.analyses.frames.copies import (
     CATEGORIES,
     CATEGORY_TYPE,
@@ -331,6 +332,7 @@ def compute(tables: Tables) -> Finding:
         return _insufficient_data(tables, cell, counts)
     rows = covariates(tables, model, cell) if tables.complete else pl.DataFrame()
     models = category_models(rows) if tables.complete else None
+    near = near_category_table(tables, scopes[0])
     return Finding(
         ANALYSIS.name,
         ANALYSIS.title,
@@ -339,9 +341,13 @@ def compute(tables: Tables) -> Finding:
         ANALYSIS.taxonomy(tables),
         strength=_strength(tables, categories, model),
         control=control_sentence(memorized_shares(tables), cell) if tables.complete else None,
-        tables=_tables(category_table, rows, models, model, cell),
+        tables=(*_tables(category_table, rows, models, model, cell), *([] if near is None else [near])),
         charts=(_chart(cell),),
-        caveats=(*_model_caveats(tables, rows, models), *_caveats(tables, cell, scopes[0], counts, model)),
+        caveats=(
+            *_model_caveats(tables, rows, models),
+            *_caveats(tables, cell, scopes[0], counts, model),
+            *near_caveats(near, model, cell),
+        ),
         deviations=_DEVIATIONS,
         rows=_examples(tables, model, cell, scopes[0]),
         headline=_headline(categories, model),
