@@ -28,6 +28,7 @@ from mematlas.interventions.blocks import (
 from mematlas.interventions.changed import ChangedSource, changed_source, split_spec
 from mematlas.models.base import Session
 from mematlas.models.causal import CausalModel
+from mematlas.models.output_head.screened import ScreenedHead
 from mematlas.models.prefix_session import PrefixSession
 from mematlas.types import Ids
 
@@ -62,6 +63,10 @@ class NoisyModel:
 
     def head(self, states: Tensor) -> Tensor:
         return self.model.head(states)
+
+    @property
+    def screened(self) -> ScreenedHead | None:
+        return self.model.screened
 
 
 class _NoisySession:
