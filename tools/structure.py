@@ -39,7 +39,7 @@ ZONES: dict[str, tuple[str, ...]] = {
     "jinja2": ("report", "auditing.page"),
     "ray": ("executors.ray",),
     "vllm": ("models",),
-    "numba": ("index",),
+    "numba": ("index.compiled",),
     "pydivsufsort": ("index",),
     "rapidfuzz": ("metrics",),
     "bm25s": ("matching.retrieval",),
@@ -67,7 +67,7 @@ HEAVY = frozenset(
             "vllm",
         ),
         *("polars", "pyarrow", "altair", "vl_convert", "jinja2", "ray", "numba", "pydivsufsort", "rapidfuzz"),
-        *("vllm", "sacrebleu", "sklearn", "scipy", "statsmodels", "umap", "upath", "fsspec", "bm25s", "blingfire"),
+        *("vllm", "sacrebleu", "sklearn", "scipy", "umap", "upath", "fsspec", "bm25s", "blingfire"),
         "spacy",
     )
 )

@@ -1,6 +1,6 @@
-"""Without the libraries of an extra, every command and every public function ends as one line that names the extra.
+"""With the libraries of a plain installation alone, what can work does; all else ends as one line that names the extra.
 
-A process of its own blocks the imports; it runs all commands, so that they are the same ones that users run.
+A process of its own blocks all other imports; it runs all commands, so that they are the same ones that users run.
 """
 
 import ast
@@ -10,9 +10,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import licences
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -141,12 +147,25 @@ print(json.dumps(results))
 """
 
 
-def without(libraries: set[str], script: str, *arguments: str, folder: Path):
+def without(libraries: AbstractSet[str], script: str, *arguments: str, folder: Path):
     """The JSON that a script prints where these libraries cannot be imported."""
     code = _BLOCKED.format(blocked=sorted(libraries)) + script
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@cache
+def absent_libraries() -> frozenset[str]:
+    """All that is installed here and not by `pip install mematlas`, and all libraries of extras."""
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    present = {"mematlas", *licences.installed(map(Requirement, project["dependencies"]))}
+    others = {
+        library
+        for library, distributions in packages_distributions().items()
+        if present.isdisjoint(map(canonicalize_name, distributions))
+    }
+    return frozenset(others | set(EXTRAS))
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +188,13 @@ def folder(tmp_path_factory):
 def results(folder):
     """Every call of CALLS -> (exit code, standard output, standard error) without the libraries of all extras."""
     words = [[*command.split(), *words] for command, calls in CALLS.items() for words, _ in calls]
-    answers = without(set(EXTRAS), _COMMANDS_SCRIPT, json.dumps(words), folder=folder)
+    answers = without(absent_libraries(), _COMMANDS_SCRIPT, json.dumps(words), folder=folder)
     return {tuple(called): answer for called, answer in zip(words, answers, strict=True)}
+
+
+def test_what_a_plain_installation_lacks_is_known():
+    assert {"torch", "numba", "sklearn", "sacrebleu", "pandas", "statsmodels", "zstandard"} <= absent_libraries()
+    assert absent_libraries().isdisjoint({*CORE, "fsspec", "mematlas"})
 
 
 def test_every_command_is_tried():
@@ -195,7 +219,7 @@ def test_a_command_without_the_extras_works_or_names_the_extra(results, command,
 
 def test_rows_are_explored_without_the_extras(folder):
     """Without a tokenizer, tokens are shown as ids; nothing else is missing."""
-    shown = without(set(EXTRAS), _EXPLORER_SCRIPT, folder=folder)
+    shown = without(absent_libraries(), _EXPLORER_SCRIPT, folder=folder)
     assert shown["total"] == 40
     assert shown["rows"][0]["context_text"].split()[0].isdigit()
 
@@ -220,6 +244,18 @@ def test_verify_calls_nothing_a_fault_that_it_could_not_read_for_want_of_a_libra
     assert out.count("not checked: ") >= 2
 
 
+def test_counts_without_compiled_loops_are_those_with_them(results, folder):
+    """The features of a study and the counts of an index, made by numpy and by numba."""
+    bare, compiled = Path(folder, "index"), Path(folder, "compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(["index", "rows.npy", "--out", str(compiled)]) == 0
+    tables = [path.relative_to(bare) for path in sorted(bare.rglob("*.bin"))]
+    assert tables
+    for table in tables:
+        assert (bare / table).read_bytes() == (compiled / table).read_bytes(), table
+
+
 def test_one_analysis_without_its_library_does_not_stop_the_others(results):
     code, out, err = results["analyze", "study"]
     assert code == 1
@@ -232,7 +268,7 @@ def test_one_analysis_without_its_library_does_not_stop_the_others(results):
 
 
 def test_public_functions_without_the_extras_raise_one_line_that_names_the_extra(folder):
-    answers = without(set(EXTRAS), _FUNCTIONS_SCRIPT, folder=folder)
+    answers = without(absent_libraries(), _FUNCTIONS_SCRIPT, folder=folder)
     functions = [name for name in mematlas.__all__ if name[0].islower()]
     assert set(functions) <= set(answers)
     works = {"make_features", "open_study"}
@@ -296,7 +332,7 @@ def test_every_library_that_the_source_imports_is_in_the_table():
         for alias in node.names
     }
     third_party = imported - set(sys.stdlib_module_names) - {"mematlas"}
-    indirect = {"fsspec", "markupsafe"}  # of universal-pathlib and jinja2
+    indirect = {"fsspec"}  # of universal-pathlib
     # these wrap the user's own training, and are there where it is
     assert third_party - set(EXTRAS) - set(CORE) - indirect <= {"axolotl"}
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
 
 from mematlas.metrics.similarity import bleu, edit_distances, longest_common_subsequences
 
@@ -161,3 +162,17 @@ def test_any_texts_agree_with_the_definitions(pairs):
     assert edit_distances(generated, true).tolist() == [slow_edits(*pair) for pair in pairs]
     assert longest_common_subsequences(generated, true).tolist() == [slow_common(*pair) for pair in pairs]
     assert bleu(generated, true) == pytest.approx([slow_bleu(*pair) for pair in pairs])
+
+
+def test_bleu_is_that_of_sacrebleu():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 6, (200, 24))
+    generated = np.where(rng.random(true.shape) < 0.3, rng.integers(0, 6, true.shape), true)
+    generated[:50, 17:] = -1
+    reference = BLEU(tokenize="none", smooth_method="none", force=True)
+    expected = [
+        reference.corpus_score([" ".join(map(str, a[a >= 0]))], [[" ".join(map(str, b))]]).score / 100
+        for a, b in zip(generated, true, strict=True)
+    ]
+    assert min(expected) < 0.4 < 0.8 < max(expected)
+    assert bleu(generated, true) == pytest.approx(expected, rel=1e-12)

@@ -17,6 +17,10 @@ EXTRAS: Final = {
     "tokenizers": "hf",
     "safetensors": "hf",
     "huggingface_hub": "hf",
+    "sacrebleu": "hf",
+    "sklearn": "hf",
+    "numba": "compiled",
+    "pydivsufsort": "compiled",
     "gguf": "gguf",
     "accelerate": "multi-gpu",
     "peft": "peft",
@@ -28,16 +32,14 @@ EXTRAS: Final = {
     "altair": "report",
     "vl_convert": "report",
     "jinja2": "report",
+    "markupsafe": "report",
     "marimo": "notebooks",
     "spacy": "pos",
     "bm25s": "audit",
     "blingfire": "audit",
 }
 #: Names of the libraries that every installation has.
-CORE: Final = (
-    *("cyclopts", "numba", "numpy", "polars", "pyarrow", "pydantic", "pydivsufsort", "yaml", "rapidfuzz", "rich"),
-    *("sacrebleu", "sklearn", "scipy", "statsmodels", "upath", "zstandard"),
-)
+CORE: Final = ("cyclopts", "numpy", "polars", "pyarrow", "pydantic", "yaml", "rapidfuzz", "rich", "scipy", "upath")
 
 
 @contextmanager

@@ -10,14 +10,16 @@ or, in infini-gram's order, by their little-endian bytes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from mematlas.index import loops
 from mematlas.index.base import NextCounts, NGrams, QueryGroup, Scope, group_by_length
 from mematlas.index.matching import NGramMatcher
+from mematlas.index.plain.suffixes import sorted_suffixes
 from mematlas.index.queries import sum_by_key
 from mematlas.index.stream import Boundaries
 from mematlas.types import Ids
@@ -45,7 +47,7 @@ class Shard:
         """[2, q]: start and stop of the table entries whose suffixes begin with each n-gram."""
         order = np.lexsort(ngrams.T[::-1])  # neighbours in the table share most of their search
         ordered = np.zeros((2, len(ngrams)), np.int64)
-        _intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams[order], ordered)
+        loops.suffixes.intervals(self.tokens, self.table, self.unit, self.by_bytes, ngrams[order], ordered)
         intervals = np.empty_like(ordered)
         intervals[:, order] = ordered
         return intervals
@@ -62,7 +64,7 @@ class Shard:
     def count_inside(self, intervals: Ids, starts: Ids, n: int) -> Ids:
         """[q]: how many n-grams of each interval have none of `starts` inside them."""
         counts = np.zeros(intervals.shape[1], np.int64)
-        _count_inside(self.table, self.unit, self.start, intervals, starts, n, counts)
+        loops.suffixes.count_inside(self.table, self.unit, self.start, intervals, starts, n, counts)
         return counts
 
 
@@ -260,89 +262,13 @@ class SuffixArray:
         return tokens
 
 
-def _compiled(function: Any) -> Any:
-    return numba.njit(function, nogil=True, cache=True)
-
-
-@_compiled
-def _pointer(table, entry, unit):  # type: ignore[no-untyped-def]
-    if table.ndim == 1:
-        return np.int64(table[entry]) // unit
-    value = np.int64(0)
-    for byte in range(table.shape[1] - 1, -1, -1):
-        value = (value << 8) | np.int64(table[entry, byte])
-    return value // unit
-
-
-@_compiled
-def _swap_bytes(token, size):  # type: ignore[no-untyped-def]
-    """The token with its bytes reversed; size: of a token in bytes, 0 to leave it unchanged."""
-    token = np.uint32(token)
-    if size == 2:
-        return ((token >> 8) | (token << 8)) & np.uint32(0xFFFF)
-    if size == 4:
-        token = ((token >> 8) & np.uint32(0x00FF00FF)) | ((token & np.uint32(0x00FF00FF)) << 8)
-        return (token >> 16) | (token << 16)
-    return token
-
-
-@_compiled
-def _compare(tokens, position, ngram, swap_size):  # type: ignore[no-untyped-def]
-    """-1, 0 or 1: the suffix at `position` sorts before the n-gram, begins with it, or sorts after it."""
-    for index in range(len(ngram)):
-        if position + index >= len(tokens):
-            return -1
-        token, expected = _swap_bytes(tokens[position + index], swap_size), _swap_bytes(ngram[index], swap_size)
-        if token != expected:
-            return -1 if token < expected else 1
-    return 0
-
-
-@_compiled
-def _search(tokens, table, unit, swap_size, ngram, low, above):  # type: ignore[no-untyped-def]
-    """The first entry from `low` on that does not sort before the n-gram (above = 0), or sorts after it (above = 1).
-
-    Galloping search from `low`: intervals are short, and sorted queries are close to each other.
-    """
-    step, high = 1, low
-    while high < len(table) and _compare(tokens, _pointer(table, high, unit), ngram, swap_size) < above:
-        low, high, step = high + 1, high + step, 2 * step
-    high = min(high, len(table))
-    while low < high:
-        middle = (low + high) // 2
-        if _compare(tokens, _pointer(table, middle, unit), ngram, swap_size) < above:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@_compiled
-def _intervals(tokens, table, unit, by_bytes, ngrams, intervals):  # type: ignore[no-untyped-def]
-    swap_size = tokens.itemsize if by_bytes else 0
-    low = 0
-    for query in range(len(ngrams)):
-        if low > 0 and _compare(tokens, _pointer(table, low - 1, unit), ngrams[query], swap_size) >= 0:
-            low = 0  # this query sorts before the previous one
-        low = _search(tokens, table, unit, swap_size, ngrams[query], low, 0)
-        intervals[0, query] = low
-        intervals[1, query] = _search(tokens, table, unit, swap_size, ngrams[query], low, 1)
-
-
-@_compiled
-def _count_inside(table, unit, start, intervals, starts, n, counts):  # type: ignore[no-untyped-def]
-    for query in range(intervals.shape[1]):
-        for entry in range(intervals[0, query], intervals[1, query]):
-            position = _pointer(table, entry, unit) + start
-            following = np.searchsorted(starts, position, side="right")
-            counts[query] += following == len(starts) or starts[following] >= position + n
-
-
 def suffix_order(tokens: NDArray[Any], by_bytes: bool) -> Ids:
     """All indices of `tokens` (uint16 or uint32), sorted by the suffixes that begin there.
 
     The library sorts bytes: big-endian ones are in the order of the tokens' values, little-endian in infini-gram's.
     """
+    if find_spec("pydivsufsort") is None:
+        return sorted_suffixes(tokens.byteswap() if by_bytes else tokens)
     from pydivsufsort import divsufsort  # type: ignore[import-untyped]
 
     size = tokens.dtype.itemsize
@@ -353,24 +279,5 @@ def suffix_order(tokens: NDArray[Any], by_bytes: bool) -> Ids:
 
 def out_of_order(shard: Shard) -> int | None:
     """The first entry of the table that does not sort after the one before it; None if all do."""
-    entry = int(_first_unsorted(shard.tokens, shard.table, shard.unit, shard.by_bytes))
+    entry = int(loops.suffixes.first_unsorted(shard.tokens, shard.table, shard.unit, shard.by_bytes))
     return None if entry < 0 else entry
-
-
-@_compiled
-def _first_unsorted(tokens, table, unit, by_bytes):  # type: ignore[no-untyped-def]
-    swap_size = tokens.itemsize if by_bytes else 0
-    for entry in range(len(table)):
-        position = _pointer(table, entry, unit)
-        if not 0 <= position < len(tokens):
-            return entry
-        if entry == 0:
-            continue
-        first, second = _pointer(table, entry - 1, unit), position
-        while first < len(tokens) and second < len(tokens) and tokens[first] == tokens[second]:
-            first, second = first + 1, second + 1
-        if second >= len(tokens) or (
-            first < len(tokens) and _swap_bytes(tokens[first], swap_size) > _swap_bytes(tokens[second], swap_size)
-        ):
-            return entry
-    return -1

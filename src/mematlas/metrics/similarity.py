@@ -4,6 +4,8 @@ Source: P2 names BLEU and token Levenshtein as measures of approximate memorizat
 our choice. Texts are rows of matrices [n, width] of token ids >= 0, padded with -1 at the end.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -44,21 +46,32 @@ def longest_common_subsequences(generated: ArrayLike, true: ArrayLike) -> Intege
 def bleu(generated: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     """BLEU of each generated text with the true text as its only reference, 0 to 1. Shape (n,).
 
-    Computed by sacrebleu on token ids: n-grams of 1 to 4 tokens, brevity penalty, no smoothing, so that it is 0 if no
-    4-gram matches. NaN where the true text has fewer than 4 tokens, since no text could then match a 4-gram.
+    N-grams of 1 to 4 tokens, brevity penalty, no smoothing, so that it is 0 if no 4-gram matches: sacrebleu's numbers
+    (compared in the tests). NaN where the true text has fewer than 4 tokens, since no text could then match a 4-gram.
 
     Raises:
         ValueError: the matrices have different numbers of rows.
     """
-    from sacrebleu.metrics.bleu import BLEU
-
-    score = BLEU(tokenize="none", smooth_method="none", max_ngram_order=BLEU_ORDER, force=True).corpus_score
-    candidates, references = ([" ".join(map(str, text)) for text in texts] for texts in _unpadded(generated, true))
-    pairs = zip(candidates, references, strict=True)
-    scores = [score([candidate], [[reference]]).score / 100 for candidate, reference in pairs]
+    scores = [_bleu(*pair) for pair in zip(*_unpadded(generated, true), strict=True)]
     long_enough = (np.asarray(true) >= 0).sum(1) >= BLEU_ORDER
-    # rounding in its logarithms can give values slightly above 1
+    # rounding in the logarithms can give values slightly above 1
     return np.where(long_enough, np.minimum(scores, 1.0), np.nan)
+
+
+def _bleu(generated: list[int], true: list[int]) -> float:
+    log_precisions = 0.0
+    for n in range(1, BLEU_ORDER + 1):
+        found, wanted = _ngrams(generated, n), _ngrams(true, n)
+        matches = (found & wanted).total()  # as often as both have it
+        if not matches:
+            return 0.0
+        log_precisions += math.log(matches / found.total())
+    brevity = math.exp(min(0.0, 1 - len(true) / len(generated)))
+    return brevity * math.exp(log_precisions / BLEU_ORDER)
+
+
+def _ngrams(tokens: list[int], n: int) -> Counter[tuple[int, ...]]:
+    return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
 def _unpadded(*matrices: ArrayLike) -> tuple[list[list[int]], ...]:

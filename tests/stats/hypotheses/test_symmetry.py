@@ -4,6 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.stats import chi2, f
+from statsmodels.stats.contingency_tables import SquareTable
 
 from mematlas.stats.hypotheses.symmetry import (
     MAX_FLIPPED,
@@ -56,6 +57,15 @@ def test_a_symmetric_table_is_not_rejected(test):
     result = test(EYES + EYES.T)
     assert result.statistic == pytest.approx(0, abs=1e-9)
     assert result.p == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_full_tables_give_the_statistics_of_statsmodels(seed):
+    size = (2, 3, 5)[seed % 3]
+    table = np.random.default_rng(seed).integers(1, 60, (size, size))
+    reference = SquareTable(table, shift_zeros=False)
+    assert bowker(table).statistic == pytest.approx(reference.symmetry().statistic, rel=1e-12)
+    assert stuart_maxwell(table).statistic == pytest.approx(reference.homogeneity().statistic, rel=1e-9)
 
 
 def test_a_circle_has_equal_margins_and_no_symmetry():

@@ -1,15 +1,13 @@
 """How well predicted probabilities match which tokens are recited; every token has a weight.
 
-AUROC and average precision are scikit-learn's. Accuracy and F1 at a threshold of 1/2 are sums of weights, compared
-with scikit-learn's in the tests; the calibration error uses the bins of `discrimination`.
+AUROC, average precision, accuracy and F1 at a threshold of 1/2 are sums of weights, compared with scikit-learn's in the
+tests; the calibration error uses the bins of `discrimination`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import config_context
-from sklearn.metrics import auc, average_precision_score, roc_curve
 
 from mematlas.stats.classification.discrimination import CALIBRATION_BINS
 
@@ -89,9 +87,9 @@ def weighted_auroc(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike
     p, y, w = _validated(probabilities, hits, weights)
     if not y.any() or y.all():
         return None
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        false_positive_rates, true_positive_rates, _ = roc_curve(y, p, sample_weight=w, drop_intermediate=False)
-        return min(1.0, float(auc(false_positive_rates, true_positive_rates)))
+    hits_so_far, misses_so_far = _sums_from_the_top(p, y, w)
+    area = np.trapezoid(np.append(0, hits_so_far), np.append(0, misses_so_far))
+    return min(1.0, float(area / (hits_so_far[-1] * misses_so_far[-1])))
 
 
 def auroc_influences(
@@ -136,8 +134,17 @@ def calibration(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -
 
 
 def _average_precision(p: Floats, y: Booleans, w: Floats) -> float:
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        return min(1.0, float(average_precision_score(y, p, sample_weight=w)))
+    hits_so_far, misses_so_far = _sums_from_the_top(p, y, w)
+    precisions = hits_so_far / (hits_so_far + misses_so_far)
+    return min(1.0, float((np.diff(hits_so_far, prepend=0) * precisions).sum() / hits_so_far[-1]))
+
+
+def _sums_from_the_top(p: Floats, y: Booleans, w: Floats) -> tuple[Floats, Floats]:
+    """Weights of the hits, and of the misses, with at least each distinct probability, the highest first."""
+    order = np.argsort(-p, kind="stable")
+    last_of_ties = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
+    hits, misses = (np.cumsum(np.where(side, w, 0.0)[order])[last_of_ties] for side in (y, ~y))
+    return hits, misses
 
 
 def _validated(probabilities: ArrayLike, hits: ArrayLike, weights: ArrayLike) -> tuple[Floats, Booleans, Floats]:

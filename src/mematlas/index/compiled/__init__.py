@@ -1,0 +1,1 @@
+"""Loops over single tokens, compiled by numba (extra `compiled`)."""
