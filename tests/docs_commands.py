@@ -29,6 +29,7 @@ TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
 RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
+ASKED: Final = "needs a server; run by tests/probes/test_recall_endpoint.py"
 TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
@@ -51,6 +52,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
     'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
     "--popularity index:corpus-index --out recall": RECALLED,
+    "mematlas probe recall api:http://127.0.0.1:8000/v1#my-model --items codes.csv "
+    '--template "The ISO code of {input} is {output}." --max-requests 5000 --out recall': ASKED,
     'mematlas probe tasks MODEL --task qa.csv --index corpus-index --template "Question: {input} Answer: {output}" '
     "--n 1,2,3 --similarity any --whole-output --control OTHER --out tasks": TASKS,
     "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",

@@ -116,6 +116,7 @@ RULES = [
     ("endpoint", ["--max-cost", "5"], "--max-cost 5 needs the prices of a million tokens"),
     ("endpoint", ["--key-variable", "sk-123"], "--key-variable takes the name of an environment variable in capitals"),
     ("endpoint", ["--key-variable", "NO_KEY"], "the environment has no such variable"),
+    ("probe recall", ["--max-cost", "5"], "--max-cost 5 needs the prices of a million tokens"),
     ("score", ["--max-cost", "5"], "--max-cost 5 needs the prices of a million tokens"),
     ("slurm", ["--sbatch", "mem"], "--sbatch 'mem' is not an option of sbatch"),
 ]
