@@ -29,6 +29,8 @@ TRACED: Final = "needs a model that recites; run by tests/cli/test_trace_states_
 STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_stress_command.py"
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
 RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
+ASKED: Final = "needs a server; run by tests/probes/test_recall_endpoint.py"
+STYLE: Final = "needs texts of authors in a model's training; run by tests/probes/test_style.py"
 TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
 NOT_RUN: Final[dict[str, str]] = {
@@ -36,6 +38,7 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe layers MODEL --corpus train.jsonl --control heldout.jsonl --looks lens --lens pythia-lens": LAYERS,
     "mematlas probe prompts MODEL --corpus train.jsonl --control heldout.jsonl --out prompts": PROMPTS,
     "mematlas probe prior MODEL --corpus train.jsonl --control heldout.jsonl --out prior": PRIOR,
+    "mematlas probe style MODEL --texts authors.csv --out style": STYLE,
     "mematlas probe compress MODEL --corpus train.jsonl --control heldout.jsonl --budget 60 --out shortest": SHORTEST,
     "mematlas score noise:0.3@MODEL heads:2.0+2.5@MODEL MODEL --corpus train.jsonl --study changed": LAYERS,
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
@@ -52,6 +55,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas index corpus.parquet --eod 0 --tokenizer MODEL --out corpus-index": RECALLED,
     'mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}." '
     "--popularity index:corpus-index --out recall": RECALLED,
+    "mematlas probe recall api:http://127.0.0.1:8000/v1#my-model --items codes.csv "
+    '--template "The ISO code of {input} is {output}." --max-requests 5000 --out recall': ASKED,
     'mematlas probe tasks MODEL --task qa.csv --index corpus-index --template "Question: {input} Answer: {output}" '
     "--n 1,2,3 --similarity any --whole-output --control OTHER --out tasks": TASKS,
     "mematlas demo --probes --out demo": f"{MINUTES}; run in small by tests/pipeline/test_probe_demo.py",
@@ -126,6 +131,7 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'result.table("prior").sort("log_ratio")': PRIOR,
     'result = mematlas.probe_prompts("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prompts")': PROMPTS,
     'result.table("shortest").select("row", "first", "stable", "ratio")': PROMPTS,
+    'result = mematlas.probe_style("MODEL", texts="authors.csv", out="style")': STYLE,
     'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="acr")': SHORTEST,
     'result.table("strings").select("class", "tokens", "prompt_tokens", "ratio", "bound", "reason")': SHORTEST,
     'traces = mematlas.trace_states("MODEL", corpus="train.jsonl", rows="ids:recited.txt", out="traces")': TRACED,

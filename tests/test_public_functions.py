@@ -26,6 +26,7 @@ from mematlas.probes.recall.config import RecallConfig
 from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
 from mematlas.probes.state_tracing.keywords import TraceKeywords
+from mematlas.probes.style.config import StyleConfig, StyleKeywords
 from mematlas.probes.tasks.config import TasksConfig, TasksKeywords
 from mematlas.scoring.config import ScoreConfig, resolve_config
 from mematlas.scoring.keywords import ScoreKeywords
@@ -44,6 +45,7 @@ KEYWORDS = {
     "probe_prior": (PriorKeywords, PriorConfig),
     "probe_prompts": (PromptsKeywords, PromptsConfig),
     "probe_compress": (CompressKeywords, CompressConfig),
+    "probe_style": (StyleKeywords, StyleConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),
     "make_features": (WorkerKeywords, WorkerOptions),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mematlas.probes.prompts.run import probe_prompts
     from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
+    from mematlas.probes.style.run import probe_style
     from mematlas.probes.tasks.run import probe_tasks
     from mematlas.scoring.config import ScoreConfig
     from mematlas.study import Study, open_study
@@ -64,6 +65,7 @@ _HOMES = {
     "probe_layers": "mematlas.probes.layers.run",
     "probe_prior": "mematlas.probes.prior.run",
     "probe_prompts": "mematlas.probes.prompts.run",
+    "probe_style": "mematlas.probes.style.run",
     "stress": "mematlas.auditing.stress.run",
     "trace_states": "mematlas.probes.state_tracing.run",
 }
@@ -90,6 +92,7 @@ __all__ = [
     "probe_prior",
     "probe_prompts",
     "probe_recall",
+    "probe_style",
     "probe_tasks",
     "run",
     "score",

@@ -24,6 +24,7 @@ LISTS = {
     "probe layers": {"--looks", "--strengths", "--pictures"},
     "probe prior": {"--pictures"},
     "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
+    "probe style": {"--pictures"},
     "probe compress": {"--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},

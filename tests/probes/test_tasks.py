@@ -126,7 +126,8 @@ def test_the_command_writes_a_page_and_prints_json(world, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     page = open(document["page"]).read()  # noqa: SIM115
     assert "trained follows its corpus" in page
-    assert len(document["sensitivity"]) == 2
+    assert len(document["memorization"]["sensitivity"]) == 2
+    assert document["overlap"]["8"]["found"] == 0, "what was asked is not hidden by a table of this name"
     assert "://" not in page.replace("http://www.w3.org", "")
     assert run(["probe", "tasks", *words, "--quiet"]) == 0
     assert "The page is in" in capsys.readouterr().out

@@ -50,6 +50,7 @@ _SECTIONS = {
         "probe prior": ("ask.probe_prior", "probe_prior"),
         "probe recall": ("ask.probe_recall", "probe_recall"),
         "probe tasks": ("ask.probe_tasks", "probe_tasks"),
+        "probe style": ("ask.probe_style", "probe_style"),
         "probe compress": ("ask.probe_compress", "probe_compress"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),

@@ -35,9 +35,8 @@ CONTENTS: Final[dict[str, MemorizedContent]] = {
         "code clones: no probe compares the structure of programs",
     ),
     "writing styles": MemorizedContent(
-        (),
-        "",
-        "no probe: it needs texts by authors in and out of the training, told apart by a classifier of authors",
+        ("probe style",),
+        "whether what a model writes betrays authors in its training more often than others to a classifier",
     ),
     "distributional properties": MemorizedContent(
         ("probe tasks",),

@@ -1,6 +1,9 @@
 """Options of scoring that a model behind an API cannot fulfil: each is refused by name, before anything is asked."""
 
+from collections.abc import Sequence
 from typing import Final
+
+from pydantic import BaseModel
 
 from mematlas.errors import OptionError
 from mematlas.io.paths import is_remote
@@ -39,10 +42,22 @@ def check_options_of_endpoint(config: ScoreConfig, spec: str) -> None:
         if holds:
             raise OptionError(f"{spec} is a model behind an API: {text}.")
     api_key(config)  # where a variable is named that is not set
-    for name in _OF_THE_SERVER:
+    check_options_of_server(config, _OF_THE_SERVER, spec, "score other models by a command of their own")
+
+
+def check_options_of_server(config: BaseModel, names: Sequence[str], spec: str, remedy: str) -> None:
+    """Refuse options that say how a model is loaded and run, where a server does both.
+
+    Args:
+        names: of these options; spec: the model's name; remedy: what to do besides leaving the option out.
+
+    Raises:
+        OptionError: one of them is not as it is by default.
+    """
+    for name in names:
         value = getattr(config, name)
-        if value != ScoreConfig.model_fields[name].default:
+        if value != type(config).model_fields[name].default:
             raise OptionError(
                 f"{spec} is a model behind an API: --{name.replace('_', '-')} {value} is for its server to decide; "
-                "leave it out, and score other models by a command of their own."
+                f"leave it out, and {remedy}."
             )

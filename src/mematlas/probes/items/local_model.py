@@ -73,6 +73,6 @@ class LocalModel:
         if longest is not None and len(ids) + more > longest:
             raise ModelError(
                 f"A prompt of {len(ids)} tokens and its answer of up to {more} are longer than {self._card.label} "
-                f"reads ({longest}); shorten the inputs or the template, or lower --shots."
+                f"reads ({longest}); shorten the prompts, or ask for fewer tokens."
             )
         return np.array([self._start], np.int64) if not len(ids) and self._start is not None else ids

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from mematlas.errors.configurations import resolve_options
 from mematlas.models.base import Dtype
+from mematlas.models.endpoints.options import EndpointOptions
 from mematlas.probes.items.parsing import Normalization
 from mematlas.scoring.config import Device, Lengths, LocalPath, Name, Names
 from mematlas.scoring.row_options import score_field
@@ -18,8 +19,8 @@ Temperatures = Annotated[list[float], BeforeValidator(as_list)]
 INDEX: Final = "index:"
 
 
-class RecallConfig(BaseModel):
-    """Options of `mematlas probe recall`."""
+class _RecallFields(BaseModel):
+    """The options but for those of models behind an API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,6 +110,10 @@ class RecallConfig(BaseModel):
         if len(set(values)) < 2 or min(values) < 0:
             raise ValueError("needs at least two different temperatures, 0 or more")
         return sorted(set(values))
+
+
+class RecallConfig(EndpointOptions, _RecallFields):  # of several bases, pydantic puts the fields of the last first
+    """Options of `mematlas probe recall`."""
 
 
 def resolve_recall(**options: object) -> RecallConfig:

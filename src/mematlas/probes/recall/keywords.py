@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal, Required, TypedDict
 
 from mematlas.models.base import Dtype
+from mematlas.models.endpoints.options import EndpointKeywords
 from mematlas.probes.items.parsing import Normalization
 from mematlas.probes.recall.config import Axis
 
 
-class RecallKeywords(TypedDict, total=False):
-    """See `mematlas.probes.recall.config.RecallConfig`."""
+class _RecallKeywords(TypedDict, total=False):
+    """The options but for those of models behind an API."""
 
     items: Required[str | Path]
     template: Required[str | Path | Sequence[str | Path]]
@@ -40,3 +41,7 @@ class RecallKeywords(TypedDict, total=False):
     device: str
     device_map: str | None
     trust_remote_code: bool
+
+
+class RecallKeywords(_RecallKeywords, EndpointKeywords, total=False):
+    """See `mematlas.probes.recall.config.RecallConfig`."""

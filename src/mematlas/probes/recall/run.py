@@ -4,6 +4,7 @@ OUT/<model>-<key>/answers/shard-00000-of-00004.parquet + .done   32 items each; 
                  /items.parquet, accuracy, buckets, correlations, invariance, errors, popularity   see `tables`
                  /rows.parquet                                   prompts with right answers as a corpus of token rows
                  /finding/                                       the claim, with its charts
+                 /replies/*.jsonl                                every raw answer of a model behind an API
                  /README.md, facts.json                          what was asked; written last
                  /recall.html, recall-figures/                   the page, written by the command
 
@@ -11,7 +12,8 @@ The key is a hash of everything that can change an answer: the same command resu
 answer, so that it can be given or counted later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -25,6 +27,10 @@ from mematlas.errors.remedies import command_line
 from mematlas.findings.finding import Finding, read_finding, write_finding
 from mematlas.io.paths import write_atomically
 from mematlas.models.base import LoadOptions, ModelSource
+from mematlas.models.endpoints.client import Endpoint
+from mematlas.models.endpoints.limits import Usage
+from mematlas.models.endpoints.options import EndpointOptions, check_endpoint_options
+from mematlas.models.endpoints.source import EndpointSource
 from mematlas.models.resolve import find_model
 from mematlas.probes.items.answering import TextModel
 from mematlas.probes.items.controls import made_up_inputs, made_up_outputs
@@ -33,6 +39,7 @@ from mematlas.probes.items.task_file import Item, ItemColumns, read_items
 from mematlas.probes.items.templates import asked_items, check_prompts, choose_examples, read_templates
 from mematlas.probes.recall.asking import Asked, Questionnaire, answer_length, ask_items
 from mematlas.probes.recall.config import RecallConfig, resolve_recall
+from mematlas.probes.recall.endpoint import RequestCounter, check_options_of_endpoint
 from mematlas.probes.recall.finding import recall_finding
 from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.recall.popularity import read_popularity
@@ -57,10 +64,10 @@ if TYPE_CHECKING:
 #: Part of every key; raised when a change of the code can change an answer.
 VERSION: Final = 1
 _ITEMS_IN_A_SHARD: Final = 32
-#: Options that change no answer.
+#: Options that change no answer, or only one of a model behind an API: that one is a setting by itself.
 _NOT_IN_THE_KEY: Final = frozenset(
     ("items", "template", "out", "popularity", "count", "window", "tokenizer", "device", "device_map", "format")
-) | {"input_column", "output_column", "trust_remote_code"}
+) | {"input_column", "output_column", "trust_remote_code", *EndpointOptions.model_fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,9 @@ def probe_recall(
     """Whether a model knows the right answers of items, and whether only frequent ones (P5).
 
     Args:
-        model: folder or hub id of a causal model with its tokenizer; or any name, if `text_model` is given.
-        text_model: what answers instead of `model`, such as a model behind an API; has a method `complete`.
+        model: folder or hub id of a causal model with its tokenizer; a model behind an API (api:URL#MODEL); or any
+            name, if `text_model` is given.
+        text_model: what answers instead of `model`; has a method `complete`.
         progress: shows the progress; silent by default.
         options: see `RecallConfig`: items, template, shots, popularity ...
 
@@ -109,21 +117,24 @@ def probe_recall(
 
 def run_recall(model: str, config: RecallConfig, progress: Progress, text_model: TextModel | None = None) -> Recall:
     """`probe_recall` with a validated configuration."""
+    check_endpoint_options(config)
     source = None if text_model is not None else find_model(model)
+    if isinstance(source, EndpointSource):
+        check_options_of_endpoint(config, source.card.spec)
     for remark in () if source is None else source.card.remarks:
         progress.say(remark)
     job = prepare(model, config, source)
-    encoder = None if source is None else job.encoder
-    popularity = read_popularity(job.items, config, encoder)  # before hours of asking
+    popularity = read_popularity(job.items, config, job.encoder)  # before hours of asking
     missing = missing_shards(job.folder / "answers", job.shards)
-    count = job.questionnaire.prompts_of_one(source is not None)
+    count = job.questionnaire.prompts_of_one(job.is_local)
     label = f"{job.label}, {count} answers an item"
     progress.start(label, len(job.questions), len(job.questions) - job.questions_in(missing), "items")
     try:
         with translate_os_errors(config.out):
             job.folder.mkdir(parents=True, exist_ok=True)
             if missing:
-                _ask(job, missing, text_model or _load(job), progress)
+                with _answering(job, missing, text_model, progress) as answering:
+                    _ask(job, missing, answering, progress)
     except PermissionError as error:
         raise OptionError(f"--out {config.out} cannot be written ({error.strerror}); name another folder.") from None
     finally:
@@ -142,6 +153,11 @@ class RecallJob:
     items: tuple[Item, ...]
     questions: tuple[Asked, ...]
     questionnaire: Questionnaire
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model's weights are loaded, and not only its texts known."""
+        return self.encoder is not None
 
     @property
     def label(self) -> str:
@@ -169,7 +185,11 @@ class RecallJob:
             "parser": [asked.parser.pattern.pattern, asked.parser.ends, asked.parser.normalization],
             "options": self.config.model_dump(mode="json", exclude=set(_NOT_IN_THE_KEY)),
             "version": VERSION,
-        }
+        } | self._interface()
+
+    def _interface(self) -> dict[str, Any]:
+        """Which interface of a server is asked; nothing of other models."""
+        return {"endpoint": self.config.endpoint} if isinstance(self.source, EndpointSource) else {}
 
     @property
     def folder(self) -> Path:
@@ -183,7 +203,7 @@ class RecallJob:
         tables = make_tables(material)
         for name, table in tables.items():
             write_atomically(self.folder / f"{name}.parquet", table.write_parquet)
-        if self.source is not None:
+        if self.is_local:
             write_atomically(self.folder / "rows.parquet", token_rows(answers).write_parquet)
         write_finding(self.folder / "finding", recall_finding(tables, facts))
         write_text(self.folder / "README.md", readme(facts, tables, recall_command(self.model, self.config)))
@@ -206,9 +226,9 @@ class RecallJob:
             "pattern": asked.parser.pattern.pattern,
             "normalization": config.normalization,
             "candidates": config.candidates,
-            "is_local": self.source is not None,
+            "is_local": self.is_local,
             "seed": config.seed,
-        }
+        } | self._interface()
 
 
 def prepare(model: str, config: RecallConfig, source: ModelSource | None) -> RecallJob:
@@ -230,7 +250,8 @@ def prepare(model: str, config: RecallConfig, source: ModelSource | None) -> Rec
     if not items:
         raise OptionError(f"--shots {max(config.shots)}: all items are examples or of their groups; lower it.")
     encoder = None if source is None else source.encoder()
-    if source is not None and (encoder is None or encoder.decode_windows is None):
+    is_asked_with_texts = source is None or isinstance(source, EndpointSource)
+    if not is_asked_with_texts and (encoder is None or encoder.decode_windows is None):
         raise ModelError(f"{model} has no tokenizer, which a probe with texts needs; save it beside the weights.")
     outputs = tuple(dict.fromkeys(item.output for item in everything))
     questionnaire = Questionnaire(templates, examples, outputs, parser, config)
@@ -246,6 +267,34 @@ def _questions(items: tuple[Item, ...], config: RecallConfig) -> tuple[Asked, ..
     made_up = made_up_inputs(items, config.made_up, config.seed)
     asked += [Asked(Item(f"made-up-{number}", text, ""), True) for number, text in enumerate(made_up)]
     return tuple(asked)
+
+
+@contextmanager
+def _answering(
+    job: RecallJob, missing: Sequence[int], text_model: TextModel | None, progress: Progress
+) -> Iterator[TextModel]:
+    """What answers the questions of the missing shards."""
+    if text_model is not None:
+        yield text_model
+    elif isinstance(job.source, EndpointSource):
+        endpoint = Endpoint(job.source.address, job.config, job.folder / "replies", progress.say)
+        most = _most(job, missing)
+        progress.say(endpoint.announcement(most.requests, most))
+        try:
+            yield endpoint
+        finally:
+            endpoint.close()
+    else:
+        yield _load(job)
+
+
+def _most(job: RecallJob, missing: Sequence[int]) -> Usage:
+    """What the answers of missing shards take at most of a model behind an API."""
+    counter = RequestCounter(job.config.endpoint)
+    length = answer_length(counter, job.questionnaire)
+    for number in missing:
+        ask_items(counter, job.shard(number), job.questionnaire, length)
+    return counter.most
 
 
 def _load(job: RecallJob) -> TextModel:

@@ -28,13 +28,14 @@ def probe_recall(
 
     Example: mematlas probe recall MODEL --items codes.csv --template "The ISO code of {input} is {output}."
              mematlas probe recall MODEL --items codes.csv --template templates.jsonl --popularity index:index
+             mematlas probe recall api:http://127.0.0.1:8000/v1#my-model --items codes.csv --template templates.jsonl
 
     Running the same command again completes what is missing, and does nothing if all is done.
 
     Parameters
     ----------
     model
-        A model folder, an adapter's folder, a training run, or a hub id.
+        A model folder, an adapter's folder, a training run, a hub id, or a model behind an API (api:URL#MODEL).
     config
         Items, templates, popularity and output folder.
     pictures

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mematlas.cli.findings_page import FindingsPage
 from mematlas.cli.lists import COMMAS
-from mematlas.cli.output import Json, print_json
-from mematlas.cli.pictures import parse_formats
+from mematlas.cli.output import Json
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.probes.tasks.config import TasksConfig
 from mematlas.probes.tasks.finding import task_findings
@@ -36,22 +36,13 @@ def probe_tasks(
     pictures
         Also write each figure as an image file, in a folder next to the page: png, svg, pdf, or several of them.
     """
-    from mematlas.report.plain_pages.findings import write_findings
-
-    formats = parse_formats("--pictures", pictures, "probe tasks")
+    page = FindingsPage("probe tasks", pictures)
     result = run_tasks(model_names(models), config, progress_display(quiet))
-    findings = task_findings(result)
-    page, facts = result.folder / "tasks.html", result.facts
-    introduction = [
+    facts = result.facts
+    introduction = (
         f"{facts['examples']:,} examples of {facts['task']}, {facts['pairs']:,} pairs of n-grams of input and output "
         f"(similarity: {facts['similarity']}), counted in the documents of {facts['index']}. Mem is Spearman's "
         "correlation of the corpus' probability of an output's n-gram, given the input's, with the model's."
-    ]
-    write_findings(page, "probe tasks", f"The task {facts['task']} in its corpus", introduction, findings, formats)
-    if json_:
-        tables = {table.name: table.frame for finding in findings for table in finding.tables}
-        print_json({"folder": result.folder, "page": page, **facts, **tables})
-        return
-    for finding in findings:
-        print(f"{finding.headline}. {finding.sentence}")
-    print(f"The page is in {page}; the tables and their card (README.md) are beside it.")
+    )
+    title = f"The task {facts['task']} in its corpus"
+    page.present(result.folder, facts, task_findings(result), title=title, introduction=[introduction], as_json=json_)

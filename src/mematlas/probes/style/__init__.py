@@ -1,0 +1,1 @@
+"""Whether a model writes in the style of authors that it was trained on."""
