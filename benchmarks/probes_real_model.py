@@ -43,7 +43,7 @@ def of_demo(demo: Path, out: Path) -> None:
     shared = [*corpus, *words(control=demo / "corpus" / "control.parquet")]
     for probe in ("layers", "prompts", "prior"):
         timed(probe, model, shared)
-    timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=18)])
+    timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=14)])
 
 
 def of_real_model(model: Path, out: Path) -> None:
@@ -53,11 +53,11 @@ def of_real_model(model: Path, out: Path) -> None:
     corpus, control = (write(out / f"{name}.jsonl", rows) for name, rows in (("licences", licences), ("young", texts)))
     shared = words(corpus=corpus, control=control, out=out / "real", row_length=64)
     many = [*shared, *words(rows="sample:120", control_rows="sample:60")]
-    few = [*shared, *words(rows="sample:16", control_rows="sample:8")]
+    few = [*shared, *words(rows="sample:12", control_rows="sample:6")]
     timed("layers", model, [*many, *words(looks="noise,lens")])
-    timed("layers", model, [*few, *words(looks="heads")])
+    timed("layers", model, [*few, *words(looks="heads", continuation=16)])
     timed("prompts", model, [*few, *words(looks="shortest")])
-    timed("prior", model, many)
+    timed("prior", model, [*few, *words(prefixes=8)])
 
 
 def words(**options: object) -> list[str]:
