@@ -132,10 +132,10 @@ def _continuations(
         states, generated = session.feed(tokens, 1), []
         for number in range(new_tokens):
             chosen = choose(model.head(states[:, -1]), part, number)
-            generated.append(chosen.cpu().numpy())
+            generated.append(chosen)
             if number + 1 < new_tokens:
                 states = session.feed(chosen[:, None], 1)
-        for i, row in zip(part, np.stack(generated, axis=1), strict=True):
+        for i, row in zip(part, torch.stack(generated, dim=1).cpu().numpy(), strict=True):
             ends = np.flatnonzero(np.isin(row, list(stop)))
             results[i] = row[: ends[0]] if len(ends) else row
     return results
