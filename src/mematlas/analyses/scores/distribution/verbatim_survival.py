@@ -45,13 +45,15 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
     known = pl.col("verbatim").is_not_null()
     counts = tables.verbatim_counts().filter(known)
     longest = counts.group_by("model", "context", maintain_order=True).agg(pl.col("continuation").max())
+    if not longest.height:
+        return pl.DataFrame(schema=dict.fromkeys(SURVIVAL_COLUMNS))
     cells = longest.group_by("context", "continuation", maintain_order=True).agg("model")
     is_longest = pl.any_horizontal(
         (pl.col("context") == context) & (pl.col("continuation") == length) & pl.col("model").is_in(models)
         for context, length, models in cells.iter_rows()
     )
     frames = []
-    end = max(longest["continuation"].to_list(), default=-1) + 1
+    end = max(longest["continuation"].to_list()) + 1
     for start in range(0, end, _LENGTHS_AT_ONCE):
         lengths = range(start, min(start + _LENGTHS_AT_ONCE, end))
         recited = [
@@ -61,8 +63,6 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
         counted = (*recited, pl.col("rows").sum().alias("of"))
         shares = partial(_shares, lengths=lengths)
         frames.append(tables.reduced_sums(shares, *counted, value="verbatim", where=known & is_longest))
-    if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(SURVIVAL_COLUMNS))
     not_by_definition = pl.when(pl.col("tokens") > 0)
     return (
         in_model_order(pl.concat(frames), tables, "tokens")
