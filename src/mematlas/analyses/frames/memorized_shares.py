@@ -61,8 +61,12 @@ def memorized_shares(tables: Tables, across: Across | None = None) -> pl.DataFra
     """
     rows, memorized = pl.col("rows"), (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
     unmemorized = (rows * (pl.col("matches") == 0)).sum() if tables.graded else pl.lit(None, pl.Int64)
-    frame = tables.sums(rows.sum(), memorized, unmemorized.alias("unmemorized"), across=across)
-    return in_model_order(with_shares(frame, ["memorized", "unmemorized"]), tables).select(*SHARE_COLUMNS)
+
+    def shares(sums: pl.DataFrame) -> pl.DataFrame:
+        return with_shares(sums, ["memorized", "unmemorized"])
+
+    frame = tables.reduced_sums(shares, rows.sum(), memorized, unmemorized.alias("unmemorized"), across=across)
+    return in_model_order(frame, tables).select(*SHARE_COLUMNS)
 
 
 def in_model_order(frame: pl.DataFrame, tables: Tables, *extra: str) -> pl.DataFrame:

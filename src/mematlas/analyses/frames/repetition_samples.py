@@ -5,6 +5,8 @@ and duplicate-normalised (the mean of the shares of the repetition buckets, so t
 The tables contain the latest checkpoint of each model size, and the control models.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -13,6 +15,7 @@ from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
 from mematlas.analyses.frames.proportions import SAMPLE_COLUMNS as SAMPLE_SIZE_COLUMNS
 from mematlas.analyses.frames.proportions import with_shares
 from mematlas.analyses.frames.repetition_buckets import BUCKET_COLUMNS, FEW_ROWS, bucket_column
+from mematlas.analyses.frames.score_blocks import in_large_parts
 from mematlas.analyses.frames.study_tables import Tables
 from mematlas.stats.estimates.stratified import mean_of_shares
 
@@ -68,20 +71,59 @@ def bucket_counts(tables: Tables) -> pl.DataFrame:
     mean over the bucket. Where rows come in clusters there is one record for each of them, with its number in the
     column cluster.
     """
-    keys, unit = ["model", *CELL_KEYS, "bucket"], tables.cluster_key
+    buckets = _buckets(tables)
+    counts = pl.concat(_counts_of_places(tables, buckets)).sort("place", maintain_order=True)
+    frame = counts.join(buckets, on="place", maintain_order="left")
+    return frame.select(*_KEYS, "bucket", "repetitions", *tables.cluster_key, "rows", "memorized")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketShares:
+    """The memorized shares of buckets and of samples.
+
+    buckets: columns REPETITION_COLUMNS; samples: columns SAMPLE_COLUMNS.
+    """
+
+    buckets: pl.DataFrame
+    samples: pl.DataFrame
+
+
+def bucket_shares(tables: Tables) -> BucketShares:
+    """`shares_by_repetitions` and `sample_shares` of `bucket_counts`, whose records are never in memory together."""
+    buckets = _buckets(tables).with_columns(sample=pl.col("place").min().over(_KEYS))
+    shares, samples = [], []
+    for part in _counts_of_places(tables, buckets):
+        counts = part.join(buckets.select("place", "sample", "bucket"), on="place", maintain_order="left")
+        samples.append(_sample_shares(counts, ("sample",)))
+        shares.append(with_shares(counts.drop_nulls("bucket").drop("sample", "bucket"), "memorized"))
+    names = buckets.select(*_KEYS, "sample").unique("sample")
+    return BucketShares(
+        _repetition_columns(pl.concat(shares).join(buckets, on="place").sort("place")),
+        pl.concat(samples).join(names, on="sample").sort("sample").select(*SAMPLE_COLUMNS),
+    )
+
+
+def _buckets(tables: Tables) -> pl.DataFrame:
+    """The buckets of `bucket_counts`: columns of _KEY_COLUMNS, bucket, repetitions, and place, in their order."""
+    keys = ["model", *CELL_KEYS, "bucket"]
     levels = _with_bucket(tables.counts_of_same_rows("context", "repetitions"))
     mean_log = (pl.col("repetitions").log(10) * pl.col("rows")).sum() / pl.col("rows").sum()
     buckets = levels.group_by(keys, maintain_order=True).agg((10**mean_log).alias("repetitions"))
     models = pl.DataFrame({"model": [*tables.by_size, *tables.control_models]}).with_row_index("order")
     buckets = buckets.join(models, on="model").join(tables.models.select("model", "parameters"), on="model")
-    buckets = buckets.sort("order", *CELL_KEYS, "bucket").with_row_index("place")
+    return buckets.sort("order", *CELL_KEYS, "bucket").with_row_index("place")
+
+
+def _counts_of_places(tables: Tables, buckets: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The counts of `bucket_counts` in parts, each with all records of its models and cells: place of the bucket,
+    cluster where rows come in these, rows, memorized. One number to group by: records may be as many as score lines."""
+    keys = ["model", *CELL_KEYS, "bucket"]
+    of_places = buckets.select(*keys, "place").with_columns(**tables.coded_keys)
     memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
-    counts = _with_bucket(tables.sums(pl.col("rows").sum(), memorized, by=("repetitions",), across="context"))
-    # one number to group and to sort by: there may be nearly as many records as score lines
-    places = counts.join(buckets.select(*keys, "place"), on=keys, nulls_equal=True)
-    sums = places.group_by("place", *unit).agg(pl.col("rows", "memorized").sum()).sort("place")
-    frame = sums.join(buckets, on="place", maintain_order="left")
-    return frame.select(*_KEYS, "bucket", "repetitions", *unit, "rows", "memorized")
+    parts = tables.sums_in_parts(pl.col("rows").sum(), memorized, by=("repetitions",), across="context")
+    for part in in_large_parts(parts):
+        places = _with_bucket(part).join(of_places, on=keys, nulls_equal=True)
+        yield places.group_by("place", *tables.cluster_key).agg(pl.col("rows", "memorized").sum()).sort("place")
 
 
 def _with_bucket(counts: pl.DataFrame) -> pl.DataFrame:
@@ -92,8 +134,11 @@ def _with_bucket(counts: pl.DataFrame) -> pl.DataFrame:
 
 def shares_by_repetitions(counts: pl.DataFrame) -> pl.DataFrame:
     """The buckets of `bucket_counts` with the share of each; columns REPETITION_COLUMNS."""
-    frame = with_shares(counts.drop_nulls("bucket"), "memorized")
-    return frame.with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*REPETITION_COLUMNS)
+    return _repetition_columns(with_shares(counts.drop_nulls("bucket"), "memorized"))
+
+
+def _repetition_columns(shares: pl.DataFrame) -> pl.DataFrame:
+    return shares.with_columns((pl.col("rows") < FEW_ROWS).alias("few")).select(*REPETITION_COLUMNS)
 
 
 def sample_shares(counts: pl.DataFrame) -> pl.DataFrame:
@@ -104,14 +149,19 @@ def sample_shares(counts: pl.DataFrame) -> pl.DataFrame:
             parameters, role, context, continuation, bucket, rows, memorized; or one for each cluster of these, with a
             column cluster.
     """
+    return _sample_shares(counts, _KEYS).select(*SAMPLE_COLUMNS)
+
+
+def _sample_shares(counts: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    """The shares of samples that `keys` name, with these."""
     unit = [name for name in ("cluster",) if name in counts.columns]
-    sums = counts.group_by(*_KEYS, *unit, maintain_order=True).agg(pl.sum("rows", "memorized"))
+    sums = counts.group_by(*keys, *unit, maintain_order=True).agg(pl.sum("rows", "memorized"))
     frame = with_shares(sums, "memorized", name="uniform_share")
     means = []
-    for key, group in counts.drop_nulls("bucket").sort("bucket").group_by(_KEYS, maintain_order=True):
+    for key, group in counts.drop_nulls("bucket").sort("bucket").group_by(keys, maintain_order=True):
         mean = mean_of_shares(group["memorized"], group["rows"], group["bucket"], group["cluster"] if unit else None)
         means.append((*key, mean.estimate, mean.lower, mean.upper))
     columns = [name for name in SAMPLE_COLUMNS if name.startswith("normalised")]
-    schema = {name: frame.schema[name] for name in _KEYS} | dict.fromkeys(columns, pl.Float64)
+    schema = {name: frame.schema[name] for name in keys} | dict.fromkeys(columns, pl.Float64)
     normalised = pl.DataFrame(means, schema=schema, orient="row")
-    return frame.join(normalised, on=_KEYS, how="left", nulls_equal=True, maintain_order="left").select(*SAMPLE_COLUMNS)
+    return frame.join(normalised, on=keys, how="left", nulls_equal=True, maintain_order="left")

@@ -5,14 +5,15 @@ model, role, cell and number of matches) or from the rows of one cell side by si
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
 
-from mematlas.analyses.frames.model_table import read_models
+from mematlas.analyses.frames.model_table import Family, read_models
 from mematlas.analyses.frames.same_rows import Across, all_rows_are_scored, join_models, keep_same_rows
+from mematlas.analyses.frames.score_blocks import ROLES, Positions, ScoreBlocks, in_large_parts, score_blocks
 from mematlas.metrics.extractable import extractable
 from mematlas.study import HiddenStates, Study, cut_signals
 from mematlas.study.clusters import cluster_rows
@@ -34,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Tables:
+class Tables(Family):
     """The tables of one run.
 
     scores: model, row, context, continuation, matches, verbatim, ...; rows: row, role, repetitions, document, source;
@@ -105,40 +106,6 @@ class Tables:
         """Whether M itself is known, and not only whether M = 1."""
         return self.settings.get("depth", "graded") == "graded" and self.complete
 
-    # ------------------------------------------------------------------------------------------------ the family
-
-    @property
-    def family(self) -> tuple[str, ...]:
-        """All models except the control models, in the order given."""
-        return tuple(model for model in self.models["model"] if model not in self.control_models)
-
-    @property
-    def by_size(self) -> tuple[str, ...]:
-        """One model per size, ascending: the latest checkpoint of each; in the order given where sizes are unknown."""
-        sized = self._family_models().filter(pl.col("parameters").is_not_null())
-        if sized.height < len(self.family):
-            return self.family
-        latest = sized.sort("training_step", nulls_last=True, maintain_order=True).group_by("parameters").last()
-        return tuple(latest.sort("parameters")["model"])
-
-    @property
-    def by_step(self) -> tuple[tuple[str, ...], ...]:
-        """The checkpoints of each size that has several, in ascending order of training step."""
-        sized = self._family_models().filter(pl.col("parameters").is_not_null() & pl.col("training_step").is_not_null())
-        series = []
-        for _, checkpoints in sized.sort("parameters", "training_step").group_by("parameters", maintain_order=True):
-            if checkpoints["training_step"].n_unique() > 1:
-                series.append(tuple(checkpoints["model"]))
-        return tuple(series)
-
-    def _family_models(self) -> pl.DataFrame:
-        return self.models.filter(pl.col("model").is_in(self.family))
-
-    @property
-    def tokenizers(self) -> tuple[str, ...]:
-        """The distinct fingerprints of the family's tokenizers, where known."""
-        return tuple(self._family_models()["tokenizer"].drop_nulls().unique().sort())
-
     @property
     def beyond_trained_length(self) -> dict[str, int]:
         """The models that read longer rows than they were trained for, with the length they were trained for."""
@@ -148,12 +115,6 @@ class Tables:
         width = grid.width + bool(self.settings.get("bos"))
         beyond = self.models.filter(pl.col("trained_length") < width)
         return dict(zip(beyond["model"], beyond["trained_length"], strict=True))
-
-    def parameters(self, model: str) -> int | None:
-        return self.models.filter(model=model)["parameters"][0]
-
-    def training_step(self, model: str) -> int | None:
-        return self.models.filter(model=model)["training_step"][0]
 
     # ------------------------------------------------------------------------------------------------ the numbers
 
@@ -214,9 +175,14 @@ class Tables:
 
     def with_cluster(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` (row, ...) with the cluster of each row, where rows come in clusters; else as it is."""
-        return (
-            frame if self.clusters is None else frame.join(self.clusters, on="row", how="left", maintain_order="left")
-        )
+        clusters = self.clusters
+        if clusters is None:
+            return frame
+        if frame.height < clusters.height / 2:
+            return frame.join(clusters, on="row", how="left", maintain_order="left")
+        positions = self._cached("positions", lambda: Positions(clusters["row"].to_numpy()))
+        places = pl.Series(positions.of(frame["row"].to_numpy()))
+        return frame.with_columns(clusters["cluster"].gather(places.replace(-1, None)))
 
     def sum_by_cluster(self, frame: pl.DataFrame, *sums: pl.Expr) -> pl.DataFrame:
         """Aggregates of `frame` (row, ...): one record per cluster, with its number, or a single one of all rows."""
@@ -273,38 +239,66 @@ class Tables:
             .sort(*_KEYS, *by, value, "recited", nulls_last=True)
         )
 
-    def sums(
+    def sums(self, *aggregates: pl.Expr, **options: Any) -> pl.DataFrame:
+        """Aggregates of the scored rows of every model, role and cell, and of each cluster where rows come in these.
+
+        Args:
+            aggregates: expressions on the columns of `counts`, or `verbatim_counts`, whose column rows is the number of
+                rows that a record represents.
+            options: those of `sums_in_parts`.
+        """
+        return self.reduced_sums(lambda part: part, *aggregates, **options)
+
+    def reduced_sums(
+        self, reduce: Callable[[pl.DataFrame], pl.DataFrame], *aggregates: pl.Expr, **options: Any
+    ) -> pl.DataFrame:
+        """`reduce` of `sums`, of the records of some models and cells after others, so that those of all clusters are
+        never in memory together where they are many."""
+        reduced = [reduce(part) for part in in_large_parts(self.sums_in_parts(*aggregates, **options))]
+        return pl.concat(reduced).with_columns(pl.col("model", "role").cast(pl.String))
+
+    def sums_in_parts(
         self,
         *aggregates: pl.Expr,
         value: str = "matches",
         where: pl.Expr | None = None,
         by: tuple[str, ...] = (),
         across: Across | None = None,
-    ) -> pl.DataFrame:
-        """Aggregates of the scored rows of every model, role and cell, and of each cluster where rows come in these.
+    ) -> Iterator[pl.DataFrame]:
+        """The records of `sums` in parts, each with all records of its models and cells, at least one part.
 
         Args:
-            aggregates: expressions on the columns of `counts`, or `verbatim_counts`, whose column rows is the number of
-                rows that a record represents.
             where: the records to aggregate; None: all; by: columns of rows/ to group by, too.
             across: only rows that their model scored at every context (continuation); see `same_rows`.
         """
         keys = (*_KEYS, *by, *self.cluster_key)
+        all_same = across is None or self._all_rows_are_scored
+        if self.clusters is not None and all_same and {*by} <= {"repetitions"} and self.blocks is not None:
+            yield from self.blocks.sums(aggregates, where, by)
+            return
         if self.clusters is None:
             counts = self.counts(*by) if across is None else self.counts_of_same_rows(across, *by)
             frame = (counts if value == "matches" else self.verbatim_counts(*by)).lazy()
         else:
             scored = self.scored_rows(*by, "cluster").with_columns(rows=pl.lit(1, pl.Int64))
-            frame = scored if across is None or self._all_rows_are_scored else keep_same_rows(scored, across)
+            frame = scored if across is None or all_same else keep_same_rows(scored, across)
+        frame = frame.with_columns(**self.coded_keys)
         frame = frame if where is None else frame.filter(where)
-        sums = frame.with_columns(**self.coded_keys).group_by(keys).agg(*aggregates).collect(engine="streaming")
-        sums = sums.with_columns(pl.col("model", "role").cast(pl.String))
-        return sums if self.cluster_key else sums.sort(keys)  # the order of millions of clusters says nothing
+        sums = frame.group_by(keys).agg(*aggregates).collect(engine="streaming")
+        if not self.cluster_key:  # the order of millions of clusters says nothing
+            sums = sums.sort(pl.col("model", "role").cast(pl.String), *keys[2:])
+        yield sums
+
+    @property
+    def blocks(self) -> ScoreBlocks | None:
+        """The scores as short columns, see `score_blocks`; None where lines of scores are as good."""
+        arguments = self.models["model"], len(self.cells), self.control_models
+        return self._cached("blocks", lambda: score_blocks(self.clustered_rows, self.scores, *arguments))
 
     @property
     def coded_keys(self) -> dict[str, pl.Expr]:
         """Model and role as numbers with names, by which millions of lines are grouped in half the time."""
-        types = {"model": pl.Enum(self.models["model"]), "role": pl.Enum(("train", "control", "control model"))}
+        types = {"model": pl.Enum(self.models["model"]), "role": ROLES}
         return {name: pl.col(name).cast(dtype) for name, dtype in types.items()}
 
     def scored_rows(self, *by: str) -> pl.LazyFrame:
@@ -358,8 +352,11 @@ class Tables:
         return cut_signals(self.signals[kind], kind, align, cell.context, cell.continuation)
 
     def _join_models(self, models: tuple[str, ...], cell: Cell, value: str) -> pl.DataFrame:
-        scored = self._scored().filter(context=cell.context, continuation=cell.continuation)
-        wide = join_models(self.rows.filter(role="train"), scored, models, value)
+        if self.clusters is not None and self.blocks is not None:
+            wide = self.blocks.side_by_side(models, (cell.context, cell.continuation), value)
+        else:
+            scored = self._scored().filter(context=cell.context, continuation=cell.continuation)
+            wide = join_models(self.rows.filter(role="train"), scored, models, value)
         if not self.complete and value == "recited":
             return wide.with_columns(pl.col(model).fill_null(False) for model in models)
         return wide.drop_nulls(list(models))

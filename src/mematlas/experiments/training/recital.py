@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mematlas.errors import OptionError
 from mematlas.models.base import Model
 from mematlas.models.causal import CausalModel
+from mematlas.models.cuda.waiting import steps_between_reads
 from mematlas.scoring.engines.readout import Readout
 from mematlas.types import Ids
 
@@ -99,14 +100,18 @@ def _followed(model: Model, windows: Ids, window: Ids, place: Ids, cap: int) -> 
     states = model.start(len(fed), fed.shape[1]).feed(fed)
     at, places = (torch.from_numpy(values).to(model.device) for values in (window, place))
     runs = torch.zeros(len(at), dtype=torch.int64, device=model.device)
-    alive = torch.arange(len(at), device=model.device)
+    alive, every = torch.arange(len(at), device=model.device), steps_between_reads(model.device)
+    recites = torch.ones_like(alive, dtype=torch.bool)  # whether each of `alive` has missed none so far
     for done in range(cap):
         here, next_place = at[alive], places[alive] + done
         token = readout.choose(states[here, next_place - 1])["token"]
-        alive = alive[token == fed[here, next_place]]
-        if not len(alive):
-            break
-        runs[alive] += 1
+        recites = recites & (token == fed[here, next_place])
+        runs.index_add_(0, alive, recites.long())
+        if (done + 1) % every == 0:
+            alive = alive[recites]
+            recites = torch.ones_like(alive, dtype=torch.bool)
+            if not len(alive):
+                break
     return runs.cpu().numpy()
 
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from mematlas.models.base import Model, Session
-from mematlas.scoring.engines.readout import Readout
+from mematlas.models.cuda.waiting import steps_between_reads, to_device
+from mematlas.scoring.engines.readout import Readout, check_finite
 from mematlas.types import Depth, EosPolicy
 
 #: Decisions on some rows and columns: name -> [rows, columns]; always with "token" and "margin".
@@ -79,22 +80,23 @@ class Branch:
         if self.states is not None and other.states is not None:
             self.states[rows, column:] = other.states[rows, :span]
 
-    def finish(self, options: BatchOptions) -> None:
-        """Erase the decisions beyond the end: after a stopping EOS and, in verbatim depth, after the first miss."""
-        if options.depth == "verbatim":
+    def finish(self, depth: Depth, eos: Tensor) -> None:
+        """Erase the decisions beyond the end: in verbatim depth after the first miss, and after a stopping token.
+
+        eos: ids of the tokens that stop, on the device; none where none does.
+        """
+        if depth == "verbatim":
             self._cut(~self.hit)
-        if options.eos_policy == "stop":
-            self._cut(
-                torch.isin(self.values["token"], torch.tensor(options.eos, dtype=torch.int64, device=self.hit.device))
-            )
+        if len(eos):
+            self._cut(torch.isin(self.values["token"], eos))
 
     def _cut(self, last: Tensor) -> None:
         beyond = last.long().cumsum(1) - last.long() > 0
-        self.hit[beyond] = False
+        self.hit.masked_fill_(beyond, value=False)
         for name, values in self.values.items():
-            values[beyond] = -1 if name == "token" else float("inf") if name == "margin" else float("nan")
+            values.masked_fill_(beyond, -1 if name == "token" else float("inf") if name == "margin" else float("nan"))
         if self.states is not None:
-            self.states[beyond] = float("nan")
+            self.states.masked_fill_(beyond[..., None], float("nan"))
 
 
 class BatchScoring:
@@ -117,14 +119,14 @@ class BatchScoring:
         columns: int,
     ) -> None:
         self._model, self._readout, self._options = model, readout, options
-        self._tokens = tokens.to(model.device)
+        self._tokens = to_device(tokens, model.device)
         self._inputs = self._tokens.clamp(min=0)
         self._contexts, self._columns = contexts, columns
         # in 16 bits a decision from the prefill may differ from the decoded one, so the two are never mixed there
         self._trusts_prefill = model.dtype == torch.float32 or options.depth == "verbatim"
-        self._eos = torch.tensor(
-            options.eos if options.eos_policy == "stop" else (), dtype=torch.int64, device=model.device
-        )
+        stopping = options.eos if options.eos_policy == "stop" else ()
+        self._eos = to_device(torch.tensor(stopping, dtype=torch.int64), model.device)
+        self._drops_at_once = steps_between_reads(model.device) == 1
         self._branches: dict[int, Branch] = {}
 
     @torch.inference_mode()
@@ -134,7 +136,7 @@ class BatchScoring:
         for context in reversed(self._contexts):
             self._branches[context] = self._score_context(context)
         for branch in self._branches.values():
-            branch.finish(self._options)
+            branch.finish(self._options.depth, self._eos)
         return self._branches, self._truth
 
     def true_row_states(self, start: int, stop: int) -> Tensor:
@@ -183,9 +185,9 @@ class BatchScoring:
     def _decide_from_states(self, states: Tensor, rows: Tensor, column: int, span: int) -> Decisions:
         return self._choose(states[rows, column : column + span])
 
-    def _choose(self, states: Tensor) -> Decisions:
+    def _choose(self, states: Tensor, *, check: bool = True) -> Decisions:
         rows, span, width = states.shape
-        decisions = self._readout.choose(states.reshape(-1, width), free=self._options.free)
+        decisions = self._readout.choose(states.reshape(-1, width), free=self._options.free, check=check)
         return {name: values.view(rows, span) for name, values in decisions.items()}
 
     def _score_context(self, context: int) -> Branch:
@@ -199,16 +201,16 @@ class BatchScoring:
         recited = self._follow_truth(
             branch, all_rows, 0, span, lambda rows, k, size: self._decide_from_prefill(rows, context - 1 + k, size)
         )
-        undecided = torch.ones(len(all_rows), dtype=torch.bool, device=all_rows.device)
+        decided = all_rows[:0]
         if next_context is not None and span == next_context - context:
             branch.copy_from(self._branches[next_context], recited, span)
-            undecided[recited] = False
+            decided = recited
         elif span == self._columns:
-            undecided[recited] = False
+            decided = recited
         elif self._options.depth == "verbatim":
             self._check_rest(branch, recited, context, span)
-        if self._options.depth == "graded" and undecided.any() and self._columns > 1:
-            self._decode(branch, all_rows[undecided], context)
+        if self._options.depth == "graded" and len(decided) < len(all_rows) and self._columns > 1:
+            self._decode(branch, _without(all_rows, decided), context)
         return branch
 
     def _next_context(self, context: int) -> int | None:
@@ -229,10 +231,20 @@ class BatchScoring:
         return min(self._columns, computed - context + 1)
 
     def _follow_truth(
-        self, branch: Branch, rows: Tensor, column: int, span: int, decide: Callable[[Tensor, int, int], Decisions]
+        self,
+        branch: Branch,
+        rows: Tensor,
+        column: int,
+        span: int,
+        decide: Callable[[Tensor, int, int], Decisions],
+        first: int = 1,
     ) -> Tensor:
-        """Decide `span` columns along the truth in growing stages; returns the rows that recite all of them."""
-        reciting, done, size = torch.arange(len(rows), device=rows.device), 0, 1
+        """Decide `span` columns along the truth in growing stages, the first one of `first` columns.
+
+        Returns:
+            the indices in `rows` of those that recite all of them; to know how many is all that the host waits for.
+        """
+        reciting, done, size = torch.arange(len(rows), device=rows.device), 0, first
         while done < span and len(reciting):
             size = min(max(size, _CHEAP_TOKENS // len(reciting)), span - done)
             hit = branch.record(rows[reciting], column + done, decide(reciting, done, size))
@@ -242,10 +254,14 @@ class BatchScoring:
             reciting = reciting[hit.all(1)]
             done += size
             size = min(2 * size, _LONGEST_STAGE)
-        return rows[reciting]
+        return reciting
 
     def _check_rest(self, branch: Branch, rows: Tensor, context: int, column: int) -> None:
-        """Feed the truth in growing stages to the rows that still recite it; rows that miss leave the batch."""
+        """Feed the truth in growing stages to the rows that still recite it; rows that miss leave the batch.
+
+        On a CPU the states of a stage are read in smaller stages, so that few logits beyond a first miss are computed;
+        on a GPU all at once, so that the host waits once a stage.
+        """
         session, indices, size = self._session, rows, _FIRST_STAGE
         position = context + column - 1
         session_rows = len(self._inputs)
@@ -254,9 +270,9 @@ class BatchScoring:
             if len(rows) < session_rows:
                 session, session_rows = session.fork(indices, position), len(rows)
             states = session.feed(self._inputs[rows, position : position + size])
-            before = rows
-            rows = self._follow_truth(branch, rows, column, size, partial(self._decide_from_states, states))
-            indices = torch.isin(before, rows).nonzero()[:, 0]
+            first = 1 if self._drops_at_once else size
+            indices = self._follow_truth(branch, rows, column, size, partial(self._decide_from_states, states), first)
+            rows = rows[indices]
             position, column, size = position + size, column + size, min(2 * size, _LONGEST_STAGE)
 
     def _decode(self, branch: Branch, rows: Tensor, context: int) -> None:
@@ -266,11 +282,20 @@ class BatchScoring:
         token = branch.values["token"][rows, 0]
         for column in range(1, self._columns):
             states = session.feed(token[:, None], 1)
-            decisions = self._choose(states)
+            decisions = self._choose(states, check=False)
             branch.record(rows, column, decisions)
             if branch.states is not None:
                 branch.states[rows, column] = _to_float16(session.kept[:, 0])
             token = decisions["token"][:, 0]
+        check_finite(branch.values["margin"][rows])
+
+
+def _without(rows: Tensor, some: Tensor) -> Tensor:
+    """`rows` (0, 1, ...) without `some` of them, ascending. How many are left is known, so no device is waited for."""
+    if not len(some):
+        return rows
+    others = torch.ones_like(rows).index_fill_(0, some, 0)
+    return others.argsort(stable=True, descending=True)[: len(rows) - len(some)]
 
 
 def _to_float16(states: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mematlas.models.base import Model
+from mematlas.models.cuda.waiting import steps_between_reads, to_device
 from mematlas.scoring.engines.readout import Readout
 from mematlas.types import Ids
 
@@ -97,7 +98,7 @@ def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> 
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
     readout = Readout(model)
-    return _continuations(model, prompts, new_tokens, stop, lambda states, rows, step: readout.choose(states)["token"])
+    return _continuations(model, prompts, new_tokens, stop, lambda states, rows, step: readout.choose(states, check=False)["token"])
 
 
 def sampled_continuations(
@@ -131,18 +132,23 @@ def _continuations(
 ) -> list[Ids]:
     """Continue each prompt by what `choose` takes, called with states [rows, width], prompts and step."""
     results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
+    stops = to_device(torch.tensor(stop, dtype=torch.int64), model.device) if stop else ()
     for part in _of_one_length(prompts, _PROMPT_TOKENS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
         session = model.start(len(part), tokens.shape[1] + new_tokens)
-        states, generated, has_ended = session.feed(tokens, 1), [], np.zeros(len(part), bool)
+        states, generated = session.feed(tokens, 1), []
+        has_ended = torch.zeros(len(part), dtype=torch.bool, device=model.device)
         for number in range(new_tokens):
             chosen = choose(states[:, -1], part, number)
-            generated.append(chosen.cpu().numpy())
-            has_ended |= np.isin(generated[-1], list(stop))
-            if number + 1 == new_tokens or has_ended.all():
+            generated.append(chosen)
+            if number + 1 == new_tokens:
                 break
+            if len(stops):
+                has_ended |= torch.isin(chosen, stops)
+                if number % steps_between_reads(model.device) == 0 and bool(has_ended.all()):
+                    break
             states = session.feed(chosen[:, None], 1)
-        for i, row in zip(part, np.stack(generated, axis=1), strict=True):
+        for i, row in zip(part, torch.stack(generated, dim=1).cpu().numpy(), strict=True):
             ends = np.flatnonzero(np.isin(row, list(stop)))
             results[i] = row[: ends[0]] if len(ends) else row
     return results

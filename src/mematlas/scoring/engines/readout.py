@@ -5,6 +5,7 @@ natural; entropy, log-probability and margin are float32. Logits that are NaN or
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from mematlas.errors import ModelError
 from mematlas.models.base import LogitHead
 from mematlas.models.buffer import Scratch
+from mematlas.models.cuda.waiting import to_device
 from mematlas.study.schemas.scores import temperature_name
 
 #: logits of a suppressed token: far below any real logit, yet finite, so that 0 * logit stays 0
@@ -44,21 +46,32 @@ class Readout:
 
     def _logits(self, states: Tensor) -> Tensor:
         logits = self.model.head(states)[:, : self.model.vocabulary]
-        if self.suppressed:
-            logits = logits.index_fill(1, torch.tensor(self.suppressed, device=logits.device), FORBIDDEN_LOGIT)
+        if self._excluded is not None:
+            logits = logits.index_fill(1, self._excluded.to(logits.device), FORBIDDEN_LOGIT)
         return logits
 
+    @cached_property
+    def _excluded(self) -> Tensor | None:
+        """The suppressed ids on the model's device, sent once."""
+        ids = torch.tensor(self.suppressed, dtype=torch.int64)
+        return to_device(ids, self.model.device) if self.suppressed else None
+
     @torch.inference_mode()
-    def choose(self, states: Tensor, *, free: bool = False) -> dict[str, Tensor]:
+    def choose(self, states: Tensor, *, free: bool = False, check: bool = True) -> dict[str, Tensor]:
         """The greedy choice after each state of [n, width]: token and margin (largest minus second largest logit);
-        with `free` also that token's log_probability and the entropy."""
+        with `free` also that token's log_probability and the entropy.
+
+        Args:
+            check: whether to raise NonFiniteLogits at once, for which the host waits; else the margins are NaN, and
+                `check_finite` raises it later.
+        """
         parts = []
         for part in self._chunks(states):
             if free:
                 parts += [self._free_signals(piece) for piece in self._logits(part).split(self.reduce)]
             else:
                 parts.append(self._top_two(part))
-        return self._concatenate(parts)
+        return self._concatenate(parts, check)
 
     @torch.inference_mode()
     def truth(self, states: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -93,10 +106,9 @@ class Readout:
             return _Logits(self._logits(states)).top_two()
 
         screened = getattr(self.model, "screened", None)
-        excluded = torch.tensor(self.suppressed, device=states.device) if self.suppressed else None
-        if screened is None or not screened.is_faster(states, of_all, excluded):
+        if screened is None or not screened.is_faster(states, of_all, self._excluded):
             return of_all()
-        found = screened.top_two(states, excluded)
+        found = screened.top_two(states, self._excluded)
         return of_all() if found is None else {"token": found.token, "margin": found.margin}
 
     def _free_signals(self, logits: Tensor) -> dict[str, Tensor]:
@@ -123,16 +135,21 @@ class Readout:
             signals[temperature_name(temperature)] = scaled.gather(1, target[:, None])[:, 0] - scaled.logsumexp(1)
         return signals
 
-    def _concatenate(self, parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _concatenate(self, parts: list[dict[str, Tensor]], check: bool = True) -> dict[str, Tensor]:
         joined = {name: torch.cat([part[name] for part in parts]).to(self.model.device) for name in parts[0]}
-        bad = int(joined["margin"].isnan().sum())
-        if bad:
-            raise NonFiniteLogits(
-                f"The model gave logits that are not numbers (NaN or infinite) at {bad:,} of "
-                f"{len(joined['margin']):,} positions, so its choices are undefined; check its weights, or score with "
-                "--dtype float32."
-            )
+        if check:
+            check_finite(joined["margin"])
         return joined
+
+
+def check_finite(margin: Tensor) -> None:
+    """Raise NonFiniteLogits if a margin is NaN."""
+    bad = int(margin.isnan().sum())
+    if bad:
+        raise NonFiniteLogits(
+            f"The model gave logits that are not numbers (NaN or infinite) at {bad:,} of {margin.numel():,} positions, "
+            "so its choices are undefined; check its weights, or score with --dtype float32."
+        )
 
 
 class NonFiniteLogits(ModelError):

@@ -39,9 +39,14 @@ def step_shares(tables: Tables) -> pl.DataFrame:
     """The memorized share of each checkpoint, role and cell, for each size that has several; columns STEP_COLUMNS."""
     series = {model: checkpoints[-1] for checkpoints in tables.by_step for model in checkpoints}
     memorized = (pl.col("rows") * pl.col("recited")).sum().alias("memorized")
-    sums = tables.sums(pl.col("rows").sum(), memorized, where=pl.col("model").is_in(list(series)))
+
+    def shares_of(sums: pl.DataFrame) -> pl.DataFrame:
+        return with_shares(sums, "memorized")
+
+    of_series = pl.col("model").is_in(list(series))
+    shares = tables.reduced_sums(shares_of, pl.col("rows").sum(), memorized, where=of_series)
     models = tables.models.select("model", "parameters", "training_step")
-    shares = in_model_order(with_shares(sums, "memorized"), tables).join(models, on="model", maintain_order="left")
+    shares = in_model_order(shares, tables).join(models, on="model", maintain_order="left")
     last = pl.col("model").replace_strict(series, return_dtype=pl.String).alias("series")
     return shares.with_columns(last).sort("parameters", *_KEYS[1:], "training_step").select(*STEP_COLUMNS)
 

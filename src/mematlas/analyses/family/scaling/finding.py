@@ -25,8 +25,8 @@ from mematlas.analyses.family.scaling.laws import (
     RESIDUAL_COLUMNS,
     RESIDUALS_RECIPE,
     fit_laws,
-    law_points,
     law_residuals,
+    points_of_shares,
 )
 from mematlas.analyses.frames.copies_as_repetitions import BUCKETS_RECIPE as COPIES_RECIPE
 from mematlas.analyses.frames.copies_as_repetitions import COUNTS_RECIPE as COPIES_COUNTS_RECIPE
@@ -41,9 +41,7 @@ from mematlas.analyses.frames.repetition_samples import (
     REPETITIONS_RECIPE,
     SAMPLE_COLUMNS,
     SHARES_RECIPE,
-    bucket_counts,
-    sample_shares,
-    shares_by_repetitions,
+    bucket_shares,
 )
 from mematlas.analyses.frames.rows_left_out import left_out_sentences
 from mematlas.analyses.frames.study_tables import Tables
@@ -349,8 +347,8 @@ def _compute(tables: Tables) -> Finding:
     if not tables.complete:
         remedy = "Score the rows yourself: `mematlas score MODEL MODEL ... --corpus PATH --study FOLDER`."
         return ANALYSIS.insufficient_data(tables, _QUESTION, "scores of all rows, not of recited rows alone", remedy)
-    counts = bucket_counts(tables)
-    repetitions, shares, points = shares_by_repetitions(counts), sample_shares(counts), law_points(counts)
+    parts = bucket_shares(tables)
+    repetitions, shares, points = parts.buckets, parts.samples, points_of_shares(parts)
     laws, residuals = fit_laws(points), law_residuals(points)
     fits, steps = _headline_fits(tables, laws), step_shares(tables)
     if insufficient := _insufficient_data(tables, shares, steps, fits):

@@ -9,8 +9,14 @@ from typing import Any, Final
 import polars as pl
 
 from mematlas.analyses.frames.memorized_shares import ROLE_DESCRIPTION
-from mematlas.analyses.frames.proportions import EFFECTIVE_ROWS, with_effective_rows, with_shares
-from mematlas.analyses.frames.repetition_samples import CELL_KEYS, COUNTS_RECIPE, sample_shares
+from mematlas.analyses.frames.proportions import EFFECTIVE_ROWS, with_effective_rows
+from mematlas.analyses.frames.repetition_samples import (
+    CELL_KEYS,
+    COUNTS_RECIPE,
+    BucketShares,
+    sample_shares,
+    shares_by_repetitions,
+)
 from mematlas.stats.regression.curves import (
     POINTS_FOR_INTERVAL,
     CurveComparison,
@@ -71,11 +77,15 @@ def law_points(counts: pl.DataFrame) -> pl.DataFrame:
     Args:
         counts: as for `sample_shares`, with repetitions (geometric mean over the bucket's rows).
     """
-    shares = with_effective_rows(sample_shares(counts), "memorized")
+    return points_of_shares(BucketShares(shares_by_repetitions(counts), sample_shares(counts)))
+
+
+def points_of_shares(bucket_shares: BucketShares) -> pl.DataFrame:
+    """As `law_points`, from the shares of the counts."""
+    shares = with_effective_rows(bucket_shares.samples, "memorized")
     # the last digits of a mean depend on the order of its rows, and a step-like fit depends on these digits
     rounded = pl.col("repetitions").round_sig_figs(12)
-    buckets = with_shares(counts.drop_nulls("bucket").with_columns(rounded), "memorized")
-    buckets = with_effective_rows(buckets, "memorized")
+    buckets = with_effective_rows(bucket_shares.buckets.with_columns(rounded), "memorized")
     sizes_known = shares.filter(pl.col("role") != "control model")["parameters"].is_not_null().all()
     laws = [
         *(

@@ -94,12 +94,13 @@ def _classes(tables: Tables) -> pl.DataFrame:
     rules = score_classes(pl.col("rows"), graded=tables.graded)
     counted = [rows.alias(str(order)) for order, (_, _, rows) in enumerate(rules)]
     known = pl.col("matches").is_not_null() if tables.graded else None
-    sums = tables.sums(*counted, pl.col("rows").sum().alias("of"), where=known)
-    frames = [
-        frame.with_columns(kind, name, order=order)
-        for (kind, name, _), (order, frame) in zip(rules, enumerate(several_shares(sums, len(rules))), strict=True)
-    ]
-    return in_model_order(pl.concat(frames), tables, "order").select(*_CLASS_COLUMNS)
+
+    def shares(sums: pl.DataFrame) -> pl.DataFrame:
+        of_rules = zip(rules, enumerate(several_shares(sums, len(rules))), strict=True)
+        return pl.concat(frame.with_columns(kind, name, order=order) for (kind, name, _), (order, frame) in of_rules)
+
+    frame = tables.reduced_sums(shares, *counted, pl.col("rows").sum().alias("of"), where=known)
+    return in_model_order(frame, tables, "order").select(*_CLASS_COLUMNS)
 
 
 def _low_scores_trend(tables: Tables, models: tuple[str, ...], cell: Cell) -> Trend:

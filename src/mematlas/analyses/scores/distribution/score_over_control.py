@@ -4,6 +4,7 @@ Frequent tokens that are right by luck give M a floor, which the difference remo
 Source: M as in P1, section 3; the control and the difference are our choice.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import polars as pl
@@ -50,7 +51,8 @@ def mean_scores_of_study(tables: Tables) -> pl.DataFrame:
     counts = tables.counts().filter(graded).group_by(*KEYS, score.alias("score")).agg(pl.col("rows").sum())
     # whole matches are summed, not scores, so that the order of rows makes no difference to the last digit
     total = (pl.col("rows") * pl.col("matches")).sum() / pl.col("continuation").first()
-    sums = None if tables.clusters is None else tables.sums(*_cluster_sums(score, total), where=graded)
+    clustered = tables.clusters is not None
+    sums = tables.sums_in_parts(*_cluster_sums(score, total), where=graded) if clustered else ()
     return in_model_order(_mean_scores(counts, sums), tables)
 
 
@@ -65,10 +67,10 @@ def mean_scores(counts: pl.DataFrame) -> pl.DataFrame:
         columns MEAN_COLUMNS.
     """
     if "cluster" not in counts.columns:
-        return _mean_scores(counts, None)
+        return _mean_scores(counts, ())
     score = pl.col("score")
     sums = counts.group_by(*KEYS, "cluster").agg(*_cluster_sums(score, (pl.col("rows") * score).sum()))
-    return _mean_scores(counts.group_by(*KEYS, "score").agg(pl.col("rows").sum()), sums)
+    return _mean_scores(counts.group_by(*KEYS, "score").agg(pl.col("rows").sum()), [sums])
 
 
 def _cluster_sums(score: pl.Expr, total: pl.Expr) -> list[pl.Expr]:
@@ -78,14 +80,14 @@ def _cluster_sums(score: pl.Expr, total: pl.Expr) -> list[pl.Expr]:
     return [value.cast(pl.Float64).alias(name) for value, name in zip(values, _CLUSTER_SUMS, strict=True)]
 
 
-def _mean_scores(counts: pl.DataFrame, sums: pl.DataFrame | None) -> pl.DataFrame:
-    """`mean_scores` from the counts of scores, and the sums of each cluster where rows come in clusters."""
+def _mean_scores(counts: pl.DataFrame, sums: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """`mean_scores` from the counts of scores, and the sums of each cluster where rows come in clusters, in parts."""
     means = {
         key: mean_score(group["score"].to_numpy(), group["rows"].to_numpy())
         for key, group in counts.sort(*KEYS, "score").group_by(*KEYS, maintain_order=True)
     }
-    if sums is not None:
-        for key, group in sums.sort("cluster").group_by(*KEYS, maintain_order=True):
+    for part in sums:
+        for key, group in part.sort("cluster").group_by(*KEYS, maintain_order=True):
             if group.height < means[key].count:
                 means[key] = clustered_mean_score(*(group[name].to_numpy() for name in _CLUSTER_SUMS))
     records = []

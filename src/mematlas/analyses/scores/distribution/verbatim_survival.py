@@ -3,6 +3,7 @@
 Source: our choice, in addition to P1, Fig. 2 (a).
 """
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -44,26 +45,35 @@ def verbatim_survival(tables: Tables) -> pl.DataFrame:
     known = pl.col("verbatim").is_not_null()
     counts = tables.verbatim_counts().filter(known)
     longest = counts.group_by("model", "context", maintain_order=True).agg(pl.col("continuation").max())
-    is_longest = pl.struct("model", "context", "continuation").is_in(longest.to_struct().implode())
+    if not longest.height:
+        return pl.DataFrame(schema=dict.fromkeys(SURVIVAL_COLUMNS))
+    cells = longest.group_by("context", "continuation", maintain_order=True).agg("model")
+    is_longest = pl.any_horizontal(
+        (pl.col("context") == context) & (pl.col("continuation") == length) & pl.col("model").is_in(models)
+        for context, length, models in cells.iter_rows()
+    )
     frames = []
-    end = max(longest["continuation"].to_list(), default=-1) + 1
+    end = max(longest["continuation"].to_list()) + 1
     for start in range(0, end, _LENGTHS_AT_ONCE):
         lengths = range(start, min(start + _LENGTHS_AT_ONCE, end))
         recited = [
             (pl.col("rows") * (pl.col("verbatim") >= tokens)).sum().alias(str(column))
             for column, tokens in enumerate(lengths)
         ]
-        sums = tables.sums(*recited, pl.col("rows").sum().alias("of"), value="verbatim", where=known & is_longest)
-        shares = several_shares(sums, len(lengths))
-        frames += [
-            frame.filter(pl.col("continuation") >= tokens).with_columns(pl.lit(tokens, pl.Int64).alias("tokens"))
-            for tokens, frame in zip(lengths, shares, strict=True)
-        ]
-    if not frames:
-        return pl.DataFrame(schema=dict.fromkeys(SURVIVAL_COLUMNS))
+        counted = (*recited, pl.col("rows").sum().alias("of"))
+        shares = partial(_shares, lengths=lengths)
+        frames.append(tables.reduced_sums(shares, *counted, value="verbatim", where=known & is_longest))
     not_by_definition = pl.when(pl.col("tokens") > 0)
     return (
         in_model_order(pl.concat(frames), tables, "tokens")
         .with_columns(not_by_definition.then(name).alias(name) for name in ("share_lower", "share_upper"))
         .select(*SURVIVAL_COLUMNS)
+    )
+
+
+def _shares(sums: pl.DataFrame, lengths: range) -> pl.DataFrame:
+    """The shares of rows that recite at least so many tokens, each of `lengths` that a continuation has."""
+    return pl.concat(
+        frame.filter(pl.col("continuation") >= tokens).with_columns(pl.lit(tokens, pl.Int64).alias("tokens"))
+        for tokens, frame in zip(lengths, several_shares(sums, len(lengths)), strict=True)
     )
