@@ -1,11 +1,11 @@
 """The probes of rows on the demo's family and on a real model with licence texts, timed.
 
-    python benchmarks/probes_real_model.py OUT [--demo DEMO] [--model MODEL]
+    python benchmarks/probes_real_model.py OUT [--demo DEMO] [--model MODEL --licences FILE]
 
 DEMO is a folder of `mematlas demo`: its largest model is probed on the demo's corpus, of which many rows are recited,
-beside held-out rows. MODEL, such as models/smollm2-135m of `benchmarks/real_inputs.py`, is probed on the licence texts
-of Debian (/usr/share/common-licenses), which models know by heart, beside the pages of this project's documentation,
-which are younger than the model.
+beside held-out rows. MODEL, such as models/smollm2-135m of `benchmarks/real_inputs.py`, is probed on licence headers of
+source files (texts/licence-headers.jsonl of that script), some of which models know by heart, beside the pages of this
+project's documentation, which are younger than the model.
 
 Wanted: lens, noise, heads, and the compression of 10 recited and 10 random strings, in 15 minutes on 2 cores in all.
 """
@@ -17,7 +17,6 @@ import sys
 import time
 from pathlib import Path
 
-LICENCES = Path("/usr/share/common-licenses")
 DOCUMENTATION = Path(__file__).parents[1] / "docs"
 
 
@@ -26,13 +25,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--demo", type=Path, help="folder made by `mematlas demo`")
     parser.add_argument("--model", type=Path, help="folder of a real model")
+    parser.add_argument("--licences", type=Path, help="texts for MODEL that it may know")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     if options.demo is not None:
         of_demo(options.demo, options.out / "demo")
     if options.model is not None:
-        of_real_model(options.model, options.out)
+        of_real_model(options.model, options.licences, options.out)
     print(f"in all {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -46,13 +46,14 @@ def of_demo(demo: Path, out: Path) -> None:
     timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=14)])
 
 
-def of_real_model(model: Path, out: Path) -> None:
+def of_real_model(model: Path, licences: Path, out: Path) -> None:
     """Lens and noise on many rows, heads on few, and the shortest true prompts."""
-    licences = {path.resolve(): path.read_text("utf-8", "replace") for path in sorted(LICENCES.iterdir())}
-    texts = {path: path.read_text("utf-8") for path in sorted(DOCUMENTATION.glob("*.md"))}
-    corpus, control = (write(out / f"{name}.jsonl", rows) for name, rows in (("licences", licences), ("young", texts)))
-    shared = words(corpus=corpus, control=control, out=out / "real", row_length=64)
-    many = [*shared, *words(rows="sample:120", control_rows="sample:60")]
+    young = out / "young.jsonl"
+    texts = {path.name: path.read_text("utf-8") for path in sorted(DOCUMENTATION.glob("*.md"))}
+    lines = (json.dumps({"text": text, "source": name}) + "\n" for name, text in texts.items())
+    young.write_text("".join(lines), encoding="utf-8")
+    shared = words(corpus=licences, control=young, out=out / "real", row_length=64)
+    many = [*shared, *words(rows="sample:100", control_rows="sample:40")]
     few = [*shared, *words(rows="sample:12", control_rows="sample:6")]
     timed("layers", model, [*many, *words(looks="noise,lens")])
     timed("layers", model, [*few, *words(looks="heads", continuation=16)])
@@ -63,12 +64,6 @@ def of_real_model(model: Path, out: Path) -> None:
 def words(**options: object) -> list[str]:
     """Options as the command line has them."""
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-
-
-def write(path: Path, texts: dict[Path, str]) -> Path:
-    lines = (json.dumps({"text": text, "source": source.name}) + "\n" for source, text in texts.items())
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
 
 
 def timed(probe: str, model: Path, options: list[str]) -> None:

@@ -98,7 +98,9 @@ def score_prompts(model: Model, prompts: Ids, continuation: Ids, batch: int) -> 
 def greedy_continuations(model: Model, prompts: Sequence[Ids], new_tokens: int, stop: Sequence[int] = ()) -> list[Ids]:
     """The most probable token after each prompt, again and again, up to `new_tokens` or a token of `stop`."""
     readout = Readout(model)
-    return _continuations(model, prompts, new_tokens, stop, lambda states, rows, step: readout.choose(states, check=False)["token"])
+    return _continuations(
+        model, prompts, new_tokens, stop, lambda states, rows, step: readout.choose(states, check=False)["token"]
+    )
 
 
 def sampled_continuations(

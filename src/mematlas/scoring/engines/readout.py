@@ -53,8 +53,9 @@ class Readout:
     @cached_property
     def _excluded(self) -> Tensor | None:
         """The suppressed ids on the model's device, sent once."""
-        ids = torch.tensor(self.suppressed, dtype=torch.int64)
-        return to_device(ids, self.model.device) if self.suppressed else None
+        if not self.suppressed:
+            return None
+        return to_device(torch.tensor(self.suppressed, dtype=torch.int64), self.model.device)
 
     @torch.inference_mode()
     def choose(self, states: Tensor, *, free: bool = False, check: bool = True) -> dict[str, Tensor]:
