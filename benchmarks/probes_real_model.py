@@ -52,13 +52,12 @@ def of_real_model(model: Path, licences: Path, out: Path) -> None:
     texts = {path.name: path.read_text("utf-8") for path in sorted(DOCUMENTATION.glob("*.md"))}
     lines = (json.dumps({"text": text, "source": name}) + "\n" for name, text in texts.items())
     young.write_text("".join(lines), encoding="utf-8")
-    shared = words(corpus=licences, control=young, out=out / "real", row_length=64)
+    shared = words(corpus=licences, control=young, out=out / "real", row_length=48, continuation=16)
     many = [*shared, *words(rows="sample:100", control_rows="sample:40")]
-    few = [*shared, *words(rows="sample:12", control_rows="sample:6")]
-    timed("layers", model, [*many, *words(looks="noise,lens")])
-    timed("layers", model, [*few, *words(looks="heads", continuation=16)])
+    few = [*shared, *words(rows="sample:16", control_rows="sample:4")]
+    timed("layers", model, [*many, *words(looks="noise,lens", strengths="0.1,0.3,0.5")])
+    timed("layers", model, [*few, *words(looks="heads")])
     timed("prompts", model, [*few, *words(looks="shortest")])
-    timed("prior", model, [*few, *words(prefixes=8)])
 
 
 def words(**options: object) -> list[str]:
