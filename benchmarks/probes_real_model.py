@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
+
 DOCUMENTATION = Path(__file__).parents[1] / "docs"
 
 
@@ -43,7 +45,7 @@ def of_demo(demo: Path, out: Path) -> None:
     shared = [*corpus, *words(control=demo / "corpus" / "control.parquet")]
     for probe in ("layers", "prompts", "prior"):
         timed(probe, model, shared)
-    timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=14)])
+    timed("compress", model, [*corpus, *words(continuation=16, each=10, budget=12)])
 
 
 def of_real_model(model: Path, licences: Path, out: Path) -> None:
@@ -54,10 +56,19 @@ def of_real_model(model: Path, licences: Path, out: Path) -> None:
     young.write_text("".join(lines), encoding="utf-8")
     shared = words(corpus=licences, control=young, out=out / "real", row_length=48, continuation=16)
     many = [*shared, *words(rows="sample:100", control_rows="sample:40")]
-    few = [*shared, *words(rows="sample:16", control_rows="sample:4")]
     timed("layers", model, [*many, *words(looks="noise,lens", strengths="0.1,0.3,0.5")])
+    few = [*shared, *words(rows=f"ids:{some_rows(out)}", control_rows="sample:2")]
     timed("layers", model, [*few, *words(looks="heads")])
     timed("prompts", model, [*few, *words(looks="shortest")])
+
+
+def some_rows(out: Path) -> Path:
+    """A file with ids of up to eight of the rows that were probed, the recited ones first."""
+    (folder,) = (out / "real").glob("*-layers-*/rows")
+    rows = pl.read_parquet(folder / "*.parquet").filter(~pl.col("control")).sort("class", descending=True)
+    path = out / "some-rows.txt"
+    path.write_text("".join(f"{row}\n" for row in sorted(rows["row"].head(8))), encoding="utf-8")
+    return path
 
 
 def words(**options: object) -> list[str]:

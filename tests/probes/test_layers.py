@@ -134,6 +134,20 @@ def test_random_sets_have_the_analytic_overlap():
         expected_jaccard(3, 4)
 
 
+def test_where_no_head_matters_none_is_named(result, monkeypatch):
+    whole = result.table("heads").filter(layer=0).select("row", "control", "hits")
+    read = type(result).table
+
+    def without_drops(self, kind):
+        table = read(self, kind)
+        return table.drop("hits").join(whole, on=["row", "control"]) if kind == "heads" else table
+
+    monkeypatch.setattr(type(result), "table", without_drops)
+    finding = layer_findings(result)[2]
+    assert finding.headline == "No single head costs recited rows a token"
+    assert "Without head" not in finding.sentence
+
+
 def test_drops_and_top_heads_by_hand():
     records = [
         {"row": row, "control": False, "class": kind, "cluster": row, "layer": layer, "head": head, "hits": hits}

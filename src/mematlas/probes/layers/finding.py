@@ -173,10 +173,12 @@ def _heads(result: ProbeResult, rows: "pl.DataFrame") -> Finding:
     top = top_heads(drops)
     first_class = leading(drops)
     most = drops.filter(**{"class": first_class}).sort("drop", descending=True, maintain_order=True).row(0, named=True)
-    headline = f"The head that {NAMES[first_class].lower()} need most costs {100 * most['drop']:.1f} points"
-    sentence = (
-        f"Without head {most['head']} of layer {most['layer']}, {100 * most['drop']:.1f} % of the tokens are lost."
-    )
+    name, points = NAMES[first_class].lower(), 100 * most["drop"]
+    if points > 0:
+        headline = f"The head that {name} need most costs {points:.1f} points"
+        sentence = f"Without head {most['head']} of layer {most['layer']}, {points:.1f} % of the tokens are lost."
+    else:
+        headline, sentence = f"No single head costs {name} a token", "Each head was switched off alone."
     if len(top):
         first = top.row(0, named=True)
         overlap = f"{first['jaccard']:.2f}, random sets by {first['expected']:.2f}"
