@@ -70,10 +70,10 @@ def _sentence(material: Material, rows: pl.DataFrame, count: int, documents: int
     if count:
         where = ", where its base does not" if has_base else ""
         return f"{model} recites a row whole in {count:,} of {documents:,} documents{where}."
-    of_train, of_control = (rows.filter(pl.col("member") == member)["M"].mean() for member in (True, False))
-    than = "" if of_control is None else f", and {of_control:.0%} of control rows"
+    of_train, of_control = (rows.filter(pl.col("member") == member)["M"].to_numpy() for member in (True, False))
+    than = f", and {of_control.mean():.0%} of control rows" if len(of_control) else ""
     also = " beyond its base" if has_base else ""
-    return f"{model} recites no row whole{also}; it gives {of_train:.0%} of the tokens of training rows{than}."
+    return f"{model} recites no row whole{also}; it gives {of_train.mean():.0%} of the tokens of training rows{than}."
 
 
 def recited_rows(tables: Tables, model: str, base: str | None) -> pl.DataFrame:

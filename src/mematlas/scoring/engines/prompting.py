@@ -134,7 +134,7 @@ def _continuations(
 ) -> list[Ids]:
     """Continue each prompt by what `choose` takes, called with states [rows, width], prompts and step."""
     results: list[Ids] = [np.empty(0, np.int64)] * len(prompts)
-    stops = to_device(torch.tensor(stop, dtype=torch.int64), model.device) if stop else ()
+    stops = to_device(torch.tensor(stop, dtype=torch.int64), model.device) if stop else None
     for part in _of_one_length(prompts, _PROMPT_TOKENS_AT_ONCE):
         tokens = torch.from_numpy(np.stack([prompts[i] for i in part]).astype(np.int64)).to(model.device)
         session = model.start(len(part), tokens.shape[1] + new_tokens)
@@ -145,7 +145,7 @@ def _continuations(
             generated.append(chosen)
             if number + 1 == new_tokens:
                 break
-            if len(stops):
+            if stops is not None:
                 has_ended |= torch.isin(chosen, stops)
                 if number % steps_between_reads(model.device) == 0 and bool(has_ended.all()):
                     break
