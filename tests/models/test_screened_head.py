@@ -1,5 +1,6 @@
 """The screened output head against all logits in float64, on matrices that are hard for it."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -125,7 +126,9 @@ def test_a_state_that_is_not_finite_is_left_to_the_full_head(bad: float) -> None
 def test_a_matrix_that_is_not_finite_in_16_bits_is_not_screened() -> None:
     matrix = matrices()["plain"].clone()
     matrix[3, 5] = 3.4e38  # rounds to infinity
-    assert not ScreenedHead(matrix, VOCABULARY).is_usable
+    head = ScreenedHead(matrix, VOCABULARY)
+    assert not head.is_usable
+    assert not head.is_faster(torch.zeros(32, WIDTH), lambda: time.sleep(1))
 
 
 def test_training_makes_the_head_outdated() -> None:

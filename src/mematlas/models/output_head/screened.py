@@ -64,8 +64,7 @@ def screened_head(matrix: Tensor | None, vocabulary: int) -> "ScreenedHead | Non
     has_bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not has_bfloat16 or vocabulary * matrix.shape[1] < _FEWEST_WEIGHTS or vocabulary < 2 * BLOCK:
         return None
-    head = ScreenedHead(matrix.detach(), vocabulary)
-    return head if head.is_usable else None
+    return ScreenedHead(matrix.detach(), vocabulary)
 
 
 class ScreenedHead:
@@ -103,10 +102,11 @@ class ScreenedHead:
     def is_faster(self, states: Tensor, full: Callable[[], object], excluded: Tensor | None = None) -> bool:
         """Whether the screen finds the two largest logits after `states` [n, width] in less time than `full` does.
 
-        Measured once for each power of two in n, on the first such states.
+        Measured once for each power of two in n, on the first such states. Never so for few states, nor for a matrix
+        that is not finite in 16 bits.
         """
         size = len(states).bit_length()
-        if len(states) < _FEWEST_STATES:
+        if len(states) < _FEWEST_STATES or not self.is_usable:
             return False
         if size not in self._faster:
             screen, plain = [], []
