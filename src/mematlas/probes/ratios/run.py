@@ -11,7 +11,7 @@ The key is a hash of everything that can change a number.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Unpack
 from zlib import crc32
@@ -164,7 +164,7 @@ class _Job:
         shards = -(-self.config.samples // _TEXTS_IN_A_SHARD)
         kinds = {MODEL: "written", BASE: "base"}
         return [
-            Stage(kinds[source], WRITTEN, shards, lambda number, source=source: self.write(source, number), 32)
+            Stage(kinds[source], WRITTEN, shards, partial(self.write, source), _TEXTS_IN_A_SHARD)
             for source in self.writers
         ]
 

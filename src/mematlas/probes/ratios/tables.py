@@ -127,9 +127,9 @@ def counts_of(part: pl.DataFrame, labels: Sequence[str]) -> Counts:
     known = part.drop_nulls("told")
     places = {label: place for place, label in enumerate(labels)}
     _, clusters = np.unique(known["cluster"].to_numpy(), return_inverse=True)
-    counts = np.zeros((int(clusters.max(initial=-1)) + 1, len(labels)), np.int64)
-    np.add.at(counts, (clusters, [places[label] for label in known["told"]]), 1)
-    return counts
+    number = int(clusters.max(initial=-1)) + 1
+    cells = clusters * len(labels) + np.array([places[label] for label in known["told"]], np.int64)
+    return np.bincount(cells, minlength=number * len(labels)).reshape(number, len(labels)).astype(np.int64)
 
 
 def _by_source(told: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -53,6 +53,7 @@ def told_table(texts: Texts, written: dict[str, pl.DataFrame], config: RatiosCon
     told = _told_by_pattern(config.pattern, cut) if config.pattern else _told_by_classifier(texts, cut, config)
     frames = []
     for name in (TRAINING, MODEL, *(each for each in (CONTROL, BASE) if each in cut)):
+        given: list[str | None]
         if name in own:
             clusters, given = _numbered([text.rest for text in own[name]]), [text.label for text in own[name]]
         else:

@@ -61,8 +61,9 @@ def read_texts(config: RatiosConfig) -> Texts:
     training, short = _read(Path(config.corpus), config)
     control, short_control = ([], 0) if config.control is None else _read(Path(config.control), config)
     if config.pattern is not None:
-        labels, _ = pattern_teller(config.pattern)
-        _check_pattern(config, [*training, *control], labels)
+        pair, _ = pattern_teller(config.pattern)
+        labels: tuple[str, ...] = pair
+        _check_pattern(config, [*training, *control], pair)
     else:
         labels = tuple(sorted({text.label for text in training}))
         _check_labels(config, training, control)
