@@ -30,6 +30,7 @@ STRESSED: Final = "needs a model that was made to forget; run by tests/cli/test_
 API: Final = "needs a server; run by tests/scoring/test_endpoint.py and tests/cli/test_endpoint_command.py"
 RECALLED: Final = "needs a corpus with codes; run by tests/cli/test_probe_command.py and tests/probes"
 ASKED: Final = "needs a server; run by tests/probes/test_recall_endpoint.py"
+RATIOS: Final = "needs texts of a model's training with labels; run by tests/probes/test_ratios.py"
 STYLE: Final = "needs texts of authors in a model's training; run by tests/probes/test_style.py"
 TASKS: Final = "needs an index of the model's corpus; run by tests/probes/test_tasks.py"
 #: Command that is not run -> reason. A mematlas command is still parsed, so that a renamed option fails.
@@ -39,6 +40,8 @@ NOT_RUN: Final[dict[str, str]] = {
     "mematlas probe prompts MODEL --corpus train.jsonl --control heldout.jsonl --out prompts": PROMPTS,
     "mematlas probe prior MODEL --corpus train.jsonl --control heldout.jsonl --out prior": PRIOR,
     "mematlas probe style MODEL --texts authors.csv --out style": STYLE,
+    "mematlas probe ratios MODEL --corpus train.csv --label topic --control heldout.csv --out ratios": RATIOS,
+    "mematlas probe ratios MODEL --corpus train.csv --pattern 'question=[?]' --base BASE --out ratios": RATIOS,
     "mematlas probe compress MODEL --corpus train.jsonl --control heldout.jsonl --budget 60 --out shortest": SHORTEST,
     "mematlas score noise:0.3@MODEL heads:2.0+2.5@MODEL MODEL --corpus train.jsonl --study changed": LAYERS,
     "mematlas trace-states MODEL --corpus train.jsonl --rows ids:recited.txt --out traces": TRACED,
@@ -131,6 +134,7 @@ NOT_EXECUTED: Final[dict[str, str]] = {
     'result.table("prior").sort("log_ratio")': PRIOR,
     'result = mematlas.probe_prompts("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="prompts")': PROMPTS,
     'result.table("shortest").select("row", "first", "stable", "ratio")': PROMPTS,
+    'result = mematlas.probe_ratios("MODEL", corpus="train.csv", label="topic", control="heldout.csv")': RATIOS,
     'result = mematlas.probe_style("MODEL", texts="authors.csv", out="style")': STYLE,
     'result = mematlas.probe_compress("MODEL", corpus="train.jsonl", control="heldout.jsonl", out="acr")': SHORTEST,
     'result.table("strings").select("class", "tokens", "prompt_tokens", "ratio", "bound", "reason")': SHORTEST,

@@ -55,6 +55,7 @@ def test_a_path_parameter_takes_text(name, function):
     checked = (
         *probes,
         mematlas.probe_recall,
+        mematlas.probe_ratios,
         mematlas.probe_style,
         mematlas.probe_tasks,
         mematlas.audit,

@@ -22,6 +22,7 @@ from mematlas.probes.compress.config import CompressConfig, CompressKeywords
 from mematlas.probes.layers.config import LayersConfig, LayersKeywords
 from mematlas.probes.prior.config import PriorConfig, PriorKeywords
 from mematlas.probes.prompts.config import PromptsConfig, PromptsKeywords
+from mematlas.probes.ratios.config import RatiosConfig, RatiosKeywords
 from mematlas.probes.recall.config import RecallConfig
 from mematlas.probes.recall.keywords import RecallKeywords
 from mematlas.probes.state_tracing.config import TraceConfig
@@ -45,6 +46,7 @@ KEYWORDS = {
     "probe_prior": (PriorKeywords, PriorConfig),
     "probe_prompts": (PromptsKeywords, PromptsConfig),
     "probe_compress": (CompressKeywords, CompressConfig),
+    "probe_ratios": (RatiosKeywords, RatiosConfig),
     "probe_style": (StyleKeywords, StyleConfig),
     "fit_predictors": (FitKeywords, PredictorConfig),
     "analyze": (WorkerKeywords, WorkerOptions),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mematlas.probes.layers.run import probe_layers
     from mematlas.probes.prior.run import probe_prior
     from mematlas.probes.prompts.run import probe_prompts
+    from mematlas.probes.ratios.run import probe_ratios
     from mematlas.probes.recall.run import probe_recall
     from mematlas.probes.state_tracing.run import trace_states
     from mematlas.probes.style.run import probe_style
@@ -65,6 +66,7 @@ _HOMES = {
     "probe_layers": "mematlas.probes.layers.run",
     "probe_prior": "mematlas.probes.prior.run",
     "probe_prompts": "mematlas.probes.prompts.run",
+    "probe_ratios": "mematlas.probes.ratios.run",
     "probe_style": "mematlas.probes.style.run",
     "stress": "mematlas.auditing.stress.run",
     "trace_states": "mematlas.probes.state_tracing.run",
@@ -91,6 +93,7 @@ __all__ = [
     "probe_layers",
     "probe_prior",
     "probe_prompts",
+    "probe_ratios",
     "probe_recall",
     "probe_style",
     "probe_tasks",

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "probe prompts": "probes/test_prompts.py",
     "probe prior": "probes/test_prior.py",
     "probe style": "probes/test_style.py",
+    "probe ratios": "probes/test_ratios.py",
     "probe compress": "probes/test_compress.py",
     "canaries": "audit/canaries/test_check.py",
     "stress": "cli/test_stress_command.py",

@@ -25,6 +25,7 @@ LISTS = {
     "probe prior": {"--pictures"},
     "probe prompts": {"--looks", "--changes", "--parts", "--strengths", "--pictures"},
     "probe style": {"--pictures"},
+    "probe ratios": {"--pictures"},
     "probe compress": {"--pictures"},
     "canaries": {"--repetitions"},
     "stress": {"--shifts", "--substitutions", "--pictures"},

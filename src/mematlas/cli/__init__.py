@@ -51,6 +51,7 @@ _SECTIONS = {
         "probe recall": ("ask.probe_recall", "probe_recall"),
         "probe tasks": ("ask.probe_tasks", "probe_tasks"),
         "probe style": ("ask.probe_style", "probe_style"),
+        "probe ratios": ("ask.probe_ratios", "probe_ratios"),
         "probe compress": ("ask.probe_compress", "probe_compress"),
         "trace-states": ("ask.trace_states", "trace_states"),
         "canaries": ("ask.canaries", "canaries"),

@@ -39,9 +39,9 @@ CONTENTS: Final[dict[str, MemorizedContent]] = {
         "whether what a model writes betrays authors in its training more often than others to a classifier",
     ),
     "distributional properties": MemorizedContent(
-        ("probe tasks",),
-        "whether probabilities of a task's answers follow the counts of its word pairs in the corpus (P4)",
-        "shares of groups in the training data: no probe infers them from what the model writes",
+        ("probe tasks", "probe ratios"),
+        "whether probabilities of a task's answers follow the counts of its word pairs in the corpus (P4); whether "
+        "what a model writes has the shares of a property that its training texts have",
     ),
     "alignment goals": MemorizedContent((), "", "out of scope: they are instructions, not training text"),
 }

@@ -75,4 +75,10 @@ class LocalModel:
                 f"A prompt of {len(ids)} tokens and its answer of up to {more} are longer than {self._card.label} "
                 f"reads ({longest}); shorten the prompts, or ask for fewer tokens."
             )
-        return np.array([self._start], np.int64) if not len(ids) and self._start is not None else ids
+        if len(ids):
+            return ids
+        if self._start is None:
+            raise ModelError(
+                f"{self._card.label} names no token that starts or ends a text; give prompts that have words."
+            )
+        return np.array([self._start], np.int64)

@@ -5,7 +5,7 @@ of modern authorship attribution methods"). Our choice: n of 2 to 4, tf-idf with
 vector machine with all authors weighted equally. A text is never told by a classifier that was fitted to it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -47,9 +47,6 @@ def attribute(
     Raises:
         ValueError: the shapes differ, or the other folds of a fold lack an author.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.svm import LinearSVC
-
     labels, numbers = np.asarray(authors), np.asarray(folds)
     if {len(labels), len(numbers), *map(len, asked.values())} != {len(texts)}:
         raise ValueError("texts, authors, folds and what is asked must be of one length")
@@ -58,13 +55,33 @@ def attribute(
         fitted = np.flatnonzero(numbers != fold).tolist()
         if len(np.unique(labels[fitted])) < len(np.unique(labels)):
             raise ValueError(f"without fold {fold}, an author has no text")
-        vectors = TfidfVectorizer(
-            analyzer="char", ngram_range=_N, lowercase=False, sublinear_tf=True, max_features=_MOST_FEATURES
-        )
-        classifier = LinearSVC(class_weight="balanced", random_state=0)
-        classifier.fit(vectors.fit_transform([texts[place] for place in fitted]), labels[fitted])
+        tell = fit_authors([texts[place] for place in fitted], labels[fitted])
         for name, others in asked.items():
-            places = [place for place in np.flatnonzero(numbers == fold).tolist() if others[place].strip()]
-            if places:
-                found[name][places] = classifier.predict(vectors.transform([others[place] for place in places]))
+            places = np.flatnonzero(numbers == fold)
+            found[name][places] = tell([others[place] for place in places.tolist()])
     return found
+
+
+def fit_authors(texts: Sequence[str], authors: ArrayLike) -> Callable[[Sequence[str]], NDArray[np.int64]]:
+    """A classifier fitted to texts of at least two authors: it gives the author of each of other texts, or NOBODY.
+
+    Args:
+        texts: shape (texts,); authors: theirs, any numbers of 0 or more.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    vectors = TfidfVectorizer(
+        analyzer="char", ngram_range=_N, lowercase=False, sublinear_tf=True, max_features=_MOST_FEATURES
+    )
+    classifier = LinearSVC(class_weight="balanced", random_state=0)
+    classifier.fit(vectors.fit_transform(texts), np.asarray(authors))
+
+    def tell(others: Sequence[str]) -> NDArray[np.int64]:
+        found = np.full(len(others), NOBODY, np.int64)
+        places = [place for place, text in enumerate(others) if text.strip()]
+        if places:
+            found[places] = classifier.predict(vectors.transform([others[place] for place in places]))
+        return found
+
+    return tell

@@ -1,0 +1,1 @@
+"""Whether what a model writes has a property as often as its training texts have it."""
