@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from mematlas.predictors.bins import SAMPLED_ROWS, weighted_bins
 from mematlas.predictors.examples import Examples, Floats
 from mematlas.predictors.scaling import Scaling
 from mematlas.study.schemas.predictions import BOOSTING, BY_POSITION, ENTROPY, LOGISTIC, MAJORITY, Sees
 
 MAX_WIDTH: Final = 256
 _PCA_POSITIONS: Final = 20_000  # that principal components are fitted to
+_BINS: Final = 63  # of a feature, for boosted trees
 _EPSILON: Final = 1e-6
 
 
@@ -110,15 +112,19 @@ def _fit_logistic(fit: Examples, features: _Features) -> Callable[[Examples], Fl
 
 def _fit_boosting(fit: Examples, validation: Examples, features: _Features, seed: int) -> Callable[[Examples], Floats]:
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.utils.class_weight import compute_sample_weight
 
-    has_label, validation_has_label = fit.has_label.reshape(-1), validation.has_label.reshape(-1)
+    def labelled(examples: Examples) -> tuple[NDArray[Any], NDArray[np.int8]]:
+        has_label = examples.has_label.reshape(-1)
+        return features(examples, "number")[has_label], examples.hits.reshape(-1)[has_label]
+
+    values, hits = labelled(fit)
+    bins: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
+    if len(values) <= SAMPLED_ROWS:
+        bins = weighted_bins(values, compute_sample_weight("balanced", hits), _BINS)
+    validation_values, validation_hits = labelled(validation)
     model = HistGradientBoostingClassifier(
-        max_iter=200, max_bins=63, class_weight="balanced", early_stopping=True, random_state=seed
+        max_iter=200, max_bins=_BINS, class_weight="balanced", early_stopping=True, random_state=seed
     )
-    model.fit(
-        features(fit, "number")[has_label],
-        fit.hits.reshape(-1)[has_label],
-        X_val=features(validation, "number")[validation_has_label],
-        y_val=validation.hits.reshape(-1)[validation_has_label],
-    )
-    return lambda examples: model.decision_function(features(examples, "number")).reshape(examples.hits.shape)
+    model.fit(bins(values), hits, X_val=bins(validation_values), y_val=validation_hits)
+    return lambda examples: model.decision_function(bins(features(examples, "number"))).reshape(examples.hits.shape)

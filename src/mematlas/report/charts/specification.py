@@ -77,9 +77,11 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str, palette: Palette |
     panels = 1 if chart.facet is None else drawable[chart.facet].n_unique()
     chart = chart if panels > 1 else replace(chart, facet=None)
     panel = _SHAPES[chart.shape](chart, drawable, palette_of([frame]) if palette is None else palette)
-    layered = alt.layer(*panel.layers, data=alt.Data(values=panel.records), height=panel.height)
+    # Altair copies and checks all that it is given, several times: the records are put in when it is done
+    layered = alt.layer(*panel.layers, data=alt.Data(name="records"), height=panel.height)
     picture = _split_into_panels(chart, drawable, layered) if chart.facet else layered
-    specification = all_printable(picture.properties(description=description).to_dict())
+    specification = picture.properties(description=description).to_dict()
+    specification = all_printable(specification | {"data": {"values": panel.records}})
     specification.pop("config", None)
     sizes = (panel.min_width, panel.max_width, panel.label_width, panel.levels)
     letters = _longest_legend_entry(chart, drawable)

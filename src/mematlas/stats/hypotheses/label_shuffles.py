@@ -57,13 +57,21 @@ def mean_and_middle(values: ArrayLike, scale: float = 1.0) -> tuple[Floats, Floa
         scale: factor of the distance of the ends from the mean.
     """
     values = np.asarray(values, dtype=np.float64)
-    result = np.full((3, values.shape[1]), np.nan)
-    for column in np.flatnonzero(~np.isnan(values).all(0)):
-        known = values[~np.isnan(values[:, column]), column]
-        mean = known.mean()
-        result[0, column] = mean
-        if np.ptp(known) > 1e-12 * np.abs(known).max():
-            lower, upper = scale * (np.quantile(known, _ENDS) - mean)
-            # the mean of a few rows with one far above all others may be outside of the middle 95 %
-            result[1:, column] = mean + min(lower, 0.0), mean + max(upper, 0.0)
+    result, known = np.full((3, values.shape[1]), np.nan), ~np.isnan(values)
+    complete = known.all(0)
+    some_missing = np.flatnonzero(known.any(0) & ~complete)
+    for columns in (np.flatnonzero(complete), *some_missing[:, None]):  # those that lack nothing all at once
+        if len(columns):
+            result[:, columns] = _mean_and_middle(values[np.ix_(known[:, columns[0]], columns)], scale)
     return result[0], result[1], result[2]
+
+
+def _mean_and_middle(values: Floats, scale: float) -> Floats:
+    """[3, columns]: see `mean_and_middle`; values: none missing."""
+    columns = np.ascontiguousarray(values.T)
+    mean = columns.mean(1)
+    lower, upper = scale * (np.quantile(columns, _ENDS, axis=1) - mean)
+    # the mean of a few rows with one far above all others may be outside of the middle 95 %
+    ends = mean + np.minimum(lower, 0), mean + np.maximum(upper, 0)
+    varies = np.ptp(columns, axis=1) > 1e-12 * np.abs(columns).max(1)
+    return np.stack([mean, *(np.where(varies, end, np.nan) for end in ends)])
