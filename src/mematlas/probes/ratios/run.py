@@ -18,14 +18,13 @@ from zlib import crc32
 
 import polars as pl
 
-from mematlas.errors import ModelError, OptionError
+from mematlas.errors import ModelError
 from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.io.paths import write_atomically
-from mematlas.models.base import LoadOptions, ModelSource
-from mematlas.models.endpoints.source import EndpointSource
-from mematlas.models.resolve import find_model
+from mematlas.models.base import LoadOptions
 from mematlas.probes.items.answering import TextModel
+from mematlas.probes.items.writer import Writer
 from mematlas.probes.ratios.config import RatiosConfig, RatiosKeywords
 from mematlas.probes.ratios.tables import (
     DISTANCES_COLUMNS,
@@ -40,7 +39,7 @@ from mematlas.probes.ratios.tables import (
 )
 from mematlas.probes.ratios.telling import BASE, CONTROL, MODEL, TOLD_COLUMNS, TRAINING, common_length, told_table
 from mematlas.probes.ratios.texts import Texts, read_texts
-from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
+from mematlas.probes.rows.stages import ProbeResult, Stage, column_meanings, finish_probe, run_stages
 from mematlas.progress import Progress, Silent
 from mematlas.scoring.model_names import model_names
 from mematlas.study import fingerprint
@@ -93,11 +92,12 @@ def run_ratios(
 ) -> ProbeResult:
     """`probe_ratios` with a validated configuration."""
     config.check()
-    writers = {MODEL: _Writer(model, config, text_model)}
+    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+    writers = {MODEL: Writer(model, load, "probe_ratios", text_model)}
     if config.base is not None:
-        writers[BASE] = _Writer(config.base, config, base_text_model)
+        writers[BASE] = Writer(config.base, load, "probe_ratios", base_text_model)
     for writer in writers.values():
-        for remark in () if writer.source is None else writer.source.card.remarks:
+        for remark in writer.remarks:
             progress.say(remark)
     job = _Job(config, writers, read_texts(config))
     run_stages(job.folder, config.out, job.stages, job.settings, progress, writers[MODEL].label, "texts")
@@ -110,53 +110,11 @@ def table_of_ratios(result: ProbeResult, name: str) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """A model that writes texts."""
-
-    model: str
-    config: RatiosConfig
-    text_model: TextModel | None
-
-    @cached_property
-    def source(self) -> ModelSource | None:
-        """None if texts come from `text_model`."""
-        source = None if self.text_model is not None else find_model(self.model)
-        if isinstance(source, EndpointSource):
-            raise OptionError(
-                f"{self.model} is a model behind an API, which this command does not ask: name a model's folder, or "
-                "give mematlas.probe_ratios() the endpoint as text_model."
-            )
-        return source
-
-    @property
-    def label(self) -> str:
-        return self.model if self.source is None else self.source.card.label
-
-    @property
-    def identity(self) -> str:
-        return self.model if self.source is None else self.source.card.fingerprint
-
-    @cached_property
-    def loaded(self) -> TextModel:
-        """What writes; loaded when the first text is needed."""
-        if self.text_model is not None:
-            return self.text_model
-        from mematlas.probes.items.local_model import LocalModel
-
-        assert self.source is not None
-        encoder, config = self.source.encoder(), self.config
-        if encoder is None or encoder.decode_windows is None:
-            raise ModelError(f"{self.model} has no tokenizer, which texts need; save it beside the weights.")
-        options = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-        return LocalModel(self.source.load(options), self.source.card, encoder)
-
-
-@dataclass(frozen=True)
 class _Job:
     """What is asked. writers: by the source of their texts."""
 
     config: RatiosConfig
-    writers: Mapping[str, _Writer]
+    writers: Mapping[str, Writer]
     texts: Texts
 
     @cached_property
@@ -281,11 +239,5 @@ def _card(facts: Mapping[str, Any]) -> list[str]:
         f"beside {facts['training_texts']:,} training texts ({facts['corpus']}) and "
         f"{facts['control_texts']:,} control texts. The property is {facts['property']}; all texts are cut to "
         f"{facts['characters']} characters.",
-        *(
-            "\n".join(
-                [f"## {name}.parquet", "", "| column | is |", "|---|---|"]
-                + [f"| {column} | {meaning} |" for column, meaning in columns.items()]
-            )
-            for name, columns in _TABLES.items()
-        ),
+        *(column_meanings(f"{name}.parquet", columns) for name, columns in _TABLES.items()),
     ]

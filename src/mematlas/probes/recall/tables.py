@@ -17,6 +17,7 @@ from mematlas.probes.recall.asking import MADE_UP, Questionnaire
 from mematlas.probes.recall.by_popularity import buckets_table, correlations_table
 from mematlas.probes.recall.errors import errors_table
 from mematlas.probes.recall.invariance import invariance_table
+from mematlas.probes.rows.stages import column_meanings
 
 _SETTING: Final = {
     "template": "name of the template",
@@ -207,18 +208,13 @@ def readme(facts: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], command
         "Made by:",
         f"    {command}",
         *(
-            _columns(f"{name}.parquet: {title}", columns.items())
+            column_meanings(f"{name}.parquet: {title}", columns)
             for name, (title, columns) in COLUMNS.items()
             if name in tables
         ),
-        _columns("answers/*.parquet", ((field.name, field.metadata[b"is"].decode()) for field in ANSWERS)),
+        column_meanings("answers/*.parquet", {field.name: field.metadata[b"is"].decode() for field in ANSWERS}),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _columns(title: str, columns: "Any") -> str:
-    lines = [f"| {name} | {meaning} |" for name, meaning in columns]
-    return "\n".join([f"## {title}", "", "| column | is |", "|---|---|", *lines])
 
 
 def settings_of(table: pl.DataFrame) -> Sequence[tuple[str, int]]:

@@ -120,6 +120,12 @@ def finish_probe(
     return ProbeResult(folder, facts)
 
 
+def column_meanings(title: str, columns: Mapping[str, str]) -> str:
+    """What each column of a table of results is, for README.md; columns: name -> meaning."""
+    lines = [f"| {name} | {meaning} |" for name, meaning in columns.items()]
+    return "\n".join([f"## {title}", "", "| column | is |", "|---|---|", *lines])
+
+
 def column_list(title: str, schema: pa.Schema) -> str:
     """What each column of a table is, for README.md."""
     lines = [f"| {field.name} | {field.type} | {field.metadata[b'is'].decode()} |" for field in schema]

@@ -9,21 +9,18 @@ The key is a hash of everything that can change what the model writes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Unpack
 
 import polars as pl
 
-from mematlas.errors import ModelError, OptionError
 from mematlas.errors.configurations import resolve_options
 from mematlas.errors.functions import public_function
 from mematlas.io.paths import write_atomically
-from mematlas.models.base import LoadOptions, ModelSource
-from mematlas.models.endpoints.source import EndpointSource
-from mematlas.models.resolve import find_model
+from mematlas.models.base import LoadOptions
 from mematlas.probes.items.answering import TextModel
-from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
+from mematlas.probes.items.writer import Writer
+from mematlas.probes.rows.stages import ProbeResult, Stage, column_meanings, finish_probe, run_stages
 from mematlas.probes.style.config import StyleConfig, StyleKeywords
 from mematlas.probes.style.tables import (
     ACCURACY_COLUMNS,
@@ -70,18 +67,14 @@ def probe_style(
 
 def run_style(model: str, config: StyleConfig, progress: Progress, text_model: TextModel | None = None) -> ProbeResult:
     """`probe_style` with a validated configuration."""
-    source = None if text_model is not None else find_model(model)
-    if isinstance(source, EndpointSource):
-        raise OptionError(
-            f"{model} is a model behind an API, which this command does not ask: name a model's folder, or give "
-            "mematlas.probe_style() the endpoint as text_model."
-        )
-    for remark in () if source is None else source.card.remarks:
+    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+    writer = Writer(model, load, "probe_style", text_model)
+    for remark in writer.remarks:
         progress.say(remark)
     texts, short = read_texts(Path(config.texts), config.prompt_words, config.format)
-    job = _Job(model, config, source, text_model, texts, short)
+    job = _Job(config, writer, texts, short)
     stage = Stage("written", WRITTEN, job.shards, job.write, min(len(texts), _TEXTS_IN_A_SHARD))
-    run_stages(job.folder, config.out, [stage], job.settings, progress, job.label, "texts")
+    run_stages(job.folder, config.out, [stage], job.settings, progress, writer.label, "texts")
     return job.finish([stage])
 
 
@@ -94,16 +87,10 @@ def table_of_style(result: ProbeResult, name: str) -> pl.DataFrame:
 class _Job:
     """What is asked. short: texts that are left out."""
 
-    model: str
     config: StyleConfig
-    source: ModelSource | None
-    text_model: TextModel | None
+    writer: Writer
     texts: tuple[AuthorText, ...]
     short: int
-
-    @property
-    def label(self) -> str:
-        return self.model if self.source is None else self.source.card.label
 
     @property
     def shards(self) -> int:
@@ -114,7 +101,7 @@ class _Job:
         """Everything that can change what the model writes."""
         config = self.config
         return {
-            "model": self.model if self.source is None else self.source.card.fingerprint,
+            "model": self.writer.identity,
             "texts": fingerprint([repr(text) for text in self.texts]),
             "new_tokens": config.new_tokens,
             "temperature": config.temperature,
@@ -125,27 +112,13 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        return self.config.out / f"{self.label.replace('/', '_')}-{fingerprint(self.settings)}"
-
-    @cached_property
-    def writer(self) -> TextModel:
-        """What continues the beginnings; loaded when the first of them is needed."""
-        if self.text_model is not None:
-            return self.text_model
-        from mematlas.probes.items.local_model import LocalModel
-
-        assert self.source is not None
-        encoder, config = self.source.encoder(), self.config
-        if encoder is None or encoder.decode_windows is None:
-            raise ModelError(f"{self.model} has no tokenizer, which texts need; save it beside the weights.")
-        options = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-        return LocalModel(self.source.load(options), self.source.card, encoder)
+        return self.config.out / f"{self.writer.label.replace('/', '_')}-{fingerprint(self.settings)}"
 
     def write(self, number: int) -> Mapping[str, Any]:
         """The columns of a shard: what the model writes after the beginnings of its texts."""
         part, config = self.texts[number * _TEXTS_IN_A_SHARD : (number + 1) * _TEXTS_IN_A_SHARD], self.config
         prompts = [text.prompt for text in part]
-        written = self.writer.complete(
+        written = self.writer.loaded.complete(
             prompts, max_tokens=config.new_tokens, temperature=config.temperature, seed=config.seed
         )
         columns = {name: [getattr(text, name) for text in part] for name in WRITTEN.names if name != "generation"}
@@ -160,7 +133,7 @@ class _Job:
         for (name, columns), table in zip(_TABLES.items(), tables, strict=True):
             write_atomically(self.folder / f"{name}.parquet", table.select(*columns).write_parquet)
         facts = {
-            "model": self.label,
+            "model": self.writer.label,
             "texts": config.texts,
             "asked": len(self.texts),
             "too_short": self.short,
@@ -184,11 +157,5 @@ def _card(facts: Mapping[str, Any]) -> list[str]:
         f"by up to {facts['new_tokens']} tokens at temperature {facts['temperature']:g}.",
         f"Each continuation is attributed to an author by the characters of the texts in the other of "
         f"{facts['folds']} parts.",
-        *(
-            "\n".join(
-                [f"## {name}.parquet", "", "| column | is |", "|---|---|"]
-                + [f"| {column} | {meaning} |" for column, meaning in columns.items()]
-            )
-            for name, columns in _TABLES.items()
-        ),
+        *(column_meanings(f"{name}.parquet", columns) for name, columns in _TABLES.items()),
     ]

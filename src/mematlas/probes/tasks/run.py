@@ -26,7 +26,7 @@ from mematlas.models.base import ModelSource
 from mematlas.models.resolve import find_models
 from mematlas.probes.items.task_file import ItemColumns
 from mematlas.probes.items.words import index_encoder
-from mematlas.probes.rows.stages import ProbeResult, Stage, finish_probe, run_stages
+from mematlas.probes.rows.stages import ProbeResult, Stage, column_meanings, finish_probe, run_stages
 from mematlas.probes.tasks.config import TasksConfig, TasksKeywords
 from mematlas.probes.tasks.counting import OVERLAPS, TaskIndex
 from mematlas.probes.tasks.coverage import coverage_table
@@ -283,11 +283,6 @@ def _card(facts: Mapping[str, Any]) -> list[str]:
         "- **spans**: the infinity-gram's probability of the output's n-grams.",
         "- **scores**, **answers**: each model's probability of them, and its greedy answers.",
         "- **mem.parquet**, **coverage.parquet**: correlations, and performance by counts; columns below.",
-        *(
-            "\n".join([f"## {name}.parquet", "", "| column | is |", "|---|---|", *lines])
-            for name, lines in (
-                (name, [f"| {column} | {meaning} |" for column, meaning in columns.items()])
-                for name, columns in (("mem", MEM_COLUMNS), ("coverage", COVERAGE_COLUMNS))
-            )
-        ),
+        column_meanings("mem.parquet", MEM_COLUMNS),
+        column_meanings("coverage.parquet", COVERAGE_COLUMNS),
     ]
