@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from mematlas.experiments import Size
 from mematlas.experiments.training.network import neox_config
+from mematlas.interventions.blocks import patchable
 from mematlas.interventions.heads import ablated, attention_heads
 from mematlas.interventions.noise import NoisyModel
 from mematlas.models.base import LoadOptions, ModelCard
@@ -35,8 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     model, vocabulary = loaded(options.model)
     tokens = np.random.default_rng(0).integers(0, vocabulary, (ROWS, CONTEXT + CONTINUATION))
-    heads = attention_heads(model, "The model")
-    sides = {"plain": model, "noise 0.3": NoisyModel(model, 0.3), "without 4 heads": model}
+    blocks = patchable(model, "The model")
+    heads = attention_heads(blocks, "The model")
+    sides = {"plain": model, "noise 0.3": NoisyModel(blocks, 0.3), "without 4 heads": model}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(options.rounds + 1):
         for name, side in sides.items():
