@@ -26,6 +26,19 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 UNTOLD_VOCABULARY: Final = 2**31 - 1
 
 
+class LoadSettings(Protocol):
+    """The options of a command that say how a model is loaded."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def dtype(self) -> Dtype: ...
+    @property
+    def device_map(self) -> str | None: ...
+    @property
+    def trust_remote_code(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How to load a model.
@@ -38,6 +51,11 @@ class LoadOptions:
     dtype: Dtype = "float32"
     device_map: str | None = None
     trust_remote_code: bool = False
+
+    @classmethod
+    def of(cls, settings: LoadSettings) -> "LoadOptions":
+        """As a command's options say."""
+        return cls(settings.device, settings.dtype, settings.device_map, settings.trust_remote_code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,9 +204,7 @@ class PredictionJob:
         """Load the model into an engine."""
         from mematlas.scoring.engines.causal import Engine
 
-        config = self.config
-        load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-        model = self.source.load(load)
+        model = self.source.load(LoadOptions.of(self.config))
         check_layer(self.ensemble, model, self.source.card.label)
         return Engine(model, self.source.card, self.options, say, self.plan.largest)
 

@@ -88,7 +88,7 @@ class ShardWorker:
         self._loaded = None
         gc.collect()
         job, config, source = self._job, self._job.config, self._job.sources[label]
-        load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+        load = LoadOptions.of(config)
         untold = {"vocabulary": None} if source.card.vocabulary == UNTOLD_VOCABULARY else {}
         write_model(config.study, job.run.models[label], {"model": label, **asdict(source.card), **untold})
         added: dict[str, str] = {}

@@ -145,8 +145,7 @@ class _Job:
         return answers_of(part, self._loader(source), prompts, rows, sizes, self.folder / "lengths", progress)
 
     def _loader(self, source: ModelSource) -> Callable[[], Model]:
-        config = self.config
-        options = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+        options = LoadOptions.of(self.config)
         return lambda: source.load(options)
 
     def _relearn(self, progress: Progress) -> "list[tuple[frozenset[tuple[str, int]], pl.Series]]":

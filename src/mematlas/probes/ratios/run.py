@@ -92,7 +92,7 @@ def run_ratios(
 ) -> ProbeResult:
     """`probe_ratios` with a validated configuration."""
     config.check()
-    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
+    load = LoadOptions.of(config)
     writers = {MODEL: Writer(model, load, "probe_ratios", text_model)}
     if config.base is not None:
         writers[BASE] = Writer(config.base, load, "probe_ratios", base_text_model)

@@ -302,9 +302,7 @@ def _load(job: RecallJob) -> TextModel:
 
     assert job.source is not None
     assert job.encoder is not None
-    config = job.config
-    options = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-    return LocalModel(job.source.load(options), job.source.card, job.encoder)
+    return LocalModel(job.source.load(LoadOptions.of(job.config)), job.source.card, job.encoder)
 
 
 def _ask(job: RecallJob, missing: Sequence[int], model: TextModel, progress: Progress) -> None:

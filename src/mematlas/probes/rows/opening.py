@@ -136,7 +136,7 @@ class RowProbe:
     def load(self) -> Model:
         """Load the model."""
         config = self.config
-        return self.source.load(LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code))
+        return self.source.load(LoadOptions.of(config))
 
 
 def open_probe(model: str, config: RowProbeConfig, progress: Progress) -> RowProbe:

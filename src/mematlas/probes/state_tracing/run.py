@@ -268,8 +268,7 @@ def _trace_rows(job: TracingJob, missing: list[int], progress: Progress) -> None
 def _load(source: ModelSource, config: TraceConfig) -> "PatchableModel":
     from mematlas.interventions.blocks import patchable
 
-    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-    return patchable(source.load(load), repr(source.card.spec))
+    return patchable(source.load(LoadOptions.of(config)), repr(source.card.spec))
 
 
 def _tables(

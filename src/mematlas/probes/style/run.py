@@ -67,8 +67,7 @@ def probe_style(
 
 def run_style(model: str, config: StyleConfig, progress: Progress, text_model: TextModel | None = None) -> ProbeResult:
     """`probe_style` with a validated configuration."""
-    load = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-    writer = Writer(model, load, "probe_style", text_model)
+    writer = Writer(model, LoadOptions.of(config), "probe_style", text_model)
     for remark in writer.remarks:
         progress.say(remark)
     texts, short = read_texts(Path(config.texts), config.prompt_words, config.format)

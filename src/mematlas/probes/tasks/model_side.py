@@ -67,7 +67,5 @@ class ModelSide:
 
     def _model(self) -> Model:
         if self._loaded is None:
-            config = self._config
-            options = LoadOptions(config.device, config.dtype, config.device_map, config.trust_remote_code)
-            self._loaded = self.source.load(options)
+            self._loaded = self.source.load(LoadOptions.of(self._config))
         return self._loaded
