@@ -135,8 +135,7 @@ class RowProbe:
 
     def load(self) -> Model:
         """Load the model."""
-        config = self.config
-        return self.source.load(LoadOptions.of(config))
+        return self.source.load(LoadOptions.of(self.config))
 
 
 def open_probe(model: str, config: RowProbeConfig, progress: Progress) -> RowProbe:
