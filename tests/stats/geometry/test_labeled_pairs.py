@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means
-from mematlas.stats.geometry.labeled_pairs import labeled_pair_means
+from mematlas.stats.geometry.labeled_pairs import Labelings
 
 
 @pytest.mark.parametrize("measure", [euclidean_distances, cosine_similarities])
@@ -13,7 +13,7 @@ def test_each_labeling_has_the_means_of_its_pairs(measure):
     states = rng.normal(size=(20, 3))
     states[4] = np.nan
     matrix, labels = measure(states), rng.integers(-1, 3, (5, 20))
-    result = labeled_pair_means(matrix, labels, 3)
+    result = Labelings(labels, 3).pair_means(matrix)
     assert result.shape == (5, 3, 3)
     for means, labeling in zip(result, labels, strict=True):
         members = labeling[:, None] == np.arange(3)
@@ -23,7 +23,7 @@ def test_each_labeling_has_the_means_of_its_pairs(measure):
 
 def test_labels_without_pairs_have_no_mean():
     matrix = euclidean_distances(np.array([[0.0], [1.0], [5.0]]))
-    means = labeled_pair_means(matrix, [[0, 0, 1]], 3)[0]
+    means = Labelings([[0, 0, 1]], 3).pair_means(matrix)[0]
     assert means[0].tolist() == pytest.approx([1, 4.5, np.nan], nan_ok=True)
     assert np.isnan(means[1, 1])
-    assert np.isnan(labeled_pair_means(np.full((3, 3), np.nan), [[0, 0, 1]], 2)).all()
+    assert np.isnan(Labelings([[0, 0, 1]], 2).pair_means(np.full((3, 3), np.nan))).all()

@@ -76,8 +76,9 @@ def euclidean_distances(states: ArrayLike) -> Floats:
     values[~measured] = 0
     products = values @ values.T
     lengths = np.diag(products)[:, None] + np.diag(products)
-    squares = lengths - 2 * products
-    squares[squares < _TOLERANCE * lengths] = 0
+    squares = np.subtract(lengths, np.multiply(products, 2, out=products), out=products)
+    lengths *= _TOLERANCE
+    squares[squares < lengths] = 0
     return _mask_missing(np.sqrt(squares, out=squares), measured & np.full(len(measured), values.shape[1] > 0))
 
 

@@ -1,36 +1,70 @@
 """Means over pairs of rows for many labelings of the same rows at once, such as shuffled ones."""
 
+from functools import lru_cache
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+_BLOCKS: Final = 4  # of rows: more save less than their smaller matrices cost
 
 
-def labeled_pair_means(matrix: ArrayLike, labels: ArrayLike, count: int) -> Floats:
-    """The mean of the matrix over pairs of different rows, one of each label; shape (labelings, count, count).
-
-    NaN where a labeling has no such pair.
+class Labelings:
+    """Labelings of the same rows, for the means of several matrices over pairs of their labels.
 
     Args:
-        matrix: shape (rows, rows), symmetric; rows with NaN on the diagonal are missing.
         labels: shape (labelings, rows), 0 to count - 1, other numbers for rows that are left out.
+        count: number of labels.
     """
-    matrix, labels = np.asarray(matrix, dtype=np.float64), np.asarray(labels)
-    diagonal = np.diag(matrix)
-    is_labeled = (labels >= 0) & (labels < count)
-    present = np.flatnonzero(np.bincount(labels[is_labeled], minlength=count))
-    used = np.flatnonzero(~np.isnan(diagonal) & is_labeled.any(0))
-    # [rows, labels, labelings]
-    one_hot = (labels[:, used].T[:, None, :] == present[:, None]).astype(np.float64)
-    flat = one_hot.reshape(len(used), len(present) * len(labels))
-    row_sums = (matrix[np.ix_(used, used)] @ flat).reshape(one_hot.shape)
-    sizes, own = one_hot.sum(0), np.einsum("i,ias->as", diagonal[used], one_hot)
-    result = np.full((len(labels), count, count), np.nan)
-    for first, label in enumerate(present):
-        for second, other in enumerate(present[first:], first):
-            same = first == second
-            totals = np.einsum("is,is->s", one_hot[:, first], row_sums[:, second]) - same * own[first]
-            pairs = sizes[first] * (sizes[second] - same)
-            means = np.where(pairs > 0, totals / np.where(pairs > 0, pairs, 1), np.nan)
-            result[:, label, other] = result[:, other, label] = means
-    return result
+
+    def __init__(self, labels: ArrayLike, count: int) -> None:
+        self._labels, self._count = np.asarray(labels), count
+        is_labeled = (self._labels >= 0) & (self._labels < count)
+        self._present = np.flatnonzero(np.bincount(self._labels[is_labeled], minlength=count))
+        self._is_used = is_labeled.any(0)
+        self._members = lru_cache(1)(self._members_of)  # most matrices lack the same rows
+
+    def pair_means(self, matrix: ArrayLike) -> Floats:
+        """The mean of the matrix over pairs of different rows, one of each label; shape (labelings, count, count).
+
+        NaN where a labeling has no such pair.
+
+        Args:
+            matrix: shape (rows, rows), symmetric; rows with NaN on the diagonal are missing.
+        """
+        matrix = np.asarray(matrix, dtype=np.float64)
+        diagonal = np.diag(matrix)
+        used = np.flatnonzero(~np.isnan(diagonal) & self._is_used)
+        members = self._members(used.tobytes())
+        totals = _pair_sums(matrix[np.ix_(used, used)], members)
+        own, sizes = np.einsum("lan,n->la", members, diagonal[used]), members.sum(2)
+        each = np.arange(len(self._present))
+        totals[:, each, each] -= own
+        pairs = sizes[:, :, None] * (sizes[:, None, :] - np.eye(len(each)))
+        result = np.full((len(self._labels), self._count, self._count), np.nan)
+        means = np.where(pairs > 0, totals / np.where(pairs > 0, pairs, 1), np.nan)
+        result[:, self._present[:, None], self._present] = means
+        return result
+
+    def _members_of(self, used: bytes) -> Floats:
+        """Membership 0 or 1 in the labels that occur, [labelings, labels, used rows]; used: their numbers, int64."""
+        labels = self._labels[:, np.frombuffer(used, np.int64)]
+        return (labels[:, None, :] == self._present[:, None]).astype(np.float64)
+
+
+def _pair_sums(matrix: Floats, members: Floats) -> Floats:
+    """The sums of a symmetric matrix over pairs of rows, one of each label, [labelings, labels, labels].
+
+    Only blocks of the upper triangle are multiplied, those on the diagonal halved; the rest is their transpose.
+    """
+    labelings, labels, rows = members.shape
+    flat = members.reshape(labelings * labels, rows)
+    products = np.empty_like(flat)
+    ends = np.linspace(0, rows, min(_BLOCKS, rows) + 1).astype(int)
+    for start, end in zip(ends[:-1], ends[1:], strict=True):
+        block = matrix[:end, start:end].copy()
+        block[start:] /= 2
+        np.matmul(flat[:, :end], block, out=products[:, start:end])
+    half = products.reshape(members.shape) @ members.transpose(0, 2, 1)
+    return half + half.transpose(0, 2, 1)

@@ -15,7 +15,7 @@ from polars import selectors
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
 from mematlas.metrics.levels import LEVELS
 from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
-from mematlas.stats.geometry.labeled_pairs import labeled_pair_means
+from mematlas.stats.geometry.labeled_pairs import Labelings
 from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 from mematlas.stats.regression.curves import fit_log_linear
 
@@ -120,16 +120,16 @@ def _to_frame(records: list[dict[str, Any]], columns: dict[str, str]) -> pl.Data
 
 def _distance_records(sample: StateSample) -> Iterator[dict[str, Any]]:
     """The records of each step, then those of the mean over decoding steps."""
-    members, labels = _members(sample), _shuffled_levels(sample)
+    members, shuffled = _members(sample), _shuffled_levels(sample)
     sums: Matrices = {}
     steps = sample.steps
     for step in steps:
         matrices = _matrices(sample.states_at(step))
-        yield from _step_records(sample, matrices, members, labels, step)
+        yield from _step_records(sample, matrices, members, shuffled, step)
         if step >= 0:
             sums = {name: matrix + sums.get(name, 0) for name, matrix in matrices.items()}
     count = sum(step >= 0 for step in steps)
-    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, members, labels, None)
+    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, members, shuffled, None)
 
 
 def _matrices(states: NDArray[np.float64]) -> Matrices:
@@ -148,8 +148,8 @@ def _members(sample: StateSample) -> NDArray[np.bool_]:
     return np.hstack([in_group, sample.group[:, None] < len(LEVELS)])
 
 
-def _shuffled_levels(sample: StateSample) -> NDArray[np.int64] | None:
-    """Levels shuffled among the training rows, [shuffles, rows], -1 for others; None for a control model."""
+def _shuffled_levels(sample: StateSample) -> Labelings | None:
+    """Levels shuffled among the training rows, other rows left out; None for a control model."""
     if sample.role != "train":
         return None
     train = np.flatnonzero(sample.group < len(LEVELS))
@@ -157,7 +157,7 @@ def _shuffled_levels(sample: StateSample) -> NDArray[np.int64] | None:
     sources = label_shuffles(len(train), sample.clusters[train], SHUFFLES, np.random.default_rng(1))
     for shuffled, rows in zip(labels, sources, strict=True):
         shuffled[train] = sample.group[train[rows]]
-    return labels
+    return Labelings(labels, len(LEVELS))
 
 
 def _pairs(sample: StateSample) -> Iterator[Pair]:
@@ -185,7 +185,7 @@ def _step_records(
     sample: StateSample,
     matrices: Matrices,
     members: NDArray[np.bool_],
-    shuffled_levels: NDArray[np.int64] | None,
+    shuffled_levels: Labelings | None,
     step: int | None,
 ) -> Iterator[dict[str, Any]]:
     """The records of one step, for the pairs of groups that have pairs of rows; step: None for the mean over all."""
@@ -209,11 +209,11 @@ def _step_records(
             yield dict(zip(DISTANCE_COLUMNS, values, strict=True))
 
 
-def _shuffled_means(matrices: Matrices, labels: NDArray[np.int64]) -> dict[tuple[int, int], list[Interval]]:
-    """Pair of levels -> for each matrix the mean over shuffles and the middle 95 % of them; labels: of each shuffle."""
+def _shuffled_means(matrices: Matrices, shuffled_levels: Labelings) -> dict[tuple[int, int], list[Interval]]:
+    """Pair of levels -> for each matrix the mean over shuffles and the middle 95 % of them."""
     levels = np.arange(len(LEVELS))
     pairs = [(int(first), int(second)) for first in levels for second in levels[first:]]
     firsts, seconds = zip(*pairs, strict=True)
-    means = [labeled_pair_means(matrix, labels, len(LEVELS))[:, firsts, seconds] for matrix in matrices.values()]
+    means = [shuffled_levels.pair_means(matrix)[:, firsts, seconds] for matrix in matrices.values()]
     intervals = [np.stack(mean_and_middle(values), axis=1) for values in means]
     return {pair: [tuple(numbers[index]) for numbers in intervals] for index, pair in enumerate(pairs)}
