@@ -13,6 +13,7 @@ import mematlas
 from mematlas.errors import MematlasError, OptionError, UnknownName, did_you_mean, explain
 from mematlas.errors.libraries import missing_libraries
 from mematlas.errors.remedies import command_line
+from mematlas.executors.allocation import keep_freed_memory
 from mematlas.io.paths import unreachable_message
 
 app = App(
@@ -129,6 +130,7 @@ def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None) -
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (an error to fix), 2 (a wrong option), 3 (an audit's condition holds) or
     130 (stopped by the user)."""
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

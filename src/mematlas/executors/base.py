@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mematlas.errors import MematlasError
 from mematlas.errors.libraries import missing_libraries
+from mematlas.executors.allocation import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -88,6 +89,7 @@ class WorkerSlot(Generic[Task, Result]):
         try:
             with missing_libraries("A worker"):
                 if self._worker is None:
+                    keep_freed_memory()
                     self._worker = self._make_worker(self._threads)
                 return self._worker(task)
         except MematlasError as error:

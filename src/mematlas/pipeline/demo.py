@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mematlas.errors import MematlasError
 from mematlas.errors.functions import public_function
+from mematlas.executors.options import resolve_worker_options
 from mematlas.pipeline.run import RunOutcome, run_file
 from mematlas.pipeline.study_file import parse_study_file
 from mematlas.pipeline.study_file_template import study_file_text
@@ -87,6 +88,7 @@ def demo(
     config: "TrainingConfig | None" = None,
     training: Training | None = None,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> Demonstration:
     """Train the family in `folder` (kept if it exists already) and study it with `folder`/study.yaml.
 
@@ -98,19 +100,22 @@ def demo(
         config: the configuration of the training, instead of the built-in one.
         training: called as training(step, steps, loss, label) while models train.
         progress: display of the study's progress; none by default.
+        workers: processes that share the study's work; 1 for this one alone.
 
     Raises:
+        OptionError: there are no workers.
         MematlasError: no sources of the standard library, no disk space, or a folder with other contents.
     """
     from mematlas.experiments.repetition import train_family
 
-    out = Path(folder)
+    out, options = Path(folder), resolve_worker_options("demo", workers=workers)
     family = train_family(out, config, training)
     path = out / "study.yaml"
     text, other = (study_file_text(_study_settings(family, which), path.name) for which in (full, not full))
     if not path.exists() or _has_settings(path, other):
         write_text(path, text)
-    outcome = run_file(parse_study_file(text, path), progress or Silent())
+    file = parse_study_file(text, path).model_copy(update={"workers": options.workers})
+    outcome = run_file(file, progress or Silent())
     return Demonstration(family, outcome, not _has_settings(path, text))
 
 

@@ -12,12 +12,14 @@ from mematlas.cli.output import Json, count, percent, print_json, print_table
 from mematlas.cli.progress import Quiet, progress_display
 from mematlas.cli.training_lines import TrainingLines
 from mematlas.errors.remedies import command_line
+from mematlas.executors.local import cores
 from mematlas.findings.finding import Finding
 from mematlas.pipeline.demo import Demonstration
 from mematlas.pipeline.demo import demo as run_demo
 from mematlas.progress import Progress
 
 _CONTEXT, _CONTINUATION = 32, 32
+_MOST_WORKERS = 4  # each takes half a gigabyte
 
 
 def demo(
@@ -25,6 +27,7 @@ def demo(
     out: Path = Path("demo"),
     full: Annotated[bool, Parameter(negative=())] = False,
     probes: Annotated[bool, Parameter(negative=())] = False,
+    workers: int | None = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -41,12 +44,15 @@ def demo(
         Fit predictors of memorization to every model of the family, not only to the largest.
     probes
         Instead, train one model on 400 made-up names and codes, and ask it for the codes; see `mematlas probe`.
+    workers
+        Number of processes that share the work of the study; by default one for each core, at most 4.
     """
     bar = progress_display(quiet)
     if probes:
         _probe(out / "probes", bar, json_)
         return
-    result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar)
+    workers = min(cores(), _MOST_WORKERS) if workers is None else workers
+    result = run_demo(out, full=full, training=TrainingLines(bar), progress=bar, workers=workers)
     if json_:
         print_json(_document(result, out))
     else:

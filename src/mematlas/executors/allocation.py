@@ -1,0 +1,26 @@
+"""How this process gets memory from the system: arrays of some megabytes keep theirs when they are freed.
+
+By default glibc returns it, and the next array gets it back page by page, each page zeroed. For arrays that are made
+again and again, as logits, gradients and matrices of distances are, that costs more than the arithmetic in them:
+training small models took 1.2 to 1.5 times as long (benchmarks/RESULTS.md). No number changes.
+"""
+
+import ctypes
+import os
+from typing import Final
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
+_LARGEST: Final = 32 << 20  # bytes of an array that keeps its memory: the most that glibc allows
+_KEPT: Final = 128 << 20  # bytes that may stay with the process
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory; nothing without glibc, or if the user has set a variable MALLOC_...."""
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no glibc
+        return
+    mallopt(_MMAP_THRESHOLD, _LARGEST)
+    mallopt(_TRIM_THRESHOLD, _KEPT)
