@@ -7,6 +7,8 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 JOBS ?= 2
 export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
+# Modules are compiled when they are first imported, not all of them when they are installed: half a minute less.
+unexport PYTHONDONTWRITEBYTECODE
 # `dev` installs everything that the other targets need; if it is installed, nothing else is.
 installed = $(VENV)/.$(if $(wildcard $(VENV)/.dev),dev,$1)
 
@@ -34,8 +36,8 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.%: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e ".[$(if $(filter demo,$*),hf$(comma)report,$*)]"
+	$(PIP) install -q --no-compile -c constraints.txt torch
+	$(PIP) install -q --no-compile -c constraints.txt -e ".[$(if $(filter demo,$*),hf$(comma)report,$*)]"
 	touch $@
 
 clean:

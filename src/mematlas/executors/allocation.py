@@ -9,7 +9,7 @@ import ctypes
 import os
 from typing import Final
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of mallopt, from malloc.h
 _LARGEST: Final = 32 << 20  # bytes of an array that keeps its memory: the most that glibc allows
 _KEPT: Final = 128 << 20  # bytes that may stay with the process
 
@@ -24,3 +24,4 @@ def keep_freed_memory() -> None:
         return
     mallopt(_MMAP_THRESHOLD, _LARGEST)
     mallopt(_TRIM_THRESHOLD, _KEPT)
+    mallopt(_ARENA_MAX, 1)  # those of other threads give memory back all the same

@@ -27,3 +27,16 @@ def test_labels_without_pairs_have_no_mean():
     assert means[0].tolist() == pytest.approx([1, 4.5, np.nan], nan_ok=True)
     assert np.isnan(means[1, 1])
     assert np.isnan(Labelings([[0, 0, 1]], 2).pair_means(np.full((3, 3), np.nan))).all()
+
+
+def test_the_error_is_far_below_what_shuffles_differ_by():
+    rng = np.random.default_rng(1)
+    matrix = 1000 + euclidean_distances(rng.normal(size=(300, 8)))
+    labels = np.stack([rng.permutation(np.repeat([0, 1, 2], 100)) for _ in range(50)])
+    result = Labelings(labels, 3).pair_means(matrix)
+    exact = np.array([pair_means(matrix, row[:, None] == np.arange(3), [(0, 0), (0, 1)]).estimate for row in labels])
+    assert np.abs(result[:, 0, :2] - exact).max() < 1e-5 * exact.std(0).min()
+
+
+def test_equal_values_have_exactly_their_mean():
+    assert Labelings([[0, 0, 1, 1]], 2).pair_means(np.full((4, 4), 0.3)).tolist() == [[[0.3, 0.3], [0.3, 0.3]]]
