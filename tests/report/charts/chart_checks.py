@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import cos, radians, sin
 from typing import Any
 
+import altair as alt
 import polars as pl
 import vl_convert
 
@@ -22,11 +23,19 @@ assert PAPER_INCHES["column"] * 72 / 8 * 12 >= NARROW
 
 def check_chart(chart: Chart, table: pl.DataFrame, drawing: Drawing) -> None:
     """All checks of one chart that has something to draw."""
+    check_schema(drawing.specification)
     check_axes_are_named(drawing.specification)
     check_series_can_be_told_apart(chart, table)
     check_intervals_are_possible(chart, table)
     check_controls_are_grey_and_dashed(chart, table, drawing.specification)
     check_texts_lie_inside_the_picture(drawing)
+
+
+def check_schema(specification: dict[str, Any]) -> None:
+    """That Vega-Lite's schema allows the specification."""
+    schema = alt.TopLevelFacetSpec if "spec" in specification else alt.TopLevelLayerSpec
+    records = specification["data"]["values"][:1]  # they are all alike
+    schema.from_dict(specification | {"data": {"values": records}})
 
 
 def layers(specification: dict[str, Any]) -> list[dict[str, Any]]:

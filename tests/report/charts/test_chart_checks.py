@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("altair")
 
+from jsonschema import ValidationError
+
 from mematlas.findings.finding import Axis, Chart
 from mematlas.report.charts.chart_rows import select_rows
 from mematlas.report.charts.specification import draw
@@ -45,6 +47,12 @@ def test_a_label_that_vega_cuts_is_found():
     tight = replace(drawing, specification=changed(drawing.specification, 0, 9))  # labelLimit: 0 is none
     with pytest.raises(AssertionError, match="is cut by Vega"):
         checks.check_texts_lie_inside_the_picture(tight)
+
+
+def test_what_vega_lite_does_not_know_is_found():
+    *_, drawing = drawn()
+    with pytest.raises(ValidationError, match="linee"):
+        checks.check_schema(changed(drawing.specification, "line", "linee"))
 
 
 def test_an_axis_without_a_name_is_found():

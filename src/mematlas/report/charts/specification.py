@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import altair as alt
 import polars as pl
+from altair.utils.schemapi import debug_mode
 
 from mematlas.findings.finding import Chart, Shape
 from mematlas.report.charts import alluvial as flow
@@ -76,11 +77,13 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str, palette: Palette |
         return None
     panels = 1 if chart.facet is None else drawable[chart.facet].n_unique()
     chart = chart if panels > 1 else replace(chart, facet=None)
-    panel = _SHAPES[chart.shape](chart, drawable, palette_of([frame]) if palette is None else palette)
-    # Altair copies and checks all that it is given, several times: the records are put in when it is done
-    layered = alt.layer(*panel.layers, data=alt.Data(name="records"), height=panel.height)
-    picture = _split_into_panels(chart, drawable, layered) if chart.facet else layered
-    specification = picture.properties(description=description).to_dict()
+    # Altair copies and checks all that it is given, several times: the records are put in when it is done, and tests
+    # check every kind of chart against the schema of Vega-Lite (tests/report/charts/chart_checks.py)
+    with debug_mode(False):
+        panel = _SHAPES[chart.shape](chart, drawable, palette_of([frame]) if palette is None else palette)
+        layered = alt.layer(*panel.layers, data=alt.Data(name="records"), height=panel.height)
+        picture = _split_into_panels(chart, drawable, layered) if chart.facet else layered
+        specification = picture.properties(description=description).to_dict(validate=False)
     specification = all_printable(specification | {"data": {"values": panel.records}})
     specification.pop("config", None)
     sizes = (panel.min_width, panel.max_width, panel.label_width, panel.levels)

@@ -1,6 +1,7 @@
 """Means over pairs of rows for many labelings of the same rows at once, such as shuffled ones."""
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -65,7 +66,7 @@ def _pair_sums(matrix: Singles, members: Singles) -> Floats:
     flat = members.reshape(labelings * labels, rows)
     products = np.empty_like(flat)
     ends = np.linspace(0, rows, min(_BLOCKS, rows) + 1).astype(int)
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends):
         block = matrix[:end, start:end].copy()
         block[start:] /= 2
         np.matmul(flat[:, :end], block, out=products[:, start:end])
