@@ -6,7 +6,6 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 # Number of parallel test processes; each uses one thread, and so one core.
 JOBS ?= 2
 export OMP_WAIT_POLICY ?= passive
-export TOKENIZERS_PARALLELISM ?= false
 # Modules are compiled when they are first imported, not all of them when they are installed: half a minute less.
 unexport PYTHONDONTWRITEBYTECODE
 # `dev` installs everything that the other targets need; if it is installed, nothing else is.
@@ -18,6 +17,7 @@ demo: $(call installed,demo)
 	$(VENV)/bin/mematlas demo --out demo
 
 test: export OMP_NUM_THREADS ?= 1
+test: export TOKENIZERS_PARALLELISM ?= false
 test: export POLARS_MAX_THREADS ?= 1
 test: $(call installed,test)
 	$(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder

@@ -5,6 +5,10 @@ import shutil
 import pytest
 from hypothesis import settings
 
+from mematlas.executors.allocation import keep_freed_memory
+
+keep_freed_memory()  # as the commands do
+
 # other processes slow examples down, so that their duration says nothing about the code
 settings.register_profile("shared cores", deadline=None)
 settings.load_profile("shared cores")

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.stats import t as student_t
 
 from mematlas.stats.estimates.clustered import dense_labels
@@ -155,7 +156,7 @@ def _cluster_moments(
 ) -> list[Moments]:
     """As `_moments`, where rows come in clusters; labels: [rows], those of each row."""
     sums, diagonal = matrix @ members.astype(np.float64), np.diag(matrix)
-    own_sums = np.where(labels[:, None] == labels, matrix, 0) @ members.astype(np.float64)
+    own_sums = _own_clusters(matrix, labels) @ members.astype(np.float64)
     moments = []
     for i, j in pairs:
         first, second = members[:, i], members[:, j]
@@ -166,6 +167,18 @@ def _cluster_moments(
             row_sums = sums[first, j], sums[second, i], own_sums[first, j]
             moments.append(between_groups_of_clusters(*row_sums, labels[first], labels[second]))
     return moments
+
+
+def _own_clusters(matrix: Floats, labels: NDArray[np.int64]) -> csr_array:
+    """The matrix with only the pairs of rows of one cluster; clusters are small, so that most are none."""
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)[labels]
+    starts = (np.cumsum(np.bincount(labels)) - np.bincount(labels))[labels]
+    ends = np.cumsum(sizes)
+    places = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes) + np.repeat(starts, sizes)
+    columns = order[places]
+    values = matrix[np.repeat(np.arange(len(labels)), sizes), columns]
+    return csr_array((values, columns, np.concatenate([[0], ends])), shape=matrix.shape)
 
 
 def _within_group(sums: Floats) -> tuple[float, float, float]:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from polars import selectors
 
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
+from mematlas.executors.threads import map_in_threads, threads_beside_blas
 from mematlas.metrics.levels import LEVELS
 from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
 from mematlas.stats.geometry.labeled_pairs import Labelings
 from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 from mematlas.stats.regression.curves import fit_log_linear
 
+_MOST_THREADS: Final = 2  # each has the matrices of one step
 MIN_ROWS: Final = 10  # our choice: levels with fewer rows are neither cited nor drawn
 LOWEST, HIGHEST, ALL_LEVELS = LEVELS[0], LEVELS[-1], "all levels"
 LOWEST_TO_HIGHEST: Final = f"{LOWEST} to {HIGHEST}"
@@ -121,11 +123,16 @@ def _to_frame(records: list[dict[str, Any]], columns: dict[str, str]) -> pl.Data
 def _distance_records(sample: StateSample) -> Iterator[dict[str, Any]]:
     """The records of each step, then those of the mean over decoding steps."""
     members, shuffled = _members(sample), _shuffled_levels(sample)
+
+    def compare(step: int) -> tuple[Matrices, list[dict[str, Any]]]:
+        matrices = _matrices(sample.states_at(step))
+        return matrices, [*_step_records(sample, matrices, members, shuffled, step)]
+
     sums: Matrices = {}
     steps = sample.steps
-    for step in steps:
-        matrices = _matrices(sample.states_at(step))
-        yield from _step_records(sample, matrices, members, shuffled, step)
+    compared = map_in_threads(compare, steps, threads_beside_blas(_MOST_THREADS))
+    for step, (matrices, records) in zip(steps, compared, strict=True):
+        yield from records
         if step >= 0:
             sums = {name: matrix + sums.get(name, 0) for name, matrix in matrices.items()}
     count = sum(step >= 0 for step in steps)
