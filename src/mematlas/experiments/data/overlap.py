@@ -36,4 +36,4 @@ def has_no_ngram_in(keys: Keys, others: Keys) -> NDArray[np.bool_]:
     places = np.searchsorted(in_order, keys)
     is_found = places < len(in_order)
     is_found[is_found] = in_order[places[is_found]] == keys[is_found]
-    return ~is_found.any(axis=1)
+    return np.asarray(~is_found.any(axis=1))

@@ -77,14 +77,17 @@ def draw(chart: Chart, frame: pl.DataFrame, description: str, palette: Palette |
         return None
     panels = 1 if chart.facet is None else drawable[chart.facet].n_unique()
     chart = chart if panels > 1 else replace(chart, facet=None)
-    # Altair copies and checks all that it is given, several times: the records are put in when it is done, and tests
-    # check every kind of chart against the schema of Vega-Lite (tests/report/charts/chart_checks.py)
+    # Altair copies and checks all that it is given, several times: what it need not see is put in when it is done, and
+    # tests check every kind of chart against the schema of Vega-Lite (tests/report/charts/chart_checks.py)
     with debug_mode(False):
         panel = _SHAPES[chart.shape](chart, drawable, palette_of([frame]) if palette is None else palette)
         layered = alt.layer(*panel.layers, data=alt.Data(name="records"), height=panel.height)
         picture = _split_into_panels(chart, drawable, layered) if chart.facet else layered
-        specification = picture.properties(description=description).to_dict(validate=False)
-    specification = all_printable(specification | {"data": {"values": panel.records}})
+        specification = picture.to_dict(validate=False)
+    if chart.facet:
+        specification["resolve"] = {"axis": {"x": "independent"}}
+    specification |= {"description": description, "data": {"values": panel.records}}
+    specification = all_printable(specification)
     specification.pop("config", None)
     sizes = (panel.min_width, panel.max_width, panel.label_width, panel.levels)
     letters = _longest_legend_entry(chart, drawable)
@@ -97,8 +100,7 @@ def _split_into_panels(chart: Chart, frame: pl.DataFrame, layered: Any) -> alt.F
     is_numeric = frame[chart.facet].dtype.is_numeric()
     label = f"'{encodings.column_title(chart.facet)} ' + datum.value" if is_numeric else "datum.value"
     header = alt.Header(title=None, labelExpr=label)
-    panels = layered.facet(facet=alt.Facet(field=chart.facet, type="nominal", sort=facets, header=header), columns=2)
-    return panels.resolve_axis(x="independent")
+    return layered.facet(facet=alt.Facet(field=chart.facet, type="nominal", sort=facets, header=header), columns=2)
 
 
 def _longest_legend_entry(chart: Chart, frame: pl.DataFrame) -> int:
