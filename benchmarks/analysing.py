@@ -1,17 +1,19 @@
 """Time and peak resident memory of all analyses on a study with many rows of scores.
 
     python benchmarks/analysing.py [--lines 10_000_000] [--cells grid|one] [--features] [--documents ROWS] [--work DIR]
-        [--apart]
+        [--apart | --check]
 
 The study is synthetic, not scored: seven models of Pythia's sizes on the same rows, a tenth of them control rows.
 Scores are bimodal, grow with size, context and repetitions, and are consistent between models and cells (a longer
 continuation extends the same hits). --cells grid: 15 cells; --cells one: 32 + 32 only, so that there are 15 times as
 many rows. --documents makes so many consecutive rows one document, whose rows are alike. --features adds row features,
 which the analyses of the input need. The analyses then run one after the other in a new process and share cached
-tables, as in `mematlas analyze`; --apart runs each in a separate process.
+tables, as in `mematlas analyze`; --apart runs each in a separate process. --check then runs them all once more without
+the short columns of scores that are made where rows are many, and compares every file of the findings.
 """
 
 import argparse
+import filecmp
 import json
 import os
 import resource
@@ -37,6 +39,7 @@ MODELS = {
 }
 GRIDS = {"grid": ((32, 48, 64), (16, 32, 48, 64, 96)), "one": ((32,), (32,))}
 SHARD_ROWS = 8192
+LINES = "findings-from-lines"
 
 
 def make_study(folder: Path, lines: int, cells: str, features: bool, documents: int) -> int:
@@ -163,20 +166,28 @@ def score_table(
     return pa.concat_tables(parts)
 
 
-def run_analyses(study: Path, names: list[str]) -> None:
-    """In a new process: run the analyses, write findings, and print seconds and claims as JSON lines."""
+def run_analyses(study: Path, findings: str, names: list[str]) -> None:
+    """In a new process: run the analyses, write findings, and print seconds and claims as JSON lines.
+
+    findings: name of their folder; LINES for those from score lines alone.
+    """
     start = time.perf_counter()
     from mematlas.analyses import ANALYSES
+    from mematlas.analyses.frames import score_blocks
     from mematlas.analyses.frames.study_tables import read_tables
+    from mematlas.executors.allocation import keep_freed_memory
     from mematlas.findings.finding import write_finding
     from mematlas.study import open_study
 
+    keep_freed_memory()
+    if findings == LINES:
+        score_blocks._FEWEST_ROWS = sys.maxsize
     tables = read_tables(open_study(study))
     print_record({"name": "start", "seconds": time.perf_counter() - start, "claim": ""})
     for name in names:
         start = time.perf_counter()
         finding = ANALYSES.load(name).compute(tables)
-        write_finding(study / "findings" / name, finding)
+        write_finding(study / findings / name, finding)
         print_record({"name": name, "seconds": time.perf_counter() - start, "claim": finding.claim})
 
 
@@ -187,13 +198,28 @@ def print_record(record: dict) -> None:
     print(json.dumps(record | {"peak": peak}), flush=True)
 
 
-def measure(study: Path, names: list[str]) -> Iterator[dict]:
+def measure(study: Path, names: list[str], findings: str = "findings") -> Iterator[dict]:
     """The records that `run_analyses` prints, run in a separate process."""
-    command = [sys.executable, __file__, "--answer", str(study), *names]
+    command = [sys.executable, __file__, "--answer", str(study), findings, *names]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode:
         raise SystemExit(completed.stderr)
     yield from map(json.loads, completed.stdout.splitlines())
+
+
+def print_records(records: list[dict]) -> None:
+    for record in records:
+        print(f"| {record['name']} | {record['seconds']:.2f} | {record['peak']:.2f} |")
+    total, peak = sum(record["seconds"] for record in records), max(record["peak"] for record in records)
+    print(f"| all | {total:.2f} | {peak:.2f} |\n", flush=True)
+
+
+def compare(first: Path, second: Path) -> None:
+    """Print how many files of two folders of findings are equal, byte for byte."""
+    names = sorted({path.relative_to(folder) for folder in (first, second) for path in folder.rglob("*.*")})
+    _, different, missing = filecmp.cmpfiles(first, second, names, shallow=False)
+    others = [str(name) for name in (*different, *missing)]
+    print(f"{len(names) - len(others)} of {len(names)} files of findings are equal {' '.join(others)}\n", flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -204,6 +230,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=0, metavar="ROWS", help="rows of each document")
     parser.add_argument("--work", type=Path, help="folder for the study, by default a temporary one")
     parser.add_argument("--apart", action="store_true", help="run each analysis in a separate process")
+    parser.add_argument("--check", action="store_true", help="compare with the findings from score lines alone")
     parser.add_argument("--answer", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -211,7 +238,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     options = parse_arguments()
     if options.answer:
-        run_analyses(Path(options.answer[0]), options.answer[1:])
+        run_analyses(Path(options.answer[0]), options.answer[1], options.answer[2:])
         return
     from mematlas.analyses import ANALYSES
 
@@ -228,10 +255,11 @@ def main() -> None:
         print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
         groups = [[name] for name in ANALYSES] if options.apart else [list(ANALYSES)]
         records = [record for group in groups for record in measure(Path(folder), group)]
-        for record in records:
-            print(f"| {record['name']} | {record['seconds']:.2f} | {record['peak']:.2f} |")
-        total, peak = sum(record["seconds"] for record in records), max(record["peak"] for record in records)
-        print(f"| all | {total:.2f} | {peak:.2f} |\n")
+        print_records(records)
+        if options.check:
+            print("From score lines alone:\n")
+            print_records([*measure(Path(folder), list(ANALYSES), LINES)])
+            compare(Path(folder) / "findings", Path(folder) / LINES)
         for record in records:
             if record["claim"]:
                 print(f"{record['name']}: {record['claim']}")
