@@ -7,6 +7,7 @@ training small models took 1.2 to 1.5 times as long (benchmarks/RESULTS.md). No 
 
 import ctypes
 import os
+from collections.abc import Callable
 from typing import Final
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of mallopt, from malloc.h
@@ -18,10 +19,21 @@ def keep_freed_memory() -> None:
     """Let this process keep freed memory; nothing without glibc, or if the user has set a variable MALLOC_...."""
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no glibc
-        return
+    mallopt = _of_glibc("mallopt")
     mallopt(_MMAP_THRESHOLD, _LARGEST)
     mallopt(_TRIM_THRESHOLD, _KEPT)
     mallopt(_ARENA_MAX, 1)  # those of other threads give memory back all the same
+
+
+def return_freed_memory() -> None:
+    """Give all freed memory back to the system, so that the size of this process says what it uses."""
+    _of_glibc("malloc_trim")(0)
+
+
+def _of_glibc(name: str) -> Callable[..., object]:
+    """A function of glibc; without glibc one that does nothing."""
+    try:
+        function: Callable[..., object] = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):
+        return lambda *_: None
+    return function

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import torch
 
+from mematlas.executors.allocation import return_freed_memory
 from mematlas.scoring.engines.memory import is_out_of_memory
 
 #: Share of the free memory that a batch may take; the rest is for fragmentation and for rows that recite.
@@ -83,6 +84,7 @@ class ResidentMeter:
         return free if limit == "max" else max(0, min(free, int(limit) - used))
 
     def peak(self, function: Callable[[], None]) -> int:
+        return_freed_memory()
         self._reset()
         before = self._field("self/status", "VmRSS")
         function()
