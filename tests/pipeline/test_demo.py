@@ -109,3 +109,28 @@ def test_an_edited_study_file_is_left_as_it_is(out, capsys):
         assert mematlas.open_study(out / "study").run().settings["continuation"] == [16, 32, 48, 64]
     finally:
         path.write_text(text)
+
+
+class Captured(Exception):
+    """Ends the demo before its study."""
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("option", "workers"), [([], 4), (["--workers", "3"], 3)])
+def test_workers_share_the_study_by_default_one_a_core_and_four_at_most(out, monkeypatch, option, workers):
+    def capture(file, progress):
+        raise Captured(file.workers)
+
+    monkeypatch.setattr("mematlas.pipeline.demo.run_file", capture)
+    monkeypatch.setattr("mematlas.cli.commands.train.demo.cores", lambda: 9)
+    with pytest.raises(Captured, match=f"^{workers}$"):
+        run(["demo", "--out", str(out), *option])
+    with pytest.raises(Captured, match="^1$"):
+        mematlas.demo(out)
+    assert "workers" not in yaml.safe_load((out / "study.yaml").read_text())
+
+
+def test_no_workers_are_refused_before_anything_is_trained(tmp_path, capsys):
+    assert run(["demo", "--out", str(tmp_path / "demo"), "--workers", "0"]) == 2
+    assert "--workers: Input should be greater than 0 (given: 0)" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
