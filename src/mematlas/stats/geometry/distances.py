@@ -171,14 +171,13 @@ def _cluster_moments(
 
 def _own_clusters(matrix: Floats, labels: NDArray[np.int64]) -> csr_array:
     """The matrix with only the pairs of rows of one cluster; clusters are small, so that most are none."""
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)[labels]
-    starts = (np.cumsum(np.bincount(labels)) - np.bincount(labels))[labels]
-    ends = np.cumsum(sizes)
-    places = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes) + np.repeat(starts, sizes)
-    columns = order[places]
-    values = matrix[np.repeat(np.arange(len(labels)), sizes), columns]
-    return csr_array((values, columns, np.concatenate([[0], ends])), shape=matrix.shape)
+    sizes = np.bincount(labels)
+    starts, own = (np.cumsum(sizes) - sizes)[labels], sizes[labels]
+    ends = np.concatenate([[0], np.cumsum(own)])
+    places = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], own)
+    columns = np.argsort(labels, kind="stable")[places]
+    values = matrix[np.repeat(np.arange(len(labels)), own), columns]
+    return csr_array((values, columns, ends), shape=matrix.shape)
 
 
 def _within_group(sums: Floats) -> tuple[float, float, float]:
