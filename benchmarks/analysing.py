@@ -208,6 +208,7 @@ def measure(study: Path, names: list[str], findings: str = "findings") -> Iterat
 
 
 def print_records(records: list[dict]) -> None:
+    print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
     for record in records:
         print(f"| {record['name']} | {record['seconds']:.2f} | {record['peak']:.2f} |")
     total, peak = sum(record["seconds"] for record in records), max(record["peak"] for record in records)
@@ -252,7 +253,6 @@ def main() -> None:
             f"made in {time.perf_counter() - start:.0f} s; {os.cpu_count()} cores, {pl.thread_pool_size()} polars "
             f"threads, load {os.getloadavg()[0]:.1f}\n"
         )
-        print("| analysis | seconds | peak resident memory so far, GB |\n|---|---|---|")
         groups = [[name] for name in ANALYSES] if options.apart else [list(ANALYSES)]
         records = [record for group in groups for record in measure(Path(folder), group)]
         print_records(records)
