@@ -10,7 +10,8 @@ from scipy.stats import norm
 from mematlas.stats.classification.discrimination import pr_auc, roc_auc
 from mematlas.stats.classification.membership import mean_exposure, true_positive_rate
 from mematlas.stats.estimates.clustered import cluster_sums, clustered_shares
-from mematlas.stats.geometry.distances import euclidean_distances, pair_means
+from mematlas.stats.geometry.distances import euclidean_distances
+from mematlas.stats.geometry.group_pairs import pair_means
 from mematlas.stats.regression.curves import fit_log_linear
 from mematlas.stats.regression.logistic import fit_logistic, wald_test
 from simulations.designs import Design, luck

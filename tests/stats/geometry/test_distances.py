@@ -1,13 +1,17 @@
 """Distances of planted rows, and the jackknife over rows."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import t
 
-from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
+from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, standardize
+from mematlas.stats.geometry.group_pairs import GroupPairs, pair_means
 
 WITHIN, BETWEEN = [(0, 0)], [(0, 1)]
+ENDS = ("estimate", "lower", "upper")
 
 
 def clusters(first, second):
@@ -107,7 +111,8 @@ def test_the_jackknife_leaves_clusters_out_one_by_one(measure):
     variance, clusters = brute_force(matrix, labels, first, ~first)
     assert result.clusters.tolist() == [4, 7]
     assert clusters == 7
-    assert t.ppf(0.975, 6) * variance**0.5 <= half_widths(result)[1] <= t.ppf(0.975, 3) * variance**0.5
+    half = half_widths(result)[1]
+    assert t.ppf(0.975, 6) * variance**0.5 <= half * (1 + 1e-12) <= t.ppf(0.975, 3) * variance**0.5
     apart = np.where(first, labels, labels + 10)  # no cluster in both groups
     sides = [brute_force_of_side(matrix, apart, one, other) for one, other in ((first, ~first), (~first, first))]
     degrees = sum(sides) ** 2 / (sides[0] ** 2 / 3 + sides[1] ** 2 / 5)
@@ -150,6 +155,23 @@ def test_intervals_over_clusters_have_their_nominal_coverage():
     ]
     truth = np.mean([result.estimate[0] for result in results])
     assert 0.92 <= np.mean([result.lower[0] <= truth <= result.upper[0] for result in results]) <= 0.98
+
+
+def test_one_object_has_the_means_of_several_matrices():
+    """Whatever rows each of them lacks, and in whatever order they come."""
+    rng = np.random.default_rng(11)
+    labels, members = rng.integers(0, 12, 30), np.arange(30)[:, None] % 3 == np.arange(3)
+    pairs, matrices = [(0, 0), (0, 1), (1, 2), (2, 2)], []
+    for missing in ([], [3, 4, 5], [], range(0, 30, 3), [29]):
+        states = rng.normal(size=(30, 4))
+        states[list(missing)] = np.nan
+        matrices.append(euclidean_distances(states))
+    several = GroupPairs(members, pairs, labels)
+    for matrix in matrices:
+        one, alone = several.means(matrix), pair_means(matrix, members, pairs, labels)
+        for field in fields(one):
+            assert np.array_equal(getattr(one, field.name), getattr(alone, field.name), equal_nan=field.name in ENDS)
+    assert several.means(matrices[3]).count.tolist() == [0, 0, 100, 45]
 
 
 def test_too_few_clusters_have_no_interval():
@@ -234,7 +256,9 @@ def test_groups_that_share_rows_and_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="no row in common"):
         pair_means(np.zeros((2, 2)), np.ones((2, 2), bool), BETWEEN)
     with pytest.raises(ValueError, match="matrix must be"):
-        pair_means(np.zeros((2, 3)), np.ones((2, 2), bool), BETWEEN)
+        pair_means(np.zeros((2, 3)), np.eye(2, dtype=bool), BETWEEN)
+    with pytest.raises(ValueError, match="members must be"):
+        pair_means(np.zeros((2, 2)), np.ones(2, bool), BETWEEN)
     with pytest.raises(ValueError, match="states must be"):
         euclidean_distances(np.zeros(3))
 

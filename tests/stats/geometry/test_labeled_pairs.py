@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means
+from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances
+from mematlas.stats.geometry.group_pairs import pair_means
 from mematlas.stats.geometry.labeled_pairs import Labelings
 
 

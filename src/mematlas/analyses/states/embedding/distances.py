@@ -15,7 +15,8 @@ from polars import selectors
 from mematlas.analyses.states.embedding.samples import CONTROL, GROUPS, StateSample
 from mematlas.executors.threads import map_in_threads, threads_beside_blas
 from mematlas.metrics.levels import LEVELS
-from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, pair_means, standardize
+from mematlas.stats.geometry.distances import cosine_similarities, euclidean_distances, standardize
+from mematlas.stats.geometry.group_pairs import GroupPairs
 from mematlas.stats.geometry.labeled_pairs import Labelings
 from mematlas.stats.hypotheses.label_shuffles import SHUFFLES, label_shuffles, mean_and_middle
 from mematlas.stats.regression.curves import fit_log_linear
@@ -122,11 +123,12 @@ def _to_frame(records: list[dict[str, Any]], columns: dict[str, str]) -> pl.Data
 
 def _distance_records(sample: StateSample) -> Iterator[dict[str, Any]]:
     """The records of each step, then those of the mean over decoding steps."""
-    members, shuffled = _members(sample), _shuffled_levels(sample)
+    pairs, shuffled = _pairs(sample), _shuffled_levels(sample)
+    of_groups = GroupPairs(_members(sample), [columns for *_, columns in pairs], sample.clusters)
 
     def compare(step: int) -> tuple[Matrices, list[dict[str, Any]]]:
         matrices = _matrices(sample.states_at(step))
-        return matrices, [*_step_records(sample, matrices, members, shuffled, step)]
+        return matrices, [*_step_records(sample, matrices, of_groups, shuffled, step)]
 
     sums: Matrices = {}
     steps = sample.steps
@@ -136,7 +138,7 @@ def _distance_records(sample: StateSample) -> Iterator[dict[str, Any]]:
         if step >= 0:
             sums = {name: matrix + sums.get(name, 0) for name, matrix in matrices.items()}
     count = sum(step >= 0 for step in steps)
-    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, members, shuffled, None)
+    yield from _step_records(sample, {name: matrix / count for name, matrix in sums.items()}, of_groups, shuffled, None)
 
 
 def _matrices(states: NDArray[np.float64]) -> Matrices:
@@ -167,17 +169,20 @@ def _shuffled_levels(sample: StateSample) -> Labelings | None:
     return Labelings(labels, len(LEVELS))
 
 
-def _pairs(sample: StateSample) -> Iterator[Pair]:
+def _pairs(sample: StateSample) -> list[Pair]:
     """role, name and two columns of `_members` for each pair of groups to compare."""
-    levels = range(len(LEVELS))
-    for first in levels:
-        for second in levels[first:]:
-            name = LEVELS[first] if first == second else f"{LEVELS[first]} to {LEVELS[second]}"
-            yield sample.role, name, (first, second)
-    control = GROUPS.index(CONTROL)
-    yield sample.role, ALL_LEVELS, (_ALL_LEVELS_COLUMN, _ALL_LEVELS_COLUMN)
-    yield "control", CONTROL, (control, control)
-    yield from (("control", f"{LEVELS[level]} to {CONTROL}", (level, control)) for level in (0, len(LEVELS) - 1))
+    levels, control, every = range(len(LEVELS)), GROUPS.index(CONTROL), _ALL_LEVELS_COLUMN
+    names = {
+        (first, second): LEVELS[first] if first == second else f"{LEVELS[first]} to {LEVELS[second]}"
+        for first in levels
+        for second in levels[first:]
+    }
+    return [
+        *((sample.role, name, columns) for columns, name in names.items()),
+        (sample.role, ALL_LEVELS, (every, every)),
+        ("control", CONTROL, (control, control)),
+        *(("control", f"{LEVELS[level]} to {CONTROL}", (level, control)) for level in (0, len(LEVELS) - 1)),
+    ]
 
 
 def _is_drawn(role: str, name: str, step: int | None, length: int) -> bool:
@@ -191,18 +196,16 @@ def _is_drawn(role: str, name: str, step: int | None, length: int) -> bool:
 def _step_records(
     sample: StateSample,
     matrices: Matrices,
-    members: NDArray[np.bool_],
+    of_groups: GroupPairs,
     shuffled_levels: Labelings | None,
     step: int | None,
 ) -> Iterator[dict[str, Any]]:
     """The records of one step, for the pairs of groups that have pairs of rows; step: None for the mean over all."""
-    pairs = [*_pairs(sample)]
-    columns = [pair for *_, pair in pairs]
-    means = {name: pair_means(matrix, members, columns, sample.clusters) for name, matrix in matrices.items()}
+    means = {name: of_groups.means(matrix) for name, matrix in matrices.items()}
     shuffled = {} if shuffled_levels is None else _shuffled_means(matrices, shuffled_levels)
     sizes = means["distance"]
     key = (sample.model, sample.parameters, sample.latest, sample.kind, ONE_STEP if step is not None else ALL_STEPS)
-    for index, (role, name, pair) in enumerate(pairs):
+    for index, (role, name, pair) in enumerate(_pairs(sample)):
         if not sizes.count[index]:
             continue
         rows = int(sizes.first_rows[index]), int(sizes.second_rows[index])
