@@ -6,7 +6,8 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 # Number of parallel test processes; each uses one thread, and so one core.
 JOBS ?= 2
 export OMP_WAIT_POLICY ?= passive
-# Modules are compiled when they are first imported, not all of them when they are installed: half a minute less.
+# Modules are compiled when they are first imported, not all of them when they are installed: half a minute less. torch
+# is imported, and so compiled, while the second core has nothing to do.
 unexport PYTHONDONTWRITEBYTECODE
 # `dev` installs everything that the other targets need; if it is installed, nothing else is.
 installed = $(VENV)/.$(if $(wildcard $(VENV)/.dev),dev,$1)
@@ -37,6 +38,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.%: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install -q --no-compile -c constraints.txt torch
+	$(VENV)/bin/python -c "import torch._dynamo" 2>/dev/null & \
 	$(PIP) install -q --no-compile -c constraints.txt -e ".[$(if $(filter demo,$*),hf$(comma)report,$*)]"
 	touch $@
 
