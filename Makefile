@@ -35,6 +35,7 @@ docs: $(call installed,docs)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q --upgrade pip
 
 $(VENV)/.%: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install -q --no-compile -c constraints.txt torch

@@ -194,7 +194,7 @@ def test_the_report_is_written_when_findings_or_gallery_are_newer(shelf, monkeyp
     pytest.importorskip("altair")
     written = []
 
-    def write_report(study):
+    def write_report(study, workers):
         written.append(study)
         (study / "report.html").write_text("page")
         return study / "report.html"

@@ -1,12 +1,16 @@
 """The charts of findings as figures of the page: interactive, with a static image for print and without scripts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import polars as pl
 from markupsafe import Markup
 
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
+from mematlas.executors.pool import map_tasks, raise_failed
 from mematlas.findings.finding import Chart, Finding
 from mematlas.report.charts.export import WIDTH, minify_svg, svg
 from mematlas.report.charts.palette import Palette, palette_of
@@ -41,25 +45,69 @@ class Figure:
         return f"{self.finding}-{self.chart.name}"
 
 
-def build_figures(findings: Sequence[Finding], width: int = WIDTH) -> Iterator[Figure]:
-    """The figures of all findings, in order, with images at most `width` pixels wide."""
-    number = 0
+@dataclass(frozen=True, slots=True, eq=False)
+class _Order:
+    """A chart to be drawn, with all that a worker needs for it; see `Figure`. frame: its table."""
+
+    finding: str
+    chart: Chart
+    number: int
+    frame: pl.DataFrame
+    alt_text: str
+
+    def __str__(self) -> str:
+        return f"the chart {self.chart.name} of {self.finding}"
+
+
+def build_figures(
+    findings: Sequence[Finding], width: int = WIDTH, workers: WorkerOptions = SINGLE_PROCESS
+) -> Iterator[Figure]:
+    """The figures of all findings, in order, with images at most `width` pixels wide.
+
+    Raises:
+        StudyError: workers died while they drew.
+    """
     palette = palette_of(table.frame for finding in findings for table in finding.tables)
+    orders = [*_orders(findings)]
+    if not workers.uses_workers(len(orders)):
+        yield from map(partial(_build_figure, palette, width), orders)
+        return
+    figures: dict[int, Figure] = {}
+
+    def keep(figure: Figure) -> None:
+        figures[figure.number] = figure
+
+    failed = map_tasks(workers, partial(_figure_worker, palette, width), orders, keep, lambda _: None)
+    raise_failed(failed, "charts", "all findings are kept. Use fewer --workers, and run the same command again.")
+    yield from (figures[order.number] for order in orders)
+
+
+def _orders(findings: Sequence[Finding]) -> Iterator[_Order]:
+    number = 0
     for finding in findings:
         for chart in finding.charts:
             number += 1
             alt_text = f"{chart.title}. {headline(finding)}. {finding.sentence or finding.claim}"
-            drawing = draw(chart, finding.table(chart.table), alt_text, palette)
-            image = "" if drawing is None else _data_uri(minify_svg(svg(drawing, width)))
-            others = () if drawing is None else tuple(_other_drawings(chart, finding, alt_text, palette))
-            yield Figure(finding.name, chart, number, drawing, alt_text, image, view_of(chart), others)
+            yield _Order(finding.name, chart, number, finding.table(chart.table), alt_text)
 
 
-def _other_drawings(chart: Chart, finding: Finding, alt_text: str, palette: Palette) -> Iterator[tuple[View, Drawing]]:
+def _figure_worker(palette: Palette, width: int, threads: int) -> Callable[[_Order], Figure]:
+    """A worker that draws; it has no use for more threads than one."""
+    return partial(_build_figure, palette, width)
+
+
+def _build_figure(palette: Palette, width: int, order: _Order) -> Figure:
+    chart, alt_text = order.chart, order.alt_text
+    drawing = draw(chart, order.frame, alt_text, palette)
+    image = "" if drawing is None else _data_uri(minify_svg(svg(drawing, width)))
+    others = () if drawing is None else tuple(_other_drawings(order, palette))
+    return Figure(order.finding, chart, order.number, drawing, alt_text, image, view_of(chart), others)
+
+
+def _other_drawings(order: _Order, palette: Palette) -> Iterator[tuple[View, Drawing]]:
     """The views of a chart for other cells and models in which there is something to draw."""
-    frame = finding.table(chart.table)
-    for view in other_views(chart, frame):
-        drawing = draw(view.chart, frame, alt_text, palette)
+    for view in other_views(order.chart, order.frame):
+        drawing = draw(view.chart, order.frame, order.alt_text, palette)
         if drawing is not None:
             yield view, drawing
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.io.paths import study_path, write_bytes
 from mematlas.report.atlas import Atlas, family_atlas
 from mematlas.report.atlas_drawing import write_atlas
@@ -18,10 +19,11 @@ def write_report(
     formats: Sequence[Format] = (),
     run: str | None = None,
     width: PaperWidth = "page",
+    workers: WorkerOptions = SINGLE_PROCESS,
 ) -> Path:
     """Write the report of a run (default: the latest) to `out` (default: STUDY/report.html), and the atlas and each
     chart in each of `formats`, for a column or the whole page of a paper, into its `pictures_folder`; returns the path
-    of the page.
+    of the page. `workers` share the drawing.
 
     Raises:
         StudyError: the run has no findings yet, something is damaged, or a file cannot be written.
@@ -29,7 +31,7 @@ def write_report(
     opened = study if isinstance(study, Study) else open_study(study)
     selected = opened.run(run)
     findings = read_run_findings(opened, selected)
-    figures, atlas = list(build_figures(findings)), family_atlas(findings)
+    figures, atlas = list(build_figures(findings, workers=workers)), family_atlas(findings)
     page = opened.folder / "report.html" if out is None else study_path(out)
     content = render_page(opened, selected, findings, figures, atlas).encode()
     write_bytes(page, content)

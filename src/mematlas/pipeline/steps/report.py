@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from mematlas.errors import MissingExtra
 from mematlas.errors.libraries import is_own_module, missing_library
 from mematlas.errors.remedies import command_line
-from mematlas.executors.options import WorkerOptions
+from mematlas.executors.options import SINGLE_PROCESS, WorkerOptions
 from mematlas.pipeline.step import Step, StepContext
 from mematlas.pipeline.steps.analyze import chosen_analyses, stamp_name
 from mematlas.progress import Progress
@@ -47,7 +47,7 @@ class ReportStep(Step):
             MissingExtra: the libraries that draw charts are not installed.
         """
         if not self.is_current():
-            _write_report(self.study.folder)
+            _write_report(self.study.folder, workers if workers.executor == "local" else SINGLE_PROCESS)
             record(self.study.folder, self.name, self.source)
 
     def summary(self) -> str:
@@ -61,7 +61,7 @@ class ReportStep(Step):
         return path if path.is_file() else None
 
 
-def _write_report(folder: Path) -> None:
+def _write_report(folder: Path, workers: WorkerOptions) -> None:
     try:
         from mematlas.report.page import write_report
     except ImportError as error:
@@ -70,4 +70,4 @@ def _write_report(folder: Path) -> None:
         raise MissingExtra(
             f"The report {missing_library(error, 'report')}, or leave it out with `report: false`; all else is done."
         ) from error
-    write_report(folder)
+    write_report(folder, workers=workers)
